@@ -30,7 +30,7 @@ clean:
 $(VENV)/.ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/secantus 'secantusdb==0.6.0b17' \
 	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(VENV)/secantus 'secantusdb>=0.7.0b3'
 	@touch $@

@@ -1,0 +1,1 @@
+"""The MongoDB adapter: the only importer of pymongo and bson."""

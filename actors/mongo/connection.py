@@ -1,0 +1,144 @@
+"""Connections to MongoDB: options, what a server must be able to do, and its failures as ours."""
+
+import contextlib
+from collections.abc import Iterator
+from datetime import UTC
+from typing import Any
+
+from bson.codec_options import CodecOptions
+from pymongo import ASCENDING, MongoClient
+from pymongo.database import Database
+from pymongo.errors import (
+    ConfigurationError,
+    InvalidURI,
+    NetworkTimeout,
+    OperationFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
+
+from actors.store import StorageUnavailableError
+
+SERVER_SELECTION_SECONDS = 2.0  # How long a call looks for a server before it gives up.
+SOCKET_SECONDS = 10.0  # How long a call waits for one answer.
+PING_SECONDS = 1.0
+EMBEDDED_SET_NAME = "secantus"  # What the embedded server calls its replica set.
+
+Documents = Database[dict[str, Any]]
+
+
+class UnsuitableDatabaseError(Exception):
+    """The database cannot carry the service. The message is one sentence for an operator."""
+
+
+def connect(uri: str, name: str) -> Documents:
+    """Return a database handle. Nothing is sent yet; writes are `w: majority`, `j: true`.
+
+    Retryable writes are off: every write here is guarded by a unique key or runs in a
+    transaction, and the embedded server slows down for ever after 10,000 of them.
+    """
+    try:
+        client: MongoClient[dict[str, Any]] = MongoClient(
+            uri,
+            retryWrites=False,
+            w="majority",
+            journal=True,
+            serverSelectionTimeoutMS=int(SERVER_SELECTION_SECONDS * 1000),
+            connectTimeoutMS=int(SERVER_SELECTION_SECONDS * 1000),
+            socketTimeoutMS=int(SOCKET_SECONDS * 1000),
+            appname="allotment",
+        )
+    except (InvalidURI, ConfigurationError, ValueError) as error:
+        raise UnsuitableDatabaseError(f"ALLOTMENT_MONGO_URI is not usable: {error}") from None
+    options: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True, tzinfo=UTC)
+    return client.get_database(name, codec_options=options)
+
+
+@contextlib.contextmanager
+def unavailable_on_error() -> Iterator[None]:
+    """Turn any failure of a read, or of a write that may be repeated, into ours."""
+    try:
+        yield
+    except PyMongoError as error:
+        raise StorageUnavailableError(type(error).__name__) from error
+
+
+def check_suitable(database: Documents) -> None:
+    """Refuse a server that is away or has no change streams and no transactions."""
+    try:
+        hello = database.client.admin.command("hello")
+    except (ServerSelectionTimeoutError, NetworkTimeout) as error:
+        raise UnsuitableDatabaseError(
+            "MongoDB does not answer: check ALLOTMENT_MONGO_URI and that the server is up."
+        ) from error
+    except OperationFailure as error:
+        raise UnsuitableDatabaseError(
+            f"MongoDB refuses the connection: {error.details and error.details.get('errmsg')}."
+        ) from error
+    if not hello.get("setName") and hello.get("msg") != "isdbgrid":
+        raise UnsuitableDatabaseError(
+            "MongoDB runs without change streams: Allotment needs a replica set."
+        )
+
+
+def prepare(database: Documents) -> None:
+    """Make the indexes. Safe to repeat. Raises StorageUnavailableError, UnsuitableDatabaseError."""
+    embedded = database.client.admin.command("hello").get("setName") == EMBEDDED_SET_NAME
+    try:
+        with unavailable_on_error():
+            _make_indexes(database, embedded=embedded)
+    except StorageUnavailableError as error:
+        if isinstance(error.__cause__, OperationFailure):
+            raise UnsuitableDatabaseError(
+                f"An index cannot be made: {error.__cause__}."
+            ) from error.__cause__
+        raise
+
+
+def _make_indexes(database: Documents, *, embedded: bool) -> None:
+    database.journal.create_index([("command_id", ASCENDING)], unique=True)
+    database.journal.create_index([("at", ASCENDING)])
+    database.subscriptions.create_index([("user_id", ASCENDING)])
+    database.dailycredits.create_index(
+        [("subscription_id", ASCENDING), ("date", ASCENDING)], unique=True
+    )
+    database.usages.create_index([("user_id", ASCENDING), ("timestamp", ASCENDING)])
+    database.api_keys.create_index([("hash", ASCENDING)], unique=True)
+    if embedded:  # It uses an index only where the index covers the whole filter.
+        database.accounts.create_index([("_id", ASCENDING), ("applied_seq", ASCENDING)])
+
+
+class MongoWire:
+    """The few commands that the launcher of the embedded server needs."""
+
+    def ping(self, uri: str) -> bool:
+        """Say whether the server answers within about a second."""
+        with self._admin(uri) as admin:
+            try:
+                return bool(admin.command("ping").get("ok"))
+            except PyMongoError:
+                return False
+
+    def checkpoint(self, uri: str) -> None:
+        """Make the server checkpoint, which trims its log at the next one.
+
+        The embedded server has no command for it alone; a backup to a folder that does not
+        exist fails after its checkpoint is done.
+        """
+        with self._admin(uri) as admin, contextlib.suppress(OperationFailure):
+            admin.command("secantusAdmin.backupArchive", outputPath="/nonexistent/allotment/x")
+
+    def end_orphaned_sessions(self, uri: str) -> None:
+        """End transactions that a killed client left open; others would wait for them."""
+        with self._admin(uri) as admin, contextlib.suppress(OperationFailure):
+            admin.command("killAllSessions", [])
+
+    @contextlib.contextmanager
+    def _admin(self, uri: str) -> Iterator[Documents]:
+        client: MongoClient[dict[str, Any]] = MongoClient(
+            uri, retryWrites=False, serverSelectionTimeoutMS=int(PING_SECONDS * 1000)
+        )
+        try:
+            yield client.admin
+        finally:
+            client.close()

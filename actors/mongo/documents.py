@@ -1,0 +1,189 @@
+"""Documents as other programs read them: int64 amounts, UTC dates, ObjectIds."""
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from bson import Int64, ObjectId
+from pymongo import InsertOne, UpdateOne
+
+from domain.answers import UsageRecord
+from domain.foreign import UnreadableError, whole
+from domain.grants import Grant
+from domain.messages import CreditsAdded, Entry, UsageRecorded
+from domain.values import is_object_id
+from domain.views import AccountViews, DayView
+
+Write = InsertOne[dict[str, Any]] | UpdateOne
+
+
+def stored_id(text: str) -> ObjectId | str:
+    """Return an id as it is stored: 24 hex digits are the ObjectId they spell."""
+    return ObjectId(text) if is_object_id(text) else text
+
+
+def grant_document(grant: Grant, entry: Entry, change: CreditsAdded) -> dict[str, Any]:
+    """Return one grant as the subscription document holds it."""
+    document: dict[str, Any] = {
+        "grant_id": stored_id(grant.grant_id or ""),
+        "amount": Int64(grant.amount),
+        "system_portion": Int64(grant.system_portion),
+        "spendable_credits": Int64(grant.spendable),
+        "from_day": grant.from_day.isoformat(),
+        "days": grant.days,
+        "added_at": entry.at,
+    }
+    if grant is change.grant:
+        document["payment"] = {
+            "method": change.payment.method,
+            "transaction_id": change.payment.transaction_id,
+            "amount": Int64(change.payment.amount),
+            "currency": change.payment.currency,
+        }
+    return document
+
+
+def addition_write(entry: Entry) -> Write:
+    """Return the write that puts a grant into its subscription document."""
+    change = entry.change
+    assert isinstance(change, CreditsAdded), "additions are entries that add credits"
+    return _new_subscription(entry, change) if change.created else _raised(entry, change)
+
+
+def _new_subscription(entry: Entry, change: CreditsAdded) -> Write:
+    return InsertOne(
+        {
+            "_id": stored_id(change.opening.subscription_id),
+            "user_id": stored_id(entry.user_id),
+            "start_date": change.start,
+            "end_date": change.end,
+            "total_credits": Int64(change.grant.amount),
+            "system_portion": Int64(change.grant.system_portion),
+            "spendable_credits": Int64(change.grant.spendable),
+            "status": "active",
+            "timezone": change.timezone,
+            "grants": [grant_document(change.grant, entry, change)],
+            "stripe": None,
+            "applied_seq": Int64(entry.seq),
+            "revision": Int64(1),
+        }
+    )
+
+
+def _raised(entry: Entry, change: CreditsAdded) -> Write:
+    """Raise totals relative to what the document says now, so another program's edit survives."""
+    grants = [
+        grant_document(grant, entry, change) for grant in (*change.made_explicit, change.grant)
+    ]
+    system, spendable = change.system_portion_before, change.spendable_before
+    return UpdateOne(
+        {"_id": stored_id(change.opening.subscription_id)},
+        [
+            {
+                "$set": {
+                    "total_credits": _plus(
+                        "total_credits", system + spendable, change.grant.amount
+                    ),
+                    "system_portion": _plus("system_portion", system, change.grant.system_portion),
+                    "spendable_credits": _plus(
+                        "spendable_credits", spendable, change.grant.spendable
+                    ),
+                    "end_date": {"$max": ["$end_date", change.end]},
+                    "grants": {
+                        "$concatArrays": [_or("grants", []), [{"$literal": g} for g in grants]]
+                    },
+                    "applied_seq": Int64(entry.seq),
+                    "revision": {"$add": [_or("revision", Int64(0)), Int64(1)]},
+                }
+            }
+        ],
+    )
+
+
+def _or(field: str, default: object) -> dict[str, Any]:
+    return {"$ifNull": [f"${field}", default]}
+
+
+def _plus(field: str, default: int, amount: int) -> dict[str, Any]:
+    return {"$add": [_or(field, Int64(default)), Int64(amount)]}
+
+
+def day_write(view: DayView, user_id: str) -> Write:
+    """Return the write that brings a day document forward; the day is made if it is new."""
+    opening = view.opening
+    return UpdateOne(
+        {"subscription_id": stored_id(opening.subscription_id), "date": opening.starts_at},
+        {
+            "$setOnInsert": {"user_id": stored_id(user_id)},
+            "$inc": {"credits_used": Int64(view.used), "revision": Int64(1)},
+            "$set": {
+                "daily_credit_limit": Int64(opening.daily_credit_limit),
+                "credits_rolled_over": Int64(opening.rolled_over),
+                "applied_seq": Int64(view.applied_seq),
+            },
+        },
+        upsert=True,
+    )
+
+
+def usage_document(entry: Entry) -> dict[str, Any]:
+    """Return a charge as the usages collection holds it."""
+    change = entry.change
+    assert isinstance(change, UsageRecorded), "usages are entries that record usage"
+    return {
+        "_id": stored_id(change.usage_id),
+        "user_id": stored_id(entry.user_id),
+        "subscription_id": stored_id(change.opening.subscription_id),
+        "service_type": change.service_type,
+        "credit_amount": Int64(change.credit_amount),
+        "token_count": None if change.token_count is None else Int64(change.token_count),
+        "model_used": change.model_used,
+        "timestamp": change.timestamp,
+        "session_id": change.session_id,
+        "details": None if change.details is None else json.loads(change.details),
+        "date": change.opening.starts_at,
+        "seq": Int64(entry.seq),
+        "created_at": entry.at,
+    }
+
+
+def mark_write(views: AccountViews) -> Write:
+    """Return the write that moves an account's mark, if nobody else has moved it."""
+    user_id = stored_id(views.user_id)
+    if views.after_seq == 0:  # Not an upsert: a mark that is there already must refuse it.
+        return InsertOne({"_id": user_id, "applied_seq": Int64(views.applied_seq)})
+    return UpdateOne(
+        {"_id": user_id, "applied_seq": Int64(views.after_seq)},
+        {"$set": {"applied_seq": Int64(views.applied_seq)}},
+    )
+
+
+def read_usage(document: Mapping[str, Any]) -> UsageRecord:
+    """Return a usage record, whoever wrote it: what cannot be read counts as nothing."""
+    timestamp = document["timestamp"]
+    assert isinstance(timestamp, datetime), "the query matches dates only"
+    details = document.get("details")
+    return UsageRecord(
+        usage_id=str(document["_id"]),
+        user_id=str(document["user_id"]),
+        subscription_id=_text(document.get("subscription_id")),
+        service_type=_text(document.get("service_type")),
+        credit_amount=_whole(document.get("credit_amount")) or 0,
+        token_count=_whole(document.get("token_count")),
+        model_used=_text(document.get("model_used")),
+        session_id=_text(document.get("session_id")),
+        details=json.loads(json.dumps(details, default=str)) if isinstance(details, dict) else None,
+        timestamp=timestamp,
+    )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _whole(value: object) -> int | None:
+    try:
+        return None if value is None else whole(value, "amount")
+    except UnreadableError:
+        return None

@@ -1,0 +1,117 @@
+"""What clients read beside the accounts: subscriptions, lists of usage and monthly sums."""
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.documents import read_usage, stored_id
+from actors.store import UsageQuery
+from domain.answers import MonthlyUsage, UsagePage, UsageSums
+from domain.foreign import Document
+from domain.values import UserId
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MILLISECOND = timedelta(milliseconds=1)
+CURSOR_MOMENT = re.compile(r"[0-9]{1,14}")  # Up to the year 5138.
+NEWEST_FIRST = [("timestamp", -1), ("_id", -1)]
+UNKNOWN_SERVICE = "unknown"  # Where a record of another program names none.
+
+
+class MongoReads:
+    """Queries over the views. They see what the views contain: flush the account before."""
+
+    def __init__(self, database: Documents) -> None:
+        self._database = database
+
+    def subscriptions_of(self, user_id: UserId) -> list[Document]:
+        """Return all subscription documents of a user."""
+        with unavailable_on_error():
+            return list(self._database.subscriptions.find({"user_id": stored_id(user_id)}))
+
+    def usage_page(self, query: UsageQuery) -> UsagePage:
+        """Return one page, newest first. ValueError: the cursor is not one of ours."""
+        until, after = query.until, None
+        if query.cursor is not None:
+            until, after = _read_cursor(query.cursor)
+        last_moment = "$lt" if after is None else "$lte"
+        where = {
+            "user_id": stored_id(query.user_id),
+            "timestamp": {"$gte": query.since, last_moment: until},
+        }
+        items = []
+        with unavailable_on_error():
+            for document in self._database.usages.find(where).sort(NEWEST_FIRST):
+                record = read_usage(document)
+                if after and record.timestamp == until and record.usage_id >= after:
+                    continue
+                items.append(record)
+                if len(items) > query.limit:
+                    break
+        page = items[: query.limit]
+        more = len(items) > query.limit
+        return UsagePage(
+            items=page,
+            next_cursor=_cursor(page[-1].timestamp, page[-1].usage_id) if more else None,
+        )
+
+    def monthly_usage(
+        self, user_id: UserId, month: str, span: tuple[datetime, datetime], timezone: str
+    ) -> MonthlyUsage:
+        """Return the sums over the records with a timestamp in `span` (half-open)."""
+        day = {"format": "%Y-%m-%d", "date": "$timestamp", "timezone": timezone}
+        where = {
+            "user_id": stored_id(user_id),
+            "timestamp": {"$gte": span[0], "$lt": span[1]},
+        }
+        group = {
+            "_id": {
+                "service": "$service_type",
+                "model": "$model_used",
+                "day": {"$dateToString": day},
+            },
+            "records": {"$sum": 1},
+            "credit_amount": {"$sum": "$credit_amount"},
+            "token_count": {"$sum": "$token_count"},
+        }
+        with unavailable_on_error():
+            rows = list(self._database.usages.aggregate([{"$match": where}, {"$group": group}]))
+        total = _sums(rows)
+        return MonthlyUsage(
+            user_id=user_id,
+            month=month,
+            records=total.records,
+            credit_amount=total.credit_amount,
+            token_count=total.token_count,
+            by_service=_sums_by(rows, "service"),
+            by_model=_sums_by([row for row in rows if row["_id"].get("model")], "model"),
+            by_day=_sums_by(rows, "day"),
+        )
+
+
+def _sums(rows: Iterable[dict[str, Any]]) -> UsageSums:
+    records = credit_amount = token_count = 0
+    for row in rows:
+        records += int(row["records"])
+        credit_amount += int(row["credit_amount"])
+        token_count += int(row["token_count"])
+    return UsageSums(records=records, credit_amount=credit_amount, token_count=token_count)
+
+
+def _sums_by(rows: Iterable[dict[str, Any]], name: str) -> dict[str, UsageSums]:
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        groups.setdefault(str(row["_id"].get(name) or UNKNOWN_SERVICE), []).append(row)
+    return {key: _sums(groups[key]) for key in sorted(groups)}
+
+
+def _cursor(moment: datetime, usage_id: str) -> str:
+    return f"{(moment - EPOCH) // MILLISECOND}-{usage_id}"
+
+
+def _read_cursor(cursor: str) -> tuple[datetime, str]:
+    milliseconds, _, usage_id = cursor.partition("-")
+    if not (CURSOR_MOMENT.fullmatch(milliseconds) and usage_id):
+        raise ValueError("the cursor is not one that a page gave")
+    return EPOCH + int(milliseconds) * MILLISECOND, usage_id

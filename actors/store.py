@@ -1,0 +1,96 @@
+"""What the actors need of a database, in the domain's nouns, and how it may fail.
+
+StoreError
+├── AppendRefusedError        a sequence number or a key is taken; nothing was written
+├── AppendInDoubtError        the append may or may not have landed, now or later
+├── ViewsTakenError           another writer has brought these views forward already
+└── StorageUnavailableError   the database did not answer; nothing was written
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from domain.answers import MonthlyUsage, UsagePage
+from domain.foreign import Document
+from domain.messages import Entry
+from domain.recovery import Stored
+from domain.values import UserId
+from domain.views import AccountViews
+
+
+class StoreError(Exception):
+    """The database refused or failed. The cause is kept; it is not for clients' eyes."""
+
+
+class AppendRefusedError(StoreError):
+    """A sequence number or an idempotency key of the batch is taken. Nothing was written."""
+
+
+class AppendInDoubtError(StoreError):
+    """The outcome of the append is unknown: forget, look what landed, decide again."""
+
+
+class ViewsTakenError(StoreError):
+    """The views of some accounts are not where the caller thought. Nothing was written."""
+
+    def __init__(self, applied_seq: Mapping[UserId, int]) -> None:
+        super().__init__("the views were brought forward by another writer")
+        self.applied_seq = applied_seq
+        """Where the views of every account of the call stand now."""
+
+
+class StorageUnavailableError(StoreError):
+    """The database did not answer in time. Nothing was written; try again later."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageQuery:
+    """A page of usage records: `since` inclusive, `until` exclusive, newest first."""
+
+    user_id: UserId
+    since: datetime
+    until: datetime
+    limit: int
+    cursor: str | None
+
+
+class Store(Protocol):
+    """The journal and its views. Every call blocks; every call may raise StoreError."""
+
+    def load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
+        """Return what is stored of every user, in order, in a bounded number of round trips."""
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Make all entries durable, or none: AppendRefusedError, AppendInDoubtError."""
+
+    def find_entries(self, commands: Sequence[tuple[UserId, str]]) -> list[Entry]:
+        """Return the entries that these users' idempotency keys already have."""
+
+    def write_views(self, views: Sequence[AccountViews]) -> None:
+        """Bring the views of many accounts forward, all or none: ViewsTakenError."""
+
+    def appended_since(self, since: datetime, until: datetime) -> set[UserId]:
+        """Return the users with journal entries from `since` (inclusive) to `until` (exclusive)."""
+
+    def clean_until(self) -> datetime | None:
+        """Return an instant before which no entry of any shard is missing in the views."""
+
+    def mark_clean(self, shard: str, until: datetime) -> None:
+        """Note that the views contain every entry of this shard made before `until`."""
+
+
+class Reads(Protocol):
+    """What clients read beside the accounts. Every call blocks; may raise StoreError."""
+
+    def subscriptions_of(self, user_id: UserId) -> list[Document]:
+        """Return all subscription documents of a user."""
+
+    def usage_page(self, query: UsageQuery) -> UsagePage:
+        """Return one page of usage records. ValueError: the cursor is not one of ours."""
+
+    def monthly_usage(
+        self, user_id: UserId, month: str, span: tuple[datetime, datetime], timezone: str
+    ) -> MonthlyUsage:
+        """Return the sums over the records with a timestamp in `span` (half-open)."""

@@ -1,0 +1,127 @@
+"""Writes the views right behind the journal, many accounts in one transaction."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+
+from actors.counters import Counters
+from actors.store import StorageUnavailableError, Store, ViewsTakenError
+from domain.messages import Entry
+from domain.values import UserId
+from domain.views import project
+
+ACCOUNTS_PER_FLUSH_MAX = 500  # One transaction stays small enough for any server.
+LAGGING_ENTRIES_MAX = 100_000  # Beyond this the shard refuses writes until the views follow.
+RETRY_SECONDS = 0.5  # Pause after a flush that failed.
+MARK_SECONDS = 1.0  # How often the point up to which all views are written is noted.
+
+logger = logging.getLogger(__name__)
+
+
+class ViewWriter:
+    """Holds the entries that no view contains yet, and writes them account by account.
+
+    `forget` is told of accounts whose views another writer moved past what is held here.
+    """
+
+    def __init__(
+        self, shard: str, store: Store, counters: Counters, forget: Callable[[UserId], None]
+    ) -> None:
+        self._shard = shard
+        self._store = store
+        self._counters = counters
+        self._forget = forget
+        self._lagging: dict[UserId, list[Entry]] = {}
+        self._arrived = asyncio.Event()
+        self._flushed = asyncio.Event()
+        self._marked_at = 0.0
+
+    def __contains__(self, user_id: UserId) -> bool:
+        return user_id in self._lagging
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much lags that no more may be added."""
+        return self._counters.lagging_entries >= LAGGING_ENTRIES_MAX
+
+    @property
+    def oldest(self) -> datetime | None:
+        """When the oldest lagging entry was made."""
+        return min((entries[0].at for entries in self._lagging.values()), default=None)
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Take entries that are durable in the journal. Those held already are passed over."""
+        for entry in entries:
+            held = self._lagging.setdefault(entry.user_id, [])
+            if not held or entry.seq > held[-1].seq:
+                held.append(entry)
+                self._counters.lagging_entries += 1
+        self._arrived.set()
+
+    async def run(self, clean_until: Callable[[], datetime | None]) -> None:
+        """Write for ever. `clean_until` says before which instant nothing more can arrive."""
+        while True:
+            await self._arrived.wait()
+            await self.flush()
+            await self._mark_clean(clean_until())
+            if not self._lagging:
+                self._arrived.clear()
+
+    async def settle(self, user_id: UserId | None = None) -> None:
+        """Wait until the views contain what is held now, of one user or of all."""
+        users = list(self._lagging) if user_id is None else [user_id]
+        targets = {u: self._lagging[u][-1].seq for u in users if u in self._lagging}
+        while any(u in self._lagging and self._lagging[u][0].seq <= targets[u] for u in targets):
+            self._flushed.clear()
+            await self._flushed.wait()
+
+    async def flush(self) -> None:
+        """Write one transaction. What fails stays, and is tried again after a pause."""
+        users = [u for u, _ in zip(self._lagging, range(ACCOUNTS_PER_FLUSH_MAX), strict=False)]
+        batch = [list(self._lagging[u]) for u in users]
+        if not batch:
+            return
+        try:
+            await asyncio.to_thread(_write, self._store, batch)
+        except ViewsTakenError as taken:
+            for user_id in users:
+                self._follow(user_id, taken.applied_seq[user_id])
+        except StorageUnavailableError as error:
+            logger.warning("%s: views wait for the database: %r", self._shard, error.__cause__)
+            await asyncio.sleep(RETRY_SECONDS)
+        else:
+            for entries in batch:
+                self._drop(entries[0].user_id, entries[-1].seq)
+        self._flushed.set()
+
+    def _follow(self, user_id: UserId, applied_seq: int) -> None:
+        """Keep only what the views still lack; where something between is missing, forget."""
+        self._drop(user_id, applied_seq)
+        held = self._lagging.get(user_id)
+        if held and held[0].seq != applied_seq + 1:
+            self._drop(user_id, held[-1].seq)
+            self._forget(user_id)
+
+    def _drop(self, user_id: UserId, applied_seq: int) -> None:
+        held = self._lagging.get(user_id, [])
+        rest = [entry for entry in held if entry.seq > applied_seq]
+        self._counters.lagging_entries -= len(held) - len(rest)
+        if rest:
+            self._lagging[user_id] = rest
+        else:
+            self._lagging.pop(user_id, None)
+
+    async def _mark_clean(self, until: datetime | None) -> None:
+        now = asyncio.get_running_loop().time()
+        if until is None or now < self._marked_at + MARK_SECONDS:
+            return
+        self._marked_at = now
+        try:
+            await asyncio.to_thread(self._store.mark_clean, self._shard, until)
+        except StorageUnavailableError:
+            logger.warning("%s: the clean mark waits for the database", self._shard)
+
+
+def _write(store: Store, batch: Sequence[Sequence[Entry]]) -> None:
+    store.write_views([project(entries) for entries in batch])

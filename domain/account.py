@@ -1,0 +1,58 @@
+"""The account: what one decision about one user reads."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from domain.subscription import Subscription
+from domain.values import UserId
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One user's subscriptions that still matter, and the number of the last decision.
+
+    A user whom no document names has an account like any other: an empty one.
+    """
+
+    user_id: UserId
+    seq: int = 0
+    """Number of the newest journal entry the account contains; entries count from 1."""
+
+    subscriptions: tuple[Subscription, ...] = ()
+    """In order of start: the most recent past one, the current one, those still to come."""
+
+    past_transactions: frozenset[str] = frozenset()
+    """Payments of subscriptions that are no longer held here."""
+
+    def current(self, now: datetime) -> Subscription | None:
+        """Return the current subscription. Of several, the one that started last decides."""
+        for subscription in reversed(self.subscriptions):
+            if subscription.is_current(now):
+                return subscription
+        return None
+
+    def shown(self, now: datetime) -> Subscription | None:
+        """Return what a status speaks of: the current subscription, else the most recent one."""
+        current = self.current(now)
+        if current is not None:
+            return current
+        started = [s for s in self.subscriptions if s.start <= now]
+        return started[-1] if started else None
+
+    def has_payment(self, transaction_id: str) -> bool:
+        """Say whether a grant of this user was already paid by this transaction."""
+        return transaction_id in self.past_transactions or any(
+            grant.transaction_id == transaction_id
+            for subscription in self.subscriptions
+            for grant in subscription.grants
+        )
+
+    def with_subscription(self, changed: Subscription) -> "Account":
+        """Return the account with one subscription put in the place of its older self."""
+        return replace(
+            self,
+            subscriptions=tuple(
+                changed if s.subscription_id == changed.subscription_id else s
+                for s in self.subscriptions
+            ),
+        )

@@ -1,0 +1,72 @@
+"""Journal entries as plain documents and back. Ids are text here; the store makes them its own."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from domain.messages import (
+    Change,
+    CommandRefused,
+    CreditsAdded,
+    DayOpened,
+    Entry,
+    UsageRecorded,
+)
+from domain.values import UserId
+
+KINDS: dict[str, TypeAdapter[Change]] = {
+    "credits_added": TypeAdapter(CreditsAdded),
+    "usage_recorded": TypeAdapter(UsageRecorded),
+    "day_opened": TypeAdapter(DayOpened),
+    "command_refused": TypeAdapter(CommandRefused),
+}
+_KIND_OF = {
+    CreditsAdded: "credits_added",
+    UsageRecorded: "usage_recorded",
+    DayOpened: "day_opened",
+    CommandRefused: "command_refused",
+}
+
+
+def entry_id(user_id: UserId, seq: int) -> str:
+    """Return the `_id` of an entry: unique on user and number, and known before it is read."""
+    return f"{user_id} {seq}"
+
+
+def command_id(user_id: UserId, key: str) -> str:
+    """Return what is unique on user and idempotency key (user ids have no spaces)."""
+    return f"{user_id} {key}"
+
+
+def entry_document(entry: Entry) -> dict[str, Any]:
+    """Return the entry as a document; `user_id` is text."""
+    kind = _KIND_OF[type(entry.change)]
+    return {
+        "_id": entry_id(entry.user_id, entry.seq),
+        "command_id": command_id(entry.user_id, entry.key),
+        "user_id": entry.user_id,
+        "seq": entry.seq,
+        "kind": kind,
+        "at": entry.at,
+        "key": entry.key,
+        "fingerprint": entry.fingerprint,
+        "body": KINDS[kind].dump_python(entry.change, mode="json"),
+        "answer": entry.answer,
+        "events": [],
+    }
+
+
+def read_entry(document: Mapping[str, Any]) -> Entry:
+    """Return the entry a document of the journal holds."""
+    at: datetime = document["at"]
+    return Entry(
+        UserId(str(document["user_id"])),
+        int(document["seq"]),
+        at.astimezone(UTC),
+        document["key"],
+        document["fingerprint"],
+        KINDS[document["kind"]].validate_python(document["body"]),
+        document["answer"],
+    )

@@ -1,0 +1,173 @@
+"""Decide what a command does to an account. Nothing happens here: `evolve` makes it so."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+
+from domain.account import Account
+from domain.grants import Grant, split
+from domain.local_days import midnight
+from domain.messages import (
+    AddCredit,
+    Command,
+    CreditsAdded,
+    DayOpened,
+    Limit,
+    OnInsufficient,
+    OpenDay,
+    Opening,
+    RecordUsage,
+    Refusal,
+    Rejection,
+    Shortfall,
+    UsageRecorded,
+)
+from domain.subscription import Day, Subscription
+from domain.values import CREDITS_MAX, Credits, Policy, Status, UserId, derive_object_id
+
+Decision = CreditsAdded | UsageRecorded | DayOpened | Refusal | None
+"""What changes, why nothing may change, or None where all is already as the command wants it."""
+
+
+def decide(account: Account, command: Command, key: str, now: datetime, policy: Policy) -> Decision:
+    """Return what the command changes, or why it changes nothing.
+
+    `now` is in UTC and cut to milliseconds. `key` names what the command makes: the same
+    command decided twice makes the same documents.
+    """
+    match command:
+        case AddCredit():
+            return _add_credit(account, command, key, now, policy)
+        case RecordUsage():
+            return _record_usage(account, command, key, now, policy)
+        case OpenDay():
+            return _open_day(account, now, policy)
+        case _:
+            assert_never(command)
+
+
+def _opening(subscription: Subscription, day: Day) -> Opening:
+    return Opening(
+        subscription.subscription_id,
+        day.date,
+        midnight(day.date, subscription.timezone),
+        subscription.limit(day.date),
+        day.rolled_over,
+    )
+
+
+def _add_credit(
+    account: Account,
+    command: AddCredit,
+    key: str,
+    now: datetime,
+    policy: Policy,
+) -> CreditsAdded | Refusal:
+    if account.has_payment(command.payment.transaction_id):
+        return Refusal(Rejection.DUPLICATE_PAYMENT)
+    current = account.current(now)
+    if (current.total if current else 0) + command.amount > CREDITS_MAX:
+        return Refusal(Rejection.AMOUNT_TOO_LARGE)
+    # After this point the credits must be added.
+    base = current or _new_subscription(account.user_id, command, key, now, policy)
+    today = base.today(now)
+    grant = Grant(
+        derive_object_id(now, "grant", account.user_id, key),
+        command.amount,
+        split(command.amount, policy.system_portion_bps),
+        today,
+        command.days,
+        command.payment.transaction_id,
+    )
+    end = max(base.end, midnight(grant.ends_on, base.timezone))
+    raised = replace(base, grants=(*base.grants, grant), end=end)
+    return CreditsAdded(
+        grant=grant,
+        payment=command.payment,
+        opening=_opening(raised, base.day_at(today, policy.rollover_cap)),
+        start=base.start,
+        end=end,
+        timezone=base.timezone,
+        created=current is None,
+        renewed=end > current.end if current else account.shown(now) is not None,
+        made_explicit=_name_implied(base.grants, now, account.user_id, key),
+        system_portion_before=base.system_portion,
+        spendable_before=base.spendable,
+    )
+
+
+def _new_subscription(
+    user_id: UserId,
+    command: AddCredit,
+    key: str,
+    now: datetime,
+    policy: Policy,
+) -> Subscription:
+    return Subscription(
+        derive_object_id(now, "subscription", user_id, key),
+        start=now,
+        end=now,
+        status=Status.ACTIVE,
+        timezone=command.timezone or policy.timezone,
+        system_portion=Credits(0),
+        grants=(),
+    )
+
+
+def _name_implied(
+    grants: tuple[Grant, ...],
+    now: datetime,
+    user_id: UserId,
+    key: str,
+) -> tuple[Grant, ...]:
+    return tuple(
+        replace(grant, grant_id=derive_object_id(now, f"implied {index}", user_id, key))
+        for index, grant in enumerate(grants)
+        if grant.grant_id is None
+    )
+
+
+def _record_usage(
+    account: Account,
+    command: RecordUsage,
+    key: str,
+    now: datetime,
+    policy: Policy,
+) -> UsageRecorded | Refusal:
+    required = command.credit_amount
+    current = account.current(now)
+    if current is None or not current.may_spend(now):
+        nothing = Shortfall(Limit.SUBSCRIPTION, Credits(0), required, None)
+        return Refusal(Rejection.NO_ACTIVE_SUBSCRIPTION, nothing)
+    day = current.day_at(current.today(now), policy.rollover_cap)
+    remaining = current.remaining(day)
+    if max(day.used + required, required - remaining) > CREDITS_MAX:
+        return Refusal(Rejection.AMOUNT_TOO_LARGE)
+    if required > remaining and command.on_insufficient is OnInsufficient.REJECT:
+        available_at = current.available_at(required, day, policy.rollover_cap)
+        limit = Limit.SUBSCRIPTION if available_at is None else Limit.DAILY
+        shortfall = Shortfall(limit, remaining, required, available_at)
+        return Refusal(Rejection.INSUFFICIENT_CREDITS, shortfall)
+    # After this point the charge must succeed.
+    return UsageRecorded(
+        usage_id=derive_object_id(now, "usage", account.user_id, key),
+        opening=_opening(current, day),
+        service_type=command.service_type,
+        credit_amount=required,
+        token_count=command.token_count,
+        model_used=command.model_used,
+        session_id=command.session_id,
+        details=command.details,
+        timestamp=command.timestamp or now,
+    )
+
+
+def _open_day(account: Account, now: datetime, policy: Policy) -> DayOpened | Refusal | None:
+    current = account.current(now)
+    if current is None:
+        nothing = Shortfall(Limit.SUBSCRIPTION, Credits(0), Credits(0), None)
+        return Refusal(Rejection.NO_ACTIVE_SUBSCRIPTION, nothing)
+    today = current.today(now)
+    if current.day is not None and current.day.date == today:
+        return None
+    return DayOpened(_opening(current, current.day_at(today, policy.rollover_cap)))

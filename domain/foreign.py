@@ -1,0 +1,166 @@
+"""Reading documents that any program may have written, and refusing what cannot be read.
+
+A subscription document is the truth whoever wrote it: ours, Mongoose's, or one edited by hand.
+Source of the rules: contract, section 2, foreign documents.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+
+from domain.grants import Grant
+from domain.local_days import day_of, zone
+from domain.subscription import Subscription
+from domain.values import CREDITS_MAX, Credits, Status
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A document that is left untouched and answered as if it did not exist."""
+
+    document_id: str
+    reason: str
+
+
+class UnreadableError(ValueError):
+    """A field says nothing this program understands. The message names the field."""
+
+
+def read_subscriptions(
+    documents: Iterable[Document],
+    default_timezone: str,
+) -> tuple[list[Subscription], list[Quarantined]]:
+    """Return the readable subscriptions in order of start, and the others with a reason."""
+    readable: list[Subscription] = []
+    quarantined: list[Quarantined] = []
+    for document in documents:
+        try:
+            readable.append(read_subscription(document, default_timezone))
+        except UnreadableError as error:
+            quarantined.append(Quarantined(str(document.get("_id")), str(error)))
+    readable.sort(key=lambda s: (s.start, s.subscription_id))
+    return readable, quarantined
+
+
+def read_subscription(document: Document, default_timezone: str) -> Subscription:
+    """Return the subscription a document describes. Raises UnreadableError."""
+    timezone = _timezone(document.get("timezone"), default_timezone)
+    start, end = _instant(document, "start_date"), _instant(document, "end_date")
+    if end < start:
+        raise UnreadableError("end_date is before start_date")
+    system_portion, spendable = _portions(document)
+    grants = tuple(_grant(item) for item in _list(document, "grants"))
+    missing = spendable - sum(grant.spendable for grant in grants)
+    if missing or not grants:
+        first_day = day_of(start, timezone)
+        days = max((day_of(end, timezone) - first_day).days, 1)
+        grants += (Grant(None, Credits(missing), Credits(0), first_day, days),)
+    return Subscription(
+        str(document["_id"]),
+        start,
+        end,
+        _status(document),
+        timezone,
+        system_portion,
+        grants,
+    )
+
+
+def read_usage_day(document: Document, timezone: str) -> tuple[date, Credits]:
+    """Return which day a day document speaks of and what was used. Raises UnreadableError."""
+    day = day_of(_instant(document, "date"), timezone)
+    return day, Credits(whole(document.get("credits_used", 0), "credits_used"))
+
+
+def whole(value: object, field: str) -> int:
+    """Return a whole number, however BSON carried it. Raises UnreadableError."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UnreadableError(f"{field} is not a number")
+    if isinstance(value, float) and not value.is_integer():
+        raise UnreadableError(f"{field} is not a whole number")
+    if not -CREDITS_MAX <= value <= CREDITS_MAX:
+        raise UnreadableError(f"{field} is too large")
+    return int(value)
+
+
+def _portions(document: Document) -> tuple[Credits, Credits]:
+    """Return (system portion, spendable). Of three amounts any two tell the third."""
+    total, system, spendable = (
+        None if document.get(field) is None else whole(document[field], field)
+        for field in ("total_credits", "system_portion", "spendable_credits")
+    )
+    if (total is None) + (system is None) + (spendable is None) > 1:
+        raise UnreadableError("of total_credits, system_portion, spendable_credits two are missing")
+    if system is None:
+        assert total is not None and spendable is not None, "two of three are there"  # noqa: PT018
+        system = total - spendable
+    if spendable is None:
+        assert total is not None, "two of three are there"
+        spendable = total - system
+    if min(system, spendable, 0 if total is None else total) < 0:
+        raise UnreadableError("an amount is negative")
+    return Credits(system), Credits(spendable)
+
+
+def _grant(item: object) -> Grant:
+    if not isinstance(item, Mapping):
+        raise UnreadableError("a grant is not an object")
+    payment = item.get("payment")
+    transaction_id = payment.get("transaction_id") if isinstance(payment, Mapping) else None
+    days = whole(item.get("days"), "grants.days")
+    if days < 1:
+        raise UnreadableError("grants.days is less than 1")
+    return Grant(
+        str(item.get("grant_id")),
+        Credits(whole(item.get("amount"), "grants.amount")),
+        Credits(whole(item.get("system_portion", 0), "grants.system_portion")),
+        _calendar_day(item.get("from_day")),
+        days,
+        None if transaction_id is None else str(transaction_id),
+    )
+
+
+def _calendar_day(value: object) -> date:
+    try:
+        return date.fromisoformat(str(value))
+    except ValueError as error:
+        raise UnreadableError("grants.from_day is not a calendar day") from error
+
+
+def _instant(document: Document, field: str) -> datetime:
+    value = document.get(field)
+    if not isinstance(value, datetime):
+        raise UnreadableError(f"{field} is not a date")
+    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _status(document: Document) -> Status:
+    try:
+        status = Status(str(document.get("status")))
+    except ValueError as error:
+        raise UnreadableError("status is unknown") from error
+    if status is Status.NONE:
+        raise UnreadableError("status is unknown")
+    return status
+
+
+def _timezone(value: object, default: str) -> str:
+    if value is None:
+        return default
+    try:
+        zone(str(value))
+    except ValueError as error:
+        raise UnreadableError("timezone is unknown") from error
+    return str(value)
+
+
+def _list(document: Document, field: str) -> list[Any]:
+    value = document.get(field)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise UnreadableError(f"{field} is not a list")
+    return value

@@ -1,0 +1,195 @@
+"""Everything that can be asked of an account, everything that can happen to it, and why not.
+
+Commands are imperatives and carry what the caller said. Changes are past participles and carry
+what was decided, facts of the day included, so that replaying them needs no policy and no clock.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+from domain.grants import Grant
+from domain.values import Credits, UserId
+
+# --- commands -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """What was paid, and by which transaction. `amount` is in the currency's minor unit."""
+
+    method: str
+    transaction_id: str
+    amount: int
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddCredit:
+    """Add a grant of `amount` credits over `days` days from today."""
+
+    user_id: UserId
+    amount: Credits
+    days: int
+    payment: Payment
+    timezone: str | None = None
+    """Zone of a new subscription; a current one keeps its own."""
+
+
+class OnInsufficient(StrEnum):
+    """What a charge does where the remaining credits do not cover it."""
+
+    REJECT = "reject"
+    RECORD = "record"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordUsage:
+    """Charge credits to today for a service."""
+
+    user_id: UserId
+    service_type: str
+    credit_amount: Credits
+    token_count: int | None = None
+    model_used: str | None = None
+    session_id: str | None = None
+    details: str | None = None
+    """A JSON object as text: the domain keeps it and never reads it."""
+    timestamp: datetime | None = None
+    on_insufficient: OnInsufficient = OnInsufficient.REJECT
+
+
+@dataclass(frozen=True, slots=True)
+class OpenDay:
+    """Make today's day document, if it is not there yet (`getOrCreateDailyCredits`)."""
+
+    user_id: UserId
+
+
+Command = AddCredit | RecordUsage | OpenDay
+
+
+def fingerprint(command: Command) -> str:
+    """Return a digest of all a command says: the same key must come with the same one."""
+    return hashlib.blake2b(repr(command).encode(), digest_size=16).hexdigest()
+
+
+# --- refusals -----------------------------------------------------------------------------
+
+
+class Rejection(StrEnum):
+    """Why a command changed nothing. Listed in the order they are checked."""
+
+    KEY_REUSED = "idempotency_key_reused"
+    DUPLICATE_PAYMENT = "duplicate_payment"
+    NO_ACTIVE_SUBSCRIPTION = "no_active_subscription"
+    AMOUNT_TOO_LARGE = "amount_too_large"
+    INSUFFICIENT_CREDITS = "insufficient_credits"
+
+
+class Limit(StrEnum):
+    """Which limit refused a charge: waiting helps against the daily one only."""
+
+    DAILY = "daily"
+    SUBSCRIPTION = "subscription"
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """How far a charge was from being covered, and when it would be."""
+
+    limit: Limit
+    remaining_credits: Credits
+    required_credits: Credits
+    available_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A refused command. `shortfall` is there where credits were the reason."""
+
+    reason: Rejection
+    shortfall: Shortfall | None = None
+
+
+# --- changes ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """Today as the decision saw it. It opens the day if nothing has touched it before."""
+
+    subscription_id: str
+    date: date
+    starts_at: datetime
+    """The day's local midnight."""
+    daily_credit_limit: Credits
+    """The limit after the change."""
+    rolled_over: Credits
+
+
+@dataclass(frozen=True, slots=True)
+class CreditsAdded:
+    """A grant joined the current subscription, or began a new one."""
+
+    grant: Grant
+    payment: Payment
+    opening: Opening
+    start: datetime
+    end: datetime
+    timezone: str
+    created: bool
+    """The grant began a new subscription."""
+    renewed: bool
+    """The user had a subscription before, and the end is later now."""
+    made_explicit: tuple[Grant, ...]
+    """Implied grants of another program's document, written out so that they keep their days."""
+    system_portion_before: Credits
+    spendable_before: Credits
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRecorded:
+    """Credits were charged to a day."""
+
+    usage_id: str
+    opening: Opening
+    service_type: str
+    credit_amount: Credits
+    token_count: int | None
+    model_used: str | None
+    session_id: str | None
+    details: str | None
+    timestamp: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DayOpened:
+    """A day was touched before anything was charged to it."""
+
+    opening: Opening
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRefused:
+    """Nothing changed; the refusal is kept because the caller's key now has its answer."""
+
+    refusal: Refusal
+
+
+Change = CreditsAdded | UsageRecorded | DayOpened | CommandRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One decision about one user, as the journal keeps it."""
+
+    user_id: UserId
+    seq: int
+    at: datetime
+    key: str
+    fingerprint: str
+    change: Change
+    answer: str | None
+    """The JSON text of the first answer, which is its only answer; None for a refusal."""

@@ -1,0 +1,146 @@
+"""One subscription: its grants, its open day, and what it leaves for any later day."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+from domain.grants import Grant
+from domain.local_days import ONE_DAY, day_of, midnight
+from domain.values import CURRENT_STATUSES, SPENDING_STATUSES, Credits, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A day that was touched: what came over from the day before, and what was used."""
+
+    date: date
+    rolled_over: Credits
+    used: Credits
+
+
+def carry(left: Credits, cap: Credits | None) -> Credits:
+    """Return what a day hands to the next: all of a debt, and of a rest at most the cap."""
+    return left if cap is None else Credits(min(left, cap))
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One user's right to credits from `start` (inclusive) to `end` (exclusive)."""
+
+    subscription_id: str
+    start: datetime
+    end: datetime
+    status: Status
+    timezone: str
+    system_portion: Credits
+    grants: tuple[Grant, ...]
+    day: Day | None = None
+    """The newest day that was touched; None before the first."""
+
+    @property
+    def spendable(self) -> Credits:
+        return Credits(sum(grant.spendable for grant in self.grants))
+
+    @property
+    def total(self) -> Credits:
+        return Credits(self.system_portion + self.spendable)
+
+    @property
+    def first_day(self) -> date:
+        return day_of(self.start, self.timezone)
+
+    def is_current(self, now: datetime) -> bool:
+        return self.start <= now < self.end and self.status in CURRENT_STATUSES
+
+    def may_spend(self, now: datetime) -> bool:
+        return self.start <= now < self.end and self.status in SPENDING_STATUSES
+
+    def status_at(self, now: datetime) -> Status:
+        """Return the status a client sees: time ends a subscription whatever its document says."""
+        return (
+            Status.EXPIRED if now >= self.end and self.status in CURRENT_STATUSES else self.status
+        )
+
+    def limit(self, day: date) -> Credits:
+        """Return the allocation of a day: the slices of all grants."""
+        return Credits(sum(grant.slice_on(day) for grant in self.grants))
+
+    def allocated(self, first: date, last: date) -> Credits:
+        """Return the sum of the limits from `first` (inclusive) to `last` (exclusive)."""
+        return Credits(
+            sum(g.allocated_before(last) - g.allocated_before(first) for g in self.grants),
+        )
+
+    def today(self, now: datetime) -> date:
+        """Return the day charges belong to. It never goes back, even where local clocks do."""
+        day = day_of(now, self.timezone)
+        return day if self.day is None else max(day, self.day.date)
+
+    def day_at(self, today: date, cap: Credits | None) -> Day:
+        """Return `today` as it opens after the newest touched day, idle days included."""
+        day = self.day or Day(self.first_day, Credits(0), Credits(0))
+        if today <= day.date:
+            return day
+        left = Credits(self.limit(day.date) + day.rolled_over - day.used)
+        if cap is None:
+            idle = self.allocated(day.date + ONE_DAY, today)
+            return Day(today, Credits(left + idle), Credits(0))
+        return Day(today, self._carry_over_idle_days(day.date, left, today, cap), Credits(0))
+
+    def _carry_over_idle_days(
+        self,
+        last_touched: date,
+        left: Credits,
+        today: date,
+        cap: Credits,
+    ) -> Credits:
+        rolled_over = carry(left, cap)
+        idle_day = last_touched + ONE_DAY
+        while idle_day < today:
+            rolled_over = carry(Credits(self.limit(idle_day) + rolled_over), cap)
+            idle_day += ONE_DAY
+        return rolled_over
+
+    def remaining(self, day: Day) -> Credits:
+        """Return what is left to spend on a day of this subscription."""
+        return Credits(self.limit(day.date) + day.rolled_over - day.used)
+
+    def available_at(self, required: Credits, today: Day, cap: Credits | None) -> datetime | None:
+        """Return the first midnight from which the schedule covers the amount; None if never.
+
+        Nothing else is spent in the meantime. Source: contract, problems of 402.
+        """
+        left = self.remaining(today)
+        day = today.date + ONE_DAY
+        while (opens := midnight(day, self.timezone)) < self.end:
+            left = Credits(carry(left, cap) + self.limit(day))
+            if left >= required:
+                return opens
+            day += ONE_DAY
+        return None
+
+    def with_usage_days(
+        self,
+        used: Iterable[tuple[date, Credits]],
+        today: date,
+        cap: Credits | None,
+    ) -> "Subscription":
+        """Return the subscription after the days on which something was used (any order).
+
+        Days after `today` do not count yet, days before the first never do.
+        """
+        sums: dict[date, int] = {}
+        for day, amount in used:
+            if self.first_day <= day <= today:
+                sums[day] = sums.get(day, 0) + amount
+        subscription = replace(self, day=None)
+        for day in sorted(sums):
+            opened = subscription.day_at(day, cap)
+            touched = Day(day, opened.rolled_over, Credits(sums[day]))
+            subscription = replace(subscription, day=touched)
+        return subscription
+
+    def days_remaining(self, today: date) -> int:
+        """Return how many local days the subscription still covers, today included."""
+        last_instant = self.end - timedelta(milliseconds=1)
+        return max((day_of(last_instant, self.timezone) - today).days + 1, 0)

@@ -1,0 +1,65 @@
+"""The views of the journal: what entries change in the collections that other programs read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import assert_never
+
+from domain.messages import (
+    CommandRefused,
+    CreditsAdded,
+    DayOpened,
+    Entry,
+    Opening,
+    UsageRecorded,
+)
+from domain.values import Credits, UserId
+
+
+@dataclass(slots=True)
+class DayView:
+    """One day document: the facts as of the newest entry, and what is to be added to its use."""
+
+    opening: Opening
+    used: Credits
+    applied_seq: int
+
+
+@dataclass(slots=True)
+class AccountViews:
+    """Everything the entries `after_seq + 1 … applied_seq` of one account change."""
+
+    user_id: UserId
+    after_seq: int
+    applied_seq: int
+    additions: list[Entry] = field(default_factory=list)
+    days: dict[tuple[str, datetime], DayView] = field(default_factory=dict)
+    usages: list[Entry] = field(default_factory=list)
+
+
+def project(entries: Sequence[Entry]) -> AccountViews:
+    """Return what consecutive entries of one account change, a document touched once."""
+    first, last = entries[0], entries[-1]
+    views = AccountViews(first.user_id, first.seq - 1, last.seq)
+    for entry in entries:
+        match entry.change:
+            case CreditsAdded(opening=opening):
+                views.additions.append(entry)
+                _touch(views, opening, Credits(0), entry.seq)
+            case UsageRecorded(opening=opening, credit_amount=amount):
+                views.usages.append(entry)
+                _touch(views, opening, amount, entry.seq)
+            case DayOpened(opening):
+                _touch(views, opening, Credits(0), entry.seq)
+            case CommandRefused():
+                pass
+            case _:
+                assert_never(entry.change)
+    return views
+
+
+def _touch(views: AccountViews, opening: Opening, amount: Credits, seq: int) -> None:
+    day = (opening.subscription_id, opening.starts_at)
+    before = views.days.get(day)
+    used = amount + (before.used if before else 0)
+    views.days[day] = DayView(opening, Credits(used), seq)

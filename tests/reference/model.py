@@ -1,0 +1,247 @@
+"""One user's accounting, told from the whole history each time a question is asked.
+
+It owns what section 2 of the contract says about split, slice, limit, roll-over, remaining, end,
+adding credits and recording usage; it knows no holds, no voided grants and no foreign documents.
+It shares no code with `domain/`, remembers nothing but the history, and would rather be slow than
+clever. Instants are expected in the order in which they happen.
+"""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+ONE_DAY = timedelta(days=1)
+ONE_MINUTE = timedelta(minutes=1)
+
+
+def local_midnight(day: date, zone: ZoneInfo) -> datetime:
+    """Find the first instant of a local day by walking there minute by minute.
+
+    Where the clock skips midnight this is the instant after the skip; where midnight comes twice
+    it is the earlier one.
+    """
+    # No zone is 16 hours ahead of UTC, so the walk starts before the day does, anywhere.
+    instant = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=16)
+    while instant.astimezone(zone).date() < day:
+        instant += ONE_MINUTE
+    return instant
+
+
+def to_milliseconds(instant: datetime) -> datetime:
+    return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
+
+
+class Grant(NamedTuple):
+    from_day: date
+    days: int
+    amount: int
+    system_portion: int
+    spendable: int
+
+    def slice_on(self, day: date) -> int:
+        i = (day - self.from_day).days
+        if i < 0 or i >= self.days:
+            return 0
+        return (i + 1) * self.spendable // self.days - i * self.spendable // self.days
+
+
+class Day(NamedTuple):
+    day: date
+    limit: int
+    rolled_over: int
+    used: int
+    remaining: int
+    cut: int  # What the roll-over rule takes away at the end of this day.
+
+
+class Subscription:
+    def __init__(self, start_date: datetime, timezone: str) -> None:
+        self.start_date = start_date
+        self.timezone = timezone
+        self.zone = ZoneInfo(timezone)
+        self.grants: list[Grant] = []
+        self.used_on: dict[date, int] = {}
+
+    def local_day(self, now: datetime) -> date:
+        return now.astimezone(self.zone).date()
+
+    def end_day(self) -> date:
+        """Name the first local day that no longer belongs to the subscription."""
+        return max(grant.from_day + timedelta(days=grant.days) for grant in self.grants)
+
+    def end_date(self) -> datetime:
+        return local_midnight(self.end_day(), self.zone)
+
+    def schedule(self, rollover: str | int) -> Iterator[Day]:
+        """Every day from the first to the last; those to come as if nothing else is spent."""
+        day = self.local_day(self.start_date)
+        end_day = self.end_day()
+        rolled_over = 0
+        while day < end_day:
+            limit = sum(grant.slice_on(day) for grant in self.grants)
+            used = self.used_on.get(day, 0)
+            remaining = limit + rolled_over - used
+            carried = carry(remaining, rollover)
+            yield Day(day, limit, rolled_over, used, remaining, cut=remaining - carried)
+            rolled_over = carried
+            day += ONE_DAY
+
+
+def carry(left_over: int, rollover: str | int) -> int:
+    """Hand debt on to the next day in full, and a positive left-over up to the cap."""
+    if left_over < 0 or rollover == "full":
+        return left_over
+    if rollover == "none":
+        return 0
+    return min(left_over, int(rollover))
+
+
+class ReferenceUser:
+    def __init__(
+        self,
+        *,
+        system_portion_bps: int = 1000,
+        rollover: str | int = "full",
+        low_credits_percent: int = 20,
+        default_timezone: str = "UTC",
+    ) -> None:
+        self.system_portion_bps = system_portion_bps
+        self.rollover = rollover
+        self.low_credits_percent = low_credits_percent
+        self.default_timezone = default_timezone
+        self.subscriptions: list[Subscription] = []  # Oldest first.
+        self.transaction_ids: list[str] = []
+
+    def add_credit(
+        self,
+        *,
+        now: datetime,
+        amount: int,
+        days: int,
+        transaction_id: str,
+        timezone: str | None = None,
+    ) -> str:
+        now = to_milliseconds(now)
+        if transaction_id in self.transaction_ids:
+            return "duplicate_payment"
+        self.transaction_ids.append(transaction_id)
+        outcome = "added"
+        subscription = self._current(now)
+        if subscription is None:
+            outcome = "created"
+            subscription = Subscription(now, timezone or self.default_timezone)
+            self.subscriptions.append(subscription)
+        system_portion = amount * self.system_portion_bps // 10000
+        spendable = amount - system_portion
+        today = subscription.local_day(now)
+        subscription.grants.append(Grant(today, days, amount, system_portion, spendable))
+        return outcome
+
+    def record_usage(
+        self, *, now: datetime, credit_amount: int, on_insufficient: str = "reject"
+    ) -> str:
+        now = to_milliseconds(now)
+        subscription = self._current(now)
+        if subscription is None:
+            return "no_active_subscription"
+        today = self._today(subscription, now)
+        if today.remaining < credit_amount and on_insufficient == "reject":
+            return "insufficient_credits"
+        subscription.used_on[today.day] = today.used + credit_amount
+        return "recorded"
+
+    def refusal(self, *, now: datetime, credit_amount: int) -> dict[str, Any]:
+        """Why a charge that was just refused was refused, and when it would not be."""
+        now = to_milliseconds(now)
+        subscription = self._current(now)
+        remaining = 0
+        available_at = None
+        if subscription is not None:
+            today = self._today(subscription, now)
+            remaining = today.remaining
+            for row in subscription.schedule(self.rollover):
+                if row.day > today.day and row.remaining >= credit_amount:
+                    available_at = local_midnight(row.day, subscription.zone)
+                    break
+        return {
+            "limit": "subscription" if available_at is None else "daily",
+            "remaining_credits": remaining,
+            "required_credits": credit_amount,
+            "available_at": available_at,
+        }
+
+    def status(self, *, now: datetime) -> dict[str, Any]:
+        now = to_milliseconds(now)
+        if not self.subscriptions:
+            return self._nothing(now, self.default_timezone)
+        newest = self.subscriptions[-1]
+        answer = self._nothing(now, newest.timezone) | {
+            "status": "expired",
+            "start_date": newest.start_date,
+            "end_date": newest.end_date(),
+            "total_credits": sum(grant.amount for grant in newest.grants),
+            "system_portion": sum(grant.system_portion for grant in newest.grants),
+            "spendable_credits": sum(grant.spendable for grant in newest.grants),
+        }
+        if self._current(now) is None:
+            return answer
+        today = self._today(newest, now)
+        threshold = self.low_credits_percent * (today.limit + today.rolled_over)
+        return answer | {
+            "status": "active",
+            "days_remaining": (newest.end_day() - today.day).days,
+            "daily_credit_limit": today.limit,
+            "credits_rolled_over": today.rolled_over,
+            "credits_used": today.used,
+            "remaining_credits": today.remaining,
+            "low_credits": today.remaining * 100 <= threshold,
+        }
+
+    def life(self, *, now: datetime) -> dict[str, int]:
+        """Where the spendable credits of the newest subscription are: used + left + forfeited.
+
+        `left` is negative while the debt exceeds all that is still to come. Debt that is open at
+        the end was spent and never given, so it counts against `forfeited`.
+        """
+        now = to_milliseconds(now)
+        if not self.subscriptions:
+            return {"used": 0, "left": 0, "forfeited": 0}
+        newest = self.subscriptions[-1]
+        rows = list(newest.schedule(self.rollover))
+        used = sum(newest.used_on.values())
+        if self._current(now) is None:
+            forfeited = sum(row.cut for row in rows[:-1]) + rows[-1].remaining
+            return {"used": used, "left": 0, "forfeited": forfeited}
+        today = self._today(newest, now)
+        left = today.remaining + sum(row.limit for row in rows if row.day > today.day)
+        forfeited = sum(row.cut for row in rows if row.day < today.day)
+        return {"used": used, "left": left, "forfeited": forfeited}
+
+    def _current(self, now: datetime) -> Subscription | None:
+        for subscription in self.subscriptions:
+            if subscription.start_date <= now < subscription.end_date():
+                return subscription
+        return None
+
+    def _today(self, subscription: Subscription, now: datetime) -> Day:
+        today = subscription.local_day(now)
+        return next(row for row in subscription.schedule(self.rollover) if row.day == today)
+
+    def _nothing(self, now: datetime, timezone: str) -> dict[str, Any]:
+        """Answer for a user who never had a subscription, on the day it is in that zone."""
+        zone = ZoneInfo(timezone)
+        today = now.astimezone(zone).date()
+        amounts = (
+            "days_remaining total_credits system_portion spendable_credits daily_credit_limit "
+            "credits_rolled_over credits_used credits_held remaining_credits"
+        )
+        return dict.fromkeys(amounts.split(), 0) | {
+            "status": "none",
+            "timezone": timezone,
+            "start_date": None,
+            "end_date": None,
+            "date": local_midnight(today, zone),
+            "low_credits": False,
+            "resets_at": local_midnight(today + ONE_DAY, zone),
+        }
