@@ -64,7 +64,7 @@ class ViewWriter:
         while True:
             await self._arrived.wait()
             await self.flush()
-            await self._mark_clean(clean_until())
+            await self._mark_clean(clean_until)
             if not self._lagging:
                 self._arrived.clear()
 
@@ -107,14 +107,16 @@ class ViewWriter:
         held = self._lagging.get(user_id, [])
         rest = [entry for entry in held if entry.seq > applied_seq]
         self._counters.lagging_entries -= len(held) - len(rest)
-        if rest:
+        self._lagging.pop(user_id, None)
+        if rest:  # At the end: others come first at the next flush.
             self._lagging[user_id] = rest
-        else:
-            self._lagging.pop(user_id, None)
 
-    async def _mark_clean(self, until: datetime | None) -> None:
+    async def _mark_clean(self, clean_until: Callable[[], datetime | None]) -> None:
         now = asyncio.get_running_loop().time()
-        if until is None or now < self._marked_at + MARK_SECONDS:
+        if now < self._marked_at + MARK_SECONDS:
+            return
+        until = clean_until()
+        if until is None:
             return
         self._marked_at = now
         try:

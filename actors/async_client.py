@@ -1,0 +1,240 @@
+"""Allotment for asyncio programs: the shards' handles called directly, with HTTP's types."""
+
+import asyncio
+import secrets
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Literal, Self, TypeVar
+
+import ray
+from pydantic import ValidationError
+
+from actors.calls import Call, Outcome, Reply
+from actors.failures import (
+    AllotmentError,
+    InvalidRequestError,
+    OverloadedError,
+    UnavailableError,
+    refused,
+)
+from actors.queries import MonthQuery, SubscriptionsQuery, parse_month
+from actors.remote import NAMESPACE, RayShards
+from actors.router import Router
+from actors.store import UsageQuery
+from domain.answers import (
+    CreditAdditionResponse,
+    CreditStatusResponse,
+    MonthlyUsage,
+    UsagePage,
+    UsageRecordResponse,
+    UserSubscriptions,
+)
+from domain.messages import Command, OnInsufficient, OpenDay
+from domain.requests import (
+    BATCH_RECORDS_MAX,
+    AddCreditBody,
+    BatchedUsageBody,
+    PaymentBody,
+    RecordUsageBody,
+)
+from domain.values import UserId, parse_user_id
+
+TIMEOUT_SECONDS = 10.0  # How long a method waits for its answer, repeats included.
+
+B = TypeVar("B", AddCreditBody, RecordUsageBody)
+
+
+def new_key() -> str:
+    """Return an idempotency key nobody else has."""
+    return f"auto-{secrets.token_hex(16)}"
+
+
+def make_call(command: Command, key: str | None) -> Call:
+    """Return the call of a command. Without a key of the caller's, a refusal is not kept."""
+    return Call(command, key or new_key(), keep_refusal=key is not None)
+
+
+def body_of(reply: Reply) -> bytes:
+    """Return the JSON text of a reply that is done. Raises AllotmentError otherwise."""
+    match reply.outcome:
+        case Outcome.DONE:
+            assert reply.body is not None, "what is done has an answer"
+            return reply.body
+        case Outcome.REFUSED:
+            assert reply.refusal is not None, "what is refused has a reason"
+            raise refused(reply.refusal)
+        case Outcome.OVERLOADED:
+            raise OverloadedError
+        case _:
+            raise UnavailableError
+
+
+def user_id_of(text: str) -> UserId:
+    """Return the user id a caller means. Raises InvalidRequestError."""
+    try:
+        return parse_user_id(text)
+    except ValueError as error:
+        raise InvalidRequestError(str(error)) from error
+
+
+class AsyncAllotment:
+    """Allotment for asyncio programs inside the Ray cluster. Every method may raise AllotmentError.
+
+    A method repeats itself, with its own key, where a shard was lost on the way: it never
+    charges twice. UnavailableError and OverloadedError mean: call again, with the same `key`.
+    """
+
+    def __init__(self, router: Router) -> None:
+        self.router = router
+
+    @classmethod
+    async def connect(
+        cls,
+        address: str = "auto",
+        namespace: str = NAMESPACE,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> Self:
+        """Join the Ray cluster at `address`. `timeout_seconds` holds for every method."""
+        if not ray.is_initialized():
+            await asyncio.to_thread(_join, address, namespace)
+        return cls(Router(RayShards(namespace), timeout_seconds))
+
+    async def check_daily_allocation(self, user_id: str) -> CreditStatusResponse:
+        """Return what the user has today. Reads only."""
+        reply = await self.router.status(user_id_of(user_id))
+        return CreditStatusResponse.model_validate_json(body_of(reply))
+
+    async def check_daily_allocations(self, user_ids: Sequence[str]) -> list[CreditStatusResponse]:
+        """Return what many users have today, in their order. Reads only."""
+        replies = await self.router.statuses([user_id_of(text) for text in user_ids])
+        return [CreditStatusResponse.model_validate_json(body_of(r)) for r in replies]
+
+    async def get_or_create_daily_credits(self, user_id: str) -> CreditStatusResponse:
+        """Return what the user has today, with a document of the day in MongoDB."""
+        call = make_call(OpenDay(user_id_of(user_id)), None)
+        return CreditStatusResponse.model_validate_json(body_of(await self.router.call(call)))
+
+    async def add_credit(
+        self,
+        user_id: str,
+        amount: int,
+        days: int,
+        payment: PaymentBody | Mapping[str, Any],
+        *,
+        timezone: str | None = None,
+        key: str | None = None,
+    ) -> CreditAdditionResponse:
+        """Add credits over `days` days from today. A payment's transaction counts once a user."""
+        body = _checked(
+            AddCreditBody,
+            user_id=user_id,
+            amount=amount,
+            days=days,
+            payment=payment,
+            timezone=timezone,
+        )
+        reply = await self.router.call(make_call(body.command(), key))
+        return CreditAdditionResponse.model_validate_json(body_of(reply))
+
+    async def record_usage(  # noqa: PLR0913 - the fields of a usage record
+        self,
+        user_id: str,
+        service_type: str,
+        credit_amount: int,
+        *,
+        token_count: int | None = None,
+        model_used: str | None = None,
+        session_id: str | None = None,
+        details: Mapping[str, Any] | None = None,
+        timestamp: datetime | None = None,
+        on_insufficient: OnInsufficient | Literal["reject", "record"] = OnInsufficient.REJECT,
+        key: str | None = None,
+    ) -> UsageRecordResponse:
+        """Charge credits to today, or raise InsufficientCreditsError."""
+        body = _checked(
+            RecordUsageBody,
+            user_id=user_id,
+            service_type=service_type,
+            credit_amount=credit_amount,
+            token_count=token_count,
+            model_used=model_used,
+            session_id=session_id,
+            details=details,
+            timestamp=timestamp,
+            on_insufficient=on_insufficient,
+        )
+        reply = await self.router.call(make_call(body.command(), key))
+        return UsageRecordResponse.model_validate_json(body_of(reply))
+
+    async def record_usages(
+        self, records: Sequence[BatchedUsageBody | Mapping[str, Any]]
+    ) -> list[UsageRecordResponse | AllotmentError]:
+        """Charge up to 1000 records, each on its own: an answer or an error, in order."""
+        if not 1 <= len(records) <= BATCH_RECORDS_MAX:
+            raise InvalidRequestError(f"a batch has 1 to {BATCH_RECORDS_MAX} records")
+        results: list[UsageRecordResponse | AllotmentError | None] = [None] * len(records)
+        calls: list[Call] = []
+        places: list[int] = []
+        for place, record in enumerate(records):
+            try:
+                body = BatchedUsageBody.model_validate(record)
+                calls.append(make_call(body.command(), body.idempotency_key))
+                places.append(place)
+            except ValidationError as error:
+                results[place] = _invalid(error)
+        for place, reply in zip(places, await self.router.calls(calls), strict=True):
+            try:
+                results[place] = UsageRecordResponse.model_validate_json(body_of(reply))
+            except AllotmentError as error:
+                results[place] = error
+        return [result for result in results if result is not None]
+
+    async def get_usage(
+        self,
+        user_id: str,
+        since: datetime,
+        until: datetime,
+        *,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> UsagePage:
+        """Return usage records by timestamp, newest first; `until` is exclusive."""
+        query = UsageQuery(user_id_of(user_id), since, until, limit, cursor)
+        return UsagePage.model_validate_json(await self._query(query))
+
+    async def get_monthly_usage(self, user_id: str, month: str) -> MonthlyUsage:
+        """Return the sums of a month (YYYY-MM) of the user's time zone."""
+        try:
+            parse_month(month)
+        except ValueError as error:
+            raise InvalidRequestError(str(error)) from error
+        query = MonthQuery(user_id_of(user_id), month)
+        return MonthlyUsage.model_validate_json(await self._query(query))
+
+    async def get_subscriptions(self, user_id: str) -> UserSubscriptions:
+        """Return all subscriptions of a user, the current one first."""
+        query = SubscriptionsQuery(user_id_of(user_id))
+        return UserSubscriptions.model_validate_json(await self._query(query))
+
+    async def _query(self, query: UsageQuery | MonthQuery | SubscriptionsQuery) -> bytes:
+        try:
+            return body_of(await self.router.query(query))
+        except ValueError as error:
+            raise InvalidRequestError(str(error)) from error
+
+
+def _join(address: str, namespace: str) -> None:
+    ray.init(address=address, namespace=namespace, log_to_driver=False)
+
+
+def _checked(body: type[B], **fields: object) -> B:
+    try:
+        return body.model_validate(fields)
+    except ValidationError as error:
+        raise _invalid(error) from error
+
+
+def _invalid(error: ValidationError) -> InvalidRequestError:
+    return InvalidRequestError(
+        "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+    )

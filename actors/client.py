@@ -1,0 +1,69 @@
+"""Allotment from Python: `Allotment` for programs that block, `AsyncAllotment` for asyncio."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+
+from actors.async_client import TIMEOUT_SECONDS, AsyncAllotment
+from actors.remote import NAMESPACE
+
+__all__ = ["Allotment", "AsyncAllotment"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _blocking(
+    method: Callable[Concatenate[AsyncAllotment, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate["Allotment", P], T]:
+    """Return the method of the same name and arguments that waits for its answer."""
+
+    def call(self: "Allotment", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self.wait(method(self.client, *args, **kwargs))
+
+    call.__name__ = method.__name__
+    call.__doc__ = method.__doc__
+    return call
+
+
+class Allotment:
+    """Allotment for programs that block. Its calls run on one event loop in a thread of its own.
+
+    Every method is `AsyncAllotment`'s, with the same arguments, answers and errors.
+    """
+
+    def __init__(self, client: AsyncAllotment, loop: asyncio.AbstractEventLoop) -> None:
+        self.client = client
+        self._loop = loop
+
+    @classmethod
+    def connect(
+        cls,
+        address: str = "auto",
+        namespace: str = NAMESPACE,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+    ) -> Self:
+        """Join the Ray cluster at `address`. `timeout_seconds` holds for every method."""
+        loop = asyncio.new_event_loop()
+        threading.Thread(target=loop.run_forever, name="allotment", daemon=True).start()
+        client = AsyncAllotment.connect(address, namespace, timeout_seconds)
+        return cls(asyncio.run_coroutine_threadsafe(client, loop).result(), loop)
+
+    def close(self) -> None:
+        """Stop the thread. The Ray cluster stays joined."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+
+    def wait(self, answer: Coroutine[Any, Any, T]) -> T:
+        """Return what a coroutine returns, run on the client's loop."""
+        return asyncio.run_coroutine_threadsafe(answer, self._loop).result()
+
+    check_daily_allocation = _blocking(AsyncAllotment.check_daily_allocation)
+    check_daily_allocations = _blocking(AsyncAllotment.check_daily_allocations)
+    get_or_create_daily_credits = _blocking(AsyncAllotment.get_or_create_daily_credits)
+    add_credit = _blocking(AsyncAllotment.add_credit)
+    record_usage = _blocking(AsyncAllotment.record_usage)
+    record_usages = _blocking(AsyncAllotment.record_usages)
+    get_usage = _blocking(AsyncAllotment.get_usage)
+    get_monthly_usage = _blocking(AsyncAllotment.get_monthly_usage)
+    get_subscriptions = _blocking(AsyncAllotment.get_subscriptions)

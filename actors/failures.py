@@ -1,0 +1,103 @@
+"""What a caller is told when a command was not done: one type a code, the same codes as HTTP.
+
+AllotmentError
+├── RefusedError                      the command changed nothing, and would not if repeated now
+│   ├── InsufficientCreditsError
+│   ├── NoActiveSubscriptionError
+│   ├── DuplicatePaymentError
+│   ├── IdempotencyKeyReusedError
+│   └── InvalidRequestError
+└── TryAgainError                     repeat with the same key
+    ├── OverloadedError
+    └── UnavailableError
+"""
+
+from domain.messages import Refusal, Rejection, Shortfall
+
+
+class AllotmentError(Exception):
+    """A command was not done. `code` is stable; the message is for people."""
+
+    code = "internal_error"
+    title = "The service failed"
+
+
+class RefusedError(AllotmentError):
+    """The command changed nothing."""
+
+    def __init__(self, detail: str = "", shortfall: Shortfall | None = None) -> None:
+        super().__init__(detail or self.title)
+        self.shortfall = shortfall
+        """How far the credits were from covering a charge, and when they would."""
+
+
+class InsufficientCreditsError(RefusedError):
+    """The remaining credits do not cover the charge."""
+
+    code = "insufficient_credits"
+    title = "The remaining credits do not cover the charge"
+
+
+class NoActiveSubscriptionError(RefusedError):
+    """The user has no subscription that may spend now."""
+
+    code = "no_active_subscription"
+    title = "The user has no subscription that may spend"
+
+
+class DuplicatePaymentError(RefusedError):
+    """The payment's transaction has added credits before."""
+
+    code = "duplicate_payment"
+    title = "This payment has added its credits before"
+
+
+class IdempotencyKeyReusedError(RefusedError):
+    """The key was used for another request."""
+
+    code = "idempotency_key_reused"
+    title = "The idempotency key was used for another request"
+
+
+class InvalidRequestError(RefusedError):
+    """The request is not one the service can decide."""
+
+    code = "invalid_request"
+    title = "The request is not valid"
+
+
+class TryAgainError(AllotmentError):
+    """The outcome may be unknown; a repeat with the same key never charges twice."""
+
+    def __init__(self) -> None:
+        super().__init__(self.title)
+
+
+class OverloadedError(TryAgainError):
+    """A queue was full. Nothing was written."""
+
+    code = "overloaded"
+    title = "The service is overloaded; try again later"
+
+
+class UnavailableError(TryAgainError):
+    """The database or the owning shard did not answer in time."""
+
+    code = "storage_unavailable"
+    title = "The service cannot reach its storage; try again later"
+
+
+_BY_REJECTION: dict[Rejection, type[RefusedError]] = {
+    Rejection.KEY_REUSED: IdempotencyKeyReusedError,
+    Rejection.DUPLICATE_PAYMENT: DuplicatePaymentError,
+    Rejection.NO_ACTIVE_SUBSCRIPTION: NoActiveSubscriptionError,
+    Rejection.AMOUNT_TOO_LARGE: InvalidRequestError,
+    Rejection.INSUFFICIENT_CREDITS: InsufficientCreditsError,
+}
+_DETAILS = {Rejection.AMOUNT_TOO_LARGE: "the amount takes a total past 2^53 - 1"}
+
+
+def refused(refusal: Refusal) -> RefusedError:
+    """Return the error that tells a caller of a refusal."""
+    detail = _DETAILS.get(refusal.reason, "")
+    return _BY_REJECTION[refusal.reason](detail, refusal.shortfall)

@@ -1,0 +1,222 @@
+"""Puts Ray on: the actors' shells, their options, and the way to them from other processes."""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Coroutine
+from datetime import UTC, datetime
+from typing import Any
+
+import ray
+from pydantic import BaseModel
+from ray.actor import ActorClass, ActorHandle
+from ray.exceptions import RayActorError, RayError
+
+from actors.calls import Envelope, Reply
+from actors.directory import Directory, shard_name
+from actors.metrics import ShardMetrics
+from actors.mongo.connection import connect
+from actors.mongo.directory import MongoDirectory
+from actors.mongo.reads import MongoReads
+from actors.mongo.store import MongoStore
+from actors.queries import Queries, Query
+from actors.router import ShardLostError
+from actors.settings import Settings
+from actors.shard import Shard
+from actors.store import StorageUnavailableError
+
+NAMESPACE = "allotment"
+METRICS_SECONDS = 2.0  # How often counters become metrics.
+CATCH_UP_SECONDS = 1.0  # Pause before catching up is tried again.
+PENDING_CALLS_MAX = 2_000  # Messages Ray holds for one shard from one process.
+DIRECTORY_SECONDS_MAX = 3.0
+DRAIN_SECONDS_MAX = 15.0
+
+logger = logging.getLogger(__name__)
+
+
+class ShardReport(BaseModel):
+    """One row of `GET /admin/shards`."""
+
+    shard: str
+    node_id: str
+    pid: int
+    users: int
+    queued: int
+    hits: int
+    misses: int
+    reads: int
+    writes: int
+    journal_seconds_behind: float
+    uptime_seconds: float
+
+
+class ShardActor:
+    """One shard as a Ray actor. All rules are in `Shard`; this starts it and watches its loops.
+
+    A restart runs `__init__` again with the same arguments and nothing else, so all begins here.
+    """
+
+    async def __init__(self, settings: Settings, index: int) -> None:  # type: ignore[misc]
+        assert settings.mongo_uri is not None, "whoever starts shards knows the database"
+        self.name = shard_name(index)
+        self._started = datetime.now(UTC)
+        database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
+        self._directory = MongoDirectory(database)
+        table = self._directory.read()
+        assert table is not None, "the directory is published before the first shard starts"
+        self._shard = Shard(
+            index,
+            MongoStore(database),
+            settings.policy,
+            accounts_max=settings.accounts_per_shard,
+            clock=lambda: datetime.now(UTC),
+            table=table,
+        )
+        self._queries = Queries(self._shard, MongoReads(database), settings.policy)
+        self._metrics = ShardMetrics(self.name)
+        self._loops = [
+            self._watch(self._shard.run()),
+            self._watch(self._shard.views.run(self._shard.clean_until)),
+            self._watch(self._publish_metrics()),
+            self._watch(self._catch_up()),
+        ]
+
+    def __repr__(self) -> str:
+        return f"ShardActor({self.name})"
+
+    async def handle(self, envelope: Envelope) -> list[Reply]:
+        """Return the replies to an envelope."""
+        return await self._shard.handle(envelope)
+
+    async def query(self, version: int, query: Query) -> Reply:
+        """Return the reply to a query. ValueError: its cursor is not one of ours."""
+        return await self._queries.answer(version, query)
+
+    async def directory(self) -> Directory:
+        """Return the newest directory, and follow it."""
+        table = await asyncio.to_thread(self._directory.read)
+        if table is not None:
+            await self._shard.adopt(table)
+        return self._shard.table
+
+    async def report(self) -> ShardReport:
+        """Return what operators read about this shard."""
+        counters = self._shard.counters
+        oldest = self._shard.views.oldest
+        return ShardReport(
+            shard=self.name,
+            node_id=ray.get_runtime_context().get_node_id(),
+            pid=os.getpid(),
+            users=counters.users,
+            queued=counters.queued,
+            hits=counters.hits,
+            misses=counters.misses,
+            reads=counters.reads,
+            writes=counters.writes,
+            journal_seconds_behind=(
+                (self._shard.now() - oldest).total_seconds() if oldest else 0.0
+            ),
+            uptime_seconds=(datetime.now(UTC) - self._started).total_seconds(),
+        )
+
+    async def drain(self) -> None:
+        """Return once every answered write is in the views."""
+        async with asyncio.timeout(DRAIN_SECONDS_MAX):
+            await self._shard.settle()
+
+    def _watch(self, loop: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        task = asyncio.get_running_loop().create_task(loop)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        """End the process with a loop that failed: Ray starts a new one, which loads anew."""
+        if task.cancelled() or task.exception() is None:
+            return
+        logger.critical("%s: a loop failed", self.name, exc_info=task.exception())
+        os._exit(1)
+
+    async def _publish_metrics(self) -> None:
+        while True:
+            self._metrics.publish(self._shard.counters)
+            await asyncio.sleep(METRICS_SECONDS)
+
+    async def _catch_up(self) -> None:
+        while True:
+            with contextlib.suppress(StorageUnavailableError):
+                await self._shard.catch_up()
+                return
+            await asyncio.sleep(CATCH_UP_SECONDS)
+
+
+RemoteShard: ActorClass[ShardActor] = ray.remote(ShardActor)
+
+
+def start_shard(settings: Settings, index: int) -> ActorHandle[ShardActor]:
+    """Start a shard, or return the one that runs already under its name."""
+    handle: ActorHandle[ShardActor] = RemoteShard.options(
+        name=shard_name(index),
+        namespace=NAMESPACE,
+        lifetime="detached",
+        get_if_exists=True,
+        num_cpus=0,
+        max_restarts=-1,
+        max_task_retries=0,  # Repeating is the caller's, with the same key.
+        max_concurrency=PENDING_CALLS_MAX,
+        max_pending_calls=PENDING_CALLS_MAX,
+        enable_task_events=False,
+    ).remote(settings, index)
+    return handle
+
+
+class RayShards:
+    """The way to the shards through Ray's actor handles."""
+
+    def __init__(self, namespace: str = NAMESPACE) -> None:
+        self._namespace = namespace
+        self._handles: dict[int, ActorHandle[ShardActor]] = {}
+
+    async def send(self, index: int, envelope: Envelope) -> list[Reply]:
+        """Return the replies of one shard to an envelope."""
+        replies: list[Reply] = await self._ask(index, "handle", envelope)
+        return replies
+
+    async def query(self, index: int, version: int, query: Query) -> Reply:
+        """Return one shard's reply to a query."""
+        reply: Reply = await self._ask(index, "query", version, query)
+        return reply
+
+    async def directory(self) -> Directory:
+        """Return the newest directory, as the first shard read it."""
+        async with asyncio.timeout(DIRECTORY_SECONDS_MAX):
+            table: Directory = await self._ask(0, "directory")
+            return table
+
+    async def report(self, index: int) -> ShardReport:
+        """Return what operators read about one shard."""
+        report: ShardReport = await self._ask(index, "report")
+        return report
+
+    async def _ask(self, index: int, method: str, *arguments: object) -> Any:
+        try:
+            handle = self._handle(index)
+            return await getattr(handle, method).remote(*arguments)
+        except RayActorError as error:
+            self._handles.pop(index, None)  # A new incarnation may need a new handle.
+            raise ShardLostError(shard_name(index)) from error
+        except RayError as error:
+            cause = getattr(error, "cause", None)
+            if isinstance(cause, ValueError):
+                raise cause from None
+            raise ShardLostError(shard_name(index)) from error
+        except ValueError as error:  # No actor has this name now.
+            raise ShardLostError(shard_name(index)) from error
+
+    def _handle(self, index: int) -> ActorHandle[ShardActor]:
+        handle = self._handles.get(index)
+        if handle is None:
+            handle = ray.get_actor(shard_name(index), namespace=self._namespace)
+            self._handles[index] = handle
+        return handle

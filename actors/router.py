@@ -1,0 +1,240 @@
+"""Sends every call to the shard that owns its user: gathered, followed, repeated, in time.
+
+Concurrent calls for one shard travel together in one message. A shard lost on the way is
+asked again with the same key, so that nothing is charged twice; a newer directory is followed.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import Protocol, TypeVar
+
+from actors.calls import OVERLOADED, UNAVAILABLE, Call, Envelope, Outcome, Reply
+from actors.directory import Directory
+from actors.queries import Query
+from domain.values import UserId
+
+ENVELOPE_LENGTH_MAX = 512  # Calls in one message to a shard.
+ENVELOPES_IN_FLIGHT_MAX = 2  # One being decided, one waiting in the shard's inbox.
+ENVELOPE_SECONDS_MAX = 5.0  # How long a shard may take before it counts as lost.
+QUEUE_LENGTH_MAX = 10_000  # Calls waiting here for one shard; beyond this, `overloaded`.
+PAUSE_SECONDS_MIN = 0.05  # Pause before a lost call is repeated; doubled each time,
+PAUSE_SECONDS_MAX = 0.5  # up to here.
+
+
+Item = Call | UserId
+"""What is sent: a command under its key, or a user whose status is read."""
+
+Sent = TypeVar("Sent", Call, UserId)
+
+
+class ShardLostError(Exception):
+    """The shard did not answer. What it was told may or may not have been done."""
+
+
+class Shards(Protocol):
+    """The way to the shards. Every call may raise ShardLostError."""
+
+    async def send(self, index: int, envelope: Envelope) -> list[Reply]:
+        """Return the replies of one shard to an envelope."""
+
+    async def query(self, index: int, version: int, query: Query) -> Reply:
+        """Return one shard's reply to a query."""
+
+    async def directory(self) -> Directory:
+        """Return the newest directory."""
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """Something to send, and the future of its reply (None: the shard was lost)."""
+
+    item: Item
+    reply: "asyncio.Future[Reply | None]"
+
+
+class Lane:
+    """The way to one shard, for calls or for reads. Gathers what waits into one message."""
+
+    def __init__(self, shards: Shards, index: int, version: int) -> None:
+        self.version = version
+        self._shards = shards
+        self._index = index
+        self._queue: deque[Waiting] = deque()
+        self._in_flight: set[asyncio.Task[None]] = set()
+
+    async def send(self, item: Item) -> Reply | None:
+        """Return the reply; None where the shard was lost."""
+        if len(self._queue) >= QUEUE_LENGTH_MAX:
+            return OVERLOADED
+        waiting = Waiting(item, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        if len(self._in_flight) < ENVELOPES_IN_FLIGHT_MAX:
+            task = asyncio.create_task(self._drain())
+            self._in_flight.add(task)
+            task.add_done_callback(self._in_flight.discard)
+        return await waiting.reply
+
+    async def _drain(self) -> None:
+        while self._queue:
+            length = min(len(self._queue), ENVELOPE_LENGTH_MAX)
+            batch = [self._queue.popleft() for _ in range(length)]
+            batch = [waiting for waiting in batch if not waiting.reply.done()]
+            items = [waiting.item for waiting in batch]
+            replies = await deliver(self._shards, self._index, self.version, items)
+            for waiting, reply in zip(batch, replies, strict=True):
+                if not waiting.reply.done():  # Its caller may have gone meanwhile.
+                    waiting.reply.set_result(reply)
+
+
+async def deliver(
+    shards: Shards, index: int, version: int, items: Sequence[Item]
+) -> Sequence[Reply | None]:
+    """Return one shard's replies to calls, or to reads, in order; None where it was lost."""
+    calls = tuple(item for item in items if isinstance(item, Call))
+    reads = tuple(item for item in items if not isinstance(item, Call))
+    try:
+        async with asyncio.timeout(ENVELOPE_SECONDS_MAX):
+            return await shards.send(index, Envelope(version, calls, reads))
+    except (ShardLostError, TimeoutError):
+        return [None] * len(items)
+
+
+class Router:
+    """One process's way to all shards."""
+
+    def __init__(self, shards: Shards, timeout_seconds: float) -> None:
+        self._shards = shards
+        self._timeout = timeout_seconds
+        self._table: Directory | None = None
+        self._refreshing: asyncio.Task[None] | None = None
+        self._lanes: dict[tuple[int, bool], Lane] = {}
+
+    async def call(self, call: Call) -> Reply:
+        """Return the reply to a command: its first answer, however often it had to be sent."""
+        return (await self._until_answered([call], self._send_one))[0]
+
+    async def calls(self, calls: Sequence[Call]) -> list[Reply]:
+        """Return the replies to many commands, in order. Those of one user keep their order."""
+        return await self._until_answered(calls, self._send_many)
+
+    async def status(self, user_id: UserId) -> Reply:
+        """Return the status of a user."""
+        return (await self._until_answered([user_id], self._send_one))[0]
+
+    async def statuses(self, user_ids: Sequence[UserId]) -> list[Reply]:
+        """Return the statuses of many users, in order."""
+        return await self._until_answered(user_ids, self._send_many)
+
+    async def query(self, query: Query) -> Reply:
+        """Return the answer to a query. ValueError: its cursor is not one of ours."""
+
+        async def send(table: Directory, _: Sequence[UserId]) -> list[Reply | None]:
+            try:
+                index = table.owner(query.user_id)
+                return [await self._shards.query(index, table.version, query)]
+            except ShardLostError:
+                return [None]
+
+        return (await self._until_answered([query.user_id], send))[0]
+
+    async def _send_one(self, table: Directory, items: Sequence[Item]) -> list[Reply | None]:
+        return [await self._lane(table, items[0]).send(items[0])]
+
+    async def _send_many(self, table: Directory, items: Sequence[Item]) -> list[Reply | None]:
+        """Send to every owner what is its own, all at once, past the lanes."""
+        places: dict[int, list[int]] = {}
+        for place, item in enumerate(items):
+            places.setdefault(table.owner(_user_of(item)), []).append(place)
+        delivered = await asyncio.gather(
+            *(
+                deliver(self._shards, index, table.version, [items[p] for p in own])
+                for index, own in places.items()
+            )
+        )
+        replies: list[Reply | None] = [None] * len(items)
+        for own, answers in zip(places.values(), delivered, strict=True):
+            for place, reply in zip(own, answers, strict=True):
+                replies[place] = reply
+        return replies
+
+    async def _until_answered(
+        self,
+        items: Sequence[Sent],
+        send: Callable[[Directory, Sequence[Sent]], Awaitable[list[Reply | None]]],
+    ) -> list[Reply]:
+        """Send until all are answered: what was lost or has moved again, after a pause."""
+        replies: list[Reply | None] = [None] * len(items)
+        waiting = dict(enumerate(items))
+        with contextlib.suppress(TimeoutError, ShardLostError):
+            async with asyncio.timeout(self._timeout):
+                for attempt in count():
+                    table = self._table or await self._refresh()
+                    answers = await send(table, list(waiting.values()))
+                    waiting = self._take(table, waiting, answers, replies)
+                    if not waiting:
+                        break
+                    await asyncio.sleep(_pause(attempt))
+        return [UNAVAILABLE if reply is None else reply for reply in replies]
+
+    def _take(
+        self,
+        table: Directory,
+        waiting: dict[int, Sent],
+        answers: Sequence[Reply | None],
+        replies: list[Reply | None],
+    ) -> dict[int, Sent]:
+        """Keep the answers, and return what must be sent again."""
+        again: dict[int, Sent] = {}
+        for (place, item), reply in zip(waiting.items(), answers, strict=True):
+            if reply is None:
+                again[place] = _as_repeat(item)
+            elif reply.outcome is Outcome.MOVED:
+                again[place] = item
+                if self._table is table:
+                    self._table = None
+            else:
+                replies[place] = reply
+        return again
+
+    async def _refresh(self) -> Directory:
+        """Read the directory; callers at the same time share one reading."""
+        if self._refreshing is None:
+            self._refreshing = asyncio.create_task(self._read_directory())
+        await asyncio.shield(self._refreshing)
+        assert self._table is not None, "the reading has just set it"
+        return self._table
+
+    async def _read_directory(self) -> None:
+        try:
+            self._table = await self._shards.directory()
+            self._lanes = {}  # The old lanes finish what they carry under the old version.
+        finally:
+            self._refreshing = None
+
+    def _lane(self, table: Directory, item: Item) -> Lane:
+        """Return the lane for calls, or for reads, to the owner of the item's user."""
+        place = table.owner(_user_of(item)), isinstance(item, Call)
+        lane = self._lanes.get(place)
+        if lane is None or lane.version != table.version:
+            lane = self._lanes[place] = Lane(self._shards, place[0], table.version)
+        return lane
+
+
+def _user_of(item: Item) -> UserId:
+    return item.command.user_id if isinstance(item, Call) else item
+
+
+def _as_repeat(item: Sent) -> Sent:
+    """Return what is sent again after a loss. A call may have been done: it is a repeat now."""
+    return item._replace(keep_refusal=True) if isinstance(item, Call) else item
+
+
+def _pause(attempt: int) -> float:
+    """Return seconds to wait before the next attempt: doubled each time, with jitter."""
+    pause = min(PAUSE_SECONDS_MIN * 2.0 ** min(attempt, 10), PAUSE_SECONDS_MAX)
+    return pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing

@@ -1,0 +1,381 @@
+"""The embedded server: it starts, keeps its data, its shape and its distance from others."""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pymongo
+import pytest
+from pymongo.errors import OperationFailure, PyMongoError
+
+from actors import embedded_mongo
+from actors.embedded_mongo import (
+    DirectoryInUse,
+    EmbeddedMongo,
+    Engine,
+    EngineMissing,
+    PortTaken,
+    ServerFailed,
+    WrongEngine,
+    find_engines,
+)
+
+DEADLINE_SECONDS = 20.0
+REPOSITORY = Path(embedded_mongo.__file__).parent.parent
+OWNER = """
+import sys
+from pathlib import Path
+from actors.embedded_mongo import EmbeddedMongo
+from tests.test_embedded_mongo import PlainWire
+server = EmbeddedMongo(Path(sys.argv[1]), wire=PlainWire())
+server.start()
+print(server.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+class PlainWire:
+    def ping(self, uri: str) -> bool:
+        try:
+            with client_of(uri, timeout_ms=1000) as client:
+                return bool(client.admin.command("ping")["ok"])
+        except PyMongoError:
+            return False
+
+    def checkpoint(self, uri: str) -> None:
+        with client_of(uri) as client:
+            try:
+                # The archive cannot be written, but the checkpoint before it is made.
+                client.admin.command("secantusAdmin.backupArchive", outputPath="/nowhere/a.tar.gz")
+            except OperationFailure:
+                return
+
+    def end_orphaned_sessions(self, uri: str) -> None:
+        with client_of(uri) as client:
+            client.admin.command("killAllSessions", [])
+
+
+def client_of(uri: str, timeout_ms: int = 5000) -> pymongo.MongoClient[dict[str, object]]:
+    return pymongo.MongoClient(uri, retryWrites=False, serverSelectionTimeoutMS=timeout_ms)
+
+
+def wait_until(reached: Callable[[], object]) -> None:
+    pause = threading.Event()
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not reached():
+        assert time.monotonic() < deadline, "the deadline passed"
+        pause.wait(0.02)
+
+
+def runs(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def kill(pid: int | None) -> None:
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+
+
+def log_bytes(directory: Path) -> int:
+    return sum(path.stat().st_size for path in directory.glob("WiredTigerLog.*"))
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "mongo"
+
+
+@pytest.fixture
+def server(directory: Path) -> Iterator[EmbeddedMongo]:
+    with EmbeddedMongo(directory, wire=PlainWire()) as server:
+        yield server
+
+
+@pytest.fixture
+def owner(directory: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """Another process that owns a server in the directory, and that server's pid."""
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(directory)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=REPOSITORY,
+    ) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        yield process, pid
+        process.kill()
+        wait_until(lambda: not runs(pid))
+
+
+def test_a_started_server_answers_under_its_uri(server: EmbeddedMongo) -> None:
+    with client_of(server.uri) as client:
+        hello = client.admin.command("hello")
+
+    assert server.alive
+    assert hello["isWritablePrimary"]
+
+
+def test_the_directory_is_for_its_owner_only(server: EmbeddedMongo, directory: Path) -> None:
+    assert directory.stat().st_mode & 0o777 == 0o700
+
+
+def test_the_server_listens_on_loopback_only(server: EmbeddedMongo) -> None:
+    port = f"{int(server.uri.rstrip('/').rpartition(':')[2]):04X}"
+    listening = "0A"
+
+    lines = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path(f"/proc/{server.pid}/net/{table}").read_text().splitlines()[1:]
+    ]
+    addresses = [line[1] for line in lines if line[3] == listening and line[1].endswith(":" + port)]
+
+    assert addresses == [f"0100007F:{port}"]
+
+
+def test_stop_can_be_called_twice_and_before_start(directory: Path) -> None:
+    server = EmbeddedMongo(directory, wire=PlainWire())
+    server.stop()
+    server.start()
+    pid = server.pid
+
+    server.stop()
+    server.stop()
+
+    assert pid is not None
+    assert not runs(pid)
+    assert not server.alive
+
+
+def test_data_survives_a_clean_stop(directory: Path) -> None:
+    server = EmbeddedMongo(directory, wire=PlainWire())
+    with server, client_of(server.uri) as client:
+        client.test.things.insert_many([{"_id": number} for number in range(1000)])
+
+    with server, client_of(server.uri) as client:
+        assert client.test.things.count_documents({}) == 1000
+
+
+def test_acknowledged_writes_survive_a_sigkill_and_the_server_comes_back_by_itself(
+    server: EmbeddedMongo, caplog: pytest.LogCaptureFixture
+) -> None:
+    uri, pid = server.uri, server.pid
+    acknowledged: list[int] = []
+
+    def write_until_refused() -> None:
+        with client_of(uri) as client, pytest.raises(PyMongoError):
+            while True:
+                client.test.things.insert_one({"_id": len(acknowledged)})
+                acknowledged.append(len(acknowledged))
+
+    writer = threading.Thread(target=write_until_refused)
+    writer.start()
+    wait_until(lambda: len(acknowledged) > 500)
+    kill(pid)
+    writer.join(DEADLINE_SECONDS)
+    wait_until(lambda: server.pid not in (None, pid) and PlainWire().ping(uri))
+
+    assert server.uri == uri
+    assert "died and is restarted" in caplog.text
+    with client_of(uri) as client:
+        found = {thing["_id"] for thing in client.test.things.find()}
+    assert found >= set(acknowledged)
+
+
+def test_a_restart_that_fails_is_tried_again(
+    server: EmbeddedMongo, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_mongo, "RESTART_PAUSE_SECONDS", 0.05)
+    answers = iter([False, True])
+    end_sessions = PlainWire.end_orphaned_sessions
+
+    def fail_once(wire: PlainWire, uri: str) -> None:
+        if not next(answers, True):
+            raise ConnectionError
+        end_sessions(wire, uri)
+
+    monkeypatch.setattr(PlainWire, "end_orphaned_sessions", fail_once)
+    kill(server.pid)
+
+    wait_until(lambda: next(answers, None) is None and PlainWire().ping(server.uri))
+
+
+def test_a_stopped_server_is_not_restarted(server: EmbeddedMongo) -> None:
+    uri = server.uri
+    kill(server.pid)
+
+    server.stop()
+
+    assert not server.alive
+    assert not [thread for thread in threading.enumerate() if thread.name == "embedded-mongo"]
+    assert not PlainWire().ping(uri)
+
+
+def test_two_servers_on_one_directory_are_refused(server: EmbeddedMongo, directory: Path) -> None:
+    with pytest.raises(DirectoryInUse, match=r"Another embedded MongoDB already works in .*\."):
+        EmbeddedMongo(directory, wire=PlainWire()).start()
+
+    assert PlainWire().ping(server.uri)
+
+
+def test_a_directory_of_another_process_is_refused(
+    owner: tuple[subprocess.Popen[str], int], directory: Path
+) -> None:
+    with pytest.raises(DirectoryInUse):
+        EmbeddedMongo(directory, wire=PlainWire()).start()
+
+
+def test_the_server_ends_with_its_killed_owner_and_the_next_one_can_start(
+    owner: tuple[subprocess.Popen[str], int], directory: Path
+) -> None:
+    process, pid = owner
+    process.kill()
+
+    with EmbeddedMongo(directory, wire=PlainWire()) as server:
+        assert server.alive
+
+    assert not runs(pid)
+
+
+def test_an_orphan_that_does_not_stop_is_killed(
+    owner: tuple[subprocess.Popen[str], int],
+    directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(embedded_mongo, "ORPHAN_WAIT_SECONDS", 0.5)
+    process, pid = owner
+    os.kill(pid, signal.SIGSTOP)
+    process.kill()
+    process.wait()
+
+    with EmbeddedMongo(directory, wire=PlainWire()) as server:
+        assert server.alive
+
+    assert not runs(pid)
+
+
+def test_a_directory_of_another_engine_is_refused_and_left_alone(directory: Path) -> None:
+    directory.mkdir(mode=0o755)
+    (directory / "engine").write_text("secantusd-zig\n")
+
+    with pytest.raises(WrongEngine, match=r"was written by secantusd-zig, not by .*\."):
+        EmbeddedMongo(directory, wire=PlainWire()).start()
+
+    assert [path.name for path in directory.iterdir()] == ["engine"]
+    assert directory.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_database_of_another_program_is_refused_and_left_alone(directory: Path) -> None:
+    directory.mkdir()
+    (directory / "WiredTiger").touch()
+
+    with pytest.raises(WrongEngine, match=r"holds a database of another program\."):
+        EmbeddedMongo(directory, wire=PlainWire()).start()
+
+    assert [path.name for path in directory.iterdir()] == ["WiredTiger"]
+
+
+def test_a_creation_that_was_killed_is_begun_again(directory: Path) -> None:
+    directory.mkdir()
+    (directory / "engine").write_text(f"{find_engines()[0].name} creating\n")
+    (directory / "WiredTiger.turtle").write_text("half a page")
+
+    with EmbeddedMongo(directory, wire=PlainWire()) as server:
+        assert PlainWire().ping(server.uri)
+
+    assert (directory / "engine").read_text() == f"{find_engines()[0].name}\n"
+
+
+def test_a_taken_port_is_refused(directory: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+
+        with pytest.raises(PortTaken, match=rf"Port {port} of 127\.0\.0\.1 is taken"):
+            EmbeddedMongo(directory, wire=PlainWire(), port=port).start()
+
+
+def test_a_server_that_dies_while_it_starts_is_quoted(directory: Path) -> None:
+    engine = Engine("broken", (sys.executable, "-c", "raise SystemExit('no disk today')"))
+
+    with pytest.raises(ServerFailed, match="no disk today"):
+        EmbeddedMongo(directory, wire=PlainWire(), engine=engine).start()
+
+
+def test_a_server_that_never_answers_is_given_up(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_mongo, "START_TIMEOUT_SECONDS", 0.2)
+    engine = Engine("mute", (sys.executable, "-c", "import signal; signal.pause()"))
+
+    with pytest.raises(ServerFailed, match="did not answer"):
+        EmbeddedMongo(directory, wire=PlainWire(), engine=engine).start()
+
+
+def test_a_missing_engine_is_named(
+    tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALLOTMENT_ENGINE_DIR", str(tmp_path))
+
+    with pytest.raises(EngineMissing):
+        EmbeddedMongo(directory, wire=PlainWire()).start()
+
+
+def test_tend_trims_the_log(
+    server: EmbeddedMongo, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    megabyte = "x" * 1024 * 1024
+    with client_of(server.uri) as client:
+        for _ in range(100):
+            client.test.things.insert_one({"text": megabyte})
+    before = log_bytes(directory)
+
+    monkeypatch.setattr(embedded_mongo, "LOG_BYTES_MAX", 1)
+    monkeypatch.setattr(embedded_mongo, "CHECKPOINT_GAP_SECONDS", 0.0)
+
+    def is_trimmed() -> bool:
+        server.tend()
+        return log_bytes(directory) < before
+
+    wait_until(is_trimmed)
+
+
+def test_the_server_log_is_bounded(
+    server: EmbeddedMongo, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_mongo, "SERVER_LOG_BYTES_MAX", 1000)
+    (directory / "server.log").write_text("x" * 1001)
+
+    server.tend()
+
+    assert (directory / "server.log").stat().st_size == 0
+
+
+def test_the_care_goes_on_after_an_error(
+    server: EmbeddedMongo, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    calls: list[str] = []
+
+    def refuse(wire: PlainWire, uri: str) -> None:
+        calls.append(uri)
+        raise ConnectionError
+
+    monkeypatch.setattr(PlainWire, "checkpoint", refuse)
+    monkeypatch.setattr(embedded_mongo, "CHECKPOINT_GAP_SECONDS", 0.0)
+    monkeypatch.setattr(embedded_mongo, "CHECKPOINT_SECONDS", 0.0)
+
+    wait_until(lambda: len(calls) >= 2)
+
+    assert "failed, goes on" in caplog.text
