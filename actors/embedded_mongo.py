@@ -111,11 +111,13 @@ def find_engines() -> list[Engine]:
     python = folder / "bin" / "secantusd-py"
     engines = []
     if os.access(native, os.X_OK):
-        engines.append(Engine("secantusd-rs", (str(native),), ("--log-file-max", "64MB")))
+        quiet = ("--log-level", "WARNING", "--log-file-max", "64MB")
+        engines.append(Engine("secantusd-rs", (str(native),), quiet))
     # Every wheel has the script; it runs only where its dependencies were installed with it.
     if python.is_file() and (folder / "shapely").is_dir():
         environment = {"PYTHONPATH": str(folder), "PYTHONUNBUFFERED": "1"}
-        engines.append(Engine("secantusd-py", (sys.executable, str(python)), (), environment))
+        telling = ("--log-level", "INFO")  # It tells its port only at this level.
+        engines.append(Engine("secantusd-py", (sys.executable, str(python)), telling, environment))
     return engines
 
 
@@ -142,6 +144,7 @@ class EmbeddedMongo:
         self._lock: int | None = None
         self._keeper: threading.Thread | None = None
         self._stopping = threading.Event()
+        self._ending = threading.RLock()
         self._checkpointed_at = 0.0
 
     def __enter__(self) -> Self:
@@ -190,16 +193,17 @@ class EmbeddedMongo:
     def stop(self) -> None:
         """End the server, cleanly if it can, and give the directory free. Idempotent."""
         self._stopping.set()
-        if self._keeper is not None:
-            self._keeper.join(CARE_TIMEOUT_SECONDS + STOP_TIMEOUT_SECONDS)
-            server = self._server
-            if self._keeper.is_alive() and server is not None:
-                server.kill()  # The keeper waits for an answer that does not come.
-                self._keeper.join()
+        with self._ending:  # Two may stop at once: a signal's handler, and a failed start.
+            keeper, server = self._keeper, self._server
+            if keeper is not None:
+                keeper.join(CARE_TIMEOUT_SECONDS + STOP_TIMEOUT_SECONDS)
+                if keeper.is_alive() and server is not None:
+                    server.kill()  # The keeper waits for an answer that does not come.
+                    keeper.join()
             self._keeper = None
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+            if self._lock is not None:
+                os.close(self._lock)
+                self._lock = None
 
     def tend(self) -> None:
         """Do one round of care: checkpoint when one is due, keep `server.log` short."""
@@ -282,7 +286,7 @@ class EmbeddedMongo:
         config = self._directory / "server.toml"
         config.touch()
         command = [*engine.command, *engine.flags, "--config", str(config)]
-        command += ["--host", "127.0.0.1", "--port", str(self._port), "--log-level", "WARNING"]
+        command += ["--host", "127.0.0.1", "--port", str(self._port)]
         command += ["--storage-path", str(self._directory), "--sync-on-commit"]
         command += ["--cache-size", CACHE_SIZE, "--oplog-max-entries", str(OPLOG_ENTRIES_MAX)]
         command += ["--oplog-retention-seconds", str(OPLOG_RETENTION_SECONDS)]

@@ -134,6 +134,8 @@ def _instant(document: Document, field: str) -> datetime:
     value = document.get(field)
     if not isinstance(value, datetime):
         raise UnreadableError(f"{field} is not a date")
+    if value.year == 1:  # The zero value of dates in Go and .NET: nobody has set it.
+        raise UnreadableError(f"{field} is not set")
     return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 

@@ -17,8 +17,11 @@ def zone(name: str) -> ZoneInfo:
 
 
 def day_of(instant: datetime, timezone: str) -> date:
-    """Return the local calendar day of an instant."""
-    return instant.astimezone(zone(timezone)).date()
+    """Return the local calendar day of an instant (UTC)."""
+    try:
+        return instant.astimezone(zone(timezone)).date()
+    except OverflowError:  # No calendar has that day: "never ends" is often written 9999-12-31.
+        return instant.date()
 
 
 @lru_cache(maxsize=8192)

@@ -8,6 +8,8 @@ from domain.grants import Grant
 from domain.local_days import ONE_DAY, day_of, midnight
 from domain.values import CURRENT_STATUSES, SPENDING_STATUSES, Credits, Status
 
+AVAILABLE_WITHIN_DAYS = 3660  # As long as a grant may last; more would keep the others waiting.
+
 
 @dataclass(frozen=True, slots=True)
 class Day:
@@ -49,6 +51,11 @@ class Subscription:
     def first_day(self) -> date:
         return day_of(self.start, self.timezone)
 
+    @property
+    def last_day(self) -> date:
+        """The local day of the last instant before the end."""
+        return day_of(self.end - timedelta(milliseconds=1), self.timezone)
+
     def is_current(self, now: datetime) -> bool:
         return self.start <= now < self.end and self.status in CURRENT_STATUSES
 
@@ -82,9 +89,11 @@ class Subscription:
         if today <= day.date:
             return day
         left = Credits(self.limit(day.date) + day.rolled_over - day.used)
-        if cap is None:
+        if cap is None or all(grant.spendable >= 0 for grant in self.grants):
+            # Where no day takes credits away, a rest that has reached the cap stays there:
+            # cutting it once says the same as cutting it every day.
             idle = self.allocated(day.date + ONE_DAY, today)
-            return Day(today, Credits(left + idle), Credits(0))
+            return Day(today, carry(Credits(carry(left, cap) + idle), cap), Credits(0))
         return Day(today, self._carry_over_idle_days(day.date, left, today, cap), Credits(0))
 
     def _carry_over_idle_days(
@@ -108,15 +117,16 @@ class Subscription:
     def available_at(self, required: Credits, today: Day, cap: Credits | None) -> datetime | None:
         """Return the first midnight from which the schedule covers the amount; None if never.
 
-        Nothing else is spent in the meantime. Source: contract, problems of 402.
+        Nothing else is spent in the meantime. Source: contract, problems of 402. Only another
+        program's document gives anything later than AVAILABLE_WITHIN_DAYS: that counts as never.
         """
         left = self.remaining(today)
-        day = today.date + ONE_DAY
-        while (opens := midnight(day, self.timezone)) < self.end:
+        tomorrow = today.date.toordinal() + 1
+        last = min(self.last_day.toordinal(), tomorrow + AVAILABLE_WITHIN_DAYS)
+        for day in map(date.fromordinal, range(tomorrow, last + 1)):
             left = Credits(carry(left, cap) + self.limit(day))
             if left >= required:
-                return opens
-            day += ONE_DAY
+                return midnight(day, self.timezone)
         return None
 
     def with_usage_days(
@@ -142,5 +152,4 @@ class Subscription:
 
     def days_remaining(self, today: date) -> int:
         """Return how many local days the subscription still covers, today included."""
-        last_instant = self.end - timedelta(milliseconds=1)
-        return max((day_of(last_instant, self.timezone) - today).days + 1, 0)
+        return max((self.last_day - today).days + 1, 0)

@@ -1,5 +1,6 @@
 """The embedded server: it starts, keeps its data, its shape and its distance from others."""
 
+import contextlib
 import logging
 import os
 import signal
@@ -159,6 +160,24 @@ def test_stop_can_be_called_twice_and_before_start(directory: Path) -> None:
     assert not server.alive
 
 
+def test_a_start_can_be_stopped_from_elsewhere_and_tried_again(directory: Path) -> None:
+    engine = Engine("mute", (sys.executable, "-c", "import signal; signal.pause()"))
+    server = EmbeddedMongo(directory, wire=PlainWire(), engine=engine)
+
+    def stop_once_it_runs() -> None:
+        wait_until(lambda: server.alive)
+        server.stop()
+
+    for _ in range(2):
+        stopper = threading.Thread(target=stop_once_it_runs)
+        stopper.start()
+        with pytest.raises(ServerFailed, match="stopped while it started"):
+            server.start()
+        stopper.join()
+
+    assert not server.alive
+
+
 def test_data_survives_a_clean_stop(directory: Path) -> None:
     server = EmbeddedMongo(directory, wire=PlainWire())
     with server, client_of(server.uri) as client:
@@ -175,7 +194,7 @@ def test_acknowledged_writes_survive_a_sigkill_and_the_server_comes_back_by_itse
     acknowledged: list[int] = []
 
     def write_until_refused() -> None:
-        with client_of(uri) as client, pytest.raises(PyMongoError):
+        with client_of(uri) as client, contextlib.suppress(PyMongoError):
             while True:
                 client.test.things.insert_one({"_id": len(acknowledged)})
                 acknowledged.append(len(acknowledged))
@@ -195,21 +214,23 @@ def test_acknowledged_writes_survive_a_sigkill_and_the_server_comes_back_by_itse
 
 
 def test_a_restart_that_fails_is_tried_again(
-    server: EmbeddedMongo, directory: Path, monkeypatch: pytest.MonkeyPatch
+    server: EmbeddedMongo, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded_mongo, "RESTART_PAUSE_SECONDS", 0.05)
-    answers = iter([False, True])
     end_sessions = PlainWire.end_orphaned_sessions
+    tries: list[str] = []
 
     def fail_once(wire: PlainWire, uri: str) -> None:
-        if not next(answers, True):
+        tries.append(uri)
+        if len(tries) == 1:
             raise ConnectionError
         end_sessions(wire, uri)
 
     monkeypatch.setattr(PlainWire, "end_orphaned_sessions", fail_once)
+
     kill(server.pid)
 
-    wait_until(lambda: next(answers, None) is None and PlainWire().ping(server.uri))
+    wait_until(lambda: len(tries) == 2 and PlainWire().ping(server.uri))
 
 
 def test_a_stopped_server_is_not_restarted(server: EmbeddedMongo) -> None:
@@ -242,6 +263,7 @@ def test_the_server_ends_with_its_killed_owner_and_the_next_one_can_start(
 ) -> None:
     process, pid = owner
     process.kill()
+    process.wait()
 
     with EmbeddedMongo(directory, wire=PlainWire()) as server:
         assert server.alive

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC
 from typing import Any
 
+import pymongo
 from bson.codec_options import CodecOptions
 from pymongo import ASCENDING, MongoClient
 from pymongo.database import Database
@@ -61,6 +62,15 @@ def unavailable_on_error() -> Iterator[None]:
         yield
     except PyMongoError as error:
         raise StorageUnavailableError(type(error).__name__) from error
+
+
+def is_reachable(database: Documents) -> bool:
+    """Say whether the server answers within about a second."""
+    try:
+        with pymongo.timeout(PING_SECONDS):
+            return bool(database.client.admin.command("ping").get("ok"))
+    except PyMongoError:
+        return False
 
 
 def check_suitable(database: Documents) -> None:

@@ -1,0 +1,206 @@
+"""The command `allotment`: runs the service, and what operators do beside it."""
+
+import contextlib
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
+
+import httpx
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from actors import ray_environment
+from actors.api_keys import Scope, make_key
+from actors.embedded_mongo import EmbeddedMongo, EmbeddedMongoError
+from actors.mongo.connection import MongoWire, UnsuitableDatabaseError, connect, prepare
+from actors.mongo.keys import MongoKeys
+from actors.settings import Settings, explain
+from actors.store import StorageUnavailableError
+
+READY_SECONDS_MAX = 60.0
+READY_PAUSE_SECONDS = 0.1
+HTTP_SECONDS_MAX = 10.0
+
+app = typer.Typer(no_args_is_help=True, add_completion=True, help=__doc__)
+keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
+app.add_typer(keys, name="keys")
+out = Console()
+errors = Console(stderr=True)
+
+
+class ScopeName(StrEnum):
+    """What a key may do; each includes the ones before."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
+@contextlib.contextmanager
+def told() -> Iterator[None]:
+    """End the command with one sentence where the world is not as it must be."""
+    try:
+        yield
+    except (EmbeddedMongoError, UnsuitableDatabaseError) as error:
+        fail(str(error))
+    except StorageUnavailableError:
+        fail("The database does not answer.")
+
+
+def fail(sentence: str) -> None:
+    """Print a sentence and end with exit code 1."""
+    errors.print(f"[red]allotment:[/red] {sentence}", highlight=False, soft_wrap=True)
+    raise typer.Exit(1)
+
+
+def load_settings() -> Settings:
+    """Return the settings, or end the command with what is wrong with them."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        fail(f"The settings are not valid.\n{explain(error)}")
+        raise
+
+
+@app.command()
+def up() -> None:
+    """Run the whole service in the foreground, until SIGINT (Ctrl-C) or SIGTERM."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    settings = load_settings()
+    ray_environment.prepare(settings)
+    from actors.launch import CannotStartError, service  # noqa: PLC0415 - imports ray, see above
+
+    stopping = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stopping.set())
+    try:
+        with told(), service(settings, lambda step: out.print(f"starting {step} …")) as key:
+            address = f"http://{settings.http_host}:{settings.http_port}"
+            wait_until_ready(address, stopping)
+            greet(settings, address, key)
+            stopping.wait()
+            out.print("stopping: accepted requests are answered first …")
+    except CannotStartError as error:
+        fail(str(error))
+
+
+def wait_until_ready(address: str, stopping: threading.Event) -> None:
+    """Return when /readyz answers 200, or when the service is to stop."""
+    for _ in range(int(READY_SECONDS_MAX / READY_PAUSE_SECONDS)):
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{address}/readyz", timeout=HTTP_SECONDS_MAX).status_code == 200:
+                return
+        if stopping.wait(READY_PAUSE_SECONDS):
+            return
+    fail(f"The service was not ready within {READY_SECONDS_MAX:.0f} seconds.")
+
+
+def greet(settings: Settings, address: str, key: str | None) -> None:
+    """Print the address, the first key, a request to copy, and `ready`."""
+    shown = key or f"$(cat {settings.data_dir}/admin.key)"
+    out.print(f"\nAllotment answers on {address}", highlight=False)
+    if key:
+        out.print(f"admin key, shown once: {key}", highlight=False, soft_wrap=True)
+    out.print(
+        "a first request:\n"
+        f"  curl -s -H 'Content-Type: application/json' -H \"Authorization: Bearer {shown}\" \\\n"
+        f"    {address}/subscription/credits -d '"
+        '{"user_id":"ada","amount":3000,"days":30,"payment":'
+        '{"method":"card","transaction_id":"t-1","amount":2900,"currency":"eur"}}\'\n',
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    out.print("ready")
+
+
+@contextlib.contextmanager
+def key_store(settings: Settings) -> Iterator[MongoKeys]:
+    """Yield the keys of the running service, or of the resting database."""
+    with contextlib.ExitStack() as stack:
+        uri_file = settings.data_dir / "mongo.uri"
+        if settings.mongo_uri is not None:
+            uri = settings.mongo_uri.get_secret_value()
+        elif uri_file.exists() and MongoWire().ping(uri_file.read_text()):
+            uri = uri_file.read_text()
+        else:
+            mongo = EmbeddedMongo(settings.data_dir.absolute() / "mongo", wire=MongoWire())
+            uri = stack.enter_context(mongo).uri
+        database = connect(uri, settings.mongo_db)
+        stack.callback(database.client.close)
+        prepare(database)
+        yield MongoKeys(database)
+
+
+@keys.command("create")
+def create_key(
+    scope: Annotated[ScopeName, typer.Option(help="What the key may do.")],
+    name: Annotated[str, typer.Option(help="What the key is for.")],
+) -> None:
+    """Make a key and print it: it is shown this once."""
+    settings = load_settings()
+    with told(), key_store(settings) as store:
+        text, key = make_key(name, Scope[scope.name], datetime.now(UTC))
+        store.insert(key)
+    errors.print(f"key {key.key_id} ({scope}) is made; it is shown this once:", highlight=False)
+    out.print(text, highlight=False, soft_wrap=True)
+
+
+@keys.command("list")
+def list_keys() -> None:
+    """Print all keys, without their secrets."""
+    settings = load_settings()
+    table = Table("id", "name", "scope", "begins with", "created", "state")
+    with told(), key_store(settings) as store:
+        for key in store.list():
+            state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "in force"
+            created = f"{key.created_at:%Y-%m-%d %H:%M}"
+            table.add_row(key.key_id, key.name, key.scope.name.lower(), key.prefix, created, state)
+    out.print(table)
+
+
+@keys.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(help="The id that `keys list` shows.")],
+) -> None:
+    """Revoke a key: it is refused everywhere within five seconds."""
+    settings = load_settings()
+    with told(), key_store(settings) as store:
+        revoked = store.revoke(key_id, datetime.now(UTC))
+    if not revoked:
+        fail(f"There is no key {key_id} in force.")
+    out.print(f"key {key_id} is revoked", highlight=False)
+
+
+@app.command()
+def status() -> None:
+    """Print a table of the shards of the running service."""
+    settings = load_settings()
+    key_file = settings.data_dir / "admin.key"
+    if not key_file.exists():
+        fail(f"There is no admin key in {key_file}: start the service once with `allotment up`.")
+    url = f"http://{settings.http_host}:{settings.http_port}/admin/shards"
+    headers = {"Authorization": f"Bearer {key_file.read_text().strip()}"}
+    try:
+        answer = httpx.get(url, headers=headers, timeout=HTTP_SECONDS_MAX)
+        answer.raise_for_status()
+    except httpx.HTTPStatusError as error:
+        fail(f"The service answers {error.response.status_code}: {error.response.text}")
+    except httpx.HTTPError:
+        fail(f"No service answers on {settings.http_host}:{settings.http_port}.")
+    rows = answer.json()
+    table = Table(*(name.replace("_", " ") for name in rows[0]))
+    for row in rows:
+        table.add_row(*(f"{v:.1f}" if isinstance(v, float) else str(v) for v in row.values()))
+    out.print(table)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,196 @@
+"""Brings the whole service up in one process's care, and takes it down in order.
+
+database → indexes, directory, first key → Ray → shards → HTTP → ready
+"""
+
+import contextlib
+import fcntl
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import ray
+from pydantic import SecretStr
+from ray import serve
+from ray.actor import ActorHandle
+from ray.exceptions import RayError
+
+from actors.api_keys import Scope, make_key
+from actors.directory import even
+from actors.embedded_mongo import EmbeddedMongo
+from actors.mongo.connection import (
+    Documents,
+    MongoWire,
+    check_suitable,
+    connect,
+    prepare,
+)
+from actors.mongo.directory import MongoDirectory
+from actors.mongo.keys import MongoKeys
+from actors.ray_environment import LOOPBACK, serve_environment
+from actors.remote import NAMESPACE, ShardActor, start_shard
+from actors.settings import Settings
+
+APPLICATION = "allotment"
+SHARD_START_SECONDS_MAX = 60.0
+READY_SECONDS_MAX = 60.0
+DRAIN_SECONDS_MAX = 20.0
+REPLICA_REQUESTS_MAX = 1_000  # Requests one replica works on at once; more wait in HAProxy.
+
+logger = logging.getLogger(__name__)
+
+
+class CannotStartError(Exception):
+    """The service cannot start. The message is one sentence for an operator."""
+
+
+@contextlib.contextmanager
+def data_directory(settings: Settings) -> Iterator[Path]:
+    """Hold the data directory: no other service may use it. Raises CannotStartError."""
+    path = settings.data_dir.absolute()
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (path / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise CannotStartError(
+                f"Another Allotment runs on the data directory {path}."
+            ) from error
+        yield path
+
+
+@contextlib.contextmanager
+def database_uri(settings: Settings, directory: Path) -> Iterator[str]:
+    """Yield the URI of the database; the embedded one runs as long as the block."""
+    if settings.mongo_uri is not None:
+        yield settings.mongo_uri.get_secret_value()
+        return
+    uri_file = directory / "mongo.uri"
+    with EmbeddedMongo(directory / "mongo", wire=MongoWire()) as mongo:
+        uri_file.write_text(mongo.uri)
+        yield mongo.uri
+    uri_file.unlink(missing_ok=True)
+
+
+def check_port_is_free(host: str, port: int) -> None:
+    """Raise CannotStartError where another program listens."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise CannotStartError(
+                f"Port {port} on {host} is taken: set ALLOTMENT_HTTP_PORT to another one."
+            ) from error
+
+
+def prepare_database(settings: Settings, uri: str) -> Documents:
+    """Return the database, suitable and with its indexes and its directory of slots."""
+    database = connect(uri, settings.mongo_db)
+    check_suitable(database)
+    prepare(database)
+    directory = MongoDirectory(database)
+    table = directory.read()
+    if table is None or table.shards != settings.shards:
+        version = 1 if table is None else table.version + 1
+        directory.publish(even(version, settings.shards))
+    return database
+
+
+def first_key(database: Documents, directory: Path) -> str | None:
+    """Make the first admin key and keep it in `admin.key`; None where there is one already."""
+    keys = MongoKeys(database)
+    if any(key.scope is Scope.ADMIN and key.revoked_at is None for key in keys.list()):
+        return None
+    text, key = make_key("first admin key", Scope.ADMIN, datetime.now(UTC))
+    path = directory / "admin.key"
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text + "\n")
+    keys.insert(key)
+    return text
+
+
+@contextlib.contextmanager
+def ray_cluster() -> Iterator[None]:
+    """Join the cluster at RAY_ADDRESS, or run a local one as long as the block."""
+    options: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False}
+    if not os.environ.get("RAY_ADDRESS"):
+        options |= {"address": "local", "include_dashboard": True, "_node_ip_address": LOOPBACK}
+    try:
+        ray.init(**options, logging_level=logging.ERROR)
+    except (RayError, ConnectionError, RuntimeError, ValueError) as error:
+        raise CannotStartError(f"Ray cannot be started or joined: {error}") from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextlib.contextmanager
+def shards(settings: Settings) -> Iterator[list[ActorHandle[ShardActor]]]:
+    """Run the shards as long as the block; at its end their views are complete."""
+    handles = [start_shard(settings, index) for index in range(settings.shards)]
+    ray.get([h.report.remote() for h in handles], timeout=SHARD_START_SECONDS_MAX)
+    try:
+        yield handles
+    finally:
+        with contextlib.suppress(RayError):
+            ray.get([h.drain.remote() for h in handles], timeout=DRAIN_SECONDS_MAX)
+        for handle in handles:
+            ray.kill(handle)
+
+
+@contextlib.contextmanager
+def http(settings: Settings) -> Iterator[None]:
+    """Serve HTTP as long as the block; at its end accepted requests are answered."""
+    from serve_app import Edge  # noqa: PLC0415 - it composes the actors, this composes it
+
+    options: dict[str, Any] = {}
+    if os.environ.get("RAY_ADDRESS"):  # A local cluster has inherited our environment.
+        options["controller_options"] = {
+            "runtime_env": {"env_vars": serve_environment(settings)}
+        }
+    serve.start(
+        http_options={"host": settings.http_host, "port": settings.http_port},
+        logging_config={"enable_access_log": False},
+        **options,
+    )
+    edge = Edge.options(
+        num_replicas=settings.http_replicas, max_ongoing_requests=REPLICA_REQUESTS_MAX
+    )
+    serve.run(edge.bind(settings), name=APPLICATION, route_prefix="/")
+    try:
+        yield
+    finally:
+        serve.delete(APPLICATION)
+        serve.shutdown()  # type: ignore[no-untyped-call]
+
+
+@contextlib.contextmanager
+def service(settings: Settings, tell: Callable[[str], None]) -> Iterator[str | None]:
+    """Run the whole service; yield the first admin key where it was made just now.
+
+    `tell` is given a line a step. Raises CannotStartError, EmbeddedMongoError and
+    UnsuitableDatabaseError before anything is left running.
+    """
+    with contextlib.ExitStack() as stack:
+        directory = stack.enter_context(data_directory(settings))
+        check_port_is_free(settings.http_host, settings.http_port)
+        tell("database")
+        uri = stack.enter_context(database_uri(settings, directory))
+        database = prepare_database(settings, uri)
+        stack.callback(database.client.close)
+        key = first_key(database, directory)
+        settings = settings.model_copy(update={"mongo_uri": SecretStr(uri)})
+        tell("Ray")
+        stack.enter_context(ray_cluster())
+        tell(f"{settings.shards} shards")
+        stack.enter_context(shards(settings))
+        tell("HTTP")
+        stack.enter_context(http(settings))
+        yield key

@@ -1,0 +1,54 @@
+"""API keys in MongoDB: one document each, found by the hash of the key."""
+
+from datetime import datetime
+
+from actors.api_keys import ApiKey, Scope
+from actors.mongo.connection import Documents, unavailable_on_error
+
+
+class MongoKeys:
+    """Keeps API keys."""
+
+    def __init__(self, database: Documents) -> None:
+        self._keys = database.api_keys
+
+    def insert(self, key: ApiKey) -> None:
+        """Keep a new key."""
+        with unavailable_on_error():
+            self._keys.insert_one(
+                {
+                    "_id": key.key_id,
+                    "name": key.name,
+                    "scope": key.scope.name.lower(),
+                    "prefix": key.prefix,
+                    "hash": key.hash,
+                    "created_at": key.created_at,
+                    "revoked_at": key.revoked_at,
+                }
+            )
+
+    def list(self) -> list[ApiKey]:
+        """Return all keys, the oldest first, revoked ones too."""
+        with unavailable_on_error():
+            documents = list(self._keys.find())
+        keys = [
+            ApiKey(
+                document["_id"],
+                document["name"],
+                Scope[document["scope"].upper()],
+                document["prefix"],
+                document["hash"],
+                document["created_at"],
+                document["revoked_at"],
+            )
+            for document in documents
+        ]
+        return sorted(keys, key=lambda key: key.created_at)
+
+    def revoke(self, key_id: str, at: datetime) -> bool:
+        """Revoke a key; False where there is no such key in force."""
+        with unavailable_on_error():
+            changed = self._keys.update_one(
+                {"_id": key_id, "revoked_at": None}, {"$set": {"revoked_at": at}}
+            )
+        return changed.modified_count == 1

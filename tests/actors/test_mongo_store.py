@@ -1,0 +1,196 @@
+"""What only a store that speaks to MongoDB promises: types, round trips, reads that are torn."""
+
+from datetime import timedelta
+from itertools import islice
+
+import mongomock
+import pymongo
+import pytest
+from bson import Int64, ObjectId
+
+from actors.mongo.reads import MongoReads
+from actors.mongo.store import MongoStore
+from actors.store import StorageUnavailableError, UsageQuery, ViewsTakenError
+from domain.values import UserId
+from tests.actors.authors import NOON, Author, views_of, write
+from tests.actors.setups import Counter, Doors, MongoSetup, in_utc
+
+ANN = UserId("ann")
+CAT = UserId("65f0a1b2c3d4e5f601234567")
+
+
+def test_amounts_are_int64_and_ids_are_object_ids(embedded: MongoSetup) -> None:
+    author = Author(CAT)
+    write(embedded.store, [author.add(), author.use(30), author.add(100, 1, "t-2")])
+
+    (subscription,) = embedded.database.subscriptions.find()
+    (day,) = embedded.database.dailycredits.find()
+    (usage,) = embedded.database.usages.find()
+    amounts = [
+        subscription["total_credits"],
+        subscription["system_portion"],
+        subscription["spendable_credits"],
+        *(grant[name] for grant in subscription["grants"] for name in ("amount", "system_portion")),
+        *(grant["spendable_credits"] for grant in subscription["grants"]),
+        day["daily_credit_limit"],
+        day["credits_used"],
+        day["credits_rolled_over"],
+        usage["credit_amount"],
+        usage["token_count"],
+    ]
+    ids = [
+        subscription["_id"],
+        subscription["user_id"],
+        day["_id"],
+        day["subscription_id"],
+        day["user_id"],
+        usage["_id"],
+        usage["subscription_id"],
+        usage["user_id"],
+        subscription["grants"][0]["grant_id"],
+    ]
+
+    assert {type(amount) for amount in amounts} == {Int64}
+    assert {type(i) for i in ids} == {ObjectId}
+
+
+def test_1500_users_load_in_a_bounded_number_of_round_trips(
+    embedded: MongoSetup, mongo_uri: str
+) -> None:
+    authors = [Author(f"user-{number}") for number in range(1500)]
+    write(embedded.store, [author.add() for author in authors])
+    embedded.store.append([author.use(1) for author in islice(authors, 0, None, 3)])
+    counter = Counter()
+    with pymongo.MongoClient(mongo_uri, event_listeners=[counter]) as client:
+        store = MongoStore(in_utc(client, embedded.database.name))
+
+        stored = store.load([author.account.user_id for author in authors], NOON)
+
+    assert [Author.of(s).account for s in stored] == [author.account for author in authors]
+    parts = 2  # 1500 ids are asked for in two parts.
+    trips = len([name for name in counter.names if name in ("find", "getMore")])
+    assert trips <= 2 * parts * 4 + 10  # Four collections, and a second round of 500 entries.
+
+
+# --- a view that is ahead of its mark was moved while it was read -------------------------
+
+
+def moved_while_read(
+    setup: MongoSetup, collection: str, author: Author, times: int
+) -> tuple[MongoStore, list[int]]:
+    """Return a store whose loads meet a writer: views move before `collection` is read."""
+    moves: list[int] = []
+
+    def move() -> None:
+        if len(moves) < times:
+            moves.append(author.account.seq + 1)
+            write(setup.store, [author.use(1)])
+
+    return MongoStore(Doors(setup.database, collection, move)), moves  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("collection", ["subscriptions", "dailycredits", "journal"])
+def test_views_that_move_while_they_are_read_are_read_again(
+    mongo: MongoSetup, collection: str
+) -> None:
+    author = Author(CAT)
+    write(mongo.store, [author.add(), author.use(30)])
+    store, moves = moved_while_read(mongo, collection, author, times=1)
+
+    (stored,) = store.load([CAT], NOON)
+
+    assert moves == [3]
+    assert Author.of(stored).account == author.account
+
+
+def test_views_that_move_at_every_look_are_read_at_one_instant(embedded: MongoSetup) -> None:
+    author = Author(CAT)
+    write(embedded.store, [author.add(), author.use(30)])
+    store, moves = moved_while_read(embedded, "dailycredits", author, times=100)
+
+    (stored,) = store.load([CAT], NOON)
+
+    assert len(moves) >= 3
+    used = Author.of(stored).account.seq - 2 + 30
+    day = Author.of(stored).account.subscriptions[0].day
+    assert day is not None
+    assert day.used == used
+
+
+def test_a_copied_document_ahead_of_its_mark_is_still_answered(mongo: MongoSetup) -> None:
+    author = Author(ANN)
+    write(mongo.store, [author.add(), author.add(10, 1, "t-2")])
+    copy = dict(mongo.document("subscriptions"), _id=str(ObjectId()), user_id=CAT)
+
+    mongo.insert("subscriptions", **copy)
+
+    (stored,) = mongo.store.load([CAT], NOON)
+    current = Author.of(stored).account.current(NOON)
+    assert current is not None
+    assert current.total == 3010
+
+
+# --- a server that is away ----------------------------------------------------------------
+
+
+def test_a_server_that_is_away_is_unavailable_for_every_call(embedded: MongoSetup) -> None:
+    author = Author(ANN)
+    entry = author.add()
+    client: pymongo.MongoClient[dict[str, object]] = pymongo.MongoClient(
+        "mongodb://127.0.0.1:1/", serverSelectionTimeoutMS=20
+    )
+    with client:
+        store, reads = MongoStore(in_utc(client, "away")), MongoReads(in_utc(client, "away"))
+        calls = [
+            lambda: store.load([ANN], NOON),
+            lambda: store.append([entry]),
+            lambda: store.append([entry, author.use(1)]),
+            lambda: store.find_entries([(ANN, "key")]),
+            lambda: store.write_views(views_of(entry)),
+            lambda: store.appended_since(NOON, NOON),
+            store.clean_until,
+            lambda: store.mark_clean("shard-000", NOON),
+            lambda: reads.subscriptions_of(ANN),
+            lambda: reads.usage_page(UsageQuery(ANN, NOON, NOON, 1, None)),
+            lambda: reads.monthly_usage(ANN, "2026-03", (NOON, NOON), "UTC"),
+        ]
+
+        for call in calls:
+            with pytest.raises(StorageUnavailableError):
+                call()
+
+
+# --- plain mongomock carries the half that reads ------------------------------------------
+
+
+def test_documents_written_by_the_embedded_server_read_the_same_in_mongomock(
+    embedded: MongoSetup,
+) -> None:
+    author = Author(CAT)
+    write(embedded.store, [author.add(), author.use(30), author.use(4)])
+    embedded.store.append(author.use_often(20))
+    embedded.store.mark_clean("shard-000", NOON)
+    database = in_utc(mongomock.MongoClient(), "copy")
+    for name in ("accounts", "subscriptions", "dailycredits", "usages", "journal", "shards"):
+        for document in embedded.database[name].find():
+            database[name].insert_one(document)
+    store, reads = MongoStore(database), MongoReads(database)
+    everything = (NOON - timedelta(days=9), NOON + timedelta(days=9))
+    page = UsageQuery(CAT, *everything, 1, None)
+
+    assert store.load([CAT, ANN], NOON) == embedded.store.load([CAT, ANN], NOON)
+    assert store.find_entries([(CAT, "key-2")]) == embedded.store.find_entries([(CAT, "key-2")])
+    assert store.appended_since(*everything) == {CAT}
+    assert store.clean_until() == NOON
+    assert reads.usage_page(page) == embedded.reads.usage_page(page)
+    assert len(reads.subscriptions_of(CAT)) == 1
+
+
+def test_views_taken_names_marks_of_string_and_object_id_users_alike(mongo: MongoSetup) -> None:
+    ann, cat = Author(ANN), Author(CAT)
+    write(mongo.store, [ann.add(), cat.add(), cat.use(1)])
+
+    with pytest.raises(ViewsTakenError) as taken:
+        mongo.store.write_views(views_of(ann.use(1), cat.use(1)) + views_of(Author("new").add()))
+
+    assert taken.value.applied_seq == {ANN: 1, CAT: 2, "new": 0}

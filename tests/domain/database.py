@@ -1,0 +1,109 @@
+"""Views of the journal in plain dicts, written as a database would, and read back as `Stored`."""
+
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from domain.grants import Grant
+from domain.messages import CreditsAdded, Entry, UsageRecorded
+from domain.recovery import Stored
+from domain.values import UserId
+from domain.views import DayView, project
+
+Document = dict[str, Any]
+
+
+def grant_document(grant: Grant) -> Document:
+    paid = {"transaction_id": grant.transaction_id} if grant.transaction_id else None
+    return {
+        "grant_id": grant.grant_id,
+        "amount": grant.amount,
+        "system_portion": grant.system_portion,
+        "spendable_credits": grant.spendable,
+        "from_day": grant.from_day.isoformat(),
+        "days": grant.days,
+        "payment": paid,
+    }
+
+
+@dataclass
+class Database:
+    """The collections of one user. Other programs may change every document at any time."""
+
+    user_id: UserId
+    applied_seq: int = 0
+    subscriptions: dict[str, Document] = field(default_factory=dict)
+    days: dict[tuple[str, datetime], Document] = field(default_factory=dict)
+    usages: list[int] = field(default_factory=list)
+
+    def apply(self, entries: list[Entry]) -> None:
+        """Write what consecutive entries change, in one go."""
+        if not entries:
+            return
+        views = project(entries)
+        assert views.after_seq == self.applied_seq
+        for entry in views.additions:
+            assert isinstance(entry.change, CreditsAdded)
+            self._add(entry.change)
+        for key, day in views.days.items():
+            self._touch(key, day)
+        for entry in views.usages:
+            assert isinstance(entry.change, UsageRecorded)
+            self.usages.append(entry.change.credit_amount)
+        self.applied_seq = views.applied_seq
+
+    def stored(self, lagging: list[Entry]) -> Stored:
+        """Return copies of all documents, and the entries that they lack."""
+        return Stored(
+            self.user_id,
+            self.applied_seq,
+            deepcopy(list(self.subscriptions.values())),
+            deepcopy(list(self.days.values())),
+            lagging,
+        )
+
+    def _add(self, change: CreditsAdded) -> None:
+        _id = change.opening.subscription_id
+        if change.created:
+            self.subscriptions[_id] = {
+                "_id": _id,
+                "user_id": self.user_id,
+                "start_date": change.start,
+                "end_date": change.end,
+                "total_credits": change.grant.amount,
+                "system_portion": change.grant.system_portion,
+                "spendable_credits": change.grant.spendable,
+                "status": "active",
+                "timezone": change.timezone,
+                "grants": [grant_document(change.grant)],
+            }
+            return
+        self._raise(self.subscriptions[_id], change)
+
+    def _raise(self, document: Document, change: CreditsAdded) -> None:
+        system, spendable = change.system_portion_before, change.spendable_before
+        before = {
+            "total_credits": system + spendable,
+            "system_portion": system,
+            "spendable_credits": spendable,
+        }
+        added = {
+            "total_credits": change.grant.amount,
+            "system_portion": change.grant.system_portion,
+            "spendable_credits": change.grant.spendable,
+        }
+        for name, amount in added.items():
+            known = document.get(name)
+            document[name] = (before[name] if known is None else known) + amount
+        document["end_date"] = max(document["end_date"], change.end)
+        grants = [*change.made_explicit, change.grant]
+        document["grants"] = [*document.get("grants", []), *map(grant_document, grants)]
+
+    def _touch(self, key: tuple[str, datetime], view: DayView) -> None:
+        subscription_id, starts_at = key
+        new = {"subscription_id": subscription_id, "date": starts_at, "credits_used": 0}
+        document = self.days.setdefault(key, new)
+        document["credits_used"] += view.used
+        document["daily_credit_limit"] = view.opening.daily_credit_limit
+        document["credits_rolled_over"] = view.opening.rolled_over

@@ -1,0 +1,121 @@
+"""One user's account, decided and evolved as a shard does it, with the journal it leaves."""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+from domain.account import Account
+from domain.answers import CreditStatusResponse, change_answer, status_answer
+from domain.decide import Decision, decide
+from domain.evolve import evolve
+from domain.messages import (
+    AddCredit,
+    Command,
+    CommandRefused,
+    CreditsAdded,
+    Entry,
+    OnInsufficient,
+    OpenDay,
+    Payment,
+    RecordUsage,
+    Refusal,
+    UsageRecorded,
+    fingerprint,
+)
+from domain.values import Credits, Policy, UserId
+
+USER = UserId("ada")
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+ONE_DAY = timedelta(days=1)
+ONE_MILLISECOND = timedelta(milliseconds=1)
+ALL_SPENDABLE = Policy(system_portion_bps=0)
+
+
+def utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def pay(transaction_id: str) -> Payment:
+    return Payment("card", transaction_id, 999, "EUR")
+
+
+def grant_of(decision: Decision) -> CreditsAdded:
+    assert isinstance(decision, CreditsAdded), decision
+    return decision
+
+
+def charge_of(decision: Decision) -> UsageRecorded:
+    assert isinstance(decision, UsageRecorded), decision
+    return decision
+
+
+def refusal_of(decision: Decision) -> Refusal:
+    assert isinstance(decision, Refusal), decision
+    return decision
+
+
+@dataclass
+class Ledger:
+    """Asks the domain, keeps what it decided, and names keys in the order of asking."""
+
+    policy: Policy = ALL_SPENDABLE
+    account: Account = field(default_factory=lambda: Account(USER))
+    entries: list[Entry] = field(default_factory=list)
+    asked: int = 0
+
+    def do(self, command: Command, now: datetime) -> Decision:
+        self.asked += 1
+        key = f"key {self.asked}"
+        decision = decide(self.account, command, key, now, self.policy)
+        if decision is None:
+            return None
+        change = CommandRefused(decision) if isinstance(decision, Refusal) else decision
+        seq, digest = self.account.seq + 1, fingerprint(command)
+        entry = Entry(self.account.user_id, seq, now, key, digest, change, None)
+        self.account = evolve(self.account, entry)
+        if not isinstance(change, CommandRefused):
+            answer = change_answer(self.account, entry, self.policy)
+            entry = replace(entry, answer=answer.model_dump_json())
+        self.entries.append(entry)
+        return decision
+
+    def add(
+        self,
+        amount: int,
+        days: int,
+        now: datetime,
+        *,
+        transaction_id: str | None = None,
+        timezone: str | None = None,
+    ) -> Decision:
+        payment = pay(transaction_id or f"transaction {self.asked}")
+        user_id = self.account.user_id
+        return self.do(AddCredit(user_id, Credits(amount), days, payment, timezone), now)
+
+    def charge(self, amount: int, now: datetime) -> Decision:
+        return self.do(RecordUsage(self.account.user_id, "chat", Credits(amount)), now)
+
+    def record(self, amount: int, now: datetime) -> Decision:
+        manner = OnInsufficient.RECORD
+        user_id = self.account.user_id
+        return self.do(RecordUsage(user_id, "chat", Credits(amount), on_insufficient=manner), now)
+
+    def open_day(self, now: datetime) -> Decision:
+        return self.do(OpenDay(self.account.user_id), now)
+
+    def status(self, now: datetime) -> CreditStatusResponse:
+        return status_answer(self.account, now, self.policy)
+
+
+def ledger_with(
+    daily: int,
+    days: int,
+    *,
+    rollover_cap: int | None = None,
+    timezone: str = "UTC",
+    now: datetime = NOON,
+) -> Ledger:
+    """Begin a subscription that gives `daily` on each of its days."""
+    cap = None if rollover_cap is None else Credits(rollover_cap)
+    ledger = Ledger(Policy(system_portion_bps=0, rollover_cap=cap))
+    ledger.add(daily * days, days, now, timezone=timezone)
+    return ledger

@@ -1,0 +1,173 @@
+"""More than a year of random life, told to the domain and to the reference model alike.
+
+After every step both are asked the same questions. The seed is in the test's name: run
+`pytest "tests/domain/test_histories.py::<test>[0-full-UTC]"` to live that life again.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import lru_cache
+from random import Random
+from typing import Any
+
+import pytest
+
+from domain.decide import Decision
+from domain.local_days import ONE_DAY, day_of, midnight
+from domain.messages import CreditsAdded, Refusal, UsageRecorded
+from domain.values import Credits, Policy
+from tests.domain.ledger import NOON, ONE_MILLISECOND, Ledger
+from tests.reference import model
+from tests.reference.model import ReferenceUser
+
+DAYS = 400
+CAPS = {"full": None, "none": Credits(0), 25: Credits(25), 400: Credits(400)}
+ROLLOVERS: list[str | int] = ["full", "none", 25, 400]
+ZONES = [
+    "UTC",
+    "Pacific/Auckland",
+    "Africa/Cairo",
+    "America/Santiago",
+    "Asia/Beirut",
+    "America/Havana",
+    "Pacific/Kiritimati",
+]
+LIVES = [
+    pytest.param(seed, rollover, zone, id=f"{seed}-{rollover}-{zone.replace('/', '_')}")
+    for seed, (rollover, zone) in enumerate((r, z) for z in ZONES for r in ROLLOVERS)
+]
+
+
+@pytest.fixture(autouse=True)
+def _reference_remembers_midnights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the reference its slowest walk: a midnight stays where it was found."""
+    monkeypatch.setattr(model, "local_midnight", lru_cache(maxsize=None)(model.local_midnight))
+
+
+class TwoBooks:
+    """One user's life, kept by the domain and by the reference."""
+
+    def __init__(self, random: Random, rollover: str | int, zone: str) -> None:
+        self.random = random
+        self.zone = zone
+        bps = random.choice([0, 1000, 3333])
+        self.ledger = Ledger(
+            Policy(system_portion_bps=bps, rollover_cap=CAPS[rollover], timezone=zone),
+        )
+        self.reference = ReferenceUser(
+            system_portion_bps=bps, rollover=rollover, default_timezone=zone
+        )
+        self.paid: list[str] = []
+
+    def step(self, now: datetime) -> None:
+        chance = self.random.random()
+        if chance < 0.04:
+            self.add(now)
+        elif chance < 0.08 and self.paid:
+            self.add_again(now)
+        elif chance < 0.85:
+            self.charge(now)
+        elif chance < 0.92:
+            self.ledger.open_day(now)
+
+    def add(self, now: datetime) -> None:
+        transaction_id = f"transaction {len(self.paid)}"
+        self.paid.append(transaction_id)
+        amount = self.random.choice([0, 7, 100, self.random.randint(1, 5000)])
+        days = self.random.choice([1, 2, 7, 30, self.random.randint(1, 120)])
+        self.pay(transaction_id, amount, days, now)
+
+    def add_again(self, now: datetime) -> None:
+        self.pay(self.random.choice(self.paid), 1000, 10, now)
+
+    def pay(self, transaction_id: str, amount: int, days: int, now: datetime) -> None:
+        decision = self.ledger.add(amount, days, now, transaction_id=transaction_id)
+        outcome = self.reference.add_credit(
+            now=now, amount=amount, days=days, transaction_id=transaction_id
+        )
+
+        assert outcome_of(decision) == outcome
+
+    def charge(self, now: datetime) -> None:
+        left = self.ledger.status(now).remaining_credits
+        amount = max(0, left + self.random.choice([-left, -3, -1, 0, 1, 2, 40, 300]))
+        if self.random.random() < 0.4:
+            amount = self.random.randint(0, 60)
+        manner = self.random.choices(["reject", "record"], [85, 15])[0]
+        tell = {"reject": self.ledger.charge, "record": self.ledger.record}[manner]
+        expected = self.reference.refusal(now=now, credit_amount=amount)
+
+        decision = tell(amount, now)
+        outcome = self.reference.record_usage(
+            now=now, credit_amount=amount, on_insufficient=manner
+        )
+
+        assert outcome_of(decision) == outcome
+        if isinstance(decision, Refusal):
+            assert shortfall_of(decision) == expected
+
+    def compare(self, now: datetime) -> None:
+        """Ask both, now and on both sides of the next midnight."""
+        answer = self.ledger.status(now).model_dump()
+        expected = self.reference.status(now=now)
+        next_midnight = expected["resets_at"]
+
+        assert {name: answer[name] for name in expected} == expected
+        for instant in (next_midnight - ONE_MILLISECOND, next_midnight):
+            answer = self.ledger.status(instant).model_dump()
+            expected = self.reference.status(now=instant)
+            assert {name: answer[name] for name in expected} == expected
+
+
+def outcome_of(decision: Decision) -> str:
+    match decision:
+        case CreditsAdded(created=created):
+            return "created" if created else "added"
+        case UsageRecorded():
+            return "recorded"
+        case Refusal(reason):
+            return str(reason)
+        case _:
+            raise AssertionError(decision)
+
+
+def shortfall_of(refusal: Refusal) -> dict[str, Any]:
+    assert refusal.shortfall is not None
+    return {
+        "limit": refusal.shortfall.limit,
+        "remaining_credits": refusal.shortfall.remaining_credits,
+        "required_credits": refusal.shortfall.required_credits,
+        "available_at": refusal.shortfall.available_at,
+    }
+
+
+def instants(random: Random, zone: str) -> Iterator[datetime]:
+    """Walk through DAYS days, with idle days, and often to the very edge of one."""
+    now, end = NOON, NOON + DAYS * ONE_DAY
+    while now < end:
+        yield now
+        now += timedelta(milliseconds=random.randint(0, 3 * 86_400_000))
+        if random.random() < 0.1:
+            now += timedelta(days=random.randint(1, 30))
+        if random.random() < 0.3:
+            edge = midnight(day_of(now, zone) + ONE_DAY, zone)
+            now = edge - ONE_MILLISECOND if random.random() < 0.5 else edge
+    yield now
+
+
+@pytest.mark.parametrize(("seed", "rollover", "zone"), LIVES)
+def test_every_day_of_a_life_is_as_the_reference_tells_it(
+    seed: int,
+    rollover: str | int,
+    zone: str,
+) -> None:
+    random = Random(seed)
+    books = TwoBooks(random, rollover, zone)
+
+    for now in instants(random, zone):
+        for _ in range(random.randint(1, 3)):
+            books.step(now)
+        books.compare(now)
+
+    assert any(isinstance(entry.change, CreditsAdded) for entry in books.ledger.entries)
+    assert any(isinstance(entry.change, UsageRecorded) for entry in books.ledger.entries)

@@ -1,0 +1,87 @@
+"""What clients read beside the accounts, over the store in memory."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from actors.mongo.documents import read_usage
+from actors.store import UsageQuery
+from domain.answers import MonthlyUsage, UsagePage, UsageRecord, UsageSums
+from domain.foreign import Document
+from domain.values import UserId
+from tests.fakes.memory_store import MemoryStore
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class MemoryReads:
+    """`Reads` over the documents of a `MemoryStore`."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def subscriptions_of(self, user_id: UserId) -> list[Document]:
+        self._store.enter("subscriptions_of")
+        return list(self._store.documents_of("subscriptions", user_id))
+
+    def usage_page(self, query: UsageQuery) -> UsagePage:
+        self._store.enter("usage_page")
+        after = None if query.cursor is None else _read_cursor(query.cursor)
+        records = [
+            record
+            for record in self._usages_of(query.user_id, query.since, query.until)
+            if after is None or _place(record) < after
+        ]
+        records.sort(key=_place, reverse=True)
+        page, rest = records[: query.limit], records[query.limit :]
+        return UsagePage(
+            items=page, next_cursor="{}-{}".format(*_place(page[-1])) if rest else None
+        )
+
+    def monthly_usage(
+        self, user_id: UserId, month: str, span: tuple[datetime, datetime], timezone: str
+    ) -> MonthlyUsage:
+        self._store.enter("monthly_usage")
+        records = self._usages_of(user_id, *span)
+        total = _sums(records)
+        by: dict[str, dict[str, list[UsageRecord]]] = {"service": {}, "model": {}, "day": {}}
+        for record in records:
+            day = record.timestamp.astimezone(ZoneInfo(timezone)).date().isoformat()
+            by["service"].setdefault(record.service_type or "unknown", []).append(record)
+            by["day"].setdefault(day, []).append(record)
+            if record.model_used:
+                by["model"].setdefault(record.model_used, []).append(record)
+        return MonthlyUsage(
+            user_id=user_id,
+            month=month,
+            records=total.records,
+            credit_amount=total.credit_amount,
+            token_count=total.token_count,
+            by_service={name: _sums(group) for name, group in by["service"].items()},
+            by_model={name: _sums(group) for name, group in by["model"].items()},
+            by_day={name: _sums(group) for name, group in by["day"].items()},
+        )
+
+    def _usages_of(self, user_id: UserId, since: datetime, until: datetime) -> list[UsageRecord]:
+        records = [read_usage(d) for d in self._store.documents_of("usages", user_id)]
+        return [record for record in records if since <= record.timestamp < until]
+
+
+def _place(record: UsageRecord) -> tuple[int, str]:
+    return (record.timestamp - EPOCH) // timedelta(milliseconds=1), record.usage_id
+
+
+def _read_cursor(cursor: str) -> tuple[int, str]:
+    milliseconds, _, usage_id = cursor.partition("-")
+    if not usage_id:
+        raise ValueError("the cursor is not one that a page gave")
+    return int(milliseconds), usage_id
+
+
+def _sums(records: Iterable[UsageRecord]) -> UsageSums:
+    known = list(records)
+    return UsageSums(
+        records=len(known),
+        credit_amount=sum(record.credit_amount for record in known),
+        token_count=sum(record.token_count or 0 for record in known),
+    )

@@ -1,0 +1,278 @@
+"""A store in memory: plain dicts of documents, and faults on demand.
+
+Faults hold for the next call of their kind only: `fail_append`, `fail_views`, `fail_next`, and
+`hold`, which stops a call at the door until its gate is opened. `unavailable` holds until unset.
+"""
+
+import threading
+from collections import Counter, defaultdict, deque
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal
+
+from actors.store import (
+    AppendInDoubtError,
+    AppendRefusedError,
+    StorageUnavailableError,
+    ViewsTakenError,
+)
+from domain.codec import command_id, entry_id
+from domain.messages import CreditsAdded, Entry, UsageRecorded
+from domain.recovery import Stored
+from domain.values import UserId
+from domain.views import AccountViews, DayView
+from tests.fakes.memory_documents import (
+    day_key,
+    grant_document,
+    new_subscription,
+    usage_document,
+)
+
+GATE_SECONDS_MAX = 10.0  # A gate that a failed test left closed opens by itself.
+
+AppendFault = Literal["in doubt, landed", "in doubt, lost", "in doubt, lands later"]
+ViewsFault = Literal["lost", "landed"]
+
+
+class Gate:
+    """Stops one call of the store at the door."""
+
+    def __init__(self) -> None:
+        self._reached = threading.Event()
+        self._opened = threading.Event()
+
+    def pass_through(self) -> None:
+        self._reached.set()
+        self._opened.wait(GATE_SECONDS_MAX)
+
+    def wait_until_reached(self) -> None:
+        assert self._reached.wait(GATE_SECONDS_MAX), "nobody came to the gate"
+
+    def open(self) -> None:
+        self._opened.set()
+
+
+class MemoryStore:
+    """A `Store`. Ids are text in every document."""
+
+    def __init__(self) -> None:
+        self.collections: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+        self.journal: dict[str, Entry] = {}
+        self.calls: Counter[str] = Counter()
+        self.batches: list[list[Entry]] = []
+        """The appends that were asked for, refused ones included."""
+        self.unavailable = False
+        self._keys: dict[str, Entry] = {}
+        self._marks: dict[UserId, int] = {}
+        self._clean: dict[str, datetime] = {}
+        self._late: deque[list[Entry]] = deque()
+        self._append_faults: deque[AppendFault] = deque()
+        self._views_faults: deque[ViewsFault] = deque()
+        self._failing: Counter[str] = Counter()
+        self._gates: dict[str, Gate] = {}
+        self._lock = threading.RLock()
+
+    # --- faults -------------------------------------------------------------------------
+
+    def fail_append(self, how: AppendFault) -> None:
+        """Leave the next append in doubt."""
+        self._append_faults.append(how)
+
+    def land_late_appends(self) -> int:
+        """Let the appends that were to land later land now. Returns how many were not refused."""
+        landed = 0
+        while self._late:
+            try:
+                self._append(self._late.popleft())
+            except AppendRefusedError:
+                continue
+            landed += 1
+        return landed
+
+    def fail_views(self, how: ViewsFault) -> None:
+        """Say `unavailable` to the next write of views, before or after it is done."""
+        self._views_faults.append(how)
+
+    def fail_next(self, call: str, times: int = 1) -> None:
+        """Say `unavailable` to the next calls of this name."""
+        self._failing[call] += times
+
+    def hold(self, call: str) -> Gate:
+        """Stop the next call of this name at the door."""
+        gate = self._gates[call] = Gate()
+        return gate
+
+    def enter(self, call: str) -> None:
+        """Count a call, stop it where it is to be held, fail it where it is to fail."""
+        with self._lock:
+            self.calls[call] += 1
+            gate = self._gates.pop(call, None)
+        if gate:
+            gate.pass_through()
+        with self._lock:
+            fails = self._failing[call] > 0
+            self._failing[call] -= fails
+        if fails or self.unavailable:
+            raise StorageUnavailableError(call) from ConnectionError("a fault was asked for")
+
+    # --- the journal --------------------------------------------------------------------
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        self.batches.append(list(entries))
+        self.enter("append")
+        fault = self._append_faults.popleft() if self._append_faults else None
+        if fault == "in doubt, lands later":
+            self._late.append(list(entries))
+        if fault in ("in doubt, lost", "in doubt, lands later"):
+            raise AppendInDoubtError(fault)
+        self._append(entries)
+        if fault == "in doubt, landed":
+            raise AppendInDoubtError(fault)
+
+    def _append(self, entries: Sequence[Entry]) -> None:
+        numbers = {entry_id(e.user_id, e.seq): e for e in entries}
+        keys = {command_id(e.user_id, e.key): e for e in entries}
+        with self._lock:
+            taken = self.journal.keys() & numbers.keys() or self._keys.keys() & keys.keys()
+            if taken or len(numbers) < len(entries) or len(keys) < len(entries):
+                raise AppendRefusedError(str(taken))
+            self.journal.update(numbers)
+            self._keys.update(keys)
+
+    def find_entries(self, commands: Sequence[tuple[UserId, str]]) -> list[Entry]:
+        self.enter("find_entries")
+        with self._lock:
+            ids = [command_id(user_id, key) for user_id, key in commands]
+            return [self._keys[i] for i in ids if i in self._keys]
+
+    def appended_since(self, since: datetime, until: datetime) -> set[UserId]:
+        self.enter("appended_since")
+        with self._lock:
+            return {e.user_id for e in self.journal.values() if since <= e.at < until}
+
+    # --- loading ------------------------------------------------------------------------
+
+    def load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
+        self.enter("load")
+        with self._lock:
+            return [self._load(user_id, now) for user_id in user_ids]
+
+    def _load(self, user_id: UserId, now: datetime) -> Stored:
+        mark = self._marks.get(user_id, 0)
+        subscriptions = self.documents_of("subscriptions", user_id)
+        unfinished = [d["_id"] for d in subscriptions if _ends_after(d, now)]
+        days = [
+            dict(day)
+            for day in self.collections["dailycredits"].values()
+            if day["subscription_id"] in unfinished
+        ]
+        entries: list[Entry] = []
+        while following := self.journal.get(entry_id(user_id, mark + len(entries) + 1)):
+            entries.append(following)
+        return Stored(user_id, mark, subscriptions, days, entries)
+
+    def documents_of(self, collection: str, user_id: UserId) -> list[dict[str, Any]]:
+        with self._lock:
+            documents = self.collections[collection].values()
+            return [dict(d) for d in documents if d.get("user_id") == user_id]
+
+    # --- the views ----------------------------------------------------------------------
+
+    def insert(self, collection: str, document: dict[str, Any]) -> None:
+        """Insert a document as another program would."""
+        key = str(document["_id"])
+        if collection == "dailycredits":
+            key = day_key(document["subscription_id"], document["date"])
+        with self._lock:
+            assert key not in self.collections[collection], "the id is taken"
+            self.collections[collection][key] = document
+
+    def write_views(self, views: Sequence[AccountViews]) -> None:
+        self.enter("write_views")
+        fault = self._views_faults.popleft() if self._views_faults else None
+        if fault == "lost":
+            raise StorageUnavailableError(fault)
+        with self._lock:
+            if any(self._is_taken(view) for view in views):
+                raise ViewsTakenError({v.user_id: self._marks.get(v.user_id, 0) for v in views})
+            for view in views:
+                self._bring_forward(view)
+        if fault == "landed":
+            raise StorageUnavailableError(fault)
+
+    def _is_taken(self, view: AccountViews) -> bool:
+        usages = self.collections["usages"]
+        return self._marks.get(view.user_id, 0) != view.after_seq or any(
+            isinstance(e.change, UsageRecorded) and e.change.usage_id in usages for e in view.usages
+        )
+
+    def _bring_forward(self, view: AccountViews) -> None:
+        self._marks[view.user_id] = view.applied_seq
+        for entry in view.additions:
+            self._add_grant(entry)
+        for day in view.days.values():
+            self._touch_day(day, view.user_id)
+        for entry in view.usages:
+            document = usage_document(entry)
+            self.collections["usages"][document["_id"]] = document
+
+    def _add_grant(self, entry: Entry) -> None:
+        change = entry.change
+        assert isinstance(change, CreditsAdded), "additions are entries that add credits"
+        subscription_id = change.opening.subscription_id
+        if change.created:
+            self.insert("subscriptions", new_subscription(entry, change))
+        document = self.collections["subscriptions"].get(subscription_id)
+        if document is None:  # Another program has deleted it.
+            return
+        system, spendable = change.system_portion_before, change.spendable_before
+        before = {
+            "total_credits": system + spendable,
+            "system_portion": system,
+            "spendable_credits": spendable,
+        }
+        added = {
+            "total_credits": change.grant.amount,
+            "system_portion": change.grant.system_portion,
+            "spendable_credits": change.grant.spendable,
+        }
+        for field, amount in added.items():
+            known = document.get(field)
+            document[field] = (before[field] if known is None else known) + amount
+        grants = [grant_document(g, None) for g in change.made_explicit]
+        grants.append(grant_document(change.grant, change.payment))
+        document["grants"] = [*(document.get("grants") or []), *grants]
+        document["end_date"] = max(document["end_date"], change.end)
+        document["applied_seq"] = entry.seq
+        document["revision"] = document.get("revision", 0) + 1
+
+    def _touch_day(self, view: DayView, user_id: UserId) -> None:
+        opening = view.opening
+        key = day_key(opening.subscription_id, opening.starts_at)
+        document = self.collections["dailycredits"].setdefault(
+            key,
+            {
+                "_id": key,
+                "subscription_id": opening.subscription_id,
+                "user_id": user_id,
+                "date": opening.starts_at,
+            },
+        )
+        document["credits_used"] = document.get("credits_used", 0) + view.used
+        document["daily_credit_limit"] = opening.daily_credit_limit
+        document["credits_rolled_over"] = opening.rolled_over
+        document["applied_seq"] = view.applied_seq
+        document["revision"] = document.get("revision", 0) + 1
+
+    def clean_until(self) -> datetime | None:
+        self.enter("clean_until")
+        return min(self._clean.values(), default=None)
+
+    def mark_clean(self, shard: str, until: datetime) -> None:
+        self.enter("mark_clean")
+        self._clean[shard] = until
+
+
+def _ends_after(document: dict[str, Any], now: datetime) -> bool:
+    end = document.get("end_date")
+    return isinstance(end, datetime) and end > now
