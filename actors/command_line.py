@@ -17,9 +17,11 @@ from rich.table import Table
 
 from actors import ray_environment
 from actors.api_keys import Scope, make_key
-from actors.embedded_mongo import EmbeddedMongo, EmbeddedMongoError
+from actors.embedded_engine import EmbeddedMongoError
+from actors.embedded_mongo import EmbeddedMongo
 from actors.mongo.connection import MongoWire, UnsuitableDatabaseError, connect, prepare
 from actors.mongo.keys import MongoKeys
+from actors.reports import ShardReport
 from actors.settings import Settings, explain
 from actors.store import StorageUnavailableError
 
@@ -194,11 +196,25 @@ def status() -> None:
         fail(f"The service answers {error.response.status_code}: {error.response.text}")
     except httpx.HTTPError:
         fail(f"No service answers on {settings.http_host}:{settings.http_port}.")
-    rows = answer.json()
-    table = Table(*(name.replace("_", " ") for name in rows[0]))
-    for row in rows:
-        table.add_row(*(f"{v:.1f}" if isinstance(v, float) else str(v) for v in row.values()))
-    out.print(table)
+    out.print(shard_table([ShardReport.model_validate(row) for row in answer.json()]))
+
+
+def shard_table(reports: list[ShardReport]) -> Table:
+    """Return the table of the shards, narrow enough for a plain terminal."""
+    table = Table("shard", "pid", "users", "queued", "hits", "misses", "writes", "behind", "up")
+    for report in reports:
+        table.add_row(
+            report.shard,
+            str(report.pid),
+            str(report.users),
+            str(report.queued),
+            str(report.hits),
+            str(report.misses),
+            str(report.writes),
+            f"{report.journal_seconds_behind:.1f}s",
+            f"{report.uptime_seconds:.0f}s",
+        )
+    return table
 
 
 def main() -> None:

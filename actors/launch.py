@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -116,18 +117,28 @@ def first_key(database: Documents, directory: Path) -> str | None:
 
 
 @contextlib.contextmanager
-def ray_cluster() -> Iterator[None]:
-    """Join the cluster at RAY_ADDRESS, or run a local one as long as the block."""
+def ray_cluster(directory: Path) -> Iterator[None]:
+    """Join the cluster at RAY_ADDRESS, or run a local one as long as the block.
+
+    The cluster's address stands in `ray.address` meanwhile, for clients on this machine.
+    """
     options: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False}
     if not os.environ.get("RAY_ADDRESS"):
         options |= {"address": "local", "include_dashboard": True, "_node_ip_address": LOOPBACK}
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         ray.init(**options, logging_level=logging.ERROR)
     except (RayError, ConnectionError, RuntimeError, ValueError) as error:
         raise CannotStartError(f"Ray cannot be started or joined: {error}") from error
+    for number, handler in handlers.items():  # Ray has taken SIGTERM for itself.
+        signal.signal(number, handler)
+    address_file = directory / "ray.address"
+    address_file.write_text(ray.get_runtime_context().gcs_address)
     try:
         yield
     finally:
+        address_file.unlink(missing_ok=True)
         ray.shutdown()
 
 
@@ -148,27 +159,24 @@ def shards(settings: Settings) -> Iterator[list[ActorHandle[ShardActor]]]:
 @contextlib.contextmanager
 def http(settings: Settings) -> Iterator[None]:
     """Serve HTTP as long as the block; at its end accepted requests are answered."""
-    from serve_app import Edge  # noqa: PLC0415 - it composes the actors, this composes it
+    from serve_app import edge  # noqa: PLC0415 - it composes the actors, this composes it
 
     options: dict[str, Any] = {}
     if os.environ.get("RAY_ADDRESS"):  # A local cluster has inherited our environment.
-        options["controller_options"] = {
-            "runtime_env": {"env_vars": serve_environment(settings)}
-        }
+        options["controller_options"] = {"runtime_env": {"env_vars": serve_environment(settings)}}
     serve.start(
         http_options={"host": settings.http_host, "port": settings.http_port},
         logging_config={"enable_access_log": False},
         **options,
     )
-    edge = Edge.options(
+    replicas = edge.options(
         num_replicas=settings.http_replicas, max_ongoing_requests=REPLICA_REQUESTS_MAX
     )
-    serve.run(edge.bind(settings), name=APPLICATION, route_prefix="/")
+    serve.run(replicas.bind(settings), name=APPLICATION, route_prefix="/")
     try:
         yield
     finally:
         serve.delete(APPLICATION)
-        serve.shutdown()  # type: ignore[no-untyped-call]
 
 
 @contextlib.contextmanager
@@ -188,8 +196,8 @@ def service(settings: Settings, tell: Callable[[str], None]) -> Iterator[str | N
         key = first_key(database, directory)
         settings = settings.model_copy(update={"mongo_uri": SecretStr(uri)})
         tell("Ray")
-        stack.enter_context(ray_cluster())
-        tell(f"{settings.shards} shards")
+        stack.enter_context(ray_cluster(directory))
+        tell("shards")
         stack.enter_context(shards(settings))
         tell("HTTP")
         stack.enter_context(http(settings))

@@ -53,6 +53,7 @@ def prepare(settings: Settings, environment: MutableMapping[str, str] = os.envir
     """Set what the operator has not set otherwise."""
     wanted = serve_environment(settings) | {
         "RAY_AUTH_MODE": "token",
+        "RAY_worker_niceness": "0",  # By default actors yield to every other program (15).
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
     }

@@ -6,10 +6,9 @@ import logging
 import os
 from collections.abc import Coroutine
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import ray
-from pydantic import BaseModel
 from ray.actor import ActorClass, ActorHandle
 from ray.exceptions import RayActorError, RayError
 
@@ -21,6 +20,7 @@ from actors.mongo.directory import MongoDirectory
 from actors.mongo.reads import MongoReads
 from actors.mongo.store import MongoStore
 from actors.queries import Queries, Query
+from actors.reports import ShardReport
 from actors.router import ShardLostError
 from actors.settings import Settings
 from actors.shard import Shard
@@ -34,22 +34,6 @@ DIRECTORY_SECONDS_MAX = 3.0
 DRAIN_SECONDS_MAX = 15.0
 
 logger = logging.getLogger(__name__)
-
-
-class ShardReport(BaseModel):
-    """One row of `GET /admin/shards`."""
-
-    shard: str
-    node_id: str
-    pid: int
-    users: int
-    queued: int
-    hits: int
-    misses: int
-    reads: int
-    writes: int
-    journal_seconds_behind: float
-    uptime_seconds: float
 
 
 class ShardActor:
@@ -156,7 +140,7 @@ RemoteShard: ActorClass[ShardActor] = ray.remote(ShardActor)
 
 def start_shard(settings: Settings, index: int) -> ActorHandle[ShardActor]:
     """Start a shard, or return the one that runs already under its name."""
-    handle: ActorHandle[ShardActor] = RemoteShard.options(
+    handle = RemoteShard.options(
         name=shard_name(index),
         namespace=NAMESPACE,
         lifetime="detached",
@@ -168,7 +152,7 @@ def start_shard(settings: Settings, index: int) -> ActorHandle[ShardActor]:
         max_pending_calls=PENDING_CALLS_MAX,
         enable_task_events=False,
     ).remote(settings, index)
-    return handle
+    return cast("ActorHandle[ShardActor]", handle)
 
 
 class RayShards:

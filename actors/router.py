@@ -84,6 +84,8 @@ class Lane:
             length = min(len(self._queue), ENVELOPE_LENGTH_MAX)
             batch = [self._queue.popleft() for _ in range(length)]
             batch = [waiting for waiting in batch if not waiting.reply.done()]
+            if not batch:  # All its callers have gone.
+                continue
             items = [waiting.item for waiting in batch]
             replies = await deliver(self._shards, self._index, self.version, items)
             for waiting, reply in zip(batch, replies, strict=True):

@@ -32,7 +32,7 @@ from domain.account import Account
 from domain.answers import status_answer
 from domain.foreign import Quarantined
 from domain.messages import Entry
-from domain.recovery import recover
+from domain.recovery import Stored, recover
 from domain.values import Policy, UserId, to_instant
 
 INBOX_LENGTH_MAX = 10_000  # Beyond this, callers are told `overloaded` at once.
@@ -89,8 +89,9 @@ class Shard:
         self._answers: OrderedDict[Command, tuple[str, Reply]] = OrderedDict()
         self._inbox: deque[Work] = deque()
         self._arrived = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._accepted = 0
+        self._finished = 0
+        self._batch_finished = asyncio.Event()
         self._committing_since: datetime | None = None
         self._caught_up = False
         self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"{self.name}-writer")
@@ -120,7 +121,10 @@ class Shard:
         if table.version <= self.table.version:
             return
         self.table = table
-        await self._idle.wait()
+        before = self._accepted
+        while self._finished < before:  # The inbox is in order: what comes later can wait.
+            self._batch_finished.clear()
+            await self._batch_finished.wait()
         await self.views.settle()
         for user_id in [u for u in self._accounts if table.owner(u) != self._index]:
             self._forget(user_id)
@@ -142,7 +146,8 @@ class Shard:
             replies = await self.handle(Envelope(self.table.version, status_of=chunk))
             if any(reply.outcome is not Outcome.DONE for reply in replies):
                 raise StorageUnavailableError("not every account could be read")
-            logger.info("%s: caught up with %d accounts of %d", self.name, start, len(mine))
+            done = start + len(chunk)
+            logger.info("%s: caught up with %d accounts of %d", self.name, done, len(mine))
         self._caught_up = True
 
     def _write(self, call: Call) -> "Reply | asyncio.Future[Reply]":
@@ -168,7 +173,7 @@ class Shard:
         work = Work(user_id, call, asyncio.get_running_loop().create_future())
         self._inbox.append(work)
         self.counters.queued = len(self._inbox)
-        self._idle.clear()
+        self._accepted += 1
         self._arrived.set()
         return work.reply
 
@@ -191,9 +196,10 @@ class Shard:
                 for work in batch:
                     work.answer(UNAVAILABLE)
             self._committing_since = None
+            self._finished += len(batch)
+            self._batch_finished.set()
             if not self._inbox:
                 self._arrived.clear()
-                self._idle.set()
 
     async def commit(self, batch: Sequence[Work]) -> None:
         """Answer every caller of a batch. Raises StorageUnavailableError with some unanswered."""
@@ -232,15 +238,18 @@ class Shard:
         return batch
 
     async def _load_missing(self, batch: Sequence[Work]) -> None:
-        missing = list(dict.fromkeys(w.user_id for w in batch if w.user_id not in self._accounts))
-        if not missing:
-            return
-        now = self.now()
-        for stored in await self._in_writer(lambda: self._store.load(missing, now)):
-            recovered = recover(stored, now, self._policy)
-            self._accounts[stored.user_id] = recovered.account
-            self.views.add(recovered.lagging)
-            self._quarantine(recovered.quarantined)
+        # Again, until none is: the view writer may forget an account while others are loaded.
+        while missing := [w.user_id for w in batch if w.user_id not in self._accounts]:
+            now = self.now()
+            users = list(dict.fromkeys(missing))
+            for stored in await self._load(users, now):
+                recovered = recover(stored, now, self._policy)
+                self._accounts[stored.user_id] = recovered.account
+                self.views.add(recovered.lagging)
+                self._quarantine(recovered.quarantined)
+
+    async def _load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
+        return await self._in_writer(lambda: self._store.load(user_ids, now))
 
     def _quarantine(self, documents: Sequence[Quarantined]) -> None:
         for document in documents:

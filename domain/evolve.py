@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import assert_never
 
 from domain.account import Account
+from domain.grants import Grant
 from domain.messages import (
     CommandRefused,
     CreditsAdded,
@@ -13,7 +14,7 @@ from domain.messages import (
     Opening,
     UsageRecorded,
 )
-from domain.subscription import Day, Subscription
+from domain.subscription import Day, Subscription, implied_grant
 from domain.values import Credits, Status
 
 
@@ -49,7 +50,9 @@ def _begin(account: Account, change: CreditsAdded) -> Account:
     )
     if any(s.subscription_id == subscription.subscription_id for s in account.subscriptions):
         return account
-    in_order = sorted((*account.subscriptions, subscription), key=lambda s: s.start)
+    in_order = sorted(
+        (*account.subscriptions, subscription), key=lambda s: (s.start, s.subscription_id)
+    )
     return keep_what_matters(replace(account, subscriptions=tuple(in_order)), change.start)
 
 
@@ -57,14 +60,28 @@ def _raise(account: Account, change: CreditsAdded) -> Account:
     subscription = _find(account, change.opening)
     if subscription is None:
         return account
-    named = tuple(grant for grant in subscription.grants if grant.grant_id is not None)
     raised = replace(
         subscription,
-        grants=(*named, *change.made_explicit, change.grant),
+        grants=_raised_grants(subscription, change),
         system_portion=Credits(subscription.system_portion + change.grant.system_portion),
         end=max(subscription.end, change.end),
     )
     return account.with_subscription(_touch(raised, change.opening, Credits(0)))
+
+
+def _raised_grants(subscription: Subscription, change: CreditsAdded) -> tuple[Grant, ...]:
+    """Return the grants as the document will have them once a view contains the change.
+
+    Where another program has changed the totals since the decision, a difference stays implied.
+    """
+    named = [grant for grant in subscription.grants if grant.grant_id is not None]
+    grants = (*named, *change.made_explicit, change.grant)
+    spendable = subscription.spendable + change.grant.spendable
+    missing = Credits(spendable - sum(grant.spendable for grant in grants))
+    if not missing:
+        return grants
+    end = max(subscription.end, change.end)
+    return (*grants, implied_grant(missing, subscription.start, end, subscription.timezone))
 
 
 def _use(account: Account, opening: Opening, amount: Credits) -> Account:

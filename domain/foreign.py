@@ -11,7 +11,7 @@ from typing import Any
 
 from domain.grants import Grant
 from domain.local_days import day_of, zone
-from domain.subscription import Subscription
+from domain.subscription import Subscription, implied_grant
 from domain.values import CREDITS_MAX, Credits, Status
 
 Document = Mapping[str, Any]
@@ -55,9 +55,7 @@ def read_subscription(document: Document, default_timezone: str) -> Subscription
     grants = tuple(_grant(item) for item in _list(document, "grants"))
     missing = spendable - sum(grant.spendable for grant in grants)
     if missing or not grants:
-        first_day = day_of(start, timezone)
-        days = max((day_of(end, timezone) - first_day).days, 1)
-        grants += (Grant(None, Credits(missing), Credits(0), first_day, days),)
+        grants += (implied_grant(Credits(missing), start, end, timezone),)
     return Subscription(
         str(document["_id"]),
         start,

@@ -56,7 +56,8 @@ def recover(stored: Stored, now: datetime, policy: Policy) -> Recovered:
         today = subscription.today(now)
         with_days.append(subscription.with_usage_days(used, today, policy.rollover_cap))
     account = Account(stored.user_id, stored.applied_seq, tuple(with_days))
-    account = replay(keep_what_matters(account, now), stored.entries)
+    # First the entries: one that pays for a subscription which has ended keeps its payment known.
+    account = keep_what_matters(replay(account, stored.entries), now)
     return Recovered(account, tuple(quarantined), tuple(stored.entries))
 
 

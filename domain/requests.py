@@ -50,9 +50,10 @@ def _known_zone(name: str) -> str:
 
 
 def _timestamp(value: object) -> object:
-    if not isinstance(value, str | datetime):
-        raise ValueError("a timestamp is ISO 8601 text with a time zone")  # noqa: TRY004
-    return value
+    # The dash after the year tells a date from seconds, which pydantic would read as a time too.
+    if isinstance(value, datetime) or (isinstance(value, str) and value[4:5] == "-"):
+        return value
+    raise ValueError("a timestamp is ISO 8601 text with a time zone")
 
 
 def _plausible(moment: datetime) -> datetime:
@@ -70,7 +71,7 @@ def _storable_details(details: dict[str, Any]) -> dict[str, Any]:
 
 def _check_json(value: object, depth_left: int) -> None:
     """Refuse what MongoDB cannot keep or JSON cannot say. Raises ValueError."""
-    if depth_left == 0:
+    if depth_left == 0 and isinstance(value, dict | list):
         raise ValueError(f"details are nested at most {DETAILS_DEPTH_MAX} deep")
     match value:
         case dict():

@@ -25,6 +25,13 @@ def carry(left: Credits, cap: Credits | None) -> Credits:
     return left if cap is None else Credits(min(left, cap))
 
 
+def implied_grant(spendable: Credits, start: datetime, end: datetime, timezone: str) -> Grant:
+    """Return what a document gives beyond the grants it names: from its start to its end day."""
+    first_day = day_of(start, timezone)
+    days = max((day_of(end, timezone) - first_day).days, 1)
+    return Grant(None, spendable, Credits(0), first_day, days)
+
+
 @dataclass(frozen=True, slots=True)
 class Subscription:
     """One user's right to credits from `start` (inclusive) to `end` (exclusive)."""
@@ -93,7 +100,7 @@ class Subscription:
             # Where no day takes credits away, a rest that has reached the cap stays there:
             # cutting it once says the same as cutting it every day.
             idle = self.allocated(day.date + ONE_DAY, today)
-            return Day(today, carry(Credits(carry(left, cap) + idle), cap), Credits(0))
+            return Day(today, carry(Credits(left + idle), cap), Credits(0))
         return Day(today, self._carry_over_idle_days(day.date, left, today, cap), Credits(0))
 
     def _carry_over_idle_days(

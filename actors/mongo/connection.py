@@ -3,10 +3,11 @@
 import contextlib
 from collections.abc import Iterator
 from datetime import UTC
+from string import ascii_lowercase
 from typing import Any
 
 import pymongo
-from bson.codec_options import CodecOptions
+from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import ASCENDING, MongoClient
 from pymongo.database import Database
 from pymongo.errors import (
@@ -51,7 +52,12 @@ def connect(uri: str, name: str) -> Documents:
         )
     except (InvalidURI, ConfigurationError, ValueError) as error:
         raise UnsuitableDatabaseError(f"ALLOTMENT_MONGO_URI is not usable: {error}") from None
-    options: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True, tzinfo=UTC)
+    options: CodecOptions[dict[str, Any]] = CodecOptions(
+        tz_aware=True,
+        tzinfo=UTC,
+        # Dates of other programs beyond the year 9999 are read, as what is no date to us.
+        datetime_conversion=DatetimeConversion.DATETIME_AUTO,
+    )
     return client.get_database(name, codec_options=options)
 
 
@@ -143,10 +149,24 @@ class MongoWire:
         with self._admin(uri) as admin, contextlib.suppress(OperationFailure):
             admin.command("killAllSessions", [])
 
+    def make_tables(self, uri: str) -> None:
+        """Make the server create its tables now: killed amid that, it could never use them.
+
+        It keeps 16 tables for all collections and picks one by the low bits of a hash of the
+        name, so a run of 16 letters reaches each. Dropping the collections keeps the tables.
+        """
+        with self._admin(uri) as admin:
+            for letter in ascii_lowercase:
+                admin.client["allotment-scratch"][letter].insert_one({})
+            admin.client.drop_database("allotment-scratch")
+
     @contextlib.contextmanager
     def _admin(self, uri: str) -> Iterator[Documents]:
         client: MongoClient[dict[str, Any]] = MongoClient(
-            uri, retryWrites=False, serverSelectionTimeoutMS=int(PING_SECONDS * 1000)
+            uri,
+            retryWrites=False,
+            serverSelectionTimeoutMS=int(PING_SECONDS * 1000),
+            socketTimeoutMS=int(SOCKET_SECONDS * 1000),
         )
         try:
             yield client.admin

@@ -1,21 +1,22 @@
 """What clients read beside the accounts: subscriptions, lists of usage and monthly sums."""
 
+import math
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any
 
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.documents import read_usage, stored_id
 from actors.store import UsageQuery
-from domain.answers import MonthlyUsage, UsagePage, UsageSums
+from domain.answers import MonthlyUsage, UsagePage, UsageRecord, UsageSums
 from domain.foreign import Document
 from domain.values import UserId
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 CURSOR_MOMENT = re.compile(r"[0-9]{1,14}")  # Up to the year 5138.
-NEWEST_FIRST = [("timestamp", -1), ("_id", -1)]
 UNKNOWN_SERVICE = "unknown"  # Where a record of another program names none.
 
 
@@ -40,13 +41,14 @@ class MongoReads:
             "user_id": stored_id(query.user_id),
             "timestamp": {"$gte": query.since, last_moment: until},
         }
-        items = []
+        items: list[UsageRecord] = []
         with unavailable_on_error():
-            for document in self._database.usages.find(where).sort(NEWEST_FIRST):
-                record = read_usage(document)
-                if after and record.timestamp == until and record.usage_id >= after:
-                    continue
-                items.append(record)
+            records = map(read_usage, self._database.usages.find(where).sort("timestamp", -1))
+            for moment, same in groupby(records, key=lambda record: record.timestamp):
+                # By the text of their ids, as cursors are: programs' ids are of many types.
+                ordered = sorted(same, key=lambda record: record.usage_id, reverse=True)
+                seen = after if moment == until else None
+                items += [r for r in ordered if seen is None or r.usage_id < seen]
                 if len(items) > query.limit:
                     break
         page = items[: query.limit]
@@ -94,9 +96,14 @@ def _sums(rows: Iterable[dict[str, Any]]) -> UsageSums:
     records = credit_amount = token_count = 0
     for row in rows:
         records += int(row["records"])
-        credit_amount += int(row["credit_amount"])
-        token_count += int(row["token_count"])
+        credit_amount += _finite(row["credit_amount"])
+        token_count += _finite(row["token_count"])
     return UsageSums(records=records, credit_amount=credit_amount, token_count=token_count)
+
+
+def _finite(total: float) -> int:
+    """Return a sum as a whole number; one that another program's NaN has spoilt is nothing."""
+    return int(total) if math.isfinite(total) else 0
 
 
 def _sums_by(rows: Iterable[dict[str, Any]], name: str) -> dict[str, UsageSums]:

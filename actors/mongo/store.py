@@ -12,6 +12,7 @@ from pymongo.errors import (
     PyMongoError,
     ServerSelectionTimeoutError,
 )
+from pymongo.read_concern import ReadConcern
 
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.documents import (
@@ -68,28 +69,45 @@ class MongoStore:
         """Return what is stored of every user, in the order of `user_ids`.
 
         Marks are read first. A view that is ahead of its mark was moved while we read, so its
-        account is read again.
+        account is read again; one that is still ahead in a snapshot was made by another program.
         """
         found: dict[UserId, Stored] = {}
         missing = list(user_ids)
         with unavailable_on_error():
-            for last in (False,) * (TORN_LOADS_MAX - 1) + (True,):
+            for _ in range(TORN_LOADS_MAX):
                 loaded = self._load_once(missing, now)
-                found.update((s.user_id, s) for s in loaded if last or not _is_torn(s))
+                found.update((s.user_id, s) for s in loaded if not _is_torn(s))
                 missing = [user_id for user_id in missing if user_id not in found]
                 if not missing:
                     break
+            else:
+                found.update((s.user_id, s) for s in self._load_snapshot(missing, now))
         return [found[user_id] for user_id in user_ids]
 
-    def _load_once(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
+    def _load_snapshot(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
+        with (
+            self._database.client.start_session() as session,
+            session.start_transaction(read_concern=ReadConcern("snapshot")),
+        ):
+            return self._load_once(user_ids, now, session)
+
+    def _load_once(
+        self, user_ids: Sequence[UserId], now: datetime, session: ClientSession | None = None
+    ) -> list[Stored]:
         marks = {
             str(mark["_id"]): int(mark["applied_seq"])
-            for mark in self._find("accounts", "_id", [stored_id(u) for u in user_ids])
+            for mark in self._find(
+                "accounts", "_id", [stored_id(u) for u in user_ids], None, session
+            )
         }
         subscriptions: dict[str, list[Document]] = {}
         unfinished = []
         for document in self._find(
-            "subscriptions", "user_id", [stored_id(u) for u in user_ids], SUBSCRIPTION_FIELDS
+            "subscriptions",
+            "user_id",
+            [stored_id(u) for u in user_ids],
+            SUBSCRIPTION_FIELDS,
+            session,
         ):
             subscriptions.setdefault(str(document["user_id"]), []).append(document)
             end = document.get("end_date")
@@ -101,9 +119,10 @@ class MongoStore:
             "subscription_id",
             unfinished,
             ("subscription_id", "date", "credits_used", "applied_seq"),
+            session,
         ):
             days.setdefault(str(day["subscription_id"]), []).append(day)
-        entries = self._entries_after({u: marks.get(u, 0) for u in user_ids})
+        entries = self._entries_after({u: marks.get(u, 0) for u in user_ids}, session)
         return [
             Stored(
                 user_id,
@@ -119,7 +138,9 @@ class MongoStore:
             for user_id in user_ids
         ]
 
-    def _entries_after(self, marks: dict[UserId, int]) -> dict[UserId, list[Entry]]:
+    def _entries_after(
+        self, marks: dict[UserId, int], session: ClientSession | None
+    ) -> dict[UserId, list[Entry]]:
         """Return the entries after each user's mark. Numbers have no gaps, so ids are known."""
         found: dict[UserId, list[Entry]] = {}
         behind = dict(marks)
@@ -127,7 +148,7 @@ class MongoStore:
         while behind:
             count = LAG_STEPS[min(step, len(LAG_STEPS) - 1)]
             ids = [entry_id(u, seq + 1 + i) for u, seq in behind.items() for i in range(count)]
-            entries = [read_entry(document) for document in self._find("journal", "_id", ids)]
+            entries = [read_entry(d) for d in self._find("journal", "_id", ids, None, session)]
             for entry in sorted(entries, key=lambda e: e.seq):
                 found.setdefault(entry.user_id, []).append(entry)
             behind = {
@@ -139,11 +160,17 @@ class MongoStore:
         return found
 
     def _find(
-        self, collection: str, field: str, values: list[Any], fields: Sequence[str] | None = None
+        self,
+        collection: str,
+        field: str,
+        values: list[Any],
+        fields: Sequence[str] | None = None,
+        session: ClientSession | None = None,
     ) -> Iterator[dict[str, Any]]:
         for start in range(0, len(values), IDS_PER_QUERY_MAX):
             part = values[start : start + IDS_PER_QUERY_MAX]
-            yield from self._database[collection].find({field: {"$in": part}}, fields)
+            where = {field: {"$in": part}}
+            yield from self._database[collection].find(where, fields, session=session)
 
     # --- the journal --------------------------------------------------------------------
 
@@ -250,8 +277,8 @@ class _MarkMovedError(Exception):
 
 
 def _is_torn(stored: Stored) -> bool:
-    views = (*stored.subscriptions, *stored.days)
-    return any(int(view.get("applied_seq") or 0) > stored.applied_seq for view in views)
+    marks = [view.get("applied_seq") for view in (*stored.subscriptions, *stored.days)]
+    return any(isinstance(mark, int) and mark > stored.applied_seq for mark in marks)
 
 
 def _journal_document(entry: Entry) -> dict[str, Any]:

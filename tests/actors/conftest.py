@@ -38,7 +38,7 @@ def mongomock() -> MongoSetup:
 
 @pytest.fixture(params=["memory", "mongomock", "embedded"])
 def setup(request: pytest.FixtureRequest) -> Setup:
-    """Every store there is."""
+    """Return every store there is."""
     if request.param == "memory":
         return MemorySetup()
     chosen: Setup = request.getfixturevalue(request.param)
@@ -47,6 +47,15 @@ def setup(request: pytest.FixtureRequest) -> Setup:
 
 @pytest.fixture(params=["mongomock", "embedded"])
 def mongo(request: pytest.FixtureRequest) -> MongoSetup:
-    """Every store that speaks to a MongoDB."""
+    """Return every store that speaks to a MongoDB."""
     chosen: MongoSetup = request.getfixturevalue(request.param)
+    return chosen
+
+
+@pytest.fixture(params=["memory", "embedded"])
+def summing(request: pytest.FixtureRequest) -> Setup:
+    """Return every store that can sum by day: mongomock's `$dateToString` knows no time zones."""
+    if request.param == "memory":
+        return MemorySetup()
+    chosen: Setup = request.getfixturevalue(request.param)
     return chosen

@@ -5,16 +5,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from actors.store import ViewsTakenError
-from domain.messages import UsageRecorded
 from domain.values import UserId
-from tests.actors.authors import NOON, Author, use, views_of, write
+from tests.actors.authors import NOON, Author, views_of, write
 from tests.actors.setups import Setup
 
 ANN = UserId("ann")
 BOB = UserId("bob")
 CAT = UserId("65f0a1b2c3d4e5f601234567")
 """24 hex digits: an ObjectId in MongoDB."""
-FOREIGN = "65f0a1b2c3d4e5f601234500"
 USERS = pytest.mark.parametrize("user_id", [ANN, CAT])
 
 
@@ -175,139 +173,3 @@ def test_one_account_that_was_moved_by_another_writer_refuses_all(
     assert [u["user_id"] for u in setup.documents("usages")] == [stale]
     used = {d["user_id"]: d["credits_used"] for d in setup.documents("dailycredits")}
     assert used == {u: 5 * (u == stale) for u in authors}
-
-
-# --- beside other programs ----------------------------------------------------------------
-
-
-def test_another_programs_edit_of_credits_used_survives(setup: Setup) -> None:
-    author = Author(ANN)
-    write(setup.store, [author.add(), author.use(30)])
-    setup.change("dailycredits", {"user_id": ANN}, credits_used=50, note="corrected by hand")
-
-    write(setup.store, [author.use(4)])
-
-    day = setup.document("dailycredits")
-    assert (day["credits_used"], day["note"]) == (54, "corrected by hand")
-
-
-def test_another_programs_edit_of_the_totals_survives(setup: Setup) -> None:
-    author = Author(CAT)
-    write(setup.store, [author.add()])
-    setup.change(
-        "subscriptions", {"user_id": CAT}, spendable_credits=3700, total_credits=4000, plan="gold"
-    )
-
-    write(setup.store, [author.add(1000, 10, "t-2")])
-
-    document = setup.document("subscriptions")
-    assert (document["spendable_credits"], document["total_credits"]) == (4600, 5000)
-    assert (document["system_portion"], document["plan"]) == (400, "gold")
-
-
-def test_another_programs_later_end_survives(setup: Setup) -> None:
-    author = Author(ANN)
-    write(setup.store, [author.add()])
-    later = NOON + timedelta(days=400)
-    setup.change("subscriptions", {"user_id": ANN}, end_date=later, status="past_due")
-
-    write(setup.store, [author.add(10, 60, "t-2")])
-
-    document = setup.document("subscriptions")
-    assert (document["end_date"], document["status"]) == (later, "past_due")
-
-
-def test_a_day_that_another_program_made_is_taken_up(setup: Setup) -> None:
-    author = Author(ANN)
-    write(setup.store, [author.add()])
-    subscription_id = setup.document("subscriptions")["_id"]
-    setup.remove("dailycredits", user_id=ANN)
-    setup.insert(
-        "dailycredits",
-        _id="65f0a1b2c3d4e5f601234501",
-        subscription_id=subscription_id,
-        user_id=ANN,
-        date=NOON.replace(hour=0),
-        credits_used=7,
-    )
-
-    write(setup.store, [author.use(4)])
-
-    assert setup.document("dailycredits")["credits_used"] == 11
-
-
-def test_views_of_a_subscription_that_another_program_removed_are_written(setup: Setup) -> None:
-    author = Author(ANN)
-    write(setup.store, [author.add()])
-    setup.remove("subscriptions", user_id=ANN)
-
-    write(setup.store, [author.use(4), author.add(10, 10, "t-2")])
-
-    assert mark(setup, ANN) == 3
-    assert setup.documents("subscriptions") == []
-
-
-def test_every_write_of_ours_changes_the_revision(setup: Setup) -> None:
-    author = Author(ANN)
-    write(setup.store, [author.add()])
-    revisions = [(_revision(setup, "subscriptions"), _revision(setup, "dailycredits"))]
-
-    for entry in (author.use(4), author.add(10, 10, "t-2"), author.use(1)):
-        write(setup.store, [entry])
-        revisions.append((_revision(setup, "subscriptions"), _revision(setup, "dailycredits")))
-
-    assert [subscription for subscription, _ in revisions] == [1, 1, 2, 2]
-    assert len({day for _, day in revisions}) == 4
-
-
-def _revision(setup: Setup, collection: str) -> int:
-    revision: int = setup.document(collection)["revision"]
-    return revision
-
-
-@pytest.mark.parametrize(
-    "amounts",
-    [
-        {"total_credits": 1000.0, "spendable_credits": 900.0},
-        {"total_credits": 1000, "system_portion": 100},
-        {"system_portion": 100.0, "spendable_credits": 900, "total_credits": None},
-    ],
-    ids=["without system_portion", "without spendable_credits", "without total_credits"],
-)
-@USERS
-def test_credits_added_to_a_foreign_subscription_write_its_implied_grant_out(
-    setup: Setup, user_id: UserId, amounts: dict[str, object]
-) -> None:
-    setup.insert(
-        "subscriptions",
-        _id=FOREIGN,
-        user_id=user_id,
-        start_date=NOON.replace(hour=0),
-        end_date=NOON.replace(hour=0) + timedelta(days=10),
-        status="active",
-        **amounts,
-    )
-    author = Author.of(setup.store.load([user_id], NOON)[0])
-
-    write(setup.store, [author.use(50), author.add(3000, 30)])
-
-    document = setup.document("subscriptions")
-    implied, ours = document["grants"]
-    assert (document["total_credits"], document["spendable_credits"]) == (4000, 3600)
-    assert document["system_portion"] == 400
-    assert (implied["amount"], implied["from_day"], implied["days"]) == (900, "2026-03-10", 10)
-    assert ours["amount"] == 3000
-    assert document["revision"] >= 1
-    assert Author.of(setup.store.load([user_id], NOON)[0]).account == author.account
-
-
-def test_a_command_refused_for_a_foreign_user_moves_no_document(setup: Setup) -> None:
-    setup.insert("subscriptions", _id=FOREIGN, user_id=ANN, status="active", total_credits="lots")
-    author = Author.of(setup.store.load([ANN], NOON)[0])
-
-    write(setup.store, [author.do(use(ANN, 5))])
-
-    assert not isinstance(author.account, UsageRecorded)
-    assert setup.documents("subscriptions") == [
-        {"_id": FOREIGN, "user_id": ANN, "status": "active", "total_credits": "lots"}
-    ]

@@ -32,6 +32,8 @@ def test_a_subscription_is_current_from_its_start_until_just_before_its_end() ->
     assert only.is_current(NOON)
     assert only.is_current(NOON + ONE_DAY - ONE_MILLISECOND)
     assert not only.is_current(NOON + ONE_DAY)
+    assert only.may_spend(NOON + ONE_DAY - ONE_MILLISECOND)
+    assert not only.may_spend(NOON + ONE_DAY)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +103,7 @@ def test_time_ends_a_subscription_whatever_its_document_says(status: Status, sho
 
 
 def test_of_ended_subscriptions_the_last_is_kept_and_all_payments_stay_known() -> None:
-    names = [("first", -9, -6), ("second", -6, -3), ("third", -3, -1), ("now", -1, 5)]
+    names = [("first", -9, -6), ("second", -6, -3), ("third", -3, 0), ("now", 0, 5)]
 
     kept = keep_what_matters(account(*(subscription(*name) for name in names)), NOON)
 

@@ -61,9 +61,9 @@ class TwoBooks:
 
     def step(self, now: datetime) -> None:
         chance = self.random.random()
-        if chance < 0.04:
+        if chance < 0.07:
             self.add(now)
-        elif chance < 0.08 and self.paid:
+        elif chance < 0.11 and self.paid:
             self.add_again(now)
         elif chance < 0.85:
             self.charge(now)
@@ -98,9 +98,7 @@ class TwoBooks:
         expected = self.reference.refusal(now=now, credit_amount=amount)
 
         decision = tell(amount, now)
-        outcome = self.reference.record_usage(
-            now=now, credit_amount=amount, on_insufficient=manner
-        )
+        outcome = self.reference.record_usage(now=now, credit_amount=amount, on_insufficient=manner)
 
         assert outcome_of(decision) == outcome
         if isinstance(decision, Refusal):

@@ -38,7 +38,7 @@ def next_day_by_hand(subscription: Subscription, day: Day, cap: Credits | None) 
 
 @given(
     grants=st.lists(
-        st.tuples(st.integers(-50, 3000), st.integers(0, 30), st.integers(1, 40)), max_size=5
+        st.tuples(st.integers(-2000, 3000), st.integers(0, 30), st.integers(1, 40)), max_size=5
     ),
     cap=CAPS,
     last=st.none() | st.tuples(st.integers(0, 20), st.integers(-500, 500), st.integers(0, 500)),
@@ -67,6 +67,16 @@ def test_a_day_opens_as_if_every_day_before_it_had_been_opened(
         day = next_day_by_hand(subscription, day, credits_or_none(cap))
 
     assert subscription.day_at(today, credits_or_none(cap)) == day
+
+
+def test_what_a_cap_took_does_not_repay_what_a_correction_takes_later() -> None:
+    correction = Grant(None, Credits(-30), Credits(0), FIRST + 3 * ONE_DAY, 3)
+    given = giving(30, 3)
+    corrected = replace(given, grants=(*given.grants, correction))
+
+    days = [corrected.day_at(FIRST + index * ONE_DAY, Credits(5)) for index in range(7)]
+
+    assert [day.rolled_over for day in days] == [0, 5, 5, 5, -5, -15, -25]
 
 
 @given(st.lists(st.tuples(st.integers(0, 29), st.integers(0, 300))), CAPS, st.randoms())
@@ -184,7 +194,9 @@ def test_today_never_goes_back_behind_a_touched_day() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.integers(-2000, 2000), st.integers(0, 20), st.integers(1, 40)), max_size=5),
+    st.lists(
+        st.tuples(st.integers(-2000, 2000), st.integers(0, 20), st.integers(1, 40)), max_size=5
+    ),
     CAPS,
     st.integers(-50, 5000),
     st.integers(-500, 500),

@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+import string
 import subprocess
 import sys
 import threading
@@ -16,17 +17,18 @@ import pymongo
 import pytest
 from pymongo.errors import OperationFailure, PyMongoError
 
-from actors import embedded_mongo
-from actors.embedded_mongo import (
-    DirectoryInUse,
-    EmbeddedMongo,
+from actors import embedded_engine, embedded_mongo
+from actors.embedded_engine import (
+    DirectoryInUseError,
     Engine,
-    EngineMissing,
-    PortTaken,
-    ServerFailed,
-    WrongEngine,
+    EngineMissingError,
+    PortTakenError,
+    ServerFailedError,
+    WrongEngineError,
     find_engines,
 )
+from actors.embedded_mongo import EmbeddedMongo, Wire
+from actors.mongo.connection import MongoWire
 
 DEADLINE_SECONDS = 20.0
 REPOSITORY = Path(embedded_mongo.__file__).parent.parent
@@ -34,7 +36,7 @@ OWNER = """
 import sys
 from pathlib import Path
 from actors.embedded_mongo import EmbeddedMongo
-from tests.test_embedded_mongo import PlainWire
+from tests.actors.test_embedded_mongo import PlainWire
 server = EmbeddedMongo(Path(sys.argv[1]), wire=PlainWire())
 server.start()
 print(server.pid, flush=True)
@@ -62,6 +64,12 @@ class PlainWire:
         with client_of(uri) as client:
             client.admin.command("killAllSessions", [])
 
+    def make_tables(self, uri: str) -> None:
+        with client_of(uri) as client:
+            for letter in string.ascii_lowercase:
+                client.scratch[letter].insert_one({})
+            client.drop_database("scratch")
+
 
 def client_of(uri: str, timeout_ms: int = 5000) -> pymongo.MongoClient[dict[str, object]]:
     return pymongo.MongoClient(uri, retryWrites=False, serverSelectionTimeoutMS=timeout_ms)
@@ -86,6 +94,10 @@ def runs(pid: int) -> bool:
 def kill(pid: int | None) -> None:
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
+
+
+def tables(directory: Path) -> set[str]:
+    return {path.name for path in directory.glob("secantus_*.wt")}
 
 
 def log_bytes(directory: Path) -> int:
@@ -171,7 +183,7 @@ def test_a_start_can_be_stopped_from_elsewhere_and_tried_again(directory: Path) 
     for _ in range(2):
         stopper = threading.Thread(target=stop_once_it_runs)
         stopper.start()
-        with pytest.raises(ServerFailed, match="stopped while it started"):
+        with pytest.raises(ServerFailedError, match="stopped while it started"):
             server.start()
         stopper.join()
 
@@ -245,7 +257,9 @@ def test_a_stopped_server_is_not_restarted(server: EmbeddedMongo) -> None:
 
 
 def test_two_servers_on_one_directory_are_refused(server: EmbeddedMongo, directory: Path) -> None:
-    with pytest.raises(DirectoryInUse, match=r"Another embedded MongoDB already works in .*\."):
+    with pytest.raises(
+        DirectoryInUseError, match=r"Another embedded MongoDB already works in .*\."
+    ):
         EmbeddedMongo(directory, wire=PlainWire()).start()
 
     assert PlainWire().ping(server.uri)
@@ -254,7 +268,7 @@ def test_two_servers_on_one_directory_are_refused(server: EmbeddedMongo, directo
 def test_a_directory_of_another_process_is_refused(
     owner: tuple[subprocess.Popen[str], int], directory: Path
 ) -> None:
-    with pytest.raises(DirectoryInUse):
+    with pytest.raises(DirectoryInUseError):
         EmbeddedMongo(directory, wire=PlainWire()).start()
 
 
@@ -292,7 +306,7 @@ def test_a_directory_of_another_engine_is_refused_and_left_alone(directory: Path
     directory.mkdir(mode=0o755)
     (directory / "engine").write_text("secantusd-zig\n")
 
-    with pytest.raises(WrongEngine, match=r"was written by secantusd-zig, not by .*\."):
+    with pytest.raises(WrongEngineError, match=r"was written by secantusd-zig, not by .*\."):
         EmbeddedMongo(directory, wire=PlainWire()).start()
 
     assert [path.name for path in directory.iterdir()] == ["engine"]
@@ -303,7 +317,7 @@ def test_a_database_of_another_program_is_refused_and_left_alone(directory: Path
     directory.mkdir()
     (directory / "WiredTiger").touch()
 
-    with pytest.raises(WrongEngine, match=r"holds a database of another program\."):
+    with pytest.raises(WrongEngineError, match=r"holds a database of another program\."):
         EmbeddedMongo(directory, wire=PlainWire()).start()
 
     assert [path.name for path in directory.iterdir()] == ["WiredTiger"]
@@ -320,28 +334,78 @@ def test_a_creation_that_was_killed_is_begun_again(directory: Path) -> None:
     assert (directory / "engine").read_text() == f"{find_engines()[0].name}\n"
 
 
+def test_a_creation_that_fails_is_begun_again(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = EmbeddedMongo(directory, wire=PlainWire())
+    make_tables = PlainWire.make_tables
+    killed: list[int | None] = []
+
+    def kill_at_first(wire: PlainWire, uri: str) -> None:
+        assert (directory / "engine").read_text().endswith(" creating\n")
+        if not killed:
+            killed.append(server.pid)
+            (directory / "secantus_stale.wt").touch()
+            kill(server.pid)
+            raise ConnectionError
+        make_tables(wire, uri)
+
+    monkeypatch.setattr(PlainWire, "make_tables", kill_at_first)
+
+    with server:
+        assert server.alive
+        assert server.pid not in killed
+
+    assert "secantus_stale.wt" not in tables(directory)
+    assert (directory / "engine").read_text() == f"{find_engines()[0].name}\n"
+
+
+@pytest.mark.parametrize("wire", [PlainWire(), MongoWire()], ids=["plain", "mongo"])
+def test_no_table_is_made_after_the_first_start(directory: Path, wire: Wire) -> None:
+    with EmbeddedMongo(directory, wire=wire) as server, client_of(server.uri) as client:
+        at_first = tables(directory)
+        names = client.list_database_names()
+        for number in range(40):
+            client.test[f"things-{number}"].insert_one({})
+
+        assert tables(directory) == at_first
+        assert not {"scratch", "allotment-scratch"} & set(names)
+        if find_engines()[0].name == "secantusd-rs":
+            assert at_first >= {f"secantus_documents_sh{number}.wt" for number in range(16)}
+
+
+def test_tables_are_made_only_once(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = EmbeddedMongo(directory, wire=PlainWire())
+    with server:
+        pass
+    monkeypatch.delattr(PlainWire, "make_tables")
+
+    with server:
+        assert server.alive
+
+
 def test_a_taken_port_is_refused(directory: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
 
-        with pytest.raises(PortTaken, match=rf"Port {port} of 127\.0\.0\.1 is taken"):
+        with pytest.raises(PortTakenError, match=rf"Port {port} of 127\.0\.0\.1 is taken"):
             EmbeddedMongo(directory, wire=PlainWire(), port=port).start()
 
 
 def test_a_server_that_dies_while_it_starts_is_quoted(directory: Path) -> None:
     engine = Engine("broken", (sys.executable, "-c", "raise SystemExit('no disk today')"))
 
-    with pytest.raises(ServerFailed, match="no disk today"):
+    with pytest.raises(ServerFailedError, match="no disk today"):
         EmbeddedMongo(directory, wire=PlainWire(), engine=engine).start()
 
 
 def test_a_server_that_never_answers_is_given_up(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded_mongo, "START_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(embedded_engine, "START_TIMEOUT_SECONDS", 0.2)
     engine = Engine("mute", (sys.executable, "-c", "import signal; signal.pause()"))
 
-    with pytest.raises(ServerFailed, match="did not answer"):
+    with pytest.raises(ServerFailedError, match="did not answer"):
         EmbeddedMongo(directory, wire=PlainWire(), engine=engine).start()
 
 
@@ -350,7 +414,7 @@ def test_a_missing_engine_is_named(
 ) -> None:
     monkeypatch.setenv("ALLOTMENT_ENGINE_DIR", str(tmp_path))
 
-    with pytest.raises(EngineMissing):
+    with pytest.raises(EngineMissingError):
         EmbeddedMongo(directory, wire=PlainWire()).start()
 
 
@@ -376,7 +440,7 @@ def test_tend_trims_the_log(
 def test_the_server_log_is_bounded(
     server: EmbeddedMongo, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded_mongo, "SERVER_LOG_BYTES_MAX", 1000)
+    monkeypatch.setattr(embedded_engine, "SERVER_LOG_BYTES_MAX", 1000)
     (directory / "server.log").write_text("x" * 1001)
 
     server.tend()

@@ -1,0 +1,92 @@
+"""The operations that write: credits, usage, batches of usage."""
+
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Response
+from pydantic import ValidationError
+
+from actors.api_keys import Scope
+from actors.async_client import body_of, make_call
+from actors.edge.backend import Backend, allow
+from actors.edge.problems import Problem, invalid_fields, problem_of
+from actors.edge.responses import Done, answered, problems
+from actors.failures import AllotmentError
+from actors.router import Router
+from domain.answers import CreditAdditionResponse, UsageRecordResponse
+from domain.requests import (
+    AddCreditBody,
+    BatchedUsageBody,
+    IdempotencyKey,
+    RecordUsageBody,
+    RecordUsagesBody,
+)
+
+KEY_PARTS_SEPARATOR = "\x1f"  # No caller's key can hold it: they are printable.
+
+KeyHeader = Annotated[
+    IdempotencyKey | None,
+    Header(alias="Idempotency-Key", description="A repeat gets the first answer again."),
+]
+
+
+def writing(backend: Backend) -> APIRouter:
+    """Return the routes that need the scope write."""
+    routes = APIRouter(dependencies=[Depends(allow(Scope.WRITE, backend))])
+    router = backend.router
+
+    @routes.post(
+        "/subscription/credits",
+        status_code=201,
+        response_model=CreditAdditionResponse,
+        responses=problems(),
+    )
+    async def add_credit(body: AddCreditBody, idempotency_key: KeyHeader = None) -> Response:
+        """Add a grant to the current subscription, or begin a new one."""
+        return answered(await router.call(make_call(body.command(), idempotency_key)), 201)
+
+    @routes.post(
+        "/subscription/usage",
+        status_code=201,
+        response_model=UsageRecordResponse,
+        responses=problems(402),
+    )
+    async def record_usage(body: RecordUsageBody, idempotency_key: KeyHeader = None) -> Response:
+        """Charge credits to today."""
+        return answered(await router.call(make_call(body.command(), idempotency_key)), 201)
+
+    @routes.post("/subscription/usage/batch", responses=problems())
+    async def record_usages(body: RecordUsagesBody, idempotency_key: KeyHeader = None) -> Response:
+        """Charge many records, each on its own."""
+        return await record_batch(router, body.records, idempotency_key)
+
+    return routes
+
+
+async def record_batch(router: Router, records: list[Any], key: str | None) -> Response:
+    """Return the results of a batch in order: a status, and a record or a problem each.
+
+    A key of the whole batch stands for every record that has none of its own.
+    """
+    results: list[dict[str, Any] | None] = [None] * len(records)
+    calls, places = [], []
+    for place, record in enumerate(records):
+        try:
+            item = BatchedUsageBody.model_validate(record)
+        except ValidationError as error:
+            results[place] = failed(invalid_fields(error))
+            continue
+        own_key = item.idempotency_key or (key and f"{key}{KEY_PARTS_SEPARATOR}{place}")
+        calls.append(make_call(item.command(), own_key))
+        places.append(place)
+    for place, reply in zip(places, await router.calls(calls), strict=True):
+        try:
+            results[place] = {"status": 201, "record": json.loads(body_of(reply))}
+        except AllotmentError as error:
+            results[place] = failed(problem_of(error))
+    return Done(json.dumps({"results": results}, ensure_ascii=False))
+
+
+def failed(problem: Problem) -> dict[str, Any]:
+    """Return the result of a record that was not charged."""
+    return {"status": problem.status, "problem": problem.model_dump(mode="json")}

@@ -1,0 +1,118 @@
+"""One command: starts the service and prints its numbers beside those it is compared with.
+
+python -m bench           the service over HTTP and from Python, about 15 minutes
+python -m bench memory    bytes of RAM per resident account
+"""
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bench import machine, memory
+from bench.cases import Case, Measured, all_cases, chosen, measure
+from bench.cluster import prepare_cluster
+from bench.processes import BenchError, allotment, plain_service
+from bench.report import print_report, write_json
+
+ROUNDS = 2
+REFRESHES_PER_SECOND = 2  # Drawing takes its share of the two cores, too.
+
+
+def arguments(given: Sequence[str]) -> argparse.Namespace:
+    """Return what was asked for on the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("what", nargs="?", choices=("service", "memory"), default="service")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each case and round")
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 64, 128])
+    parser.add_argument("--users", type=int, default=20_000)
+    parser.add_argument(
+        "--only",
+        nargs="+",
+        default=[],
+        metavar="WORDS",
+        help="cases whose name has all words of one of these, such as 'usage plain' no-op",
+    )
+    parser.add_argument("--accounts", type=int, default=200_000, help="for memory")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw numbers there")
+    return parser.parse_args(given)
+
+
+def bench_service(options: argparse.Namespace, console: Console) -> int:
+    """Measure and print; return the exit code."""
+    cases = chosen(all_cases(options.connections), options.only)
+    if not cases:
+        console.print("No case has such a name.")
+        return 2
+    facts = machine.facts()
+    progress = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        refresh_per_second=REFRESHES_PER_SECOND,
+    )
+    with progress:
+        measured = measure_all(cases, options, progress)
+    print_report(console, measured, facts)
+    if options.json:
+        write_json(options.json, measured, facts)
+    return int(any(numbers.errors for numbers in measured.values()))
+
+
+def measure_all(
+    cases: list[Case], options: argparse.Namespace, progress: Progress
+) -> dict[Case, Measured]:
+    """Start everything, measure all cases round by round, and stop everything."""
+    starting = progress.add_task("starting the service", total=1)
+    with allotment() as service:
+        progress.update(starting, completed=1)
+        plain_key = prepare_cluster(service, options.users, progress)
+        with plain_service(service.mongo_uri) as plain_port:
+            measured = {case: Measured() for case in cases}
+            task = progress.add_task("measuring", total=ROUNDS * len(cases))
+            for seed in range(ROUNDS):
+                for case in cases:
+                    progress.update(task, description=case.name)
+                    result = measure(
+                        case, service, (plain_port, plain_key), options.users, options.seconds, seed
+                    )
+                    measured[case].add(result)
+                    measured[case].settle_seconds.append(service.settle())
+                    progress.advance(task)
+            progress.update(task, description="measured")
+        progress.add_task("stopping the service", total=None)
+    return measured
+
+
+def interrupt(_number: int, _frame: FrameType | None) -> None:
+    """End as Ctrl-C does, so that everything that was started is stopped."""
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Run the command line and return the exit code."""
+    signal.signal(signal.SIGTERM, interrupt)
+    options = arguments(sys.argv[1:])
+    console = Console()
+    try:
+        if options.what == "memory":
+            return memory.bench_memory(options.accounts, console, options.json)
+        return bench_service(options, console)
+    except BenchError as error:
+        console.print(f"[red]bench:[/red] {error}", highlight=False)
+        return 1
+    except KeyboardInterrupt:
+        console.print("bench: interrupted; everything is stopped")
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,144 @@
+"""What is measured, in which order, and how one case becomes numbers."""
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench.processes import ROOT, Service
+
+WARM_UP_SECONDS = 2.0
+MEASURE_SECONDS_SPARE = 120.0  # What a load process may take on top of its measuring time.
+BATCH = 256
+
+PATHS = {
+    ("allotment", "status"): "/subscription/status",
+    ("allotment", "usage"): "/subscription/usage",
+    ("no-op", "no-op"): "/healthz",
+    ("one call per request", "status"): "/one-call/status",
+    ("one call per request", "usage"): "/one-call/usage",
+    ("plain FastAPI", "status"): "/status",
+    ("plain FastAPI", "usage"): "/usage",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One row of the table: a job, who does it, and how many callers or how large a batch."""
+
+    server: str
+    job: str
+    width: int
+
+    @property
+    def is_python(self) -> bool:
+        return self.server == "Python client"
+
+    @property
+    def name(self) -> str:
+        unit = (
+            ("one by one" if self.width == 1 else f"batches of {self.width}")
+            if (self.is_python)
+            else f"{self.width} connections"
+        )
+        return f"{self.job}, {self.server}, {unit}"
+
+
+@dataclass(slots=True)
+class Measured:
+    """A case's numbers over all rounds."""
+
+    rates: list[float] = field(default_factory=list)
+    """Operations a second, round by round."""
+    latencies_us: list[int] = field(default_factory=list)
+    errors: Counter[str] = field(default_factory=Counter)
+    load_us_per_operation: list[float] = field(default_factory=list)
+    settle_seconds: list[float] = field(default_factory=list)
+    """How long the views needed after each round until they contained everything."""
+
+    @property
+    def rate(self) -> float:
+        return sum(self.rates) / len(self.rates)
+
+    def percentile(self, percent: float) -> float:
+        """Return a percentile of the latencies, in milliseconds."""
+        ordered = sorted(self.latencies_us)
+        if not ordered:
+            return float("nan")
+        return ordered[min(int(len(ordered) * percent / 100), len(ordered) - 1)] / 1000
+
+    def add(self, result: dict[str, Any]) -> None:
+        """Take in the result of one round."""
+        self.rates.append(result["operations"] / result["seconds"])
+        self.latencies_us += result["latencies_us"]
+        self.errors.update(result["errors"])
+        spent = result["load_cpu_seconds"] * 1e6
+        self.load_us_per_operation.append(spent / max(result["operations"], 1))
+
+
+def all_cases(connections: Iterable[int]) -> list[Case]:
+    """Return every case; what is compared with each other stands side by side."""
+    cases = [
+        Case(server, job, width)
+        for width in connections
+        for job, servers in (
+            ("status", ("allotment", "one call per request", "plain FastAPI")),
+            ("no-op", ("no-op",)),
+            ("usage", ("allotment", "one call per request", "plain FastAPI")),
+        )
+        for server in servers
+    ]
+    cases += [
+        Case("Python client", job, width) for job in ("status", "usage") for width in (1, BATCH)
+    ]
+    return cases
+
+
+def chosen(cases: Sequence[Case], only: Sequence[str]) -> list[Case]:
+    """Return the cases whose name contains all words of one of the choices; no choice: all."""
+    choices = [choice.lower().split() for choice in only]
+    return [
+        case
+        for case in cases
+        if not choices or any(all(word in case.name.lower() for word in words) for words in choices)
+    ]
+
+
+def measure(
+    case: Case, service: Service, plain: tuple[int, str], users: int, seconds: float, seed: int
+) -> dict[str, Any]:
+    """Run one case once, in a process of its own, and return its result."""
+    common = {
+        "job": case.job,
+        "users": users,
+        "seconds": seconds,
+        "warm_up_seconds": WARM_UP_SECONDS,
+        "seed": seed,
+    }
+    if case.is_python:
+        load = common | {"ray_address": service.ray_address, "batch": case.width}
+        return run("bench.python_load", load)
+    port, key = plain if case.server == "plain FastAPI" else (service.port, service.key)
+    path = PATHS[case.server, case.job]
+    return run(
+        "bench.load",
+        common | {"port": port, "key": key, "path": path, "connections": case.width},
+    )
+
+
+def run(module: str, load: dict[str, Any]) -> dict[str, Any]:
+    """Run a load process and return what it measured."""
+    done = subprocess.run(
+        [sys.executable, "-m", module],
+        input=json.dumps(load),
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        check=True,
+        timeout=load["seconds"] + load["warm_up_seconds"] + MEASURE_SECONDS_SPARE,
+    )
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result

@@ -1,0 +1,40 @@
+"""What the run itself does inside the service's Ray cluster, before anything is measured."""
+
+import logging
+import os
+
+from pydantic import SecretStr
+from rich.progress import Progress
+
+from actors import ray_environment
+from actors.settings import Settings
+from bench.processes import Service, clean_environment
+from bench.users import PLAIN_DATABASE
+
+SEED_SECONDS_MAX = 60.0  # How long one payment may take while all users are seeded at once.
+
+
+def prepare_cluster(service: Service, users: int, progress: Progress) -> str:
+    """Join, deploy what is compared, seed the users; return a key for the plain service."""
+    own = clean_environment() | service.environment
+    os.environ.clear()
+    os.environ.update(own)
+    settings = Settings(_env_file=None, mongo_uri=SecretStr(service.mongo_uri))
+    ray_environment.prepare(settings, os.environ)
+    import ray  # noqa: PLC0415
+
+    from actors.client import Allotment  # noqa: PLC0415 - imports ray, which reads the environment
+    from bench import one_call, seeding  # noqa: PLC0415 - so do these
+
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    ray.init(service.ray_address, log_to_driver=False, logging_level=logging.ERROR)
+    client = Allotment.connect(timeout_seconds=SEED_SECONDS_MAX)
+    task = progress.add_task("deploying one call per request", total=1)
+    one_call.deploy(settings)
+    progress.update(task, completed=1)
+    task = progress.add_task("seeding users", total=users)
+    seeding.seed_service(client, users, lambda count: progress.advance(task, count))
+    client.close()
+    ray.shutdown()
+    service.settle()
+    return seeding.seed_plain(service.mongo_uri, PLAIN_DATABASE, users)

@@ -1,0 +1,90 @@
+"""What the service would be without gathering: each request is a Ray call of its own.
+
+The same parsing, keys, shards and answers as `serve_app`, as a second application of the same
+Serve instance, behind the same HAProxy.
+"""
+
+from fastapi import APIRouter, Depends, FastAPI, Response
+from ray import serve
+
+from actors.api_keys import Scope
+from actors.async_client import body_of, make_call
+from actors.calls import Call, Envelope, Reply
+from actors.directory import Directory
+from actors.problems import HANDLERS
+from actors.remote import RayShards
+from actors.settings import Settings
+from domain.answers import CreditStatusResponse, UsageRecordResponse
+from domain.requests import RecordUsageBody
+from domain.values import UserId
+from serve_app import Done, KeyHeader, RayBackend, UserIdQuery, allow, answered
+
+NAME = "one-call"
+ROUTE_PREFIX = "/one-call"
+REQUESTS_MAX = 1_000  # As many as a replica of the service itself takes.
+
+
+class OneCallShards:
+    """The way to the shards, a message a request."""
+
+    def __init__(self) -> None:
+        self._shards = RayShards()
+        self._table: Directory | None = None
+
+    async def call(self, call: Call) -> Reply:
+        """Return the reply to one command."""
+        table = await self._directory()
+        owner = table.owner(call.command.user_id)
+        return (await self._shards.send(owner, Envelope(table.version, calls=(call,))))[0]
+
+    async def status(self, user_id: UserId) -> Reply:
+        """Return the status of one user."""
+        table = await self._directory()
+        envelope = Envelope(table.version, status_of=(user_id,))
+        return (await self._shards.send(table.owner(user_id), envelope))[0]
+
+    async def _directory(self) -> Directory:
+        if self._table is None:
+            self._table = await self._shards.directory()
+        return self._table
+
+
+def build_app(backend: RayBackend, shards: OneCallShards) -> FastAPI:
+    """Return the two calls that are compared."""
+    app = FastAPI(title="One call per request", exception_handlers=HANDLERS)
+    reading = APIRouter(dependencies=[Depends(allow(Scope.READ, backend))])
+    writing = APIRouter(dependencies=[Depends(allow(Scope.WRITE, backend))])
+
+    @reading.get("/status", response_model=CreditStatusResponse)
+    async def get_status(user_id: UserIdQuery) -> Response:
+        return Done(body_of(await shards.status(UserId(user_id))))
+
+    @writing.post("/usage", status_code=201, response_model=UsageRecordResponse)
+    async def record_usage(body: RecordUsageBody, idempotency_key: KeyHeader = None) -> Response:
+        return answered(await shards.call(make_call(body.command(), idempotency_key)), 201)
+
+    app.include_router(reading)
+    app.include_router(writing)
+    return app
+
+
+@serve.deployment(name=NAME)
+@serve.ingress()
+class OneCall:
+    """One replica."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._backend = RayBackend(settings)
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        return build_app(self._backend, OneCallShards())
+
+
+def deploy(settings: Settings) -> None:
+    """Serve it beside the service, in the cluster this process has joined."""
+    replica = OneCall.options(
+        num_replicas=settings.http_replicas,
+        max_ongoing_requests=REQUESTS_MAX,
+        ray_actor_options={"num_cpus": 0},  # The service may have reserved all there are.
+    )
+    serve.run(replica.bind(settings), name=NAME, route_prefix=ROUTE_PREFIX)

@@ -1,0 +1,200 @@
+"""The processes of a run: each is started, waited for and ended by its own id."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS_MAX = 180.0
+STOP_SECONDS_MAX = 90.0
+POLL_SECONDS = 0.1
+OUTPUT_LINES_MAX = 200  # Of a service's last words, shown where it fails.
+REPLICA_PORTS = 20  # Ports for Serve's replicas; a run needs two.
+REPLICA_PORTS_FROM, REPLICA_PORTS_TO = 31_100, 32_700  # Below what Linux gives to clients.
+SETTLE_SECONDS_MAX = 120.0
+
+
+class BenchError(Exception):
+    """The run cannot go on. The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A running service: where it answers, and what a client needs."""
+
+    port: int
+    key: str
+    mongo_uri: str
+    ray_address: str
+    environment: Mapping[str, str]
+    """What other processes must share to join its cluster."""
+
+    def settle(self) -> float:
+        """Wait until the views contain every charge; return how many seconds that took."""
+        began = time.monotonic()
+        while time.monotonic() - began < SETTLE_SECONDS_MAX:
+            answer = httpx.get(
+                f"http://127.0.0.1:{self.port}/admin/shards",
+                headers={"Authorization": f"Bearer {self.key}"},
+                timeout=SETTLE_SECONDS_MAX,
+            )
+            answer.raise_for_status()
+            if not any(row["journal_seconds_behind"] or row["queued"] for row in answer.json()):
+                return time.monotonic() - began
+            time.sleep(POLL_SECONDS)
+        raise BenchError(f"the views were not written within {SETTLE_SECONDS_MAX:.0f} seconds")
+
+
+def free_port() -> int:
+    """Return a port on which nobody listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def free_range() -> int:
+    """Return the first of REPLICA_PORTS ports that nobody uses now."""
+    for first in range(REPLICA_PORTS_FROM, REPLICA_PORTS_TO, REPLICA_PORTS):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in range(first, first + REPLICA_PORTS):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
+    raise BenchError("no ports are free for Serve's replicas")
+
+
+def cluster_environment(folder: Path) -> dict[str, str]:
+    """Return the variables that keep this cluster apart from others on the machine."""
+    first = free_range()
+    return {
+        "RAY_TMPDIR": str(folder),
+        "RAY_AUTH_MODE": "token",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy" / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / "haproxy" / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder / "haproxy"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "haproxy" / "server-state"),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + REPLICA_PORTS - 1),
+    }
+
+
+def clean_environment() -> dict[str, str]:
+    """Return our environment without what would lead to another service or cluster."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("ALLOTMENT_") and name != "RAY_ADDRESS"
+    }
+
+
+@contextlib.contextmanager
+def allotment() -> Iterator[Service]:
+    """Run `allotment up` on free ports and a fresh data directory, as a user would."""
+    with tempfile.TemporaryDirectory(prefix="ab-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)  # A short name: paths of Unix sockets are limited.
+        data, port = folder / "data", free_port()
+        shared = cluster_environment(folder)
+        own = {"ALLOTMENT_HTTP_PORT": str(port), "ALLOTMENT_DATA_DIR": str(data)}
+        command = [str(Path(sys.executable).with_name("allotment")), "up"]
+        environment = clean_environment() | shared | own | {"PYTHONPATH": str(ROOT)}
+        with running(command, environment, folder, lambda line: line == "ready"):
+            gcs_port = next((folder / "ray" / "session_latest").glob("gcs_server_port_*"))
+            yield Service(
+                port,
+                (data / "admin.key").read_text().strip(),
+                (data / "mongo.uri").read_text().strip(),
+                f"127.0.0.1:{gcs_port.read_text().strip()}",
+                shared,
+            )
+
+
+@contextlib.contextmanager
+def plain_service(mongo_uri: str) -> Iterator[int]:
+    """Run the plain service in one process; yield its port."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "bench.plain_service:app", "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--no-access-log"]
+    environment = clean_environment() | {"BENCH_MONGO_URI": mongo_uri}
+    with running(command, environment, ROOT, lambda line: "Uvicorn running" in line):
+        yield port
+
+
+@contextlib.contextmanager
+def running(
+    command: list[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    is_ready: Callable[[str], bool],
+) -> Iterator[None]:
+    """Run a program as long as the block; it is entered when the program says it is ready."""
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=dict(environment),
+        cwd=folder,
+        text=True,
+        start_new_session=True,  # A Ctrl-C in the terminal is for us; we end it in order.
+    )
+    lines: list[str] = []
+    ready = threading.Event()
+    reader = threading.Thread(target=read_lines, args=(process, lines, is_ready, ready))
+    reader.start()
+    try:
+        wait_until_ready(process, ready, lines)
+        yield
+    finally:
+        stop(process)
+        reader.join()
+
+
+def read_lines(
+    process: "subprocess.Popen[str]",
+    lines: list[str],
+    is_ready: Callable[[str], bool],
+    ready: threading.Event,
+) -> None:
+    """Keep a program's last lines until it ends, and notice the one that says it is ready."""
+    assert process.stdout is not None, "it is a pipe"
+    for line in process.stdout:
+        lines.append(line.rstrip("\n"))
+        del lines[:-OUTPUT_LINES_MAX]
+        if is_ready(lines[-1]):
+            ready.set()
+
+
+def wait_until_ready(
+    process: "subprocess.Popen[str]", ready: threading.Event, lines: list[str]
+) -> None:
+    """Return when the program is ready. BenchError: it ended, or took too long."""
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while not ready.wait(POLL_SECONDS):
+        if process.poll() is not None or time.monotonic() > deadline:
+            said = "\n".join(lines)
+            raise BenchError(f"{Path(process.args[0]).name} did not get ready:\n{said}")
+
+
+def stop(process: "subprocess.Popen[str]") -> None:
+    """End a program as Ctrl-C does, and by force only where it does not end."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(STOP_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,93 @@
+"""Views follow the journal once each, whoever else writes them and however often that fails."""
+
+from collections.abc import Sequence
+
+import pytest
+
+from domain.messages import Entry
+from domain.values import Policy, UserId
+from tests.actors.authors import views_of
+from tests.actors.running import ask, ask_one, charge_call, credit_call, in_loop, running
+from tests.fakes.memory_store import MemoryStore, ViewsFault
+
+ANN, BOB = UserId("ann"), UserId("bob")
+WHOLE = Policy(system_portion_bps=0)
+"""All credits are spendable."""
+
+
+def used(store: MemoryStore, user_id: UserId) -> int:
+    """Return what the day documents say was used."""
+    days = store.collections["dailycredits"].values()
+    return sum(day["credits_used"] for day in days if day["user_id"] == user_id)
+
+
+@pytest.mark.parametrize("fault", ["lost", "landed"])
+@in_loop
+async def test_views_that_failed_are_written_once(
+    monkeypatch: pytest.MonkeyPatch, fault: ViewsFault
+) -> None:
+    monkeypatch.setattr("actors.view_writer.RETRY_SECONDS", 0.0)
+    store = MemoryStore()
+    async with running(store, policy=WHOLE) as shard:
+        store.fail_views(fault)
+
+        await ask(shard, credit_call(ANN, 200), charge_call(ANN, 50, "a"))
+        await shard.settle()
+
+        assert used(store, ANN) == 50
+        assert len(store.collections["usages"]) == 1
+        assert shard.counters.lagging_entries == 0
+
+
+@in_loop
+async def test_views_written_by_another_writer_are_followed() -> None:
+    store = MemoryStore()
+    async with running(store, policy=WHOLE, views=False) as shard:
+        await ask(shard, credit_call(ANN, 200), charge_call(ANN, 50, "a"), credit_call(BOB, 9))
+        store.write_views(views_of(*_entries(store, ANN)[:1]))
+
+        for _ in range(2):
+            await shard.views.flush()
+
+        assert ANN not in shard.views
+        assert used(store, ANN) == 50
+        assert len(store.collections["subscriptions"]) == 2
+        assert shard.counters.lagging_entries == 0
+
+
+@in_loop
+async def test_two_shards_writing_the_views_of_one_user_end_with_the_right_ones() -> None:
+    store = MemoryStore()
+    async with (
+        running(store, policy=WHOLE) as one,
+        running(store, policy=WHOLE, index=0) as two,
+    ):
+        await ask_one(one, credit_call(ANN, 1000))
+        for number in range(20):
+            await ask_one((one, two)[number % 2], charge_call(ANN, number, f"k-{number}"))
+        await one.settle()
+        await two.settle()
+
+        assert used(store, ANN) == sum(range(20))
+        assert len(store.collections["usages"]) == 20
+        for shard in (one, two):
+            assert shard.counters.lagging_entries == 0
+
+
+@in_loop
+async def test_an_account_whose_entries_have_a_gap_is_forgotten_and_read_again() -> None:
+    store = MemoryStore()
+    async with running(store, policy=WHOLE, views=False) as shard:
+        await ask(shard, credit_call(ANN, 200), charge_call(ANN, 50, "a"))
+        await shard.views.flush()
+        await ask(shard, charge_call(ANN, 1, "b"))
+        store._marks[ANN] = 1  # A backup was restored, say.
+
+        await shard.views.flush()
+
+        assert ANN not in shard.views
+        assert ANN not in shard._accounts
+
+
+def _entries(store: MemoryStore, user_id: UserId) -> Sequence[Entry]:
+    return [entry for entry in store.journal.values() if entry.user_id == user_id]

@@ -1,0 +1,57 @@
+"""Lives of one user for hypothesis to choose: what is asked, how much, and after how long."""
+
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from hypothesis import strategies as st
+
+from domain.values import Credits, Policy
+from tests.domain.ledger import NOON, Ledger
+
+ZONES = ["UTC", "Pacific/Auckland", "Africa/Cairo", "America/Santiago", "Asia/Beirut"]
+
+
+class Step(NamedTuple):
+    hours: int
+    """How long after the step before."""
+    kind: str
+    amount: int
+    days: int
+
+
+STEPS = st.lists(
+    st.builds(
+        Step,
+        st.integers(0, 60) | st.integers(0, 2000),
+        st.sampled_from(["add", "charge", "charge", "record", "open"]),
+        st.integers(0, 300),
+        st.integers(1, 20),
+    ),
+    max_size=25,
+)
+POLICIES = st.builds(
+    Policy,
+    st.sampled_from([0, 1000, 9999]),
+    st.sampled_from([None, Credits(0), Credits(25)]),
+    st.sampled_from(ZONES),
+)
+
+
+def take(ledger: Ledger, step: Step, now: datetime) -> None:
+    match step.kind:
+        case "add":
+            ledger.add(step.amount, step.days, now)
+        case "charge":
+            ledger.charge(step.amount, now)
+        case "record":
+            ledger.record(step.amount, now)
+        case _:
+            ledger.open_day(now)
+
+
+def live(ledger: Ledger, steps: list[Step], now: datetime = NOON) -> datetime:
+    """Take the steps one after the other, and return when the last was taken."""
+    for step in steps:
+        now += timedelta(hours=step.hours)
+        take(ledger, step, now)
+    return now

@@ -1,0 +1,151 @@
+"""The journal reads back what was written, whatever was decided."""
+
+import json
+from datetime import timedelta, timezone
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from domain.codec import KINDS, command_id, entry_document, entry_id, read_entry
+from domain.grants import Grant
+from domain.messages import (
+    AddCredit,
+    Change,
+    Command,
+    CommandRefused,
+    CreditsAdded,
+    DayOpened,
+    Entry,
+    Limit,
+    OnInsufficient,
+    OpenDay,
+    Opening,
+    Payment,
+    RecordUsage,
+    Refusal,
+    Rejection,
+    Shortfall,
+    UsageRecorded,
+    fingerprint,
+)
+from domain.values import CREDITS_MAX, Credits, UserId
+from tests.domain.ledger import NOON, USER, pay
+
+TEXT = st.text(max_size=20)
+AMOUNTS = st.integers(-CREDITS_MAX, CREDITS_MAX).map(Credits)
+INSTANTS = st.integers(0, 10**12).map(lambda ms: NOON + timedelta(milliseconds=ms))
+DAYS = INSTANTS.map(lambda instant: instant.date())
+GRANTS = st.builds(
+    Grant, TEXT | st.none(), AMOUNTS, AMOUNTS, DAYS, st.integers(1, 3660), TEXT | st.none()
+)
+OPENINGS = st.builds(Opening, TEXT, DAYS, INSTANTS, AMOUNTS, AMOUNTS)
+REFUSALS = st.builds(
+    Refusal,
+    st.sampled_from(Rejection),
+    st.none()
+    | st.builds(Shortfall, st.sampled_from(Limit), AMOUNTS, AMOUNTS, INSTANTS | st.none()),
+)
+CREDITS_ADDED = st.builds(
+    CreditsAdded,
+    GRANTS,
+    st.builds(Payment, TEXT, TEXT, AMOUNTS, TEXT),
+    OPENINGS,
+    INSTANTS,
+    INSTANTS,
+    TEXT,
+    st.booleans(),
+    st.booleans(),
+    st.lists(GRANTS, max_size=3).map(tuple),
+    AMOUNTS,
+    AMOUNTS,
+)
+USAGE_RECORDED = st.builds(
+    UsageRecorded,
+    TEXT,
+    OPENINGS,
+    TEXT,
+    AMOUNTS,
+    AMOUNTS | st.none(),
+    TEXT | st.none(),
+    TEXT | st.none(),
+    TEXT | st.none(),
+    INSTANTS,
+)
+CHANGES: dict[str, st.SearchStrategy[Change]] = {
+    "credits_added": CREDITS_ADDED,
+    "usage_recorded": USAGE_RECORDED,
+    "day_opened": st.builds(DayOpened, OPENINGS),
+    "command_refused": st.builds(CommandRefused, REFUSALS),
+}
+
+
+def entry_of(change: Change, answer: str | None = "{}") -> Entry:
+    return Entry(USER, 7, NOON, "key", "fingerprint", change, answer)
+
+
+def test_there_is_evidence_for_every_kind_of_change() -> None:
+    assert list(CHANGES) == list(KINDS)
+
+
+@given(st.sampled_from(list(CHANGES)).flatmap(lambda kind: st.tuples(st.just(kind), CHANGES[kind])))
+def test_every_change_reads_back_as_it_was_written(case: tuple[str, Change]) -> None:
+    kind, change = case
+
+    document = entry_document(entry_of(change))
+
+    assert document["kind"] == kind
+    assert read_entry(document) == entry_of(change)
+    assert type(read_entry(document).change) is type(change)
+    json.dumps(document["body"])  # Plain text and numbers: nothing that a vendor must know.
+
+
+def test_an_entry_of_another_time_zone_reads_back_in_utc() -> None:
+    document = entry_document(entry_of(CommandRefused(Refusal(Rejection.DUPLICATE_PAYMENT)), None))
+    document["at"] = NOON.astimezone(timezone(timedelta(hours=13)))
+
+    entry = read_entry(document)
+
+    assert entry.at == NOON
+    assert entry.at.utcoffset() == timedelta(0)
+    assert entry.answer is None
+
+
+def test_an_entry_is_named_by_user_and_number_and_by_user_and_key() -> None:
+    document = entry_document(entry_of(CommandRefused(Refusal(Rejection.DUPLICATE_PAYMENT))))
+
+    assert document["_id"] == entry_id(USER, 7) == "ada 7"
+    assert document["command_id"] == command_id(USER, "key") == "ada key"
+
+
+def test_the_same_command_has_the_same_fingerprint_and_each_other_one_another() -> None:
+    bob = UserId("bob")
+    commands: list[Command] = [
+        OpenDay(USER),
+        OpenDay(bob),
+        AddCredit(USER, Credits(1), 2, pay("t")),
+        AddCredit(bob, Credits(1), 2, pay("t")),
+        AddCredit(USER, Credits(2), 1, pay("t")),
+        AddCredit(USER, Credits(1), 2, pay("u")),
+        AddCredit(USER, Credits(1), 2, pay("t"), "UTC"),
+        RecordUsage(USER, "chat", Credits(1)),
+        RecordUsage(USER, "image", Credits(1)),
+        RecordUsage(USER, "chat", Credits(2)),
+        RecordUsage(USER, "chat", Credits(1), token_count=0),
+        RecordUsage(USER, "chat", Credits(1), model_used="a"),
+        RecordUsage(USER, "chat", Credits(1), session_id="a"),
+        RecordUsage(USER, "chat", Credits(1), details="null"),
+        RecordUsage(USER, "chat", Credits(1), details="{}"),
+        RecordUsage(USER, "chat", Credits(1), timestamp=NOON),
+        RecordUsage(USER, "chat", Credits(1), on_insufficient=OnInsufficient.RECORD),
+    ]
+
+    assert len({fingerprint(command) for command in commands}) == len(commands)
+    again = AddCredit(USER, Credits(1), 2, pay("t"))
+    assert fingerprint(again) == fingerprint(commands[2])
+
+
+@given(st.builds(RecordUsage, TEXT.map(UserId), TEXT, AMOUNTS, AMOUNTS | st.none(), *[TEXT] * 3))
+def test_a_fingerprint_is_of_everything_a_command_says(command: RecordUsage) -> None:
+    other = RecordUsage(USER, "chat", Credits(1))
+
+    assert (fingerprint(command) == fingerprint(other)) is (command == other)

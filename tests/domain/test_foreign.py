@@ -1,0 +1,297 @@
+"""A document is the truth whoever wrote it, as far as it can be read."""
+
+from datetime import date, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from bson import Decimal128, Int64, ObjectId
+
+from domain.foreign import (
+    Quarantined,
+    UnreadableError,
+    read_subscription,
+    read_subscriptions,
+    read_usage_day,
+    whole,
+)
+from domain.grants import Grant
+from domain.values import CREDITS_MAX, Credits, Status
+from tests.domain.ledger import NOON, ONE_DAY, utc
+
+OBJECT_ID = ObjectId("65a1b2c3d4e5f60718293a4b")
+ABSENT = object()
+
+
+def document(**changes: object) -> dict[str, Any]:
+    """Describe 100 credits over ten days, as another program would; ABSENT leaves a field out."""
+    fields = {
+        "_id": OBJECT_ID,
+        "user_id": "ada",
+        "start_date": utc("2026-03-02T12:00"),
+        "end_date": utc("2026-03-12"),
+        "total_credits": 110,
+        "system_portion": 10,
+        "spendable_credits": 100,
+        "status": "active",
+    }
+    return {name: value for name, value in (fields | changes).items() if value is not ABSENT}
+
+
+def explicit(spendable: int, **changes: object) -> dict[str, Any]:
+    return {
+        "grant_id": ObjectId("65a1b2c3d4e5f60718293a4c"),
+        "amount": spendable + 1,
+        "system_portion": 1,
+        "from_day": "2026-03-03",
+        "days": 5,
+        "payment": {"transaction_id": "t"},
+    } | changes
+
+
+def implied(spendable: int, from_day: date, days: int) -> Grant:
+    return Grant(None, Credits(spendable), Credits(0), from_day, days)
+
+
+def read_grants(**changes: object) -> tuple[Grant, ...]:
+    return read_subscription(document(**changes), "UTC").grants
+
+
+def test_a_document_without_grants_implies_one_from_its_start_day_to_its_end_day() -> None:
+    subscription = read_subscription(document(), "UTC")
+
+    assert subscription.grants == (implied(100, date(2026, 3, 2), 10),)
+    assert (subscription.subscription_id, subscription.status) == (str(OBJECT_ID), Status.ACTIVE)
+    assert (subscription.start, subscription.end) == (NOON, utc("2026-03-12"))
+    assert (subscription.total, subscription.system_portion, subscription.spendable) == (
+        110,
+        10,
+        100,
+    )
+    assert subscription.day is None
+    assert subscription.limit(date(2026, 3, 11)) == 10
+
+
+@pytest.mark.parametrize("grants", [ABSENT, None, []])
+def test_no_grants_are_no_grants_however_they_are_written(grants: object) -> None:
+    assert read_grants(grants=grants) == (implied(100, date(2026, 3, 2), 10),)
+
+
+@pytest.mark.parametrize(
+    ("end", "days"),
+    [
+        pytest.param(NOON, 1, id="no time at all"),
+        pytest.param(NOON + timedelta(hours=1), 1, id="an hour"),
+        pytest.param(utc("2026-03-03"), 1, id="the first day"),
+        pytest.param(utc("2026-03-03T23:59"), 1, id="into the second day"),
+        pytest.param(utc("2026-03-04"), 2, id="two days"),
+    ],
+)
+def test_an_implied_grant_has_at_least_one_day(end: datetime, days: int) -> None:
+    assert read_grants(end_date=end) == (implied(100, date(2026, 3, 2), days),)
+
+
+def test_days_of_an_implied_grant_are_days_of_the_documents_zone() -> None:
+    grants = read_grants(timezone="Pacific/Auckland", end_date=utc("2026-03-11T11:00"))
+
+    assert grants == (implied(100, date(2026, 3, 3), 9),)
+
+
+def test_a_document_without_a_zone_is_in_the_services() -> None:
+    subscription = read_subscription(document(), "Pacific/Auckland")
+
+    assert subscription.timezone == "Pacific/Auckland"
+    assert subscription.first_day == date(2026, 3, 3)
+
+
+def test_an_explicit_grant_is_read_as_it_was_written() -> None:
+    grants = read_grants(grants=[explicit(100)])
+
+    grant_id = "65a1b2c3d4e5f60718293a4c"
+    assert grants == (Grant(grant_id, Credits(101), Credits(1), date(2026, 3, 3), 5, "t"),)
+
+
+@pytest.mark.parametrize(("spendable", "difference"), [(130, 30), (60, -40)])
+def test_a_difference_to_the_grants_is_one_more_implied_grant(
+    spendable: int,
+    difference: int,
+) -> None:
+    grants = read_grants(spendable_credits=spendable, grants=[explicit(70), explicit(30)])
+
+    assert [grant.spendable for grant in grants] == [70, 30, difference]
+    assert grants[-1] == implied(difference, date(2026, 3, 2), 10)
+
+
+@pytest.mark.parametrize(
+    ("missing", "total", "system", "spendable"),
+    [
+        ("total_credits", 110, 10, 100),
+        ("system_portion", 110, 10, 100),
+        ("spendable_credits", 110, 10, 100),
+    ],
+)
+@pytest.mark.parametrize("unset", [ABSENT, None])
+def test_one_missing_amount_follows_from_the_other_two(
+    missing: str,
+    unset: object,
+    total: int,
+    system: int,
+    spendable: int,
+) -> None:
+    subscription = read_subscription(document(**{missing: unset}), "UTC")
+
+    amounts = (subscription.total, subscription.system_portion, subscription.spendable)
+    assert amounts == (total, system, spendable)
+
+
+@pytest.mark.parametrize("number", [100, 100.0, Int64(100)])
+def test_a_whole_number_is_read_however_bson_carried_it(number: float) -> None:
+    subscription = read_subscription(document(spendable_credits=number), "UTC")
+
+    assert subscription.spendable == 100
+    assert type(subscription.grants[0].amount) is int
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(True, id="bool"),
+        pytest.param("100", id="string"),
+        pytest.param(99.5, id="fraction"),
+        pytest.param(float("nan"), id="not a number"),
+        pytest.param(float("inf"), id="infinite"),
+        pytest.param(2**53, id="too large"),
+        pytest.param(-(2**53), id="too small"),
+        pytest.param(1e300, id="far too large"),
+        pytest.param(Decimal128("100"), id="decimal"),
+        pytest.param([100], id="list"),
+        pytest.param({"$numberLong": "100"}, id="object"),
+        pytest.param(None, id="null"),
+    ],
+)
+def test_what_is_no_whole_number_is_not_guessed(value: object) -> None:
+    with pytest.raises(UnreadableError, match="amount is"):
+        whole(value, "amount")
+
+
+@pytest.mark.parametrize("value", [CREDITS_MAX, -CREDITS_MAX, 0, -0.0])
+def test_the_largest_numbers_are_read(value: float) -> None:
+    assert whole(value, "amount") == value
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"total_credits": -1}, "an amount is negative"),
+        ({"system_portion": -1}, "an amount is negative"),
+        ({"spendable_credits": -1}, "an amount is negative"),
+        ({"spendable_credits": ABSENT, "total_credits": 5}, "an amount is negative"),
+        ({"total_credits": "110"}, "total_credits is not a number"),
+        ({"system_portion": True}, "system_portion is not a number"),
+        ({"spendable_credits": 0.5}, "spendable_credits is not a whole number"),
+        ({"total_credits": 2**60}, "total_credits is too large"),
+        ({"total_credits": ABSENT, "system_portion": None}, "two are missing"),
+        ({"end_date": utc("2026-03-02T11:59")}, "end_date is before start_date"),
+        ({"start_date": ABSENT}, "start_date is not a date"),
+        ({"end_date": None}, "end_date is not a date"),
+        ({"end_date": "2026-03-12"}, "end_date is not a date"),
+        ({"start_date": date(2026, 3, 2)}, "start_date is not a date"),
+        ({"start_date": utc("0001-01-01")}, "start_date is not set"),
+        ({"status": ABSENT}, "status is unknown"),
+        ({"status": "none"}, "status is unknown"),
+        ({"status": "ACTIVE"}, "status is unknown"),
+        ({"status": "trialing"}, "status is unknown"),
+        ({"status": 1}, "status is unknown"),
+        ({"timezone": "Mars/Olympus"}, "timezone is unknown"),
+        ({"timezone": ""}, "timezone is unknown"),
+        ({"timezone": 2}, "timezone is unknown"),
+        ({"grants": {}}, "grants is not a list"),
+        ({"grants": "none"}, "grants is not a list"),
+        ({"grants": ["a"]}, "a grant is not an object"),
+        ({"grants": [explicit(100, days=0)]}, "grants.days is less than 1"),
+        ({"grants": [explicit(100, days=2.5)]}, "grants.days is not a whole number"),
+        ({"grants": [explicit(100, amount="101")]}, "grants.amount is not a number"),
+        ({"grants": [explicit(100, system_portion=None)]}, "grants.system_portion is not a number"),
+        ({"grants": [explicit(100, from_day="3 March")]}, "grants.from_day is not a calendar day"),
+        ({"grants": [explicit(100, from_day=NOON)]}, "grants.from_day is not a calendar day"),
+        ({"grants": [{}]}, "grants.days is not a number"),
+    ],
+)
+def test_what_cannot_be_read_is_quarantined_with_its_reason(
+    changes: dict[str, object],
+    reason: str,
+) -> None:
+    readable, quarantined = read_subscriptions([document(**changes)], "UTC")
+
+    assert readable == []
+    assert [q.document_id for q in quarantined] == [str(OBJECT_ID)]
+    assert reason in quarantined[0].reason
+
+
+def test_a_document_in_quarantine_leaves_the_others_and_is_left_untouched() -> None:
+    broken, sound = document(_id="broken", status="?"), document(_id="sound")
+
+    readable, quarantined = read_subscriptions([broken, sound], "UTC")
+
+    assert [s.subscription_id for s in readable] == ["sound"]
+    assert quarantined == [Quarantined("broken", "status is unknown")]
+    assert broken == document(_id="broken", status="?")
+
+
+def test_subscriptions_are_read_in_order_of_start_then_id() -> None:
+    later = document(_id="a", start_date=utc("2026-03-03"))
+    earlier = [document(_id=name) for name in ("c", "b")]
+
+    readable, _ = read_subscriptions([later, *earlier], "UTC")
+
+    assert [s.subscription_id for s in readable] == ["b", "c", "a"]
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param(NOON.replace(tzinfo=None), id="naive"),
+        pytest.param(NOON.astimezone(timezone(timedelta(hours=13))), id="another zone"),
+    ],
+)
+def test_an_instant_is_read_as_utc(start: datetime) -> None:
+    subscription = read_subscription(document(start_date=start), "UTC")
+
+    assert subscription.start == NOON
+    assert subscription.start.utcoffset() == timedelta(0)
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Auckland", "America/Santiago"])
+def test_a_subscription_may_be_written_to_end_at_the_end_of_time(zone: str) -> None:
+    never = utc("9999-12-31T23:59:59.999")
+
+    subscription = read_subscription(document(end_date=never, timezone=zone), "UTC")
+
+    assert subscription.end == never
+    assert subscription.is_current(NOON + 1000 * ONE_DAY)
+    assert subscription.days_remaining(date(9999, 12, 31)) in {0, 1}
+
+
+def test_a_day_document_is_of_the_local_day_of_its_date() -> None:
+    midnight = {"date": utc("2026-03-02T11:00"), "credits_used": 7.0}
+
+    assert read_usage_day(midnight, "Pacific/Auckland") == (date(2026, 3, 3), 7)
+    assert read_usage_day(midnight, "UTC") == (date(2026, 3, 2), 7)
+
+
+def test_a_day_document_that_says_nothing_of_its_use_has_none() -> None:
+    assert read_usage_day({"date": utc("2026-03-02")}, "UTC") == (date(2026, 3, 2), 0)
+
+
+@pytest.mark.parametrize(
+    "day",
+    [
+        {"credits_used": 7},
+        {"date": "2026-03-02", "credits_used": 7},
+        {"date": utc("2026-03-02"), "credits_used": "7"},
+        {"date": utc("2026-03-02"), "credits_used": 0.5},
+        {"date": utc("2026-03-02"), "credits_used": False},
+    ],
+)
+def test_a_day_document_that_cannot_be_read_is_refused(day: dict[str, Any]) -> None:
+    with pytest.raises(UnreadableError):
+        read_usage_day(day, "UTC")

@@ -1,0 +1,211 @@
+"""Every reason to change nothing, and which one is told where several hold."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from actors.calls import Call, Outcome
+from actors.draft import Draft
+from domain.account import Account
+from domain.messages import (
+    AddCredit,
+    Command,
+    CommandRefused,
+    Limit,
+    OnInsufficient,
+    RecordUsage,
+    Refusal,
+    Rejection,
+    Shortfall,
+)
+from domain.values import CREDITS_MAX, Credits, Status
+from tests.domain.ledger import (
+    ALL_SPENDABLE,
+    NOON,
+    ONE_DAY,
+    USER,
+    Ledger,
+    ledger_with,
+    pay,
+    refusal_of,
+    utc,
+)
+
+PAID = "transaction 0"
+
+
+def draft_of(account: Account) -> Draft:
+    return Draft({USER: account}, {}, NOON, ALL_SPENDABLE)
+
+
+def charge(amount: int, on_insufficient: OnInsufficient = OnInsufficient.REJECT) -> RecordUsage:
+    return RecordUsage(USER, "chat", Credits(amount), on_insufficient=on_insufficient)
+
+
+def refused_by_reused_key() -> Refusal:
+    draft = draft_of(ledger_with(10, 5).account)
+    draft.decide(Call(charge(1), "key", keep_refusal=True))
+    return refusal_of(draft.decide(Call(charge(2), "key", keep_refusal=True)).refusal)
+
+
+def refused_by_paid_transaction() -> Refusal:
+    return refusal_of(ledger_with(10, 5).add(1, 1, NOON, transaction_id=PAID))
+
+
+def refused_without_subscription() -> Refusal:
+    return refusal_of(Ledger().charge(0, NOON))
+
+
+def refused_for_its_size() -> Refusal:
+    return refusal_of(ledger_with(10, 5).add(CREDITS_MAX, 1, NOON))
+
+
+def refused_for_want_of_credits() -> Refusal:
+    return refusal_of(ledger_with(10, 5).charge(11, NOON))
+
+
+EVIDENCE: dict[Rejection, Callable[[], Refusal]] = {
+    Rejection.KEY_REUSED: refused_by_reused_key,
+    Rejection.DUPLICATE_PAYMENT: refused_by_paid_transaction,
+    Rejection.NO_ACTIVE_SUBSCRIPTION: refused_without_subscription,
+    Rejection.AMOUNT_TOO_LARGE: refused_for_its_size,
+    Rejection.INSUFFICIENT_CREDITS: refused_for_want_of_credits,
+}
+
+
+def test_there_is_evidence_for_every_rejection_in_its_order() -> None:
+    assert list(EVIDENCE) == list(Rejection)
+
+
+@pytest.mark.parametrize("rejection", Rejection)
+def test_every_rejection_happens(rejection: Rejection) -> None:
+    assert EVIDENCE[rejection]().reason is rejection
+
+
+def spent() -> Account:
+    """Hold an account that was given all credits there are, and has used them."""
+    ledger = Ledger()
+    ledger.add(CREDITS_MAX, 1, NOON, transaction_id=PAID)
+    ledger.charge(CREDITS_MAX, NOON)
+    return ledger.account
+
+
+def spent_and_paused() -> Account:
+    account = spent()
+    return account.with_subscription(replace(account.subscriptions[0], status=Status.PAUSED))
+
+
+# Each pair of neighbours in the enum that one command can meet, with both reasons there.
+PAID_AGAIN = AddCredit(USER, Credits(CREDITS_MAX), 1, pay(PAID))
+BOTH_REASONS: dict[tuple[Rejection, Rejection], tuple[Account, Command]] = {
+    (Rejection.KEY_REUSED, Rejection.DUPLICATE_PAYMENT): (spent(), PAID_AGAIN),
+    (Rejection.KEY_REUSED, Rejection.NO_ACTIVE_SUBSCRIPTION): (spent_and_paused(), charge(1)),
+    (Rejection.DUPLICATE_PAYMENT, Rejection.AMOUNT_TOO_LARGE): (spent(), PAID_AGAIN),
+    (Rejection.NO_ACTIVE_SUBSCRIPTION, Rejection.AMOUNT_TOO_LARGE): (spent_and_paused(), charge(1)),
+    (Rejection.AMOUNT_TOO_LARGE, Rejection.INSUFFICIENT_CREDITS): (spent(), charge(1)),
+}
+
+
+@pytest.mark.parametrize(("first", "second"), BOTH_REASONS)
+def test_of_two_reasons_the_one_listed_first_is_told(first: Rejection, second: Rejection) -> None:
+    account, command = BOTH_REASONS[first, second]
+    draft = draft_of(account)
+    if first is Rejection.KEY_REUSED:
+        draft.decide(Call(charge(0), "key", keep_refusal=True))
+
+    reply = draft.decide(Call(command, "key", keep_refusal=True))
+
+    assert reply.outcome is Outcome.REFUSED
+    assert refusal_of(reply.refusal).reason is first
+    assert list(Rejection).index(first) < list(Rejection).index(second)
+
+
+def test_a_shortfall_that_a_day_will_cover_names_the_day() -> None:
+    refusal = refusal_of(ledger_with(10, 5).charge(11, NOON))
+
+    expected = Shortfall(Limit.DAILY, Credits(10), Credits(11), utc("2026-03-03"))
+    assert refusal == Refusal(Rejection.INSUFFICIENT_CREDITS, expected)
+
+
+def test_a_shortfall_that_no_day_will_cover_is_the_subscriptions() -> None:
+    refusal = refusal_of(ledger_with(10, 5).charge(51, NOON))
+
+    expected = Shortfall(Limit.SUBSCRIPTION, Credits(10), Credits(51), None)
+    assert refusal == Refusal(Rejection.INSUFFICIENT_CREDITS, expected)
+
+
+@pytest.mark.parametrize("status", [Status.PAUSED, Status.CANCELLED, Status.EXPIRED])
+def test_a_subscription_that_may_not_spend_refuses_even_nothing(status: Status) -> None:
+    ledger = ledger_with(10, 5)
+    halted = replace(ledger.account.subscriptions[0], status=status)
+    ledger.account = ledger.account.with_subscription(halted)
+
+    refusals = [refusal_of(ledger.charge(0, NOON)), refusal_of(ledger.record(0, NOON))]
+
+    nothing = Shortfall(Limit.SUBSCRIPTION, Credits(0), Credits(0), None)
+    assert refusals == [Refusal(Rejection.NO_ACTIVE_SUBSCRIPTION, nothing)] * 2
+
+
+def test_a_day_cannot_be_opened_without_a_current_subscription() -> None:
+    ledger = ledger_with(10, 1)
+
+    refusal = refusal_of(ledger.open_day(NOON + ONE_DAY))
+
+    assert refusal.reason is Rejection.NO_ACTIVE_SUBSCRIPTION
+
+
+def test_a_transaction_of_a_subscription_long_gone_is_still_paid() -> None:
+    ledger = Ledger()
+    for index in range(4):
+        ledger.add(10, 1, NOON + 2 * index * ONE_DAY, transaction_id=f"paid {index}")
+
+    refusals = [
+        refusal_of(ledger.add(10, 1, NOON + 20 * ONE_DAY, transaction_id=f"paid {index}"))
+        for index in range(4)
+    ]
+
+    assert {refusal.reason for refusal in refusals} == {Rejection.DUPLICATE_PAYMENT}
+
+
+def test_no_day_holds_more_than_the_largest_amount() -> None:
+    ledger = Ledger()
+    ledger.add(CREDITS_MAX, 1, NOON)
+
+    ledger.charge(CREDITS_MAX - 5, NOON)
+    too_much, just_enough = ledger.record(6, NOON), ledger.record(5, NOON)
+
+    assert refusal_of(too_much) == Refusal(Rejection.AMOUNT_TOO_LARGE)
+    assert just_enough != too_much
+    assert ledger.status(NOON).credits_used == CREDITS_MAX
+
+
+def test_no_debt_is_deeper_than_the_largest_amount() -> None:
+    ledger = ledger_with(0, 5)
+    ledger.record(CREDITS_MAX, NOON)
+
+    next_day = NOON + ONE_DAY
+    refusals = [refusal_of(ledger.record(1, next_day)), refusal_of(ledger.charge(1, next_day))]
+
+    assert [refusal.reason for refusal in refusals] == [Rejection.AMOUNT_TOO_LARGE] * 2
+    assert ledger.status(next_day).remaining_credits == -CREDITS_MAX
+
+
+def test_a_subscription_takes_credits_up_to_the_largest_amount() -> None:
+    ledger = ledger_with(10, 5)
+
+    one_too_many = ledger.add(CREDITS_MAX - 49, 1, NOON)
+    ledger.add(CREDITS_MAX - 50, 1, NOON)
+
+    assert refusal_of(one_too_many) == Refusal(Rejection.AMOUNT_TOO_LARGE)
+    assert ledger.status(NOON).total_credits == CREDITS_MAX
+
+
+def test_a_refused_command_leaves_the_account_as_it_was_but_for_its_number() -> None:
+    ledger = ledger_with(10, 5)
+    before = ledger.account
+
+    ledger.charge(11, NOON)
+
+    assert isinstance(ledger.entries[-1].change, CommandRefused)
+    assert ledger.account == replace(before, seq=before.seq + 1)

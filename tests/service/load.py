@@ -1,0 +1,203 @@
+"""Random usage over many connections, and the books that must agree with it afterwards.
+
+`python -m tests.service.load --help` runs it against a service of its own for as long as wanted,
+with shards killed now and then.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import signal
+import sys
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pymongo
+from pymongo.database import Database
+
+from tests.service.running import RunningService, wait_until
+
+CONNECTIONS = 64
+REST_SECONDS_MAX = 30.0
+REPEATS_MAX = 100
+DAILY_LIMIT = 90
+SETUP_CONCURRENCY = 64
+
+
+@dataclass
+class Sent:
+    """What clients were told."""
+
+    acknowledged: dict[str, int] = field(default_factory=dict)
+    refused: int = 0
+    repeats: int = 0
+    longest_seconds: float = 0.0
+    longest_untouched_seconds: float = 0.0
+
+
+def user_name(number: int) -> str:
+    return f"load-{number}"
+
+
+async def make_users(service: RunningService, users: int) -> None:
+    """Give every user a subscription of 90 credits a day."""
+    gate = asyncio.Semaphore(SETUP_CONCURRENCY)
+
+    async def add(client: httpx.AsyncClient, number: int) -> None:
+        payment = {"method": "card", "transaction_id": "t", "amount": 0, "currency": "eur"}
+        body = {"user_id": user_name(number), "amount": 3000, "days": 30, "payment": payment}
+        async with gate:
+            answer = await client.post("/subscription/credits", json=body)
+        assert answer.status_code == 201, answer.text
+
+    async with open_client(service) as client, asyncio.TaskGroup() as group:
+        for number in range(users):
+            group.create_task(add(client, number))
+
+
+def open_client(service: RunningService) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        base_url=service.address,
+        headers={"Authorization": f"Bearer {service.key}"},
+        limits=httpx.Limits(max_connections=CONNECTIONS),
+        timeout=30,
+    )
+
+
+async def charge(client: httpx.AsyncClient, body: dict[str, object], key: str, sent: Sent) -> None:
+    """Send one charge until it is answered for good: always with the same key."""
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    for _ in range(REPEATS_MAX):
+        try:
+            headers = {"Idempotency-Key": key}
+            answer = await client.post("/subscription/usage", json=body, headers=headers)
+        except httpx.TransportError:
+            sent.repeats += 1
+            continue
+        if answer.status_code < 500:
+            break
+        sent.repeats += 1
+    else:
+        raise AssertionError(f"no answer after {REPEATS_MAX} repeats")
+    sent.longest_seconds = max(sent.longest_seconds, loop.time() - started)
+    if answer.status_code == 201:
+        sent.acknowledged[answer.json()["usage_id"]] = answer.json()["credit_amount"]
+    else:
+        assert answer.json()["code"] == "insufficient_credits", answer.text
+        sent.refused += 1
+
+
+async def run_load(service: RunningService, users: int, seconds: float, seed: int) -> Sent:
+    """Charge random users random amounts over 64 connections."""
+    sent, dice = Sent(), random.Random(seed)
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + seconds
+
+    async def worker(client: httpx.AsyncClient, name: int) -> None:
+        number = 0
+        while loop.time() < ends:
+            body = {
+                "user_id": user_name(dice.randrange(users)),
+                "service_type": "chat",
+                "credit_amount": dice.randrange(0, 40),
+            }
+            await charge(client, body, f"{seed}-{name}-{number}", sent)
+            number += 1
+
+    async with open_client(service) as client, asyncio.TaskGroup() as group:
+        for name in range(CONNECTIONS):
+            group.create_task(worker(client, name))
+    return sent
+
+
+async def kill_shards(service: RunningService, every_seconds: float) -> None:
+    """SIGKILL one shard's process after the other, for ever."""
+    async with open_client(service) as client:
+        turn = 0
+        while True:
+            await asyncio.sleep(every_seconds)
+            answer = await client.get("/admin/shards")
+            if answer.status_code == 200:
+                rows = answer.json()
+                os.kill(rows[turn % len(rows)]["pid"], signal.SIGKILL)
+                turn += 1
+
+
+async def load_with_kills(
+    service: RunningService, users: int, seconds: float, seed: int, kill_every: float | None
+) -> Sent:
+    killer = asyncio.create_task(kill_shards(service, kill_every)) if kill_every else None
+    try:
+        return await run_load(service, users, seconds, seed)
+    finally:
+        if killer:
+            killer.cancel()
+
+
+def audit(service: RunningService, sent: Sent) -> dict[str, int]:
+    """Return the books, once the views contain every acknowledged charge.
+
+    Raises AssertionError where a charge was lost, doubled, or went over a limit.
+    """
+    with pymongo.MongoClient(service.mongo_uri, retryWrites=False) as client:
+        database = client.allotment
+        wait_until(lambda: not missing(database, sent), REST_SECONDS_MAX)
+        mine = {"user_id": {"$regex": "^load-"}}
+        records = list(database.usages.find(mine, {"credit_amount": 1, "user_id": 1}))
+        days = list(database.dailycredits.find(mine))
+    over = [day for day in days if day["credits_used"] > DAILY_LIMIT]
+    books = {
+        "acknowledged": sum(sent.acknowledged.values()),
+        "usages": sum(int(record["credit_amount"]) for record in records),
+        "dailycredits": sum(int(day["credits_used"]) for day in days),
+        "charges": len(sent.acknowledged),
+        "records": len(records),
+    }
+    assert not over, f"{len(over)} users are over their limit"
+    return books
+
+
+def missing(database: Database[dict[str, Any]], sent: Sent) -> set[str]:
+    """Return the acknowledged charges that are not in `usages`."""
+    found = {str(record["_id"]) for record in database.usages.find({}, {"_id": 1})}
+    return set(sent.acknowledged) - found
+
+
+def main() -> None:
+    """Run the load against a service of its own and print the books."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--users", type=int, default=20_000)
+    options.add_argument("--seconds", type=float, default=60)
+    options.add_argument("--kill-every", type=float, help="seconds between two SIGKILLs of a shard")
+    options.add_argument("--seed", type=int, default=random.randrange(2**32))
+    chosen = options.parse_args()
+    with tempfile.TemporaryDirectory() as folder, RunningService(Path(folder)) as service:
+        print("seed", chosen.seed, file=sys.stderr)
+        asyncio.run(make_users(service, chosen.users))
+        print("users made", file=sys.stderr)
+        sent = asyncio.run(
+            load_with_kills(service, chosen.users, chosen.seconds, chosen.seed, chosen.kill_every)
+        )
+        books = audit(service, sent)
+    print(
+        json.dumps(
+            {
+                **books,
+                "refused": sent.refused,
+                "repeats": sent.repeats,
+                "longest_seconds": round(sent.longest_seconds, 2),
+                "agree": len({books[k] for k in ("acknowledged", "usages", "dailycredits")}) == 1
+                and books["charges"] == books["records"],
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

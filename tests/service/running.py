@@ -1,0 +1,130 @@
+"""Starts `allotment up` as a process of its own, and stops it as an operator would."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+POLL_SECONDS = 0.1
+START_SECONDS_MAX = 180.0
+STOP_SECONDS_MAX = 60.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(reached: Callable[[], bool], seconds: float) -> None:
+    """Return once the condition holds. Raises AssertionError where it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < deadline, f"not reached within {seconds} seconds"
+        threading.Event().wait(POLL_SECONDS)
+
+
+class RunningService:
+    """One service in a data directory. Its HTTP port and its other ports are free ones."""
+
+    def __init__(self, directory: Path, **settings: str) -> None:
+        self.data_dir = directory / "data"
+        self.port = free_port()
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.output: list[str] = []
+        self._directory = directory
+        self._settings = settings
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "actors", "up"],
+            cwd=Path(__file__).parents[2],
+            env=self.environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        ready = threading.Event()
+        threading.Thread(target=self._read_output, args=(ready,), daemon=True).start()
+        if not ready.wait(START_SECONDS_MAX) or self._process.poll() is not None:
+            self.stop(signal.SIGKILL)
+            raise AssertionError("the service did not start:\n" + "".join(self.output))
+        return self
+
+    def environment(self) -> dict[str, str]:
+        ports = {
+            name: str(free_port())
+            for name in (
+                "RAY_SERVE_HAPROXY_STATS_PORT",
+                "RAY_SERVE_HAPROXY_METRICS_PORT",
+                "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT",
+            )
+        }
+        ours = {"ALLOTMENT_DATA_DIR": str(self.data_dir), "ALLOTMENT_HTTP_PORT": str(self.port)}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("ALLOTMENT_")}
+        return inherited | ports | ours | self._settings
+
+    def stop(self, number: signal.Signals = signal.SIGINT) -> int:
+        """Signal the service and return its exit code."""
+        assert self._process is not None, "it was started"
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+        return self._process.wait(STOP_SECONDS_MAX)
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run another `allotment` command beside the service."""
+        return subprocess.run(
+            [sys.executable, "-m", "actors", *arguments],
+            cwd=Path(__file__).parents[2],
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            timeout=STOP_SECONDS_MAX,
+            check=False,
+        )
+
+    @property
+    def key(self) -> str:
+        return (self.data_dir / "admin.key").read_text().strip()
+
+    @property
+    def mongo_uri(self) -> str:
+        return (self.data_dir / "mongo.uri").read_text()
+
+    @property
+    def ray_address(self) -> str:
+        return (self.data_dir / "ray.address").read_text()
+
+    def client(self) -> httpx.Client:
+        return httpx.Client(
+            base_url=self.address, headers={"Authorization": f"Bearer {self.key}"}, timeout=30
+        )
+
+    def _read_output(self, ready: threading.Event) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
+            for line in lines:
+                self.output.append(line)
+                if line.strip() == "ready":
+                    ready.set()
+        ready.set()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _e: BaseException | None, _t: TracebackType | None
+    ) -> None:
+        self.stop()
