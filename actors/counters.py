@@ -19,6 +19,7 @@ class Counters:
     overloaded: int = 0
     evictions: int = 0
     quarantined: int = 0
+    views_refused: int = 0
     appends: int = 0
     appended_entries: int = 0
     append_seconds: float = 0.0

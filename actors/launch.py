@@ -21,7 +21,7 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
 from actors.api_keys import Scope, make_key
-from actors.directory import even
+from actors.directory import even, shard_name
 from actors.embedded_mongo import EmbeddedMongo
 from actors.mongo.connection import (
     Documents,
@@ -32,6 +32,7 @@ from actors.mongo.connection import (
 )
 from actors.mongo.directory import MongoDirectory
 from actors.mongo.keys import MongoKeys
+from actors.mongo.store import MongoStore
 from actors.ray_environment import LOOPBACK, serve_environment
 from actors.remote import NAMESPACE, ShardActor, start_shard
 from actors.settings import Settings
@@ -99,6 +100,7 @@ def prepare_database(settings: Settings, uri: str) -> Documents:
     if table is None or table.shards != settings.shards:
         version = 1 if table is None else table.version + 1
         directory.publish(even(version, settings.shards))
+    MongoStore(database).keep_marks([shard_name(index) for index in range(settings.shards)])
     return database
 
 

@@ -9,8 +9,9 @@ from datetime import UTC, date, datetime
 
 from actors.calls import MOVED, UNAVAILABLE, Envelope, Outcome, Reply
 from actors.shard import Shard
-from actors.store import Reads, StorageUnavailableError, UsageQuery
-from domain.answers import Answer, UserSubscriptions, subscription_record
+from actors.store import Reads, StoreError, UsageQuery
+from domain.answering import subscription_record
+from domain.answers import Answer, UserSubscriptions
 from domain.foreign import read_subscriptions
 from domain.local_days import ONE_DAY, midnight
 from domain.subscription import Subscription
@@ -69,7 +70,7 @@ class Queries:
                 await self._shard.settle(query.user_id)
                 timezone = json.loads(status[0].body or b"")["timezone"]
                 answer = await asyncio.to_thread(self._read, query, timezone)
-        except (StorageUnavailableError, TimeoutError):
+        except (StoreError, TimeoutError):
             return UNAVAILABLE
         return Reply(Outcome.DONE, answer.model_dump_json().encode())
 

@@ -6,11 +6,12 @@ import logging
 import os
 from collections.abc import Coroutine
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any, cast
 
 import ray
 from ray.actor import ActorClass, ActorHandle
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from actors.calls import Envelope, Reply
 from actors.directory import Directory, shard_name
@@ -28,7 +29,7 @@ from actors.store import StorageUnavailableError
 
 NAMESPACE = "allotment"
 METRICS_SECONDS = 2.0  # How often counters become metrics.
-CATCH_UP_SECONDS = 1.0  # Pause before catching up is tried again.
+RETRY_SECONDS = 1.0  # Pause before the database is asked again at start.
 PENDING_CALLS_MAX = 2_000  # Messages Ray holds for one shard from one process.
 DIRECTORY_SECONDS_MAX = 3.0
 DRAIN_SECONDS_MAX = 15.0
@@ -40,55 +41,44 @@ class ShardActor:
     """One shard as a Ray actor. All rules are in `Shard`; this starts it and watches its loops.
 
     A restart runs `__init__` again with the same arguments and nothing else, so all begins here.
+    It must not fail: Ray restarts a process that ended, but not one whose constructor raised.
     """
 
     async def __init__(self, settings: Settings, index: int) -> None:  # type: ignore[misc]
         assert settings.mongo_uri is not None, "whoever starts shards knows the database"
         self.name = shard_name(index)
+        self._index = index
+        self._settings = settings
         self._started = datetime.now(UTC)
-        database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
-        self._directory = MongoDirectory(database)
-        table = self._directory.read()
-        assert table is not None, "the directory is published before the first shard starts"
-        self._shard = Shard(
-            index,
-            MongoStore(database),
-            settings.policy,
-            accounts_max=settings.accounts_per_shard,
-            clock=lambda: datetime.now(UTC),
-            table=table,
-        )
-        self._queries = Queries(self._shard, MongoReads(database), settings.policy)
-        self._metrics = ShardMetrics(self.name)
-        self._loops = [
-            self._watch(self._shard.run()),
-            self._watch(self._shard.views.run(self._shard.clean_until)),
-            self._watch(self._publish_metrics()),
-            self._watch(self._catch_up()),
-        ]
+        self._database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
+        self._directory = MongoDirectory(self._database)
+        self._shard: asyncio.Future[Shard] = asyncio.get_running_loop().create_future()
+        self._loops = {self._watch(self._begin())}
 
     def __repr__(self) -> str:
         return f"ShardActor({self.name})"
 
     async def handle(self, envelope: Envelope) -> list[Reply]:
         """Return the replies to an envelope."""
-        return await self._shard.handle(envelope)
+        return await (await self._shard).handle(envelope)
 
     async def query(self, version: int, query: Query) -> Reply:
         """Return the reply to a query. ValueError: its cursor is not one of ours."""
-        return await self._queries.answer(version, query)
+        queries = Queries(await self._shard, MongoReads(self._database), self._settings.policy)
+        return await queries.answer(version, query)
 
     async def directory(self) -> Directory:
         """Return the newest directory, and follow it."""
         table = await asyncio.to_thread(self._directory.read)
+        shard = await self._shard
         if table is not None:
-            await self._shard.adopt(table)
-        return self._shard.table
+            await shard.adopt(table)
+        return shard.table
 
     async def report(self) -> ShardReport:
         """Return what operators read about this shard."""
-        counters = self._shard.counters
-        oldest = self._shard.views.oldest
+        shard = await self._shard
+        counters, oldest = shard.counters, shard.views.oldest
         return ShardReport(
             shard=self.name,
             node_id=ray.get_runtime_context().get_node_id(),
@@ -99,16 +89,46 @@ class ShardActor:
             misses=counters.misses,
             reads=counters.reads,
             writes=counters.writes,
-            journal_seconds_behind=(
-                (self._shard.now() - oldest).total_seconds() if oldest else 0.0
-            ),
+            journal_seconds_behind=(shard.now() - oldest).total_seconds() if oldest else 0.0,
             uptime_seconds=(datetime.now(UTC) - self._started).total_seconds(),
         )
 
     async def drain(self) -> None:
         """Return once every answered write is in the views."""
         async with asyncio.timeout(DRAIN_SECONDS_MAX):
-            await self._shard.settle()
+            await (await self._shard).settle()
+
+    async def _begin(self) -> None:
+        """Start the loops, as soon as the database tells who owns what."""
+        table = None
+        for attempt in count():
+            await asyncio.sleep(RETRY_SECONDS if attempt else 0)
+            table = await self._read_directory()
+            if table is not None:
+                break
+        assert table is not None, "the loop ends with a table only"
+        shard = Shard(
+            self._index,
+            MongoStore(self._database),
+            self._settings.policy,
+            accounts_max=self._settings.accounts_per_shard,
+            clock=lambda: datetime.now(UTC),
+            table=table,
+        )
+        self._loops |= {
+            self._watch(shard.run()),
+            self._watch(shard.views.run(shard.clean_until)),
+            self._watch(self._publish_metrics(shard)),
+            self._watch(self._catch_up(shard)),
+        }
+        self._shard.set_result(shard)
+
+    async def _read_directory(self) -> Directory | None:
+        try:
+            return await asyncio.to_thread(self._directory.read)
+        except StorageUnavailableError as error:
+            logger.warning("%s: waits for the database: %r", self.name, error.__cause__)
+            return None
 
     def _watch(self, loop: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(loop)
@@ -122,17 +142,18 @@ class ShardActor:
         logger.critical("%s: a loop failed", self.name, exc_info=task.exception())
         os._exit(1)
 
-    async def _publish_metrics(self) -> None:
+    async def _publish_metrics(self, shard: Shard) -> None:
+        metrics = ShardMetrics(self.name)
         while True:
-            self._metrics.publish(self._shard.counters)
+            metrics.publish(shard.counters)
             await asyncio.sleep(METRICS_SECONDS)
 
-    async def _catch_up(self) -> None:
+    async def _catch_up(self, shard: Shard) -> None:
         while True:
             with contextlib.suppress(StorageUnavailableError):
-                await self._shard.catch_up()
+                await shard.catch_up()
                 return
-            await asyncio.sleep(CATCH_UP_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
 
 
 RemoteShard: ActorClass[ShardActor] = ray.remote(ShardActor)
@@ -186,16 +207,18 @@ class RayShards:
     async def _ask(self, index: int, method: str, *arguments: object) -> Any:
         try:
             handle = self._handle(index)
+        except ValueError as error:  # No actor has this name now.
+            raise ShardLostError(shard_name(index)) from error
+        try:
             return await getattr(handle, method).remote(*arguments)
         except RayActorError as error:
             self._handles.pop(index, None)  # A new incarnation may need a new handle.
             raise ShardLostError(shard_name(index)) from error
-        except RayError as error:
-            cause = getattr(error, "cause", None)
-            if isinstance(cause, ValueError):
-                raise cause from None
+        except RayTaskError as error:
+            if isinstance(error.cause, ValueError):  # The caller's cursor is not one of ours.
+                raise error.cause from None
             raise ShardLostError(shard_name(index)) from error
-        except ValueError as error:  # No actor has this name now.
+        except RayError as error:
             raise ShardLostError(shard_name(index)) from error
 
     def _handle(self, index: int) -> ActorHandle[ShardActor]:

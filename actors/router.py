@@ -172,12 +172,13 @@ class Router:
         """Send until all are answered: what was lost or has moved again, after a pause."""
         replies: list[Reply | None] = [None] * len(items)
         waiting = dict(enumerate(items))
-        with contextlib.suppress(TimeoutError, ShardLostError):
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._timeout):
                 for attempt in count():
-                    table = self._table or await self._refresh()
-                    answers = await send(table, list(waiting.values()))
-                    waiting = self._take(table, waiting, answers, replies)
+                    with contextlib.suppress(ShardLostError):
+                        table = self._table or await self._refresh()
+                        answers = await send(table, list(waiting.values()))
+                        waiting = self._take(table, waiting, answers, replies)
                     if not waiting:
                         break
                     await asyncio.sleep(_pause(attempt))

@@ -9,10 +9,9 @@ what the journal holds the accounts concerned are forgotten and read again.
 
 import asyncio
 import logging
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import TypeVar
@@ -21,6 +20,7 @@ from actors.calls import MOVED, OVERLOADED, UNAVAILABLE, Call, Envelope, Outcome
 from actors.counters import Counters
 from actors.directory import Directory, shard_name
 from actors.draft import Command, Draft, reply_to
+from actors.inbox import Inbox, Work
 from actors.store import (
     AppendInDoubtError,
     AppendRefusedError,
@@ -29,14 +29,12 @@ from actors.store import (
 )
 from actors.view_writer import ViewWriter
 from domain.account import Account
-from domain.answers import status_answer
+from domain.answering import status_answer
 from domain.foreign import Quarantined
 from domain.messages import Entry
 from domain.recovery import Stored, recover
 from domain.values import Policy, UserId, to_instant
 
-INBOX_LENGTH_MAX = 10_000  # Beyond this, callers are told `overloaded` at once.
-BATCH_LENGTH_MAX = 1_000  # Calls decided and appended together.
 APPENDS_MAX = 20  # How often one batch is decided again before its callers are told to wait.
 ANSWERS_MAX = 20_000  # First answers kept in RAM; older ones are found in the journal.
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -46,20 +44,6 @@ CATCH_UP_CHUNK = 500  # Accounts read together while catching up after a restart
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class Work:
-    """One call in the inbox and its future reply; a read of a missing account has no call."""
-
-    user_id: UserId
-    call: Call | None
-    reply: "asyncio.Future[Reply]"
-
-    def answer(self, reply: Reply) -> None:
-        """Answer the caller, unless it has gone."""
-        if not self.reply.done():
-            self.reply.set_result(reply)
 
 
 class Shard:
@@ -78,6 +62,7 @@ class Shard:
         self.name = shard_name(index)
         self.table = table
         self.counters = Counters()
+        self.inbox = Inbox()
         self.views = ViewWriter(self.name, store, self.counters, self._forget)
         self._index = index
         self._store = store
@@ -87,11 +72,6 @@ class Shard:
         self._now = to_instant(clock())
         self._accounts: OrderedDict[UserId, Account] = OrderedDict()
         self._answers: OrderedDict[Command, tuple[str, Reply]] = OrderedDict()
-        self._inbox: deque[Work] = deque()
-        self._arrived = asyncio.Event()
-        self._accepted = 0
-        self._finished = 0
-        self._batch_finished = asyncio.Event()
         self._committing_since: datetime | None = None
         self._caught_up = False
         self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"{self.name}-writer")
@@ -121,10 +101,7 @@ class Shard:
         if table.version <= self.table.version:
             return
         self.table = table
-        before = self._accepted
-        while self._finished < before:  # The inbox is in order: what comes later can wait.
-            self._batch_finished.clear()
-            await self._batch_finished.wait()
+        await self.inbox.settle()
         await self.views.settle()
         for user_id in [u for u in self._accounts if table.owner(u) != self._index]:
             self._forget(user_id)
@@ -136,10 +113,9 @@ class Shard:
         Loading an account takes up the entries its views lack, and the views follow. Raises
         StorageUnavailableError; catching up may be begun again at any time.
         """
-        since = await asyncio.to_thread(self._store.clean_until)
-        since = BEGINNING if since is None else since - LATE_APPEND
+        since = await asyncio.to_thread(self._store.clean_until) or BEGINNING
         until = self.now() + LATE_APPEND
-        users = await asyncio.to_thread(self._store.appended_since, since, until)
+        users = await asyncio.to_thread(self._store.appended_since, since - LATE_APPEND, until)
         mine = [user_id for user_id in users if self.table.owner(user_id) == self._index]
         for start in range(0, len(mine), CATCH_UP_CHUNK):
             chunk = tuple(mine[start : start + CATCH_UP_CHUNK])
@@ -168,14 +144,9 @@ class Shard:
         return Reply(Outcome.DONE, answer.__pydantic_serializer__.to_json(answer))
 
     def _enqueue(self, user_id: UserId, call: Call | None) -> "Reply | asyncio.Future[Reply]":
-        if len(self._inbox) >= INBOX_LENGTH_MAX:
-            return self._refuse_load()
-        work = Work(user_id, call, asyncio.get_running_loop().create_future())
-        self._inbox.append(work)
-        self.counters.queued = len(self._inbox)
-        self._accepted += 1
-        self._arrived.set()
-        return work.reply
+        reply = self.inbox.put(user_id, call)
+        self.counters.queued = len(self.inbox)
+        return self._refuse_load() if reply is None else reply
 
     def _refuse_load(self) -> Reply:
         self.counters.overloaded += 1
@@ -186,9 +157,9 @@ class Shard:
     async def run(self) -> None:
         """Commit batches for ever. This loop is the only writer of `_accounts`."""
         while True:
-            await self._arrived.wait()
+            batch = await self.inbox.take()
             self._committing_since = self.now()
-            batch = self._next_batch()
+            self.counters.queued = len(self.inbox)
             try:
                 await self.commit(batch)
             except StorageUnavailableError as error:
@@ -196,10 +167,7 @@ class Shard:
                 for work in batch:
                     work.answer(UNAVAILABLE)
             self._committing_since = None
-            self._finished += len(batch)
-            self._batch_finished.set()
-            if not self._inbox:
-                self._arrived.clear()
+            self.inbox.finish(batch)
 
     async def commit(self, batch: Sequence[Work]) -> None:
         """Answer every caller of a batch. Raises StorageUnavailableError with some unanswered."""
@@ -229,13 +197,7 @@ class Shard:
         """
         if not self._caught_up:
             return None
-        return min(filter(None, (self.views.oldest, self._committing_since, self._now)))
-
-    def _next_batch(self) -> list[Work]:
-        length = min(len(self._inbox), BATCH_LENGTH_MAX)
-        batch = [self._inbox.popleft() for _ in range(length)]
-        self.counters.queued = len(self._inbox)
-        return batch
+        return min(filter(None, (self.views.oldest, self._committing_since, self.now())))
 
     async def _load_missing(self, batch: Sequence[Work]) -> None:
         # Again, until none is: the view writer may forget an account while others are loaded.

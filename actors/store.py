@@ -32,6 +32,14 @@ class AppendInDoubtError(StoreError):
     """The outcome of the append is unknown: forget, look what landed, decide again."""
 
 
+class ViewsRefusedError(StoreError):
+    """The database will not take some of these views, however often they are sent.
+
+    A document of another program stands in the way: a text where a number is raised, or an id
+    that is taken. Nothing was written.
+    """
+
+
 class ViewsTakenError(StoreError):
     """The views of some accounts are not where the caller thought. Nothing was written."""
 
@@ -69,7 +77,10 @@ class Store(Protocol):
         """Return the entries that these users' idempotency keys already have."""
 
     def write_views(self, views: Sequence[AccountViews]) -> None:
-        """Bring the views of many accounts forward, all or none: ViewsTakenError."""
+        """Bring the views of many accounts forward, all or none.
+
+        Raises ViewsTakenError, ViewsRefusedError.
+        """
 
     def appended_since(self, since: datetime, until: datetime) -> set[UserId]:
         """Return the users with journal entries from `since` (inclusive) to `until` (exclusive)."""

@@ -1,12 +1,14 @@
 """Writes the views right behind the journal, many accounts in one transaction."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
+from itertools import islice
 
 from actors.counters import Counters
-from actors.store import StorageUnavailableError, Store, ViewsTakenError
+from actors.store import StorageUnavailableError, Store, ViewsRefusedError, ViewsTakenError
 from domain.messages import Entry
 from domain.values import UserId
 from domain.views import project
@@ -14,7 +16,8 @@ from domain.views import project
 ACCOUNTS_PER_FLUSH_MAX = 500  # One transaction stays small enough for any server.
 LAGGING_ENTRIES_MAX = 100_000  # Beyond this the shard refuses writes until the views follow.
 RETRY_SECONDS = 0.5  # Pause after a flush that failed.
-MARK_SECONDS = 1.0  # How often the point up to which all views are written is noted.
+SET_ASIDE_SECONDS = 30.0  # How long an account waits whose views the database refuses.
+MARK_SECONDS = 5.0  # How often the point up to which all views are written is noted.
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +36,7 @@ class ViewWriter:
         self._counters = counters
         self._forget = forget
         self._lagging: dict[UserId, list[Entry]] = {}
+        self._set_aside: dict[UserId, float] = {}
         self._arrived = asyncio.Event()
         self._flushed = asyncio.Event()
         self._marked_at = 0.0
@@ -62,24 +66,52 @@ class ViewWriter:
     async def run(self, clean_until: Callable[[], datetime | None]) -> None:
         """Write for ever. `clean_until` says before which instant nothing more can arrive."""
         while True:
-            await self._arrived.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(MARK_SECONDS):
+                    await self._arrived.wait()
             await self.flush()
             await self._mark_clean(clean_until)
-            if not self._lagging:
+            if self._lagging.keys() <= self._set_aside.keys():
                 self._arrived.clear()
 
     async def settle(self, user_id: UserId | None = None) -> None:
-        """Wait until the views contain what is held now, of one user or of all."""
+        """Wait until the views contain what is held now, of one user or of all.
+
+        Of all, accounts that are set aside are passed over; of one, ViewsRefusedError.
+        """
         users = list(self._lagging) if user_id is None else [user_id]
         targets = {u: self._lagging[u][-1].seq for u in users if u in self._lagging}
-        while any(u in self._lagging and self._lagging[u][0].seq <= targets[u] for u in targets):
+        while any(self._lags(u, targets[u]) for u in targets if u not in self._set_aside):
             self._flushed.clear()
             await self._flushed.wait()
+        if user_id in self._set_aside:
+            raise ViewsRefusedError("the views of this account are set aside")
+
+    def _lags(self, user_id: UserId, seq: int) -> bool:
+        held = self._lagging.get(user_id)
+        return held is not None and held[0].seq <= seq
 
     async def flush(self) -> None:
-        """Write one transaction. What fails stays, and is tried again after a pause."""
-        users = [u for u, _ in zip(self._lagging, range(ACCOUNTS_PER_FLUSH_MAX), strict=False)]
-        batch = [list(self._lagging[u]) for u in users]
+        """Write one transaction. What fails stays, and is tried again after a pause.
+
+        Where the database refuses a batch, each of its accounts is written alone, and the one
+        that cannot be is set aside for a while: nobody else waits for it.
+        """
+        now = asyncio.get_running_loop().time()
+        due = (u for u in self._lagging if self._set_aside.get(u, 0.0) <= now)
+        users = list(islice(due, ACCOUNTS_PER_FLUSH_MAX))
+        try:
+            await self._write(users)
+        except ViewsRefusedError:
+            for user_id in users:
+                await self._write_alone(user_id)
+        except StorageUnavailableError as error:
+            logger.warning("%s: views wait for the database: %r", self._shard, error.__cause__)
+            await asyncio.sleep(RETRY_SECONDS)
+        self._flushed.set()
+
+    async def _write(self, users: Sequence[UserId]) -> None:
+        batch = [list(self._lagging[user_id]) for user_id in users]
         if not batch:
             return
         try:
@@ -87,13 +119,26 @@ class ViewWriter:
         except ViewsTakenError as taken:
             for user_id in users:
                 self._follow(user_id, taken.applied_seq[user_id])
-        except StorageUnavailableError as error:
-            logger.warning("%s: views wait for the database: %r", self._shard, error.__cause__)
-            await asyncio.sleep(RETRY_SECONDS)
         else:
             for entries in batch:
+                self._set_aside.pop(entries[0].user_id, None)
                 self._drop(entries[0].user_id, entries[-1].seq)
-        self._flushed.set()
+
+    async def _write_alone(self, user_id: UserId) -> None:
+        try:
+            await self._write([user_id])
+        except ViewsRefusedError as error:
+            now = asyncio.get_running_loop().time()
+            self._set_aside[user_id] = now + SET_ASIDE_SECONDS
+            self._counters.views_refused += 1
+            logger.warning(
+                "%s: a document of another program stands in the way of the views of %s: %r",
+                self._shard,
+                user_id,
+                error.__cause__,
+            )
+        except StorageUnavailableError:
+            return  # It stays, and comes again with the next flush.
 
     def _follow(self, user_id: UserId, applied_seq: int) -> None:
         """Keep only what the views still lack; where something between is missing, forget."""

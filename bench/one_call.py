@@ -6,18 +6,23 @@ Serve instance, behind the same HAProxy.
 
 from fastapi import APIRouter, Depends, FastAPI, Response
 from ray import serve
+from ray.serve import Deployment
 
 from actors.api_keys import Scope
 from actors.async_client import body_of, make_call
 from actors.calls import Call, Envelope, Reply
 from actors.directory import Directory
-from actors.problems import HANDLERS
+from actors.edge.backend import allow
+from actors.edge.problems import HANDLERS
+from actors.edge.reading import UserIdQuery
+from actors.edge.responses import Done, answered
+from actors.edge.writing import KeyHeader
 from actors.remote import RayShards
 from actors.settings import Settings
 from domain.answers import CreditStatusResponse, UsageRecordResponse
 from domain.requests import RecordUsageBody
 from domain.values import UserId
-from serve_app import Done, KeyHeader, RayBackend, UserIdQuery, allow, answered
+from serve_app import RayBackend
 
 NAME = "one-call"
 ROUTE_PREFIX = "/one-call"
@@ -68,8 +73,6 @@ def build_app(backend: RayBackend, shards: OneCallShards) -> FastAPI:
     return app
 
 
-@serve.deployment(name=NAME)
-@serve.ingress()
 class OneCall:
     """One replica."""
 
@@ -80,9 +83,12 @@ class OneCall:
         return build_app(self._backend, OneCallShards())
 
 
+one_call: Deployment = serve.deployment(name=NAME)(serve.ingress()(OneCall))
+
+
 def deploy(settings: Settings) -> None:
     """Serve it beside the service, in the cluster this process has joined."""
-    replica = OneCall.options(
+    replica = one_call.options(
         num_replicas=settings.http_replicas,
         max_ongoing_requests=REQUESTS_MAX,
         ray_actor_options={"num_cpus": 0},  # The service may have reserved all there are.

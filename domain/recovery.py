@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from domain.account import Account
 from domain.evolve import evolve, keep_what_matters
@@ -15,7 +15,7 @@ from domain.foreign import (
 )
 from domain.messages import Entry
 from domain.subscription import Subscription
-from domain.values import Policy, UserId
+from domain.values import Credits, Policy, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +45,37 @@ def recover(stored: Stored, now: datetime, policy: Policy) -> Recovered:
     subscriptions, quarantined = read_subscriptions(stored.subscriptions, policy.timezone)
     with_days: list[Subscription] = []
     for subscription in subscriptions:
-        used = []
-        for document in stored.days:
-            if str(document.get("subscription_id")) != subscription.subscription_id:
-                continue
-            try:
-                used.append(read_usage_day(document, subscription.timezone))
-            except UnreadableError as error:
-                quarantined.append(Quarantined(str(document.get("_id")), str(error)))
-        today = subscription.today(now)
+        documents = [
+            document
+            for document in stored.days
+            if str(document.get("subscription_id")) == subscription.subscription_id
+        ]
+        days, unreadable = _read_days(documents, subscription.timezone)
+        quarantined += unreadable
+        used = [(day, amount) for day, amount, _ in days]
+        # A day of ours was charged by a clock that had come to it, be it ahead of this one.
+        today = max([subscription.today(now), *(day for day, _, ours in days if ours)])
         with_days.append(subscription.with_usage_days(used, today, policy.rollover_cap))
     account = Account(stored.user_id, stored.applied_seq, tuple(with_days))
     # First the entries: one that pays for a subscription which has ended keeps its payment known.
     account = keep_what_matters(replay(account, stored.entries), now)
     return Recovered(account, tuple(quarantined), tuple(stored.entries))
+
+
+def _read_days(
+    documents: Iterable[Document], timezone: str
+) -> tuple[list[tuple[date, Credits, bool]], list[Quarantined]]:
+    """Return (day, used, whether it is ours) of the readable documents, and the others."""
+    days: list[tuple[date, Credits, bool]] = []
+    unreadable: list[Quarantined] = []
+    for document in documents:
+        try:
+            day, used = read_usage_day(document, timezone)
+        except UnreadableError as error:
+            unreadable.append(Quarantined(str(document.get("_id")), str(error)))
+        else:
+            days.append((day, used, document.get("applied_seq") is not None))
+    return days, unreadable
 
 
 def replay(account: Account, entries: Iterable[Entry]) -> Account:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from actors.store import Store
 from domain.account import Account
-from domain.answers import change_answer
+from domain.answering import change_answer
 from domain.decide import decide
 from domain.evolve import evolve
 from domain.messages import (

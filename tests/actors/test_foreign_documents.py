@@ -195,10 +195,6 @@ async def test_a_foreign_document_with_any_mark_is_answered(
         assert (await status(shard, ANN)).daily_credit_limit == 10
 
 
-VIEWS_JAM = "one document that cannot be written holds up the views of the whole shard"
-
-
-@pytest.mark.xfail(reason=VIEWS_JAM, raises=TimeoutError)
 @pytest.mark.parametrize("credits_used", ["many", None])
 @in_loop
 async def test_a_day_that_cannot_be_raised_holds_up_nobody_else(
@@ -213,7 +209,6 @@ async def test_a_day_that_cannot_be_raised_holds_up_nobody_else(
             await shard.settle(BOB)
 
 
-@pytest.mark.xfail(reason=VIEWS_JAM, raises=TimeoutError)
 @in_loop
 async def test_a_usage_record_that_is_there_already_holds_up_nobody_else(
     embedded: MongoSetup,

@@ -172,7 +172,7 @@ async def test_a_query_that_waits_too_long_is_unavailable(monkeypatch: pytest.Mo
 
 @in_loop
 async def test_a_query_at_a_full_shard_is_overloaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.shard.INBOX_LENGTH_MAX", 0)
+    monkeypatch.setattr("actors.inbox.INBOX_LENGTH_MAX", 0)
     store = MemoryStore()
     async with running(store) as shard:
         assert await Queries(shard, MemoryReads(store), WHOLE).answer(1, PAGE) == OVERLOADED

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from actors import shard as shard_module
 from actors.calls import MOVED, OVERLOADED, Envelope, Outcome
 from domain.answers import UsageRecordResponse
 from domain.messages import OpenDay
@@ -200,7 +199,7 @@ async def test_the_shards_time_never_goes_back() -> None:
 
 @in_loop
 async def test_a_full_inbox_is_overloaded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shard_module, "INBOX_LENGTH_MAX", 3)
+    monkeypatch.setattr("actors.inbox.INBOX_LENGTH_MAX", 3)
     store = MemoryStore()
     async with running(store) as shard:
         gate = store.hold("append")

@@ -202,13 +202,7 @@ async def test_two_shards_on_the_embedded_server_never_overspend(embedded: Mongo
 @pytest.mark.parametrize(
     "views",
     [
-        pytest.param(
-            True,
-            id="views written",
-            marks=pytest.mark.xfail(
-                reason="recover() passes over our own days after today, and opens them anew later"
-            ),
-        ),
+        pytest.param(True, id="views written"),
         pytest.param(False, id="views behind"),
     ],
 )

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from domain.account import Account
-from domain.answers import CreditStatusResponse, change_answer, status_answer
+from domain.answering import change_answer, status_answer
+from domain.answers import CreditStatusResponse
 from domain.decide import Decision, decide
 from domain.evolve import evolve
 from domain.messages import (

@@ -6,13 +6,8 @@ from datetime import date
 
 import pytest
 
-from domain.answers import (
-    CreditStatusResponse,
-    change_answer,
-    is_low,
-    status_answer,
-    subscription_record,
-)
+from domain.answering import change_answer, is_low, status_answer, subscription_record
+from domain.answers import CreditStatusResponse
 from domain.grants import Grant
 from domain.messages import RecordUsage
 from domain.subscription import Subscription

@@ -1,0 +1,69 @@
+"""What waits for a shard's loop: calls, and reads of accounts that are not in RAM."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+
+from actors.calls import Call, Reply
+from domain.values import UserId
+
+INBOX_LENGTH_MAX = 10_000  # Beyond this, callers are told `overloaded` at once.
+BATCH_LENGTH_MAX = 1_000  # Calls decided and appended together.
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """One call in the inbox and its future reply; a read of a missing account has no call."""
+
+    user_id: UserId
+    call: Call | None
+    reply: "asyncio.Future[Reply]"
+
+    def answer(self, reply: Reply) -> None:
+        """Answer the caller, unless it has gone."""
+        if not self.reply.done():
+            self.reply.set_result(reply)
+
+
+class Inbox:
+    """A bounded queue, taken in batches, that knows how much of it is finished."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Work] = deque()
+        self._arrived = asyncio.Event()
+        self._accepted = 0
+        self._finished = 0
+        self._batch_finished = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(self, user_id: UserId, call: Call | None) -> "asyncio.Future[Reply] | None":
+        """Take one call, or a read (None), and return its future reply; None where it is full."""
+        if len(self._waiting) >= INBOX_LENGTH_MAX:
+            return None
+        work = Work(user_id, call, asyncio.get_running_loop().create_future())
+        self._waiting.append(work)
+        self._accepted += 1
+        self._arrived.set()
+        return work.reply
+
+    async def take(self) -> list[Work]:
+        """Wait for work and return what has arrived, in order, never waiting for more."""
+        await self._arrived.wait()
+        batch = [self._waiting.popleft() for _ in range(min(len(self), BATCH_LENGTH_MAX))]
+        if not self._waiting:
+            self._arrived.clear()
+        return batch
+
+    def finish(self, batch: list[Work]) -> None:
+        """Note that a batch is answered."""
+        self._finished += len(batch)
+        self._batch_finished.set()
+
+    async def settle(self) -> None:
+        """Wait until all that has arrived so far is answered; what comes later can wait."""
+        before = self._accepted
+        while self._finished < before:
+            self._batch_finished.clear()
+            await self._batch_finished.wait()

@@ -1,0 +1,159 @@
+"""Reads everything a decision needs of many users at once, in a bounded number of round trips."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from pymongo.client_session import ClientSession
+from pymongo.read_concern import ReadConcern
+
+from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.documents import stored_id
+from domain.codec import command_id, entry_id, read_entry
+from domain.foreign import Document
+from domain.messages import Entry
+from domain.recovery import Stored
+from domain.values import UserId
+
+IDS_PER_QUERY_MAX = 1000  # Longer lists of ids are asked for in parts.
+TORN_LOADS_MAX = 3  # How often an account is read again while another writer moves its views.
+LAG_STEPS = (1, 16, 256, 1024)  # How many entries after the views each further round asks for.
+
+SUBSCRIPTION_FIELDS = (
+    "user_id",
+    "start_date",
+    "end_date",
+    "total_credits",
+    "system_portion",
+    "spendable_credits",
+    "status",
+    "timezone",
+    "grants",
+    "applied_seq",
+)
+
+
+class Loader:
+    """Reads accounts and entries. Thread-safe, as pymongo's client is."""
+
+    def __init__(self, database: Documents) -> None:
+        self._database = database
+
+    def load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
+        """Return what is stored of every user, in the order of `user_ids`.
+
+        Marks are read first. A view that is ahead of its mark was moved while we read, so its
+        account is read again; one that is still ahead in a snapshot was made by another program.
+        """
+        found: dict[UserId, Stored] = {}
+        missing = list(user_ids)
+        with unavailable_on_error():
+            for _ in range(TORN_LOADS_MAX):
+                loaded = self._load_once(missing, now)
+                found.update((s.user_id, s) for s in loaded if not _is_torn(s))
+                missing = [user_id for user_id in missing if user_id not in found]
+                if not missing:
+                    break
+            else:
+                found.update((s.user_id, s) for s in self._load_snapshot(missing, now))
+        return [found[user_id] for user_id in user_ids]
+
+    def _load_snapshot(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
+        with (
+            self._database.client.start_session() as session,
+            session.start_transaction(read_concern=ReadConcern("snapshot")),
+        ):
+            return self._load_once(user_ids, now, session)
+
+    def _load_once(
+        self, user_ids: Sequence[UserId], now: datetime, session: ClientSession | None = None
+    ) -> list[Stored]:
+        marks = {
+            str(mark["_id"]): int(mark["applied_seq"])
+            for mark in self.find(
+                "accounts", "_id", [stored_id(u) for u in user_ids], None, session
+            )
+        }
+        subscriptions: dict[str, list[Document]] = {}
+        unfinished = []
+        for document in self.find(
+            "subscriptions",
+            "user_id",
+            [stored_id(u) for u in user_ids],
+            SUBSCRIPTION_FIELDS,
+            session,
+        ):
+            subscriptions.setdefault(str(document["user_id"]), []).append(document)
+            end = document.get("end_date")
+            if isinstance(end, datetime) and end > now:  # Days of past ones decide nothing.
+                unfinished.append(document["_id"])
+        days: dict[str, list[Document]] = {}
+        for day in self.find(
+            "dailycredits",
+            "subscription_id",
+            unfinished,
+            ("subscription_id", "date", "credits_used", "applied_seq"),
+            session,
+        ):
+            days.setdefault(str(day["subscription_id"]), []).append(day)
+        entries = self._entries_after({u: marks.get(u, 0) for u in user_ids}, session)
+        return [
+            Stored(
+                user_id,
+                marks.get(user_id, 0),
+                subscriptions.get(user_id, []),
+                [
+                    day
+                    for subscription in subscriptions.get(user_id, ())
+                    for day in days.get(str(subscription["_id"]), ())
+                ],
+                entries.get(user_id, []),
+            )
+            for user_id in user_ids
+        ]
+
+    def _entries_after(
+        self, marks: dict[UserId, int], session: ClientSession | None
+    ) -> dict[UserId, list[Entry]]:
+        """Return the entries after each user's mark. Numbers have no gaps, so ids are known."""
+        found: dict[UserId, list[Entry]] = {}
+        behind = dict(marks)
+        step = 0
+        while behind:
+            count = LAG_STEPS[min(step, len(LAG_STEPS) - 1)]
+            ids = [entry_id(u, seq + 1 + i) for u, seq in behind.items() for i in range(count)]
+            entries = [read_entry(d) for d in self.find("journal", "_id", ids, None, session)]
+            for entry in sorted(entries, key=lambda e: e.seq):
+                found.setdefault(entry.user_id, []).append(entry)
+            behind = {
+                u: seq + count
+                for u, seq in behind.items()
+                if u in found and found[u][-1].seq == seq + count
+            }
+            step += 1
+        return found
+
+    def find(
+        self,
+        collection: str,
+        field: str,
+        values: list[Any],
+        fields: Sequence[str] | None = None,
+        session: ClientSession | None = None,
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the documents whose field has one of the values, in parts of bounded length."""
+        for start in range(0, len(values), IDS_PER_QUERY_MAX):
+            part = values[start : start + IDS_PER_QUERY_MAX]
+            where = {field: {"$in": part}}
+            yield from self._database[collection].find(where, fields, session=session)
+
+    def find_entries(self, commands: Sequence[tuple[UserId, str]]) -> list[Entry]:
+        """Return the entries that these users' idempotency keys already have."""
+        with unavailable_on_error():
+            ids = [command_id(user_id, key) for user_id, key in commands]
+            return [read_entry(document) for document in self.find("journal", "command_id", ids)]
+
+
+def _is_torn(stored: Stored) -> bool:
+    marks = [view.get("applied_seq") for view in (*stored.subscriptions, *stored.days)]
+    return any(isinstance(mark, int) and mark > stored.applied_seq for mark in marks)
