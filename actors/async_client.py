@@ -94,7 +94,11 @@ class AsyncAllotment:
         namespace: str = NAMESPACE,
         timeout_seconds: float = TIMEOUT_SECONDS,
     ) -> Self:
-        """Join the Ray cluster at `address`. `timeout_seconds` holds for every method."""
+        """Join the Ray cluster at `address`. `timeout_seconds` holds for every method.
+
+        For an address other than `auto`, RAY_AUTH_MODE=token must be in the environment before
+        ray is imported: else Ray does not send the cluster's token.
+        """
         if not ray.is_initialized():
             await asyncio.to_thread(_join, address, namespace)
         return cls(Router(RayShards(namespace), timeout_seconds))

@@ -100,16 +100,21 @@ class ShardActor:
 
     async def _begin(self) -> None:
         """Start the loops, as soon as the database tells who owns what."""
+        store = MongoStore(self._database)
         table = None
         for attempt in count():
             await asyncio.sleep(RETRY_SECONDS if attempt else 0)
-            table = await self._read_directory()
+            try:
+                await asyncio.to_thread(store.take_over, self.name)
+                table = await asyncio.to_thread(self._directory.read)
+            except StorageUnavailableError as error:
+                logger.warning("%s: waits for the database: %r", self.name, error.__cause__)
             if table is not None:
                 break
         assert table is not None, "the loop ends with a table only"
         shard = Shard(
             self._index,
-            MongoStore(self._database),
+            store,
             self._settings.policy,
             accounts_max=self._settings.accounts_per_shard,
             clock=lambda: datetime.now(UTC),
@@ -122,13 +127,6 @@ class ShardActor:
             self._watch(self._catch_up(shard)),
         }
         self._shard.set_result(shard)
-
-    async def _read_directory(self) -> Directory | None:
-        try:
-            return await asyncio.to_thread(self._directory.read)
-        except StorageUnavailableError as error:
-            logger.warning("%s: waits for the database: %r", self.name, error.__cause__)
-            return None
 
     def _watch(self, loop: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         task = asyncio.get_running_loop().create_task(loop)

@@ -21,6 +21,7 @@ from bench.processes import BenchError, allotment, plain_service
 from bench.report import print_report, write_json
 
 ROUNDS = 2
+WIDTH_IN_FILES = 140  # Of what is printed, where it goes to no terminal.
 REFRESHES_PER_SECOND = 2  # Drawing takes its share of the two cores, too.
 
 
@@ -102,6 +103,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, interrupt)
     options = arguments(sys.argv[1:])
     console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH_IN_FILES
     try:
         if options.what == "memory":
             return memory.bench_memory(options.accounts, console, options.json)

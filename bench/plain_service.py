@@ -28,7 +28,7 @@ from domain.local_days import ONE_DAY, midnight
 from domain.requests import RecordUsageBody, UserIdText
 from domain.values import Status
 
-CONFLICTS_MAX = 5  # How often a transaction that met another one is tried.
+CONFLICTS_MAX = 20  # How often a transaction that met another one is tried.
 LOW_PERCENT = 20
 
 Document = dict[str, Any]

@@ -72,9 +72,11 @@ def print_report(console: Console, measured: Measurements, facts: Mapping[str, A
 
 def case_table(measured: Measurements) -> Table:
     """Return a row a case."""
-    table = Table("job", "served by", "callers", title="Operations a second and latencies (ms)")
+    table = Table(title="Operations a second and latencies (ms)")
+    for title in ("job", "served by", "callers"):
+        table.add_column(title, no_wrap=True)
     for title in ("per second", "by round", "p50", "p99", "errors", "load µs/op", "settle s"):
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
     for case, numbers in measured.items():
         table.add_row(
             case.job,

@@ -112,7 +112,7 @@ def _grant(item: object) -> Grant:
     if days < 1:
         raise UnreadableError("grants.days is less than 1")
     return Grant(
-        str(item.get("grant_id")),
+        str(item.get("grant_id") or item.get("_id") or ""),  # Mongoose gives parts an `_id`.
         Credits(whole(item.get("amount"), "grants.amount")),
         Credits(whole(item.get("system_portion", 0), "grants.system_portion")),
         _calendar_day(item.get("from_day")),

@@ -1,5 +1,6 @@
 """The store of the shards on MongoDB: one journal, and the views that other programs read."""
 
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -37,7 +38,8 @@ from domain.values import UserId
 from domain.views import AccountViews
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-CONFLICTS_MAX = 5  # How often a transaction that met another one is tried.
+CONFLICTS_MAX = 5  # How often a transaction that met another one is tried,
+CONFLICT_PAUSE_SECONDS = 0.005  # after a pause that grows by this.
 
 DUPLICATE_KEY = 11000
 
@@ -48,6 +50,22 @@ class MongoStore:
     def __init__(self, database: Documents) -> None:
         self._database = database
         self._loader = Loader(database)
+        self._owner: str | None = None
+        self._noted: set[bytes] = set()
+
+    def take_over(self, shard: str) -> None:
+        """End the transactions that an earlier incarnation of a shard left open.
+
+        A killed process leaves them to the server, which lets others wait for them for up to a
+        minute. From here on the sessions of this store are noted for the incarnation after it.
+        """
+        with unavailable_on_error():
+            mark = self._database.shards.find_one({"_id": shard}) or {}
+            sessions = [{"id": session} for session in mark.get("sessions", [])]
+            if sessions:
+                self._database.client.admin.command("killSessions", sessions)
+            self._database.shards.update_one({"_id": shard}, {"$set": {"sessions": []}})
+        self._owner = shard
 
     def load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
         """Return what is stored of every user, in the order of `user_ids`."""
@@ -158,6 +176,7 @@ class MongoStore:
         for attempt in range(1, CONFLICTS_MAX + 1):
             try:
                 with self._database.client.start_session() as session:
+                    self._note(session)
                     with session.start_transaction():
                         write(session)
                     return
@@ -165,6 +184,17 @@ class MongoStore:
                 conflict = error.has_error_label("TransientTransactionError")
                 if not conflict or _is_network_error(error) or attempt == CONFLICTS_MAX:
                     raise
+                time.sleep(CONFLICT_PAUSE_SECONDS * attempt)
+
+    def _note(self, session: ClientSession) -> None:
+        """Keep a session's id where the next incarnation of this shard finds it."""
+        if self._owner is None or session.session_id["id"] in self._noted:
+            return
+        session_id = session.session_id["id"]
+        self._database.shards.update_one(
+            {"_id": self._owner}, {"$addToSet": {"sessions": session_id}}
+        )
+        self._noted.add(session_id)
 
 
 class _MarkMovedError(Exception):

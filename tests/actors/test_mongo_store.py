@@ -7,10 +7,12 @@ import mongomock
 import pymongo
 import pytest
 from bson import Int64, ObjectId
+from pymongo.errors import OperationFailure
 
 from actors.mongo.reads import MongoReads
 from actors.mongo.store import MongoStore
 from actors.store import StorageUnavailableError, UsageQuery
+from domain.codec import entry_id
 from domain.values import UserId
 from tests.actors.authors import NOON, Author, views_of, write
 from tests.actors.setups import Counter, Doors, MongoSetup, in_utc
@@ -179,3 +181,24 @@ def test_documents_written_by_the_embedded_server_read_the_same_in_mongomock(
     assert store.clean_until() == NOON
     assert reads.usage_page(page) == embedded.reads.usage_page(page)
     assert len(reads.subscriptions_of(CAT)) == 1
+
+
+def test_a_killed_shards_open_transaction_holds_up_its_successor_no_longer(
+    embedded: MongoSetup,
+) -> None:
+    killed, successor = MongoStore(embedded.database), MongoStore(embedded.database)
+    entry = Author(ANN).add()
+    document = {"_id": entry_id(ANN, entry.seq)}
+    killed.take_over("shard-000")
+    session = embedded.database.client.start_session()
+    killed._note(session)
+    session.start_transaction()
+    embedded.database.journal.insert_one(document, session=session)
+
+    successor.take_over("shard-000")
+    successor.append([entry])
+
+    assert successor.load([ANN], NOON)[0].entries == [entry]
+    with pytest.raises(OperationFailure):
+        session.commit_transaction()
+    session.end_session()

@@ -1,0 +1,6 @@
+"""What holds for all tests. Ray reads its environment when it is imported: it is set here."""
+
+import os
+
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
