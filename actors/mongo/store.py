@@ -150,8 +150,8 @@ class MongoStore:
     def clean_until(self) -> datetime | None:
         """Return an instant before which no entry of any shard is missing in the views."""
         with unavailable_on_error():
-            marks = [mark["clean_until"] for mark in self._database.shards.find()]
-            return min(marks, default=None)
+            marks = [mark.get("clean_until") for mark in self._database.shards.find()]
+            return min(filter(None, marks), default=None)
 
     def mark_clean(self, shard: str, until: datetime) -> None:
         """Note that the views contain every entry of this shard made before `until`."""
@@ -192,7 +192,7 @@ class MongoStore:
             return
         session_id = session.session_id["id"]
         self._database.shards.update_one(
-            {"_id": self._owner}, {"$addToSet": {"sessions": session_id}}
+            {"_id": self._owner}, {"$addToSet": {"sessions": session_id}}, upsert=True
         )
         self._noted.add(session_id)
 
