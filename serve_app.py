@@ -2,9 +2,9 @@
 
 import asyncio
 
-from fastapi import FastAPI
 from ray import serve
 from ray.serve import Deployment
+from starlette.types import ASGIApp
 
 from actors.api_keys import KeyRing
 from actors.edge.app import build_app
@@ -55,7 +55,7 @@ class Edge:
     def __init__(self, settings: Settings) -> None:
         self._backend = RayBackend(settings)
 
-    def __serve_build_asgi_app__(self) -> FastAPI:
+    def __serve_build_asgi_app__(self) -> ASGIApp:
         return build_app(self._backend)
 
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from pydantic_core import to_json
+
 from actors.calls import Call, Outcome, Reply
 from domain.account import Account
 from domain.answering import change_answer, status_answer
@@ -58,7 +60,7 @@ class Draft:
     def status(self, user_id: UserId) -> Reply:
         """Return the reply to a read."""
         answer = status_answer(self.account(user_id), self.now, self._policy)
-        return Reply(Outcome.DONE, answer.__pydantic_serializer__.to_json(answer))
+        return Reply(Outcome.DONE, to_json(answer))
 
     def decide(self, call: Call) -> Reply:
         """Decide one call and return its reply, to be sent once the entries are durable."""

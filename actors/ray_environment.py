@@ -40,6 +40,7 @@ def serve_environment(settings: Settings) -> dict[str, str]:
     variables = throughput | {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # A log line a request, parsed in Python.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
     }
     if settings.http_host == LOOPBACK:

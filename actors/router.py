@@ -19,7 +19,8 @@ from actors.queries import Query
 from domain.values import UserId
 
 ENVELOPE_LENGTH_MAX = 512  # Calls in one message to a shard.
-ENVELOPES_IN_FLIGHT_MAX = 2  # One being decided, one waiting in the shard's inbox.
+ENVELOPES_IN_FLIGHT_MAX = 2  # What arrives meanwhile travels together: messages cost most.
+GATHER_SECONDS = 0.008  # Time between two messages to a shard, while callers are many.
 ENVELOPE_SECONDS_MAX = 5.0  # How long a shard may take before it counts as lost.
 QUEUE_LENGTH_MAX = 10_000  # Calls waiting here for one shard; beyond this, `overloaded`.
 PAUSE_SECONDS_MIN = 0.05  # Pause before a lost call is repeated; doubled each time,
@@ -66,6 +67,7 @@ class Lane:
         self._index = index
         self._queue: deque[Waiting] = deque()
         self._in_flight: set[asyncio.Task[None]] = set()
+        self._gather_until = 0.0
 
     async def send(self, item: Item) -> Reply | None:
         """Return the reply; None where the shard was lost."""
@@ -80,13 +82,17 @@ class Lane:
         return await waiting.reply
 
     async def _drain(self) -> None:
+        loop = asyncio.get_running_loop()
         while self._queue:
+            await asyncio.sleep(max(self._gather_until - loop.time(), 0.0))
             length = min(len(self._queue), ENVELOPE_LENGTH_MAX)
             batch = [self._queue.popleft() for _ in range(length)]
             batch = [waiting for waiting in batch if not waiting.reply.done()]
             if not batch:  # All its callers have gone.
                 continue
             items = [waiting.item for waiting in batch]
+            if len(items) > 1:  # Callers are many now: the next message may gather some of them.
+                self._gather_until = loop.time() + GATHER_SECONDS
             replies = await deliver(self._shards, self._index, self.version, items)
             for waiting, reply in zip(batch, replies, strict=True):
                 if not waiting.reply.done():  # Its caller may have gone meanwhile.

@@ -21,6 +21,7 @@ from actors.counters import Counters
 from actors.directory import Directory, shard_name
 from actors.draft import Command, Draft, reply_to
 from actors.inbox import Inbox, Work
+from actors.status_texts import StatusTexts
 from actors.store import (
     AppendInDoubtError,
     AppendRefusedError,
@@ -29,7 +30,6 @@ from actors.store import (
 )
 from actors.view_writer import ViewWriter
 from domain.account import Account
-from domain.answering import status_answer
 from domain.foreign import Quarantined
 from domain.messages import Entry
 from domain.recovery import Stored, recover
@@ -67,6 +67,7 @@ class Shard:
         self._index = index
         self._store = store
         self._policy = policy
+        self._texts = StatusTexts(policy)
         self._accounts_max = accounts_max
         self._clock = clock
         self._now = to_instant(clock())
@@ -140,8 +141,7 @@ class Shard:
             return self._enqueue(user_id, None)
         self.counters.hits += 1
         self._accounts.move_to_end(user_id)
-        answer = status_answer(account, now, self._policy)
-        return Reply(Outcome.DONE, answer.__pydantic_serializer__.to_json(answer))
+        return Reply(Outcome.DONE, self._texts.text(account, now))
 
     def _enqueue(self, user_id: UserId, call: Call | None) -> "Reply | asyncio.Future[Reply]":
         reply = self.inbox.put(user_id, call)

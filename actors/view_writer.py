@@ -16,6 +16,7 @@ from domain.views import project
 ACCOUNTS_PER_FLUSH_MAX = 500  # One transaction stays small enough for any server.
 LAGGING_ENTRIES_MAX = 100_000  # Beyond this the shard refuses writes until the views follow.
 RETRY_SECONDS = 0.5  # Pause after a flush that failed.
+FLUSH_PAUSE_SECONDS = 0.2  # Entries gather this long, unless somebody waits for the views.
 SET_ASIDE_SECONDS = 30.0  # How long an account waits whose views the database refuses.
 MARK_SECONDS = 5.0  # How often the point up to which all views are written is noted.
 
@@ -39,6 +40,7 @@ class ViewWriter:
         self._set_aside: dict[UserId, float] = {}
         self._arrived = asyncio.Event()
         self._flushed = asyncio.Event()
+        self._wanted = asyncio.Event()
         self._marked_at = 0.0
 
     def __contains__(self, user_id: UserId) -> bool:
@@ -71,6 +73,9 @@ class ViewWriter:
                     await self._arrived.wait()
             await self.flush()
             await self._mark_clean(clean_until)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_PAUSE_SECONDS):
+                    await self._wanted.wait()
             if self._lagging.keys() <= self._set_aside.keys():
                 self._arrived.clear()
 
@@ -83,7 +88,9 @@ class ViewWriter:
         targets = {u: self._lagging[u][-1].seq for u in users if u in self._lagging}
         while any(self._lags(u, targets[u]) for u in targets if u not in self._set_aside):
             self._flushed.clear()
+            self._wanted.set()
             await self._flushed.wait()
+        self._wanted.clear()
         if user_id in self._set_aside:
             raise ViewsRefusedError("the views of this account are set aside")
 

@@ -1,10 +1,10 @@
 """What the edge stands on, and who may use it."""
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Protocol
+from typing import Protocol
 
-from fastapi import Depends
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi import Request, Security
+from fastapi.security import HTTPBearer
 
 from actors.api_keys import KeyRing, Scope
 from actors.edge.problems import RequestRefused, make_problem
@@ -12,7 +12,9 @@ from actors.reports import ShardReport
 from actors.router import Router
 from actors.store import StorageUnavailableError
 
-BEARER = HTTPBearer(auto_error=False, description="An API key.")
+BEARER = HTTPBearer(auto_error=False, scheme_name="key", description="An API key.")
+NEEDS_KEY: list[dict[str, list[str]]] = [{"key": []}]
+"""How an operation that calls `authorize` itself says so in its documentation."""
 
 
 class Backend(Protocol):
@@ -28,22 +30,26 @@ class Backend(Protocol):
         """Return which parts of the service do not answer."""
 
 
-def allow(scope: Scope, backend: Backend) -> Callable[..., Awaitable[None]]:
-    """Return the check that a request carries a key of at least this scope."""
+async def authorize(backend: Backend, request: Request, scope: Scope) -> None:
+    """Refuse a request without a key of at least this scope."""
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    try:
+        found = await backend.keys.scope_of(key.strip()) if scheme.lower() == "bearer" else None
+    except StorageUnavailableError:
+        title = "Keys cannot be checked now; try again later"
+        raise RequestRefused(make_problem("storage_unavailable", title)) from None
+    if found is None:
+        title = "A valid API key is needed"
+        raise RequestRefused(make_problem("unauthorized", title))
+    if found < scope:
+        title = f"The key needs the scope {scope.name.lower()}"
+        raise RequestRefused(make_problem("forbidden", title))
 
-    async def check(
-        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
-    ) -> None:
-        try:
-            found = await backend.keys.scope_of(credentials.credentials) if credentials else None
-        except StorageUnavailableError:
-            title = "Keys cannot be checked now; try again later"
-            raise RequestRefused(make_problem("storage_unavailable", title)) from None
-        if found is None:
-            title = "A valid API key is needed"
-            raise RequestRefused(make_problem("unauthorized", title))
-        if found < scope:
-            title = f"The key needs the scope {scope.name.lower()}"
-            raise RequestRefused(make_problem("forbidden", title))
+
+def allow(scope: Scope, backend: Backend) -> Callable[..., Awaitable[None]]:
+    """Return `authorize` as a dependency of an operation."""
+
+    async def check(request: Request, _documented: object = Security(BEARER)) -> None:
+        await authorize(backend, request, scope)
 
     return check

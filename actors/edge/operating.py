@@ -1,6 +1,6 @@
 """The operations for operators and their probes."""
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, FastAPI, Response
 
 from actors.api_keys import Scope
 from actors.edge.backend import Backend, allow
@@ -10,17 +10,16 @@ from actors.reports import ShardReport
 from actors.router import ShardLostError
 
 
-def operating(backend: Backend) -> APIRouter:
-    """Return the routes for operators and their probes."""
-    routes = APIRouter()
+def add_operating_operations(app: FastAPI, backend: Backend) -> None:
+    """Add the operations for operators and their probes."""
     admin = Depends(allow(Scope.ADMIN, backend))
 
-    @routes.get("/healthz")
+    @app.get("/healthz")
     async def get_health() -> Response:
         """Say that this process answers."""
         return Done('{"status":"ok"}')
 
-    @routes.get("/readyz", responses={503: {"model": NotReady}})
+    @app.get("/readyz", responses={503: {"model": NotReady}})
     async def get_readiness() -> Response:
         """Say whether every part of the service answers, or name those that do not."""
         missing = await backend.missing()
@@ -30,7 +29,7 @@ def operating(backend: Backend) -> APIRouter:
         base = make_problem("storage_unavailable", title)
         return respond(NotReady(**base.model_dump(), missing=missing))
 
-    @routes.get("/admin/shards", dependencies=[admin], responses=problems())
+    @app.get("/admin/shards", dependencies=[admin], responses=problems())
     async def get_shards() -> list[ShardReport]:
         """Return one row a shard."""
         try:
@@ -38,5 +37,3 @@ def operating(backend: Backend) -> APIRouter:
         except ShardLostError:
             title = "A shard does not answer; try again later"
             raise RequestRefused(make_problem("storage_unavailable", title)) from None
-
-    return routes

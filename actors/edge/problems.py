@@ -110,10 +110,15 @@ def with_errors(problem: Problem, errors: list[FieldError]) -> InvalidRequest:
     return InvalidRequest(**problem.model_dump(), errors=errors)
 
 
-def invalid_fields(error: ValidationError | RequestValidationError) -> InvalidRequest:
-    """Return the body that names what is wrong with a request, without repeating its values."""
+def invalid_fields(
+    error: ValidationError | RequestValidationError, parameter: str | None = None
+) -> InvalidRequest:
+    """Return the body that names what is wrong with a request, without repeating its values.
+
+    `parameter` is the name of a value that was checked alone.
+    """
     errors = [
-        FieldError(field=".".join(map(str, item["loc"])), message=str(item["msg"]))
+        FieldError(field=parameter or ".".join(map(str, item["loc"])), message=str(item["msg"]))
         for item in error.errors()[:ERRORS_MAX]
     ]
     first = errors[0] if errors else FieldError(field="", message="not valid")

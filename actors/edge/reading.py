@@ -1,8 +1,8 @@
-"""The operations that read: status, usage, months, subscriptions."""
+"""The operations that read: usage, months, subscriptions. Status is among the hot ones."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, FastAPI, Query, Response
 from pydantic import AfterValidator
 
 from actors.api_keys import Scope
@@ -12,7 +12,7 @@ from actors.edge.problems import RequestRefused, make_problem
 from actors.edge.responses import Done, problems
 from actors.queries import MonthQuery, SubscriptionsQuery, parse_month
 from actors.store import UsageQuery
-from domain.answers import CreditStatusResponse, MonthlyUsage, UsagePage, UserSubscriptions
+from domain.answers import MonthlyUsage, UsagePage, UserSubscriptions
 from domain.requests import TIMESTAMP_MAX, TIMESTAMP_MIN, Timestamp, UserIdText
 from domain.values import UserId
 
@@ -22,17 +22,15 @@ UserIdQuery = Annotated[UserIdText, Query(description="1 to 128 printable charac
 Month = Annotated[str, AfterValidator(lambda text: parse_month(text) and text), Query()]
 
 
-def reading(backend: Backend) -> APIRouter:
-    """Return the routes that need the scope read."""
-    routes = APIRouter(dependencies=[Depends(allow(Scope.READ, backend))], responses=problems())
+def add_reading_operations(app: FastAPI, backend: Backend) -> None:
+    """Add the operations that need the scope read."""
     router = backend.router
+    common: dict[str, Any] = {
+        "dependencies": [Depends(allow(Scope.READ, backend))],
+        "responses": problems(),
+    }
 
-    @routes.get("/subscription/status", response_model=CreditStatusResponse)
-    async def get_status(user_id: UserIdQuery) -> Response:
-        """Return what a user has today, from the owning shard's RAM."""
-        return Done(body_of(await router.status(UserId(user_id))))
-
-    @routes.get("/subscription/usage", response_model=UsagePage)
+    @app.get("/subscription/usage", response_model=UsagePage, **common)
     async def get_usage(
         user_id: UserIdQuery,
         since: Annotated[Timestamp, Query(alias="from")] = TIMESTAMP_MIN,
@@ -49,14 +47,12 @@ def reading(backend: Backend) -> APIRouter:
             problem = make_problem("invalid_request", title, f"cursor: {error}")
             raise RequestRefused(problem) from error
 
-    @routes.get("/subscription/usage/monthly", response_model=MonthlyUsage)
+    @app.get("/subscription/usage/monthly", response_model=MonthlyUsage, **common)
     async def get_monthly_usage(user_id: UserIdQuery, month: Month) -> Response:
         """Return the sums of a month of the user's time zone, by `timestamp`."""
         return Done(body_of(await router.query(MonthQuery(UserId(user_id), month))))
 
-    @routes.get("/subscriptions/{user_id}", response_model=UserSubscriptions)
+    @app.get("/subscriptions/{user_id}", response_model=UserSubscriptions, **common)
     async def get_subscriptions(user_id: UserIdText) -> Response:
         """Return all subscriptions of a user, the current one first."""
         return Done(body_of(await router.query(SubscriptionsQuery(UserId(user_id)))))
-
-    return routes

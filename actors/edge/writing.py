@@ -1,9 +1,9 @@
-"""The operations that write: credits, usage, batches of usage."""
+"""The operations that write: credits, batches of usage. One charge is among the hot ones."""
 
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import Depends, FastAPI, Header, Response
 from pydantic import ValidationError
 
 from actors.api_keys import Scope
@@ -13,12 +13,11 @@ from actors.edge.problems import Problem, invalid_fields, problem_of
 from actors.edge.responses import Done, answered, problems
 from actors.failures import AllotmentError
 from actors.router import Router
-from domain.answers import CreditAdditionResponse, UsageRecordResponse
+from domain.answers import CreditAdditionResponse
 from domain.requests import (
     AddCreditBody,
     BatchedUsageBody,
     IdempotencyKey,
-    RecordUsageBody,
     RecordUsagesBody,
 )
 
@@ -30,37 +29,28 @@ KeyHeader = Annotated[
 ]
 
 
-def writing(backend: Backend) -> APIRouter:
-    """Return the routes that need the scope write."""
-    routes = APIRouter(dependencies=[Depends(allow(Scope.WRITE, backend))])
+def add_writing_operations(app: FastAPI, backend: Backend) -> None:
+    """Add the operations that need the scope write."""
     router = backend.router
+    common: dict[str, Any] = {
+        "dependencies": [Depends(allow(Scope.WRITE, backend))],
+        "responses": problems(),
+    }
 
-    @routes.post(
+    @app.post(
         "/subscription/credits",
         status_code=201,
         response_model=CreditAdditionResponse,
-        responses=problems(),
+        **common,
     )
     async def add_credit(body: AddCreditBody, idempotency_key: KeyHeader = None) -> Response:
         """Add a grant to the current subscription, or begin a new one."""
         return answered(await router.call(make_call(body.command(), idempotency_key)), 201)
 
-    @routes.post(
-        "/subscription/usage",
-        status_code=201,
-        response_model=UsageRecordResponse,
-        responses=problems(402),
-    )
-    async def record_usage(body: RecordUsageBody, idempotency_key: KeyHeader = None) -> Response:
-        """Charge credits to today."""
-        return answered(await router.call(make_call(body.command(), idempotency_key)), 201)
-
-    @routes.post("/subscription/usage/batch", responses=problems())
+    @app.post("/subscription/usage/batch", **common)
     async def record_usages(body: RecordUsagesBody, idempotency_key: KeyHeader = None) -> Response:
         """Charge many records, each on its own."""
         return await record_batch(router, body.records, idempotency_key)
-
-    return routes
 
 
 async def record_batch(router: Router, records: list[Any], key: str | None) -> Response:
