@@ -33,9 +33,12 @@ class Allotment:
     Every method is `AsyncAllotment`'s, with the same arguments, answers and errors.
     """
 
-    def __init__(self, client: AsyncAllotment, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, client: AsyncAllotment, loop: asyncio.AbstractEventLoop, thread: threading.Thread
+    ) -> None:
         self.client = client
         self._loop = loop
+        self._thread = thread
 
     @classmethod
     def connect(
@@ -46,13 +49,16 @@ class Allotment:
     ) -> Self:
         """Join the Ray cluster at `address`. `timeout_seconds` holds for every method."""
         loop = asyncio.new_event_loop()
-        threading.Thread(target=loop.run_forever, name="allotment", daemon=True).start()
+        thread = threading.Thread(target=loop.run_forever, name="allotment", daemon=True)
+        thread.start()
         client = AsyncAllotment.connect(address, namespace, timeout_seconds)
-        return cls(asyncio.run_coroutine_threadsafe(client, loop).result(), loop)
+        return cls(asyncio.run_coroutine_threadsafe(client, loop).result(), loop, thread)
 
     def close(self) -> None:
         """Stop the thread. The Ray cluster stays joined."""
         self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
     def wait(self, answer: Coroutine[Any, Any, T]) -> T:
         """Return what a coroutine returns, run on the client's loop."""
