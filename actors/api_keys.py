@@ -1,6 +1,7 @@
 """API keys: how they look, what is kept of them, and which of them may do what."""
 
 import asyncio
+import contextlib
 import hashlib
 import secrets
 import time
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from typing import Protocol
+
+from actors.store import StorageUnavailableError
 
 KEY_PREFIX = "allot_"
 PREFIX_LENGTH = len(KEY_PREFIX) + 6  # What lists show, enough to recognise a key.
@@ -63,10 +66,11 @@ def hash_of(text: str) -> str:
 
 
 class KeyRing:
-    """The keys in force, as one process knows them: at most REFRESH_SECONDS old.
+    """The keys in force, as one process knows them.
 
-    Keys are found by their hash, so that comparing them tells a guesser nothing. While the
-    database is away the keys known last stay in force.
+    They are read again every REFRESH_SECONDS, beside the requests. Keys are found by their hash,
+    so that comparing them tells a guesser nothing. While the database is away the keys known last
+    stay in force.
     """
 
     def __init__(self, store: KeyStore) -> None:
@@ -74,18 +78,27 @@ class KeyRing:
         self._scopes: dict[str, Scope] = {}
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
+        self._following: asyncio.Task[None] | None = None
 
     async def scope_of(self, text: str) -> Scope | None:
-        """Return the scope of a key; None where it is unknown or revoked."""
+        """Return the scope of a key; None where it is unknown or revoked.
+
+        Raises StorageUnavailableError where the key is not known and cannot be looked up.
+        """
+        if self._following is None:
+            self._following = asyncio.create_task(self._follow())
         digest = hash_of(text)
-        known = digest in self._scopes
-        if time.monotonic() - self._read_at > (
-            REFRESH_SECONDS if known else UNKNOWN_REFRESH_SECONDS
-        ):
-            await self.refresh(UNKNOWN_REFRESH_SECONDS)
+        if digest not in self._scopes:
+            await self._refresh(UNKNOWN_REFRESH_SECONDS)
         return self._scopes.get(digest)
 
-    async def refresh(self, age_seconds: float = 0.0) -> None:
+    async def _follow(self) -> None:
+        while True:
+            with contextlib.suppress(StorageUnavailableError):
+                await self._refresh(0.0)
+            await asyncio.sleep(REFRESH_SECONDS)
+
+    async def _refresh(self, age_seconds: float) -> None:
         """Read the keys again, unless somebody did so within `age_seconds`."""
         async with self._reading:
             if time.monotonic() - self._read_at < age_seconds:

@@ -1,0 +1,71 @@
+"""The database away: nothing is acknowledged falsely, and the service comes back by itself."""
+
+import os
+import signal
+from pathlib import Path
+
+import httpx
+import pymongo
+import pytest
+
+from tests.service.running import RunningService, wait_until
+from tests.service.test_first_day import add_credits, charge, status
+
+pytestmark = pytest.mark.service
+
+BACK_SECONDS_MAX = 30.0
+
+
+def database_pid(service: RunningService) -> int:
+    folder = str(service.data_dir / "mongo")
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_text().split("\0")
+        except OSError:
+            continue
+        if folder in words and "--storage-path" in words:
+            return int(process.name)
+    raise AssertionError("the embedded database does not run")
+
+
+def test_a_killed_database_costs_seconds_and_no_charge(
+    service: RunningService, http: httpx.Client
+) -> None:
+    add_credits(http, "grete")
+    first = charge(http, "grete", 10, key="before")
+
+    os.kill(database_pid(service), signal.SIGKILL)
+    from_ram = status(http, "grete")
+    wait_until(lambda: charge(http, "grete", 20, key="after").status_code == 201, BACK_SECONDS_MAX)
+    wait_until(lambda: http.get("/readyz").status_code == 200, BACK_SECONDS_MAX)
+
+    assert first.status_code == 201
+    assert from_ram["remaining_credits"] == 80
+    assert charge(http, "grete", 10, key="before").content == first.content
+    assert status(http, "grete")["remaining_credits"] == 60
+    http.get("/subscription/usage", params={"user_id": "grete"}).raise_for_status()
+    with pymongo.MongoClient(service.mongo_uri) as mongo:
+        charges = [u["credit_amount"] for u in mongo.allotment.usages.find({"user_id": "grete"})]
+    assert sorted(charges) == [10, 20]
+
+
+def test_a_stopped_database_is_named_and_costs_writes_only(
+    service: RunningService, http: httpx.Client
+) -> None:
+    add_credits(http, "hanna")
+    pid = database_pid(service)
+
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        unready = http.get("/readyz")
+        from_ram = status(http, "hanna")
+        refused = charge(http, "hanna", 10, key="k")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: charge(http, "hanna", 10, key="k").status_code == 201, BACK_SECONDS_MAX)
+
+    assert (unready.status_code, unready.json()["missing"]) == (503, ["database"])
+    assert from_ram["remaining_credits"] == 90
+    assert (refused.status_code, refused.json()["code"]) == (503, "storage_unavailable")
+    assert refused.headers["Retry-After"] == "1"
+    assert status(http, "hanna")["remaining_credits"] == 80
