@@ -85,7 +85,7 @@ async def running(
 
 async def until(reached: Callable[[], object]) -> None:
     """Give the loop its turns until a condition holds; the test's time limit bounds it."""
-    while not reached():  # noqa: ASYNC110 - the condition is set by threads as well
+    while not reached():
         await asyncio.sleep(0.001)
 
 

@@ -26,7 +26,6 @@ CONNECTIONS = 64
 REST_SECONDS_MAX = 30.0
 REPEATS_MAX = 100
 DAILY_LIMIT = 90
-SETUP_CONCURRENCY = 64
 
 
 @dataclass
@@ -46,25 +45,24 @@ def user_name(number: int) -> str:
 
 async def make_users(service: RunningService, users: int) -> None:
     """Give every user a subscription of 90 credits a day."""
-    gate = asyncio.Semaphore(SETUP_CONCURRENCY)
+    payment = {"method": "card", "transaction_id": "t", "amount": 0, "currency": "eur"}
 
-    async def add(client: httpx.AsyncClient, number: int) -> None:
-        payment = {"method": "card", "transaction_id": "t", "amount": 0, "currency": "eur"}
-        body = {"user_id": user_name(number), "amount": 3000, "days": 30, "payment": payment}
-        async with gate:
+    async def worker(client: httpx.AsyncClient, first: int) -> None:
+        for number in range(first, users, CONNECTIONS):
+            body = {"user_id": user_name(number), "amount": 3000, "days": 30, "payment": payment}
             answer = await client.post("/subscription/credits", json=body)
-        assert answer.status_code == 201, answer.text
+            assert answer.status_code == 201, answer.text
 
     async with open_client(service) as client, asyncio.TaskGroup() as group:
-        for number in range(users):
-            group.create_task(add(client, number))
+        for first in range(CONNECTIONS):
+            group.create_task(worker(client, first))
 
 
 def open_client(service: RunningService) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=service.address,
         headers={"Authorization": f"Bearer {service.key}"},
-        limits=httpx.Limits(max_connections=CONNECTIONS),
+        limits=httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS),
         timeout=30,
     )
 
