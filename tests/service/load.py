@@ -36,7 +36,6 @@ class Sent:
     refused: int = 0
     repeats: int = 0
     longest_seconds: float = 0.0
-    longest_untouched_seconds: float = 0.0
 
 
 def user_name(number: int) -> str:
