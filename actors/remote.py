@@ -36,6 +36,7 @@ RETRY_SECONDS = 1.0  # Pause before the database is asked again at start.
 GC_THRESHOLD = 100_000  # New objects before the youngest are collected.
 GC_GENERATION_THRESHOLD = 100  # Collections of one age before the next age is collected.
 PENDING_CALLS_MAX = 2_000  # Messages Ray holds for one shard from one process.
+DIRECTORY_READ_SECONDS_MAX = 1.0  # Then the directory known to the shard is the answer.
 DIRECTORY_SECONDS_MAX = 3.0
 DRAIN_SECONDS_MAX = 15.0
 
@@ -77,11 +78,13 @@ class ShardActor:
         return await queries.answer(version, query)
 
     async def directory(self) -> Directory:
-        """Return the newest directory, and follow it."""
-        table = await asyncio.to_thread(self._directory.read)
+        """Return the newest directory, and follow it; while the database is away, the known one."""
         shard = await self._shard
-        if table is not None:
-            await shard.adopt(table)
+        with contextlib.suppress(StorageUnavailableError, TimeoutError):
+            async with asyncio.timeout(DIRECTORY_READ_SECONDS_MAX):
+                table = await asyncio.to_thread(self._directory.read)
+            if table is not None:
+                await shard.adopt(table)
         return shard.table
 
     async def report(self) -> ShardReport:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import yaml
-from ray.autoscaler._private.util import validate_config
+from ray.autoscaler._private.util import prepare_config, validate_config
 
 ROOT = Path(__file__).parents[1]
 
@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 def test_rays_own_schema_takes_the_cluster_file() -> None:
     config = yaml.safe_load((ROOT / "cluster.yaml").read_text())
 
-    validate_config(config)
+    validate_config(prepare_config(config))
 
     starts = [*config["head_start_ray_commands"], *config["worker_start_ray_commands"]]
     assert all(
