@@ -16,7 +16,7 @@ from domain.views import project
 ACCOUNTS_PER_FLUSH_MAX = 500  # One transaction stays small enough for any server.
 LAGGING_ENTRIES_MAX = 100_000  # Beyond this the shard refuses writes until the views follow.
 RETRY_SECONDS = 0.5  # Pause after a flush that failed.
-FLUSH_PAUSE_SECONDS = 0.2  # Entries gather this long, unless somebody waits for the views.
+FLUSH_PAUSE_SECONDS = 0.1  # Entries gather this long, unless somebody waits for the views.
 SET_ASIDE_SECONDS = 30.0  # How long an account waits whose views the database refuses.
 MARK_SECONDS = 5.0  # How often the point up to which all views are written is noted.
 
@@ -71,6 +71,7 @@ class ViewWriter:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(MARK_SECONDS):
                     await self._arrived.wait()
+            self._wanted.clear()
             await self.flush()
             await self._mark_clean(clean_until)
             with contextlib.suppress(TimeoutError):
@@ -90,7 +91,6 @@ class ViewWriter:
             self._flushed.clear()
             self._wanted.set()
             await self._flushed.wait()
-        self._wanted.clear()
         if user_id in self._set_aside:
             raise ViewsRefusedError("the views of this account are set aside")
 
