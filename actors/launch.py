@@ -39,11 +39,8 @@ from actors.settings import Settings
 
 APPLICATION = "allotment"
 SHARD_START_SECONDS_MAX = 60.0
-READY_SECONDS_MAX = 60.0
 DRAIN_SECONDS_MAX = 20.0
 REPLICA_REQUESTS_MAX = 1_000  # Requests one replica works on at once; more wait in HAProxy.
-
-logger = logging.getLogger(__name__)
 
 
 class CannotStartError(Exception):

@@ -19,7 +19,7 @@ from actors.queries import Query
 from domain.values import UserId
 
 ENVELOPE_LENGTH_MAX = 512  # Calls in one message to a shard.
-ENVELOPES_IN_FLIGHT_MAX = 2  # What arrives meanwhile travels together: messages cost most.
+ENVELOPES_IN_FLIGHT_MAX = 2  # One being decided, one waiting; what comes meanwhile gathers.
 GATHER_SECONDS = 0.008  # Time between two messages to a shard, while callers are many.
 ENVELOPE_SECONDS_MAX = 5.0  # How long a shard may take before it counts as lost.
 QUEUE_LENGTH_MAX = 10_000  # Calls waiting here for one shard; beyond this, `overloaded`.

@@ -60,11 +60,6 @@ class Settings(BaseSettings):
         cap = caps[self.rollover] if self.rollover in caps else Credits(int(self.rollover))
         return Policy(self.system_portion_bps, cap, self.timezone, self.low_credits_percent)
 
-    @property
-    def embedded(self) -> bool:
-        """Whether the service runs on its own embedded database."""
-        return self.mongo_uri is None
-
 
 def explain(error: ValidationError) -> str:
     """Return what is wrong with the settings, a line each, without any value."""

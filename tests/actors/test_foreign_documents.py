@@ -208,6 +208,8 @@ async def test_a_day_that_cannot_be_raised_holds_up_nobody_else(
         async with asyncio.timeout(1.0):
             await shard.settle(BOB)
 
+    assert mark(embedded, BOB) == 1
+
 
 @in_loop
 async def test_a_usage_record_that_is_there_already_holds_up_nobody_else(
@@ -222,3 +224,5 @@ async def test_a_usage_record_that_is_there_already_holds_up_nobody_else(
 
         async with asyncio.timeout(1.0):
             await shard.settle(BOB)
+
+    assert mark(embedded, BOB) == 1

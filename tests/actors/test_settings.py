@@ -49,8 +49,7 @@ def test_the_password_of_the_database_is_not_shown(monkeypatch: pytest.MonkeyPat
 
     assert "geheim" not in repr(shown)
     assert "geheim" not in str(shown.model_dump())
-    assert shown.embedded is False
 
 
 def test_a_blank_uri_means_the_embedded_database(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert settings(monkeypatch, ALLOTMENT_MONGO_URI="").embedded is True
+    assert settings(monkeypatch, ALLOTMENT_MONGO_URI="").mongo_uri is None
