@@ -3,18 +3,27 @@
 import asyncio
 
 from ray import serve
+from ray.exceptions import RayError
 from ray.serve import Deployment
 from starlette.types import ASGIApp
 
+from actors.agenda import Agenda
 from actors.api_keys import KeyRing
 from actors.edge.app import build_app
+from actors.mongo.agenda import MongoAgenda
 from actors.mongo.connection import connect, is_reachable
 from actors.mongo.keys import MongoKeys
-from actors.remote import RayShards
-from actors.reports import ShardReport
+from actors.mongo.overview import MongoOverview
+from actors.operations import Operations
+from actors.ray_shards import RayShards
+from actors.remote_janitor import RayJanitor
+from actors.remote_sync import sync_report
+from actors.reports import ShardReport, SyncReport
 from actors.router import Router, ShardLostError
 from actors.settings import Settings
+from actors.store import Overview
 
+LOGGING = {"log_level": "WARNING", "enable_access_log": False}  # A line a request costs a tenth.
 READY_SECONDS_MAX = 2.0  # How long the shards may take to show that they are there.
 
 
@@ -27,6 +36,9 @@ class RayBackend:
         self._shards = RayShards()
         self.router = Router(self._shards, settings.request_timeout_seconds)
         self.keys = KeyRing(MongoKeys(self._database))
+        self.operations = Operations(self._shards, RayJanitor())
+        self.agenda: Agenda = MongoAgenda(self._database)
+        self.overview: Overview = MongoOverview(self._database, settings.timezone)
 
     async def reports(self) -> list[ShardReport]:
         """Return a report of every shard. ShardLostError: one did not answer."""
@@ -37,16 +49,38 @@ class RayBackend:
         except TimeoutError as error:
             raise ShardLostError from error
 
-    async def missing(self) -> list[str]:
-        """Return which parts of the service do not answer."""
-        missing = []
-        if not await asyncio.to_thread(is_reachable, self._database):
-            missing.append("database")
+    async def settle(self) -> None:
+        """Wait until the views contain every answered write. ShardLostError: one did not answer."""
+        table = await self._shards.directory()
+        await asyncio.gather(*map(self._shards.drain, range(table.shards)))
+
+    async def sync_report(self) -> SyncReport:
+        """Return how RAM follows MongoDB. ShardLostError: the synchronisation does not answer."""
         try:
-            await self.reports()
-        except ShardLostError:
+            async with asyncio.timeout(READY_SECONDS_MAX):
+                return await sync_report()
+        except (TimeoutError, ValueError, RayError) as error:
+            raise ShardLostError from error
+
+    async def missing(self) -> list[str]:
+        """Return which parts of the service do not answer, or are too far behind."""
+        database, reports, sync = await asyncio.gather(
+            asyncio.to_thread(is_reachable, self._database),
+            self.reports(),
+            self.sync_report(),
+            return_exceptions=True,
+        )
+        missing = [] if database is True else ["database"]
+        if isinstance(reports, BaseException):
             missing.append("shards")
+        if isinstance(sync, BaseException) or is_behind(reports):
+            missing.append("sync")
         return missing
+
+
+def is_behind(reports: list[ShardReport] | BaseException) -> bool:
+    """Say whether a shard has not heard of other programs' changes for too long."""
+    return not isinstance(reports, BaseException) and any(report.stale for report in reports)
 
 
 class Edge:
@@ -59,4 +93,4 @@ class Edge:
         return build_app(self._backend)
 
 
-edge: Deployment = serve.deployment(name="http")(serve.ingress()(Edge))
+edge: Deployment = serve.deployment(name="http", logging_config=LOGGING)(serve.ingress()(Edge))

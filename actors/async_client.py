@@ -4,10 +4,11 @@ import asyncio
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Any, Literal, Self, TypeVar
 
 import ray
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from actors.calls import Call, Outcome, Reply
 from actors.failures import (
@@ -17,8 +18,12 @@ from actors.failures import (
     UnavailableError,
     refused,
 )
+from actors.operations import Operations
 from actors.queries import MonthQuery, SubscriptionsQuery, parse_month
-from actors.remote import NAMESPACE, RayShards
+from actors.ray_shards import RayShards
+from actors.remote import NAMESPACE
+from actors.remote_janitor import RayJanitor
+from actors.reports import RereadReport, SweepReport
 from actors.router import Router
 from actors.store import UsageQuery
 from domain.answers import (
@@ -40,6 +45,8 @@ from domain.requests import (
 from domain.values import UserId, parse_user_id
 
 TIMEOUT_SECONDS = 10.0  # How long a method waits for its answer, repeats included.
+STATUSES_TOGETHER = 128  # Answers are read while shards still work on the next so many.
+STATUSES = TypeAdapter(list[CreditStatusResponse])
 
 B = TypeVar("B", AddCreditBody, RecordUsageBody)
 
@@ -84,8 +91,9 @@ class AsyncAllotment:
     charges twice. UnavailableError and OverloadedError mean: call again, with the same `key`.
     """
 
-    def __init__(self, router: Router) -> None:
+    def __init__(self, router: Router, operations: Operations) -> None:
         self.router = router
+        self.operations = operations
 
     @classmethod
     async def connect(
@@ -101,7 +109,9 @@ class AsyncAllotment:
         """
         if not ray.is_initialized():
             await asyncio.to_thread(_join, address, namespace)
-        return cls(Router(RayShards(namespace), timeout_seconds))
+        shards = RayShards(namespace)
+        operations = Operations(shards, RayJanitor(namespace))
+        return cls(Router(shards, timeout_seconds), operations)
 
     async def check_daily_allocation(self, user_id: str) -> CreditStatusResponse:
         """Return what the user has today. Reads only."""
@@ -110,8 +120,13 @@ class AsyncAllotment:
 
     async def check_daily_allocations(self, user_ids: Sequence[str]) -> list[CreditStatusResponse]:
         """Return what many users have today, in their order. Reads only."""
-        replies = await self.router.statuses([user_id_of(text) for text in user_ids])
-        return [CreditStatusResponse.model_validate_json(body_of(r)) for r in replies]
+        users = [user_id_of(text) for text in user_ids]
+        parts = [users[i : i + STATUSES_TOGETHER] for i in range(0, len(users), STATUSES_TOGETHER)]
+        return list(chain(*await asyncio.gather(*map(self._statuses, parts))))
+
+    async def _statuses(self, user_ids: Sequence[UserId]) -> list[CreditStatusResponse]:
+        bodies = map(body_of, await self.router.statuses(user_ids))
+        return STATUSES.validate_json(b"[" + b",".join(bodies) + b"]")
 
     async def get_or_create_daily_credits(self, user_id: str) -> CreditStatusResponse:
         """Return what the user has today, with a document of the day in MongoDB."""
@@ -219,6 +234,18 @@ class AsyncAllotment:
         """Return all subscriptions of a user, the current one first."""
         query = SubscriptionsQuery(user_id_of(user_id))
         return UserSubscriptions.model_validate_json(await self._query(query))
+
+    async def sync(self, user_id: str | None = None) -> RereadReport:
+        """Read one user, or everything in RAM, anew from MongoDB."""
+        return await self.operations.sync(None if user_id is None else user_id_of(user_id))
+
+    async def validate(self, *, repair: bool = True) -> SweepReport:
+        """Compare RAM with MongoDB and hold the views to their rules, now."""
+        return await self.operations.validate(repair=repair)
+
+    async def check_and_update_expired_subscriptions(self) -> SweepReport:
+        """Write down which subscriptions have ended, now; the report counts `expired`."""
+        return await self.operations.expire()
 
     async def _query(self, query: UsageQuery | MonthQuery | SubscriptionsQuery) -> bytes:
         try:

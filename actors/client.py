@@ -56,6 +56,7 @@ class Allotment:
 
     def close(self) -> None:
         """Stop the thread. The Ray cluster stays joined."""
+        self.wait(_cancel_others())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
@@ -73,3 +74,16 @@ class Allotment:
     get_usage = _blocking(AsyncAllotment.get_usage)
     get_monthly_usage = _blocking(AsyncAllotment.get_monthly_usage)
     get_subscriptions = _blocking(AsyncAllotment.get_subscriptions)
+    sync = _blocking(AsyncAllotment.sync)
+    validate = _blocking(AsyncAllotment.validate)
+    check_and_update_expired_subscriptions = _blocking(
+        AsyncAllotment.check_and_update_expired_subscriptions
+    )
+
+
+async def _cancel_others() -> None:
+    """End what runs on this loop beside this."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    await asyncio.gather(*others, return_exceptions=True)

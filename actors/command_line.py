@@ -11,8 +11,6 @@ from typing import Annotated
 
 import httpx
 import typer
-from pydantic import ValidationError
-from rich.console import Console
 from rich.table import Table
 
 from actors import ray_environment
@@ -21,19 +19,18 @@ from actors.embedded_engine import EmbeddedMongoError
 from actors.embedded_mongo import EmbeddedMongo
 from actors.mongo.connection import MongoWire, UnsuitableDatabaseError, connect, prepare
 from actors.mongo.keys import MongoKeys
-from actors.reports import ShardReport
-from actors.settings import Settings, explain
+from actors.operator_commands import add_operator_commands
+from actors.settings import Settings
 from actors.store import StorageUnavailableError
+from actors.terminal import HTTP_SECONDS_MAX, errors, fail, load_settings, out
 
 READY_SECONDS_MAX = 60.0
 READY_PAUSE_SECONDS = 0.1
-HTTP_SECONDS_MAX = 10.0
 
 app = typer.Typer(no_args_is_help=True, add_completion=True, help=__doc__)
 keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 app.add_typer(keys, name="keys")
-out = Console()
-errors = Console(stderr=True)
+add_operator_commands(app)
 
 
 class ScopeName(StrEnum):
@@ -53,21 +50,6 @@ def told() -> Iterator[None]:
         fail(str(error))
     except StorageUnavailableError:
         fail("The database does not answer.")
-
-
-def fail(sentence: str) -> None:
-    """Print a sentence and end with exit code 1."""
-    errors.print(f"[red]allotment:[/red] {sentence}", highlight=False, soft_wrap=True)
-    raise typer.Exit(1)
-
-
-def load_settings() -> Settings:
-    """Return the settings, or end the command with what is wrong with them."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        fail(f"The settings are not valid.\n{explain(error)}")
-        raise
 
 
 @app.command()
@@ -178,43 +160,6 @@ def revoke_key(
     if not revoked:
         fail(f"There is no key {key_id} in force.")
     out.print(f"key {key_id} is revoked", highlight=False)
-
-
-@app.command()
-def status() -> None:
-    """Print a table of the shards of the running service."""
-    settings = load_settings()
-    key_file = settings.data_dir / "admin.key"
-    if not key_file.exists():
-        fail(f"There is no admin key in {key_file}: start the service once with `allotment up`.")
-    url = f"http://{settings.http_host}:{settings.http_port}/admin/shards"
-    headers = {"Authorization": f"Bearer {key_file.read_text().strip()}"}
-    try:
-        answer = httpx.get(url, headers=headers, timeout=HTTP_SECONDS_MAX)
-        answer.raise_for_status()
-    except httpx.HTTPStatusError as error:
-        fail(f"The service answers {error.response.status_code}: {error.response.text}")
-    except httpx.HTTPError:
-        fail(f"No service answers on {settings.http_host}:{settings.http_port}.")
-    out.print(shard_table([ShardReport.model_validate(row) for row in answer.json()]))
-
-
-def shard_table(reports: list[ShardReport]) -> Table:
-    """Return the table of the shards, narrow enough for a plain terminal."""
-    table = Table("shard", "pid", "users", "queued", "hits", "misses", "writes", "behind", "up")
-    for report in reports:
-        table.add_row(
-            report.shard,
-            str(report.pid),
-            str(report.users),
-            str(report.queued),
-            str(report.hits),
-            str(report.misses),
-            str(report.writes),
-            f"{report.journal_seconds_behind:.1f}s",
-            f"{report.uptime_seconds:.0f}s",
-        )
-    return table
 
 
 def main() -> None:

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from actors.calls import Outcome, Reply
+
 
 @dataclass(slots=True)
 class Counters:
-    """Sums since the shard started; `users`, `queued` and `lagging_entries` are levels."""
+    """Sums since the shard started, but for those that metrics show as levels."""
 
     users: int = 0
     queued: int = 0
@@ -25,3 +27,43 @@ class Counters:
     append_seconds: float = 0.0
     append_conflicts: int = 0
     appends_in_doubt: int = 0
+    followed: int = 0
+    """Accounts forgotten because another program changed them."""
+    resyncs: int = 0
+    """How often everything was forgotten because changes were missed."""
+    stale: int = 0
+    """1 while changes are not heard of and every call reads through."""
+    dormant: int = 0
+    """Accounts in RAM as the database sent them, waiting for their first use."""
+    warming: int = 0
+    """1 while RAM is being filled from MongoDB."""
+    warmed: int = 0
+    """Accounts that were put into RAM before anybody asked for them."""
+    read_throughs: int = 0
+    """Resident accounts that were read again because RAM was stale."""
+
+    def note_append(self, entries: int, seconds: float) -> None:
+        """Count an append and how long it took."""
+        self.appends += 1
+        self.appended_entries += entries
+        self.append_seconds += seconds
+
+    def note_reply(self, reply: Reply) -> None:
+        """Count a reply that is special."""
+        self.refusals += reply.outcome is Outcome.REFUSED
+        self.repeats += reply.replayed
+
+
+@dataclass(slots=True)
+class SyncCounters:
+    """What the synchronisation counts; `lag_seconds` is a level."""
+
+    events_applied: int = 0
+    """Changes of other programs that the shards were told of."""
+    resumes: int = 0
+    """How often the stream was taken up where it had ended."""
+    resyncs: int = 0
+    """How often it could not be, and everything was read again."""
+    quarantined: int = 0
+    """Changes of which nobody could be told: the document names no user."""
+    lag_seconds: float = 0.0

@@ -1,17 +1,18 @@
 """Who owns which users: slots, and the versioned table that maps them to shards."""
 
-import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 
-from domain.values import UserId
+from domain.values import UserId, user_digest
 
 SLOTS = 4096
+SLOTS_REMEMBERED = 50_000  # Users whose slot a process need not work out again.
 
 
+@lru_cache(SLOTS_REMEMBERED)
 def slot_of(user_id: UserId) -> int:
     """Return the user's slot: the same in every process, on every machine, for ever."""
-    digest = hashlib.blake2b(user_id.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") % SLOTS
+    return int.from_bytes(user_digest(user_id), "big") % SLOTS
 
 
 def shard_name(index: int) -> str:

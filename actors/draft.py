@@ -7,6 +7,7 @@ from datetime import datetime
 from pydantic_core import to_json
 
 from actors.calls import Call, Outcome, Reply
+from actors.first_answers import Answer, Command, reply_to
 from domain.account import Account
 from domain.answering import change_answer, status_answer
 from domain.decide import decide
@@ -21,18 +22,7 @@ from domain.messages import (
 )
 from domain.values import Policy, UserId
 
-Command = tuple[UserId, str]
-"""A user and an idempotency key: what names a command."""
-
 KEY_REUSED = Reply(Outcome.REFUSED, refusal=Refusal(Rejection.KEY_REUSED))
-
-
-def reply_to(entry: Entry) -> Reply:
-    """Return the reply an entry gives: the first answer to its key, which is the only one."""
-    if isinstance(entry.change, CommandRefused):
-        return Reply(Outcome.REFUSED, refusal=entry.change.refusal)
-    assert entry.answer is not None, "only refusals have no answer text"
-    return Reply(Outcome.DONE, entry.answer.encode())
 
 
 class Draft:
@@ -41,7 +31,7 @@ class Draft:
     def __init__(
         self,
         accounts: Mapping[UserId, Account],
-        answers: Mapping[Command, tuple[str, Reply]],
+        answers: Mapping[Command, Answer],
         now: datetime,
         policy: Policy,
     ) -> None:
@@ -51,7 +41,7 @@ class Draft:
         self.now = now
         self.accounts: dict[UserId, Account] = {}
         self.entries: list[Entry] = []
-        self.answers: dict[Command, tuple[str, Reply]] = {}
+        self.answers: dict[Command, Answer] = {}
 
     def account(self, user_id: UserId) -> Account:
         """Return the account with all that this batch has decided before."""

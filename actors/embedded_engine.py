@@ -28,8 +28,10 @@ SERVER_LOG_BYTES_MAX = 1024 * 1024  # Past it `server.log` starts again from emp
 LAST_WORDS_CHARS = 600  # Of `server.log`, quoted when the server ends by itself.
 
 CACHE_SIZE = "512M"
-OPLOG_ENTRIES_MAX = 1_000_000
-OPLOG_RETENTION_SECONDS = 7 * 24 * 60 * 60
+# The native server removes each old entry of its oplog with an fsync of its own: at the bound it
+# writes 1,500 documents a second instead of 13,000. An entry takes about 0.3 KB of disk.
+OPLOG_ENTRIES_MAX = 20_000_000
+OPLOG_RETENTION_SECONDS = 24 * 60 * 60
 
 # The server's variables could switch off its durability, and ours hold secrets it has no need of.
 PASSED_ON = ("PATH", "LD_LIBRARY_PATH", "LANG", "TMPDIR", "TZ")

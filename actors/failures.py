@@ -6,6 +6,7 @@ AllotmentError
 │   ├── NoActiveSubscriptionError
 │   ├── DuplicatePaymentError
 │   ├── IdempotencyKeyReusedError
+│   ├── NotFoundError
 │   └── InvalidRequestError
 └── TryAgainError                     repeat with the same key
     ├── OverloadedError
@@ -59,6 +60,13 @@ class IdempotencyKeyReusedError(RefusedError):
     title = "The idempotency key was used for another request"
 
 
+class NotFoundError(RefusedError):
+    """What the request names is not there."""
+
+    code = "not_found"
+    title = "There is no such subscription"
+
+
 class InvalidRequestError(RefusedError):
     """The request is not one the service can decide."""
 
@@ -89,12 +97,19 @@ class UnavailableError(TryAgainError):
 
 _BY_REJECTION: dict[Rejection, type[RefusedError]] = {
     Rejection.KEY_REUSED: IdempotencyKeyReusedError,
+    Rejection.NO_SUCH_SUBSCRIPTION: NotFoundError,
+    Rejection.END_NOT_AFTER_START: InvalidRequestError,
+    Rejection.NOT_ENDED: InvalidRequestError,
     Rejection.DUPLICATE_PAYMENT: DuplicatePaymentError,
     Rejection.NO_ACTIVE_SUBSCRIPTION: NoActiveSubscriptionError,
     Rejection.AMOUNT_TOO_LARGE: InvalidRequestError,
     Rejection.INSUFFICIENT_CREDITS: InsufficientCreditsError,
 }
-_DETAILS = {Rejection.AMOUNT_TOO_LARGE: "the amount takes a total past 2^53 - 1"}
+_DETAILS = {
+    Rejection.END_NOT_AFTER_START: "end_date: it is not after the start",
+    Rejection.NOT_ENDED: "the subscription has not ended, or its document says already that it has",
+    Rejection.AMOUNT_TOO_LARGE: "the amount takes a total past 2^53 - 1",
+}
 
 
 def refused(refusal: Refusal) -> RefusedError:

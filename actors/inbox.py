@@ -18,6 +18,8 @@ class Work:
     user_id: UserId
     call: Call | None
     reply: "asyncio.Future[Reply]"
+    anew: bool = False
+    """Whatever RAM holds of the user is to be read again first."""
 
     def answer(self, reply: Reply) -> None:
         """Answer the caller, unless it has gone."""
@@ -34,15 +36,19 @@ class Inbox:
         self._accepted = 0
         self._finished = 0
         self._batch_finished = asyncio.Event()
+        self.taken: frozenset[UserId] = frozenset()
+        """Users of the batch that is being worked on: their accounts may be about to change."""
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, user_id: UserId, call: Call | None) -> "asyncio.Future[Reply] | None":
+    def put(
+        self, user_id: UserId, call: Call | None, *, anew: bool = False
+    ) -> "asyncio.Future[Reply] | None":
         """Take one call, or a read (None), and return its future reply; None where it is full."""
         if len(self._waiting) >= INBOX_LENGTH_MAX:
             return None
-        work = Work(user_id, call, asyncio.get_running_loop().create_future())
+        work = Work(user_id, call, asyncio.get_running_loop().create_future(), anew)
         self._waiting.append(work)
         self._accepted += 1
         self._arrived.set()
@@ -54,10 +60,12 @@ class Inbox:
         batch = [self._waiting.popleft() for _ in range(min(len(self), BATCH_LENGTH_MAX))]
         if not self._waiting:
             self._arrived.clear()
+        self.taken = frozenset(work.user_id for work in batch)
         return batch
 
     def finish(self, batch: list[Work]) -> None:
         """Note that a batch is answered."""
+        self.taken = frozenset()
         self._finished += len(batch)
         self._batch_finished.set()
 

@@ -1,6 +1,7 @@
 """Brings the whole service up in one process's care, and takes it down in order.
 
-database → indexes, directory, first key → Ray → shards → HTTP → ready
+database → indexes, directory, first key → Ray → shards → synchronisation → janitor → HTTP →
+ready
 """
 
 import contextlib
@@ -35,11 +36,15 @@ from actors.mongo.keys import MongoKeys
 from actors.mongo.store import MongoStore
 from actors.ray_environment import LOOPBACK, serve_environment
 from actors.remote import NAMESPACE, ShardActor, start_shard
+from actors.remote_janitor import start_janitor
+from actors.remote_sync import start_sync
 from actors.settings import Settings
 
 APPLICATION = "allotment"
 SHARD_START_SECONDS_MAX = 60.0
 DRAIN_SECONDS_MAX = 20.0
+JANITOR_START_SECONDS_MAX = 60.0
+JANITOR_STOP_SECONDS_MAX = 5.0  # What it leaves undone is done at the next start.
 REPLICA_REQUESTS_MAX = 1_000  # Requests one replica works on at once; more wait in HAProxy.
 
 
@@ -156,6 +161,30 @@ def shards(settings: Settings) -> Iterator[list[ActorHandle[ShardActor]]]:
 
 
 @contextlib.contextmanager
+def janitor(settings: Settings) -> Iterator[None]:
+    """Run the janitor as long as the block; at its end it works at nothing any more."""
+    handle = start_janitor(settings)
+    ray.get(handle.ping.remote(), timeout=JANITOR_START_SECONDS_MAX)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(RayError):
+            ray.get(handle.close.remote(), timeout=JANITOR_STOP_SECONDS_MAX)
+        ray.kill(handle)
+
+
+@contextlib.contextmanager
+def synchronisation(settings: Settings) -> Iterator[None]:
+    """Tell the shards what other programs change, as long as the block."""
+    handle = start_sync(settings)
+    ray.get(handle.report.remote(), timeout=SHARD_START_SECONDS_MAX)
+    try:
+        yield
+    finally:
+        ray.kill(handle)
+
+
+@contextlib.contextmanager
 def http(settings: Settings) -> Iterator[None]:
     """Serve HTTP as long as the block; at its end accepted requests are answered."""
     from serve_app import edge  # noqa: PLC0415 - it composes the actors, this composes it
@@ -198,6 +227,8 @@ def service(settings: Settings, tell: Callable[[str], None]) -> Iterator[str | N
         stack.enter_context(ray_cluster(directory))
         tell("shards")
         stack.enter_context(shards(settings))
+        stack.enter_context(synchronisation(settings))
+        stack.enter_context(janitor(settings))
         tell("HTTP")
         stack.enter_context(http(settings))
         yield key

@@ -1,33 +1,40 @@
-"""A shard's counters as Ray metrics: `ray_allotment_…`, one series a shard."""
+"""Counters and reports as Ray metrics: `ray_allotment_…`, one series a shard, a job, the sync."""
 
 from dataclasses import fields
+from typing import Generic, TypeVar
 
 from ray.util.metrics import Counter, Gauge
 
-from actors.counters import Counters
+from actors.counters import Counters, SyncCounters
+from actors.reports import SweepReport
 
-LEVELS = frozenset({"users", "queued", "lagging_entries"})
+LEVELS = frozenset(
+    {"users", "queued", "lagging_entries", "stale", "dormant", "warming", "lag_seconds"}
+)
+
+C = TypeVar("C", Counters, SyncCounters)
 
 
-class ShardMetrics:
+class CounterMetrics(Generic[C]):
     """Publishes what has changed since the last time."""
 
-    def __init__(self, shard: str) -> None:
-        self._published = Counters()
+    def __init__(self, part: str, name: str, zero: C) -> None:
+        """`zero` holds what is published so far: nothing."""
+        self._published: C = zero
         self._levels: dict[str, Gauge] = {}
         self._sums: dict[str, Counter] = {}
-        for field in fields(Counters):
-            name, tags = f"allotment_shard_{field.name}", {"shard": shard}
+        for field in fields(zero):
+            full, about = f"allotment_{part}_{field.name}", _describe(part, field.name)
             if field.name in LEVELS:
-                gauge = Gauge(name, description=_describe(field.name), tag_keys=("shard",))
-                gauge.set_default_tags(tags)
+                gauge = Gauge(full, description=about, tag_keys=(part,))
+                gauge.set_default_tags({part: name})
                 self._levels[field.name] = gauge
             else:
-                counter = Counter(name, description=_describe(field.name), tag_keys=("shard",))
-                counter.set_default_tags(tags)
+                counter = Counter(full, description=about, tag_keys=(part,))
+                counter.set_default_tags({part: name})
                 self._sums[field.name] = counter
 
-    def publish(self, counters: Counters) -> None:
+    def publish(self, counters: C) -> None:
         """Bring Ray's metrics up to the counters."""
         for name, gauge in self._levels.items():
             gauge.set(getattr(counters, name))
@@ -38,5 +45,39 @@ class ShardMetrics:
                 setattr(self._published, name, getattr(counters, name))
 
 
-def _describe(name: str) -> str:
-    return f"{name.replace('_', ' ').capitalize()} of a shard."
+def _describe(part: str, name: str) -> str:
+    return f"{name.replace('_', ' ').capitalize()} of a {part}."
+
+
+class SweepMetrics:
+    """The newest report of every job as gauges, and sums of what was found."""
+
+    def __init__(self) -> None:
+        self._gauges = {
+            name: Gauge(f"allotment_sweep_{name}", description=text, tag_keys=("job",))
+            for name, text in (
+                ("drift", "Share of compared accounts in which RAM and MongoDB differed."),
+                ("checked", "What the newest run has looked at."),
+                ("quarantined", "Documents that the newest run could not read."),
+                ("duration_seconds", "How long the newest run took."),
+            )
+        }
+        self._sums = {
+            name: Counter(
+                f"allotment_sweep_{name}",
+                description=f"{name.replace('_', ' ').capitalize()}, all runs.",
+                tag_keys=("job",),
+            )
+            for name in ("repaired", "expired", "invariants_broken", "trimmed")
+        }
+
+    def publish(self, report: SweepReport) -> None:
+        """Take up a report."""
+        tags = {"job": report.job}
+        self._gauges["drift"].set(report.drift, tags)
+        self._gauges["checked"].set(report.checked, tags)
+        self._gauges["quarantined"].set(report.quarantined, tags)
+        self._gauges["duration_seconds"].set(report.elapsed_ms / 1000, tags)
+        for name, metric in self._sums.items():
+            if getattr(report, name) > 0:
+                metric.inc(getattr(report, name), tags)

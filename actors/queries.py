@@ -7,11 +7,11 @@ from calendar import monthrange
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
-from actors.calls import MOVED, UNAVAILABLE, Envelope, Outcome, Reply
+from actors.calls import MOVED, UNAVAILABLE, Call, Envelope, Outcome, Reply
 from actors.shard import Shard
 from actors.store import Reads, StoreError, UsageQuery
 from domain.answering import subscription_record
-from domain.answers import Answer, UserSubscriptions
+from domain.answers import Answer, SubscriptionRecord, UserSubscriptions
 from domain.foreign import read_subscriptions
 from domain.local_days import ONE_DAY, midnight
 from domain.subscription import Subscription
@@ -37,7 +37,19 @@ class SubscriptionsQuery:
     user_id: UserId
 
 
-Query = UsageQuery | MonthQuery | SubscriptionsQuery
+@dataclass(frozen=True, slots=True)
+class ChangeQuery:
+    """A change of a subscription, answered once it is in RAM and in its document."""
+
+    call: Call
+
+    @property
+    def user_id(self) -> UserId:
+        return self.call.command.user_id
+
+
+ReadQuery = UsageQuery | MonthQuery | SubscriptionsQuery
+Query = ReadQuery | ChangeQuery
 
 
 def parse_month(text: str) -> tuple[date, date]:
@@ -63,6 +75,8 @@ class Queries:
             return MOVED
         try:
             async with asyncio.timeout(QUERY_SECONDS_MAX):
+                if isinstance(query, ChangeQuery):
+                    return await self._change(version, query.call)
                 # The account is loaded first: that takes up entries the views may lack.
                 status = await self._shard.handle(Envelope(version, status_of=(query.user_id,)))
                 if status[0].outcome is not Outcome.DONE:
@@ -74,7 +88,20 @@ class Queries:
             return UNAVAILABLE
         return Reply(Outcome.DONE, answer.model_dump_json().encode())
 
-    def _read(self, query: Query, timezone: str) -> Answer:
+    async def _change(self, version: int, call: Call) -> Reply:
+        user_id = call.command.user_id
+        (reply,) = await self._shard.handle(Envelope(version, (call,)))
+        if reply.outcome is not Outcome.DONE:
+            return reply
+        await self._shard.settle(user_id)
+        # Accounts do not hold what another program keeps in `stripe`.
+        record = SubscriptionRecord.model_validate_json(reply.body or b"")
+        documents = await asyncio.to_thread(self._reads.subscriptions_of, user_id)
+        stripe = {str(d["_id"]): d.get("stripe") for d in documents}.get(record.subscription_id)
+        record = record.model_copy(update={"stripe": stripe})
+        return reply._replace(body=record.model_dump_json().encode())
+
+    def _read(self, query: ReadQuery, timezone: str) -> Answer:
         match query:
             case UsageQuery():
                 return self._reads.usage_page(query)

@@ -1,4 +1,4 @@
-"""Puts Ray on: the actors' shells, their options, and the way to them from other processes."""
+"""Puts Ray on: the actors' shells and their options."""
 
 import asyncio
 import contextlib
@@ -6,28 +6,32 @@ import gc
 import logging
 import os
 import pickle
-from collections.abc import Coroutine
 from datetime import UTC, datetime
 from itertools import count
-from typing import Any, cast
+from typing import cast
 
 import ray
 from ray.actor import ActorClass, ActorHandle
-from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from actors.calls import Envelope, Reply
+from actors.calls import Reply
+from actors.changes import Changes, Stamp
+from actors.comparison import Comparison
+from actors.counters import Counters
 from actors.directory import Directory, shard_name
-from actors.metrics import ShardMetrics
+from actors.loops import Loops
+from actors.metrics import CounterMetrics
 from actors.mongo.connection import connect
 from actors.mongo.directory import MongoDirectory
 from actors.mongo.reads import MongoReads
 from actors.mongo.store import MongoStore
+from actors.mongo.warm import WarmReader
 from actors.queries import Queries, Query
-from actors.reports import ShardReport
-from actors.router import ShardLostError
+from actors.reports import Findings, Reread, ShardReport
 from actors.settings import Settings
 from actors.shard import Shard
 from actors.store import StorageUnavailableError
+from actors.wire import Endpoint, serve
+from domain.values import UserId
 
 NAMESPACE = "allotment"
 PICKLE_PROTOCOL = 5
@@ -37,7 +41,6 @@ GC_THRESHOLD = 100_000  # New objects before the youngest are collected.
 GC_GENERATION_THRESHOLD = 100  # Collections of one age before the next age is collected.
 PENDING_CALLS_MAX = 2_000  # Messages Ray holds for one shard from one process.
 DIRECTORY_READ_SECONDS_MAX = 1.0  # Then the directory known to the shard is the answer.
-DIRECTORY_SECONDS_MAX = 3.0
 DRAIN_SECONDS_MAX = 15.0
 
 logger = logging.getLogger(__name__)
@@ -62,10 +65,17 @@ class ShardActor:
         self._database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
         self._directory = MongoDirectory(self._database)
         self._shard: asyncio.Future[Shard] = asyncio.get_running_loop().create_future()
-        self._loops = {self._watch(self._begin())}
+        address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        self._server = asyncio.ensure_future(serve(self.handle, address))
+        self._loops = Loops(self.name)
+        self._loops.start(self._begin())
 
     def __repr__(self) -> str:
         return f"ShardActor({self.name})"
+
+    async def endpoint(self) -> Endpoint:
+        """Return where this process answers envelopes without Ray."""
+        return (await self._server)[1]
 
     async def handle(self, envelope: bytes) -> bytes:
         """Return the replies to an envelope. Both are pickled here: bytes cost Ray the least."""
@@ -95,7 +105,7 @@ class ShardActor:
             shard=self.name,
             node_id=ray.get_runtime_context().get_node_id(),
             pid=os.getpid(),
-            users=counters.users,
+            users=counters.users + len(shard.following.dormant),
             queued=counters.queued,
             hits=counters.hits,
             misses=counters.misses,
@@ -103,7 +113,27 @@ class ShardActor:
             writes=counters.writes,
             journal_seconds_behind=(shard.now() - oldest).total_seconds() if oldest else 0.0,
             uptime_seconds=(datetime.now(UTC) - self._started).total_seconds(),
+            heartbeat_age_seconds=shard.following.heartbeat_age,
+            stale=shard.following.is_stale,
         )
+
+    async def follow(self, changes: Changes) -> Stamp | None:
+        """Forget what others changed. None: the directories differ; this one is read again."""
+        shard = await self._shard
+        if changes.version > shard.table.version:
+            await self.directory()
+        return shard.following.follow(changes) if changes.version == shard.table.version else None
+
+    async def compare(self, *, repair: bool) -> Findings:
+        """Compare what is in RAM with MongoDB."""
+        return await (await self._comparison()).compare(repair=repair)
+
+    async def reread(self, user_id: UserId | None) -> Reread:
+        """Read a user, or all that is in RAM, anew."""
+        return await (await self._comparison()).reread(user_id)
+
+    async def _comparison(self) -> Comparison:
+        return Comparison(await self._shard, MongoStore(self._database), self._settings.policy)
 
     async def drain(self) -> None:
         """Return once every answered write is in the views."""
@@ -131,39 +161,30 @@ class ShardActor:
             accounts_max=self._settings.accounts_per_shard,
             clock=lambda: datetime.now(UTC),
             table=table,
+            max_staleness=self._settings.max_staleness_seconds,
         )
-        self._loops |= {
-            self._watch(shard.run()),
-            self._watch(shard.views.run(shard.clean_until)),
-            self._watch(self._publish_metrics(shard)),
-            self._watch(self._catch_up(shard)),
-        }
+        self._loops.start(shard.run())
+        self._loops.start(shard.views.run(shard.clean_until))
+        self._loops.start(shard.reloader.run())
+        self._loops.start(self._publish_metrics(shard))
+        self._loops.start(self._catch_up_and_warm(shard))
         self._shard.set_result(shard)
 
-    def _watch(self, loop: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        task = asyncio.get_running_loop().create_task(loop)
-        task.add_done_callback(self._ended)
-        return task
-
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        """End the process with a loop that failed: Ray starts a new one, which loads anew."""
-        if task.cancelled() or task.exception() is None:
-            return
-        logger.critical("%s: a loop failed", self.name, exc_info=task.exception())
-        os._exit(1)
-
     async def _publish_metrics(self, shard: Shard) -> None:
-        metrics = ShardMetrics(self.name)
+        metrics = CounterMetrics("shard", self.name, Counters())
         while True:
+            shard.counters.dormant = len(shard.following.dormant)
+            shard.counters.stale = int(shard.following.is_stale)
             metrics.publish(shard.counters)
             await asyncio.sleep(METRICS_SECONDS)
 
-    async def _catch_up(self, shard: Shard) -> None:
-        while True:
-            with contextlib.suppress(StorageUnavailableError):
+    async def _catch_up_and_warm(self, shard: Shard) -> None:
+        while not shard.caught_up:
+            try:
                 await shard.catch_up()
-                return
-            await asyncio.sleep(RETRY_SECONDS)
+            except StorageUnavailableError:
+                await asyncio.sleep(RETRY_SECONDS)
+        await shard.following.warm.run(WarmReader(self._database))
 
 
 RemoteShard: ActorClass[ShardActor] = ray.remote(ShardActor)
@@ -184,57 +205,3 @@ def start_shard(settings: Settings, index: int) -> ActorHandle[ShardActor]:
         enable_task_events=False,
     ).remote(settings, index)
     return cast("ActorHandle[ShardActor]", handle)
-
-
-class RayShards:
-    """The way to the shards through Ray's actor handles."""
-
-    def __init__(self, namespace: str = NAMESPACE) -> None:
-        self._namespace = namespace
-        self._handles: dict[int, ActorHandle[ShardActor]] = {}
-
-    async def send(self, index: int, envelope: Envelope) -> list[Reply]:
-        """Return the replies of one shard to an envelope."""
-        packed = pickle.dumps(envelope, PICKLE_PROTOCOL)
-        replies: list[Reply] = pickle.loads(await self._ask(index, "handle", packed))  # noqa: S301
-        return replies
-
-    async def query(self, index: int, version: int, query: Query) -> Reply:
-        """Return one shard's reply to a query."""
-        reply: Reply = await self._ask(index, "query", version, query)
-        return reply
-
-    async def directory(self) -> Directory:
-        """Return the newest directory, as the first shard read it."""
-        async with asyncio.timeout(DIRECTORY_SECONDS_MAX):
-            table: Directory = await self._ask(0, "directory")
-            return table
-
-    async def report(self, index: int) -> ShardReport:
-        """Return what operators read about one shard."""
-        report: ShardReport = await self._ask(index, "report")
-        return report
-
-    async def _ask(self, index: int, method: str, *arguments: object) -> Any:
-        try:
-            handle = self._handle(index)
-        except ValueError as error:  # No actor has this name now.
-            raise ShardLostError(shard_name(index)) from error
-        try:
-            return await getattr(handle, method).remote(*arguments)
-        except RayActorError as error:
-            self._handles.pop(index, None)  # A new incarnation may need a new handle.
-            raise ShardLostError(shard_name(index)) from error
-        except RayTaskError as error:
-            if isinstance(error.cause, ValueError):  # The caller's cursor is not one of ours.
-                raise error.cause from None
-            raise ShardLostError(shard_name(index)) from error
-        except RayError as error:
-            raise ShardLostError(shard_name(index)) from error
-
-    def _handle(self, index: int) -> ActorHandle[ShardActor]:
-        handle = self._handles.get(index)
-        if handle is None:
-            handle = ray.get_actor(shard_name(index), namespace=self._namespace)
-            self._handles[index] = handle
-        return handle

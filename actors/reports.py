@@ -1,6 +1,16 @@
 """What operators read about the parts of the service."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime
+
 from pydantic import BaseModel
+
+from domain.account import Account
+from domain.comparing import Difference, difference
+from domain.values import Policy, UserId
+
+DIFFERING_USERS_MAX = 100  # Users named in one report; all are counted.
 
 
 class ShardReport(BaseModel):
@@ -17,3 +27,111 @@ class ShardReport(BaseModel):
     writes: int
     journal_seconds_behind: float
     uptime_seconds: float
+    heartbeat_age_seconds: float
+    """RAM contains every change that was in MongoDB so many seconds ago."""
+    stale: bool
+    """The heartbeat is too old: every call is answered from MongoDB."""
+
+
+class SyncReport(BaseModel):
+    """The answer of `GET /admin/sync`."""
+
+    lag_seconds: float
+    """Every shard knows every change that was in MongoDB so many seconds ago."""
+    last_event_at: datetime | None
+    """When another program's change was last heard of; null: never since the start."""
+    events_applied: int
+    resumes: int
+    resyncs: int
+    quarantined: int
+
+
+@dataclass(slots=True)
+class Findings:
+    """What one run of a job has found and done, at one shard or at all."""
+
+    checked: int = 0
+    missing_in_ram: int = 0
+    missing_in_db: int = 0
+    stale: int = 0
+    quarantined: int = 0
+    repaired: int = 0
+    expired: int = 0
+    invariants_broken: int = 0
+    trimmed: int = 0
+    users: list[str] = field(default_factory=list)
+    """The first of those who differed, or whose documents break an invariant."""
+
+    def take(self, differing: Mapping[UserId, Difference]) -> None:
+        """Count accounts that differ, each under its kind."""
+        for kind in differing.values():
+            setattr(self, kind, getattr(self, kind) + 1)
+        self.users = [*self.users, *differing][:DIFFERING_USERS_MAX]
+
+    @property
+    def drift(self) -> float:
+        """The share of compared accounts in which RAM and MongoDB differed."""
+        differing = self.missing_in_ram + self.missing_in_db + self.stale
+        return differing / self.checked if self.checked else 0.0
+
+    def add(self, other: "Findings") -> None:
+        """Count what was found elsewhere, too."""
+        for counted in fields(self):
+            if counted.name != "users":
+                total = getattr(self, counted.name) + getattr(other, counted.name)
+                setattr(self, counted.name, total)
+        self.users = [*self.users, *other.users][:DIFFERING_USERS_MAX]
+
+
+@dataclass(slots=True)
+class Reread:
+    """What reading RAM anew from MongoDB has changed, of one shard or of all."""
+
+    checked: int = 0
+    reloaded: int = 0
+    """Accounts that differed, or were not in RAM."""
+    removed: int = 0
+    """Accounts in RAM of which MongoDB has nothing any more."""
+
+    def note(self, before: Account | None, after: Account, now: datetime, policy: Policy) -> None:
+        """Count what became of one account. One that was written meanwhile does not differ."""
+        if before is not None and before.subscriptions and not after.subscriptions:
+            self.removed += 1
+        elif before is None or (before.seq == after.seq and difference(before, after, now, policy)):
+            self.reloaded += 1
+
+    def add(self, other: "Reread") -> None:
+        """Count what another shard has read, too."""
+        self.checked += other.checked
+        self.reloaded += other.reloaded
+        self.removed += other.removed
+
+
+class RereadReport(BaseModel):
+    """The answer to `POST /admin/sync`."""
+
+    checked: int
+    reloaded: int
+    removed: int
+    elapsed_ms: int
+
+
+class SweepReport(BaseModel):
+    """What one run of a job has found and done."""
+
+    sweep_id: str
+    job: str
+    started_at: datetime
+    elapsed_ms: int
+    checked: int = 0
+    missing_in_ram: int = 0
+    missing_in_db: int = 0
+    stale: int = 0
+    expired: int = 0
+    quarantined: int = 0
+    invariants_broken: int = 0
+    trimmed: int = 0
+    repaired: int = 0
+    drift: float = 0.0
+    users: list[str] = []
+    """The first of the users who differed, or whose documents break an invariant."""

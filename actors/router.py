@@ -19,8 +19,8 @@ from actors.queries import Query
 from domain.values import UserId
 
 ENVELOPE_LENGTH_MAX = 512  # Calls in one message to a shard.
-ENVELOPES_IN_FLIGHT_MAX = 2  # One being decided, one waiting; what comes meanwhile gathers.
-GATHER_SECONDS = 0.008  # Time between two messages to a shard, while callers are many.
+ENVELOPES_IN_FLIGHT_MAX = 1  # What comes while one is being decided gathers for the next.
+GATHER_SECONDS = 0.002  # Time between two messages to a shard, while callers are many.
 ENVELOPE_SECONDS_MAX = 5.0  # How long a shard may take before it counts as lost.
 QUEUE_LENGTH_MAX = 10_000  # Calls waiting here for one shard; beyond this, `overloaded`.
 PAUSE_SECONDS_MIN = 0.05  # Pause before a lost call is repeated; doubled each time,
@@ -66,7 +66,8 @@ class Lane:
         self._shards = shards
         self._index = index
         self._queue: deque[Waiting] = deque()
-        self._in_flight: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._in_flight = 0
         self._gather_until = 0.0
 
     async def send(self, item: Item) -> Reply | None:
@@ -75,13 +76,20 @@ class Lane:
             return OVERLOADED
         waiting = Waiting(item, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
-        if len(self._in_flight) < ENVELOPES_IN_FLIGHT_MAX:
+        if self._in_flight < ENVELOPES_IN_FLIGHT_MAX:
+            self._in_flight += 1
             task = asyncio.create_task(self._drain())
-            self._in_flight.add(task)
-            task.add_done_callback(self._in_flight.discard)
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         return await waiting.reply
 
     async def _drain(self) -> None:
+        try:
+            await self._send_all()
+        finally:  # At once: whoever puts something into the empty queue now begins anew.
+            self._in_flight -= 1
+
+    async def _send_all(self) -> None:
         loop = asyncio.get_running_loop()
         while self._queue:
             await asyncio.sleep(max(self._gather_until - loop.time(), 0.0))

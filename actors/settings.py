@@ -4,9 +4,17 @@ import os
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from actors.cron import check_line
 from domain.local_days import zone
 from domain.values import CREDITS_MAX, Credits, Policy
 
@@ -37,6 +45,11 @@ class Settings(BaseSettings):
     rollover: str = FULL_ROLLOVER
     timezone: str = "UTC"
     low_credits_percent: Annotated[int, Field(ge=0, le=100)] = 20
+    sweep_cron: Annotated[str, AfterValidator(check_line)] = "*/5 * * * *"
+    expire_cron: Annotated[str, AfterValidator(check_line)] = "* * * * *"
+    trim_cron: Annotated[str, AfterValidator(check_line)] = "30 3 * * *"
+    journal_days: Annotated[int, Field(ge=30, le=36_500)] = 30
+    max_staleness_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
     request_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
 
     @field_validator("timezone")

@@ -9,18 +9,24 @@ what the journal holds the accounts concerned are forgotten and read again.
 
 import asyncio
 import logging
+import math
+import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from typing import TypeVar
 
 from actors.calls import MOVED, OVERLOADED, UNAVAILABLE, Call, Envelope, Outcome, Reply
+from actors.catching_up import BEGINNING, load_lagging, warn_of
 from actors.counters import Counters
 from actors.directory import Directory, shard_name
-from actors.draft import Command, Draft, reply_to
+from actors.draft import Draft
+from actors.first_answers import FirstAnswers, answers_of
+from actors.following import Following
 from actors.inbox import Inbox, Work
+from actors.reloading import Reloader
 from actors.status_texts import StatusTexts
 from actors.store import (
     AppendInDoubtError,
@@ -30,17 +36,14 @@ from actors.store import (
 )
 from actors.view_writer import ViewWriter
 from domain.account import Account
-from domain.foreign import Quarantined
+from domain.decide import names_a_subscription
+from domain.evolve import keep_what_matters
 from domain.messages import Entry
 from domain.recovery import Stored, recover
 from domain.values import Policy, UserId, to_instant
 
 APPENDS_MAX = 20  # How often one batch is decided again before its callers are told to wait.
-ANSWERS_MAX = 20_000  # First answers kept in RAM; older ones are found in the journal.
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-LATE_APPEND = timedelta(seconds=30)  # How long after its instant an entry may still land.
 EVICTION_SCAN_MAX = 1_000  # Accounts looked at for one that may be dropped.
-CATCH_UP_CHUNK = 500  # Accounts read together while catching up after a restart.
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -49,7 +52,7 @@ logger = logging.getLogger(__name__)
 class Shard:
     """Owns the accounts of its slots, in RAM and as their only writer."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a shard is made of
         self,
         index: int,
         store: Store,
@@ -58,12 +61,14 @@ class Shard:
         accounts_max: int,
         clock: Callable[[], datetime],
         table: Directory,
+        max_staleness: float = math.inf,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = shard_name(index)
         self.table = table
         self.counters = Counters()
         self.inbox = Inbox()
-        self.views = ViewWriter(self.name, store, self.counters, self._forget)
+        self.views = ViewWriter(self.name, store, self.counters, self.forget)
         self._index = index
         self._store = store
         self._policy = policy
@@ -72,9 +77,11 @@ class Shard:
         self._clock = clock
         self._now = to_instant(clock())
         self._accounts: OrderedDict[UserId, Account] = OrderedDict()
-        self._answers: OrderedDict[Command, tuple[str, Reply]] = OrderedDict()
+        self._answers = FirstAnswers()
         self._committing_since: datetime | None = None
-        self._caught_up = False
+        self.caught_up = False
+        self.reloader = Reloader(self.inbox)
+        self.following = Following(self, self.counters, max_staleness, monotonic)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"{self.name}-writer")
 
     # --- what callers use ---------------------------------------------------------------
@@ -93,6 +100,24 @@ class Shard:
         self._now = max(self._now, to_instant(self._clock()))
         return self._now
 
+    @property
+    def accounts(self) -> Mapping[UserId, Account]:
+        """What is in RAM now, for those who compare. Only the shard's loop writes it."""
+        return self._accounts
+
+    def owns(self, user_id: UserId) -> bool:
+        """Whether the user is this shard's."""
+        return self.table.owner(user_id) == self._index
+
+    def holds(self, user_id: UserId) -> bool:
+        """Whether the user's account is in RAM."""
+        return user_id in self._accounts
+
+    @property
+    def room(self) -> int:
+        """How many more accounts may be held; less than 0 where it is too many."""
+        return self._accounts_max - len(self._accounts) - self.following.dormant.places
+
     async def settle(self, user_id: UserId | None = None) -> None:
         """Wait until the views contain every answered write of one user, or of all."""
         await self.views.settle(user_id)
@@ -104,39 +129,28 @@ class Shard:
         self.table = table
         await self.inbox.settle()
         await self.views.settle()
-        for user_id in [u for u in self._accounts if table.owner(u) != self._index]:
-            self._forget(user_id)
+        for user_id in [u for u in self._accounts if not self.owns(u)]:
+            self.forget(user_id)
+        self.following.make_room(self._accounts_max)
         self.counters.users = len(self._accounts)
 
     async def catch_up(self) -> None:
-        """Load the accounts whose views an earlier incarnation left behind.
-
-        Loading an account takes up the entries its views lack, and the views follow. Raises
-        StorageUnavailableError; catching up may be begun again at any time.
-        """
-        since = await asyncio.to_thread(self._store.clean_until) or BEGINNING
-        until = self.now() + LATE_APPEND
-        users = await asyncio.to_thread(self._store.appended_since, since - LATE_APPEND, until)
-        mine = [user_id for user_id in users if self.table.owner(user_id) == self._index]
-        for start in range(0, len(mine), CATCH_UP_CHUNK):
-            chunk = tuple(mine[start : start + CATCH_UP_CHUNK])
-            replies = await self.handle(Envelope(self.table.version, status_of=chunk))
-            if any(reply.outcome is not Outcome.DONE for reply in replies):
-                raise StorageUnavailableError("not every account could be read")
-            done = start + len(chunk)
-            logger.info("%s: caught up with %d accounts of %d", self.name, done, len(mine))
-        self._caught_up = True
+        """Take up what an earlier incarnation left behind. Raises StorageUnavailableError."""
+        await load_lagging(self, self._store, self.owns)
+        self.caught_up = True
 
     def _write(self, call: Call) -> "Reply | asyncio.Future[Reply]":
         self.counters.writes += 1
         if self.views.is_full:
-            return self._refuse_load()
+            self.counters.overloaded += 1
+            return OVERLOADED
         return self._enqueue(call.command.user_id, call)
 
     def _read(self, user_id: UserId, now: datetime) -> "Reply | asyncio.Future[Reply]":
         self.counters.reads += 1
         account = self._accounts.get(user_id)
-        if account is None:
+        unsure = user_id in self.following.doubted or self.following.is_stale
+        if account is None or unsure:
             self.counters.misses += 1
             return self._enqueue(user_id, None)
         self.counters.hits += 1
@@ -146,11 +160,8 @@ class Shard:
     def _enqueue(self, user_id: UserId, call: Call | None) -> "Reply | asyncio.Future[Reply]":
         reply = self.inbox.put(user_id, call)
         self.counters.queued = len(self.inbox)
-        return self._refuse_load() if reply is None else reply
-
-    def _refuse_load(self) -> Reply:
-        self.counters.overloaded += 1
-        return OVERLOADED
+        self.counters.overloaded += reply is None
+        return OVERLOADED if reply is None else reply
 
     # --- the loop -----------------------------------------------------------------------
 
@@ -166,13 +177,15 @@ class Shard:
                 logger.warning("%s: the database is away: %r", self.name, error.__cause__)
                 for work in batch:
                     work.answer(UNAVAILABLE)
+            self.following.end_batch()
             self._committing_since = None
             self.inbox.finish(batch)
 
     async def commit(self, batch: Sequence[Work]) -> None:
         """Answer every caller of a batch. Raises StorageUnavailableError with some unanswered."""
         for _ in range(APPENDS_MAX):
-            await self._load_missing(batch)
+            whole = self._forget_unsure(batch)
+            await self._load_missing(batch, whole)
             draft = Draft(self._accounts, self._answers, self.now(), self._policy)
             replies = [
                 draft.decide(work.call) if work.call else draft.status(work.user_id)
@@ -183,10 +196,10 @@ class Shard:
             except (AppendRefusedError, AppendInDoubtError) as error:
                 await self._forget_and_look(draft, error)
                 continue
-            self._publish(draft)
+            self._publish(draft, whole)
             for work, reply in zip(batch, replies, strict=True):
                 work.answer(reply)
-                self._count(reply)
+                self.counters.note_reply(reply)
             return
         raise StorageUnavailableError("the batch met other writers too often")
 
@@ -195,49 +208,58 @@ class Shard:
 
         None until the shard has caught up: then nothing is known about earlier incarnations.
         """
-        if not self._caught_up:
+        if not self.caught_up:
             return None
         return min(filter(None, (self.views.oldest, self._committing_since, self.now())))
 
-    async def _load_missing(self, batch: Sequence[Work]) -> None:
+    def _forget_unsure(self, batch: Sequence[Work]) -> set[UserId]:
+        """Forget what is to be read anew; return users whose commands may name what RAM let go."""
+        named = {w.user_id for w in batch if w.call and names_a_subscription(w.call.command)}
+        for user_id in named.union(work.user_id for work in batch if work.anew):
+            self.forget(user_id)
+        if self.following.is_stale:  # Changes are not heard of: what is in RAM may be old.
+            self.counters.read_throughs += sum([self.forget(work.user_id) for work in batch])
+        return named
+
+    async def _load_missing(
+        self, batch: Sequence[Work], whole: Collection[UserId] = frozenset()
+    ) -> None:
+        """Load what RAM lacks; of the users in `whole`, what RAM usually lets go, too."""
         # Again, until none is: the view writer may forget an account while others are loaded.
         while missing := [w.user_id for w in batch if w.user_id not in self._accounts]:
             now = self.now()
             users = list(dict.fromkeys(missing))
-            for stored in await self._load(users, now):
-                recovered = recover(stored, now, self._policy)
+            # Before the beginning nothing has ended: the days of all subscriptions are loaded.
+            since = BEGINNING if whole else now
+            for stored in self.following.dormant.wake(users) or await self._load(users, since):
+                recovered = recover(stored, now, self._policy, whole=stored.user_id in whole)
                 self._accounts[stored.user_id] = recovered.account
                 self.views.add(recovered.lagging)
-                self._quarantine(recovered.quarantined)
+                self.counters.quarantined += len(recovered.quarantined)
+                warn_of(self.name, recovered.quarantined)
 
     async def _load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
-        return await self._in_writer(lambda: self._store.load(user_ids, now))
-
-    def _quarantine(self, documents: Sequence[Quarantined]) -> None:
-        for document in documents:
-            self.counters.quarantined += 1
-            logger.warning(
-                "%s: document %s cannot be read and counts as absent: %s",
-                self.name,
-                document.document_id,
-                document.reason,
-            )
+        with self.following.loading(user_ids) as learn:
+            stored = await self._in_writer(lambda: self._store.load(user_ids, now))
+            learn(stored)
+        return stored
 
     async def _append(self, entries: Sequence[Entry]) -> None:
         if not entries:
             return
-        loop = asyncio.get_running_loop()
-        started = loop.time()
+        started = time.monotonic()
         await self._in_writer(lambda: self._store.append(entries))
-        self.counters.appends += 1
-        self.counters.appended_entries += len(entries)
-        self.counters.append_seconds += loop.time() - started
+        self.counters.note_append(len(entries), time.monotonic() - started)
 
-    def _publish(self, draft: Draft) -> None:
-        for user_id, account in draft.accounts.items():
-            self._accounts[user_id] = account
-            self._accounts.move_to_end(user_id)
-        self._remember(draft.answers)
+    def _publish(self, draft: Draft, whole: Collection[UserId]) -> None:
+        for user_id in dict.fromkeys((*draft.accounts, *whole)):
+            if user_id in self._accounts:  # Else it was forgotten meanwhile, and stays so.
+                account = draft.account(user_id)
+                self._accounts[user_id] = keep_what_matters(account, draft.now)
+                self._accounts.move_to_end(user_id)
+            else:
+                self.following.forgotten(user_id)
+        self._answers.remember(draft.answers)
         self.views.add(draft.entries)
         self._evict()
 
@@ -248,30 +270,29 @@ class Shard:
         else:
             self.counters.append_conflicts += 1
         for user_id in draft.accounts:
-            self._forget(user_id)
+            self.forget(user_id)
         commands = [(entry.user_id, entry.key) for entry in draft.entries]
         landed = await self._in_writer(lambda: self._store.find_entries(commands))
-        self._remember({(e.user_id, e.key): (e.fingerprint, reply_to(e)) for e in landed})
+        self._answers.remember(answers_of(landed))
 
-    def _remember(self, answers: Mapping[Command, tuple[str, Reply]]) -> None:
-        self._answers.update(answers)
-        while len(self._answers) > ANSWERS_MAX:
-            self._answers.popitem(last=False)
+    def forget(self, user_id: UserId) -> bool:
+        """Drop an account from RAM. Returns whether it was there."""
+        dormant = self.following.forgotten(user_id)
+        return self._accounts.pop(user_id, None) is not None or dormant
 
-    def _count(self, reply: Reply) -> None:
-        self.counters.refusals += reply.outcome is Outcome.REFUSED
-        self.counters.repeats += reply.replayed
-
-    def _forget(self, user_id: UserId) -> None:
-        self._accounts.pop(user_id, None)
+    def forget_all(self) -> None:
+        """Drop everything from RAM."""
+        self._accounts = OrderedDict()
+        self.reloader.clear()
+        self.counters.resyncs += 1
 
     def _evict(self) -> None:
         """Drop accounts used least recently; those whose views lag are passed over."""
-        excess = len(self._accounts) - self._accounts_max
-        if excess > 0:
+        excess = -self.room
+        if excess > 0 and (excess := excess - self.following.make_room(excess)) > 0:
             oldest = list(islice(self._accounts, excess + EVICTION_SCAN_MAX))
             for user_id in [u for u in oldest if u not in self.views][:excess]:
-                self._forget(user_id)
+                self.forget(user_id)
                 self.counters.evictions += 1
         self.counters.users = len(self._accounts)
 

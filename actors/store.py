@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from domain.answers import MonthlyUsage, UsagePage
+from domain.answers import MonthlyUsage, SubscriptionPage, UsagePage
 from domain.foreign import Document
 from domain.messages import Entry
 from domain.recovery import Stored
-from domain.values import UserId
+from domain.values import Status, UserId
 from domain.views import AccountViews
 
 
@@ -64,6 +64,15 @@ class UsageQuery:
     cursor: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class SubscriptionPageQuery:
+    """A page of all users' subscriptions, by the ids of their documents."""
+
+    status: Status | None
+    limit: int
+    cursor: str | None
+
+
 class Store(Protocol):
     """The journal and its views. Every call blocks; every call may raise StoreError."""
 
@@ -105,3 +114,20 @@ class Reads(Protocol):
         self, user_id: UserId, month: str, span: tuple[datetime, datetime], timezone: str
     ) -> MonthlyUsage:
         """Return the sums over the records with a timestamp in `span` (half-open)."""
+
+
+class Overview(Protocol):
+    """What operators read across all users. Every call blocks; may raise StoreError."""
+
+    def owner_of(self, subscription_id: str) -> tuple[UserId, str] | None:
+        """Return whose a subscription is, and its id as accounts spell it.
+
+        None where no document has this id, or its user cannot be read.
+        """
+
+    def subscription_page(self, query: SubscriptionPageQuery, now: datetime) -> SubscriptionPage:
+        """Return one page as of `now`. ValueError: the cursor is not one of ours.
+
+        Documents that cannot be read are passed over. With a status, so are those that have
+        ended although their document does not say so yet.
+        """

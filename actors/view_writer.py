@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from itertools import islice
 
@@ -30,7 +30,7 @@ class ViewWriter:
     """
 
     def __init__(
-        self, shard: str, store: Store, counters: Counters, forget: Callable[[UserId], None]
+        self, shard: str, store: Store, counters: Counters, forget: Callable[[UserId], object]
     ) -> None:
         self._shard = shard
         self._store = store
@@ -42,9 +42,15 @@ class ViewWriter:
         self._flushed = asyncio.Event()
         self._wanted = asyncio.Event()
         self._marked_at = 0.0
+        self._accounts_max = ACCOUNTS_PER_FLUSH_MAX
 
     def __contains__(self, user_id: UserId) -> bool:
         return user_id in self._lagging
+
+    @property
+    def users(self) -> Collection[UserId]:
+        """The users of whom something lags."""
+        return self._lagging.keys()
 
     @property
     def is_full(self) -> bool:
@@ -101,12 +107,15 @@ class ViewWriter:
     async def flush(self) -> None:
         """Write one transaction. What fails stays, and is tried again after a pause.
 
+        It is tried with fewer accounts: where another program edits many documents, a long
+        transaction would meet one of its writes every time.
+
         Where the database refuses a batch, each of its accounts is written alone, and the one
         that cannot be is set aside for a while: nobody else waits for it.
         """
         now = asyncio.get_running_loop().time()
         due = (u for u in self._lagging if self._set_aside.get(u, 0.0) <= now)
-        users = list(islice(due, ACCOUNTS_PER_FLUSH_MAX))
+        users = list(islice(due, self._accounts_max))
         try:
             await self._write(users)
         except ViewsRefusedError:
@@ -114,7 +123,10 @@ class ViewWriter:
                 await self._write_alone(user_id)
         except StorageUnavailableError as error:
             logger.warning("%s: views wait for the database: %r", self._shard, error.__cause__)
+            self._accounts_max = max(self._accounts_max // 4, 1)
             await asyncio.sleep(RETRY_SECONDS)
+        else:
+            self._accounts_max = min(self._accounts_max * 2, ACCOUNTS_PER_FLUSH_MAX)
         self._flushed.set()
 
     async def _write(self, users: Sequence[UserId]) -> None:

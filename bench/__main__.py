@@ -2,6 +2,8 @@
 
 python -m bench           the service over HTTP and from Python, about 15 minutes
 python -m bench memory    bytes of RAM per resident account
+python -m bench sweep     comparing RAM with MongoDB, alone and beside usage
+python -m bench warm      accounts a second that a starting shard takes up from MongoDB
 """
 
 import argparse
@@ -14,7 +16,7 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench import machine, memory
+from bench import machine, memory, sweep, warm
 from bench.cases import Case, Measured, all_cases, chosen, measure
 from bench.cluster import prepare_cluster
 from bench.processes import BenchError, allotment, plain_service
@@ -29,7 +31,9 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     """Return what was asked for on the command line."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("what", nargs="?", choices=("service", "memory"), default="service")
+    parser.add_argument(
+        "what", nargs="?", choices=("service", "memory", "sweep", "warm"), default="service"
+    )
     parser.add_argument("--seconds", type=float, default=10.0, help="of each case and round")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 64, 128])
     parser.add_argument("--users", type=int, default=20_000)
@@ -40,7 +44,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         metavar="WORDS",
         help="cases whose name has all words of one of these, such as 'usage plain' no-op",
     )
-    parser.add_argument("--accounts", type=int, default=200_000, help="for memory")
+    parser.add_argument("--accounts", type=int, default=200_000, help="for memory, sweep and warm")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw numbers there")
     return parser.parse_args(given)
 
@@ -108,6 +112,10 @@ def main() -> int:
     try:
         if options.what == "memory":
             return memory.bench_memory(options.accounts, console, options.json)
+        if options.what == "sweep":
+            return sweep.bench_sweep(options.accounts, options.seconds, console, options.json)
+        if options.what == "warm":
+            return warm.bench_warm(options.accounts, console)
         return bench_service(options, console)
     except BenchError as error:
         console.print(f"[red]bench:[/red] {error}", highlight=False)

@@ -31,7 +31,7 @@ from domain.account import Account
 from domain.local_days import ONE_DAY, midnight
 from domain.messages import Entry
 from domain.recovery import Stored
-from domain.values import Policy, UserId
+from domain.values import Policy, UserId, derive_owned_id
 from domain.views import AccountViews
 
 BYTES_MAX = 1536  # What the project promises: 1.5 KB.
@@ -69,7 +69,7 @@ class FakeStore:
 def stored(user_id: UserId, now: datetime) -> Stored:
     """Return what the database holds of a user."""
     began = now - timedelta(days=3)
-    subscription_id = ObjectId()
+    subscription_id = ObjectId(derive_owned_id(began, "subscription", user_id, "key"))
     subscription = {
         "_id": subscription_id,
         "user_id": ObjectId(user_id),
@@ -95,6 +95,7 @@ def stored(user_id: UserId, now: datetime) -> Stored:
     }
     days = [
         {
+            "_id": ObjectId(derive_owned_id(now - age * ONE_DAY, "day", user_id, "key")),
             "subscription_id": subscription_id,
             "date": midnight(now.date() - age * ONE_DAY, "UTC"),
             "credits_used": Int64(30 + age),

@@ -17,7 +17,7 @@ from actors.edge.problems import HANDLERS
 from actors.edge.reading import UserIdQuery
 from actors.edge.responses import Done, answered
 from actors.edge.writing import KeyHeader
-from actors.remote import RayShards
+from actors.ray_shards import RayShards
 from actors.settings import Settings
 from domain.answers import CreditStatusResponse, UsageRecordResponse
 from domain.requests import RecordUsageBody
@@ -33,7 +33,7 @@ class OneCallShards:
     """The way to the shards, a message a request."""
 
     def __init__(self) -> None:
-        self._shards = RayShards()
+        self._shards = RayShards(sockets=False)
         self._table: Directory | None = None
 
     async def call(self, call: Call) -> Reply:

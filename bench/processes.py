@@ -103,7 +103,7 @@ def clean_environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def allotment() -> Iterator[Service]:
+def allotment(**settings: str) -> Iterator[Service]:
     """Run `allotment up` on free ports and a fresh data directory, as a user would."""
     with tempfile.TemporaryDirectory(prefix="ab-", ignore_cleanup_errors=True) as name:
         folder = Path(name)  # A short name: paths of Unix sockets are limited.
@@ -111,7 +111,7 @@ def allotment() -> Iterator[Service]:
         shared = cluster_environment(folder)
         own = {"ALLOTMENT_HTTP_PORT": str(port), "ALLOTMENT_DATA_DIR": str(data)}
         command = [str(Path(sys.executable).with_name("allotment")), "up"]
-        environment = clean_environment() | shared | own | {"PYTHONPATH": str(ROOT)}
+        environment = clean_environment() | shared | own | settings | {"PYTHONPATH": str(ROOT)}
         with running(command, environment, folder, lambda line: line == "ready"):
             gcs_port = next((folder / "ray" / "session_latest").glob("gcs_server_port_*"))
             yield Service(

@@ -4,6 +4,7 @@ A process of its own, as a client is. Reads a `PythonLoad` as JSON from standard
 writes a `Result` as JSON to standard output.
 """
 
+import gc
 import json
 import logging
 import random
@@ -62,6 +63,7 @@ def run(load: PythonLoad) -> Result:
     """Return what was measured."""
     ray.init(load.ray_address, log_to_driver=False, logging_level=logging.ERROR)
     client = Allotment.connect()
+    gc.freeze()  # As the README advises: full collections pass over all that was imported.
     call = calls_of(client, load)
     users = [user_id(index) for index in range(load.users)]
     choose = random.Random(load.seed).choices

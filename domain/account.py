@@ -47,6 +47,13 @@ class Account:
             for grant in subscription.grants
         )
 
+    def find(self, subscription_id: str) -> Subscription | None:
+        """Return one of the subscriptions held here."""
+        for subscription in self.subscriptions:
+            if subscription.subscription_id == subscription_id:
+                return subscription
+        return None
+
     def with_subscription(self, changed: Subscription) -> "Account":
         """Return the account with one subscription put in the place of its older self."""
         return replace(

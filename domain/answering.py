@@ -15,7 +15,13 @@ from domain.answers import (
     UsageRecordResponse,
 )
 from domain.local_days import ONE_DAY, day_of, midnight
-from domain.messages import CreditsAdded, Entry, UsageRecorded
+from domain.messages import (
+    CreditsAdded,
+    Entry,
+    SubscriptionChanged,
+    SubscriptionExpired,
+    UsageRecorded,
+)
 from domain.subscription import Day, Subscription
 from domain.values import Credits, Policy, Status
 
@@ -68,6 +74,10 @@ def change_answer(account: Account, entry: Entry, policy: Policy) -> Answer:
             return _addition_answer(account, entry.change, entry.at, policy)
         case UsageRecorded():
             return _usage_answer(account, entry.change, policy)
+        case SubscriptionChanged(subscription_id) | SubscriptionExpired(subscription_id):
+            subscription = account.find(subscription_id)
+            assert subscription is not None, "it was found when this was decided"
+            return subscription_record(account.user_id, subscription, None, entry.at)
         case _:
             return status_answer(account, entry.at, policy)
 
@@ -123,7 +133,8 @@ def _usage_answer(account: Account, change: UsageRecorded, policy: Policy) -> Us
 
 
 def _day_of(account: Account, subscription_id: str) -> Day:
-    subscription = next(s for s in account.subscriptions if s.subscription_id == subscription_id)
+    subscription = account.find(subscription_id)
+    assert subscription is not None, "a charge has just been made to it"
     assert subscription.day is not None, "a charge has just touched this day"
     return subscription.day
 

@@ -158,3 +158,10 @@ class UserSubscriptions(Answer):
 
     user_id: str
     subscriptions: list[SubscriptionRecord]
+
+
+class SubscriptionPage(Answer):
+    """A page of the subscriptions of all users, in the order of their ids."""
+
+    items: list[SubscriptionRecord]
+    next_cursor: str | None

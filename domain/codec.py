@@ -12,6 +12,8 @@ from domain.messages import (
     CreditsAdded,
     DayOpened,
     Entry,
+    SubscriptionChanged,
+    SubscriptionExpired,
     UsageRecorded,
 )
 from domain.values import UserId
@@ -21,12 +23,16 @@ KINDS: dict[str, TypeAdapter[Change]] = {
     "usage_recorded": TypeAdapter(UsageRecorded),
     "day_opened": TypeAdapter(DayOpened),
     "command_refused": TypeAdapter(CommandRefused),
+    "subscription_changed": TypeAdapter(SubscriptionChanged),
+    "subscription_expired": TypeAdapter(SubscriptionExpired),
 }
 _KIND_OF = {
     CreditsAdded: "credits_added",
     UsageRecorded: "usage_recorded",
     DayOpened: "day_opened",
     CommandRefused: "command_refused",
+    SubscriptionChanged: "subscription_changed",
+    SubscriptionExpired: "subscription_expired",
 }
 
 

@@ -9,9 +9,11 @@ from domain.grants import Grant, split
 from domain.local_days import midnight
 from domain.messages import (
     AddCredit,
+    ChangeSubscription,
     Command,
     CreditsAdded,
     DayOpened,
+    ExpireSubscription,
     Limit,
     OnInsufficient,
     OpenDay,
@@ -20,12 +22,31 @@ from domain.messages import (
     Refusal,
     Rejection,
     Shortfall,
+    SubscriptionChanged,
+    SubscriptionExpired,
     UsageRecorded,
 )
 from domain.subscription import Day, Subscription
-from domain.values import CREDITS_MAX, Credits, Policy, Status, UserId, derive_object_id
+from domain.values import (
+    CREDITS_MAX,
+    CURRENT_STATUSES,
+    Credits,
+    Policy,
+    Status,
+    UserId,
+    derive_object_id,
+    derive_owned_id,
+)
 
-Decision = CreditsAdded | UsageRecorded | DayOpened | Refusal | None
+Decision = (
+    CreditsAdded
+    | UsageRecorded
+    | DayOpened
+    | SubscriptionChanged
+    | SubscriptionExpired
+    | Refusal
+    | None
+)
 """What changes, why nothing may change, or None where all is already as the command wants it."""
 
 
@@ -33,7 +54,8 @@ def decide(account: Account, command: Command, key: str, now: datetime, policy: 
     """Return what the command changes, or why it changes nothing.
 
     `now` is in UTC and cut to milliseconds. `key` names what the command makes: the same
-    command decided twice makes the same documents.
+    command decided twice makes the same documents. A command that names a subscription needs
+    the whole account: `recover(…, whole=True)`.
     """
     match command:
         case AddCredit():
@@ -42,6 +64,10 @@ def decide(account: Account, command: Command, key: str, now: datetime, policy: 
             return _record_usage(account, command, key, now, policy)
         case OpenDay():
             return _open_day(account, now, policy)
+        case ChangeSubscription():
+            return _change_subscription(account, command, key, now)
+        case ExpireSubscription():
+            return _expire_subscription(account, command, now)
         case _:
             assert_never(command)
 
@@ -53,6 +79,7 @@ def _opening(subscription: Subscription, day: Day) -> Opening:
         midnight(day.date, subscription.timezone),
         subscription.limit(day.date),
         day.rolled_over,
+        first_touch=subscription.day is None or subscription.day.date < day.date,
     )
 
 
@@ -104,7 +131,7 @@ def _new_subscription(
     policy: Policy,
 ) -> Subscription:
     return Subscription(
-        derive_object_id(now, "subscription", user_id, key),
+        derive_owned_id(now, "subscription", user_id, key),
         start=now,
         end=now,
         status=Status.ACTIVE,
@@ -171,3 +198,38 @@ def _open_day(account: Account, now: datetime, policy: Policy) -> DayOpened | Re
     if current.day is not None and current.day.date == today:
         return None
     return DayOpened(_opening(current, current.day_at(today, policy.rollover_cap)))
+
+
+def names_a_subscription(command: Command) -> bool:
+    """Say whether the command may speak of a subscription that accounts no longer hold."""
+    return isinstance(command, ChangeSubscription | ExpireSubscription)
+
+
+def _change_subscription(
+    account: Account, command: ChangeSubscription, key: str, now: datetime
+) -> SubscriptionChanged | Refusal:
+    subscription = account.find(command.subscription_id)
+    if subscription is None:
+        return Refusal(Rejection.NO_SUCH_SUBSCRIPTION)
+    if command.end_date is not None and command.end_date <= subscription.start:
+        return Refusal(Rejection.END_NOT_AFTER_START)
+    # Where nothing is new it is entered all the same: the key must have its answer.
+    moved = command.end_date is not None and command.end_date != subscription.end
+    implied = subscription.grants if moved else ()
+    return SubscriptionChanged(
+        command.subscription_id,
+        command.status,
+        command.end_date,
+        _name_implied(implied, now, account.user_id, key),
+    )
+
+
+def _expire_subscription(
+    account: Account, command: ExpireSubscription, now: datetime
+) -> SubscriptionExpired | Refusal:
+    subscription = account.find(command.subscription_id)
+    if subscription is None:
+        return Refusal(Rejection.NO_SUCH_SUBSCRIPTION)
+    if now < subscription.end or subscription.status not in CURRENT_STATUSES:
+        return Refusal(Rejection.NOT_ENDED)
+    return SubscriptionExpired(command.subscription_id, subscription.end)

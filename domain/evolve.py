@@ -12,6 +12,8 @@ from domain.messages import (
     DayOpened,
     Entry,
     Opening,
+    SubscriptionChanged,
+    SubscriptionExpired,
     UsageRecorded,
 )
 from domain.subscription import Day, Subscription, implied_grant
@@ -19,18 +21,24 @@ from domain.values import Credits, Status
 
 
 def evolve(account: Account, entry: Entry) -> Account:
-    """Return the account after the next entry of its journal."""
+    """Return the account after the next entry of its journal.
+
+    Nothing is let go here: a later entry may change a subscription that ended long ago.
+    """
     assert entry.seq == account.seq + 1, "the journal of an account has no gaps"
     numbered = replace(account, seq=entry.seq)
     match entry.change:
-        case CreditsAdded(created=True):
-            return _begin(numbered, entry.change)
         case CreditsAdded():
-            return _raise(numbered, entry.change)
+            add = _begin if entry.change.created else _raise
+            return add(numbered, entry.change)
         case UsageRecorded(opening=opening, credit_amount=amount):
             return _use(numbered, opening, amount)
         case DayOpened(opening):
             return _use(numbered, opening, Credits(0))
+        case SubscriptionChanged():
+            return _change(numbered, entry.change)
+        case SubscriptionExpired(subscription_id=subscription_id):
+            return _expire(numbered, subscription_id, entry.at)
         case CommandRefused():
             return numbered
         case _:
@@ -53,12 +61,12 @@ def _begin(account: Account, change: CreditsAdded) -> Account:
     in_order = sorted(
         (*account.subscriptions, subscription), key=lambda s: (s.start, s.subscription_id)
     )
-    return keep_what_matters(replace(account, subscriptions=tuple(in_order)), change.start)
+    return replace(account, subscriptions=tuple(in_order))
 
 
 def _raise(account: Account, change: CreditsAdded) -> Account:
-    subscription = _find(account, change.opening)
-    if subscription is None:
+    subscription = account.find(change.opening.subscription_id)
+    if subscription is None:  # Another program has deleted it since.
         return account
     raised = replace(
         subscription,
@@ -70,33 +78,47 @@ def _raise(account: Account, change: CreditsAdded) -> Account:
 
 
 def _raised_grants(subscription: Subscription, change: CreditsAdded) -> tuple[Grant, ...]:
+    spendable = Credits(subscription.spendable + change.grant.spendable)
+    end = max(subscription.end, change.end)
+    return _with_grants(subscription, (*change.made_explicit, change.grant), spendable, end)
+
+
+def _with_grants(
+    subscription: Subscription, added: tuple[Grant, ...], spendable: Credits, end: datetime
+) -> tuple[Grant, ...]:
     """Return the grants as the document will have them once a view contains the change.
 
     Where another program has changed the totals since the decision, a difference stays implied.
     """
-    named = [grant for grant in subscription.grants if grant.grant_id is not None]
-    grants = (*named, *change.made_explicit, change.grant)
-    spendable = subscription.spendable + change.grant.spendable
+    grants = (*(grant for grant in subscription.grants if grant.grant_id is not None), *added)
     missing = Credits(spendable - sum(grant.spendable for grant in grants))
-    if not missing:
+    if grants and not missing:
         return grants
-    end = max(subscription.end, change.end)
     return (*grants, implied_grant(missing, subscription.start, end, subscription.timezone))
 
 
 def _use(account: Account, opening: Opening, amount: Credits) -> Account:
-    subscription = _find(account, opening)
+    subscription = account.find(opening.subscription_id)
     if subscription is None:
         return account
     return account.with_subscription(_touch(subscription, opening, amount))
 
 
-def _find(account: Account, opening: Opening) -> Subscription | None:
-    """Return the subscription of a change; None where another program has deleted it since."""
-    for subscription in account.subscriptions:
-        if subscription.subscription_id == opening.subscription_id:
-            return subscription
-    return None
+def _change(account: Account, change: SubscriptionChanged) -> Account:
+    subscription = account.find(change.subscription_id)
+    if subscription is None:
+        return account
+    end = change.end or subscription.end
+    grants = _with_grants(subscription, change.made_explicit, subscription.spendable, end)
+    status = change.status or subscription.status
+    return account.with_subscription(replace(subscription, status=status, end=end, grants=grants))
+
+
+def _expire(account: Account, subscription_id: str, at: datetime) -> Account:
+    subscription = account.find(subscription_id)
+    if subscription is None or subscription.end > at:  # Another program has moved the end since.
+        return account
+    return account.with_subscription(replace(subscription, status=Status.EXPIRED))
 
 
 def _touch(subscription: Subscription, opening: Opening, amount: Credits) -> Subscription:

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from enum import StrEnum
 
 from domain.grants import Grant
-from domain.values import Credits, UserId
+from domain.values import Credits, Status, UserId
 
 # --- commands -----------------------------------------------------------------------------
 
@@ -67,7 +67,26 @@ class OpenDay:
     user_id: UserId
 
 
-Command = AddCredit | RecordUsage | OpenDay
+@dataclass(frozen=True, slots=True)
+class ChangeSubscription:
+    """Give a subscription, be it a past one, another status, another end, or both."""
+
+    user_id: UserId
+    subscription_id: str
+    status: Status | None = None
+    end_date: datetime | None = None
+    """None leaves the end where it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireSubscription:
+    """Write down that a subscription has ended, if it has and nobody has written so."""
+
+    user_id: UserId
+    subscription_id: str
+
+
+Command = AddCredit | RecordUsage | OpenDay | ChangeSubscription | ExpireSubscription
 
 
 def fingerprint(command: Command) -> str:
@@ -82,6 +101,9 @@ class Rejection(StrEnum):
     """Why a command changed nothing. Listed in the order they are checked."""
 
     KEY_REUSED = "idempotency_key_reused"
+    NO_SUCH_SUBSCRIPTION = "no_such_subscription"
+    END_NOT_AFTER_START = "end_not_after_start"
+    NOT_ENDED = "not_ended"
     DUPLICATE_PAYMENT = "duplicate_payment"
     NO_ACTIVE_SUBSCRIPTION = "no_active_subscription"
     AMOUNT_TOO_LARGE = "amount_too_large"
@@ -127,6 +149,8 @@ class Opening:
     daily_credit_limit: Credits
     """The limit after the change."""
     rolled_over: Credits
+    first_touch: bool = True
+    """Nothing had touched the day before: its document is still to be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +202,33 @@ class CommandRefused:
     refusal: Refusal
 
 
-Change = CreditsAdded | UsageRecorded | DayOpened | CommandRefused
+@dataclass(frozen=True, slots=True)
+class SubscriptionChanged:
+    """An operator gave a subscription another status, another end, or both."""
+
+    subscription_id: str
+    status: Status | None
+    end: datetime | None
+    made_explicit: tuple[Grant, ...]
+    """Where the end moves: implied grants, written out so that they keep their days."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionExpired:
+    """A subscription that was current until its end is over."""
+
+    subscription_id: str
+    end: datetime
+
+
+Change = (
+    CreditsAdded
+    | UsageRecorded
+    | DayOpened
+    | CommandRefused
+    | SubscriptionChanged
+    | SubscriptionExpired
+)
 
 
 @dataclass(frozen=True, slots=True)

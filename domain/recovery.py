@@ -40,8 +40,8 @@ class Recovered:
     lagging: tuple[Entry, ...]
 
 
-def recover(stored: Stored, now: datetime, policy: Policy) -> Recovered:
-    """Return the account of one user as of `now`."""
+def recover(stored: Stored, now: datetime, policy: Policy, *, whole: bool = False) -> Recovered:
+    """Return the account of one user as of `now`; `whole`: with every subscription it had."""
     subscriptions, quarantined = read_subscriptions(stored.subscriptions, policy.timezone)
     with_days: list[Subscription] = []
     for subscription in subscriptions:
@@ -58,7 +58,9 @@ def recover(stored: Stored, now: datetime, policy: Policy) -> Recovered:
         with_days.append(subscription.with_usage_days(used, today, policy.rollover_cap))
     account = Account(stored.user_id, stored.applied_seq, tuple(with_days))
     # First the entries: one that pays for a subscription which has ended keeps its payment known.
-    account = keep_what_matters(replay(account, stored.entries), now)
+    account = replay(account, stored.entries)
+    if not whole:
+        account = keep_what_matters(account, now)
     return Recovered(account, tuple(quarantined), tuple(stored.entries))
 
 

@@ -80,3 +80,33 @@ def derive_object_id(at: datetime, purpose: str, user_id: UserId, key: str) -> s
     """
     digest = hashlib.blake2b(f"{purpose} {user_id} {key}".encode(), digest_size=8)
     return f"{int(at.timestamp()):08x}{digest.hexdigest()}"
+
+
+def user_digest(user_id: UserId) -> bytes:
+    """Return 8 bytes that are the same in every process, on every machine, for ever."""
+    return hashlib.blake2b(user_id.encode(), digest_size=8).digest()
+
+
+def owner_mark(user_id: UserId) -> str:
+    """Return the 8 hex digits that a document's id carries of its user."""
+    return user_digest(user_id)[:4].hex()
+
+
+def mark_of(document_id: str) -> str:
+    """Return the 8 hex digits where an id made by `owned_id` carries its user's mark."""
+    return document_id[8:16]
+
+
+def owned_id(at: datetime, user_id: UserId, tail: str) -> str:
+    """Return an ObjectId (24 hex digits) that tells, to those who know the user, whose it is.
+
+    For documents whose deletion must be followed: of a deleted document only its id is known.
+    `tail` is 8 hex digits that nothing else of this user has in the second of `at`.
+    """
+    return f"{int(at.timestamp()):08x}{owner_mark(user_id)}{tail}"
+
+
+def derive_owned_id(at: datetime, purpose: str, user_id: UserId, key: str) -> str:
+    """Return an id that tells its user, for what the command with this key makes."""
+    digest = hashlib.blake2b(f"{purpose} {user_id} {key}".encode(), digest_size=4)
+    return owned_id(at, user_id, digest.hexdigest())

@@ -11,6 +11,8 @@ from domain.messages import (
     DayOpened,
     Entry,
     Opening,
+    SubscriptionChanged,
+    SubscriptionExpired,
     UsageRecorded,
 )
 from domain.values import Credits, UserId
@@ -23,6 +25,8 @@ class DayView:
     opening: Opening
     used: Credits
     applied_seq: int
+    is_new: bool
+    """No document of the day is expected to be there."""
 
 
 @dataclass(slots=True)
@@ -32,7 +36,8 @@ class AccountViews:
     user_id: UserId
     after_seq: int
     applied_seq: int
-    additions: list[Entry] = field(default_factory=list)
+    subscriptions: list[Entry] = field(default_factory=list)
+    """What changes subscription documents, in the order of the journal."""
     days: dict[tuple[str, datetime], DayView] = field(default_factory=dict)
     usages: list[Entry] = field(default_factory=list)
 
@@ -44,13 +49,15 @@ def project(entries: Sequence[Entry]) -> AccountViews:
     for entry in entries:
         match entry.change:
             case CreditsAdded(opening=opening):
-                views.additions.append(entry)
+                views.subscriptions.append(entry)
                 _touch(views, opening, Credits(0), entry.seq)
             case UsageRecorded(opening=opening, credit_amount=amount):
                 views.usages.append(entry)
                 _touch(views, opening, amount, entry.seq)
             case DayOpened(opening):
                 _touch(views, opening, Credits(0), entry.seq)
+            case SubscriptionChanged() | SubscriptionExpired():
+                views.subscriptions.append(entry)
             case CommandRefused():
                 pass
             case _:
@@ -62,4 +69,5 @@ def _touch(views: AccountViews, opening: Opening, amount: Credits, seq: int) -> 
     day = (opening.subscription_id, opening.starts_at)
     before = views.days.get(day)
     used = amount + (before.used if before else 0)
-    views.days[day] = DayView(opening, Credits(used), seq)
+    is_new = before.is_new if before else opening.first_touch
+    views.days[day] = DayView(opening, Credits(used), seq, is_new)

@@ -18,9 +18,13 @@ VENDORS = {
         "actors/async_client.py",
         "actors/launch.py",
         "actors/metrics.py",
+        "actors/ray_shards.py",
         "actors/remote.py",
+        "actors/remote_janitor.py",
+        "actors/remote_sync.py",
         "serve_app.py",
     ),
+    "croniter": ("actors/cron.py",),
     "fastapi": ("actors/edge/", "serve_app.py"),
 }
 LINES_MAX = 300

@@ -6,11 +6,13 @@ from typing import Protocol
 from fastapi import Request, Security
 from fastapi.security import HTTPBearer
 
+from actors.agenda import Agenda
 from actors.api_keys import KeyRing, Scope
 from actors.edge.problems import RequestRefused, make_problem
-from actors.reports import ShardReport
+from actors.operations import Operations
+from actors.reports import ShardReport, SyncReport
 from actors.router import Router
-from actors.store import StorageUnavailableError
+from actors.store import Overview, StorageUnavailableError
 
 BEARER = HTTPBearer(auto_error=False, scheme_name="key", description="An API key.")
 NEEDS_KEY: list[dict[str, list[str]]] = [{"key": []}]
@@ -22,9 +24,18 @@ class Backend(Protocol):
 
     router: Router
     keys: KeyRing
+    overview: Overview
+    operations: Operations
+    agenda: Agenda
 
     async def reports(self) -> list[ShardReport]:
         """Return a report of every shard. ShardLostError: one did not answer."""
+
+    async def settle(self) -> None:
+        """Wait until the views contain every answered write. ShardLostError: one did not answer."""
+
+    async def sync_report(self) -> SyncReport:
+        """Return how RAM follows MongoDB. ShardLostError: the synchronisation does not answer."""
 
     async def missing(self) -> list[str]:
         """Return which parts of the service do not answer."""

@@ -6,7 +6,7 @@ from actors.api_keys import Scope
 from actors.edge.backend import Backend, allow
 from actors.edge.problems import NotReady, RequestRefused, make_problem, respond
 from actors.edge.responses import Done, problems
-from actors.reports import ShardReport
+from actors.reports import ShardReport, SyncReport
 from actors.router import ShardLostError
 
 
@@ -36,4 +36,13 @@ def add_operating_operations(app: FastAPI, backend: Backend) -> None:
             return await backend.reports()
         except ShardLostError:
             title = "A shard does not answer; try again later"
+            raise RequestRefused(make_problem("storage_unavailable", title)) from None
+
+    @app.get("/admin/sync", dependencies=[admin], responses=problems())
+    async def get_sync() -> SyncReport:
+        """Say how RAM follows what other programs write in MongoDB."""
+        try:
+            return await backend.sync_report()
+        except ShardLostError:
+            title = "The synchronisation does not answer; try again later"
             raise RequestRefused(make_problem("storage_unavailable", title)) from None

@@ -115,13 +115,19 @@ def _make_indexes(database: Documents, *, embedded: bool) -> None:
     database.journal.create_index([("command_id", ASCENDING)], unique=True)
     database.journal.create_index([("at", ASCENDING)])
     database.subscriptions.create_index([("user_id", ASCENDING)])
+    database.subscriptions.create_index([("status", ASCENDING), ("_id", ASCENDING)])
+    database.subscriptions.create_index([("status", ASCENDING), ("end_date", ASCENDING)])
     database.dailycredits.create_index(
         [("subscription_id", ASCENDING), ("date", ASCENDING)], unique=True
     )
     database.usages.create_index([("user_id", ASCENDING), ("timestamp", ASCENDING)])
+    database.sweeps.create_index([("started_at", ASCENDING)])
+    database.sweeps.create_index([("job", ASCENDING), ("started_at", ASCENDING)])
     database.api_keys.create_index([("hash", ASCENDING)], unique=True)
     if embedded:  # It uses an index only where the index covers the whole filter.
         database.accounts.create_index([("_id", ASCENDING), ("applied_seq", ASCENDING)])
+        database.subscriptions.create_index([("_id", ASCENDING), ("status", ASCENDING)])
+        database.jobs.create_index([("_id", ASCENDING), ("revision", ASCENDING)])
 
 
 class MongoWire:

@@ -1,7 +1,8 @@
 """Documents as other programs read them: int64 amounts, UTC dates, ObjectIds."""
 
 import json
-from collections.abc import Mapping
+import secrets
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,11 +12,20 @@ from pymongo import InsertOne, UpdateOne
 from domain.answers import UsageRecord
 from domain.foreign import UnreadableError, whole
 from domain.grants import Grant
-from domain.messages import CreditsAdded, Entry, UsageRecorded
-from domain.values import is_object_id
+from domain.messages import (
+    CreditsAdded,
+    Entry,
+    Payment,
+    SubscriptionChanged,
+    SubscriptionExpired,
+    UsageRecorded,
+)
+from domain.values import UserId, is_object_id, owned_id
 from domain.views import AccountViews, DayView
 
 Write = InsertOne[dict[str, Any]] | UpdateOne
+
+ONE = Int64(1)
 
 
 def stored_id(text: str) -> ObjectId | str:
@@ -23,8 +33,8 @@ def stored_id(text: str) -> ObjectId | str:
     return ObjectId(text) if is_object_id(text) else text
 
 
-def grant_document(grant: Grant, entry: Entry, change: CreditsAdded) -> dict[str, Any]:
-    """Return one grant as the subscription document holds it."""
+def grant_document(grant: Grant, at: datetime, payment: Payment | None) -> dict[str, Any]:
+    """Return one grant as the subscription document holds it; an implied one has no payment."""
     document: dict[str, Any] = {
         "grant_id": stored_id(grant.grant_id or ""),
         "amount": Int64(grant.amount),
@@ -32,23 +42,63 @@ def grant_document(grant: Grant, entry: Entry, change: CreditsAdded) -> dict[str
         "spendable_credits": Int64(grant.spendable),
         "from_day": grant.from_day.isoformat(),
         "days": grant.days,
-        "added_at": entry.at,
+        "added_at": at,
     }
-    if grant is change.grant:
+    if payment is not None:
         document["payment"] = {
-            "method": change.payment.method,
-            "transaction_id": change.payment.transaction_id,
-            "amount": Int64(change.payment.amount),
-            "currency": change.payment.currency,
+            "method": payment.method,
+            "transaction_id": payment.transaction_id,
+            "amount": Int64(payment.amount),
+            "currency": payment.currency,
         }
     return document
 
 
-def addition_write(entry: Entry) -> Write:
-    """Return the write that puts a grant into its subscription document."""
-    change = entry.change
-    assert isinstance(change, CreditsAdded), "additions are entries that add credits"
-    return _new_subscription(entry, change) if change.created else _raised(entry, change)
+def subscription_write(entry: Entry) -> Write:
+    """Return the write that brings an entry into its subscription document."""
+    match entry.change:
+        case CreditsAdded(created=True):
+            return _new_subscription(entry, entry.change)
+        case CreditsAdded():
+            return _raised(entry, entry.change)
+        case SubscriptionChanged():
+            return _changed(entry, entry.change)
+        case SubscriptionExpired():
+            return _expired(entry, entry.change)
+        case _:
+            raise AssertionError("the view names entries that change subscriptions only")
+
+
+def _changed(entry: Entry, change: SubscriptionChanged) -> Write:
+    fields: dict[str, Any] = {
+        "applied_seq": Int64(entry.seq),
+        "revision": {"$add": [_or("revision", Int64(0)), Int64(1)]},
+    }
+    if change.status is not None:
+        fields["status"] = str(change.status)
+    if change.end is not None:
+        fields["end_date"] = change.end
+    if change.made_explicit:
+        explicit = [grant_document(grant, entry.at, None) for grant in change.made_explicit]
+        fields["grants"] = _with_grants(explicit)
+    return UpdateOne({"_id": stored_id(change.subscription_id)}, [{"$set": fields}])
+
+
+def _expired(entry: Entry, change: SubscriptionExpired) -> Write:
+    """Expire the subscription, unless another program has moved its end since."""
+    is_over = {"$lte": ["$end_date", entry.at]}
+    return UpdateOne(
+        {"_id": stored_id(change.subscription_id)},
+        [
+            {
+                "$set": {
+                    "status": {"$cond": [is_over, "expired", "$status"]},
+                    "applied_seq": Int64(entry.seq),
+                    "revision": {"$add": [_or("revision", Int64(0)), Int64(1)]},
+                }
+            }
+        ],
+    )
 
 
 def _new_subscription(entry: Entry, change: CreditsAdded) -> Write:
@@ -63,7 +113,7 @@ def _new_subscription(entry: Entry, change: CreditsAdded) -> Write:
             "spendable_credits": Int64(change.grant.spendable),
             "status": "active",
             "timezone": change.timezone,
-            "grants": [grant_document(change.grant, entry, change)],
+            "grants": [grant_document(change.grant, entry.at, change.payment)],
             "stripe": None,
             "applied_seq": Int64(entry.seq),
             "revision": Int64(1),
@@ -73,9 +123,8 @@ def _new_subscription(entry: Entry, change: CreditsAdded) -> Write:
 
 def _raised(entry: Entry, change: CreditsAdded) -> Write:
     """Raise totals relative to what the document says now, so another program's edit survives."""
-    grants = [
-        grant_document(grant, entry, change) for grant in (*change.made_explicit, change.grant)
-    ]
+    grants = [grant_document(grant, entry.at, None) for grant in change.made_explicit]
+    grants.append(grant_document(change.grant, entry.at, change.payment))
     system, spendable = change.system_portion_before, change.spendable_before
     return UpdateOne(
         {"_id": stored_id(change.opening.subscription_id)},
@@ -90,11 +139,9 @@ def _raised(entry: Entry, change: CreditsAdded) -> Write:
                         "spendable_credits", spendable, change.grant.spendable
                     ),
                     "end_date": {"$max": ["$end_date", change.end]},
-                    "grants": {
-                        "$concatArrays": [_or("grants", []), [{"$literal": g} for g in grants]]
-                    },
+                    "grants": _with_grants(grants),
                     "applied_seq": Int64(entry.seq),
-                    "revision": {"$add": [_or("revision", Int64(0)), Int64(1)]},
+                    "revision": _plus("revision", 0, 1),
                 }
             }
         ],
@@ -105,24 +152,62 @@ def _or(field: str, default: object) -> dict[str, Any]:
     return {"$ifNull": [f"${field}", default]}
 
 
+def _with_grants(grants: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"$concatArrays": [_or("grants", []), [{"$literal": grant} for grant in grants]]}
+
+
 def _plus(field: str, default: int, amount: int) -> dict[str, Any]:
     return {"$add": [_or(field, Int64(default)), Int64(amount)]}
 
 
-def day_write(view: DayView, user_id: str) -> Write:
-    """Return the write that brings a day document forward; the day is made if it is new."""
-    opening = view.opening
+def day_raise(view: DayView) -> Write:
+    """Return the write that brings a day document forward that is there, as days of ours are."""
+    opening, used = view.opening, Int64(view.used)
     return UpdateOne(
         {"subscription_id": stored_id(opening.subscription_id), "date": opening.starts_at},
         {
-            "$setOnInsert": {"user_id": stored_id(user_id)},
-            "$inc": {"credits_used": Int64(view.used), "revision": Int64(1)},
+            "$inc": {"credits_used": used, "credits_charged": used, "revision": ONE},
             "$set": {
                 "daily_credit_limit": Int64(opening.daily_credit_limit),
                 "credits_rolled_over": Int64(opening.rolled_over),
                 "applied_seq": Int64(view.applied_seq),
             },
         },
+    )
+
+
+def day_write(view: DayView, user_id: UserId) -> Write:
+    """Return the write that brings any day document forward; the day is made if it is new.
+
+    It costs twice as much as `day_raise`. A pipeline, because only there a document that is made can be given an `_id` and one that is
+    found can keep its own. The new `_id` is one that nobody has had: another program may have
+    kept a former one and made it another day's.
+    """
+    opening = view.opening
+    new_id = owned_id(opening.starts_at, user_id, secrets.token_hex(4))
+    return UpdateOne(
+        {"subscription_id": stored_id(opening.subscription_id), "date": opening.starts_at},
+        [
+            {
+                "$set": {
+                    "_id": _or("_id", stored_id(new_id)),
+                    "user_id": {  # Another program's day without one stays so.
+                        "$cond": [
+                            {"$eq": [_or("credits_used", None), None]},
+                            {"$literal": stored_id(user_id)},
+                            "$user_id",
+                        ]
+                    },
+                    "credits_used": _plus("credits_used", 0, view.used),
+                    # What other programs edit of `credits_used` is not in this sum of ours.
+                    "credits_charged": _plus("credits_charged", 0, view.used),
+                    "revision": _plus("revision", 0, 1),
+                    "daily_credit_limit": Int64(opening.daily_credit_limit),
+                    "credits_rolled_over": Int64(opening.rolled_over),
+                    "applied_seq": Int64(view.applied_seq),
+                }
+            }
+        ],
         upsert=True,
     )
 

@@ -31,6 +31,7 @@ SUBSCRIPTION_FIELDS = (
     "grants",
     "applied_seq",
 )
+DAY_FIELDS = ("subscription_id", "date", "credits_used", "applied_seq")
 
 
 class Loader:
@@ -68,35 +69,25 @@ class Loader:
     def _load_once(
         self, user_ids: Sequence[UserId], now: datetime, session: ClientSession | None = None
     ) -> list[Stored]:
+        ids = [stored_id(user_id) for user_id in user_ids]
         marks = {
             str(mark["_id"]): int(mark["applied_seq"])
-            for mark in self.find(
-                "accounts", "_id", [stored_id(u) for u in user_ids], None, session
-            )
+            for mark in self.find("accounts", "_id", ids, None, session)
         }
-        subscriptions: dict[str, list[Document]] = {}
-        unfinished = []
-        for document in self.find(
-            "subscriptions",
-            "user_id",
-            [stored_id(u) for u in user_ids],
-            SUBSCRIPTION_FIELDS,
-            session,
-        ):
-            subscriptions.setdefault(str(document["user_id"]), []).append(document)
-            end = document.get("end_date")
-            if isinstance(end, datetime) and end > now:  # Days of past ones decide nothing.
-                unfinished.append(document["_id"])
-        days: dict[str, list[Document]] = {}
-        for day in self.find(
-            "dailycredits",
-            "subscription_id",
-            unfinished,
-            ("subscription_id", "date", "credits_used", "applied_seq"),
-            session,
-        ):
-            days.setdefault(str(day["subscription_id"]), []).append(day)
         entries = self._entries_after({u: marks.get(u, 0) for u in user_ids}, session)
+        subscriptions: dict[str, list[Document]] = {}
+        for document in self.find("subscriptions", "user_id", ids, SUBSCRIPTION_FIELDS, session):
+            subscriptions.setdefault(str(document["user_id"]), []).append(document)
+        # Days of past ones decide nothing, unless an entry moves an end that is past.
+        wanted = [
+            document["_id"]
+            for user_id, documents in subscriptions.items()
+            for document in documents
+            if user_id in entries or _ends_after(document, now)
+        ]
+        days: dict[str, list[Document]] = {}
+        for day in self.find("dailycredits", "subscription_id", wanted, DAY_FIELDS, session):
+            days.setdefault(str(day["subscription_id"]), []).append(day)
         return [
             Stored(
                 user_id,
@@ -152,6 +143,11 @@ class Loader:
         with unavailable_on_error():
             ids = [command_id(user_id, key) for user_id, key in commands]
             return [read_entry(document) for document in self.find("journal", "command_id", ids)]
+
+
+def _ends_after(subscription: Document, now: datetime) -> bool:
+    end = subscription.get("end_date")
+    return isinstance(end, datetime) and end > now
 
 
 def _is_torn(stored: Stored) -> bool:

@@ -16,10 +16,11 @@ from pymongo.errors import (
 
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.documents import (
-    addition_write,
+    day_raise,
     day_write,
     mark_write,
     stored_id,
+    subscription_write,
     usage_document,
 )
 from actors.mongo.loading import Loader
@@ -52,6 +53,7 @@ class MongoStore:
         self._loader = Loader(database)
         self._owner: str | None = None
         self._noted: set[bytes] = set()
+        self._orphaned: list[bytes] = []
 
     def take_over(self, shard: str) -> None:
         """End the transactions that an earlier incarnation of a shard left open.
@@ -110,27 +112,44 @@ class MongoStore:
         The accounts' marks move first: a mark that is not where it should be refuses all.
         """
         try:
-            self._in_transaction(lambda session: self._write_views(views, session))
+            self._write_as_expected_or_carefully(views)
         except _MarkMovedError as moved:
             raise self._views_taken(views) from moved
         except PyMongoError as error:
             if _is_duplicate(error):
                 raise self._views_taken(views) from error
-            if _is_network_error(error) or error.has_error_label("TransientTransactionError"):
+            if _is_transient(error):
                 raise StorageUnavailableError(type(error).__name__) from error
             raise ViewsRefusedError(type(error).__name__) from error
 
-    def _write_views(self, views: Sequence[AccountViews], session: ClientSession) -> None:
+    def _write_as_expected_or_carefully(self, views: Sequence[AccountViews]) -> None:
+        """Take days of ours to be as we left them; where one is not, write with more care."""
+        try:
+            self._in_transaction(lambda session: self._write_views(views, session, careful=False))
+        except (_DayMissingError, BulkWriteError) as error:
+            if _is_duplicate(error) or _is_transient(error):
+                raise
+            self._in_transaction(lambda session: self._write_views(views, session, careful=True))
+
+    def _write_views(
+        self, views: Sequence[AccountViews], session: ClientSession, *, careful: bool
+    ) -> None:
         marks = [mark_write(view) for view in views]
         moved = self._database.accounts.bulk_write(marks, ordered=False, session=session)
         if moved.matched_count + moved.inserted_count != len(marks):
             raise _MarkMovedError
-        additions = [addition_write(entry) for view in views for entry in view.additions]
-        if additions:  # In order: a new subscription comes before what raises it.
-            self._database.subscriptions.bulk_write(additions, session=session)
-        days = [day_write(day, view.user_id) for view in views for day in view.days.values()]
+        changes = [subscription_write(entry) for view in views for entry in view.subscriptions]
+        if changes:  # In order: a new subscription comes before what raises it.
+            self._database.subscriptions.bulk_write(changes, session=session)
+        days = [
+            day_write(day, view.user_id) if day.is_new or careful else day_raise(day)
+            for view in views
+            for day in view.days.values()
+        ]
         if days:
-            self._database.dailycredits.bulk_write(days, ordered=False, session=session)
+            written = self._database.dailycredits.bulk_write(days, ordered=False, session=session)
+            if written.matched_count + written.upserted_count != len(days):
+                raise _DayMissingError
         usages = [usage_document(entry) for view in views for entry in view.usages]
         if usages:
             self._database.usages.insert_many(usages, ordered=False, session=session)
@@ -174,17 +193,34 @@ class MongoStore:
     def _in_transaction(self, write: Callable[[ClientSession], object]) -> None:
         """Run one write in a transaction; one that met another transaction is run again."""
         for attempt in range(1, CONFLICTS_MAX + 1):
+            self._end_orphans()
+            session_id = None
             try:
                 with self._database.client.start_session() as session:
                     self._note(session)
+                    session_id = session.session_id["id"]
                     with session.start_transaction():
                         write(session)
                     return
             except PyMongoError as error:
                 conflict = error.has_error_label("TransientTransactionError")
+                if _is_network_error(error) and session_id is not None:
+                    self._orphaned.append(session_id)
                 if not conflict or _is_network_error(error) or attempt == CONFLICTS_MAX:
                     raise
                 time.sleep(CONFLICT_PAUSE_SECONDS * attempt)
+
+    def _end_orphans(self) -> None:
+        """End the transactions of which the server may not have heard the end.
+
+        A server that was only slow goes on with them, and everything that meets them is refused
+        until it gives them up, a minute later.
+        """
+        orphaned = list(self._orphaned)
+        if orphaned:
+            sessions = [{"id": session_id} for session_id in orphaned]
+            self._database.client.admin.command("killSessions", sessions)
+            del self._orphaned[: len(orphaned)]
 
     def _note(self, session: ClientSession) -> None:
         """Keep a session's id where the next incarnation of this shard finds it."""
@@ -201,6 +237,10 @@ class _MarkMovedError(Exception):
     """An account's views are not where the writer thought."""
 
 
+class _DayMissingError(Exception):
+    """Another program has deleted a day of ours."""
+
+
 def _journal_document(entry: Entry) -> dict[str, Any]:
     document = entry_document(entry)
     document["user_id"] = stored_id(entry.user_id)
@@ -208,7 +248,13 @@ def _journal_document(entry: Entry) -> dict[str, Any]:
     return document
 
 
-def _is_duplicate(error: PyMongoError) -> bool:
+def _is_transient(error: Exception) -> bool:
+    return isinstance(error, PyMongoError) and (
+        _is_network_error(error) or error.has_error_label("TransientTransactionError")
+    )
+
+
+def _is_duplicate(error: Exception) -> bool:
     if isinstance(error, BulkWriteError):
         errors = (error.details or {}).get("writeErrors", [])
         return any(item.get("code") == DUPLICATE_KEY for item in errors)

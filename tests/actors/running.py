@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import functools
+import math
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from datetime import datetime, timedelta
 from typing import Any, ParamSpec
@@ -58,6 +60,8 @@ async def running(
     index: int = 0,
     shards: int = 1,
     views: bool = True,
+    max_staleness: float = math.inf,
+    monotonic: Callable[[], float] = time.monotonic,
 ) -> AsyncIterator[Shard]:
     """Run a shard and, unless told otherwise, its view writer. Raises what broke their loops."""
     shard = Shard(
@@ -67,8 +71,10 @@ async def running(
         accounts_max=accounts_max,
         clock=clock or Clock(),
         table=even(1, shards),
+        max_staleness=max_staleness,
+        monotonic=monotonic,
     )
-    loops = [asyncio.create_task(shard.run())]
+    loops = [asyncio.create_task(shard.run()), asyncio.create_task(shard.reloader.run())]
     if views:
         loops.append(asyncio.create_task(shard.views.run(shard.clean_until)))
     try:

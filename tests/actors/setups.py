@@ -12,10 +12,11 @@ from bson.codec_options import CodecOptions
 
 from actors.mongo.connection import Documents, _make_indexes
 from actors.mongo.documents import stored_id
+from actors.mongo.overview import MongoOverview
 from actors.mongo.reads import MongoReads
 from actors.mongo.store import MongoStore
-from actors.store import Reads, Store
-from tests.fakes.memory_reads import MemoryReads
+from actors.store import Overview, Reads, Store
+from tests.fakes.memory_reads import MemoryOverview, MemoryReads
 from tests.fakes.memory_store import MemoryStore
 
 ID_FIELDS = ("_id", "user_id", "subscription_id")
@@ -26,6 +27,7 @@ class Setup:
 
     store: Store
     reads: Reads
+    overview: Overview
 
     def insert(self, collection: str, **document: Any) -> None:
         """Insert a document as another program would."""
@@ -53,6 +55,7 @@ class MemorySetup(Setup):
     def __init__(self) -> None:
         self.store: MemoryStore = MemoryStore()
         self.reads = MemoryReads(self.store)
+        self.overview = MemoryOverview(self.store)
 
     def insert(self, collection: str, **document: Any) -> None:
         self.store.insert(collection, document)
@@ -78,6 +81,7 @@ class MongoSetup(Setup):
         self.database = database
         self.store = MongoStore(database)
         self.reads = MongoReads(database)
+        self.overview = MongoOverview(database, "UTC")
 
     def insert(self, collection: str, **document: Any) -> None:
         self.database[collection].insert_one(_stored(document))

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -11,17 +12,24 @@ import pytest
 
 from actors.api_keys import KeyRing, Scope
 from actors.calls import Envelope, Reply
+from actors.comparison import Comparison
 from actors.directory import Directory
 from actors.edge.app import build_app
+from actors.expiring import EndedPage
+from actors.housekeeping import Housekeeping
+from actors.operations import Operations
 from actors.queries import Queries, Query
-from actors.reports import ShardReport
+from actors.reports import Findings, Reread, ShardReport, SyncReport
 from actors.router import Router, ShardLostError
+from actors.settings import Settings
 from actors.shard import Shard
-from domain.values import Policy
+from domain.values import Policy, UserId
 from tests.actors.authors import NOON
 from tests.actors.running import Clock, in_loop, running
 from tests.actors.test_api_keys import Keys, made
-from tests.fakes.memory_reads import MemoryReads
+from tests.actors.test_janitor import yielding
+from tests.fakes.memory_agenda import MemoryAgenda
+from tests.fakes.memory_reads import MemoryOverview, MemoryReads
 from tests.fakes.memory_store import MemoryStore
 
 PAYMENT = {"method": "card", "transaction_id": "t-1", "amount": 2900, "currency": "eur"}
@@ -34,6 +42,9 @@ class OneShard:
 
     def __init__(self, shard: Shard, store: MemoryStore) -> None:
         self.shard = shard
+        self.store = store
+        self.comparison = Comparison(shard, store, Policy(), yielding)
+        self.lost = False
         self.queries = Queries(shard, MemoryReads(store), Policy())
 
     async def send(self, _index: int, envelope: Envelope) -> list[Reply]:
@@ -45,17 +56,65 @@ class OneShard:
     async def directory(self) -> Directory:
         return self.shard.table
 
+    async def compare(self, _index: int, *, repair: bool) -> Findings:
+        return await self.comparison.compare(repair=repair)
+
+    async def reread(self, _index: int, user_id: UserId | None) -> Reread:
+        if self.lost:
+            raise ShardLostError
+        return await self.comparison.reread(user_id)
+
+
+class NoUpkeep:
+    """Nothing has ended, all rules hold, nothing is old."""
+
+    def ended(self, now: datetime, limit: int, cursor: object | None) -> EndedPage:
+        return EndedPage([], 0, None)
+
+    def check(self, limit: int | None) -> Findings:
+        return Findings()
+
+    def trim(self, before: datetime) -> int:
+        return 0
+
+
+SYNC = SyncReport(
+    lag_seconds=0.5, last_event_at=NOON, events_applied=3, resumes=2, resyncs=1, quarantined=0
+)
+
 
 class LocalBackend:
     def __init__(self, shards: OneShard, keys: Keys) -> None:
         self.router = Router(shards, 5.0)
         self.keys = KeyRing(keys)
+        self.overview = MemoryOverview(shards.store)
+        self.shards = shards
+        self.agenda = MemoryAgenda()
+        clock = Clock(NOON)
+        shards.housekeeping = Housekeeping(
+            "edge",
+            Settings(_env_file=None),
+            self.agenda,
+            NoUpkeep(),
+            shards,
+            self.router,
+            clock=clock,
+        )
+        self.operations = Operations(shards, shards.housekeeping)
         self.lost = False
 
     async def reports(self) -> list[ShardReport]:
         if self.lost:
             raise ShardLostError
         return []
+
+    async def settle(self) -> None:
+        await self.shards.shard.settle()
+
+    async def sync_report(self) -> SyncReport:
+        if self.lost:
+            raise ShardLostError
+        return SYNC
 
     async def missing(self) -> list[str]:
         return ["shards"] if self.lost else []
@@ -213,3 +272,29 @@ async def test_concurrent_repeats_of_one_key_get_one_answer() -> None:
 
     assert len({answer.content for answer in answers}) == 1
     assert sum("Idempotent-Replayed" in answer.headers for answer in answers) == 19
+
+
+@in_loop
+async def test_operators_read_how_far_ram_is_behind() -> None:
+    async with edge() as (http, backend):
+        shown = await http.get("/admin/sync")
+        backend.lost = True
+        lost = await http.get("/admin/sync")
+
+    assert shown.json() == {
+        "lag_seconds": 0.5,
+        "last_event_at": "2026-03-10T12:00:00Z",
+        "events_applied": 3,
+        "resumes": 2,
+        "resyncs": 1,
+        "quarantined": 0,
+    }
+    assert (lost.status_code, lost.json()["code"]) == (503, "storage_unavailable")
+
+
+@in_loop
+async def test_only_operators_read_how_far_ram_is_behind() -> None:
+    async with edge(Scope.WRITE) as (http, _):
+        refused = await http.get("/admin/sync")
+
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")

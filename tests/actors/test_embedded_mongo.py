@@ -204,18 +204,21 @@ def test_acknowledged_writes_survive_a_sigkill_and_the_server_comes_back_by_itse
 ) -> None:
     uri, pid = server.uri, server.pid
     acknowledged: list[int] = []
+    killed = threading.Event()
 
-    def write_until_refused() -> None:
+    def write_until_killed() -> None:
         with client_of(uri) as client, contextlib.suppress(PyMongoError):
-            while True:
+            while not killed.is_set():
                 client.test.things.insert_one({"_id": len(acknowledged)})
                 acknowledged.append(len(acknowledged))
 
-    writer = threading.Thread(target=write_until_refused)
+    writer = threading.Thread(target=write_until_killed)
     writer.start()
     wait_until(lambda: len(acknowledged) > 500)
     kill(pid)
+    killed.set()
     writer.join(DEADLINE_SECONDS)
+    assert not writer.is_alive()
     wait_until(lambda: server.pid not in (None, pid) and PlainWire().ping(uri))
 
     assert server.uri == uri

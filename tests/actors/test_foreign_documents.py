@@ -79,6 +79,29 @@ def test_a_day_that_another_program_made_is_taken_up(setup: Setup) -> None:
     assert setup.document("dailycredits")["credits_used"] == 11
 
 
+def test_a_day_without_user_that_another_program_made_keeps_its_id_and_stays_without_user(
+    setup: Setup,
+) -> None:
+    author = Author(ANN)
+    write(setup.store, [author.add()])
+    subscription_id = setup.document("subscriptions")["_id"]
+    setup.remove("dailycredits", user_id=ANN)
+    day_id = "65f0a1b2c3d4e5f601234501"
+    setup.insert(
+        "dailycredits",
+        _id=day_id,
+        subscription_id=subscription_id,
+        date=NOON.replace(hour=0),
+        credits_used=7.0,
+    )
+
+    write(setup.store, [author.use(4)])
+
+    day = setup.document("dailycredits")
+    assert (day["_id"], day["credits_used"]) == (day_id, 11)
+    assert "user_id" not in day
+
+
 def test_views_of_a_subscription_that_another_program_removed_are_written(setup: Setup) -> None:
     author = Author(ANN)
     write(setup.store, [author.add()])

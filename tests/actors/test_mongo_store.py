@@ -7,13 +7,14 @@ import mongomock
 import pymongo
 import pytest
 from bson import Int64, ObjectId
-from pymongo.errors import OperationFailure
+from pymongo.client_session import ClientSession
+from pymongo.errors import NetworkTimeout, OperationFailure
 
 from actors.mongo.reads import MongoReads
 from actors.mongo.store import MongoStore
 from actors.store import StorageUnavailableError, UsageQuery
 from domain.codec import entry_id
-from domain.values import UserId
+from domain.values import UserId, mark_of, owner_mark
 from tests.actors.authors import NOON, Author, views_of, write
 from tests.actors.setups import Counter, Doors, MongoSetup, in_utc
 
@@ -202,3 +203,56 @@ def test_a_killed_shards_open_transaction_holds_up_its_successor_no_longer(
     with pytest.raises(OperationFailure):
         session.commit_transaction()
     session.end_session()
+
+
+def test_a_day_that_is_made_carries_the_mark_of_its_user(embedded: MongoSetup) -> None:
+    write(embedded.store, [Author(ANN).add()])
+
+    day, subscription = embedded.document("dailycredits"), embedded.document("subscriptions")
+    assert mark_of(day["_id"]) == mark_of(subscription["_id"]) == owner_mark(ANN)
+
+
+def test_a_day_that_was_deleted_is_made_again(embedded: MongoSetup) -> None:
+    author = Author(ANN)
+    write(embedded.store, [author.add(), author.use(4)])
+    embedded.remove("dailycredits", user_id=ANN)
+
+    write(embedded.store, [author.use(5)])
+    write(embedded.store, [author.use(6)])
+
+    assert embedded.document("dailycredits")["credits_used"] == 11
+
+
+def test_a_day_of_a_subscription_that_was_removed_is_written(embedded: MongoSetup) -> None:
+    author = Author(ANN)
+    write(embedded.store, [author.add(), author.use(4)])
+    embedded.remove("dailycredits", user_id=ANN)
+    embedded.remove("subscriptions", user_id=ANN)
+
+    write(embedded.store, [author.use(5)])
+    embedded.remove("dailycredits", user_id=ANN)
+    write(embedded.store, [author.use(5)])
+
+    assert embedded.document("dailycredits")["credits_used"] == 5
+
+
+def test_a_transaction_whose_end_the_server_did_not_hear_holds_nobody_up(
+    embedded: MongoSetup,
+) -> None:
+    author = Author(ANN)
+    write(embedded.store, [author.add(), author.use(4)])
+    lost: list[ClientSession] = []
+
+    def lose(session: ClientSession) -> None:
+        embedded.database.dailycredits.update_many({}, {"$set": {"x": 1}}, session=session)
+        lost.append(session)
+        session._server_session.mark_dirty()
+        session._transaction.reset()  # Its end is not sent, as where the connection is lost.
+        raise NetworkTimeout("the answer did not come in time")
+
+    with pytest.raises(NetworkTimeout):
+        embedded.store._in_transaction(lose)
+    write(embedded.store, [author.use(5)])
+
+    assert embedded.document("dailycredits")["credits_used"] == 9
+    assert "x" not in embedded.document("dailycredits")

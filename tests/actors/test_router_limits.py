@@ -58,19 +58,17 @@ async def test_nothing_is_sent_for_callers_that_have_all_gone() -> None:
     await router.status(USERS[0])
     shards.sent.clear()
     shards.gate.clear()
-    callers = []
-    for call in CALLS[:2]:  # Two messages on their way, and then one call that waits.
-        callers.append(asyncio.create_task(router.call(call)))
-        await until(lambda: len(shards.sent) == len(callers))
-    callers.append(asyncio.create_task(router.call(CALLS[2])))
+    callers = [asyncio.create_task(router.call(CALLS[0]))]
+    await until(lambda: len(shards.sent) == 1)  # On its way; the next call waits.
+    callers.append(asyncio.create_task(router.call(CALLS[1])))
     await asyncio.sleep(0)
 
-    callers[2].cancel()
+    callers[1].cancel()
     shards.gate.set()
     await asyncio.gather(*callers, return_exceptions=True)
-    await router.call(CALLS[3])
+    await router.call(CALLS[2])
 
-    assert shards.keys == [[CALLS[0].key], [CALLS[1].key], [CALLS[3].key]]
+    assert shards.keys == [[CALLS[0].key], [CALLS[2].key]]
 
 
 @pytest.mark.parametrize("reached", ["directory", "shard"])
@@ -121,15 +119,13 @@ async def test_a_full_queue_is_overloaded_at_once(monkeypatch: pytest.MonkeyPatc
     await router.status(USERS[0])
     shards.gate.clear()
     shards.sent.clear()
-    waiting = []
-    for call in CALLS[:2]:  # Two messages on their way, and then three calls that wait.
-        waiting.append(asyncio.create_task(router.call(call)))
-        await until(lambda: len(shards.sent) == len(waiting))
-    waiting += [asyncio.create_task(router.call(call)) for call in CALLS[2:5]]
+    waiting = [asyncio.create_task(router.call(CALLS[0]))]
+    await until(lambda: len(shards.sent) == 1)  # On its way; the next three calls wait.
+    waiting += [asyncio.create_task(router.call(call)) for call in CALLS[1:4]]
     await asyncio.sleep(0)
 
-    assert await router.call(CALLS[5]) == OVERLOADED
+    assert await router.call(CALLS[4]) == OVERLOADED
     shards.gate.set()
 
     replies = await asyncio.gather(*waiting)
-    assert texts(replies) == [call.key for call in CALLS[:5]]
+    assert texts(replies) == [call.key for call in CALLS[:4]]

@@ -31,6 +31,10 @@ def test_rollover_is_a_word_or_a_cap(
         ("ALLOTMENT_HTTP_PORT", "0"),
         ("ALLOTMENT_SHARDS", "0"),
         ("ALLOTMENT_LOW_CREDITS_PERCENT", "101"),
+        ("ALLOTMENT_SWEEP_CRON", "every minute"),
+        ("ALLOTMENT_EXPIRE_CRON", "* * * *"),
+        ("ALLOTMENT_TRIM_CRON", "0 0 31 2 *"),
+        ("ALLOTMENT_JOURNAL_DAYS", "29"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(

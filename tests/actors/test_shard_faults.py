@@ -222,7 +222,7 @@ async def test_an_account_forgotten_while_others_are_loaded_is_loaded_as_well() 
         )
         await at_the_gate(gate)
 
-        shard._forget(ANN)  # As the view writer does where another one was faster.
+        shard.forget(ANN)  # As the view writer does where another one was faster.
         gate.open()
 
         done, absent = await replies

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from actors import shard as shard_module
+from actors import first_answers
 from actors.calls import Outcome
 from actors.draft import KEY_REUSED
 from domain.messages import CommandRefused, Rejection
@@ -76,7 +76,7 @@ async def test_a_repeat_while_the_first_is_being_appended_gets_its_answer() -> N
 async def test_a_repeat_after_a_restart_gets_the_first_answer(
     monkeypatch: pytest.MonkeyPatch, answers_max: int
 ) -> None:
-    monkeypatch.setattr(shard_module, "ANSWERS_MAX", max(answers_max, 1))
+    monkeypatch.setattr(first_answers, "ANSWERS_MAX", max(answers_max, 1))
     store = MemoryStore()
     async with running(store, policy=WHOLE) as shard:
         await ask_one(shard, credit_call(ANN, 200))

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from actors import shard as shard_module
+from actors import catching_up
 from actors.calls import MOVED, Envelope, Outcome
 from actors.directory import Directory, even
 from domain.values import Policy, UserId
@@ -53,7 +53,7 @@ async def test_catching_up_completes_the_views_of_a_crashed_shard(setup: Setup) 
 
 @in_loop
 async def test_catching_up_reads_many_accounts_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shard_module, "CATCH_UP_CHUNK", 16)
+    monkeypatch.setattr(catching_up, "CATCH_UP_CHUNK", 16)
     store = MemoryStore()
     async with running(store, views=False) as crashed:
         await ask(crashed, *(credit_call(user_id, 100) for user_id in USERS))

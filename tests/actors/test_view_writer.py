@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from actors.store import StorageUnavailableError
 from domain.messages import Entry
 from domain.values import Policy, UserId
+from domain.views import AccountViews
 from tests.actors.authors import views_of
 from tests.actors.running import ask, ask_one, charge_call, credit_call, in_loop, running
 from tests.fakes.memory_store import MemoryStore, ViewsFault
@@ -91,3 +93,26 @@ async def test_an_account_whose_entries_have_a_gap_is_forgotten_and_read_again()
 
 def _entries(store: MemoryStore, user_id: UserId) -> Sequence[Entry]:
     return [entry for entry in store.journal.values() if entry.user_id == user_id]
+
+
+@in_loop
+async def test_views_that_fail_together_are_written_in_smaller_transactions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("actors.view_writer.RETRY_SECONDS", 0.0)
+    store = Conflicting()
+    users = [UserId(f"user-{number}") for number in range(50)]
+    async with running(store, policy=WHOLE) as shard:
+        await ask(shard, *(credit_call(user, 200) for user in users))
+        await shard.settle()
+
+        assert len(store.collections["subscriptions"]) == len(users)
+
+
+class Conflicting(MemoryStore):
+    """Refuses long transactions, as where each would meet another program's write."""
+
+    def write_views(self, views: Sequence[AccountViews]) -> None:
+        if len(views) > 3:
+            raise StorageUnavailableError from ConnectionError("a conflict")
+        super().write_views(views)

@@ -6,7 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from domain.grants import Grant
-from domain.messages import CreditsAdded, Entry, UsageRecorded
+from domain.messages import (
+    CreditsAdded,
+    Entry,
+    SubscriptionChanged,
+    SubscriptionExpired,
+    UsageRecorded,
+)
 from domain.recovery import Stored
 from domain.values import UserId
 from domain.views import DayView, project
@@ -43,9 +49,11 @@ class Database:
             return
         views = project(entries)
         assert views.after_seq == self.applied_seq
-        for entry in views.additions:
-            assert isinstance(entry.change, CreditsAdded)
-            self._add(entry.change)
+        for entry in views.subscriptions:
+            if isinstance(entry.change, CreditsAdded):
+                self._add(entry.change)
+            else:
+                self._change(entry)
         for key, day in views.days.items():
             self._touch(key, day)
         for entry in views.usages:
@@ -99,6 +107,19 @@ class Database:
         document["end_date"] = max(document["end_date"], change.end)
         grants = [*change.made_explicit, change.grant]
         document["grants"] = [*document.get("grants", []), *map(grant_document, grants)]
+
+    def _change(self, entry: Entry) -> None:
+        change = entry.change
+        assert isinstance(change, SubscriptionChanged | SubscriptionExpired)
+        document = self.subscriptions[change.subscription_id]
+        if isinstance(change, SubscriptionChanged):
+            document["status"] = change.status or document["status"]
+            document["end_date"] = change.end or document["end_date"]
+            if change.made_explicit:
+                explicit = map(grant_document, change.made_explicit)
+                document["grants"] = [*document.get("grants", []), *explicit]
+        elif document["end_date"] <= entry.at:
+            document["status"] = "expired"
 
     def _touch(self, key: tuple[str, datetime], view: DayView) -> None:
         subscription_id, starts_at = key

@@ -10,10 +10,12 @@ from domain.decide import Decision, decide
 from domain.evolve import evolve
 from domain.messages import (
     AddCredit,
+    ChangeSubscription,
     Command,
     CommandRefused,
     CreditsAdded,
     Entry,
+    ExpireSubscription,
     OnInsufficient,
     OpenDay,
     Payment,
@@ -22,7 +24,7 @@ from domain.messages import (
     UsageRecorded,
     fingerprint,
 )
-from domain.values import Credits, Policy, UserId
+from domain.values import Credits, Policy, Status, UserId
 
 USER = UserId("ada")
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -102,6 +104,22 @@ class Ledger:
 
     def open_day(self, now: datetime) -> Decision:
         return self.do(OpenDay(self.account.user_id), now)
+
+    def change(
+        self,
+        now: datetime,
+        *,
+        status: Status | None = None,
+        end: datetime | None = None,
+        which: int = -1,
+    ) -> Decision:
+        """Change one of the subscriptions, counted in the order of their start."""
+        subscription_id = self.account.subscriptions[which].subscription_id
+        return self.do(ChangeSubscription(self.account.user_id, subscription_id, status, end), now)
+
+    def expire(self, now: datetime, which: int = -1) -> Decision:
+        subscription_id = self.account.subscriptions[which].subscription_id
+        return self.do(ExpireSubscription(self.account.user_id, subscription_id), now)
 
     def status(self, now: datetime) -> CreditStatusResponse:
         return status_answer(self.account, now, self.policy)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from domain.values import Credits, Policy
+from domain.values import Credits, Policy, Status
 from tests.domain.ledger import NOON, Ledger
 
 ZONES = ["UTC", "Pacific/Auckland", "Africa/Cairo", "America/Santiago", "Asia/Beirut"]
@@ -23,7 +23,7 @@ STEPS = st.lists(
     st.builds(
         Step,
         st.integers(0, 60) | st.integers(0, 2000),
-        st.sampled_from(["add", "charge", "charge", "record", "open"]),
+        st.sampled_from(["add", "charge", "charge", "record", "open", "change", "end", "expire"]),
         st.integers(0, 300),
         st.integers(1, 20),
     ),
@@ -45,8 +45,25 @@ def take(ledger: Ledger, step: Step, now: datetime) -> None:
             ledger.charge(step.amount, now)
         case "record":
             ledger.record(step.amount, now)
-        case _:
+        case "open":
             ledger.open_day(now)
+        case _ if ledger.account.subscriptions:
+            take_on_subscription(ledger, step, now)
+
+
+STATUSES = [status for status in Status if status is not Status.NONE]
+
+
+def take_on_subscription(ledger: Ledger, step: Step, now: datetime) -> None:
+    """Change one of the subscriptions there were, current or not."""
+    which = step.amount % len(ledger.account.subscriptions)
+    match step.kind:
+        case "change":
+            ledger.change(now, status=STATUSES[step.amount % len(STATUSES)], which=which)
+        case "end":
+            ledger.change(now, end=now + timedelta(days=step.days - 8), which=which)
+        case _:
+            ledger.expire(now, which)
 
 
 def live(ledger: Ledger, steps: list[Step], now: datetime = NOON) -> datetime:

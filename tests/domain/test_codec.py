@@ -11,11 +11,13 @@ from domain.grants import Grant
 from domain.messages import (
     AddCredit,
     Change,
+    ChangeSubscription,
     Command,
     CommandRefused,
     CreditsAdded,
     DayOpened,
     Entry,
+    ExpireSubscription,
     Limit,
     OnInsufficient,
     OpenDay,
@@ -25,10 +27,12 @@ from domain.messages import (
     Refusal,
     Rejection,
     Shortfall,
+    SubscriptionChanged,
+    SubscriptionExpired,
     UsageRecorded,
     fingerprint,
 )
-from domain.values import CREDITS_MAX, Credits, UserId
+from domain.values import CREDITS_MAX, Credits, Status, UserId
 from tests.domain.ledger import NOON, USER, pay
 
 TEXT = st.text(max_size=20)
@@ -76,6 +80,14 @@ CHANGES: dict[str, st.SearchStrategy[Change]] = {
     "usage_recorded": USAGE_RECORDED,
     "day_opened": st.builds(DayOpened, OPENINGS),
     "command_refused": st.builds(CommandRefused, REFUSALS),
+    "subscription_changed": st.builds(
+        SubscriptionChanged,
+        TEXT,
+        st.sampled_from(Status) | st.none(),
+        INSTANTS | st.none(),
+        st.lists(GRANTS, max_size=3).map(tuple),
+    ),
+    "subscription_expired": st.builds(SubscriptionExpired, TEXT, INSTANTS),
 }
 
 
@@ -137,6 +149,11 @@ def test_the_same_command_has_the_same_fingerprint_and_each_other_one_another() 
         RecordUsage(USER, "chat", Credits(1), details="{}"),
         RecordUsage(USER, "chat", Credits(1), timestamp=NOON),
         RecordUsage(USER, "chat", Credits(1), on_insufficient=OnInsufficient.RECORD),
+        ChangeSubscription(USER, "s", Status.PAUSED),
+        ChangeSubscription(USER, "r", Status.PAUSED),
+        ChangeSubscription(USER, "s", None, NOON),
+        ChangeSubscription(USER, "s", Status.PAUSED, NOON),
+        ExpireSubscription(USER, "s"),
     ]
 
     assert len({fingerprint(command) for command in commands}) == len(commands)

@@ -1,23 +1,35 @@
 """What a command changes: the facts of the day, the names of what it makes, and nothing else."""
 
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 
 from domain.account import Account
 from domain.decide import decide
-from domain.messages import AddCredit, DayOpened, OnInsufficient, Opening, RecordUsage
-from domain.values import Credits, Policy, is_object_id
+from domain.evolve import evolve
+from domain.messages import (
+    AddCredit,
+    DayOpened,
+    OnInsufficient,
+    Opening,
+    RecordUsage,
+    Refusal,
+    Rejection,
+    SubscriptionExpired,
+)
+from domain.values import Credits, Policy, Status, is_object_id
 from tests.domain.ledger import (
     NOON,
     ONE_DAY,
+    ONE_MILLISECOND,
     USER,
     Ledger,
     charge_of,
     grant_of,
     ledger_with,
     pay,
+    refusal_of,
     utc,
 )
 
@@ -178,3 +190,73 @@ def test_deciding_changes_no_account() -> None:
 
     assert before == copy
     assert isinstance(before, Account)
+
+
+# --- changes by operators, and ends -----------------------------------------------------------
+
+
+def test_a_changed_status_stops_the_spending_and_a_later_one_resumes_it() -> None:
+    ledger = ledger_with(10, 5)
+
+    ledger.change(NOON, status=Status.PAUSED)
+    paused = ledger.charge(1, NOON)
+    ledger.change(NOON, status=Status.ACTIVE)
+
+    assert refusal_of(paused).reason is Rejection.NO_ACTIVE_SUBSCRIPTION
+    assert charge_of(ledger.charge(1, NOON)).credit_amount == 1
+
+
+def test_a_later_end_keeps_the_days_of_an_implied_grant_where_they_were() -> None:
+    ledger = ledger_with(10, 5)
+    (subscription,) = ledger.account.subscriptions
+    implied = replace(subscription.grants[0], grant_id=None, transaction_id=None)
+    ledger.account = ledger.account.with_subscription(replace(subscription, grants=(implied,)))
+
+    ledger.change(NOON, end=subscription.end + 5 * ONE_DAY)
+
+    (changed,) = ledger.account.subscriptions
+    assert changed.end == subscription.end + 5 * ONE_DAY
+    assert changed.grants == (replace(implied, grant_id=changed.grants[0].grant_id),)
+    assert changed.grants[0].grant_id is not None
+    assert ledger.status(NOON).daily_credit_limit == 10
+
+
+def test_an_end_in_the_past_ends_the_subscription_at_once() -> None:
+    ledger = ledger_with(10, 5)
+
+    ledger.change(NOON + ONE_DAY, end=NOON + timedelta(hours=1))
+
+    assert ledger.status(NOON + ONE_DAY).status is Status.EXPIRED
+    assert isinstance(ledger.charge(0, NOON + ONE_DAY), Refusal)
+
+
+def test_a_subscription_expires_once_and_not_before_its_end() -> None:
+    ledger = ledger_with(10, 5)
+    end = ledger.account.subscriptions[0].end
+
+    too_early = ledger.expire(end - ONE_MILLISECOND)
+    expired = ledger.expire(end)
+    again = ledger.expire(end + ONE_DAY)
+
+    assert refusal_of(too_early) == Refusal(Rejection.NOT_ENDED)
+    assert expired == SubscriptionExpired(ledger.account.subscriptions[0].subscription_id, end)
+    assert ledger.account.subscriptions[0].status is Status.EXPIRED
+    assert refusal_of(again) == Refusal(Rejection.NOT_ENDED)
+
+
+def test_a_cancelled_subscription_does_not_expire() -> None:
+    ledger = ledger_with(10, 5)
+    ledger.change(NOON, status=Status.CANCELLED)
+
+    assert refusal_of(ledger.expire(NOON + 9 * ONE_DAY)) == Refusal(Rejection.NOT_ENDED)
+
+
+def test_an_expiry_gives_way_where_another_program_has_moved_the_end_meanwhile() -> None:
+    ledger = ledger_with(10, 5)
+    before, end = ledger.account, ledger.account.subscriptions[0].end
+    ledger.expire(end)
+    moved = before.with_subscription(replace(before.subscriptions[0], end=end + ONE_DAY))
+
+    account = evolve(moved, ledger.entries[-1])
+
+    assert account.subscriptions[0].status is Status.ACTIVE

@@ -14,13 +14,20 @@ import pytest
 
 from domain.decide import Decision
 from domain.local_days import ONE_DAY, day_of, midnight
-from domain.messages import CreditsAdded, Refusal, UsageRecorded
-from domain.values import Credits, Policy
+from domain.messages import (
+    CreditsAdded,
+    Refusal,
+    SubscriptionChanged,
+    SubscriptionExpired,
+    UsageRecorded,
+)
+from domain.values import Credits, Policy, Status
 from tests.domain.ledger import NOON, ONE_MILLISECOND, Ledger
 from tests.reference import model
 from tests.reference.model import ReferenceUser
 
 DAYS = 400
+STATUSES = [*[Status.ACTIVE] * 4, Status.PAST_DUE, Status.PAUSED, Status.CANCELLED, Status.EXPIRED]
 CAPS = {"full": None, "none": Credits(0), 25: Credits(25), 400: Credits(400)}
 ROLLOVERS: list[str | int] = ["full", "none", 25, 400]
 ZONES = [
@@ -104,6 +111,25 @@ class TwoBooks:
         if isinstance(decision, Refusal):
             assert shortfall_of(decision) == expected
 
+    def operate(self, now: datetime) -> None:
+        """Do to some subscription what an operator or the janitor does."""
+        count, chance = len(self.reference.subscriptions), self.random.random()
+        if not count or chance < 0.85:
+            return
+        which = max(self.random.randrange(count), self.random.randrange(count))
+        if chance < 0.91:
+            status = self.random.choice(STATUSES)
+            decision = self.ledger.change(now, status=status, which=which)
+            outcome = self.reference.change(which, status=str(status))
+        elif chance < 0.96:
+            end = now + timedelta(hours=self.random.randint(-200, 1000))
+            decision = self.ledger.change(now, end=end, which=which)
+            outcome = self.reference.change(which, end_date=end)
+        else:
+            decision = self.ledger.expire(now, which)
+            outcome = self.reference.expire(which, now=now)
+        assert outcome_of(decision) == outcome
+
     def compare(self, now: datetime) -> None:
         """Ask both, now and on both sides of the next midnight."""
         answer = self.ledger.status(now).model_dump()
@@ -123,6 +149,10 @@ def outcome_of(decision: Decision) -> str:
             return "created" if created else "added"
         case UsageRecorded():
             return "recorded"
+        case SubscriptionChanged():
+            return "changed"
+        case SubscriptionExpired():
+            return "expired"
         case Refusal(reason):
             return str(reason)
         case _:
@@ -165,6 +195,7 @@ def test_every_day_of_a_life_is_as_the_reference_tells_it(
     for now in instants(random, zone):
         for _ in range(random.randint(1, 3)):
             books.step(now)
+        books.operate(now)
         books.compare(now)
 
     assert any(isinstance(entry.change, CreditsAdded) for entry in books.ledger.entries)

@@ -102,7 +102,8 @@ def rolled_over_as_journaled(ledger: Ledger) -> dict[tuple[str, date], Credits]:
 def forfeited(subscription: Subscription, used: dict[date, int], cap: Credits | None) -> list[int]:
     """Return what each day loses to the cap, and the last to the end: a debt is a loss below 0."""
     losses, left = [], 0
-    last = max(grant.ends_on for grant in subscription.grants)
+    # An end that was moved lets what is left be used on days without a grant.
+    last = max([*(g.ends_on for g in subscription.grants), *(d + ONE_DAY for d in used)])
     for index in range((last - subscription.first_day).days):
         day = subscription.first_day + index * ONE_DAY
         before = [(d, Credits(amount)) for d, amount in used.items() if d < day]

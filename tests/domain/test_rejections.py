@@ -10,8 +10,10 @@ from actors.draft import Draft
 from domain.account import Account
 from domain.messages import (
     AddCredit,
+    ChangeSubscription,
     Command,
     CommandRefused,
+    ExpireSubscription,
     Limit,
     OnInsufficient,
     RecordUsage,
@@ -49,6 +51,22 @@ def refused_by_reused_key() -> Refusal:
     return refusal_of(draft.decide(Call(charge(2), "key", keep_refusal=True)).refusal)
 
 
+def refused_for_want_of_such_a_subscription() -> Refusal:
+    return refusal_of(ledger_with(10, 5).do(ChangeSubscription(USER, "none", Status.PAUSED), NOON))
+
+
+def refused_for_an_end_before_the_start() -> Refusal:
+    ledger = ledger_with(10, 5)
+    subscription_id = ledger.account.subscriptions[0].subscription_id
+    return refusal_of(ledger.do(ChangeSubscription(USER, subscription_id, None, NOON), NOON))
+
+
+def refused_because_it_goes_on() -> Refusal:
+    ledger = ledger_with(10, 5)
+    subscription_id = ledger.account.subscriptions[0].subscription_id
+    return refusal_of(ledger.do(ExpireSubscription(USER, subscription_id), NOON))
+
+
 def refused_by_paid_transaction() -> Refusal:
     return refusal_of(ledger_with(10, 5).add(1, 1, NOON, transaction_id=PAID))
 
@@ -67,6 +85,9 @@ def refused_for_want_of_credits() -> Refusal:
 
 EVIDENCE: dict[Rejection, Callable[[], Refusal]] = {
     Rejection.KEY_REUSED: refused_by_reused_key,
+    Rejection.NO_SUCH_SUBSCRIPTION: refused_for_want_of_such_a_subscription,
+    Rejection.END_NOT_AFTER_START: refused_for_an_end_before_the_start,
+    Rejection.NOT_ENDED: refused_because_it_goes_on,
     Rejection.DUPLICATE_PAYMENT: refused_by_paid_transaction,
     Rejection.NO_ACTIVE_SUBSCRIPTION: refused_without_subscription,
     Rejection.AMOUNT_TOO_LARGE: refused_for_its_size,
@@ -99,6 +120,10 @@ def spent_and_paused() -> Account:
 # Each pair of neighbours in the enum that one command can meet, with both reasons there.
 PAID_AGAIN = AddCredit(USER, Credits(CREDITS_MAX), 1, pay(PAID))
 BOTH_REASONS: dict[tuple[Rejection, Rejection], tuple[Account, Command]] = {
+    (Rejection.KEY_REUSED, Rejection.NO_SUCH_SUBSCRIPTION): (
+        spent(),
+        ChangeSubscription(USER, "none", None, NOON),
+    ),
     (Rejection.KEY_REUSED, Rejection.DUPLICATE_PAYMENT): (spent(), PAID_AGAIN),
     (Rejection.KEY_REUSED, Rejection.NO_ACTIVE_SUBSCRIPTION): (spent_and_paused(), charge(1)),
     (Rejection.DUPLICATE_PAYMENT, Rejection.AMOUNT_TOO_LARGE): (spent(), PAID_AGAIN),

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 from domain.values import (
     UserId,
     derive_object_id,
+    derive_owned_id,
     is_object_id,
+    mark_of,
+    owner_mark,
     parse_user_id,
     to_instant,
 )
@@ -79,6 +82,15 @@ def test_derived_ids_differ_by_purpose_user_and_key() -> None:
     }
 
     assert len(ids) == 8
+
+
+def test_an_owned_id_carries_the_mark_of_its_user() -> None:
+    day = derive_owned_id(NOON, "day", USER, "s-1")
+
+    assert is_object_id(day)
+    assert day == derive_owned_id(NOON, "day", USER, "s-1")
+    assert mark_of(day) == owner_mark(USER) != owner_mark(UserId("bob"))
+    assert day != derive_owned_id(NOON, "day", USER, "s-2")
 
 
 @given(st.text(min_size=1, max_size=140))

@@ -53,9 +53,9 @@ def test_additions_and_usages_come_in_the_order_of_the_journal() -> None:
 
     views = project(ledger.entries)
 
-    assert [type(entry.change) for entry in views.additions] == [CreditsAdded, CreditsAdded]
+    assert [type(entry.change) for entry in views.subscriptions] == [CreditsAdded, CreditsAdded]
     assert [type(entry.change) for entry in views.usages] == [UsageRecorded, UsageRecorded]
-    assert [entry.seq for entry in views.additions + views.usages] == [1, 3, 2, 4]
+    assert [entry.seq for entry in views.subscriptions + views.usages] == [1, 3, 2, 4]
 
 
 def test_a_refusal_moves_the_mark_and_nothing_else() -> None:
@@ -65,7 +65,7 @@ def test_a_refusal_moves_the_mark_and_nothing_else() -> None:
     views = project(ledger.entries[1:])
 
     assert (views.after_seq, views.applied_seq) == (1, 2)
-    assert (views.additions, views.days, views.usages) == ([], {}, [])
+    assert (views.subscriptions, views.days, views.usages) == ([], {}, [])
 
 
 def test_views_name_the_entries_they_contain() -> None:

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from actors.mongo.documents import read_usage
-from actors.store import UsageQuery
-from domain.answers import MonthlyUsage, UsagePage, UsageRecord, UsageSums
-from domain.foreign import Document
+from actors.store import SubscriptionPageQuery, UsageQuery
+from domain.answering import subscription_record
+from domain.answers import MonthlyUsage, SubscriptionPage, UsagePage, UsageRecord, UsageSums
+from domain.foreign import Document, read_subscriptions
 from domain.values import UserId
 from tests.fakes.memory_store import MemoryStore
 
@@ -85,3 +86,29 @@ def _sums(records: Iterable[UsageRecord]) -> UsageSums:
         credit_amount=sum(record.credit_amount for record in known),
         token_count=sum(record.token_count or 0 for record in known),
     )
+
+
+class MemoryOverview:
+    """`Overview` over the documents of a `MemoryStore`, whose ids are text."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._documents = store.collections["subscriptions"]
+        self._store = store
+
+    def owner_of(self, subscription_id: str) -> tuple[UserId, str] | None:
+        self._store.enter("owner_of")
+        document = self._documents.get(subscription_id.lower())
+        return document and (UserId(document["user_id"]), subscription_id.lower())
+
+    def subscription_page(self, query: SubscriptionPageQuery, now: datetime) -> SubscriptionPage:
+        self._store.enter("subscription_page")
+        if query.cursor == "":
+            raise ValueError("the cursor is not one that a page gave")
+        readable, _ = read_subscriptions(self._documents.values(), "UTC")
+        owners = {d["_id"]: d["user_id"] for d in self._documents.values()}
+        records = [subscription_record(owners[s.subscription_id], s, None, now) for s in readable]
+        records = [r for r in records if query.status in (None, r.status)]
+        records = [r for r in records if r.subscription_id > (query.cursor or "")]
+        records.sort(key=lambda record: record.subscription_id)
+        page, rest = records[: query.limit], records[query.limit :]
+        return SubscriptionPage(items=page, next_cursor=page[-1].subscription_id if rest else None)

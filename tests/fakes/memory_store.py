@@ -8,6 +8,7 @@ import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from datetime import datetime
+from secrets import token_hex
 from typing import Any, Literal
 
 from actors.store import (
@@ -17,9 +18,15 @@ from actors.store import (
     ViewsTakenError,
 )
 from domain.codec import command_id, entry_id
-from domain.messages import CreditsAdded, Entry, UsageRecorded
+from domain.messages import (
+    CreditsAdded,
+    Entry,
+    SubscriptionChanged,
+    SubscriptionExpired,
+    UsageRecorded,
+)
 from domain.recovery import Stored
-from domain.values import UserId
+from domain.values import UserId, owned_id
 from domain.views import AccountViews, DayView
 from tests.fakes.memory_documents import (
     day_key,
@@ -160,7 +167,8 @@ class MemoryStore:
     def _load(self, user_id: UserId, now: datetime) -> Stored:
         mark = self._marks.get(user_id, 0)
         subscriptions = self.documents_of("subscriptions", user_id)
-        unfinished = [d["_id"] for d in subscriptions if _ends_after(d, now)]
+        lags = entry_id(user_id, mark + 1) in self.journal
+        unfinished = [d["_id"] for d in subscriptions if lags or _ends_after(d, now)]
         days = [
             dict(day)
             for day in self.collections["dailycredits"].values()
@@ -208,8 +216,11 @@ class MemoryStore:
 
     def _bring_forward(self, view: AccountViews) -> None:
         self._marks[view.user_id] = view.applied_seq
-        for entry in view.additions:
-            self._add_grant(entry)
+        for entry in view.subscriptions:
+            if isinstance(entry.change, CreditsAdded):
+                self._add_grant(entry)
+            else:
+                self._change(entry)
         for day in view.days.values():
             self._touch_day(day, view.user_id)
         for entry in view.usages:
@@ -246,19 +257,37 @@ class MemoryStore:
         document["applied_seq"] = entry.seq
         document["revision"] = document.get("revision", 0) + 1
 
+    def _change(self, entry: Entry) -> None:
+        change = entry.change
+        assert isinstance(change, SubscriptionChanged | SubscriptionExpired)
+        document = self.collections["subscriptions"].get(change.subscription_id)
+        if document is None:
+            return
+        if isinstance(change, SubscriptionChanged):
+            document["status"] = str(change.status or document["status"])
+            document["end_date"] = change.end or document["end_date"]
+            if change.made_explicit:
+                explicit = [grant_document(grant, None) for grant in change.made_explicit]
+                document["grants"] = [*(document.get("grants") or []), *explicit]
+        elif document["end_date"] <= entry.at:
+            document["status"] = "expired"
+        document["applied_seq"] = entry.seq
+        document["revision"] = document.get("revision", 0) + 1
+
     def _touch_day(self, view: DayView, user_id: UserId) -> None:
         opening = view.opening
         key = day_key(opening.subscription_id, opening.starts_at)
         document = self.collections["dailycredits"].setdefault(
             key,
             {
-                "_id": key,
+                "_id": owned_id(opening.starts_at, user_id, token_hex(4)),
                 "subscription_id": opening.subscription_id,
                 "user_id": user_id,
                 "date": opening.starts_at,
             },
         )
         document["credits_used"] = document.get("credits_used", 0) + view.used
+        document["credits_charged"] = document.get("credits_charged", 0) + view.used
         document["daily_credit_limit"] = opening.daily_credit_limit
         document["credits_rolled_over"] = opening.rolled_over
         document["applied_seq"] = view.applied_seq

@@ -1,7 +1,7 @@
 """One user's accounting, told from the whole history each time a question is asked.
 
 It owns what section 2 of the contract says about split, slice, limit, roll-over, remaining, end,
-adding credits and recording usage; it knows no holds, no voided grants and no foreign documents.
+adding credits and recording usage, and what an operator may change of a subscription; it knows no holds, no voided grants and no foreign documents.
 It shares no code with `domain/`, remembers nothing but the history, and would rather be slow than
 clever. Instants are expected in the order in which they happen.
 """
@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 ONE_DAY = timedelta(days=1)
 ONE_MINUTE = timedelta(minutes=1)
+ONE_MILLISECOND = timedelta(milliseconds=1)
 
 
 def local_midnight(day: date, zone: ZoneInfo) -> datetime:
@@ -62,16 +63,22 @@ class Subscription:
         self.zone = ZoneInfo(timezone)
         self.grants: list[Grant] = []
         self.used_on: dict[date, int] = {}
+        self.status = "active"
+        self.ends: list[datetime] = []  # What the end is the latest of.
 
     def local_day(self, now: datetime) -> date:
         return now.astimezone(self.zone).date()
 
     def end_day(self) -> date:
         """Name the first local day that no longer belongs to the subscription."""
-        return max(grant.from_day + timedelta(days=grant.days) for grant in self.grants)
+        return self.local_day(self.end_date() - ONE_MILLISECOND) + ONE_DAY
 
     def end_date(self) -> datetime:
-        return local_midnight(self.end_day(), self.zone)
+        return max(self.ends)
+
+    def is_current(self, now: datetime) -> bool:
+        goes_on = self.status in ("active", "past_due", "paused")
+        return goes_on and self.start_date <= now < self.end_date()
 
     def schedule(self, rollover: str | int) -> Iterator[Day]:
         """Every day from the first to the last; those to come as if nothing else is spent."""
@@ -136,6 +143,7 @@ class ReferenceUser:
         spendable = amount - system_portion
         today = subscription.local_day(now)
         subscription.grants.append(Grant(today, days, amount, system_portion, spendable))
+        subscription.ends.append(local_midnight(today + timedelta(days=days), subscription.zone))
         return outcome
 
     def record_usage(
@@ -143,7 +151,7 @@ class ReferenceUser:
     ) -> str:
         now = to_milliseconds(now)
         subscription = self._current(now)
-        if subscription is None:
+        if subscription is None or subscription.status == "paused":
             return "no_active_subscription"
         today = self._today(subscription, now)
         if today.remaining < credit_amount and on_insufficient == "reject":
@@ -157,7 +165,7 @@ class ReferenceUser:
         subscription = self._current(now)
         remaining = 0
         available_at = None
-        if subscription is not None:
+        if subscription is not None and subscription.status != "paused":
             today = self._today(subscription, now)
             remaining = today.remaining
             for row in subscription.schedule(self.rollover):
@@ -175,21 +183,24 @@ class ReferenceUser:
         now = to_milliseconds(now)
         if not self.subscriptions:
             return self._nothing(now, self.default_timezone)
-        newest = self.subscriptions[-1]
+        current = self._current(now)
+        newest = current or self.subscriptions[-1]
+        ran_out = now >= newest.end_date() and newest.status in ("active", "past_due", "paused")
         answer = self._nothing(now, newest.timezone) | {
-            "status": "expired",
+            "status": "expired" if ran_out else newest.status,
             "start_date": newest.start_date,
             "end_date": newest.end_date(),
             "total_credits": sum(grant.amount for grant in newest.grants),
             "system_portion": sum(grant.system_portion for grant in newest.grants),
             "spendable_credits": sum(grant.spendable for grant in newest.grants),
         }
-        if self._current(now) is None:
-            return answer
+        if current is None:
+            return answer | {
+                "days_remaining": max((newest.end_day() - newest.local_day(now)).days, 0)
+            }
         today = self._today(newest, now)
         threshold = self.low_credits_percent * (today.limit + today.rolled_over)
         return answer | {
-            "status": "active",
             "days_remaining": (newest.end_day() - today.day).days,
             "daily_credit_limit": today.limit,
             "credits_rolled_over": today.rolled_over,
@@ -197,6 +208,25 @@ class ReferenceUser:
             "remaining_credits": today.remaining,
             "low_credits": today.remaining * 100 <= threshold,
         }
+
+    def change(
+        self, which: int, *, status: str | None = None, end_date: datetime | None = None
+    ) -> str:
+        subscription = self.subscriptions[which]
+        if end_date is not None:
+            if end_date <= subscription.start_date:
+                return "end_not_after_start"
+            subscription.ends = [end_date]
+        subscription.status = status or subscription.status
+        return "changed"
+
+    def expire(self, which: int, *, now: datetime) -> str:
+        subscription = self.subscriptions[which]
+        goes_on = subscription.status in ("active", "past_due", "paused")
+        if not goes_on or to_milliseconds(now) < subscription.end_date():
+            return "not_ended"
+        subscription.status = "expired"
+        return "expired"
 
     def life(self, *, now: datetime) -> dict[str, int]:
         """Where the spendable credits of the newest subscription are: used + left + forfeited.
@@ -219,8 +249,8 @@ class ReferenceUser:
         return {"used": used, "left": left, "forfeited": forfeited}
 
     def _current(self, now: datetime) -> Subscription | None:
-        for subscription in self.subscriptions:
-            if subscription.start_date <= now < subscription.end_date():
+        for subscription in reversed(self.subscriptions):
+            if subscription.is_current(now):
                 return subscription
         return None
 

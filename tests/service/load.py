@@ -12,14 +12,17 @@ import random
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import httpx
 import pymongo
 from pymongo.database import Database
 
+from actors.directory import Directory, even
+from domain.values import UserId
 from tests.service.running import RunningService, wait_until
 
 CONNECTIONS = 64
@@ -28,14 +31,60 @@ REPEATS_MAX = 100
 DAILY_LIMIT = 90
 
 
+class Answered(NamedTuple):
+    """One request until its last repeat: on the loop's clock, in seconds."""
+
+    shard: int
+    started: float
+    seconds: float
+
+
+class Kill(NamedTuple):
+    """One SIGKILL of a shard's process, on the loop's clock."""
+
+    shard: int
+    at: float
+
+
 @dataclass
 class Sent:
-    """What clients were told."""
+    """What clients were told, when, and what was done to the shards meanwhile."""
 
+    table: Directory
     acknowledged: dict[str, int] = field(default_factory=dict)
     refused: int = 0
     repeats: int = 0
-    longest_seconds: float = 0.0
+    answered: list[Answered] = field(default_factory=list)
+    kills: list[Kill] = field(default_factory=list)
+
+    def outages(self) -> list[tuple[Kill, float]]:
+        """Return each kill with the seconds until a request sent after it was answered."""
+        return [
+            (kill, min(after))
+            for kill in self.kills
+            if (
+                after := [
+                    a.started + a.seconds - kill.at
+                    for a in self.answered
+                    if a.shard == kill.shard and a.started >= kill.at
+                ]
+            )
+        ]
+
+    def seconds_of_others(self, *, during_outages: bool) -> list[float]:
+        """Return what requests to shards that lived took, during the outages of others or not."""
+        spans = [(kill.shard, kill.at, kill.at + seconds) for kill, seconds in self.outages()]
+
+        def beside(a: Answered) -> bool:
+            return any(a.shard != shard and start <= a.started < end for shard, start, end in spans)
+
+        def hit(a: Answered) -> bool:
+            return any(
+                a.shard == shard and a.started < end and a.started + a.seconds > start
+                for shard, start, end in spans
+            )
+
+        return [a.seconds for a in self.answered if not hit(a) and beside(a) is during_outages]
 
 
 def user_name(number: int) -> str:
@@ -57,7 +106,19 @@ async def make_users(service: RunningService, users: int) -> None:
             group.create_task(worker(client, first))
 
 
-def open_client(service: RunningService) -> httpx.AsyncClient:
+class Answering(Protocol):
+    """A service, wherever it runs."""
+
+    @property
+    def address(self) -> str:
+        """Where it answers."""
+
+    @property
+    def key(self) -> str:
+        """The key it wants."""
+
+
+def open_client(service: Answering) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=service.address,
         headers={"Authorization": f"Bearer {service.key}"},
@@ -82,7 +143,8 @@ async def charge(client: httpx.AsyncClient, body: dict[str, object], key: str, s
         sent.repeats += 1
     else:
         raise AssertionError(f"no answer after {REPEATS_MAX} repeats")
-    sent.longest_seconds = max(sent.longest_seconds, loop.time() - started)
+    shard = sent.table.owner(UserId(str(body["user_id"])))
+    sent.answered.append(Answered(shard, started, loop.time() - started))
     if answer.status_code == 201:
         sent.acknowledged[answer.json()["usage_id"]] = answer.json()["credit_amount"]
     else:
@@ -90,9 +152,11 @@ async def charge(client: httpx.AsyncClient, body: dict[str, object], key: str, s
         sent.refused += 1
 
 
-async def run_load(service: RunningService, users: int, seconds: float, seed: int) -> Sent:
+async def run_load(
+    service: RunningService, users: int, seconds: float, seed: int, sent: Sent
+) -> None:
     """Charge random users random amounts over 64 connections."""
-    sent, dice = Sent(), random.Random(seed)
+    dice = random.Random(seed)
     loop = asyncio.get_running_loop()
     ends = loop.time() + seconds
 
@@ -110,31 +174,35 @@ async def run_load(service: RunningService, users: int, seconds: float, seed: in
     async with open_client(service) as client, asyncio.TaskGroup() as group:
         for name in range(CONNECTIONS):
             group.create_task(worker(client, name))
-    return sent
 
 
-async def kill_shards(service: RunningService, every_seconds: float) -> None:
+async def kill_shards(service: RunningService, every_seconds: float, sent: Sent) -> None:
     """SIGKILL one shard's process after the other, for ever."""
     async with open_client(service) as client:
-        turn = 0
         while True:
             await asyncio.sleep(every_seconds)
             answer = await client.get("/admin/shards")
             if answer.status_code == 200:
                 rows = answer.json()
-                os.kill(rows[turn % len(rows)]["pid"], signal.SIGKILL)
-                turn += 1
+                shard = len(sent.kills) % len(rows)
+                os.kill(rows[shard]["pid"], signal.SIGKILL)
+                sent.kills.append(Kill(shard, asyncio.get_running_loop().time()))
 
 
 async def load_with_kills(
     service: RunningService, users: int, seconds: float, seed: int, kill_every: float | None
 ) -> Sent:
-    killer = asyncio.create_task(kill_shards(service, kill_every)) if kill_every else None
+    """Charge random users; with `kill_every`, kill a shard every so many seconds meanwhile."""
+    async with open_client(service) as client:
+        shards = len((await client.get("/admin/shards")).json())
+    sent = Sent(even(1, shards))
+    killer = asyncio.create_task(kill_shards(service, kill_every, sent)) if kill_every else None
     try:
-        return await run_load(service, users, seconds, seed)
+        await run_load(service, users, seconds, seed, sent)
     finally:
         if killer:
             killer.cancel()
+    return sent
 
 
 def audit(service: RunningService, sent: Sent) -> dict[str, int]:
@@ -166,6 +234,16 @@ def missing(database: Database[dict[str, Any]], sent: Sent) -> set[str]:
     return set(sent.acknowledged) - found
 
 
+def percentiles(seconds: Sequence[float]) -> dict[str, int]:
+    """Return the spread of durations in milliseconds, and how many there are."""
+    if not seconds:
+        return {"count": 0}
+    ordered = sorted(seconds)
+    places = {"p50": 0.5, "p99": 0.99, "longest": 1.0}
+    spread = {n: ordered[int((len(ordered) - 1) * p)] for n, p in places.items()}
+    return {"count": len(ordered)} | {n: round(s * 1000) for n, s in spread.items()}
+
+
 def main() -> None:
     """Run the load against a service of its own and print the books."""
     options = argparse.ArgumentParser(description=__doc__)
@@ -188,7 +266,9 @@ def main() -> None:
                 **books,
                 "refused": sent.refused,
                 "repeats": sent.repeats,
-                "longest_seconds": round(sent.longest_seconds, 2),
+                "killed_answers_after": [round(seconds, 2) for _, seconds in sent.outages()],
+                "others_ms": percentiles(sent.seconds_of_others(during_outages=False)),
+                "others_ms_in_outages": percentiles(sent.seconds_of_others(during_outages=True)),
                 "agree": len({books[k] for k in ("acknowledged", "usages", "dailycredits")}) == 1
                 and books["charges"] == books["records"],
             }

@@ -1,6 +1,7 @@
 """The Python clients on the running service: same answers, typed errors, no second charge."""
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
@@ -13,16 +14,26 @@ import ray
 
 from actors.client import Allotment, AsyncAllotment
 from actors.directory import even
-from actors.failures import DuplicatePaymentError, InsufficientCreditsError, InvalidRequestError
-from actors.remote import NAMESPACE, RayShards, RemoteShard
+from actors.failures import (
+    DuplicatePaymentError,
+    InsufficientCreditsError,
+    InvalidRequestError,
+    UnavailableError,
+)
+from actors.ray_shards import RayShards
+from actors.remote import NAMESPACE, RemoteShard
+from actors.remote_janitor import JANITOR
+from actors.reports import SweepReport
 from actors.router import Router
 from actors.settings import Settings
-from tests.service.running import RunningService
+from actors.wire import Connection
+from tests.service.running import RunningService, wait_until
 
 pytestmark = pytest.mark.cluster
 
 PAYMENT = {"method": "card", "transaction_id": "t-1", "amount": 2900, "currency": "eur"}
 CHARGES = 200
+JANITOR_SECONDS_MAX = 90.0  # Its claim, if it held one, holds for a minute.
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +93,8 @@ def test_a_day_is_opened_once_by_five_first_touches(
 
 
 def test_batches_keep_their_order_and_name_what_failed(client: Allotment) -> None:
-    client.add_credit("barbara", 3000, 30, PAYMENT)
-    record = {"user_id": "barbara", "service_type": "chat", "credit_amount": 40}
+    client.add_credit("frances", 3000, 30, PAYMENT)
+    record = {"user_id": "frances", "service_type": "chat", "credit_amount": 40}
 
     answers = client.record_usages([record, record | {"credit_amount": 1.5}, record, record])
 
@@ -95,8 +106,8 @@ def test_batches_keep_their_order_and_name_what_failed(client: Allotment) -> Non
     ]
     assert isinstance(answers[1], InvalidRequestError)
     assert isinstance(answers[3], InsufficientCreditsError)
-    assert [s.user_id for s in client.check_daily_allocations(["barbara", "nobody"])] == [
-        "barbara",
+    assert [s.user_id for s in client.check_daily_allocations(["frances", "nobody"])] == [
+        "frances",
         "nobody",
     ]
 
@@ -145,7 +156,7 @@ def test_two_owners_of_one_user_never_let_it_over_the_limit(
             return rival
 
     async def charge_both() -> list[object]:
-        other = AsyncAllotment(Router(Rivals(), 30))
+        other = AsyncAllotment(Router(Rivals(), 30), client.client.operations)
         charges = [
             owner.record_usage("niklaus", "chat", dice.randrange(1, 8))
             for _ in range(100)
@@ -163,3 +174,46 @@ def test_two_owners_of_one_user_never_let_it_over_the_limit(
     month = client.get_monthly_usage("niklaus", f"{charged[0].timestamp:%Y-%m}")
     assert (month.records, month.credit_amount) == (len(charged), used)
     ray.kill(rival)
+
+
+def test_where_no_socket_reaches_a_shard_ray_carries_the_calls(
+    client: Allotment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unreachable(_: object) -> Connection:
+        raise ConnectionRefusedError
+
+    monkeypatch.setattr(Connection, "open", unreachable)
+    through_ray = AsyncAllotment(Router(RayShards(), timeout_seconds=30), client.client.operations)
+
+    added = client.wait(through_ray.add_credit("radia", 3000, 30, PAYMENT))
+
+    assert added.subscription.remaining_credits == 90
+    assert client.check_daily_allocation("radia").remaining_credits == 90
+
+
+def test_a_client_synchronises_validates_and_expires(client: Allotment) -> None:
+    client.add_credit("katherine", 3000, 30, PAYMENT)
+
+    one = client.sync("katherine")
+    everyone = client.sync()
+    report = client.validate(repair=False)
+    expired = client.check_and_update_expired_subscriptions()
+
+    assert one.checked == 1
+    assert everyone.checked >= 1
+    assert (report.job, report.drift) == ("sweep", 0.0)
+    assert expired.job == "expire"
+
+
+def test_a_janitor_that_was_killed_is_back_and_finishes_what_is_asked(client: Allotment) -> None:
+    ray.kill(ray.get_actor(JANITOR, namespace=NAMESPACE), no_restart=False)
+
+    reports: list[SweepReport] = []
+
+    def validated() -> bool:
+        with contextlib.suppress(UnavailableError):
+            reports.append(client.validate(repair=False))
+        return bool(reports)
+
+    wait_until(validated, JANITOR_SECONDS_MAX)
+    assert reports[0].drift == 0.0

@@ -1,0 +1,85 @@
+"""Changes that other programs made: how the stream tells of them, and how shards are told."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from actors.store import StoreError
+from domain.values import UserId
+
+Token = Mapping[str, Any]
+"""A resume token: a position in the change stream. Only the database reads it."""
+
+
+class HistoryLostError(StoreError):
+    """The stream cannot be taken up where it was left, or has left something out."""
+
+
+class Beat(NamedTuple):
+    """A write of our own, seen in the stream: whatever was written before it has been seen."""
+
+    number: int
+    sender: str
+    sent: float
+    """On the sender's clock, taken before the beat was written."""
+
+
+class Change(NamedTuple):
+    """One event of the stream."""
+
+    token: Token
+    users: tuple[UserId, ...] = ()
+    """Whose account the document belongs to now."""
+    document_id: str | None = None
+    """Where the account may have been somebody else's before: only its shard knows whose."""
+    beat: Beat | None = None
+    unreadable: str | None = None
+    """Why nobody can be told, although somebody should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where the stream was, and the last beat before it."""
+
+    token: Token
+    beat: int
+
+
+class ChangeSource(Protocol):
+    """The stream in the database. Every call blocks and may raise StorageUnavailableError."""
+
+    def stored(self) -> Position | None:
+        """Return the position that was stored last. HistoryLostError: it makes no sense."""
+
+    def open(self, position: Position | None) -> None:
+        """Open the stream there, or from now on. Raises HistoryLostError."""
+
+    def take(self) -> Sequence[Change]:
+        """Return what has arrived, or wait for a while. Raises HistoryLostError."""
+
+    def close(self) -> None:
+        """Close the stream, if it is open."""
+
+    def beat(self, sender: str, sent: float, position: Position | None) -> None:
+        """Write the next beat, and store the position with it."""
+
+
+class Stamp(NamedTuple):
+    """A moment on a shard's own clock. It is given back to the shard with the next message."""
+
+    incarnation: str
+    at: float
+
+
+class Changes(NamedTuple):
+    """What one shard is told: whom to forget, and up to when it has been told everything."""
+
+    version: int
+    """Of the directory that named this shard the owner of the users."""
+    users: tuple[UserId, ...] = ()
+    documents: tuple[str, ...] = ()
+    forget_all: bool = False
+    age_seconds: float | None = None
+    """How old the newest beat was when this was sent. None: more is still to be told."""
+    stamp: Stamp | None = None
+    """What the shard answered last: this message is younger than that."""

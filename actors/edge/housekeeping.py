@@ -1,0 +1,52 @@
+"""The operations on RAM and MongoDB as a whole: reading anew, comparing, reports."""
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Query
+
+from actors.api_keys import Scope
+from actors.edge.backend import Backend, allow
+from actors.edge.responses import problems
+from actors.failures import UnavailableError
+from actors.reports import RereadReport, SweepReport
+from actors.store import StoreError
+from domain.requests import SyncBody, ValidateBody
+from domain.values import UserId
+
+REPORTS_MAX = 1000
+
+
+def add_housekeeping_operations(app: FastAPI, backend: Backend) -> None:
+    """Add the operations that compare RAM with MongoDB."""
+    common: dict[str, Any] = {
+        "dependencies": [Depends(allow(Scope.ADMIN, backend))],
+        "responses": problems(),
+    }
+
+    @app.post("/admin/sync", **common)
+    async def synchronise(body: SyncBody | None = None) -> RereadReport:
+        """Read RAM anew from MongoDB, for one user or for all.
+
+        `reloaded` counts accounts that differed or were not in RAM, `removed` those of which
+        MongoDB has nothing any more.
+        """
+        named = body.user_id if body else None
+        return await backend.operations.sync(None if named is None else UserId(named))
+
+    @app.post("/admin/validate", **common)
+    async def validate(body: ValidateBody | None = None) -> SweepReport:
+        """Compare all of RAM with MongoDB, hold the views to their rules, and report."""
+        repair = body.repair if body else True
+        return await backend.operations.validate(repair=repair)
+
+    @app.get("/admin/sweeps", **common)
+    async def list_sweeps(
+        job: Annotated[str | None, Query(max_length=64, description="sweep, expire, trim")] = None,
+        limit: Annotated[int, Query(ge=1, le=REPORTS_MAX)] = 50,
+    ) -> list[SweepReport]:
+        """Return the newest reports of the janitor's runs, newest first."""
+        try:
+            return await asyncio.to_thread(backend.agenda.reports, limit, job)
+        except StoreError:
+            raise UnavailableError from None

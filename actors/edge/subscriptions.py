@@ -1,0 +1,84 @@
+"""The operations on the subscriptions of any user, for operators."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Path, Query, Response
+
+from actors.api_keys import Scope
+from actors.async_client import make_call
+from actors.edge.backend import Backend, allow
+from actors.edge.problems import RequestRefused, make_problem
+from actors.edge.responses import Done, answered, problems
+from actors.edge.writing import KeyHeader
+from actors.failures import NotFoundError, UnavailableError
+from actors.queries import ChangeQuery
+from actors.router import ShardLostError
+from actors.store import StoreError, SubscriptionPageQuery
+from domain.answers import SubscriptionPage, SubscriptionRecord
+from domain.requests import TEXT_LENGTH_MAX, ChangeSubscriptionBody
+from domain.values import Status, UserId
+
+PAGE_MAX = 1000
+CURSOR_LENGTH_MAX = 300
+
+SubscriptionId = Annotated[str, Path(min_length=1, max_length=TEXT_LENGTH_MAX)]
+
+
+def add_subscription_operations(app: FastAPI, backend: Backend) -> None:
+    """Add the operations on subscriptions that need the scope admin."""
+    admin: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN, backend))]}
+
+    @app.get("/subscriptions", response_model=SubscriptionPage, responses=problems(), **admin)
+    async def list_subscriptions(
+        status: Annotated[Status | None, Query(description="As it is shown now.")] = None,
+        limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 100,
+        cursor: Annotated[str | None, Query(max_length=CURSOR_LENGTH_MAX)] = None,
+    ) -> Response:
+        """Return subscriptions of all users by id, as their documents stand."""
+        query = SubscriptionPageQuery(status, limit, cursor)
+        now = datetime.now(UTC)
+        try:
+            page = await asyncio.to_thread(backend.overview.subscription_page, query, now)
+        except StoreError:
+            raise UnavailableError from None
+        except ValueError as error:
+            title = "The request is not valid"
+            problem = make_problem("invalid_request", title, f"cursor: {error}")
+            raise RequestRefused(problem) from error
+        return Done(page.model_dump_json())
+
+    @app.patch(
+        "/subscriptions/{subscription_id}",
+        response_model=SubscriptionRecord,
+        responses=problems(404),
+        **admin,
+    )
+    async def change_subscription(
+        subscription_id: SubscriptionId,
+        body: ChangeSubscriptionBody,
+        idempotency_key: KeyHeader = None,
+    ) -> Response:
+        """Change a status or an end. It is in MongoDB and in RAM when this answers."""
+        user_id, known_id = await find_owner(backend, subscription_id)
+        call = make_call(body.command(user_id, known_id), idempotency_key)
+        return answered(await backend.router.query(ChangeQuery(call)), 200)
+
+
+async def find_owner(backend: Backend, subscription_id: str) -> tuple[UserId, str]:
+    """Return whose a subscription is, and its id as accounts spell it. Raises NotFoundError.
+
+    One that has only just begun may be in the journal and in no document yet: where none is
+    found, the documents are brought up to date first.
+    """
+    try:
+        owner = await asyncio.to_thread(backend.overview.owner_of, subscription_id)
+        if owner is None:
+            await backend.settle()
+            owner = await asyncio.to_thread(backend.overview.owner_of, subscription_id)
+    except (StoreError, ShardLostError):
+        raise UnavailableError from None
+    if owner is None:
+        raise NotFoundError
+    return owner

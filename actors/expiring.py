@@ -1,0 +1,98 @@
+"""Writes down which subscriptions have ended: `checkAndUpdateExpiredSubscriptions`.
+
+MongoDB names them; the shard that owns the user decides, by its own view of the account and
+under a key made of subscription and end. So one end is written once, by however many janitors,
+and whether or not the user is in RAM.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from actors.calls import Call, Outcome, Reply
+from actors.failures import UnavailableError
+from actors.reports import Findings
+from domain.messages import ExpireSubscription
+from domain.values import UserId
+
+ENDED_PAGE = 500  # Subscriptions expired together.
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A subscription whose document has a current status and an end that has passed."""
+
+    user_id: UserId
+    subscription_id: str
+    end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EndedPage:
+    """Some ended subscriptions, how many documents could not be read, and where to go on."""
+
+    ended: Sequence[Ended]
+    unreadable: int
+    cursor: object | None
+
+
+class EndedSubscriptions(Protocol):
+    """Names ended subscriptions. Every call blocks; may raise StorageUnavailableError."""
+
+    def ended(self, now: datetime, limit: int, cursor: object | None) -> EndedPage:
+        """Return a page of about `limit` subscriptions with an end up to `now`."""
+
+
+class Calls(Protocol):
+    """The way of calls to the shards."""
+
+    async def calls(self, calls: Sequence[Call]) -> list[Reply]:
+        """Return the replies to many calls, in order."""
+
+
+class Expiry:
+    """The job that expires subscriptions."""
+
+    def __init__(
+        self, subscriptions: EndedSubscriptions, router: Calls, clock: Callable[[], datetime]
+    ) -> None:
+        self._subscriptions = subscriptions
+        self._router = router
+        self._clock = clock
+
+    async def run(self, due: datetime) -> Findings:
+        """Expire what has ended. Raises StorageUnavailableError, UnavailableError."""
+        found, now, cursor, lost = Findings(), self._clock(), None, False
+        while True:
+            page = await asyncio.to_thread(self._subscriptions.ended, now, ENDED_PAGE, cursor)
+            found.checked += len(page.ended) + page.unreadable
+            found.quarantined += page.unreadable
+            replies = await self._expire(page.ended, due)
+            found.expired += sum(r.outcome is Outcome.DONE and not r.replayed for r in replies)
+            lost = lost or any(r.outcome > Outcome.REFUSED for r in replies)
+            if page.cursor is None:
+                break
+            cursor = page.cursor
+        if lost:  # The others are expired; the run is repeated for those.
+            raise UnavailableError
+        return found
+
+    async def _expire(self, ended: Sequence[Ended], due: datetime) -> list[Reply]:
+        replies = await self._router.calls([expire_call(one) for one in ended])
+        # One that expired at this very end before was made current since, by another program:
+        # it expires again, under a key of this run.
+        again = [place for place, reply in enumerate(replies) if reply.replayed]
+        repeated = [expire_call(ended[place], f" {due:%Y%m%dT%H%M%SZ}") for place in again]
+        for place, reply in zip(again, await self._router.calls(repeated), strict=True):
+            replies[place] = reply
+        return replies
+
+
+def expire_call(ended: Ended, suffix: str = "") -> Call:
+    """Return the call that expires a subscription, once for this end (and suffix)."""
+    end = f"{ended.end.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
+    key = f"expire {ended.subscription_id} {end}{suffix}"
+    command = ExpireSubscription(ended.user_id, ended.subscription_id)
+    return Call(command, key, keep_refusal=False)

@@ -1,0 +1,70 @@
+"""The janitor's jobs, put together: what they are called and when they run."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from actors.agenda import Agenda
+from actors.expiring import Calls, EndedSubscriptions, Expiry
+from actors.janitor import Janitor, Job
+from actors.reports import Findings, SweepReport
+from actors.settings import Settings
+from actors.sweeping import ComparingShards, Invariants, Sweep
+
+SWEEP, EXPIRE, TRIM = "sweep", "expire", "trim"
+
+
+class Journal(Protocol):
+    """The journal, as far as it may be shortened."""
+
+    def trim(self, before: datetime) -> int:
+        """Remove entries made before an instant that all views contain, and count them.
+
+        Blocks; may raise StorageUnavailableError.
+        """
+
+
+class Upkeep(EndedSubscriptions, Invariants, Journal, Protocol):
+    """What the jobs need of the database."""
+
+
+class Housekeeping:
+    """The janitor with its jobs, and the runs that operators ask for."""
+
+    def __init__(  # noqa: PLR0913 - what the jobs stand on, each once
+        self,
+        owner: str,
+        settings: Settings,
+        agenda: Agenda,
+        upkeep: Upkeep,
+        shards: ComparingShards,
+        router: Calls,
+        *,
+        clock: Callable[[], datetime],
+        publish: Callable[[SweepReport], None] = lambda _: None,
+    ) -> None:
+        self._sweep = Sweep(shards, upkeep)
+        self._upkeep = upkeep
+        self._clock = clock
+        self._journal_age = timedelta(days=settings.journal_days)
+        jobs = [
+            Job(SWEEP, settings.sweep_cron, lambda _: self._sweep.run()),
+            Job(EXPIRE, settings.expire_cron, Expiry(upkeep, router, clock).run),
+            Job(TRIM, settings.trim_cron, self._trim),
+        ]
+        self.janitor = Janitor(
+            owner, jobs, agenda, clock=clock, timezone=settings.timezone, publish=publish
+        )
+
+    async def validate(self, *, repair: bool) -> SweepReport:
+        """Run a whole sweep now. Raises one of the janitor's FAILURES."""
+        return await self.janitor.ask(SWEEP, lambda _: self._sweep.run(repair=repair, part=None))
+
+    async def expire(self) -> SweepReport:
+        """Expire what has ended, now. Raises one of the janitor's FAILURES."""
+        return await self.janitor.ask(EXPIRE)
+
+    async def _trim(self, _due: datetime) -> Findings:
+        before = self._clock() - self._journal_age
+        return Findings(trimmed=await asyncio.to_thread(self._upkeep.trim, before))

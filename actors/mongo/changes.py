@@ -1,0 +1,216 @@
+"""The change stream on MongoDB: what others wrote, and the beats that come back through it.
+
+Our own writes raise `revision`, so an update or an inserted document without it is another
+program's. That is decided on the server: our own writes never travel.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bson import Int64
+from bson.codec_options import CodecOptions
+from pymongo.errors import PyMongoError
+
+from actors.changes import Beat, Change, HistoryLostError, Position
+from actors.mongo.change_reader import AWAIT_MILLISECONDS, StreamReader, stream_failure
+from actors.mongo.connection import Documents, unavailable_on_error
+from actors.store import StorageUnavailableError
+from domain.values import UserId, is_object_id, parse_user_id
+
+FOLLOWED = ["subscriptions", "dailycredits"]
+STATE = "sync_state"
+POSITION_ID = "position"
+OWNER_FIELDS = ("user_id", "subscription_id")
+
+PIPELINE: list[Mapping[str, Any]] = [
+    {
+        "$match": {
+            "$or": [
+                {"operationType": {"$in": ["dropDatabase", "invalidate"]}},
+                {"operationType": {"$in": ["drop", "rename"]}, "ns.coll": {"$in": FOLLOWED}},
+                {"operationType": "rename", "to.coll": {"$in": FOLLOWED}},
+                {"operationType": {"$in": ["replace", "delete"]}, "ns.coll": {"$in": FOLLOWED}},
+                {
+                    "operationType": "insert",
+                    "ns.coll": {"$in": FOLLOWED},
+                    "fullDocument.revision": {"$exists": False},
+                },
+                {
+                    "operationType": "update",
+                    "ns.coll": {"$in": FOLLOWED},
+                    "updateDescription.updatedFields.revision": {"$exists": False},
+                },
+                {"ns.coll": STATE, "documentKey._id": POSITION_ID},
+            ]
+        }
+    },
+    {
+        "$project": {  # Only what tells the owner: documents may be large, and broken elsewhere.
+            "operationType": 1,
+            "ns.coll": 1,
+            "documentKey._id": 1,
+            **{f"fullDocument.{n}": 1 for n in ("_id", *OWNER_FIELDS, "beat", "sent")},
+            **{f"updateDescription.updatedFields.{n}": 1 for n in (*OWNER_FIELDS, "beat", "sent")},
+            "updateDescription.removedFields": 1,
+        }
+    },
+]
+
+
+class MongoChanges:
+    """The stream of one database. `open`, `take` and `close` belong to one thread."""
+
+    def __init__(self, database: Documents) -> None:
+        options: CodecOptions[dict[str, Any]] = database.codec_options.with_options(
+            unicode_decode_error_handler="replace"
+        )
+        self._database = database.with_options(codec_options=options)
+        self._reader: StreamReader | None = None
+
+    def stored(self) -> Position | None:
+        """Return the position that was stored last; None before the first."""
+        with unavailable_on_error():
+            document = self._database[STATE].find_one({"_id": POSITION_ID}) or {}
+        token, beat = document.get("token"), document.get("token_beat")
+        if token is None:
+            return None
+        if not isinstance(token, dict) or not isinstance(beat, int):
+            raise HistoryLostError("the stored position is not one")
+        return Position(token, beat)
+
+    def open(self, position: Position | None) -> None:
+        """Open the stream after a position, or from now on."""
+        self.close()
+        try:
+            stream = self._database.watch(
+                PIPELINE,
+                resume_after=None if position is None else position.token,
+                max_await_time_ms=AWAIT_MILLISECONDS,
+            )
+        except (TypeError, ValueError) as error:  # Not even the client takes the token.
+            raise HistoryLostError(str(error)) from error
+        except PyMongoError as error:
+            raise stream_failure(error) from error
+        self._reader = StreamReader(stream)
+
+    def take(self) -> Sequence[Change]:
+        """Return what has arrived, or wait for up to TAKE_SECONDS."""
+        assert self._reader is not None, "it is open"
+        events = self._reader.take()
+        try:
+            self._look_up(events)
+            owners = self._owners_of({_subscription_of(e) for e in events if _is_day(e)})
+        except PyMongoError as error:
+            raise StorageUnavailableError(type(error).__name__) from error
+        return [_change(event, owners) for event in events]
+
+    def close(self) -> None:
+        """Close the stream, if it is open."""
+        if self._reader is not None:
+            self._reader.stop()
+            self._reader = None
+
+    def beat(self, sender: str, sent: float, position: Position | None) -> None:
+        """Write the next beat, and store the position with it."""
+        # One text: a field that stays as it was would not come back through the stream.
+        fields: dict[str, Any] = {"sent": f"{sender} {sent}"}
+        if position is not None:
+            fields |= {"token": position.token, "token_beat": Int64(position.beat)}
+        with unavailable_on_error():
+            self._database[STATE].update_one(
+                {"_id": POSITION_ID}, {"$inc": {"beat": Int64(1)}, "$set": fields}, upsert=True
+            )
+
+    def _look_up(self, events: Sequence[dict[str, Any]]) -> None:
+        """Give updates their documents, as far as they tell the owner; deleted ones stay without.
+
+        Here, many at once: a server that is asked to do so (`updateLookup`) may look up every
+        document of ours, too, before it leaves our updates out.
+        """
+        for name in FOLLOWED:
+            updates = [
+                e for e in events if e["operationType"] == "update" and e["ns"]["coll"] == name
+            ]
+            if updates:
+                ids = [e["documentKey"]["_id"] for e in updates]
+                found = self._database[name].find({"_id": {"$in": ids}}, OWNER_FIELDS)
+                documents = {str(document["_id"]): document for document in found}
+                for event in updates:
+                    event["fullDocument"] = documents.get(str(event["documentKey"]["_id"]))
+
+    def _owners_of(self, subscription_ids: Iterable[Any]) -> dict[Any, Any]:
+        """Return the user of each subscription that there is."""
+        wanted = [i for i in subscription_ids if i is not None]
+        if not wanted:
+            return {}
+        found = self._database.subscriptions.find({"_id": {"$in": wanted}}, {"user_id": 1})
+        return {_hashable(document["_id"]): document.get("user_id") for document in found}
+
+
+# --- what an event says -----------------------------------------------------------------
+
+
+def _change(event: Mapping[str, Any], owners: Mapping[Any, Any]) -> Change:
+    if event["ns"]["coll"] == STATE:
+        return _beat(event)
+    kind, document_id = event["operationType"], str(event["documentKey"]["_id"])
+    document = event.get("fullDocument")
+    named = document_id if document is None or kind == "replace" or _moved(event) else None
+    if document is None:  # Deleted, now or since.
+        return Change(event["_id"], document_id=named)
+    if _is_day(event):
+        subscription_id = _hashable(document.get("subscription_id"))
+        if subscription_id not in owners:  # A day of no subscription is nobody's.
+            return Change(event["_id"], document_id=named)
+        user = owners[subscription_id]
+    else:
+        user = document.get("user_id")
+    try:
+        return Change(event["_id"], (_user_id(user),), named)
+    except ValueError as error:
+        where = f"{event['ns']['coll']} {document_id}"
+        return Change(event["_id"], document_id=named, unreadable=f"{where}: {error}")
+
+
+def _beat(event: Mapping[str, Any]) -> Change:
+    """Read a beat from what the event itself says: the document may be further by now."""
+    fields = (
+        event.get("updateDescription", {}).get("updatedFields")
+        if event["operationType"] == "update"
+        else event.get("fullDocument")
+    ) or {}
+    number, sent = fields.get("beat"), str(fields.get("sent"))
+    if not isinstance(number, int):  # Somebody else has changed or deleted our document.
+        raise HistoryLostError("the document of the beats was changed")
+    sender, _, at = sent.rpartition(" ")
+    return Change(event["_id"], beat=Beat(number, sender, float(at) if sender else 0.0))
+
+
+def _is_day(event: Mapping[str, Any]) -> bool:
+    return bool(event["ns"]["coll"] == "dailycredits")
+
+
+def _moved(event: Mapping[str, Any]) -> bool:
+    """Say whether the document may have been somebody else's before this update."""
+    update = event.get("updateDescription") or {}
+    touched = {*(update.get("updatedFields") or ()), *(update.get("removedFields") or ())}
+    return not touched.isdisjoint(OWNER_FIELDS)
+
+
+def _subscription_of(event: Mapping[str, Any]) -> Any:
+    return _hashable((event.get("fullDocument") or {}).get("subscription_id"))
+
+
+def _hashable(value: Any) -> Any:
+    """Return an id that can be looked up; another program's may be a list or an object."""
+    return None if isinstance(value, dict | list) else value
+
+
+def _user_id(value: object) -> UserId:
+    """Return the user as accounts are named. ValueError: it is none of ours."""
+    if value is None:
+        raise ValueError("it has no user_id")
+    text = str(value)
+    if not isinstance(value, str) and not is_object_id(text):
+        raise ValueError(f"its user_id is a {type(value).__name__}")
+    return parse_user_id(text)

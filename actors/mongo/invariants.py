@@ -1,0 +1,146 @@
+"""Holds subscriptions and days to the rules of the accounting, a part of them at a time.
+
+* `total_credits` is `system_portion` plus `spendable_credits`, where all three are there.
+* `credits_charged` of a day, which only our views raise, is the sum of the journal's charges to
+  that day. `credits_used` is not held to it: another program may edit it. Days that the journal
+  no longer tells in full are passed over; so are those with more charges than are read.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from itertools import islice, pairwise
+from typing import Any
+
+from bson import ObjectId
+
+from actors.mongo.connection import Documents, unavailable_on_error
+from actors.reports import DIFFERING_USERS_MAX, Findings
+from domain.codec import entry_id, read_entry
+from domain.foreign import UnreadableError, read_subscription, whole
+from domain.messages import Entry, UsageRecorded
+from domain.values import UserId
+
+PAGE = 200  # Subscriptions checked together.
+STEPS = (16, 512)  # Newest entries of a user that are read; the second only if the first are few.
+IDS_PER_QUERY_MAX = 1000
+FIRST_ID = ObjectId("0" * 24)
+
+logger = logging.getLogger(__name__)
+Document = dict[str, Any]
+
+
+class MongoInvariants:
+    """Checks on from where it stopped, and begins anew at the end."""
+
+    def __init__(self, database: Documents, timezone: str) -> None:
+        self._database = database
+        self._zone = timezone
+        self._after: object = None
+
+    def check(self, limit: int | None) -> Findings:
+        """Check the documents of so many subscriptions, on from the last check's; None: of all."""
+        found = Findings()
+        after = None if limit is None else self._after
+        with unavailable_on_error():
+            for page in self._pages(after, limit or 0):
+                self._check_page(page, found)
+                found.checked += len(page)
+                after = page[-1]["_id"]
+        if limit is not None:
+            self._after = after if found.checked == limit else None
+        return found
+
+    def _pages(self, after: object, limit: int) -> Iterator[list[Document]]:
+        """Yield subscriptions by id. Ids that are no ObjectIds are other programs'."""
+        ids = {"$gte": FIRST_ID} if after is None else {"$gt": after}
+        cursor = self._database.subscriptions.find({"_id": ids}).sort("_id", 1).limit(limit)
+        while page := list(islice(cursor, PAGE)):
+            yield page
+
+    def _check_page(self, page: Sequence[Document], found: Findings) -> None:
+        for document in page:
+            try:
+                read_subscription(document, self._zone)
+            except UnreadableError:
+                found.quarantined += 1
+                continue
+            if not totals_agree(document):
+                self._note(found, document, "subscription", "totals")
+        days = list(
+            self._database.dailycredits.find(
+                {"subscription_id": {"$in": [document["_id"] for document in page]}}
+            )
+        )
+        for day in self._wrong_days([d for d in days if isinstance(d.get("applied_seq"), int)]):
+            self._note(found, day, "day", "charges")
+
+    def _wrong_days(self, days: Sequence[Document]) -> Iterator[Document]:
+        newest: dict[UserId, Document] = {}
+        for day in sorted(days, key=lambda day: int(day["applied_seq"])):
+            newest[UserId(str(day.get("user_id")))] = day
+        known = self._entries(newest)
+        for day in days:
+            entries = known[UserId(str(day.get("user_id")))]
+            charged = day.get("credits_charged")
+            known_in_full = charged is not None and tells_in_full(entries, day["date"])
+            if known_in_full and charges_of(entries, day) != charged:
+                yield day
+
+    def _entries(self, newest: dict[UserId, Document]) -> dict[UserId, list[Entry]]:
+        """Return the newest entries of users that their newest days contain."""
+        known: dict[UserId, list[Entry]] = {user_id: [] for user_id in newest}
+        for step in STEPS:
+            ids: list[str] = []
+            for user_id, day in newest.items():
+                if tells_in_full(known[user_id], day["date"]):
+                    continue
+                top = int(day["applied_seq"])
+                first = max(top - step, 0) + 1
+                ids += [entry_id(user_id, s) for s in range(first, top - len(known[user_id]) + 1)]
+            for entry in self._read(ids):
+                known[entry.user_id].append(entry)
+            for entries in known.values():
+                entries.sort(key=lambda entry: entry.seq)
+        return known
+
+    def _read(self, ids: Sequence[str]) -> Iterator[Entry]:
+        for start in range(0, len(ids), IDS_PER_QUERY_MAX):
+            part = ids[start : start + IDS_PER_QUERY_MAX]
+            for document in self._database.journal.find({"_id": {"$in": part}}):
+                yield read_entry(document)
+
+    def _note(self, found: Findings, document: Document, kind: str, rule: str) -> None:
+        found.invariants_broken += 1
+        user = str(document.get("user_id"))
+        if len(found.users) < DIFFERING_USERS_MAX:
+            found.users.append(user)
+            logger.warning("%s %s of %s breaks: %s", kind, document["_id"], user, rule)
+
+
+def totals_agree(document: Document) -> bool:
+    """Say whether a readable subscription's total is the sum of its parts, as far as it has them."""
+    fields = ("total_credits", "system_portion", "spendable_credits")
+    if any(document.get(field) is None for field in fields):
+        return True
+    total, system, spendable = (whole(document[field], field) for field in fields)
+    return total == system + spendable
+
+
+def tells_in_full(entries: Sequence[Entry], begin: datetime) -> bool:
+    """Say whether consecutive entries go back to before an instant, or to the first of all."""
+    gaps = any(later.seq - earlier.seq != 1 for earlier, later in pairwise(entries))
+    return bool(entries) and not gaps and (entries[0].seq == 1 or entries[0].at < begin)
+
+
+def charges_of(entries: Iterable[Entry], day: Document) -> int:
+    """Return the sum of the charges to a day that its document contains."""
+    name = str(day["subscription_id"])
+    return sum(
+        entry.change.credit_amount
+        for entry in entries
+        if isinstance(entry.change, UsageRecorded)
+        and entry.seq <= day["applied_seq"]
+        and entry.change.opening.subscription_id == name
+        and entry.change.opening.starts_at == day["date"]
+    )

@@ -1,0 +1,57 @@
+"""The janitor's work on documents: ends that have passed, rules that must hold, old entries."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.ended import MongoEnded
+from actors.mongo.invariants import MongoInvariants
+
+TRIM_BATCH = 1_000  # Entries removed together.
+TRIM_STEP = timedelta(hours=1)  # Of the journal, looked at together.
+
+
+class MongoUpkeep(MongoEnded, MongoInvariants):
+    """All that the jobs need of the database. `timezone` is that of documents that name none."""
+
+    def __init__(self, database: Documents, timezone: str) -> None:
+        MongoEnded.__init__(self, database, timezone)
+        MongoInvariants.__init__(self, database, timezone)
+        self._journal = database.journal
+        self._accounts = database.accounts
+
+    def trim(self, before: datetime) -> int:
+        """Remove entries made before an instant that all views contain, and count them."""
+        with unavailable_on_error():
+            return sum(map(self._remove, self._old_entries(before)))
+
+    def _old_entries(self, before: datetime) -> Iterator[Sequence[dict[str, Any]]]:
+        """Yield old entries in batches. Ranges are short: some servers read all of a range."""
+        begin = self._oldest(None, before)
+        while begin is not None:
+            end = min(begin + TRIM_STEP, before)
+            entries = list(
+                self._journal.find({"at": {"$gte": begin, "$lt": end}}, ["user_id", "seq"])
+            )
+            for start in range(0, len(entries), TRIM_BATCH):
+                yield entries[start : start + TRIM_BATCH]
+            begin = self._oldest(end, before)
+
+    def _oldest(self, since: datetime | None, before: datetime) -> datetime | None:
+        at = {"$lt": before} if since is None else {"$gte": since, "$lt": before}
+        for entry in self._journal.find({"at": at}, ["at"]).sort("at", 1).limit(1):
+            found: datetime = entry["at"]
+            return found
+        return None
+
+    def _remove(self, entries: Sequence[dict[str, Any]]) -> int:
+        users = list({entry["user_id"] for entry in entries})
+        marks = {
+            mark["_id"]: mark["applied_seq"]
+            for mark in self._accounts.find({"_id": {"$in": users}})
+        }
+        written = [e["_id"] for e in entries if e["seq"] <= marks.get(e["user_id"], 0)]
+        if not written:
+            return 0
+        return self._journal.delete_many({"_id": {"$in": written}}).deleted_count

@@ -1,0 +1,211 @@
+"""Reads all accounts at once, as raw BSON: what nobody asks for is never decoded.
+
+One cursor goes over the subscriptions in the order of their users. The few fields that sort
+them (user, id, end) are cut out of the bytes; where that is not plainly right, the document is
+decoded.
+"""
+
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import groupby
+from typing import Any, cast
+
+import bson
+from bson import ObjectId
+from bson.codec_options import CodecOptions, DatetimeConversion
+from pymongo import ASCENDING
+
+from actors.dormant import RawAccount
+from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.documents import stored_id
+from actors.mongo.loading import DAY_FIELDS, SUBSCRIPTION_FIELDS
+from actors.warm_start import RawPage
+from domain.recovery import Stored
+from domain.values import UserId, mark_of, owner_mark, parse_user_id
+
+SUBSCRIPTIONS_PER_PAGE = 1_000  # Read, looked up in the other collections, and handed on together.
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+OBJECT_ID, DATE, INT64 = 0x07, 0x09, 0x12  # Types of BSON.
+ID_HEAD = b"\x07_id\0"  # A leading `_id` that is an ObjectId, after the document's length,
+ID_AT, ID_END = 9, 21  # and where its bytes are.
+_LENGTH = struct.Struct("<i")
+_INT64 = struct.Struct("<q")
+
+
+class Field:
+    """Cuts one field out of raw documents. An ObjectId stays 12 bytes, a date milliseconds.
+
+    Where the name occurs anywhere else too, or the type is another, the decoder says.
+    """
+
+    def __init__(self, name: str, kind: int) -> None:
+        self._name = name
+        self._plain = name.encode() + b"\0"
+        self._key = bytes((kind,)) + self._plain
+        self._length = len(self._key)
+        self._is_id = kind == OBJECT_ID
+
+    def of(self, document: bytes) -> Any:
+        """Return the value; None where there is none."""
+        at = document.find(self._key)
+        if at > 0 and document.count(self._plain) == 1:
+            at += self._length
+            return document[at : at + 12] if self._is_id else _INT64.unpack_from(document, at)[0]
+        return _key_of(bson.decode(document, DECODED).get(self._name))
+
+
+DECODED: CodecOptions[Mapping[str, Any]] = CodecOptions(
+    tz_aware=True, tzinfo=UTC, datetime_conversion=DatetimeConversion.DATETIME_AUTO
+)
+USER, SUBSCRIPTION = Field("user_id", OBJECT_ID), Field("subscription_id", OBJECT_ID)
+END, SEQ = Field("end_date", DATE), Field("applied_seq", INT64)
+
+
+class WarmReader:
+    """The accounts in one database."""
+
+    def __init__(self, database: Documents) -> None:
+        self._database = database
+
+    def read(self, user_id: UserId, account: RawAccount) -> Stored:
+        """Return what is stored of a user whose views are complete."""
+        return Stored(
+            user_id,
+            account.applied_seq,
+            [bson.decode(d, DECODED) for d in _split(account.subscriptions)],
+            [bson.decode(d, DECODED) for d in _split(account.days)],
+        )
+
+    def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Iterator[RawPage]:
+        """Yield the accounts with a subscription that has not ended, of users that are mine."""
+        now_ms = (now - EPOCH) // timedelta(milliseconds=1)
+        with unavailable_on_error():
+            for users in self._users():
+                own = {}
+                for raw, documents in users:
+                    user_id = _user_id(raw)
+                    if user_id is not None and is_mine(user_id):
+                        own[user_id] = documents
+                yield self._page(own, now_ms)
+
+    def _users(self) -> Iterator[list[tuple[Any, list[bytes]]]]:
+        """Yield users with all their subscriptions, a batch of the cursor's at a time."""
+        batches = self._database.subscriptions.find_raw_batches(
+            {}, SUBSCRIPTION_FIELDS, batch_size=SUBSCRIPTIONS_PER_PAGE
+        ).sort("user_id", ASCENDING)
+        held: list[tuple[Any, list[bytes]]] = []
+        for batch in cast("Iterator[bytes]", batches):
+            documents = ((USER.of(d), d) for d in _split(batch))
+            for user, group in groupby(documents, key=lambda pair: pair[0]):
+                subscriptions = [document for _, document in group]
+                if held and held[-1][0] == user:  # They began in the batch before.
+                    held[-1][1].extend(subscriptions)
+                else:
+                    held.append((user, subscriptions))
+            yield held[:-1]
+            del held[:-1]
+        yield held
+
+    def _page(self, users: dict[UserId, list[bytes]], now_ms: int) -> RawPage:
+        """Add the marks and the days to the subscriptions of users."""
+        unfinished: dict[Any, UserId] = {}
+        for user_id, subscriptions in users.items():
+            for document in subscriptions:
+                if _ends_after(document, now_ms):
+                    unfinished[_id(document)] = user_id
+        days = self._days(unfinished)
+        marks = self._marks(set(unfinished.values()))
+        accounts, foreign_ids = {}, {}
+        for user_id in set(unfinished.values()):
+            own_days, subscriptions = days.get(user_id, []), users[user_id]
+            accounts[user_id] = RawAccount(
+                marks.get(user_id, 0), b"".join(subscriptions), b"".join(own_days)
+            )
+            foreign_ids[user_id] = _foreign_ids(user_id, (*subscriptions, *own_days))
+        return RawPage(accounts, foreign_ids)
+
+    def _days(self, unfinished: dict[Any, UserId]) -> dict[UserId, list[bytes]]:
+        days: dict[UserId, list[bytes]] = {}
+        ids = [_stored(key) for key in unfinished]
+        for batch in self._find("dailycredits", "subscription_id", ids, DAY_FIELDS):
+            for document in _split(batch):
+                days.setdefault(unfinished[SUBSCRIPTION.of(document)], []).append(document)
+        return days
+
+    def _marks(self, user_ids: set[UserId]) -> dict[UserId, int]:
+        ids = [stored_id(user_id) for user_id in user_ids]
+        return {
+            UserId(_text(_id(document))): SEQ.of(document)
+            for batch in self._find("accounts", "_id", ids, ("applied_seq",))
+            for document in _split(batch)
+        }
+
+    def _find(
+        self, collection: str, field: str, values: Sequence[Any], fields: Sequence[str]
+    ) -> Iterator[bytes]:
+        for start in range(0, len(values), SUBSCRIPTIONS_PER_PAGE):
+            part = values[start : start + SUBSCRIPTIONS_PER_PAGE]
+            where = {field: {"$in": part}}
+            found = self._database[collection].find_raw_batches(where, fields)
+            yield from cast("Iterator[bytes]", found)
+
+
+# --- fields of raw documents ------------------------------------------------------------
+
+
+def _ends_after(document: bytes, now_ms: int) -> bool:
+    end = END.of(document)
+    if isinstance(end, datetime):
+        return (end - EPOCH) // timedelta(milliseconds=1) > now_ms
+    return isinstance(end, int) and end > now_ms
+
+
+def _id(document: bytes) -> Any:
+    if document.startswith(ID_HEAD, 4):
+        return document[ID_AT:ID_END]
+    return _key_of(bson.decode(document, DECODED)["_id"])
+
+
+def _foreign_ids(user_id: UserId, documents: Iterable[bytes]) -> list[str]:
+    mark = owner_mark(user_id)
+    return [text for text in map(_text, map(_id, documents)) if mark_of(text) != mark]
+
+
+def _key_of(value: Any) -> Any:
+    """Return a decoded value as it is looked up; of what is no id or date, nothing."""
+    if isinstance(value, ObjectId):
+        return value.binary
+    return None if isinstance(value, dict | list | bytes) else value
+
+
+def _stored(key: Any) -> Any:
+    return ObjectId(key) if isinstance(key, bytes) else key
+
+
+def _text(key: Any) -> str:
+    return key.hex() if isinstance(key, bytes) else str(key)
+
+
+def _split(batch: bytes) -> Iterator[bytes]:
+    """Yield the documents of a batch."""
+    start = 0
+    while start < len(batch):
+        end = start + _LENGTH.unpack_from(batch, start)[0]
+        yield batch[start:end]
+        start = end
+
+
+def _user_id(raw: Any) -> UserId | None:
+    """Return the user as accounts are named; None: the document is nobody's."""
+    if isinstance(raw, bytes):
+        return UserId(raw.hex())
+    if not isinstance(raw, str):
+        return None
+    try:
+        user_id = parse_user_id(raw)
+    except ValueError:
+        return None
+    # A text that spells an ObjectId is not what the account's documents are found by.
+    return user_id if stored_id(user_id) == raw else None

@@ -1,0 +1,78 @@
+"""What operators ask of the whole service: the same over HTTP, from Python and by command."""
+
+import asyncio
+from typing import Protocol
+
+from actors.directory import Directory
+from actors.failures import UnavailableError
+from actors.reports import Reread, RereadReport, SweepReport
+from actors.router import ShardLostError
+from domain.values import UserId
+
+SYNC_SECONDS_MAX = 900.0  # How long all shards may take to read everything anew.
+RUN_SECONDS_MAX = 900.0  # How long a run of the janitor may take, those before it included.
+
+
+class RereadingShards(Protocol):
+    """The way to the shards. Every call may raise ShardLostError."""
+
+    async def directory(self) -> Directory:
+        """Return the newest directory."""
+
+    async def reread(self, index: int, user_id: UserId | None) -> Reread:
+        """Have one shard read a user, or all it has in RAM, anew from MongoDB."""
+
+
+class JanitorWay(Protocol):
+    """The way to the janitor. Every call may raise UnavailableError."""
+
+    async def validate(self, *, repair: bool) -> SweepReport:
+        """Run a whole sweep now."""
+
+    async def expire(self) -> SweepReport:
+        """Expire what has ended, now."""
+
+
+class Operations:
+    """Asks shards and janitor. Every method may raise UnavailableError."""
+
+    def __init__(self, shards: RereadingShards, janitor: JanitorWay) -> None:
+        self._shards = shards
+        self._janitor = janitor
+
+    async def sync(self, user_id: UserId | None) -> RereadReport:
+        """Read one user, or everything in RAM, anew from MongoDB."""
+        loop = asyncio.get_running_loop()
+        started, found = loop.time(), Reread()
+        try:
+            async with asyncio.timeout(SYNC_SECONDS_MAX):
+                table = await self._shards.directory()
+                shards = range(table.shards) if user_id is None else [table.owner(user_id)]
+                for part in await asyncio.gather(
+                    *(self._shards.reread(index, user_id) for index in shards)
+                ):
+                    found.add(part)
+        except (ShardLostError, TimeoutError) as error:
+            raise UnavailableError from error
+        return RereadReport(
+            checked=found.checked,
+            reloaded=found.reloaded,
+            removed=found.removed,
+            elapsed_ms=round((loop.time() - started) * 1000),
+        )
+
+    async def validate(self, *, repair: bool) -> SweepReport:
+        """Compare RAM with MongoDB and hold the views to their rules, now."""
+        try:
+            async with asyncio.timeout(RUN_SECONDS_MAX):
+                return await self._janitor.validate(repair=repair)
+        except TimeoutError as error:
+            raise UnavailableError from error
+
+    async def expire(self) -> SweepReport:
+        """Expire the subscriptions that have ended, now."""
+        try:
+            async with asyncio.timeout(RUN_SECONDS_MAX):
+                return await self._janitor.expire()
+        except TimeoutError as error:
+            raise UnavailableError from error

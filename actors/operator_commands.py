@@ -1,0 +1,98 @@
+"""The commands that ask the running service: its state, reading RAM anew, comparing it."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from actors.reports import RereadReport, ShardReport, SweepReport
+from actors.terminal import RUN_SECONDS_MAX, Service, load_settings, out, working
+
+NOT_THERE = frozenset({404, 405})  # A service without synchronisation has nothing to tell of it.
+
+
+def status() -> None:
+    """Print a table of the shards of the running service, its sync lag and its last sweep."""
+    service = Service(load_settings())
+    shards = [ShardReport.model_validate(row) for row in service.ask("GET", "/admin/shards")]
+    sync = service.ask("GET", "/admin/sync", unless=NOT_THERE)
+    sweeps = service.ask("GET", "/admin/sweeps?job=sweep&limit=1")
+    out.print(shard_table(shards))
+    lag = (sync or {}).get("lag_seconds")
+    out.print(f"sync lag: {'-' if lag is None else f'{lag:.1f}s'}", highlight=False)
+    last = sweep_line(SweepReport.model_validate(sweeps[0])) if sweeps else "none yet"
+    out.print(f"last sweep: {last}", highlight=False, soft_wrap=True)
+
+
+def sync(
+    user: Annotated[str | None, typer.Option(help="Read this user anew; without: all.")] = None,
+) -> None:
+    """Read RAM anew from MongoDB, for one user or for all."""
+    service = Service(load_settings())
+    whose = "all accounts in RAM" if user is None else f"the account of {user}"
+    body = None if user is None else {"user_id": user}
+    with working(f"reading {whose} anew"):
+        answer = service.ask("POST", "/admin/sync", body, seconds_max=RUN_SECONDS_MAX)
+    report = RereadReport.model_validate(answer)
+    out.print(
+        f"{report.checked} checked, {report.reloaded} reloaded, {report.removed} removed"
+        f" in {report.elapsed_ms / 1000:.1f}s",
+        highlight=False,
+    )
+
+
+def validate(
+    *,
+    repair: Annotated[bool, typer.Option(help="Read anew what differs from MongoDB.")] = True,
+) -> None:
+    """Compare RAM with MongoDB, hold the views to their rules, and print what differs."""
+    service = Service(load_settings())
+    with working("comparing RAM with MongoDB"):
+        answer = service.ask(
+            "POST", "/admin/validate", {"repair": repair}, seconds_max=RUN_SECONDS_MAX
+        )
+    report = SweepReport.model_validate(answer)
+    out.print(sweep_table(report))
+    out.print(sweep_line(report), highlight=False, soft_wrap=True)
+
+
+def shard_table(reports: list[ShardReport]) -> Table:
+    """Return the table of the shards, narrow enough for a plain terminal."""
+    table = Table("shard", "pid", "users", "queued", "hits", "misses", "writes", "behind", "up")
+    for report in reports:
+        table.add_row(
+            report.shard,
+            str(report.pid),
+            str(report.users),
+            str(report.queued),
+            str(report.hits),
+            str(report.misses),
+            str(report.writes),
+            f"{report.journal_seconds_behind:.1f}s",
+            f"{report.uptime_seconds:.0f}s",
+        )
+    return table
+
+
+def sweep_table(report: SweepReport) -> Table:
+    """Return what a sweep found, a line each."""
+    table = Table("found", "accounts or documents")
+    for name in ("missing_in_ram", "missing_in_db", "stale", "quarantined", "invariants_broken"):
+        table.add_row(name.replace("_", " "), str(getattr(report, name)))
+    for user in report.users:
+        table.add_row("named", user)
+    return table
+
+
+def sweep_line(report: SweepReport) -> str:
+    """Return a sweep in one line."""
+    return (
+        f"{report.checked} checked, {report.repaired} repaired, drift {report.drift:.6g},"
+        f" {report.elapsed_ms / 1000:.1f}s, {report.started_at:%Y-%m-%d %H:%M:%S} UTC"
+    )
+
+
+def add_operator_commands(app: typer.Typer) -> None:
+    """Add the commands that ask the running service."""
+    for command in (status, sync, validate):
+        app.command()(command)

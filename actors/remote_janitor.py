@@ -1,0 +1,108 @@
+"""Puts Ray on the janitor: its shell, its options, and the way to it."""
+
+import secrets
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import ray
+from ray.actor import ActorClass, ActorHandle
+from ray.exceptions import RayError
+
+from actors.failures import UnavailableError
+from actors.housekeeping import Housekeeping
+from actors.loops import Loops
+from actors.metrics import SweepMetrics
+from actors.mongo.agenda import MongoAgenda
+from actors.mongo.connection import connect
+from actors.mongo.upkeep import MongoUpkeep
+from actors.ray_shards import RayShards
+from actors.remote import NAMESPACE
+from actors.reports import SweepReport
+from actors.router import Router
+from actors.settings import Settings
+
+JANITOR = "janitor"
+CALLS_MAX = 100  # Calls the janitor works on or holds at once.
+EXPIRY_SECONDS_MAX = 30.0  # How long a page of expiries may take, repeats included.
+
+
+class JanitorActor:
+    """The janitor as a Ray actor. A restart runs `__init__` again; it asks nothing of anybody."""
+
+    async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]
+        assert settings.mongo_uri is not None, "whoever starts the janitor knows the database"
+        database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
+        shards = RayShards()
+        self._housekeeping = Housekeeping(
+            f"{JANITOR}-{secrets.token_hex(8)}",
+            settings,
+            MongoAgenda(database),
+            MongoUpkeep(database, settings.timezone),
+            shards,
+            Router(shards, EXPIRY_SECONDS_MAX),
+            clock=lambda: datetime.now(UTC),
+            publish=SweepMetrics().publish,
+        )
+        self._loops = Loops(JANITOR)
+        for job in self._housekeeping.janitor.jobs.values():
+            self._loops.start(self._housekeeping.janitor.follow(job))
+
+    async def validate(self, *, repair: bool) -> SweepReport:
+        """Run a whole sweep now."""
+        return await self._housekeeping.validate(repair=repair)
+
+    async def expire(self) -> SweepReport:
+        """Expire what has ended, now."""
+        return await self._housekeeping.expire()
+
+    async def ping(self) -> None:
+        """Return: the janitor is there."""
+
+    async def close(self) -> None:
+        """End the loops and give back what is claimed."""
+        await self._loops.stop()
+        await self._housekeeping.janitor.close()
+
+
+RemoteJanitor: ActorClass[JanitorActor] = ray.remote(JanitorActor)
+
+
+def start_janitor(settings: Settings) -> ActorHandle[JanitorActor]:
+    """Start the janitor, or return the one that runs already."""
+    handle = RemoteJanitor.options(
+        name=JANITOR,
+        namespace=NAMESPACE,
+        lifetime="detached",
+        get_if_exists=True,
+        num_cpus=0,
+        max_restarts=-1,
+        max_task_retries=0,
+        max_concurrency=CALLS_MAX,
+        max_pending_calls=CALLS_MAX,
+        enable_task_events=False,
+    ).remote(settings)
+    return cast("ActorHandle[JanitorActor]", handle)
+
+
+class RayJanitor:
+    """The way to the janitor from any process. Every call may raise UnavailableError."""
+
+    def __init__(self, namespace: str = NAMESPACE) -> None:
+        self._namespace = namespace
+
+    async def validate(self, *, repair: bool) -> SweepReport:
+        """Run a whole sweep now."""
+        report: SweepReport = await self._ask("validate", repair=repair)
+        return report
+
+    async def expire(self) -> SweepReport:
+        """Expire what has ended, now."""
+        report: SweepReport = await self._ask("expire")
+        return report
+
+    async def _ask(self, method: str, **arguments: object) -> Any:
+        try:
+            handle = ray.get_actor(JANITOR, namespace=self._namespace)
+            return await getattr(handle, method).remote(**arguments)
+        except (RayError, ValueError) as error:  # ValueError: no actor has this name now.
+            raise UnavailableError from error

@@ -1,0 +1,80 @@
+"""Puts Ray on the synchronisation: the actor's shell and its options."""
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import cast
+
+import ray
+from ray.actor import ActorClass, ActorHandle
+
+from actors.counters import SyncCounters
+from actors.loops import Loops
+from actors.metrics import CounterMetrics
+from actors.mongo.changes import MongoChanges
+from actors.mongo.connection import connect
+from actors.mongo.directory import MongoDirectory
+from actors.ray_shards import RayShards
+from actors.remote import METRICS_SECONDS, NAMESPACE
+from actors.reports import SyncReport
+from actors.settings import Settings
+from actors.sync import Sync
+
+SYNC_NAME = "sync"
+
+
+class SyncActor:
+    """The synchronisation as a Ray actor. All rules are in `Sync`; a restart begins here again."""
+
+    async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]
+        assert settings.mongo_uri is not None, "whoever starts actors knows the database"
+        database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
+        self._sync = Sync(
+            MongoChanges(database),
+            RayShards(),
+            MongoDirectory(database).read,
+            clock=lambda: datetime.now(UTC),
+            monotonic=time.monotonic,
+        )
+        self._loops = Loops(SYNC_NAME)
+        self._loops.start(self._sync.run())
+        self._loops.start(self._publish_metrics())
+
+    def __repr__(self) -> str:
+        return "SyncActor()"
+
+    async def report(self) -> SyncReport:
+        """Return what operators read."""
+        return self._sync.report()
+
+    async def _publish_metrics(self) -> None:
+        metrics = CounterMetrics("sync", SYNC_NAME, SyncCounters())
+        while True:
+            self._sync.counters.lag_seconds = self._sync.lag_seconds
+            metrics.publish(self._sync.counters)
+            await asyncio.sleep(METRICS_SECONDS)
+
+
+RemoteSync: ActorClass[SyncActor] = ray.remote(SyncActor)
+
+
+def start_sync(settings: Settings) -> ActorHandle[SyncActor]:
+    """Start the synchronisation, or return the one that runs already."""
+    handle = RemoteSync.options(
+        name=SYNC_NAME,
+        namespace=NAMESPACE,
+        lifetime="detached",
+        get_if_exists=True,
+        num_cpus=0,
+        max_restarts=-1,
+        max_task_retries=0,
+        enable_task_events=False,
+    ).remote(settings)
+    return cast("ActorHandle[SyncActor]", handle)
+
+
+async def sync_report(namespace: str = NAMESPACE) -> SyncReport:
+    """Return what the synchronisation says of itself. ValueError, RayError: it does not answer."""
+    handle: ActorHandle[SyncActor] = ray.get_actor(SYNC_NAME, namespace=namespace)
+    report: SyncReport = await handle.report.remote()
+    return report

@@ -1,0 +1,82 @@
+"""What commands print, how they end, and how they ask the running service."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import typer
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from actors.settings import Settings, explain
+
+HTTP_SECONDS_MAX = 10.0
+RUN_SECONDS_MAX = 1_000.0  # How long the service may take for what goes through all accounts.
+
+out = Console()
+errors = Console(stderr=True)
+
+
+def fail(sentence: str) -> None:
+    """Print a sentence and end with exit code 1."""
+    errors.print(f"[red]allotment:[/red] {sentence}", highlight=False, soft_wrap=True)
+    raise typer.Exit(1)
+
+
+def load_settings() -> Settings:
+    """Return the settings, or end the command with what is wrong with them."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        fail(f"The settings are not valid.\n{explain(error)}")
+        raise
+
+
+class Service:
+    """The running service, asked over HTTP with the first admin key."""
+
+    def __init__(self, settings: Settings) -> None:
+        key_file = settings.data_dir / "admin.key"
+        if not key_file.exists():
+            fail(
+                f"There is no admin key in {key_file}: start the service once with `allotment up`."
+            )
+        self._place = f"{settings.http_host}:{settings.http_port}"
+        self._headers = {"Authorization": f"Bearer {key_file.read_text().strip()}"}
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        *,
+        seconds_max: float = HTTP_SECONDS_MAX,
+        unless: frozenset[int] = frozenset(),
+    ) -> Any:
+        """Return the answer's JSON; None for a status in `unless`. Others end the command."""
+        url = f"http://{self._place}{path}"
+        try:
+            answer = httpx.request(
+                method, url, headers=self._headers, json=body, timeout=seconds_max
+            )
+            if answer.status_code in unless:
+                return None
+            answer.raise_for_status()
+        except httpx.HTTPStatusError as error:
+            fail(f"The service answers {error.response.status_code}: {error.response.text}")
+        except httpx.TimeoutException:
+            fail(f"The service on {self._place} has not answered in {seconds_max:.0f} seconds.")
+        except httpx.HTTPError:
+            fail(f"No service answers on {self._place}.")
+        return answer.json()
+
+
+@contextlib.contextmanager
+def working(what: str) -> Iterator[None]:
+    """Show a bar that moves as long as the block; how far it is, only the service knows."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=errors, transient=True) as progress:
+        progress.add_task(what, total=None)
+        yield

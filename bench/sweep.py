@@ -1,0 +1,177 @@
+"""A sweep over many resident accounts: how long it takes, and what usage beside it loses."""
+
+import asyncio
+import json
+import logging
+import os
+import threading
+import time
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from actors.mongo.connection import connect
+from actors.reports import Findings
+from bench import machine
+from bench.cases import MEASURE_SECONDS_SPARE, WARM_UP_SECONDS, Measured, run
+from bench.processes import BenchError, Service, allotment, clean_environment
+from bench.users import user_id
+
+NEVER = "0 0 29 2 *"  # Sweeps are asked for here; none comes by itself.
+CONNECTIONS = 64
+ACCOUNTS_PER_CALL = 500
+
+
+def share_environment(service: Service) -> None:
+    """Take over what a process must have to join the service's cluster, before ray is imported."""
+    own = clean_environment() | service.environment
+    os.environ.clear()
+    os.environ.update(own)
+
+
+def insert_users(service: Service, accounts: int, console: Console) -> None:
+    """Give every user a subscription and days, as documents of another program."""
+    from bench.seeding import day_documents, parts, subscription_document  # noqa: PLC0415 - ray
+
+    database = connect(service.mongo_uri, "allotment")
+    now = datetime.now(UTC)
+    indexes = list(parts([{"index": index} for index in range(accounts)]))
+    for part in track(indexes, "writing documents", console=console, transient=True):
+        documents = [subscription_document(row["index"], now) for row in part]
+        database.subscriptions.insert_many(documents, ordered=False)
+        days = [day for document in documents for day in day_documents(document, now)]
+        database.dailycredits.insert_many(days, ordered=False)
+    database.client.close()
+
+
+def load_into_ram(service: Service, accounts: int, console: Console) -> None:
+    """Read every user's status once, so that the shards hold them all."""
+    import ray  # noqa: PLC0415 - it reads the environment when it is imported
+
+    from actors.client import Allotment  # noqa: PLC0415 - so does this
+
+    ray.init(service.ray_address, log_to_driver=False, logging_level=logging.ERROR)
+    client = Allotment.connect(timeout_seconds=60)
+    starts = range(0, accounts, ACCOUNTS_PER_CALL)
+    for start in track(starts, "loading accounts", console=console, transient=True):
+        chunk = range(start, min(start + ACCOUNTS_PER_CALL, accounts))
+        client.check_daily_allocations([user_id(index) for index in chunk])
+    client.close()
+
+
+def sweep() -> dict[str, Any]:
+    """Have all shards compare all they hold, as every sweep does; return what they found."""
+    from actors.ray_shards import RayShards  # noqa: PLC0415 - it imports ray
+
+    async def compare_all() -> Findings:
+        shards, found = RayShards(), Findings()
+        table = await shards.directory()
+        work = (shards.compare(index, repair=True) for index in range(table.shards))
+        for one in await asyncio.gather(*work):
+            found.add(one)
+        return found
+
+    began = time.monotonic()
+    found = asyncio.run(compare_all())
+    elapsed_ms = (time.monotonic() - began) * 1000
+    return asdict(found) | {"drift": found.drift, "elapsed_ms": elapsed_ms}
+
+
+def leave_cluster() -> None:
+    """Leave the service's cluster before it ends."""
+    import ray  # noqa: PLC0415 - it reads the environment when it is imported
+
+    ray.shutdown()
+
+
+def usage(service: Service, accounts: int, seconds: float, seed: int) -> dict[str, Any]:
+    """Charge users at random for a while."""
+    load = {
+        "job": "usage",
+        "users": accounts,
+        "seconds": seconds,
+        "warm_up_seconds": WARM_UP_SECONDS,
+        "seed": seed,
+        "port": service.port,
+        "key": service.key,
+        "path": "/subscription/usage",
+        "connections": CONNECTIONS,
+    }
+    return run("bench.load", load)
+
+
+def usage_beside(
+    service: Service, accounts: int, seconds: float, measured: Measured
+) -> dict[str, Any]:
+    """Charge users again and again until a sweep beside it is done; return its report."""
+    reports: list[dict[str, Any]] = []
+    beside = threading.Thread(target=lambda: reports.append(sweep()))
+    beside.start()
+    for seed in range(100, 100 + int(MEASURE_SECONDS_SPARE)):
+        result = usage(service, accounts, seconds, seed)
+        if not beside.is_alive():  # Part of this round had no sweep beside it.
+            break
+        measured.add(result)
+    beside.join()
+    if not reports:
+        raise BenchError("the sweep beside the usage did not end")
+    if not measured.rates:
+        measured.add(result)
+    return reports[0]
+
+
+def bench_sweep(accounts: int, seconds: float, console: Console, file: Path | None) -> int:
+    """Measure and print; return the exit code."""
+    alone, beside = Measured(), Measured()
+    with allotment(ALLOTMENT_SWEEP_CRON=NEVER, ALLOTMENT_TRIM_CRON=NEVER) as service:
+        share_environment(service)
+        insert_users(service, accounts, console)
+        load_into_ram(service, accounts, console)
+        quiet = sweep()
+        for seed in range(2):
+            alone.add(usage(service, accounts, seconds, seed))
+        service.settle()
+        busy = usage_beside(service, accounts, seconds, beside)
+        service.settle()
+        after = sweep()
+        leave_cluster()
+    print_report(console, (quiet, busy, after), (alone, beside))
+    if file:
+        numbers = {"machine": machine.facts(), "alone": quiet, "beside": busy, "after": after}
+        rates = {"usage_alone": alone.rates, "usage_beside": beside.rates}
+        file.write_text(json.dumps(numbers | rates, indent=2) + "\n")
+    return int(bool(busy["drift"] or after["drift"] or alone.errors or beside.errors))
+
+
+def print_report(
+    console: Console,
+    sweeps: tuple[dict[str, Any], dict[str, Any], dict[str, Any]],
+    usages: tuple[Measured, Measured],
+) -> None:
+    """Print sweeps without usage, with it and after it, and usage without a sweep and with it."""
+    (quiet, busy, after), (alone, beside) = sweeps, usages
+    table = Table("what", title=f"A sweep over {quiet['checked']:,} resident accounts")
+    table.add_column("alone", justify="right")
+    table.add_column("with the other beside it", justify="right")
+    table.add_row(
+        "sweep, seconds", f"{quiet['elapsed_ms'] / 1000:.1f}", f"{busy['elapsed_ms'] / 1000:.1f}"
+    )
+    table.add_row("sweep, accounts a second", *(rate_of(report) for report in (quiet, busy)))
+    table.add_row("usage, charges a second", f"{alone.rate:.0f}", f"{beside.rate:.0f}")
+    for percent in (50, 99):
+        row = (f"{m.percentile(percent):.1f}" for m in (alone, beside))
+        table.add_row(f"usage, ms p{percent}", *row)
+    table.add_row("drift", f"{quiet['drift']:g}", f"{busy['drift']:g}, after it {after['drift']:g}")
+    console.print(table)
+    facts = machine.facts()
+    console.print(", ".join(f"{name} {value}" for name, value in facts.items()), highlight=False)
+
+
+def rate_of(report: dict[str, Any]) -> str:
+    """Return how many accounts a second a sweep compared."""
+    return f"{report['checked'] / max(report['elapsed_ms'], 1) * 1000:,.0f}"

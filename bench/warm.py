@@ -1,0 +1,125 @@
+"""How fast a shard's RAM fills from MongoDB, beside a bare pymongo scan of the same documents.
+
+An embedded server holds the accounts: a mark, a subscription with its grant, and two days each.
+The scan decodes every document and keeps none; the shard keeps every account. Both run in this
+process, so its processor time is one shard's; the server has the other core.
+"""
+
+import asyncio
+import gc
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bson import Int64, ObjectId
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from actors.directory import even
+from actors.embedded_mongo import EmbeddedMongo
+from actors.mongo.connection import Documents, MongoWire, connect, prepare
+from actors.mongo.store import MongoStore
+from actors.mongo.warm import WarmReader
+from actors.remote import GC_GENERATION_THRESHOLD, GC_THRESHOLD
+from actors.shard import Shard
+from bench import machine
+from bench.memory import stored
+from bench.seeding import parts
+from bench.users import user_id
+from domain.values import Policy, UserId
+
+PER_SECOND_MIN = 50_000  # Accounts a second and core: what the project promises.
+ROUNDS = 3
+COLLECTIONS = ("accounts", "subscriptions", "dailycredits")
+
+
+def bench_warm(accounts: int, console: Console) -> int:
+    """Measure and print; return the exit code."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        EmbeddedMongo(Path(folder) / "mongo", wire=MongoWire()) as server,
+    ):
+        database = connect(server.uri, "bench")
+        prepare(database)
+        seed(database, accounts, console)
+        rows = []
+        for number in range(ROUNDS):
+            rows.append((f"scan {number + 1}", *timed(lambda: scan(database))))
+            rows.append((f"warm start {number + 1}", *timed(lambda: warm(database, accounts))))
+        database.client.close()
+    return report(rows, accounts, console)
+
+
+def seed(database: Documents, accounts: int, console: Console) -> None:
+    """Write the documents as shards do."""
+    now = datetime.now(UTC)
+    indexes = range(accounts)
+    for start in track(range(0, accounts, 2_000), "seeding", console=console, transient=True):
+        found = [stored(UserId(user_id(i)), now) for i in indexes[start : start + 2_000]]
+        for batch in parts([dict(d) for s in found for d in s.subscriptions]):
+            database.subscriptions.insert_many(batch, ordered=False)
+        for batch in parts([dict(d) for s in found for d in s.days[:2]]):
+            database.dailycredits.insert_many(batch, ordered=False)
+        marks = [{"_id": ObjectId(s.user_id), "applied_seq": Int64(5)} for s in found]
+        database.accounts.insert_many(marks, ordered=False)
+
+
+def scan(database: Documents) -> int:
+    """Read every document of the accounts once; return how many."""
+    return sum(1 for name in COLLECTIONS for _ in database[name].find())
+
+
+def warm(database: Documents, accounts: int) -> int:
+    """Fill a shard; return how many accounts it holds."""
+
+    async def fill() -> int:
+        shard = Shard(
+            0,
+            MongoStore(database),
+            Policy(),
+            accounts_max=accounts * 2,
+            clock=lambda: datetime.now(UTC),
+            table=even(1, 1),
+        )
+        task = asyncio.create_task(shard.following.warm.run(WarmReader(database)))
+        while not shard.counters.warming:  # noqa: ASYNC110 - it has no event for this
+            await asyncio.sleep(0)
+        while shard.counters.warming:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+        task.cancel()
+        return shard.counters.warmed
+
+    before = gc.get_threshold()
+    gc.set_threshold(GC_THRESHOLD, GC_GENERATION_THRESHOLD, GC_GENERATION_THRESHOLD)
+    try:
+        return asyncio.run(fill())
+    finally:
+        gc.set_threshold(*before)
+
+
+def timed(run: Callable[[], int]) -> tuple[int, float, float]:
+    """Return what came out, and its seconds of wall clock and of this process's processor."""
+    wall, processor = time.perf_counter(), time.process_time()
+    count = run()
+    return count, time.perf_counter() - wall, time.process_time() - processor
+
+
+def report(rows: list[tuple[str, int, float, float]], accounts: int, console: Console) -> int:
+    """Print the table; return 0 where the promise is kept in the best round."""
+    table = Table(title=f"warm start with {accounts} accounts")
+    for name in ("run", "documents or accounts", "s", "CPU s", "accounts/s", "accounts/CPU s"):
+        table.add_column(name, justify="right")
+    best = 0.0
+    for name, count, wall, processor in rows:
+        if name.startswith("warm"):
+            assert count == accounts, "every account was taken"
+            best = max(best, accounts / processor)
+        figures = (f"{wall:.2f}", f"{processor:.2f}")
+        rates = (f"{accounts / wall:,.0f}", f"{accounts / processor:,.0f}")
+        table.add_row(name, str(count), *figures, *rates)
+    console.print(table)
+    console.print(", ".join(f"{key} {value}" for key, value in machine.facts().items()))
+    return int(best < PER_SECOND_MIN)

@@ -1,0 +1,69 @@
+"""Whether two accounts mean the same, however each came to be: by a life in RAM, or by loading."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from domain.account import Account
+from domain.subscription import Subscription
+from domain.values import Policy
+
+
+class Difference(StrEnum):
+    """How an account in RAM differs from the one that MongoDB gives. In order of telling."""
+
+    MISSING_IN_RAM = "missing_in_ram"
+    """RAM remembers a user without subscription, and MongoDB has one."""
+    MISSING_IN_DB = "missing_in_db"
+    """RAM has a subscription that MongoDB has not."""
+    STALE = "stale"
+
+
+@dataclass(frozen=True, slots=True)
+class Essence:
+    """All of an account that a decision or a status can depend on, now or later."""
+
+    seq: int
+    subscriptions: tuple[Subscription, ...]
+    payments: frozenset[str]
+
+
+def essence(account: Account, now: datetime, policy: Policy) -> Essence:
+    """Return what an account means at an instant.
+
+    An account that was charged yesterday and not since holds yesterday, one loaded today holds
+    the same day or none: both open the same today, so today is what is compared. The days of
+    subscriptions that ended decide nothing, nor does one that ended before a newer one began.
+    """
+    started = [s for s in account.subscriptions if s.start <= now]
+    matter = [s for s in account.subscriptions if s.end > now or s is started[-1]]
+    return Essence(
+        account.seq,
+        tuple(_at(subscription, now, policy) for subscription in matter),
+        account.past_transactions
+        | {
+            grant.transaction_id
+            for subscription in account.subscriptions
+            for grant in subscription.grants
+            if grant.transaction_id is not None
+        },
+    )
+
+
+def _at(subscription: Subscription, now: datetime, policy: Policy) -> Subscription:
+    if subscription.end <= now:
+        return replace(subscription, day=None)
+    today = subscription.today(now)
+    return replace(subscription, day=subscription.day_at(today, policy.rollover_cap))
+
+
+def difference(in_ram: Account, in_db: Account, now: datetime, policy: Policy) -> Difference | None:
+    """Return how two accounts of one user differ at an instant; None where they mean the same."""
+    ours, theirs = essence(in_ram, now, policy), essence(in_db, now, policy)
+    if ours == theirs:
+        return None
+    our_ids = {s.subscription_id for s in ours.subscriptions}
+    their_ids = {s.subscription_id for s in theirs.subscriptions}
+    if their_ids and not our_ids:
+        return Difference.MISSING_IN_RAM
+    return Difference.MISSING_IN_DB if our_ids - their_ids else Difference.STALE
