@@ -91,8 +91,8 @@ class Shard:
         if envelope.version != self.table.version:
             return [MOVED] * (len(envelope.calls) + len(envelope.status_of))
         replies = [self._write(call) for call in envelope.calls]
-        now = self.now()
-        replies += [self._read(user_id, now) for user_id in envelope.status_of]
+        now, stale = self.now(), self.following.is_stale
+        replies += [self._read(user_id, now, stale=stale) for user_id in envelope.status_of]
         return [r if isinstance(r, Reply) else await r for r in replies]
 
     def now(self) -> datetime:
@@ -146,11 +146,12 @@ class Shard:
             return OVERLOADED
         return self._enqueue(call.command.user_id, call)
 
-    def _read(self, user_id: UserId, now: datetime) -> "Reply | asyncio.Future[Reply]":
+    def _read(
+        self, user_id: UserId, now: datetime, *, stale: bool
+    ) -> "Reply | asyncio.Future[Reply]":
         self.counters.reads += 1
         account = self._accounts.get(user_id)
-        unsure = user_id in self.following.doubted or self.following.is_stale
-        if account is None or unsure:
+        if account is None or stale or user_id in self.following.doubted:
             self.counters.misses += 1
             return self._enqueue(user_id, None)
         self.counters.hits += 1

@@ -27,13 +27,16 @@ class StatusTexts:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         self._kept: dict[UserId, _Kept] = {}
+        self._tail: tuple[datetime | None, bytes] = (None, b"")
 
     def text(self, account: Account, now: datetime) -> bytes:
         """Return the status of an account as JSON."""
         kept = self._kept.get(account.user_id)
         if kept is None or kept.account is not account or not kept.since <= now < kept.until:
             kept = self._keep(account, now)
-        return kept.head + to_json(now) + b"}"
+        if self._tail[0] is not now:  # Reads that came together have one instant.
+            self._tail = now, to_json(now) + b"}"
+        return kept.head + self._tail[1]
 
     def _keep(self, account: Account, now: datetime) -> _Kept:
         answer = status_answer(account, now, self._policy)

@@ -16,7 +16,7 @@ from domain.views import project
 ACCOUNTS_PER_FLUSH_MAX = 500  # One transaction stays small enough for any server.
 LAGGING_ENTRIES_MAX = 100_000  # Beyond this the shard refuses writes until the views follow.
 RETRY_SECONDS = 0.5  # Pause after a flush that failed.
-FLUSH_PAUSE_SECONDS = 0.1  # Entries gather this long, unless somebody waits for the views.
+FLUSH_PAUSE_SECONDS = 0.25  # Entries gather this long, unless somebody waits for the views.
 SET_ASIDE_SECONDS = 30.0  # How long an account waits whose views the database refuses.
 MARK_SECONDS = 5.0  # How often the point up to which all views are written is noted.
 

@@ -13,7 +13,7 @@ from actors.store import StorageUnavailableError
 
 # The server is asked at intervals and does not wait for changes itself: so it looks through what
 # was written in the meantime once, and not at every commit. The embedded one needs half for it.
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.2
 AWAIT_MILLISECONDS = 1
 PUT_SECONDS = 1.0  # How long the reader waits for room before it looks whether it is stopped.
 TAKE_SECONDS = 1.0  # How long `take` waits for a first change.
