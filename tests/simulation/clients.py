@@ -122,12 +122,12 @@ class Client:
 
     def _hear(self, asked: Asked, reply: Reply) -> None:
         require(reply.outcome is not Outcome.MOVED, "a client was told of the directory")
+        kept = asked.call.keep_refusal
         if reply.outcome is Outcome.DONE:
             assert reply.body is not None, "what is done has a body"
-            self._auditor.told(asked.sent, "done", reply.body.decode(), kept=True)
+            self._auditor.told(asked.sent, "done", reply.body.decode(), kept=kept)
         elif reply.outcome is Outcome.REFUSED:
             assert reply.refusal is not None, "what is refused has a reason"
-            kept = asked.call.keep_refusal
             self._auditor.told(asked.sent, "refused", str(reply.refusal.reason), kept=kept)
 
     def _command(self, user_id: str) -> tuple[Command, dict[str, Any]]:

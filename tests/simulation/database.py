@@ -26,6 +26,7 @@ from tests.simulation.virtual_time import PROCESS, VirtualLoop
 
 LATE_SECONDS_MAX = 8.0  # An append that was given up lands within so many seconds.
 PAGE_ACCOUNTS = 3
+AWAIT_SECONDS = 0.1  # A stream that has nothing waits so long.
 
 
 @dataclass
@@ -190,6 +191,8 @@ class SimulatedStream:
         while self._next < len(self._events) and self._events[self._next][0] <= now:
             taken.append(self._events[self._next][1](self._next + 1))
             self._next += 1
+        if not taken:
+            self._loop.linger(AWAIT_SECONDS)
         return taken
 
     def close(self) -> None:

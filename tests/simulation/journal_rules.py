@@ -26,6 +26,8 @@ Said = Mapping[str, Any]
 def enter(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) -> Book:
     """Return the books after an entry. Raises where it does not follow from book and command."""
     after = book.copy()
+    if entry.key.startswith("expire "):  # The janitor asks by itself.
+        commands = [{"does": "expire", "subscription_id": entry.key.split()[1]}]
     after.seq = entry.seq
     kind = type(entry.change).__name__
     _RULES[kind](after, entry, commands, rules)
@@ -141,7 +143,8 @@ def _open_day(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) ->
     current = book.current(entry.at)
     require(current is not None, "a day without subscription", entry=entry)
     assert current is not None
-    require(current.today(entry.at) not in current.used, "a day opened twice", entry=entry)
+    fresh = current.today(entry.at) not in current.used
+    require(entry.change.opening.first_touch == fresh, "a day is new once", entry=entry)
     _open(current, entry, rules)
 
 
@@ -159,7 +162,7 @@ def _change(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) -> N
 
 def _expire(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) -> None:
     subscription = book.find(entry.change.subscription_id)
-    require(entry.key.startswith("expire "), "nobody asked to expire", entry=entry)
+    _command(commands, "expire", entry, subscription_id=entry.change.subscription_id)
     require(subscription is not None, "nothing to expire", entry=entry)
     assert subscription is not None
     ended = subscription.end <= entry.at and subscription.status in CURRENT
@@ -201,7 +204,11 @@ def refusals(book: Book, said: Said, at: datetime, rules: Rules) -> list[str]:
             early = said["end"] is not None and said["end"] <= subscription.start
             return ["end_not_after_start"] if early else []
         case _:
-            return ["no_such_subscription", "not_ended"]
+            subscription = book.find(said["subscription_id"])
+            if subscription is None:
+                return ["no_such_subscription"]
+            over = subscription.end <= at and subscription.status in CURRENT
+            return [] if over else ["not_ended"]
 
 
 def shortfall(

@@ -15,6 +15,7 @@ from tests.simulation.processes import ShardProcess
 from tests.simulation.virtual_time import VirtualLoop
 
 QUICK_SECONDS = 0.002
+DIRECTORY_SECONDS_MAX = 3.0  # As the way through Ray has it.
 LONG_SECONDS = 7.0  # Longer than callers wait: the message arrives after it was repeated.
 
 T = TypeVar("T")
@@ -64,7 +65,8 @@ class Network:
         raise NotImplementedError("lists are not simulated")
 
     async def directory(self) -> Directory:
-        return await self._ask(0, ShardProcess.directory)
+        async with asyncio.timeout(DIRECTORY_SECONDS_MAX):
+            return await self._ask(0, ShardProcess.directory)
 
     async def follow(self, index: int, changes: Changes) -> Stamp | None:
         def follow(process: ShardProcess) -> Coroutine[Any, Any, Stamp | None]:
@@ -115,7 +117,10 @@ class Network:
         task = process.spawn(question(process))
         await asyncio.wait([task])
         await asyncio.sleep(self._dice.uniform(0, QUICK_SECONDS))
-        if task.cancelled() or task.exception() or self._strikes(self.troubles.lost_answers):
+        if not task.cancelled() and task.exception() is not None:
+            process.report(task.exception())
+            self._lose(answer)
+        elif task.cancelled() or self._strikes(self.troubles.lost_answers):
             self._lose(answer)
         elif not answer.done():
             answer.set_result(task.result())

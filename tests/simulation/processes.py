@@ -17,7 +17,7 @@ from actors.comparison import Comparison
 from actors.directory import Directory
 from actors.reports import Findings
 from actors.shard import Shard
-from actors.store import StorageUnavailableError
+from actors.store import StorageUnavailableError, StoreError
 from actors.sync import Sync
 from actors.sync_lanes import FollowingShards
 from domain.values import Policy
@@ -55,14 +55,14 @@ class Killable:
         self.is_dead = False
         self.on_death: Callable[[], None] = lambda: None
         self._setting = setting
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], None] = {}  # In order: a set has none.
         self._context = contextvars.copy_context()
         self._context.run(PROCESS.set, self)
 
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> "asyncio.Task[T]":
         task = self._setting.loop.create_task(coroutine, context=self._context)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._tasks.pop)
         return task
 
     def spawn_loop(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -71,6 +71,11 @@ class Killable:
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
+            self._setting.failed(error)
+
+    def report(self, error: BaseException) -> None:
+        """Take up what a question ended with: but for the database, nothing may go wrong."""
+        if not isinstance(error, StoreError):
             self._setting.failed(error)
 
     def kill(self) -> None:

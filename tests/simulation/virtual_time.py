@@ -57,6 +57,11 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._selector = _JumpingSelector()
         self._dice = dice
         self.share_of_slow_calls = 0.0
+        self._lingers = 0.0
+
+    def linger(self, seconds: float) -> None:
+        """Let the blocking call that is being done take so much longer to answer."""
+        self._lingers = seconds
 
     def time(self) -> float:
         return self._selector.now
@@ -86,7 +91,8 @@ class VirtualLoop(asyncio.BaseEventLoop):
             result, error = None, failure
         if process is not None:
             process.hears()
-        self.call_later(self._way(), _settle, answer, result, error)
+        back, self._lingers = self._way() + self._lingers, 0.0
+        self.call_later(back, _settle, answer, result, error)
 
     def _way(self) -> float:
         if self._dice.random() < self.share_of_slow_calls:
