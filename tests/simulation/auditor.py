@@ -181,7 +181,12 @@ class Auditor:
         assert self._store is not None, "it is watched"
         for user_id, journal in self._journal.items():
             mark = self._store.mark_of(user_id)  # type: ignore[arg-type]
-            require(mark == len(journal) or user_id in excused, "views lag at rest", user=user_id, mark=mark)
+            require(
+                mark == len(journal) or user_id in excused,
+                "views lag at rest",
+                user=user_id,
+                mark=mark,
+            )
         self.viewed(self.users)
         for sent in self._refused:
             self._check_without_effect(sent)

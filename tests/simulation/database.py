@@ -135,11 +135,12 @@ class SimulatedStream:
         self._beats = 0
         self._position: Position | None = None
         self._oldest = 0
+        self._is_opening = False  # A change that is lost at that moment cannot be noticed.
         self.lost_silently = 0
 
     def changed(self, collection: str, document: dict[str, Any], kind: str) -> None:
         """Tell of another program's change. The owner is looked up when the stream is read."""
-        if self._dice.random() < self._store.faults.silent_losses:
+        if not self._is_opening and self._dice.random() < self._store.faults.silent_losses:
             self._beats += 1
             self.lost_silently += 1
             return
@@ -180,6 +181,7 @@ class SimulatedStream:
         if position is not None and start < self._oldest:
             raise HistoryLostError("286")
         self._next = start
+        self._is_opening = position is None
 
     def take(self) -> Sequence[Change]:
         if self._dice.random() < self._store.faults.stream_breaks:
@@ -197,6 +199,11 @@ class SimulatedStream:
 
     def close(self) -> None:
         pass
+
+    def newest_beat(self) -> int:
+        self._store.enter("newest_beat")
+        self._is_opening = False
+        return self._beats
 
     def beat(self, sender: str, sent: float, position: Position | None) -> None:
         self._store.enter("beat")

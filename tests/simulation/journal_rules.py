@@ -106,6 +106,9 @@ def _check_addition(book: Book, entry: Any, grant: Grant, rules: Rules) -> None:
 def _use(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) -> None:
     change = entry.change
     said = _command(commands, "use", entry, amount=change.credit_amount)
+    record = any(
+        c["does"] == "use" and c["amount"] == said["amount"] and c["record"] for c in commands
+    )
     current = book.current(entry.at)
     require(current is not None, "a charge without subscription", entry=entry)
     assert current is not None
@@ -113,7 +116,7 @@ def _use(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) -> None
     require(change.opening.subscription_id == current.id, "charged elsewhere", entry=entry)
     today = _open(current, entry, rules)
     remaining = current.remaining(today, rules.cap)
-    if not said["record"]:
+    if not record:
         require(remaining >= said["amount"], "overspent", remaining=remaining, entry=entry)
     current.used[today] += said["amount"]
     _check_charge(current, today, entry, rules)

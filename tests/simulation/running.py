@@ -19,11 +19,16 @@ class Verdict:
     did: dict[str, int] = field(default_factory=dict)
 
 
+def world_of(seed: int) -> World:
+    """Return what a seed decides, the dice that are shared by all modules included."""
+    random.seed(seed)  # The pauses of router and lanes are rolled with these.
+    memory_store.token_hex = lambda length: f"{random.getrandbits(8 * length):0{2 * length}x}"
+    return World(plan_of(seed))
+
+
 def simulate(seed: int) -> Verdict:
     """Run one seed."""
-    random.seed(seed)  # The pauses of router and lanes are rolled with the shared dice.
-    memory_store.token_hex = lambda length: f"{random.getrandbits(8 * length):0{2 * length}x}"
-    world = World(plan_of(seed))
+    world = world_of(seed)
     try:
         tally = world.run()
     except BaseException as error:  # noqa: BLE001 - whatever it is, it is a finding

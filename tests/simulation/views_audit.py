@@ -29,7 +29,9 @@ def audit_charges(
     for entry in charges:
         day = entry.change.opening.subscription_id, entry.change.opening.starts_at
         used[day] = used.get(day, 0) + entry.change.credit_amount
-    days = {(d["subscription_id"], d["date"]): d for d in _documents(store, "dailycredits", user_id)}
+    days = {
+        (d["subscription_id"], d["date"]): d for d in _documents(store, "dailycredits", user_id)
+    }
     for day, amount in used.items():
         delta = deltas.get(day, 0)
         if delta is None:  # Another program deleted this day, and what was in it.

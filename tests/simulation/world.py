@@ -111,7 +111,8 @@ class World:
     def _is_doubtful(self, user_id: str) -> bool:
         assert self.store.table is not None, "it is published at the start"
         index = self.store.table.owner(UserId(user_id))
-        return user_id in self.auditor.astray or len(self._owners(index)) > 1
+        zombies = [z for z in self._zombies if z.index == index and not z.is_dead]
+        return user_id in self.auditor.astray or bool(zombies)
 
     # --- processes ----------------------------------------------------------------------
 
@@ -321,4 +322,3 @@ class World:
                 unexpected = set(found.users) - set(() if repaired else excused)  # type: ignore[call-overload]
                 require(not unexpected, "drift at rest", users=unexpected, found=found)
                 self.tally.drifted += len(found.users)
-
