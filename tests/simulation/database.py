@@ -217,7 +217,7 @@ class SimulatedStream:
 class SimulatedWarmth:
     """A `WarmSource` whose pages are as old as they may be: all are read at the beginning."""
 
-    def __init__(self, store: SimulatedStore) -> None:
+    def __init__(self, store: MemoryStore) -> None:
         self._store = store
 
     def read(self, user_id: UserId, account: RawAccount) -> Stored:
