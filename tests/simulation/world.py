@@ -267,12 +267,17 @@ class World:
             require(self.loop.time() < deadline, "it never comes to rest")
             await asyncio.sleep(0.5)
             self._raise_failures()
-        for user_id in self.auditor.users:  # Who is read is caught up.
+        await self._read_all()
+        await asyncio.sleep(2.0)
+
+    async def _read_all(self) -> None:
+        """Read every user: who is read is caught up, and so are the views."""
+        for user_id in self.auditor.users:
             reply = await self._clients[0].read(user_id)
             require(reply.outcome is Outcome.DONE, "no answer at rest", user=user_id, reply=reply)
-        for shard in await self._live():
-            await shard.views.settle()
-        await asyncio.sleep(2.0)
+        for process in self._shards:
+            assert process is not None, "all were started"
+            await (await process.shard).settle()
 
     def _rests(self) -> bool:
         if self._sync is None or self._sync.is_dead or self._sync.sync.lag_seconds > 1.5:
@@ -284,9 +289,6 @@ class World:
                 return False
         return True
 
-    async def _live(self) -> Sequence[object]:
-        return [await shard.shard for shard in self._shards if shard is not None]
-
     async def _audit(self) -> None:
         users = sorted({*self.auditor.users, *self.auditor.foreign})
         astray = dict(self.auditor.astray)
@@ -294,8 +296,7 @@ class World:
         await self._compare_with_documents([u for u in users if u not in astray])
         await self._sweep_at_rest(astray.keys())
         self.auditor.astray.clear()
-        for shard in await self._live():
-            await shard.views.settle()
+        await self._read_all()
         self.auditor.at_rest(())
         await self._compare_with_documents(users)
         for client in self._clients:
