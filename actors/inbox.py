@@ -22,7 +22,7 @@ class Work:
     """Whatever RAM holds of the user is to be read again first."""
 
     def repeat(self) -> None:
-        """The call may have been done, now or later: from here on it is a repeat.
+        """Note that the call may have been done, now or later: from here on it is a repeat.
 
         Its refusal is entered, too: that is refused where the call has been done.
         """

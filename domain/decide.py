@@ -39,12 +39,7 @@ from domain.values import (
 )
 
 Decision = (
-    CreditsAdded
-    | UsageRecorded
-    | DayOpened
-    | SubscriptionChanged
-    | SubscriptionExpired
-    | Refusal
+    CreditsAdded | UsageRecorded | DayOpened | SubscriptionChanged | SubscriptionExpired | Refusal
 )
 """What changes, or why nothing may change."""
 

@@ -153,8 +153,8 @@ def _open_day(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) ->
 
 def _change(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) -> None:
     change = entry.change
-    said = _command(commands, "change", entry, subscription_id=change.subscription_id)
-    require((change.status, change.end) == (said["status"], said["end"]), "change", entry=entry)
+    asked = {"status": change.status, "end": change.end}
+    said = _command(commands, "change", entry, subscription_id=change.subscription_id, **asked)
     subscription = book.find(change.subscription_id)
     require(subscription is not None, "a change of nothing", entry=entry)
     assert subscription is not None

@@ -12,6 +12,7 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 QUICK_SECONDS = 0.002  # Usual way of a blocking call, there or back.
+TURNS_MAX = 300_000  # No simulation needs so many turns of the loop.
 SLOW_SECONDS = 1.5  # Longest way of a slow one.
 
 
@@ -32,16 +33,18 @@ PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
 
 
 class StandstillError(Exception):
-    """Everybody waits for somebody else: no timer is left."""
+    """Everybody waits for somebody else: no timer is left. Or it goes on for ever."""
 
 
 class _JumpingSelector:
     def __init__(self) -> None:
         self.now = 0.0
+        self._turns = 0
 
     def select(self, timeout: float | None) -> list[Any]:
-        if timeout is None:
-            raise StandstillError
+        self._turns += 1
+        if timeout is None or self._turns > TURNS_MAX:
+            raise StandstillError(f"after {self._turns} turns and {self.now:.0f} seconds")
         self.now += max(timeout, 0.0)
         return []
 
