@@ -76,7 +76,9 @@ class Client:
         """Ask again what was asked before: it must be answered as before."""
         for asked in self._asked:
             if self._dice.random() < share:
-                await self._repeat(asked)
+                reply = await self._repeat(asked)
+                answered = reply.outcome in (Outcome.DONE, Outcome.REFUSED)
+                require(answered, "a repeat has no answer at rest", asked=asked, reply=reply)
 
     async def read(self, user_id: str) -> Reply:
         doubtful = self._is_doubtful(user_id)
@@ -88,11 +90,11 @@ class Client:
             self._auditor.read(user_id, 0 if doubtful else at_least, reply.body)
         return reply
 
-    async def _repeat(self, asked: Asked) -> None:
+    async def _repeat(self, asked: Asked) -> Reply:
         if self._dice.random() < 0.2:
             other = self._command(asked.sent.user_id)
             asked = self._asked_for(*other, asked.call.key, keep=True)
-        await self._send(asked)
+        return await self._send(asked)
 
     def _ask(self) -> Asked:
         command, fields = self._command(self._dice.choice(self._users))
@@ -109,9 +111,11 @@ class Client:
         sent = Sent(command.user_id, key, tuple(fields.items()))
         return Asked(Call(command, key, keep_refusal=keep), sent)
 
-    async def _send(self, asked: Asked) -> None:
+    async def _send(self, asked: Asked) -> Reply:
         self._auditor.sends(asked.sent)
-        self._hear(asked, await self._router.call(asked.call))
+        reply = await self._router.call(asked.call)
+        self._hear(asked, reply)
+        return reply
 
     async def _send_many(self, many: list[Asked]) -> None:
         for asked in many:
