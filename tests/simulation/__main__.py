@@ -1,11 +1,13 @@
 """`python -m tests.simulation`: runs seeds one after the other, and stops at the first failing one."""
 
 import argparse
+import json
 import logging
 import os
 import sys
 import time
 from collections import Counter
+from dataclasses import asdict
 
 HASH_SEED = "0"  # Sets of texts are walked in the order of their hashes: these are a seed, too.
 PROGRESS_SECONDS = 10.0
@@ -17,6 +19,7 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed (default: 0)")
     parser.add_argument("--mutate", help="break our own code first: a name of mutations.py")
     parser.add_argument("--verbose", action="store_true", help="show the log of the processes")
+    parser.add_argument("--listen", action="store_true", help="run the seeds that are written here")
     parser.add_argument("--go-on", action="store_true", help="list all failing seeds")
     options = parser.parse_args()
     if os.environ.get("PYTHONHASHSEED") != HASH_SEED:
@@ -27,7 +30,17 @@ def main() -> int:
         from tests.simulation.mutations import apply  # noqa: PLC0415 - before what it changes
 
         apply(options.mutate)
+    if options.listen:
+        return _listen()
     return _run(options.first, options.seeds, go_on=options.go_on)
+
+
+def _listen() -> int:
+    from tests.simulation.running import simulate  # noqa: PLC0415 - after the hash seed is set
+
+    for line in sys.stdin:
+        print(json.dumps(asdict(simulate(int(line)))), flush=True)
+    return 0
 
 
 def _run(first: int, seeds: int, *, go_on: bool) -> int:

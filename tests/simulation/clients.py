@@ -38,7 +38,7 @@ class Asked:
 class Client:
     """Sends one thing after the other, and tells the auditor of each."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - what a client knows
         self,
         name: str,
         router: Router,

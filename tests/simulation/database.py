@@ -53,10 +53,10 @@ class Watcher(Protocol):
     """Is told what has become durable."""
 
     def landed(self, entries: Sequence[Entry], *, late: bool) -> None:
-        """Entries are in the journal; `late`: after their writer was told that nobody knows."""
+        """Note that entries are in the journal; `late`: after their writer was told that nobody knows."""
 
     def viewed(self, user_ids: Sequence[UserId]) -> None:
-        """The views of these users were brought forward."""
+        """Note that the views of these users were brought forward."""
 
 
 class SimulatedStore(MemoryStore):

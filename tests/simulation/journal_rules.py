@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from tests.simulation.books import (
@@ -65,19 +65,28 @@ def _add(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) -> None
     book.payments.add(transaction)
     shown, current = book.shown(at), book.current(at)
     require(change.created == (current is None), "created", entry=entry, current=current)
+    renewed = current is None and shown is not None
     if current is None:
         zone = said["zone"] or rules.zone
         current = Subscription(change.opening.subscription_id, at, at, "active", zone)
         book.subscriptions.append(current)
         book.subscriptions.sort(key=lambda s: (s.start, s.id))
-        renewed = shown is not None
-    else:
-        renewed = False
-    today = current.today(at)
-    amount = said["amount"]
+    grant = _granted(current, entry, said, rules)
+    end = max(current.end, midnight(grant.first + timedelta(days=grant.days), current.zone))
+    renewed = renewed or (not change.created and end > current.end)
+    require(change.renewed == renewed, "renewed", entry=entry, due=renewed)
+    current.end = end
+    require(change.opening.subscription_id == current.id, "added elsewhere", entry=entry)
+    _open(current, entry, rules)
+    _check_addition(book, entry, grant, rules)
+
+
+def _granted(current: Subscription, entry: Any, said: Said, rules: Rules) -> Grant:
+    """Add the grant that was paid for, and return it."""
+    amount, seen = said["amount"], entry.change.grant
     system = amount * rules.system_portion_bps // 10_000
-    grant = Grant(amount, system, today, said["days"])
-    seen = change.grant
+    grant = Grant(amount, system, current.today(entry.at), said["days"])
+    current.grants.append(grant)
     require(
         (seen.amount, seen.system_portion, seen.from_day, seen.days)
         == (grant.amount, grant.system, grant.first, grant.days),
@@ -85,14 +94,7 @@ def _add(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) -> None
         entry=entry,
         due=grant,
     )
-    current.grants.append(grant)
-    end = max(current.end, midnight(date.fromordinal(today.toordinal() + grant.days), current.zone))
-    renewed = renewed or (not change.created and end > current.end)
-    require(change.renewed == renewed, "renewed", entry=entry, due=renewed)
-    current.end = end
-    require(change.opening.subscription_id == current.id, "added elsewhere", entry=entry)
-    _open(current, entry, rules)
-    _check_addition(book, entry, grant, rules)
+    return grant
 
 
 def _check_addition(book: Book, entry: Any, grant: Grant, rules: Rules) -> None:
@@ -174,7 +176,7 @@ def _expire(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) -> N
 
 
 def _refuse(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) -> None:
-    """A refusal changes nothing, and its reason must be true."""
+    """Check that the reason is true. A refusal changes nothing."""
     refusal = entry.change.refusal
     reason = str(refusal.reason)
     reasons = {reason: None for c in commands for reason in refusals(book, c, entry.at, rules)}
@@ -188,30 +190,30 @@ def _refuse(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) -> N
 
 def refusals(book: Book, said: Said, at: datetime, rules: Rules) -> list[str]:
     """Return why a command must be refused."""
-    current = book.current(at)
+    current, due = book.current(at), ""
     match said["does"]:
-        case "add":
-            return ["duplicate_payment"] if said["transaction"] in book.payments else []
+        case "add" if said["transaction"] in book.payments:
+            due = "duplicate_payment"
         case "use" if current is None or current.status not in SPENDING:
-            return ["no_active_subscription"]
-        case "use":
+            due = "no_active_subscription"
+        case "use" if not said["record"]:
             remaining = current.remaining(current.today(at), rules.cap)
-            short = remaining < said["amount"] and not said["record"]
-            return ["insufficient_credits"] if short else []
-        case "open":
-            return [] if current else ["no_active_subscription"]
-        case "change":
-            subscription = book.find(said["subscription_id"])
-            if subscription is None:
-                return ["no_such_subscription"]
-            early = said["end"] is not None and said["end"] <= subscription.start
-            return ["end_not_after_start"] if early else []
-        case _:
-            subscription = book.find(said["subscription_id"])
-            if subscription is None:
-                return ["no_such_subscription"]
-            over = subscription.end <= at and subscription.status in CURRENT
-            return [] if over else ["not_ended"]
+            due = "insufficient_credits" if remaining < said["amount"] else ""
+        case "open" if current is None:
+            due = "no_active_subscription"
+        case "change" | "expire":
+            due = _refusal_of_a_change(book.find(said["subscription_id"]), said, at)
+    return [due] if due else []
+
+
+def _refusal_of_a_change(subscription: Subscription | None, said: Said, at: datetime) -> str:
+    if subscription is None:
+        return "no_such_subscription"
+    if said["does"] == "expire":
+        over = subscription.end <= at and subscription.status in CURRENT
+        return "" if over else "not_ended"
+    early = said["end"] is not None and said["end"] <= subscription.start
+    return "end_not_after_start" if early else ""
 
 
 def shortfall(

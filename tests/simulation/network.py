@@ -105,7 +105,7 @@ class Network:
         index: int,
         question: Callable[[ShardProcess], Coroutine[Any, Any, T]],
         answer: "asyncio.Future[T]",
-        any_owner: bool,  # noqa: FBT001 - passed on
+        any_owner: bool,
     ) -> None:
         late = self._strikes(self.troubles.late)
         await asyncio.sleep(self._dice.uniform(0, LONG_SECONDS if late else QUICK_SECONDS))

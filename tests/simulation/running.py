@@ -31,7 +31,7 @@ def simulate(seed: int) -> Verdict:
     world = world_of(seed)
     try:
         tally = world.run()
-    except BaseException as error:  # noqa: BLE001 - whatever it is, it is a finding
+    except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
         text = f"{type(error).__name__}: {error}"

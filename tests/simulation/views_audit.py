@@ -20,7 +20,7 @@ def audit_charges(
     entries: Sequence[Any],
     deltas: Mapping[tuple[str, Any], int | None],
 ) -> None:
-    """Every charge is one usage record and is in its day's sum once, whoever edits beside us."""
+    """Check that every charge is one usage record, and once in its day's sum."""
     charges = [e for e in entries if type(e.change).__name__ == "UsageRecorded"]
     due = {e.change.usage_id: e.change.credit_amount for e in charges}
     seen = {d["_id"]: d["credit_amount"] for d in _documents(store, "usages", user_id)}
@@ -48,7 +48,7 @@ def audit_charges(
 
 
 def audit_views(store: SimulatedStore, book: Book, entries: Sequence[Any]) -> None:
-    """The documents of a user whom nobody else edits are the books."""
+    """Check that the documents of a user whom nobody else edits are the books."""
     documents = {d["_id"]: d for d in _documents(store, "subscriptions", book.user_id)}
     require(
         documents.keys() == {s.id for s in book.subscriptions},
@@ -132,7 +132,7 @@ def _subscription(
 
 
 def _imply(subscription: Subscription, document: Mapping[str, Any]) -> None:
-    """What the totals say beyond the grants is one more grant from start to end."""
+    """Add what the totals say beyond the grants: one more grant from start to end."""
     grants = subscription.grants
     spendable = document["spendable_credits"] - sum(g.spendable for g in grants)
     system = document["system_portion"] - sum(g.system for g in grants)

@@ -20,13 +20,13 @@ class Process(Protocol):
     """Who makes a blocking call: a process that may die before, amid or after it."""
 
     def asks(self) -> None:
-        """A blocking call begins."""
+        """Note that a blocking call begins."""
 
     def reaches(self) -> bool:
         """Say whether a call that was asked for comes to be done."""
 
     def hears(self) -> None:
-        """A blocking call has been done; its answer is on the way."""
+        """Note that a blocking call has been done; its answer is on the way."""
 
 
 PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)

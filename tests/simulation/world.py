@@ -178,7 +178,7 @@ class World:
                 self.program.edit()
 
     async def _expire(self) -> None:
-        """What the janitor does; where it fails it is done again."""
+        """Do what the janitor does; where it fails it is done again."""
         ends = SimulatedEnds(self.store)
         expiry = Expiry(ends, self._routers[0], self.clock)
         while self._at_work:
@@ -315,7 +315,7 @@ class World:
             self.auditor.rests(user_id, reply.body)
 
     async def _sweep_at_rest(self, excused: object) -> None:
-        """The janitor's comparison finds what went behind an owner's back, and nothing else."""
+        """Check that the sweep finds what went behind an owner's back, and nothing else."""
         for repaired in (False, True):
             for shard in self._shards:
                 assert shard is not None, "all were started"
