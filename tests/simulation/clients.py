@@ -98,7 +98,7 @@ class Client:
 
     def _ask(self) -> Asked:
         command, fields = self._command(self._dice.choice(self._users))
-        own_key = self._dice.random() < 0.7
+        own_key = self._dice.random() < 0.6
         key = f"{self._name} {next(self._numbers)}"
         asked = self._asked_for(command, fields, key, keep=own_key)
         if own_key:

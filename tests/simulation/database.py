@@ -26,7 +26,7 @@ from tests.simulation.virtual_time import PROCESS, VirtualLoop
 
 LATE_SECONDS_MAX = 8.0  # An append that was given up lands within so many seconds.
 PAGE_ACCOUNTS = 3
-AWAIT_SECONDS = 0.1  # A stream that has nothing waits so long.
+AWAIT_SECONDS = 0.2  # A stream that has nothing waits so long.
 
 
 @dataclass
@@ -89,7 +89,8 @@ class SimulatedStore(MemoryStore):
         if self._strikes(self.faults.lost_appends):
             raise AppendInDoubtError("lost")
         if self._strikes(self.faults.late_appends):
-            after = self._dice.uniform(0, LATE_SECONDS_MAX) * self._dice.random()
+            # Often at once: amid what its writer does about it.
+            after = self._dice.uniform(0, self._dice.choice((0.01, 0.01, LATE_SECONDS_MAX)))
             self._loop.call_later(after, self._land_late, list(entries))
             raise AppendInDoubtError("lands later")
         self._append(entries)

@@ -2,11 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from actors.calls import Outcome
 from actors.directory import even
 from actors.expiring import Expiry
 from actors.failures import UnavailableError
@@ -14,18 +12,17 @@ from actors.router import Router
 from actors.store import StoreError
 from domain.values import Credits, Policy, UserId
 from tests.simulation.auditor import Auditor
-from tests.simulation.books import Rules, require
+from tests.simulation.books import Rules
 from tests.simulation.clients import Client
 from tests.simulation.database import SimulatedEnds, SimulatedStore, SimulatedStream
 from tests.simulation.foreign_edits import ForeignProgram
 from tests.simulation.network import Network
 from tests.simulation.plan import Plan
 from tests.simulation.processes import Setting, ShardProcess, SyncProcess
+from tests.simulation.resting import audit, come_to_rest
 from tests.simulation.virtual_time import PROCESS, VirtualLoop
 
 ROUTER_SECONDS_MAX = 12.0
-REST_SECONDS_MAX = 120.0  # Virtual seconds after the last fault in which all must rest.
-LATE_SECONDS = 9.0  # Longer than a late append, or a late message, is on its way.
 RESTART_SECONDS = 0.5  # A process that died is there again after so long.
 ZOMBIE_SECONDS = 4.0  # An old incarnation lives on beside its successor so long at most.
 
@@ -73,16 +70,16 @@ class World:
             plan.max_staleness,
             self.tally.failures.append,
         )
-        self._shards: list[ShardProcess | None] = [None] * plan.shards
-        self._zombies: list[ShardProcess] = []
-        self._sync: SyncProcess | None = None
+        self.shards: list[ShardProcess | None] = [None] * plan.shards
+        self.zombies: list[ShardProcess] = []
+        self.sync: SyncProcess | None = None
         self._numbers = 0
         self._at_work = True
         users = [f"user-{number}" for number in range(plan.users)]
         self.auditor.foreign = set(users[: plan.edited_users])
         self.program = ForeignProgram(self.store, self.stream, self.auditor, dice, self.clock)
         self._routers = [Router(self.network, ROUTER_SECONDS_MAX) for _ in range(2)]
-        self._clients = [
+        self.clients = [
             Client(
                 f"client-{number}",
                 self._routers[number % 2],
@@ -101,46 +98,46 @@ class World:
         return self.plan.start + self._jumps + timedelta(seconds=self.loop.time())
 
     def _owners(self, index: int) -> list[ShardProcess]:
-        named = self._shards[index]
-        zombies = [z for z in self._zombies if z.index == index and not z.is_dead]
+        named = self.shards[index]
+        zombies = [z for z in self.zombies if z.index == index and not z.is_dead]
         return ([named] if named is not None and not named.is_dead else []) + zombies
 
     def _is_stray(self) -> bool:
-        return PROCESS.get() not in self._shards or getattr(PROCESS.get(), "is_dead", True)
+        return PROCESS.get() not in self.shards or getattr(PROCESS.get(), "is_dead", True)
 
     def _is_doubtful(self, user_id: str) -> bool:
         assert self.store.table is not None, "it is published at the start"
         index = self.store.table.owner(UserId(user_id))
-        zombies = [z for z in self._zombies if z.index == index and not z.is_dead]
+        zombies = [z for z in self.zombies if z.index == index and not z.is_dead]
         return user_id in self.auditor.astray or bool(zombies)
 
     # --- processes ----------------------------------------------------------------------
 
     def _start_shard(self, index: int) -> None:
         self._numbers += 1
-        shard = self._shards[index] = ShardProcess(self.setting, index, self._numbers)
+        shard = self.shards[index] = ShardProcess(self.setting, index, self._numbers)
         shard.on_death = lambda: self._died(lambda: self._start_shard(index), shard, index)
 
     def _start_sync(self) -> None:
         self._numbers += 1
-        self._sync = SyncProcess(self.setting, self.stream, self.network, self._numbers)
-        self._sync.on_death = lambda: self._died(self._start_sync)
+        self.sync = SyncProcess(self.setting, self.stream, self.network, self._numbers)
+        self.sync.on_death = lambda: self._died(self._start_sync)
 
     def _died(
         self, start: object, shard: ShardProcess | None = None, index: int | None = None
     ) -> None:
         self.tally.deaths += 1
-        if shard is not None and index is not None and self._shards[index] is not shard:
+        if shard is not None and index is not None and self.shards[index] is not shard:
             return  # It was replaced before.
         self.loop.call_later(self._dice.uniform(0, RESTART_SECONDS), start)  # type: ignore[arg-type]
 
     def _two_owners(self, index: int) -> None:
         """Start a successor while the old incarnation lives on, and believes it is the owner."""
-        old = self._shards[index]
+        old = self.shards[index]
         if old is None or old.is_dead:
             return
         self.tally.two_owners += 1
-        self._zombies.append(old)
+        self.zombies.append(old)
         self.loop.call_later(self._dice.uniform(0.5, ZOMBIE_SECONDS), old.kill)
         self._start_shard(index)
 
@@ -153,9 +150,9 @@ class World:
             if not self._at_work:
                 break
             if dice.random() < plan.kills:
-                self._die(dice.choice(self._shards))
-            if dice.random() < plan.sync_kills and self._sync is not None:
-                self._sync.die_after(dice.randrange(8))
+                self._die(dice.choice(self.shards))
+            if dice.random() < plan.sync_kills and self.sync is not None:
+                self.sync.die_after(dice.randrange(8))
             if dice.random() < plan.zombies:
                 self._two_owners(dice.randrange(plan.shards))
             if dice.random() < plan.jumps:
@@ -191,7 +188,7 @@ class World:
     async def _sweep(self) -> None:
         while self._at_work and self.plan.sweeps:
             await asyncio.sleep(self._dice.uniform(2, 8))
-            for shard in list(self._shards):
+            for shard in list(self.shards):
                 if shard is not None and not shard.is_dead:
                     task = shard.spawn(shard.compare(repair=True))
                     await asyncio.wait([task])
@@ -232,23 +229,23 @@ class World:
         self.loop.share_of_slow_calls = self.plan.slow_calls
         background = [self._make_trouble(), self._edit(), self._expire(), self._sweep()]
         tasks = [asyncio.ensure_future(job) for job in background]
-        work = [c.work(self.plan.commands, self.plan.pause_seconds) for c in self._clients]
-        await self._watched(asyncio.gather(*work))
+        work = [c.work(self.plan.commands, self.plan.pause_seconds) for c in self.clients]
+        await self.watched(asyncio.gather(*work))
         self._at_work = False
         self._heal()
-        await self._watched(asyncio.gather(*tasks))
-        await self._rest()
-        await self._audit()
+        await self.watched(asyncio.gather(*tasks))
+        await come_to_rest(self)
+        await audit(self)
 
-    async def _watched(self, work: "asyncio.Future[list[None]]") -> None:
+    async def watched(self, work: "asyncio.Future[list[None]]") -> None:
         """Wait, and raise at once what has broken meanwhile."""
         while not work.done():
             await asyncio.wait([work], timeout=1.0)
-            self._raise_failures()
+            self.raise_failures()
         work.result()
-        self._raise_failures()
+        self.raise_failures()
 
-    def _raise_failures(self) -> None:
+    def raise_failures(self) -> None:
         for failure in self.tally.failures:
             raise failure
 
@@ -256,70 +253,3 @@ class World:
         self.store.heal()
         self.network.heal()
         self.setting.crash_share = 0.0
-
-    # --- the end ------------------------------------------------------------------------
-
-    async def _rest(self) -> None:
-        """Wait until nothing is under way any more."""
-        await asyncio.sleep(LATE_SECONDS)
-        deadline = self.loop.time() + REST_SECONDS_MAX
-        while not self._rests():
-            require(self.loop.time() < deadline, "it never comes to rest")
-            await asyncio.sleep(0.5)
-            self._raise_failures()
-        await self._read_all()
-        await asyncio.sleep(2.0)
-
-    async def _read_all(self) -> None:
-        """Read every user: who is read is caught up, and so are the views."""
-        for user_id in self.auditor.users:
-            reply = await self._clients[0].read(user_id)
-            require(reply.outcome is Outcome.DONE, "no answer at rest", user=user_id, reply=reply)
-        for process in self._shards:
-            assert process is not None, "all were started"
-            await (await process.shard).settle()
-
-    def _rests(self) -> bool:
-        if self._sync is None or self._sync.is_dead or self._sync.sync.lag_seconds > 1.5:
-            return False
-        for shard in self._shards:
-            if shard is None or shard.is_dead or not shard.shard.done():
-                return False
-            if not shard.shard.result().caught_up or shard.shard.result().following.is_stale:
-                return False
-        return True
-
-    async def _audit(self) -> None:
-        users = sorted({*self.auditor.users, *self.auditor.foreign})
-        astray = dict(self.auditor.astray)
-        self.auditor.at_rest(astray)
-        await self._compare_with_documents([u for u in users if u not in astray])
-        await self._sweep_at_rest(astray.keys())
-        self.auditor.astray.clear()
-        await self._read_all()
-        self.auditor.at_rest(())
-        await self._compare_with_documents(users)
-        for client in self._clients:
-            await self._watched(asyncio.ensure_future(asyncio.gather(client.repeat_some(0.3))))
-        tally, auditor = self.tally, self.auditor
-        tally.entries, tally.replies, tally.reads = auditor.entries, auditor.replies, auditor.reads
-        tally.edits = self.program.edits
-        assert self._sync is not None, "it was started"
-        tally.resyncs = self._sync.sync.counters.resyncs
-
-    async def _compare_with_documents(self, users: Sequence[str]) -> None:
-        for user_id in users:
-            reply = await self._clients[0].read(user_id)
-            require(reply.outcome is Outcome.DONE, "no answer at rest", user=user_id, reply=reply)
-            assert reply.body is not None, "what is done has a body"
-            self.auditor.rests(user_id, reply.body)
-
-    async def _sweep_at_rest(self, excused: object) -> None:
-        """Check that the sweep finds what went behind an owner's back, and nothing else."""
-        for repaired in (False, True):
-            for shard in self._shards:
-                assert shard is not None, "all were started"
-                found = await shard.spawn(shard.compare(repair=True))
-                unexpected = set(found.users) - set(() if repaired else excused)  # type: ignore[call-overload]
-                require(not unexpected, "drift at rest", users=unexpected, found=found)
-                self.tally.drifted += len(found.users)
