@@ -14,7 +14,8 @@ import typer
 from rich.table import Table
 
 from actors import ray_environment
-from actors.api_keys import Scope, make_key
+from actors.access import Scope
+from actors.api_keys import make_key
 from actors.embedded_engine import EmbeddedMongoError
 from actors.embedded_mongo import EmbeddedMongo
 from actors.mongo.connection import MongoWire, UnsuitableDatabaseError, connect, prepare

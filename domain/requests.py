@@ -231,6 +231,14 @@ class SyncBody(Body):
     user_id: UserIdText | None = None
 
 
+class TestClockBody(Body):
+    """What time it shall be for the whole service: later than it is."""
+
+    __test__ = False  # It tests nothing itself.
+
+    now: Timestamp
+
+
 class ValidateBody(Body):
     """Whether what differs from MongoDB is to be read anew."""
 

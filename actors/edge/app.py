@@ -7,9 +7,10 @@ from pydantic.json_schema import models_json_schema
 from starlette.types import ASGIApp
 
 from actors.edge.backend import Backend
-from actors.edge.hot import HotPath, add_hot_operations
+from actors.edge.gate import Gate
+from actors.edge.hot import add_hot_operations
 from actors.edge.housekeeping import add_housekeeping_operations
-from actors.edge.operating import add_operating_operations
+from actors.edge.operating import add_operating_operations, add_test_clock
 from actors.edge.problems import HANDLERS
 from actors.edge.reading import add_reading_operations
 from actors.edge.subscriptions import add_subscription_operations
@@ -25,6 +26,7 @@ def build_app(backend: Backend) -> ASGIApp:
         summary="Decides whether a user may spend credits, and never loses or doubles one.",
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         exception_handlers=HANDLERS,
         telemetry={"tracing": False, "metrics": False},  # Looked up at every request otherwise.
     )
@@ -32,9 +34,10 @@ def build_app(backend: Backend) -> ASGIApp:
     add_reading_operations(app, backend)
     add_writing_operations(app, backend)
     add_operating_operations(app, backend)
+    add_test_clock(app, backend)
     add_subscription_operations(app, backend)
     add_housekeeping_operations(app, backend)
-    return HotPath(app, operations)
+    return Gate(app, backend, operations)
 
 
 class Interface(FastAPI):

@@ -2,17 +2,21 @@
 
 from fastapi import Depends, FastAPI, Response
 
-from actors.api_keys import Scope
+from actors.access import Scope
+from actors.clock import TimeGoesForwardError
 from actors.edge.backend import Backend, allow
 from actors.edge.problems import NotReady, RequestRefused, make_problem, respond
 from actors.edge.responses import Done, problems
-from actors.reports import ShardReport, SyncReport
+from actors.failures import InvalidRequestError, UnavailableError
+from actors.reports import ShardReport, SyncReport, TestClockReport
 from actors.router import ShardLostError
+from actors.store import StoreError
+from domain.requests import TestClockBody
 
 
 def add_operating_operations(app: FastAPI, backend: Backend) -> None:
     """Add the operations for operators and their probes."""
-    admin = Depends(allow(Scope.ADMIN, backend))
+    admin = Depends(allow(Scope.ADMIN))
 
     @app.get("/healthz")
     async def get_health() -> Response:
@@ -46,3 +50,22 @@ def add_operating_operations(app: FastAPI, backend: Backend) -> None:
         except ShardLostError:
             title = "The synchronisation does not answer; try again later"
             raise RequestRefused(make_problem("storage_unavailable", title)) from None
+
+
+def add_test_clock(app: FastAPI, backend: Backend) -> None:
+    """Add the operation that sets the clock forward."""
+
+    @app.put(
+        "/admin/test-clock", dependencies=[Depends(allow(Scope.ADMIN))], responses=problems(404)
+    )
+    async def set_test_clock(body: TestClockBody) -> TestClockReport:
+        """Set the whole service's clock forward, where ALLOTMENT_TEST_CLOCK allows it."""
+        if backend.test_clock is None:
+            title = "There is no test clock: ALLOTMENT_TEST_CLOCK is not 1"
+            raise RequestRefused(make_problem("not_found", title))
+        try:
+            return TestClockReport(now=await backend.test_clock.set(body.now))
+        except TimeGoesForwardError:
+            raise InvalidRequestError("now: time never runs backwards") from None
+        except (StoreError, ShardLostError):
+            raise UnavailableError from None

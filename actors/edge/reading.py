@@ -2,12 +2,11 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Query, Response
+from fastapi import FastAPI, Query, Request, Response
 from pydantic import AfterValidator
 
-from actors.api_keys import Scope
 from actors.async_client import body_of
-from actors.edge.backend import Backend, allow
+from actors.edge.backend import Backend, require_reading
 from actors.edge.problems import RequestRefused, make_problem
 from actors.edge.responses import Done, problems
 from actors.queries import MonthQuery, SubscriptionsQuery, parse_month
@@ -25,13 +24,11 @@ Month = Annotated[str, AfterValidator(lambda text: parse_month(text) and text), 
 def add_reading_operations(app: FastAPI, backend: Backend) -> None:
     """Add the operations that need the scope read."""
     router = backend.router
-    common: dict[str, Any] = {
-        "dependencies": [Depends(allow(Scope.READ, backend))],
-        "responses": problems(),
-    }
+    common: dict[str, Any] = {"responses": problems()}
 
     @app.get("/subscription/usage", response_model=UsagePage, **common)
     async def get_usage(
+        request: Request,
         user_id: UserIdQuery,
         since: Annotated[Timestamp, Query(alias="from")] = TIMESTAMP_MIN,
         until: Annotated[Timestamp, Query(alias="to")] = TIMESTAMP_MAX,
@@ -39,6 +36,7 @@ def add_reading_operations(app: FastAPI, backend: Backend) -> None:
         cursor: Annotated[str | None, Query(max_length=200)] = None,
     ) -> Response:
         """Return usage records, newest first; every acknowledged write is among them."""
+        require_reading(request, UserId(user_id))
         query = UsageQuery(UserId(user_id), since, until, limit, cursor)
         try:
             return Done(body_of(await router.query(query)))
@@ -48,11 +46,13 @@ def add_reading_operations(app: FastAPI, backend: Backend) -> None:
             raise RequestRefused(problem) from error
 
     @app.get("/subscription/usage/monthly", response_model=MonthlyUsage, **common)
-    async def get_monthly_usage(user_id: UserIdQuery, month: Month) -> Response:
+    async def get_monthly_usage(request: Request, user_id: UserIdQuery, month: Month) -> Response:
         """Return the sums of a month of the user's time zone, by `timestamp`."""
+        require_reading(request, UserId(user_id))
         return Done(body_of(await router.query(MonthQuery(UserId(user_id), month))))
 
     @app.get("/subscriptions/{user_id}", response_model=UserSubscriptions, **common)
-    async def get_subscriptions(user_id: UserIdText) -> Response:
+    async def get_subscriptions(request: Request, user_id: UserIdText) -> Response:
         """Return all subscriptions of a user, the current one first."""
+        require_reading(request, UserId(user_id))
         return Done(body_of(await router.query(SubscriptionsQuery(UserId(user_id)))))

@@ -1,14 +1,14 @@
 """The operations on the subscriptions of any user, for operators."""
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Path, Query, Response
+from fastapi import Depends, FastAPI, Path, Query, Request, Response
 
-from actors.api_keys import Scope
+from actors.access import Scope
 from actors.async_client import make_call
-from actors.edge.backend import Backend, allow
+from actors.clock import real_time
+from actors.edge.backend import Backend, allow, caller_of
 from actors.edge.problems import RequestRefused, make_problem
 from actors.edge.responses import Done, answered, problems
 from actors.edge.writing import KeyHeader
@@ -28,7 +28,7 @@ SubscriptionId = Annotated[str, Path(min_length=1, max_length=TEXT_LENGTH_MAX)]
 
 def add_subscription_operations(app: FastAPI, backend: Backend) -> None:
     """Add the operations on subscriptions that need the scope admin."""
-    admin: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN, backend))]}
+    admin: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN))]}
 
     @app.get("/subscriptions", response_model=SubscriptionPage, responses=problems(), **admin)
     async def list_subscriptions(
@@ -38,8 +38,8 @@ def add_subscription_operations(app: FastAPI, backend: Backend) -> None:
     ) -> Response:
         """Return subscriptions of all users by id, as their documents stand."""
         query = SubscriptionPageQuery(status, limit, cursor)
-        now = datetime.now(UTC)
         try:
+            now = await backend.test_clock.now() if backend.test_clock else real_time()
             page = await asyncio.to_thread(backend.overview.subscription_page, query, now)
         except StoreError:
             raise UnavailableError from None
@@ -56,13 +56,14 @@ def add_subscription_operations(app: FastAPI, backend: Backend) -> None:
         **admin,
     )
     async def change_subscription(
+        request: Request,
         subscription_id: SubscriptionId,
         body: ChangeSubscriptionBody,
         idempotency_key: KeyHeader = None,
     ) -> Response:
         """Change a status or an end. It is in MongoDB and in RAM when this answers."""
         user_id, known_id = await find_owner(backend, subscription_id)
-        call = make_call(body.command(user_id, known_id), idempotency_key)
+        call = make_call(body.command(user_id, known_id), idempotency_key, caller_of(request).name)
         return answered(await backend.router.query(ChangeQuery(call)), 200)
 
 
