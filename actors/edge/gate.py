@@ -10,8 +10,8 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import unquote_to_bytes
 
-from starlette.requests import Request
-from starlette.responses import Response
+from fastapi import FastAPI, Request, Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from actors.access import Caller
@@ -43,11 +43,16 @@ class Gate:
     """An ASGI application: hot operations answer at once, all else goes on to `app`."""
 
     def __init__(
-        self, app: ASGIApp, backend: Backend, operations: Mapping[tuple[str, str], Operation]
+        self, app: FastAPI, backend: Backend, operations: Mapping[tuple[str, str], Operation]
     ) -> None:
         self._app = app
         self._backend = backend
         self._operations = operations
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """Every route behind the gate."""
+        return self._app.routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. There are no others: no WebSockets, no lifespan."""

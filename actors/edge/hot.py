@@ -20,7 +20,7 @@ from actors.edge.backend import (
 )
 from actors.edge.gate import Operation
 from actors.edge.problems import RequestRefused, invalid_fields
-from actors.edge.responses import Done, answered, problems
+from actors.edge.responses import Done, answered, problems, written
 from domain.answers import CreditStatusResponse, UsageRecordResponse
 from domain.requests import IdempotencyKey, RecordUsageBody, UserIdText
 from domain.values import UserId
@@ -94,7 +94,7 @@ def add_hot_operations(app: FastAPI, backend: Backend) -> dict[tuple[str, str], 
         "/subscription/usage",
         status_code=201,
         response_model=UsageRecordResponse,
-        responses=problems(402),
+        responses=written(402),
         openapi_extra=USAGE_DOCUMENTED,
     )(record_usage)
     return {

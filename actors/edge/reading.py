@@ -6,7 +6,7 @@ from fastapi import FastAPI, Query, Request, Response
 from pydantic import AfterValidator
 
 from actors.async_client import body_of
-from actors.edge.backend import Backend, require_reading
+from actors.edge.backend import NEEDS_KEY_OR_TOKEN, Backend, require_reading
 from actors.edge.problems import RequestRefused, make_problem
 from actors.edge.responses import Done, problems
 from actors.queries import MonthQuery, SubscriptionsQuery, parse_month
@@ -24,7 +24,10 @@ Month = Annotated[str, AfterValidator(lambda text: parse_month(text) and text), 
 def add_reading_operations(app: FastAPI, backend: Backend) -> None:
     """Add the operations that need the scope read."""
     router = backend.router
-    common: dict[str, Any] = {"responses": problems()}
+    common: dict[str, Any] = {
+        "responses": problems(),
+        "openapi_extra": {"security": NEEDS_KEY_OR_TOKEN},
+    }
 
     @app.get("/subscription/usage", response_model=UsagePage, **common)
     async def get_usage(

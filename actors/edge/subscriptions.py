@@ -6,18 +6,18 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Path, Query, Request, Response
 
 from actors.access import Scope
-from actors.async_client import make_call
+from actors.async_client import body_of, make_call
 from actors.clock import real_time
 from actors.edge.backend import Backend, allow, caller_of
 from actors.edge.problems import RequestRefused, make_problem
-from actors.edge.responses import Done, answered, problems
+from actors.edge.responses import Done, answered, problems, written
 from actors.edge.writing import KeyHeader
 from actors.failures import NotFoundError, UnavailableError
 from actors.queries import ChangeQuery
 from actors.router import ShardLostError
-from actors.store import StoreError, SubscriptionPageQuery
-from domain.answers import SubscriptionPage, SubscriptionRecord
-from domain.requests import TEXT_LENGTH_MAX, ChangeSubscriptionBody
+from actors.store import HistoryQuery, StoreError, SubscriptionPageQuery
+from domain.answers import HistoryPage, SubscriptionPage, SubscriptionRecord
+from domain.requests import INT64_MAX, TEXT_LENGTH_MAX, ChangeSubscriptionBody, UserIdText
 from domain.values import Status, UserId
 
 PAGE_MAX = 1000
@@ -49,10 +49,25 @@ def add_subscription_operations(app: FastAPI, backend: Backend) -> None:
             raise RequestRefused(problem) from error
         return Done(page.model_dump_json())
 
+    @app.get(
+        "/subscriptions/{user_id}/history",
+        response_model=HistoryPage,
+        responses=problems(),
+        **admin,
+    )
+    async def get_history(
+        user_id: UserIdText,
+        limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 100,
+        cursor: Annotated[int | None, Query(ge=1, le=INT64_MAX)] = None,
+    ) -> Response:
+        """Return what was decided about a user and who asked for it, newest first."""
+        query = HistoryQuery(UserId(user_id), limit, cursor)
+        return Done(body_of(await backend.router.query(query)))
+
     @app.patch(
         "/subscriptions/{subscription_id}",
         response_model=SubscriptionRecord,
-        responses=problems(404),
+        responses=written(404),
         **admin,
     )
     async def change_subscription(

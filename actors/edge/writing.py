@@ -1,7 +1,7 @@
 """The operations that write: credits, batches of usage. One charge is among the hot ones."""
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Header, Request, Response
 from pydantic import ValidationError
@@ -9,11 +9,17 @@ from pydantic import ValidationError
 from actors.access import Scope
 from actors.async_client import body_of, make_call
 from actors.edge.backend import Backend, allow, caller_of
-from actors.edge.problems import Problem, invalid_fields, problem_of
-from actors.edge.responses import Done, answered, problems
+from actors.edge.problems import (
+    InsufficientCredits,
+    InvalidRequest,
+    Problem,
+    invalid_fields,
+    problem_of,
+)
+from actors.edge.responses import Done, answered, written
 from actors.failures import AllotmentError
 from actors.router import Router
-from domain.answers import CreditAdditionResponse
+from domain.answers import Answer, CreditAdditionResponse, UsageRecordResponse
 from domain.requests import (
     AddCreditBody,
     BatchedUsageBody,
@@ -29,12 +35,32 @@ KeyHeader = Annotated[
 ]
 
 
+class BatchedRecord(Answer):
+    """A record of a batch that was charged."""
+
+    status: Literal[201]
+    record: UsageRecordResponse
+
+
+class BatchedProblem(Answer):
+    """A record of a batch that was not charged."""
+
+    status: int
+    problem: InsufficientCredits | InvalidRequest | Problem
+
+
+class BatchResponse(Answer):
+    """What became of each record, in order."""
+
+    results: list[BatchedRecord | BatchedProblem]
+
+
 def add_writing_operations(app: FastAPI, backend: Backend) -> None:
     """Add the operations that need the scope write."""
     router = backend.router
     common: dict[str, Any] = {
         "dependencies": [Depends(allow(Scope.WRITE))],
-        "responses": problems(),
+        "responses": written(),
     }
 
     @app.post(
@@ -50,7 +76,7 @@ def add_writing_operations(app: FastAPI, backend: Backend) -> None:
         call = make_call(body.command(), idempotency_key, caller_of(request).name)
         return answered(await router.call(call), 201)
 
-    @app.post("/subscription/usage/batch", **common)
+    @app.post("/subscription/usage/batch", response_model=BatchResponse, **common)
     async def record_usages(
         request: Request, body: RecordUsagesBody, idempotency_key: KeyHeader = None
     ) -> Response:
