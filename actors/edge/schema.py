@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
+from actors.edge.backend import NEEDS_KEY
 from actors.edge.examples import EXAMPLES, PROBLEMS
 from actors.edge.problems import MEDIA_TYPE
 from domain.requests import BatchedUsageBody, RecordUsageBody
@@ -78,6 +79,7 @@ def operations_of(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any
 
 def complete(path: str, operation: dict[str, Any]) -> None:
     """Give an operation its tag, the first line of its text as summary, and examples."""
+    operation.setdefault("security", NEEDS_KEY)
     folder = path.split("/")[1]
     operation["tags"] = [folder if folder in TAGS else "probes"]
     summary, _, rest = operation.get("description", "").partition("\n")

@@ -90,30 +90,23 @@ CALLERS: dict[str, dict[str, int]] = {
 }
 
 
-def shown_by(caller: str, keys: Keys) -> str | None:
-    """Return what a kind of caller puts behind `Bearer`."""
-    match caller:
-        case "no key":
-            return None
-        case "wrong key":
-            return stranger_like("")
-        case "read" | "write" | "admin":
-            return made(keys, Scope[caller.upper()])[0]
-        case "own token":
-            return token()
-        case "other user's token":
-            return token({"sub": "bob"})
-        case "expired token":
-            return token({"exp": now() - 120})
-        case "alg none":
-            return token(key=None, algorithm="none")
-        case _:
-            return token({"aud": "mail"})
+def shown_by(keys: Keys) -> dict[str, str | None]:
+    """Return what each kind of caller puts behind `Bearer`."""
+    kept = {scope.name.lower(): made(keys, scope)[0] for scope in Scope}
+    return kept | {
+        "no key": None,
+        "wrong key": stranger_like(""),
+        "own token": token(),
+        "other user's token": token({"sub": "bob"}),
+        "expired token": token({"exp": now() - 120}),
+        "alg none": token(key=None, algorithm="none"),
+        "wrong audience": token({"aud": "mail"}),
+    }
 
 
 async def answer(caller: str, row: Row) -> httpx.Response:
     store, keys = MemoryStore(), Keys()
-    shown = shown_by(caller, keys)
+    shown = shown_by(keys)[caller]
     headers = {} if shown is None else {"Authorization": f"Bearer {shown}"}
     async with running(store, clock=Clock(NOON)) as shard:
         backend = LocalBackend(OneShard(shard, store), keys)
