@@ -18,7 +18,7 @@ from actors.access import Caller
 from actors.api_keys import KEY_PREFIX
 from actors.edge.backend import Backend
 from actors.edge.limits import Allowance
-from actors.edge.problems import RequestRefused, make_problem, problem_of, respond
+from actors.edge.problems import RequestRefused, invalid, make_problem, problem_of, respond
 from actors.failures import AllotmentError
 from actors.store import StorageUnavailableError
 from actors.tokens import UncheckableTokenError
@@ -120,8 +120,7 @@ def check_head(scope: Scope) -> None:
             try:
                 unquote_to_bytes(part).decode()
             except UnicodeDecodeError:
-                title = "The address is not UTF-8"
-                raise RequestRefused(make_problem("invalid_request", title)) from None
+                raise RequestRefused(invalid("address", "is not UTF-8")) from None
 
 
 async def authenticate(backend: Backend, scope: Scope) -> Caller:

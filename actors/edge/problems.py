@@ -8,6 +8,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from actors.failures import AllotmentError, RefusedError
 from domain.messages import Limit, Shortfall
@@ -116,6 +117,12 @@ def with_errors(problem: Problem, errors: list[FieldError]) -> InvalidRequest:
     return InvalidRequest(**problem.model_dump(), errors=errors)
 
 
+def invalid(field: str, message: str) -> InvalidRequest:
+    """Return the body that says what is wrong with one part of a request."""
+    base = make_problem("invalid_request", "The request is not valid", f"{field}: {message}")
+    return with_errors(base, [FieldError(field=field, message=message)])
+
+
 def invalid_fields(
     error: ValidationError | RequestValidationError, parameter: str | None = None
 ) -> InvalidRequest:
@@ -176,15 +183,24 @@ async def on_invalid(_: Request, error: Exception) -> Response:
     return respond(invalid_fields(error))
 
 
-async def on_http_error(_: Request, error: Exception) -> Response:
+async def on_http_error(request: Request, error: Exception) -> Response:
     """Answer what the framework refuses: unknown paths and methods."""
     assert isinstance(error, HTTPException)
-    code = _CODE_OF_STATUS.get(error.status_code, "invalid_request")
-    problem = make_problem(code, str(error.detail))
-    response = respond(problem)
-    for name, value in (error.headers or {}).items():
-        response.headers[name] = value
-    return response
+    code = _CODE_OF_STATUS.get(error.status_code)
+    if code is None:
+        return respond(invalid("body", str(error.detail)))
+    if code != "method_not_allowed":
+        return respond(make_problem(code, str(error.detail)))
+    return respond(make_problem(code, "The path has no such method"), {"Allow": allowed(request)})
+
+
+def allowed(request: Request) -> str:
+    """Return the methods that a path has: several routes may share it."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.path_regex.match(request.scope["path"]):
+            methods |= (route.methods or set()) - {"HEAD"}
+    return ", ".join(sorted(methods))
 
 
 async def on_defect(_: Request, _error: Exception) -> Response:

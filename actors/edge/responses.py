@@ -25,7 +25,7 @@ class Done(Response):
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the documentation of an operation's problem bodies."""
-    models: dict[int, type[Problem]] = {402: InsufficientCredits, 422: InvalidRequest}
+    models: dict[int, Any] = {402: InsufficientCredits, 422: InvalidRequest | Problem}
     return {
         status: {"model": models.get(status, Problem), "description": HTTPStatus(status).phrase}
         for status in sorted({401, 403, 413, 422, 429, 503, *statuses})

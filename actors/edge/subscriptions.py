@@ -9,7 +9,7 @@ from actors.access import Scope
 from actors.async_client import body_of, make_call
 from actors.clock import real_time
 from actors.edge.backend import Backend, allow, caller_of
-from actors.edge.problems import RequestRefused, make_problem
+from actors.edge.problems import RequestRefused, invalid
 from actors.edge.responses import Done, answered, problems, written
 from actors.edge.writing import KeyHeader
 from actors.failures import NotFoundError, UnavailableError
@@ -23,7 +23,15 @@ from domain.values import Status, UserId
 PAGE_MAX = 1000
 CURSOR_LENGTH_MAX = 300
 
-SubscriptionId = Annotated[str, Path(min_length=1, max_length=TEXT_LENGTH_MAX)]
+SubscriptionId = Annotated[
+    str,
+    Path(
+        alias="id",
+        min_length=1,
+        max_length=TEXT_LENGTH_MAX,
+        description="The id of the subscription.",
+    ),
+]
 
 
 def add_subscription_operations(app: FastAPI, backend: Backend) -> None:
@@ -44,9 +52,7 @@ def add_subscription_operations(app: FastAPI, backend: Backend) -> None:
         except StoreError:
             raise UnavailableError from None
         except ValueError as error:
-            title = "The request is not valid"
-            problem = make_problem("invalid_request", title, f"cursor: {error}")
-            raise RequestRefused(problem) from error
+            raise RequestRefused(invalid("cursor", str(error))) from error
         return Done(page.model_dump_json())
 
     @app.get(
@@ -65,7 +71,7 @@ def add_subscription_operations(app: FastAPI, backend: Backend) -> None:
         return Done(body_of(await backend.router.query(query)))
 
     @app.patch(
-        "/subscriptions/{subscription_id}",
+        "/subscriptions/{id}",  # noqa: FAST003 - it is an alias
         response_model=SubscriptionRecord,
         responses=written(404),
         **admin,

@@ -46,7 +46,7 @@ ROWS = [
         "/subscription/usage/monthly",
         OWN,
     ),
-    Row("GET", "/subscriptions/ada", "/subscriptions/{user_id}", OWN),
+    Row("GET", "/subscriptions/ada", "/subscriptions/{id}", OWN),
     Row("POST", "/subscription/credits", "/subscription/credits", WRITE, CREDITS, 201),
     Row("POST", "/subscription/usage", "/subscription/usage", WRITE, USAGE, 402),
     Row("POST", "/subscription/usage/batch", "/subscription/usage/batch", WRITE, {"records": [1]}),
@@ -55,7 +55,7 @@ ROWS = [
     Row(
         "PATCH",
         "/subscriptions/none",
-        "/subscriptions/{subscription_id}",
+        "/subscriptions/{id}",
         ADMIN,
         {"status": "paused"},
         404,
