@@ -19,7 +19,7 @@ from domain.values import Policy, UserId
 
 QUERY_SECONDS_MAX = 8.0  # How long a query may wait for the views and the database.
 
-_MONTH = re.compile(r"(\d{4})-(\d{2})")
+_MONTH = re.compile(r"([0-9]{4})-([0-9]{2})")
 
 
 @dataclass(frozen=True, slots=True)
