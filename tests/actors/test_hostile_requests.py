@@ -216,7 +216,10 @@ async def test_a_body_is_json_or_says_nothing(
         ("/subscription/usage?user_id=ada&from=2026-01-01", 422),
         ("/subscription/usage?user_id=ada&cursor=%00", 422),
         ("/subscription/usage/monthly?user_id=ada&month=2026-13", 422),
-        ("/subscription/usage/monthly?user_id=ada&month=\u0662\u0660\u0662\u0666-\u0660\u0661", 422),
+        (
+            "/subscription/usage/monthly?user_id=ada&month=\u0662\u0660\u0662\u0666-\u0660\u0661",
+            422,
+        ),
         ("/subscriptions/ada/history?cursor=99999999999999999999", 422),
         ("/admin/sweeps?limit=-1", 422),
     ],
