@@ -58,7 +58,7 @@ def up() -> None:
     """Run the whole service in the foreground, until SIGINT (Ctrl-C) or SIGTERM."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     settings = load_settings()
-    ray_environment.prepare(settings)
+    ray_environment.prepare()
     from actors.launch import CannotStartError, service  # noqa: PLC0415 - imports ray, see above
 
     stopping = threading.Event()

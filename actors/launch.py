@@ -198,7 +198,7 @@ def http(settings: Settings) -> Iterator[None]:
 
     options: dict[str, Any] = {}
     if os.environ.get("RAY_ADDRESS"):  # A local cluster has inherited our environment.
-        options["controller_options"] = {"runtime_env": {"env_vars": serve_environment(settings)}}
+        options["controller_options"] = {"runtime_env": {"env_vars": serve_environment()}}
     serve.start(
         http_options={"host": settings.http_host, "port": settings.http_port},
         logging_config={"enable_access_log": False},
