@@ -15,7 +15,7 @@ from rich.table import Table
 
 from actors import ray_environment
 from actors.access import Scope
-from actors.api_keys import make_key
+from actors.api_keys import ApiKey, make_key
 from actors.embedded_engine import EmbeddedMongoError
 from actors.embedded_mongo import EmbeddedMongo
 from actors.mongo.connection import MongoWire, UnsuitableDatabaseError, connect, prepare
@@ -23,7 +23,15 @@ from actors.mongo.keys import MongoKeys
 from actors.operator_commands import add_operator_commands
 from actors.settings import Settings
 from actors.store import StorageUnavailableError
-from actors.terminal import HTTP_SECONDS_MAX, errors, fail, load_settings, out
+from actors.terminal import (
+    HTTP_SECONDS_MAX,
+    AsJson,
+    errors,
+    fail,
+    load_settings,
+    out,
+    print_json,
+)
 
 READY_SECONDS_MAX = 60.0
 READY_PAUSE_SECONDS = 0.1
@@ -127,27 +135,66 @@ def key_store(settings: Settings) -> Iterator[MongoKeys]:
 def create_key(
     scope: Annotated[ScopeName, typer.Option(help="What the key may do.")],
     name: Annotated[str, typer.Option(help="What the key is for.")],
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Make a key and print it: it is shown this once."""
     settings = load_settings()
     with told(), key_store(settings) as store:
         text, key = make_key(name, Scope[scope.name], datetime.now(UTC))
         store.insert(key)
+    if as_json:
+        print_json(key_row(key) | {"key": text})
+        return
     errors.print(f"key {key.key_id} ({scope}) is made; it is shown this once:", highlight=False)
     out.print(text, highlight=False, soft_wrap=True)
 
 
 @keys.command("list")
-def list_keys() -> None:
+def list_keys(*, as_json: AsJson = False) -> None:
     """Print all keys, without their secrets."""
     settings = load_settings()
-    table = Table("id", "name", "scope", "begins with", "created", "state")
     with told(), key_store(settings) as store:
-        for key in store.list():
-            state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "in force"
-            created = f"{key.created_at:%Y-%m-%d %H:%M}"
-            table.add_row(key.key_id, key.name, key.scope.name.lower(), key.prefix, created, state)
+        rows = [key_row(key) for key in store.list()]
+    if as_json:
+        print_json(rows)
+        return
+    table = Table("id", "name", "scope", "begins with", "created", "last used", "state")
+    for row in rows:
+        revoked = row["revoked_at"]
+        table.add_row(
+            row["key_id"],
+            row["name"],
+            row["scope"],
+            row["prefix"],
+            short(row["created_at"]),
+            short(row["last_used_at"]),
+            f"revoked {short(revoked)}" if revoked else "in force",
+        )
     out.print(table)
+
+
+def key_row(key: ApiKey) -> dict[str, str | None]:
+    """Return what may be shown of a key."""
+    return {
+        "key_id": key.key_id,
+        "name": key.name,
+        "scope": key.scope.name.lower(),
+        "prefix": key.prefix,
+        "created_at": instant(key.created_at),
+        "last_used_at": instant(key.last_used_at),
+        "revoked_at": instant(key.revoked_at),
+    }
+
+
+def instant(moment: datetime | None) -> str | None:
+    """Return a moment as HTTP shows it."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else None
+
+
+def short(moment: str | None) -> str:
+    """Return a moment as tables show it: to the minute, in UTC."""
+    return moment[:16].replace("T", " ") if moment else "never"
 
 
 @keys.command("revoke")

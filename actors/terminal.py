@@ -1,8 +1,9 @@
 """What commands print, how they end, and how they ask the running service."""
 
 import contextlib
+import json
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import typer
@@ -17,6 +18,14 @@ RUN_SECONDS_MAX = 1_000.0  # How long the service may take for what goes through
 
 out = Console()
 errors = Console(stderr=True)
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+
+def print_json(content: object) -> None:
+    """Print what machines read: JSON on standard output, nothing else."""
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
 def fail(sentence: str) -> None:
