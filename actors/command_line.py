@@ -4,14 +4,13 @@ import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
 import httpx
 import typer
-from rich.table import Table
 
 from actors import ray_environment
 from actors.access import Scope
@@ -31,12 +30,23 @@ from actors.terminal import (
     load_settings,
     out,
     print_json,
+    print_table,
 )
 
 READY_SECONDS_MAX = 60.0
 READY_PAUSE_SECONDS = 0.1
 
-app = typer.Typer(no_args_is_help=True, add_completion=True, help=__doc__)
+ABOUT = """
+Allotment decides whether a user may spend credits. `up` runs the service; the other commands ask
+it, or keep its keys.
+
+Settings are environment variables (ALLOTMENT_…) or lines of `.env`. Exit codes: 0 done, 1 not done
+(a sentence on standard error says why), 2 wrong usage, 130 interrupted.
+"""
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=True, help=ABOUT, rich_markup_mode="markdown"
+)
 keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 app.add_typer(keys, name="keys")
 add_operator_commands(app)
@@ -159,19 +169,16 @@ def list_keys(*, as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
         return
-    table = Table("id", "name", "scope", "begins with", "created", "last used", "state")
-    for row in rows:
-        revoked = row["revoked_at"]
-        table.add_row(
-            row["key_id"],
-            row["name"],
-            row["scope"],
-            row["prefix"],
-            short(row["created_at"]),
-            short(row["last_used_at"]),
-            f"revoked {short(revoked)}" if revoked else "in force",
-        )
-    out.print(table)
+    columns = ("id", "name", "scope", "begins with", "created", "last used", "state")
+    print_table(columns, map(cells_of, rows))
+
+
+def cells_of(row: Mapping[str, str | None]) -> tuple[str, ...]:
+    """Return a key as tables show it."""
+    named = tuple(row[name] or "" for name in ("key_id", "name", "scope", "prefix"))
+    revoked = row["revoked_at"]
+    state = f"revoked {short(revoked)}" if revoked else "in force"
+    return (*named, short(row["created_at"]), short(row["last_used_at"]), state)
 
 
 def key_row(key: ApiKey) -> dict[str, str | None]:

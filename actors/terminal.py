@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
 import httpx
@@ -10,6 +10,7 @@ import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from actors.settings import Settings, explain
 
@@ -21,6 +22,18 @@ errors = Console(stderr=True)
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table to people; to pipes and files, a line a row with tabs between."""
+    if not out.is_terminal:
+        for row in (columns, *rows):
+            typer.echo("\t".join(row))
+        return
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
 
 
 def print_json(content: object) -> None:
@@ -84,7 +97,13 @@ class Service:
 
 @contextlib.contextmanager
 def working(what: str) -> Iterator[None]:
-    """Show a bar that moves as long as the block; how far it is, only the service knows."""
+    """Show a bar that moves as long as the block; how far it is, only the service knows.
+
+    Where nobody watches, nothing is shown.
+    """
+    if not errors.is_terminal:
+        yield
+        return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=errors, transient=True) as progress:
         progress.add_task(what, total=None)
