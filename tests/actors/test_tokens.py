@@ -12,6 +12,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from jwt.warnings import InsecureKeyLengthWarning
 
 from actors.access import Scope
 from actors.tokens import (
@@ -255,6 +256,16 @@ async def test_a_published_key_is_never_taken_for_a_secret() -> None:
     signature = base64.urlsafe_b64encode(forged.sign(signed, pem)).rstrip(b"=")
 
     assert await subject(issuer.tokens(), (signed + b"." + signature).decode()) is None
+
+
+@in_loop
+async def test_a_key_that_is_too_short_is_no_key() -> None:
+    issuer = Issuer()
+    issuer.private["weak"] = rsa.generate_private_key(65537, 1024)
+    with pytest.warns(InsecureKeyLengthWarning):
+        signed = issuer.token("weak")
+
+    assert await subject(issuer.tokens(), signed) is None
 
 
 @in_loop
