@@ -258,7 +258,7 @@ def main() -> None:
         directory = Path(folder)
         with RunningService(directory, ALLOTMENT_SHARDS="2", ALLOTMENT_TEST_CLOCK="1") as service:
             if options.cases:
-                each = options.cases // 18
+                each = options.cases // 16
                 code, printed = run_schemathesis(
                     service.address, service.key, each, options.seed, directory
                 )
