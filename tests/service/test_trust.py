@@ -3,6 +3,8 @@
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -98,6 +100,21 @@ def test_serves_own_paths_say_nothing(rehearsal: RunningService) -> None:
 
     assert [answer.status_code for answer in answers] == [401] * 3
     assert {answer.json()["code"] for answer in answers} == {"unauthorized"}
+
+
+def test_rays_dashboard_is_on_loopback_and_wants_the_clusters_token(
+    rehearsal: RunningService, http: httpx.Client
+) -> None:
+    program = f"import ray; print(ray.init({rehearsal.ray_address!r}).dashboard_url)"
+    environment = rehearsal.environment() | {"RAY_AUTH_MODE": "token"}
+    command = [sys.executable, "-c", program]
+    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+
+    url = told.stdout.split()[-1]
+    refused = httpx.get(f"http://{url}/api/jobs/")
+
+    assert url.startswith("127.0.0.1:")
+    assert refused.status_code == 401
 
 
 def test_headers_that_serve_takes_for_its_own_harm_nobody(
