@@ -249,7 +249,8 @@ async def test_an_account_whose_append_is_in_doubt_is_left_to_the_ordinary_load(
         charging = asyncio.create_task(ask_one(shard, charge_call(ANN, 60, "k")))
         await at_the_gate(gate)
 
-        task = await warmed(shard, SimulatedWarmth(store))
+        task = asyncio.create_task(shard.following.warm.run(SimulatedWarmth(store)))
+        await until(lambda: store.calls["page"] and not shard.counters.warming)
         gate.open()
         await charging
         shown = await status(shard, ANN)

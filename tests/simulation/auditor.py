@@ -21,7 +21,7 @@ from tests.simulation.books import (
     status,
 )
 from tests.simulation.database import SimulatedStore
-from tests.simulation.journal_rules import Said, enter
+from tests.simulation.journal_rules import Said, enter, is_of
 from tests.simulation.views_audit import audit_charges, audit_views, book_of_documents
 
 
@@ -139,6 +139,7 @@ class Auditor:
         if entry is None and sent.fields["does"] == "open" and not kept:
             return  # The day was open: there was nothing to write.
         require(entry is not None, "acknowledged, and not durable", sent=sent, answer=answer)
+        require(is_of(entry, sent.fields), "answered as another command", sent=sent, entry=entry)
         seen = _answer_of(entry)
         require(seen == (outcome, answer), "told otherwise than entered", told=answer, entry=seen)
         before = self._answers.setdefault(sent, (outcome, answer))

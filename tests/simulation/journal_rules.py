@@ -34,6 +34,23 @@ def enter(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) -> Boo
     return after
 
 
+def is_of(entry: Any, said: Said) -> bool:
+    """Say whether an entry may be what a client asked for. A refusal does not tell."""
+    change, does = entry.change, said["does"]
+    match type(change).__name__:
+        case "CommandRefused":
+            return True
+        case "CreditsAdded":
+            paid = change.grant.amount, change.payment.transaction_id
+            return does == "add" and paid == (said["amount"], said["transaction"])
+        case "UsageRecorded":
+            return does == "use" and bool(change.credit_amount == said["amount"])
+        case "DayOpened":
+            return bool(does == "open")
+        case _:
+            return bool(does == "change")
+
+
 def _command(commands: Sequence[Said], does: str, entry: Any, **fields: object) -> Said:
     """Return what the client said under the entry's key; it is what was entered."""
     wanted = {"does": does, **fields}
