@@ -48,6 +48,11 @@ class Counters:
         self.appended_entries += entries
         self.append_seconds += seconds
 
+    def note_failed_append(self, *, in_doubt: bool) -> None:
+        """Count an append that was refused, or whose outcome is unknown."""
+        self.appends_in_doubt += in_doubt
+        self.append_conflicts += not in_doubt
+
     def note_reply(self, reply: Reply) -> None:
         """Count a reply that is special."""
         self.refusals += reply.outcome is Outcome.REFUSED

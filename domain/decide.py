@@ -39,15 +39,9 @@ from domain.values import (
 )
 
 Decision = (
-    CreditsAdded
-    | UsageRecorded
-    | DayOpened
-    | SubscriptionChanged
-    | SubscriptionExpired
-    | Refusal
-    | None
+    CreditsAdded | UsageRecorded | DayOpened | SubscriptionChanged | SubscriptionExpired | Refusal
 )
-"""What changes, why nothing may change, or None where all is already as the command wants it."""
+"""What changes, or why nothing may change."""
 
 
 def decide(account: Account, command: Command, key: str, now: datetime, policy: Policy) -> Decision:
@@ -189,15 +183,12 @@ def _record_usage(
     )
 
 
-def _open_day(account: Account, now: datetime, policy: Policy) -> DayOpened | Refusal | None:
+def _open_day(account: Account, now: datetime, policy: Policy) -> DayOpened | Refusal:
     current = account.current(now)
     if current is None:
         nothing = Shortfall(Limit.SUBSCRIPTION, Credits(0), Credits(0), None)
         return Refusal(Rejection.NO_ACTIVE_SUBSCRIPTION, nothing)
-    today = current.today(now)
-    if current.day is not None and current.day.date == today:
-        return None
-    return DayOpened(_opening(current, current.day_at(today, policy.rollover_cap)))
+    return DayOpened(_opening(current, current.day_at(current.today(now), policy.rollover_cap)))
 
 
 def names_a_subscription(command: Command) -> bool:

@@ -1,6 +1,6 @@
 """From what the database holds to an account: account = views + entries the views lack."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -13,7 +13,7 @@ from domain.foreign import (
     read_subscriptions,
     read_usage_day,
 )
-from domain.messages import Entry
+from domain.messages import CreditsAdded, DayOpened, Entry, UsageRecorded
 from domain.subscription import Subscription
 from domain.values import Credits, Policy, UserId
 
@@ -44,6 +44,7 @@ def recover(stored: Stored, now: datetime, policy: Policy, *, whole: bool = Fals
     """Return the account of one user as of `now`; `whole`: with every subscription it had."""
     subscriptions, quarantined = read_subscriptions(stored.subscriptions, policy.timezone)
     with_days: list[Subscription] = []
+    used: dict[str, list[tuple[date, Credits]]] = {}
     for subscription in subscriptions:
         documents = [
             document
@@ -52,16 +53,46 @@ def recover(stored: Stored, now: datetime, policy: Policy, *, whole: bool = Fals
         ]
         days, unreadable = _read_days(documents, subscription.timezone)
         quarantined += unreadable
-        used = [(day, amount) for day, amount, _ in days]
+        used[subscription.subscription_id] = [(day, amount) for day, amount, _ in days]
         # A day of ours was charged by a clock that had come to it, be it ahead of this one.
         today = max([subscription.today(now), *(day for day, _, ours in days if ours)])
-        with_days.append(subscription.with_usage_days(used, today, policy.rollover_cap))
+        on_days = used[subscription.subscription_id]
+        with_days.append(subscription.with_usage_days(on_days, today, policy.rollover_cap))
     account = Account(stored.user_id, stored.applied_seq, tuple(with_days))
     # First the entries: one that pays for a subscription which has ended keeps its payment known.
     account = replay(account, stored.entries)
+    account = _with_days_anew(account, used, stored.entries, policy)
     if not whole:
         account = keep_what_matters(account, now)
     return Recovered(account, tuple(quarantined), tuple(stored.entries))
+
+
+def _with_days_anew(
+    account: Account,
+    used: Mapping[str, Sequence[tuple[date, Credits]]],
+    entries: Iterable[Entry],
+    policy: Policy,
+) -> Account:
+    """Return the account with the days as documents will have them once views contain the entries.
+
+    An entry says what its day opened with; another program may have edited the days before it
+    since then, and what was loaded has the edit.
+    """
+    charged: dict[str, list[tuple[date, Credits]]] = {}
+    for entry in entries:
+        match entry.change:
+            case UsageRecorded(opening=opening, credit_amount=amount):
+                charged.setdefault(opening.subscription_id, []).append((opening.date, amount))
+            case CreditsAdded(opening=opening) | DayOpened(opening):
+                charged.setdefault(opening.subscription_id, []).append((opening.date, Credits(0)))
+    for subscription_id, days in charged.items():
+        subscription = account.find(subscription_id)
+        if subscription is None or subscription.day is None:
+            continue  # Another program has deleted it since.
+        on_days = [*used.get(subscription_id, ()), *days]
+        anew = subscription.with_usage_days(on_days, subscription.day.date, policy.rollover_cap)
+        account = account.with_subscription(anew)
+    return account
 
 
 def _read_days(
