@@ -23,6 +23,7 @@ from actors.mongo.documents import (
     subscription_write,
     usage_document,
 )
+from actors.mongo.event_documents import event_documents
 from actors.mongo.loading import Loader
 from actors.store import (
     AppendInDoubtError,
@@ -153,6 +154,9 @@ class MongoStore:
         usages = [usage_document(entry) for view in views for entry in view.usages]
         if usages:
             self._database.usages.insert_many(usages, ordered=False, session=session)
+        events = [d for view in views for entry in view.events for d in event_documents(entry)]
+        if events:
+            self._database.events.insert_many(events, ordered=False, session=session)
 
     def _views_taken(self, views: Sequence[AccountViews]) -> StoreError:
         with unavailable_on_error():
