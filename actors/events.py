@@ -91,7 +91,7 @@ class EventStore(Protocol):
         """Return the last place that was given."""
 
     def after(self, order: int, limit: int) -> Sequence[OrderedEvent]:
-        """Return the events at the `limit` places after one, in order."""
+        """Return the next events after a place, up to `limit` of them, in order."""
 
     def of_user(self, user_id: UserId, order: int, limit: int) -> Sequence[OrderedEvent]:
         """Return the next events of one user after a place, in order."""

@@ -1,6 +1,7 @@
 """The settings: environment variables that begin with ALLOTMENT_, or lines of a `.env` file."""
 
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from actors.cron import check_line
+from actors.event_settings import EventSettings
 from domain.local_days import zone
 from domain.values import CREDITS_MAX, Credits, Policy
 
@@ -26,7 +28,7 @@ def _blank_is_unset(value: object) -> object:
     return None if value == "" else value
 
 
-class Settings(BaseSettings):
+class Settings(EventSettings, BaseSettings):
     """Validated once at start; every process of the service works with the same values."""
 
     model_config = SettingsConfigDict(
@@ -49,6 +51,7 @@ class Settings(BaseSettings):
     expire_cron: Annotated[str, AfterValidator(check_line)] = "* * * * *"
     trim_cron: Annotated[str, AfterValidator(check_line)] = "30 3 * * *"
     journal_days: Annotated[int, Field(ge=30, le=36_500)] = 30
+    spike_factor: Annotated[Decimal, Field(gt=0, le=1_000_000)] = Decimal(3)
     max_staleness_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
     request_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
 
@@ -71,7 +74,9 @@ class Settings(BaseSettings):
         """The part of the settings that decides amounts."""
         caps = {FULL_ROLLOVER: None, NO_ROLLOVER: Credits(0)}
         cap = caps[self.rollover] if self.rollover in caps else Credits(int(self.rollover))
-        return Policy(self.system_portion_bps, cap, self.timezone, self.low_credits_percent)
+        return Policy(
+            self.system_portion_bps, cap, self.timezone, self.low_credits_percent, self.spike_factor
+        )
 
 
 def explain(error: ValidationError) -> str:

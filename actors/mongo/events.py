@@ -83,10 +83,23 @@ class MongoEvents:
         return int(document.get("order", 0))
 
     def after(self, order: int, limit: int) -> Sequence[OrderedEvent]:
-        """Return the events at the `limit` places after one."""
-        places = {"$gt": Int64(order), "$lte": Int64(order + limit)}
+        """Return the next events after a place. Old ones may have been removed in between."""
         with unavailable_on_error():
-            return [read_event(d) for d in self._events.find({"order": places}).sort("order", 1)]
+            found = self._at(order, limit)
+            if not found and (first := self._first_after(order)) is not None:
+                found = self._at(first - 1, limit)
+        return found
+
+    def _at(self, order: int, limit: int) -> list[OrderedEvent]:
+        """Return what is at the places after one. Bounded: some servers read all of a range."""
+        places = {"$gt": Int64(order), "$lte": Int64(order + limit)}
+        return [read_event(d) for d in self._events.find({"order": places}).sort("order", 1)]
+
+    def _first_after(self, order: int) -> int | None:
+        where = {"order": {"$gt": Int64(order)}}
+        for document in self._events.find(where, ["order"]).sort("order", 1).limit(1):
+            return int(document["order"])
+        return None
 
     def of_user(self, user_id: UserId, order: int, limit: int) -> Sequence[OrderedEvent]:
         """Return the next events of one user after a place."""
@@ -173,7 +186,7 @@ class MongoEvents:
             until = min((int(c["done_until"]) for c in consumers), default=self.head())
             buried = {d["event_id"] for d in self._dead.find({}, ["event_id"])}
             removed = 0
-            order = self._first_order(until)
+            order = self._first_after(0)
             while order is not None and order <= until:
                 places = {"$gte": Int64(order), "$lte": Int64(min(order + TRIM_BATCH - 1, until))}
                 page = list(self._events.find({"order": places}, ["created", "order"]))
@@ -183,12 +196,6 @@ class MongoEvents:
                 removed += self._events.delete_many({"_id": {"$in": old}}).deleted_count
                 order += TRIM_BATCH
             return removed
-
-    def _first_order(self, until: int) -> int | None:
-        places = {"$gte": Int64(1), "$lte": Int64(until)}
-        for document in self._events.find({"order": places}, ["order"]).sort("order", 1).limit(1):
-            return int(document["order"])
-        return None
 
 
 def _letter(document: Mapping[str, Any], event: OrderedEvent) -> DeadLetter:

@@ -44,7 +44,7 @@ class MemoryEvents:
 
     def after(self, order: int, limit: int) -> Sequence[OrderedEvent]:
         self._enter()
-        return [e for e in self._ordered() if order < e.order <= order + limit]
+        return [e for e in self._ordered() if e.order > order][:limit]
 
     def of_user(self, user_id: UserId, order: int, limit: int) -> Sequence[OrderedEvent]:
         self._enter()
