@@ -1,8 +1,7 @@
 """Brings the whole service up in one process's care, and takes it down in order.
 
-database → indexes, directory, first key → Ray → shards → synchronisation → janitor →
-events → HTTP →
-ready
+database → indexes, directory, first key → Ray → shards → synchronisation → janitor → events →
+HTTP → ready
 """
 
 import contextlib

@@ -31,7 +31,7 @@ class MailTemplates:
     """Texts with `$fields` of an event: a first line that is the subject, a blank one, the rest."""
 
     def __init__(self, folder: Path | None) -> None:
-        """A file that the folder lacks is ours. Raises OSError, ValueError."""
+        """Read the files; one that the folder lacks is ours. Raises OSError, ValueError."""
         self._texts: dict[EventType, tuple[Template, Template]] = {}
         for kind, name in TEMPLATE_OF.items():
             own = folder / name if folder else None
