@@ -10,12 +10,14 @@ from starlette.types import ASGIApp
 from actors.agenda import Agenda
 from actors.api_keys import KeyRing
 from actors.edge.app import build_app
+from actors.event_stream import EventsWay
 from actors.mongo.agenda import MongoAgenda
 from actors.mongo.connection import connect, is_reachable
 from actors.mongo.keys import MongoKeys
 from actors.mongo.overview import MongoOverview
 from actors.operations import Operations
 from actors.ray_shards import RayShards
+from actors.remote_events import RayEvents
 from actors.remote_janitor import RayJanitor
 from actors.remote_sync import sync_report
 from actors.reports import ShardReport, SyncReport
@@ -38,6 +40,7 @@ class RayBackend:
         self.keys = KeyRing(MongoKeys(self._database))
         self.operations = Operations(self._shards, RayJanitor())
         self.agenda: Agenda = MongoAgenda(self._database)
+        self.events: EventsWay = RayEvents()
         self.overview: Overview = MongoOverview(self._database, settings.timezone)
 
     async def reports(self) -> list[ShardReport]:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from actors.event_reports import EventsReport
 from actors.reports import RereadReport, ShardReport, SweepReport
 from actors.terminal import RUN_SECONDS_MAX, Service, load_settings, out, working
 
@@ -12,7 +13,7 @@ NOT_THERE = frozenset({404, 405})  # A service without synchronisation has nothi
 
 
 def status() -> None:
-    """Print a table of the shards of the running service, its sync lag and its last sweep."""
+    """Print a table of the shards of the running service, its sync lag, last sweep and undelivered events."""
     service = Service(load_settings())
     shards = [ShardReport.model_validate(row) for row in service.ask("GET", "/admin/shards")]
     sync = service.ask("GET", "/admin/sync", unless=NOT_THERE)
@@ -22,6 +23,9 @@ def status() -> None:
     out.print(f"sync lag: {'-' if lag is None else f'{lag:.1f}s'}", highlight=False)
     last = sweep_line(SweepReport.model_validate(sweeps[0])) if sweeps else "none yet"
     out.print(f"last sweep: {last}", highlight=False, soft_wrap=True)
+    events = service.ask("GET", "/admin/events", unless=NOT_THERE)
+    if events is not None:
+        out.print(events_line(EventsReport.model_validate(events)), highlight=False, soft_wrap=True)
 
 
 def sync(
@@ -54,6 +58,13 @@ def validate(
     report = SweepReport.model_validate(answer)
     out.print(sweep_table(report))
     out.print(sweep_line(report), highlight=False, soft_wrap=True)
+
+
+def events_line(report: EventsReport) -> str:
+    """Return how delivery stands, with the endpoints that are down."""
+    down = ", ".join(one.endpoint for one in report.endpoints if not one.healthy)
+    line = f"undelivered events: {report.undelivered_count}, dead: {report.dead_count}"
+    return f"{line}, down: {down}" if down else line
 
 
 def shard_table(reports: list[ShardReport]) -> Table:

@@ -144,13 +144,8 @@ class Relay:
 
     # --- for programs -------------------------------------------------------------------
 
-    async def follow(self, query: EventQuery, order: int | None) -> EventPage:
-        """Return the next events that are asked for, or none after FOLLOW_SECONDS.
-
-        `order` is where the last page ended; None: this is the first. UnknownEventError.
-        """
-        if order is None:
-            order = await self._place_of(query.after)
+    async def follow(self, query: EventQuery, order: int) -> EventPage:
+        """Return the next events after a place, or none after FOLLOW_SECONDS."""
         deadline = asyncio.get_running_loop().time() + FOLLOW_SECONDS
         while True:
             arrived = self._arrived
@@ -164,7 +159,8 @@ class Relay:
             except TimeoutError:
                 return EventPage([], order)
 
-    async def _place_of(self, after: str | None) -> int:
+    async def place(self, after: str | None) -> int:
+        """Return the place after which events come. UnknownEventError."""
         if after is None:
             return await self.head()
         if after == BEGINNING:

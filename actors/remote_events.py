@@ -87,8 +87,12 @@ class EventActor:
     async def ping(self) -> None:
         """Return: the relay is there."""
 
-    async def follow(self, query: EventQuery, order: int | None) -> EventPage:
-        """Return the next events for a program. UnknownEventError."""
+    async def place(self, after: str | None) -> int:
+        """Return the place after which events come. UnknownEventError."""
+        return await self._relay.place(after)
+
+    async def follow(self, query: EventQuery, order: int) -> EventPage:
+        """Return the next events for a program."""
         return await self._relay.follow(query, order)
 
     async def report(self) -> EventsReport:
@@ -140,8 +144,13 @@ class RayEvents:
     def __init__(self, namespace: str = NAMESPACE) -> None:
         self._namespace = namespace
 
-    async def follow(self, query: EventQuery, order: int | None) -> EventPage:
-        """Return the next events for a program. UnknownEventError."""
+    async def place(self, after: str | None) -> int:
+        """Return the place after which events come. UnknownEventError."""
+        order: int = await self._ask("place", after)
+        return order
+
+    async def follow(self, query: EventQuery, order: int) -> EventPage:
+        """Return the next events for a program."""
         page: EventPage = await self._ask("follow", query, order)
         return page
 

@@ -7,6 +7,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.types import ASGIApp
 
 from actors.edge.backend import Backend
+from actors.edge.events import add_event_operations
 from actors.edge.hot import HotPath, add_hot_operations
 from actors.edge.housekeeping import add_housekeeping_operations
 from actors.edge.operating import add_operating_operations
@@ -34,6 +35,7 @@ def build_app(backend: Backend) -> ASGIApp:
     add_operating_operations(app, backend)
     add_subscription_operations(app, backend)
     add_housekeeping_operations(app, backend)
+    add_event_operations(app, backend)
     return HotPath(app, operations)
 
 
