@@ -39,6 +39,10 @@ class HttpOut:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise UnreachableError(type(error).__name__) from None
 
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
 
 async def _read(answer: httpx.Response) -> None:
     """Read a body, so that the connection can be used again; of a long one only the beginning."""

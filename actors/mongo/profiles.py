@@ -45,8 +45,9 @@ class MongoProfiles:
 
     def _write(self, user_id: UserId, mark: str, seq: int, fields: Mapping[str, Any]) -> None:
         """Set fields, if the mark is not past the number already."""
-        is_new = {"$lte": [{"$ifNull": [f"$allotment.{mark}", Int64(0)]}, Int64(seq)]}
+        known = {"$ifNull": [f"$allotment.{mark}", Int64(0)]}
+        is_new = {"$lte": [known, Int64(seq)]}
         changes = {name: {"$cond": [is_new, value, f"${name}"]} for name, value in fields.items()}
-        changes[f"allotment.{mark}"] = {"$max": [f"$allotment.{mark}", Int64(seq)]}
+        changes[f"allotment.{mark}"] = {"$max": [known, Int64(seq)]}
         with unavailable_on_error():
             self._users.update_one({"_id": stored_id(user_id)}, [{"$set": changes}], upsert=True)
