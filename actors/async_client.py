@@ -11,8 +11,7 @@ import ray
 from pydantic import TypeAdapter, ValidationError
 
 from actors.calls import Call, Outcome, Reply
-from actors.event_stream import EventsWay, pages
-from actors.events import EventQuery
+from actors.event_stream import EventsWay, records
 from actors.failures import (
     AllotmentError,
     InvalidRequestError,
@@ -49,6 +48,7 @@ from domain.requests import (
 from domain.values import UserId, parse_user_id
 
 TIMEOUT_SECONDS = 10.0  # How long a method waits for its answer, repeats included.
+PYTHON = "python"  # How the journal names a program inside the cluster.
 STATUSES_TOGETHER = 128  # Answers are read while shards still work on the next so many.
 STATUSES = TypeAdapter(list[CreditStatusResponse])
 
@@ -60,9 +60,9 @@ def new_key() -> str:
     return f"auto-{secrets.token_hex(16)}"
 
 
-def make_call(command: Command, key: str | None) -> Call:
+def make_call(command: Command, key: str | None, by: str = PYTHON) -> Call:
     """Return the call of a command. Without a key of the caller's, a refusal is not kept."""
-    return Call(command, key or new_key(), keep_refusal=key is not None)
+    return Call(command, key or new_key(), keep_refusal=key is not None, by=by)
 
 
 def body_of(reply: Reply) -> bytes:
@@ -254,16 +254,9 @@ class AsyncAllotment:
         kept; None: from now on. UnavailableError: the relay was away for a minute; call again
         with the id of the last event.
         """
-        try:
-            kinds = frozenset(EventType(kind) for kind in types)
-            user = None if user_id is None else user_id_of(user_id)
-            query = EventQuery(after, kinds, user)
-            order = await self.event_way.place(after)
-        except ValueError as error:
-            raise InvalidRequestError(str(error)) from error
-        async for page in pages(self.event_way, query, order):
-            for record in page.events:
-                yield record
+        user = None if user_id is None else user_id_of(user_id)
+        async for record in records(self.event_way, types, user, after):
+            yield record
 
     async def sync(self, user_id: str | None = None) -> RereadReport:
         """Read one user, or everything in RAM, anew from MongoDB."""

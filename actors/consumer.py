@@ -9,14 +9,23 @@ tried, until one passes; then all that wait are tried at once.
 
 import asyncio
 import logging
-import random
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from itertools import count
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
+from actors.delivering import (
+    PROBE_SECONDS_MAX,
+    RETRY_SECONDS_MAX,
+    DeliveryError,
+    Feed,
+    Handler,
+    Health,
+    Held,
+    RefusedDeliveryError,
+    pause,
+)
 from actors.events import DeadLetter, EventStore, OrderedEvent, Progress
 from actors.store import StorageUnavailableError
 
@@ -24,74 +33,13 @@ SLOTS = 16  # Deliveries of one consumer at once.
 HELD_MAX = 2_000  # Events of one consumer in RAM; more are read once some are done.
 PAGE = 500  # Events read together.
 ATTEMPT_SECONDS_MAX = 15.0  # How long a handler may take for one event.
-RETRY_SECONDS_MIN = 0.5  # Pause after a first failure; doubled each time,
-RETRY_SECONDS_MAX = 300.0  # up to here.
-PROBE_SECONDS_MAX = 5.0  # The same, for a handler that is down.
 GIVE_UP_AFTER = timedelta(days=1)  # Then an event is a dead letter, unless settings say otherwise,
 REFUSALS_MAX = 5  # or after so many attempts, where the handler says that it will not take it.
-DOWN_AFTER = 5  # Failures in a row after which a handler counts as down.
 STORE_RETRY_SECONDS = 1.0  # Pause before the database is asked again.
 ERROR_LENGTH_MAX = 500
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
-
-
-class DeliveryError(Exception):
-    """The handler could not take the event now. The message is for operators, without secrets."""
-
-
-class RefusedDeliveryError(DeliveryError):
-    """The handler says that it will not take this event, whenever it comes."""
-
-
-class Handler(Protocol):
-    """What is done with events."""
-
-    name: str
-
-    def wants(self, event: OrderedEvent) -> bool:
-        """Say whether the event concerns this handler."""
-
-    async def handle(self, event: OrderedEvent) -> None:
-        """Take an event. DeliveryError: not now. It may come more than once."""
-
-
-class Feed(Protocol):
-    """The events in their order."""
-
-    async def head(self) -> int:
-        """Return the last place that was given."""
-
-    async def read(self, order: int, limit: int) -> Sequence[OrderedEvent]:
-        """Return events after a place, in order, as soon as there are some."""
-
-
-@dataclass(slots=True)
-class Health:
-    """How a handler does."""
-
-    delivered: int = 0
-    failures: int = 0
-    dead: int = 0
-    failures_in_a_row: int = 0
-    last_success_at: datetime | None = None
-    last_error: str | None = None
-
-    @property
-    def is_down(self) -> bool:
-        return self.failures_in_a_row >= DOWN_AFTER
-
-
-@dataclass(slots=True, eq=False)
-class Held:
-    """An event on its way."""
-
-    event: OrderedEvent
-    again: bool = False
-    """It is delivered again because somebody asked."""
-    attempts: int = 0
-    error: str | None = None
 
 
 class Consumer:
@@ -118,7 +66,7 @@ class Consumer:
         self._give_up_after = give_up_after
         self._sleep = sleep
         self._lanes: dict[str, deque[Held]] = {}
-        self._tasks = asyncio.TaskGroup()
+        self._tasks: asyncio.TaskGroup | None = None
         self._slots = asyncio.Semaphore(SLOTS)
         self._probe = asyncio.Lock()
         self._recovered = asyncio.Event()
@@ -134,7 +82,9 @@ class Consumer:
         self.progress = known
         await self._keep_all()
         again = await self._insist(lambda: self._store.dead(HELD_MAX, again=True))
-        async with self._tasks:
+        async with asyncio.TaskGroup() as self._tasks:
+            for user in self._lanes:  # Asked for before this ran.
+                self._tasks.create_task(self._drain(user))
             for letter in reversed(again):
                 if letter.consumer == self.name:
                     self.deliver_again(letter.event)
@@ -176,7 +126,8 @@ class Consumer:
         lane = self._lanes.get(user)
         if lane is None:
             self._lanes[user] = deque([held])
-            self._tasks.create_task(self._drain(user))
+            if self._tasks is not None:
+                self._tasks.create_task(self._drain(user))
         else:
             lane.append(held)
 
@@ -297,9 +248,3 @@ class Consumer:
             except StorageUnavailableError as error:
                 logger.warning("%s waits for the database: %r", self.name, error.__cause__)
                 await self._sleep(STORE_RETRY_SECONDS)
-
-
-def pause(attempt: int, longest: float) -> float:
-    """Return seconds to wait after an attempt: doubled each time, with jitter."""
-    seconds = min(RETRY_SECONDS_MIN * 2.0 ** min(attempt - 1, 30), longest)
-    return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel
 
-from actors.consumer import Health
+from actors.delivering import Health
 from actors.events import DeadLetter
 from domain.events import EventRecord, EventType
 

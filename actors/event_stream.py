@@ -1,12 +1,14 @@
 """How programs follow events: pages from the relay, whatever becomes of its process."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from typing import Protocol
 
 from actors.event_reports import EventsReport
 from actors.events import EventPage, EventQuery
-from actors.failures import UnavailableError
+from actors.failures import InvalidRequestError, UnavailableError
+from domain.events import EventRecord, EventType
+from domain.values import UserId
 
 RETRY_SECONDS = 0.5  # Pause before a relay that is away is asked again,
 AWAY_SECONDS_MAX = 60.0  # and how long it may be away.
@@ -42,3 +44,17 @@ async def pages(way: EventsWay, query: EventQuery, order: int) -> AsyncIterator[
             continue
         heard_at, order = loop.time(), page.order
         yield page
+
+
+async def records(
+    way: EventsWay, types: Collection[EventType | str], user_id: UserId | None, after: str | None
+) -> AsyncIterator[EventRecord]:
+    """Yield events for ever. InvalidRequestError: a type or an event that is none."""
+    try:
+        query = EventQuery(after, frozenset(map(EventType, types)), user_id)
+        order = await way.place(after)
+    except ValueError as error:
+        raise InvalidRequestError(str(error)) from error
+    async for page in pages(way, query, order):
+        for record in page.events:
+            yield record

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from actors.consumer import DeliveryError
+from actors.delivering import DeliveryError
 from actors.events import OrderedEvent
 from actors.store import StorageUnavailableError
 from domain.events import EventType

@@ -8,7 +8,7 @@ from pathlib import Path
 from string import Template
 from typing import Protocol
 
-from actors.consumer import DeliveryError, RefusedDeliveryError
+from actors.delivering import DeliveryError, RefusedDeliveryError
 from actors.events import OrderedEvent
 from actors.handlers import Profiles
 from actors.smtp import MailRefusedError, MailUnavailableError

@@ -12,7 +12,8 @@ from functools import partial
 from itertools import islice
 from typing import TypeVar
 
-from actors.consumer import GIVE_UP_AFTER, Consumer, Handler
+from actors.consumer import GIVE_UP_AFTER, Consumer
+from actors.delivering import Handler
 from actors.event_reports import ConsumerReport, DeadReport, EventsReport, UndeliveredReport
 from actors.events import (
     BEGINNING,

@@ -8,8 +8,9 @@ import ray
 from ray.actor import ActorClass, ActorHandle
 from ray.exceptions import RayError, RayTaskError
 
-from actors.consumer import SLOTS, Handler
+from actors.consumer import SLOTS
 from actors.counters import EventCounters
+from actors.delivering import Handler
 from actors.event_reports import EventsReport
 from actors.events import EventPage, EventQuery
 from actors.failures import UnavailableError

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Protocol
 
-from actors.consumer import DeliveryError, RefusedDeliveryError
+from actors.delivering import DeliveryError, RefusedDeliveryError
 from actors.event_settings import WebhookEndpoint
 from actors.events import OrderedEvent
 from actors.http_out import UnreachableError

@@ -62,6 +62,7 @@ def entry_document(entry: Entry) -> dict[str, Any]:
         "fingerprint": entry.fingerprint,
         "body": KINDS[kind].dump_python(entry.change, mode="json"),
         "answer": entry.answer,
+        "by": entry.by,
         "events": [_event_document(entry, place) for place in range(len(entry.events))],
     }
 
@@ -77,6 +78,7 @@ def read_entry(document: Mapping[str, Any]) -> Entry:
         document["fingerprint"],
         KINDS[document["kind"]].validate_python(document["body"]),
         document["answer"],
+        document.get("by"),
         tuple(_read_event(event) for event in document.get("events", ())),
     )
 

@@ -244,5 +244,7 @@ class Entry:
     change: Change
     answer: str | None
     """The JSON text of the first answer, which is its only answer; None for a refusal."""
+    by: str | None = None
+    """Who sent the command; None where that is not known."""
     events: tuple[Event, ...] = ()
     """What the world is told of it, in order."""

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Header, Path, Query, Request
 from fastapi.responses import StreamingResponse
 
-from actors.api_keys import Scope
-from actors.edge.backend import NEEDS_KEY, Backend, allow, authorize
-from actors.edge.problems import RequestRefused, make_problem
+from actors.access import Scope
+from actors.edge.backend import NEEDS_KEY_OR_TOKEN, Backend, allow, caller_of
+from actors.edge.problems import RequestRefused, invalid, make_problem
 from actors.edge.responses import problems
 from actors.event_reports import EventsReport, Redelivery
 from actors.event_stream import EventsWay, pages
@@ -24,14 +24,19 @@ EVENT_ID_LENGTH_MAX = 64
 FIRST_WORDS = b"retry: 1000\n\n"
 STILL_HERE = b": nothing new\n\n"
 
-EventId = Annotated[str, Path(min_length=1, max_length=EVENT_ID_LENGTH_MAX)]
+EventId = Annotated[
+    str,
+    Path(
+        alias="id", min_length=1, max_length=EVENT_ID_LENGTH_MAX, description="The id of the event."
+    ),
+]
 After = Annotated[str | None, Query(max_length=EVENT_ID_LENGTH_MAX)]
 
 
 def add_event_operations(app: FastAPI, backend: Backend) -> None:
     """Add the operations on events."""
     streams = asyncio.Semaphore(STREAMS_MAX)
-    admin: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN, backend))]}
+    admin: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN))]}
 
     @app.get(
         "/events",
@@ -40,7 +45,7 @@ def add_event_operations(app: FastAPI, backend: Backend) -> None:
             **problems(),
             200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
         },
-        openapi_extra={"security": NEEDS_KEY},
+        openapi_extra={"security": NEEDS_KEY_OR_TOKEN},
     )
     async def follow_events(
         request: Request,
@@ -52,15 +57,15 @@ def add_event_operations(app: FastAPI, backend: Backend) -> None:
         """Send events as they come (server-sent events), each with its id.
 
         They begin after `Last-Event-ID`, or `after`: the id of an event, or `beginning`; without
-        either, with what comes from now on.
+        either, with what comes from now on. A user's token follows that user's.
         """
-        await may_follow(backend, request)
+        whose = followed_by(request, user_id)
         if streams.locked():
             raise OverloadedError
         query = EventQuery(
             last_event_id or after,
             types_of(types or ()),
-            None if user_id is None else UserId(user_id),
+            whose,
         )
         order = await place_of(backend.events, query.after)
         return StreamingResponse(
@@ -74,7 +79,11 @@ def add_event_operations(app: FastAPI, backend: Backend) -> None:
         """Return undelivered and dead events, and how each endpoint does."""
         return await backend.events.report()
 
-    @app.post("/admin/events/{event_id}/redeliver", responses=problems(404), **admin)
+    @app.post(
+        "/admin/events/{id}/redeliver",  # noqa: FAST003 - it is an alias
+        responses=problems(404),
+        **admin,
+    )
     async def redeliver_event(event_id: EventId) -> Redelivery:
         """Deliver an event again: where it is dead, else to everybody who wants it."""
         try:
@@ -91,14 +100,17 @@ def types_of(texts: Sequence[str]) -> frozenset[EventType]:
     try:
         return frozenset(map(EventType, words))
     except ValueError as error:
-        title = "The request is not valid"
-        problem = make_problem("invalid_request", title, f"types: {error}")
-        raise RequestRefused(problem) from None
+        raise RequestRefused(invalid("types", str(error))) from None
 
 
-async def may_follow(backend: Backend, request: Request) -> None:
-    """Refuse whoever may not follow events: it takes an admin key."""
-    await authorize(backend, request, Scope.ADMIN)
+def followed_by(request: Request, user_id: str | None) -> UserId | None:
+    """Return whose events a caller follows; None: everybody's, which takes an admin key."""
+    caller = caller_of(request)
+    wanted = caller.user_id if user_id is None else UserId(user_id)
+    if not caller.has(Scope.ADMIN) and (wanted is None or caller.user_id != wanted):
+        title = "Events need an admin key, or the user's own token"
+        raise RequestRefused(make_problem("forbidden", title))
+    return wanted
 
 
 async def place_of(way: EventsWay, after: str | None) -> int:
@@ -106,9 +118,7 @@ async def place_of(way: EventsWay, after: str | None) -> int:
     try:
         return await way.place(after)
     except ValueError:
-        detail = "after: no event has this id, or it is too old"
-        title = "The request is not valid"
-        raise RequestRefused(make_problem("invalid_request", title, detail)) from None
+        raise RequestRefused(invalid("after", "no event has this id, or it is too old")) from None
 
 
 async def sent(

@@ -5,14 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from actors.consumer import (
-    DOWN_AFTER,
-    REFUSALS_MAX,
-    SLOTS,
-    DeliveryError,
-    RefusedDeliveryError,
-    pause,
-)
+from actors.consumer import REFUSALS_MAX, SLOTS
+from actors.delivering import DOWN_AFTER, DeliveryError, RefusedDeliveryError, pause
 from actors.events import OrderedEvent
 from actors.relay import Relay
 from tests.actors.authors import Author, write

@@ -2,8 +2,8 @@
 
 import asyncio
 
-from actors.api_keys import Scope
-from actors.consumer import RefusedDeliveryError
+from actors.access import Scope
+from actors.delivering import RefusedDeliveryError
 from actors.edge.events import FIRST_WORDS, STILL_HERE, sent, text_of
 from actors.events import BEGINNING, EventPage, EventQuery
 from tests.actors.running import in_loop, until

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.consumer import DeliveryError, RefusedDeliveryError
+from actors.delivering import DeliveryError, RefusedDeliveryError
 from actors.events import OrderedEvent
 from actors.mail import MailHandler, MailTemplates
 from actors.smtp import SmtpServer

@@ -13,7 +13,7 @@ import pytest
 from pydantic import ValidationError
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from actors.consumer import DeliveryError, RefusedDeliveryError
+from actors.delivering import DeliveryError, RefusedDeliveryError
 from actors.event_settings import WebhookEndpoint
 from actors.events import OrderedEvent
 from actors.http_out import HttpOut

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 
-from actors.consumer import DeliveryError
+from actors.delivering import DeliveryError
 from actors.events import OrderedEvent
 
 
