@@ -75,7 +75,7 @@ class Settings(EventSettings, BaseSettings):
     rate_limit_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
     test_clock: bool = False
     journal_days: Annotated[int, Field(ge=30, le=36_500)] = 30
-    spike_factor: Annotated[Decimal, Field(gt=0, le=1_000_000)] = Decimal(3)
+    spike_factor: Annotated[Decimal, Field(ge=1, le=1_000_000)] = Decimal(3)
     max_staleness_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
     request_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
 

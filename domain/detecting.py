@@ -15,7 +15,7 @@ from domain.events import Event, EventType, to_text
 from domain.evolve import evolve
 from domain.local_days import ONE_DAY, midnight
 from domain.messages import Entry
-from domain.recent_use import use_by_day
+from domain.recent_use import sum_before, use_by_day
 from domain.subscription import Day, Subscription, Told
 from domain.values import Credits, Policy, Status
 
@@ -112,8 +112,9 @@ def _of_day(
     policy: Policy,
 ) -> Iterator[Event]:
     limit = subscription.limit(day.date)
-    remaining = subscription.remaining(day)
-    if is_low(remaining, Credits(limit + day.rolled_over), policy) and not (
+    day_credits = Credits(limit + day.rolled_over)
+    remaining = Credits(day_credits - day.used)
+    if is_low(remaining, day_credits, policy) and not (
         day.told & Told.LOW_CREDITS and _was_low(earlier, day, policy)
     ):
         facts = _day_facts(subscription, day) | {
@@ -123,7 +124,7 @@ def _of_day(
             "low_credits_percent": policy.low_credits_percent,
         }
         yield _event(EventType.LOW_CREDITS, subscription, facts)
-    if not (day.told and day.told & Told.SPIKE):
+    if day.used > 0 and not (day.told and day.told & Told.SPIKE):
         yield from _spike(account, subscription, day, policy)
 
 
@@ -139,19 +140,22 @@ def _spike(
     account: Account, subscription: Subscription, day: Day, policy: Policy
 ) -> Iterator[Event]:
     """Yield an event where today's use is a multiple of what the user's days with use have."""
-    if day.used <= 0:
-        return
-    days = use_by_day(account.recent_use, account.subscriptions)
     today = day.date.toordinal()
-    used = days.get(today, 0)
-    past = [days[d] for d in days if today - SPIKE_DAYS <= d < today and days[d] > 0]
-    if len(past) < SPIKE_DAYS_WITH_USE_MIN:
+    if len(account.subscriptions) == 1:
+        used: int = day.used
+        total, count = sum_before(account.recent_use, today, SPIKE_DAYS)
+    else:  # Others may hold days of their own open, today among them.
+        days = use_by_day(account.recent_use, account.subscriptions)
+        used = days.get(today, 0)
+        past = [days[d] for d in days if today - SPIKE_DAYS <= d < today and days[d] > 0]
+        total, count = sum(past), len(past)
+    if count < SPIKE_DAYS_WITH_USE_MIN or used < total // count:
         return
-    if used * len(past) >= policy.spike_factor * sum(past):
+    if used * count >= policy.spike_factor * total:
         facts = _day_facts(subscription, day) | {
             "credits_used": used,
-            "mean_credits_used": round(sum(past) / len(past), 2),
-            "days_with_use": len(past),
+            "mean_credits_used": round(total / count, 2),
+            "days_with_use": count,
             "spike_factor": float(policy.spike_factor),
         }
         yield _event(EventType.SPIKE, subscription, facts)

@@ -29,6 +29,17 @@ def unpack(recent: RecentUse) -> dict[int, int]:
     return dict(zip(range(first, first + len(amounts)), amounts, strict=True))
 
 
+def sum_before(recent: RecentUse, today: int, days: int) -> tuple[int, int]:
+    """Return (sum, number of days with use) of so many days before a day (ordinal)."""
+    if not recent:
+        return 0, 0
+    first = int.from_bytes(recent[:4], "big")
+    amounts = array(_WIDTHS[recent[4]], recent[_HEAD:])
+    if first < today - days or first + len(amounts) > today:  # Seldom: most are all in there.
+        amounts = amounts[max(today - days - first, 0) : max(today - first, 0)]
+    return sum(amounts), len(amounts) - amounts.count(0)
+
+
 def pack(days: Mapping[int, int]) -> RecentUse:
     """Return the use of the newest DAYS_MAX days. Only what is more than 0 is use."""
     used = [day for day, amount in days.items() if amount > 0]
