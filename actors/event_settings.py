@@ -1,12 +1,20 @@
 """The settings of the events' handlers: which there are, and where they send."""
 
+import json
 import re
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    DirectoryPath,
+    Field,
+    SecretStr,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode
 
 from actors.signatures import check_secret
@@ -20,6 +28,20 @@ def _words(value: object) -> object:
     if isinstance(value, str):
         return tuple(word.strip() for word in value.split(",") if word.strip())
     return value
+
+
+def _read_json(value: object) -> object:
+    """Take a JSON text for what it says. Its own words stay out of the message: it has secrets."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value) if value.strip() else ()
+    except ValueError:
+        raise ValueError("is not JSON") from None
+
+
+def _blank_is_unset(value: object) -> object:
+    return None if value == "" else value
 
 
 Words = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)]
@@ -75,7 +97,7 @@ class EventSettings(BaseSettings):
     log_events: bool = True
     profile: bool = True
     features: Words = ()
-    webhooks: tuple[WebhookEndpoint, ...] = ()
+    webhooks: Annotated[tuple[WebhookEndpoint, ...], NoDecode, BeforeValidator(_read_json)] = ()
     smtp_host: str = ""
     smtp_port: Annotated[int, Field(ge=1, le=65535)] = 587
     smtp_tls: Annotated[str, Field(pattern="^(none|starttls|tls)$")] = "starttls"
@@ -83,7 +105,7 @@ class EventSettings(BaseSettings):
     smtp_password: SecretStr = SecretStr("")
     mail_from: str = "allotment@localhost"
     alert_to: Words = ()
-    mail_templates: Path | None = None
+    mail_templates: Annotated[DirectoryPath | None, BeforeValidator(_blank_is_unset)] = None
     event_retry_seconds: Annotated[float, Field(ge=0, le=30 * 86_400)] = 86_400.0
 
     @field_validator("webhooks")

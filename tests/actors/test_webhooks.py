@@ -17,7 +17,7 @@ from actors.delivering import DeliveryError, RefusedDeliveryError
 from actors.event_settings import WebhookEndpoint
 from actors.events import OrderedEvent
 from actors.http_out import HttpOut
-from actors.settings import Settings
+from actors.settings import Settings, explain
 from actors.signatures import Signer
 from actors.webhooks import WebhookHandler
 from domain.events import EventRecord, EventType
@@ -166,6 +166,24 @@ def test_settings_of_an_endpoint_are_checked(
     with pytest.raises(ValidationError) as failure:
         Settings(_env_file=None)
     assert SECRET not in str(failure.value.errors(include_input=False))
+
+
+def test_what_is_no_json_is_named_without_its_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLOTMENT_WEBHOOKS", f'[{{"secrets": ["{SECRET}"')
+
+    with pytest.raises(ValidationError) as failure:
+        Settings(_env_file=None)
+
+    assert explain(failure.value) == "ALLOTMENT_WEBHOOKS: Value error, is not JSON"
+
+
+def test_a_folder_of_texts_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLOTMENT_MAIL_TEMPLATES", "/nowhere/at/all")
+
+    with pytest.raises(ValidationError) as failure:
+        Settings(_env_file=None)
+
+    assert explain(failure.value).startswith("ALLOTMENT_MAIL_TEMPLATES: ")
 
 
 def test_lists_of_words_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
