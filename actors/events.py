@@ -84,6 +84,9 @@ def dead_name(consumer: str, event_id: str) -> str:
 class EventStore(Protocol):
     """Keeps events and what became of them. Every call blocks; StorageUnavailableError."""
 
+    def take_over(self) -> None:
+        """End what an earlier relay that was killed left open. To be called at its start."""
+
     def number(self, limit: int) -> Sequence[OrderedEvent]:
         """Give up to `limit` events that have none their places, and return them in order."""
 

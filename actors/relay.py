@@ -77,10 +77,13 @@ class Relay:
                 loops.create_task(consumer.run())
 
     async def _number_for_ever(self) -> None:
-        looked_at = 0.0
+        looked_at, taken_over = 0.0, False
         while True:
             try:
                 now = asyncio.get_running_loop().time()
+                if not taken_over:
+                    await self._ask(self._store.take_over)
+                    taken_over = True
                 if not self._ready.is_set() or now > looked_at + HEAD_SECONDS:
                     self._note_head(await self._ask(self._store.head))
                     looked_at = now

@@ -8,15 +8,16 @@ from bson import Int64
 from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
-from pymongo.read_concern import ReadConcern
 
 from actors.events import DeadLetter, OrderedEvent, Progress, dead_name, in_order
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.documents import stored_id
 from actors.mongo.event_documents import UNORDERED, read_event
+from actors.mongo.store import MongoStore
 from domain.values import UserId
 
 HEAD_ID = "head"
+RELAY = "relay"  # Under this name the sessions of the relay are noted.
 TRIM_BATCH = 1_000
 DEAD, AGAIN = "dead", "again"
 
@@ -29,23 +30,30 @@ class MongoEvents:
         self._events = database.events
         self._relay = database.relay
         self._dead = database.dead_letters
+        self._store = MongoStore(database)
+
+    def take_over(self) -> None:
+        """End what an earlier relay that was killed left open: nobody could number before."""
+        self._store.take_over(RELAY)
 
     # --- the order ----------------------------------------------------------------------
 
     def number(self, limit: int) -> Sequence[OrderedEvent]:
-        """Give events their places. Of two who number at once, one is refused and writes nothing.
+        """Give events their places. Of two who number at once, one is refused and tries again.
 
         Looked at without a transaction first: most often there is nothing to number.
         """
+        numbered: list[OrderedEvent] = []
+
+        def write(session: ClientSession) -> None:
+            numbered[:] = self._number(limit, session)
+
         with unavailable_on_error():
             if self._events.find_one({"order": UNORDERED}, ["_id"]) is None:
                 return []
             self._make_head()
-            with (
-                self._database.client.start_session() as session,
-                session.start_transaction(read_concern=ReadConcern("snapshot")),
-            ):
-                return self._number(limit, session)
+            self._store.in_transaction(write)
+        return numbered
 
     def _number(self, limit: int, session: ClientSession) -> Sequence[OrderedEvent]:
         place = [("order", 1), ("user_id", 1), ("seq", 1), ("place", 1)]

@@ -6,7 +6,9 @@ from datetime import timedelta
 import pytest
 
 from actors.events import DeadLetter, EventStore, OrderedEvent, Progress
+from actors.mongo.connection import connect
 from actors.mongo.events import MongoEvents
+from actors.store import StorageUnavailableError
 from domain.messages import Entry
 from domain.values import UserId
 from tests.actors.authors import NOON, Author, views_of, write
@@ -189,3 +191,23 @@ def test_progress_holds_what_was_finished_and_nothing_else(
 
     assert [o for o in range(1, 10) if o in progress] == sorted(set(orders))
     assert all(a > progress.done_until + 1 for a, _ in progress.done)
+
+
+def test_a_relay_that_was_killed_amid_numbering_keeps_its_successor_from_nothing(
+    embedded: MongoSetup, mongo_uri: str
+) -> None:
+    write(embedded.store, eventful(ANN, 3))
+    killed = MongoEvents(connect(mongo_uri, embedded.database.name))
+    killed.take_over()
+    killed.number(1)  # Its session is noted, and one is open with the same id again:
+    session = killed._database.client.start_session()
+    killed._store._note(session)
+    session.start_transaction()
+    killed._number(10, session)
+
+    successor = MongoEvents(connect(mongo_uri, embedded.database.name))
+    with pytest.raises(StorageUnavailableError):
+        successor.number(10)
+    successor.take_over()
+
+    assert [event.order for event in successor.number(10)] == [2, 3]

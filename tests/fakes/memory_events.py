@@ -25,10 +25,13 @@ class MemoryEvents:
         self._head = 0
         self._lock = threading.RLock()
 
+    def take_over(self) -> None:
+        self._enter()
+
     def number(self, limit: int) -> Sequence[OrderedEvent]:
         self._enter()
         with self._lock:
-            new = [d for d in self.documents.values() if d["order"] == 0]
+            new = [d for d in list(self.documents.values()) if d["order"] == 0]
             new.sort(key=lambda d: (d["user_id"], d["seq"], d["place"]))
             events = in_order(_event(document) for document in new[:limit])
             numbered = []
@@ -96,7 +99,7 @@ class MemoryEvents:
         buried = {letter.event.record.id for letter in self._dead.values()}
         old = [
             name
-            for name, d in self.documents.items()
+            for name, d in list(self.documents.items())
             if 0 < d["order"] <= until and d["created"] < before and name not in buried
         ]
         for name in old:
@@ -105,7 +108,7 @@ class MemoryEvents:
 
     def _ordered(self) -> list[OrderedEvent]:
         with self._lock:
-            events = [_event(d) for d in self.documents.values() if d["order"]]
+            events = [_event(d) for d in list(self.documents.values()) if d["order"]]
         return sorted(events, key=lambda e: e.order)
 
     def _enter(self) -> None:
