@@ -169,6 +169,7 @@ async def receive_whole(scope: Scope, receive: Receive) -> Receive:
         raise RequestRefused(make_problem("request_timeout", title)) from None
     if body:
         check_type(scope, headers.get(b"content-type"))
+    scope["body"] = body  # Where hot operations take it.
     return again(body, receive)
 
 
