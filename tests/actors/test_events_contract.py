@@ -197,7 +197,8 @@ def test_a_relay_that_was_killed_amid_numbering_keeps_its_successor_from_nothing
     embedded: MongoSetup, mongo_uri: str
 ) -> None:
     write(embedded.store, eventful(ANN, 3))
-    killed = MongoEvents(connect(mongo_uri, embedded.database.name))
+    databases = [connect(mongo_uri, embedded.database.name) for _ in range(2)]
+    killed, successor = map(MongoEvents, databases)
     killed.take_over()
     killed.number(1)  # Its session is noted, and one is open with the same id again:
     session = killed._database.client.start_session()
@@ -205,9 +206,11 @@ def test_a_relay_that_was_killed_amid_numbering_keeps_its_successor_from_nothing
     session.start_transaction()
     killed._number(10, session)
 
-    successor = MongoEvents(connect(mongo_uri, embedded.database.name))
     with pytest.raises(StorageUnavailableError):
         successor.number(10)
     successor.take_over()
 
     assert [event.order for event in successor.number(10)] == [2, 3]
+    session._transaction.reset()  # It has ended on the server.
+    for database in databases:
+        database.client.close()
