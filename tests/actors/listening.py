@@ -68,7 +68,10 @@ def listening() -> Iterator[Listening]:
             )
             servers.append(Server(config))
             ready.set()
+            relaying = asyncio.create_task(backend.events.run())
             await servers[0]._serve()
+            relaying.cancel()
+            await asyncio.wait([relaying])
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()

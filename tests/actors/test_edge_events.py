@@ -2,12 +2,16 @@
 
 import asyncio
 
+import httpx
+
 from actors.access import Scope
 from actors.delivering import RefusedDeliveryError
 from actors.edge.events import FIRST_WORDS, STILL_HERE, sent, text_of
 from actors.events import BEGINNING, EventPage, EventQuery
+from tests.actors.listening import listening
 from tests.actors.running import in_loop, until
 from tests.actors.test_edge import CREDITS, edge
+from tests.actors.test_tokens import token
 
 
 @in_loop
@@ -81,3 +85,37 @@ async def test_a_stream_says_each_event_with_its_id_and_that_it_is_still_there()
     ]
     assert text_of(EventPage([], 7)) == STILL_HERE
     assert not streams.locked()
+
+
+def streamed(address: str, shown: str, count: int, **params: str) -> list[str]:
+    """Return the ids of the first events of a stream, over a real socket and through the gate."""
+    headers = {"Authorization": f"Bearer {shown}"}
+    ids: list[str] = []
+    with httpx.stream(
+        "GET", f"{address}/events", headers=headers, params=params, timeout=20
+    ) as answer:
+        assert answer.status_code == 200, answer.read()
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        for line in answer.iter_lines():
+            if line.startswith("id: "):
+                ids.append(line.removeprefix("id: "))
+                if len(ids) == count:
+                    break
+    return ids
+
+
+def test_an_admin_and_the_user_follow_and_resume_over_a_real_socket() -> None:
+    with listening() as interface:
+        admin = interface.keys[Scope.ADMIN]
+        with httpx.Client(base_url=interface.address, headers=interface.headers()) as http:
+            http.post("/subscription/credits", json=CREDITS).raise_for_status()
+            http.post("/subscription/credits", json=CREDITS | {"user_id": "bob"})
+            charge = {"user_id": "ada", "service_type": "chat", "credit_amount": 80}
+            http.post("/subscription/usage", json=charge).raise_for_status()
+        every = streamed(interface.address, admin, 3, after="beginning")
+        own = streamed(interface.address, token(), 2, after="beginning")
+        resumed = streamed(interface.address, token(), 1, after=own[0])
+
+    assert len(set(every)) == 3
+    assert set(own) < set(every)
+    assert resumed == own[1:]
