@@ -210,6 +210,8 @@ def events(settings: Settings) -> Iterator[None]:
     try:
         yield
     finally:
+        with contextlib.suppress(RayError):  # Killed amid a transaction it would leave it open.
+            ray.get(handle.close.remote(), timeout=JANITOR_STOP_SECONDS_MAX)
         ray.kill(handle)
 
 

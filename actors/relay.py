@@ -60,6 +60,7 @@ class Relay:
         self._tail: OrderedDict[int, OrderedEvent] = OrderedDict()
         self._head = 0
         self._ready = asyncio.Event()
+        self._closing, self._closed = False, asyncio.Event()
         self._arrived = asyncio.Event()
         self._threads = asyncio.Semaphore(4)
         self.consumers = {
@@ -78,7 +79,7 @@ class Relay:
 
     async def _number_for_ever(self) -> None:
         looked_at, taken_over = 0.0, False
-        while True:
+        while not self._closing:
             try:
                 now = asyncio.get_running_loop().time()
                 if not taken_over:
@@ -97,6 +98,12 @@ class Relay:
             self._take(numbered)
             if len(numbered) < NUMBERED_MAX:
                 await self._sleep(POLL_SECONDS)
+        self._closed.set()
+
+    async def close(self) -> None:
+        """Give no more places, and return when nothing is open at the database for it."""
+        self._closing = True
+        await self._closed.wait()
 
     def _note_head(self, head: int) -> None:
         """Take up the last place: another relay may have given some."""

@@ -88,6 +88,10 @@ class EventActor:
     async def ping(self) -> None:
         """Return: the relay is there."""
 
+    async def close(self) -> None:
+        """End what is open at the database. What is on its way to a handler comes again."""
+        await self._relay.close()
+
     async def place(self, after: str | None) -> int:
         """Return the place after which events come. UnknownEventError."""
         return await self._relay.place(after)

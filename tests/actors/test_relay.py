@@ -141,3 +141,14 @@ async def test_the_report_names_what_is_on_its_way() -> None:
     (undelivered,) = report.undelivered
     assert (undelivered.endpoint, undelivered.user_id) == ("webhook crm", "ann")
     assert report.head == report.undelivered_count == 1
+
+
+@in_loop
+async def test_a_relay_that_is_closed_gives_no_more_places() -> None:
+    world = World()
+    async with world.relaying() as relay:
+        await relay.place(None)
+        await relay.close()
+        world.happen("ann")
+
+        assert world.events.number(10)
