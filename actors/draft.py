@@ -11,7 +11,7 @@ from actors.first_answers import Answer, Command, reply_to
 from domain.account import Account
 from domain.answering import change_answer, status_answer
 from domain.decide import decide
-from domain.evolve import evolve
+from domain.detecting import enter
 from domain.messages import (
     Change,
     CommandRefused,
@@ -81,7 +81,7 @@ class Draft:
         user_id = call.command.user_id
         account = self.account(user_id)
         entry = Entry(user_id, account.seq + 1, self.now, call.key, digest, change, None, call.by)
-        account = evolve(account, entry)
+        entry, account = enter(account, entry, self._policy)
         if not isinstance(change, CommandRefused):
             answer = change_answer(account, entry, self._policy)
             entry = replace(entry, answer=answer.model_dump_json())

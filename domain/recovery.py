@@ -11,10 +11,12 @@ from domain.foreign import (
     Quarantined,
     UnreadableError,
     read_subscriptions,
+    read_told,
     read_usage_day,
 )
 from domain.messages import CreditsAdded, DayOpened, Entry, UsageRecorded
-from domain.subscription import Subscription
+from domain.recent_use import NO_USE, with_use
+from domain.subscription import Subscription, Told
 from domain.values import Credits, Policy, UserId
 
 
@@ -45,6 +47,7 @@ def recover(stored: Stored, now: datetime, policy: Policy, *, whole: bool = Fals
     subscriptions, quarantined = read_subscriptions(stored.subscriptions, policy.timezone)
     with_days: list[Subscription] = []
     used: dict[str, list[tuple[date, Credits]]] = {}
+    recent = NO_USE
     for subscription in subscriptions:
         documents = [
             document
@@ -53,18 +56,33 @@ def recover(stored: Stored, now: datetime, policy: Policy, *, whole: bool = Fals
         ]
         days, unreadable = _read_days(documents, subscription.timezone)
         quarantined += unreadable
-        used[subscription.subscription_id] = [(day, amount) for day, amount, _ in days]
+        on_days = used[subscription.subscription_id] = [(day, amount) for day, amount, _, _ in days]
         # A day of ours was charged by a clock that had come to it, be it ahead of this one.
-        today = max([subscription.today(now), *(day for day, _, ours in days if ours)])
-        on_days = used[subscription.subscription_id]
-        with_days.append(subscription.with_usage_days(on_days, today, policy.rollover_cap))
-    account = Account(stored.user_id, stored.applied_seq, tuple(with_days))
+        today = max([subscription.today(now), *(day for day, _, ours, _ in days if ours)])
+        told = {day: told for day, _, _, told in days if told}
+        read = subscription.with_usage_days(on_days, today, policy.rollover_cap, told)
+        with_days.append(read)
+        if read.day is not None:
+            recent = with_use(recent, _before_newest(read, on_days))
+    account = Account(stored.user_id, stored.applied_seq, tuple(with_days), recent_use=recent)
     # First the entries: one that pays for a subscription which has ended keeps its payment known.
     account = replay(account, stored.entries)
     account = _with_days_anew(account, used, stored.entries, policy)
     if not whole:
         account = keep_what_matters(account, now)
     return Recovered(account, tuple(quarantined), tuple(stored.entries))
+
+
+def _before_newest(
+    subscription: Subscription, used: Iterable[tuple[date, Credits]]
+) -> Iterable[tuple[date, int]]:
+    """Return the sums by day of what was used before the day that the subscription holds."""
+    assert subscription.day is not None, "something was used"
+    sums: dict[date, int] = {}
+    for day, amount in used:
+        if subscription.first_day <= day < subscription.day.date:
+            sums[day] = sums.get(day, 0) + amount
+    return sums.items()
 
 
 def _with_days_anew(
@@ -89,17 +107,18 @@ def _with_days_anew(
         subscription = account.find(subscription_id)
         if subscription is None or subscription.day is None:
             continue  # Another program has deleted it since.
-        on_days = [*used.get(subscription_id, ()), *days]
-        anew = subscription.with_usage_days(on_days, subscription.day.date, policy.rollover_cap)
+        on_days, newest = [*used.get(subscription_id, ()), *days], subscription.day
+        told = {newest.date: newest.told}
+        anew = subscription.with_usage_days(on_days, newest.date, policy.rollover_cap, told)
         account = account.with_subscription(anew)
     return account
 
 
 def _read_days(
     documents: Iterable[Document], timezone: str
-) -> tuple[list[tuple[date, Credits, bool]], list[Quarantined]]:
-    """Return (day, used, whether it is ours) of the readable documents, and the others."""
-    days: list[tuple[date, Credits, bool]] = []
+) -> tuple[list[tuple[date, Credits, bool, Told]], list[Quarantined]]:
+    """Return (day, used, is it ours, what was told) of readable documents, and the others."""
+    days: list[tuple[date, Credits, bool, Told]] = []
     unreadable: list[Quarantined] = []
     for document in documents:
         try:
@@ -107,7 +126,8 @@ def _read_days(
         except UnreadableError as error:
             unreadable.append(Quarantined(str(document.get("_id")), str(error)))
         else:
-            days.append((day, used, document.get("applied_seq") is not None))
+            ours = document.get("applied_seq") is not None
+            days.append((day, used, ours, read_told(document)))
     return days, unreadable
 
 
