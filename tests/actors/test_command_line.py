@@ -16,6 +16,7 @@ from tests.actors.authors import NOON
 ANSWERS: dict[str, Any] = {
     "/admin/shards": [EXAMPLES["ShardReport"]],
     "/admin/sync": EXAMPLES["SyncReport"],
+    "/admin/events": EXAMPLES["EventsReport"],
     "/admin/sweeps?job=sweep&limit=1": [EXAMPLES["SweepReport"]],
     "/admin/validate": EXAMPLES["SweepReport"],
 }
