@@ -15,6 +15,7 @@ from domain.messages import (
     SubscriptionExpired,
     UsageRecorded,
 )
+from domain.stripe import GrantsVoided, StripeStateApplied
 from domain.values import Credits, UserId
 
 
@@ -56,7 +57,12 @@ def project(entries: Sequence[Entry]) -> AccountViews:
                 _touch(views, opening, amount, entry.seq)
             case DayOpened(opening):
                 _touch(views, opening, Credits(0), entry.seq)
-            case SubscriptionChanged() | SubscriptionExpired():
+            case (
+                SubscriptionChanged()
+                | SubscriptionExpired()
+                | StripeStateApplied()
+                | GrantsVoided()
+            ):
                 views.subscriptions.append(entry)
             case CommandRefused():
                 pass

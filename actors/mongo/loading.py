@@ -29,6 +29,7 @@ SUBSCRIPTION_FIELDS = (
     "status",
     "timezone",
     "grants",
+    "stripe",
     "applied_seq",
 )
 DAY_FIELDS = ("subscription_id", "date", "credits_used", "applied_seq")
