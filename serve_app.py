@@ -1,6 +1,7 @@
 """The composition for Ray Serve: the HTTP edge on the shards, the keys and the database."""
 
 import asyncio
+from datetime import UTC, datetime
 
 from ray import serve
 from ray.exceptions import RayError
@@ -10,10 +11,12 @@ from starlette.types import ASGIApp
 from actors.agenda import Agenda
 from actors.api_keys import KeyRing
 from actors.edge.app import build_app
+from actors.edge.stripe import StripeDesk
 from actors.mongo.agenda import MongoAgenda
 from actors.mongo.connection import connect, is_reachable
 from actors.mongo.keys import MongoKeys
 from actors.mongo.overview import MongoOverview
+from actors.mongo.stripe import MongoStripe
 from actors.operations import Operations
 from actors.ray_shards import RayShards
 from actors.remote_janitor import RayJanitor
@@ -39,6 +42,10 @@ class RayBackend:
         self.operations = Operations(self._shards, RayJanitor())
         self.agenda: Agenda = MongoAgenda(self._database)
         self.overview: Overview = MongoOverview(self._database, settings.timezone)
+
+        self.stripe = StripeDesk(
+            MongoStripe(self._database), settings.webhook_secrets, lambda: datetime.now(UTC)
+        )
 
     async def reports(self) -> list[ShardReport]:
         """Return a report of every shard. ShardLostError: one did not answer."""

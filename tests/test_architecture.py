@@ -21,9 +21,11 @@ VENDORS = {
         "actors/ray_shards.py",
         "actors/remote.py",
         "actors/remote_janitor.py",
+        "actors/remote_stripe.py",
         "actors/remote_sync.py",
         "serve_app.py",
     ),
+    "stripe": ("actors/stripe_api.py",),
     "croniter": ("actors/cron.py",),
     "fastapi": ("actors/edge/", "serve_app.py"),
 }

@@ -7,11 +7,13 @@ from pydantic.json_schema import models_json_schema
 from starlette.types import ASGIApp
 
 from actors.edge.backend import Backend
+from actors.edge.events import add_event_operations
 from actors.edge.hot import HotPath, add_hot_operations
 from actors.edge.housekeeping import add_housekeeping_operations
 from actors.edge.operating import add_operating_operations
 from actors.edge.problems import HANDLERS
 from actors.edge.reading import add_reading_operations
+from actors.edge.stripe import add_stripe_operations
 from actors.edge.subscriptions import add_subscription_operations
 from actors.edge.writing import add_writing_operations
 from domain.requests import BatchedUsageBody, RecordUsageBody
@@ -34,6 +36,8 @@ def build_app(backend: Backend) -> ASGIApp:
     add_operating_operations(app, backend)
     add_subscription_operations(app, backend)
     add_housekeeping_operations(app, backend)
+    add_stripe_operations(app, backend.stripe)
+    add_event_operations(app, backend)
     return HotPath(app, operations)
 
 

@@ -9,6 +9,7 @@ from fastapi.security import HTTPBearer
 from actors.agenda import Agenda
 from actors.api_keys import KeyRing, Scope
 from actors.edge.problems import RequestRefused, make_problem
+from actors.edge.stripe import StripeDesk
 from actors.operations import Operations
 from actors.reports import ShardReport, SyncReport
 from actors.router import Router
@@ -27,6 +28,7 @@ class Backend(Protocol):
     overview: Overview
     operations: Operations
     agenda: Agenda
+    stripe: StripeDesk
 
     async def reports(self) -> list[ShardReport]:
         """Return a report of every shard. ShardLostError: one did not answer."""

@@ -16,6 +16,7 @@ RETRY_AFTER_SECONDS = 1
 ERRORS_MAX = 50  # Field errors named in one body.
 
 STATUS = {
+    "bad_signature": 400,
     "unauthorized": 401,
     "insufficient_credits": 402,
     "no_active_subscription": 402,

@@ -15,6 +15,7 @@ from actors.calls import Envelope, Reply
 from actors.comparison import Comparison
 from actors.directory import Directory
 from actors.edge.app import build_app
+from actors.edge.stripe import StripeDesk
 from actors.expiring import EndedPage
 from actors.housekeeping import Housekeeping
 from actors.operations import Operations
@@ -31,6 +32,7 @@ from tests.actors.test_janitor import yielding
 from tests.fakes.memory_agenda import MemoryAgenda
 from tests.fakes.memory_reads import MemoryOverview, MemoryReads
 from tests.fakes.memory_store import MemoryStore
+from tests.fakes.memory_stripe import MemoryStripe
 
 PAYMENT = {"method": "card", "transaction_id": "t-1", "amount": 2900, "currency": "eur"}
 CREDITS = {"user_id": "ada", "amount": 3000, "days": 30, "payment": PAYMENT}
@@ -101,6 +103,7 @@ class LocalBackend:
             clock=clock,
         )
         self.operations = Operations(shards, shards.housekeeping)
+        self.stripe = StripeDesk(MemoryStripe(), ("whsec_old", "whsec_new"), clock)
         self.lost = False
 
     async def reports(self) -> list[ShardReport]:
