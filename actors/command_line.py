@@ -22,6 +22,7 @@ from actors.mongo.keys import MongoKeys
 from actors.operator_commands import add_operator_commands
 from actors.settings import Settings
 from actors.store import StorageUnavailableError
+from actors.stripe_commands import stripe
 from actors.terminal import HTTP_SECONDS_MAX, errors, fail, load_settings, out
 
 READY_SECONDS_MAX = 60.0
@@ -30,6 +31,7 @@ READY_PAUSE_SECONDS = 0.1
 app = typer.Typer(no_args_is_help=True, add_completion=True, help=__doc__)
 keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 app.add_typer(keys, name="keys")
+app.add_typer(stripe, name="stripe")
 add_operator_commands(app)
 
 

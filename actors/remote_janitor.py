@@ -1,6 +1,7 @@
 """Puts Ray on the janitor: its shell, its options, and the way to it."""
 
 import secrets
+import time
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -10,16 +11,21 @@ from ray.exceptions import RayError
 
 from actors.failures import UnavailableError
 from actors.housekeeping import Housekeeping
+from actors.janitor import Work
 from actors.loops import Loops
 from actors.metrics import SweepMetrics
 from actors.mongo.agenda import MongoAgenda
 from actors.mongo.connection import connect
+from actors.mongo.stripe import MongoStripe
 from actors.mongo.upkeep import MongoUpkeep
 from actors.ray_shards import RayShards
 from actors.remote import NAMESPACE
 from actors.reports import SweepReport
 from actors.router import Router
 from actors.settings import Settings
+from actors.stripe_api import StripeClientApi
+from actors.stripe_lookups import Lookups
+from actors.stripe_reconciling import Reconciliation
 
 JANITOR = "janitor"
 CALLS_MAX = 100  # Calls the janitor works on or holds at once.
@@ -42,6 +48,7 @@ class JanitorActor:
             Router(shards, EXPIRY_SECONDS_MAX),
             clock=lambda: datetime.now(UTC),
             publish=SweepMetrics().publish,
+            reconcile=reconciliation(settings, MongoStripe(database)),
         )
         self._loops = Loops(JANITOR)
         for job in self._housekeeping.janitor.jobs.values():
@@ -55,6 +62,10 @@ class JanitorActor:
         """Expire what has ended, now."""
         return await self._housekeeping.expire()
 
+    async def reconcile(self) -> SweepReport | None:
+        """Compare with Stripe, now; None: Stripe is not set up."""
+        return await self._housekeeping.reconcile()
+
     async def ping(self) -> None:
         """Return: the janitor is there."""
 
@@ -62,6 +73,15 @@ class JanitorActor:
         """End the loops and give back what is claimed."""
         await self._loops.stop()
         await self._housekeeping.janitor.close()
+
+
+def reconciliation(settings: Settings, store: MongoStripe) -> Work | None:
+    """Return the job that compares with Stripe, where there is a key to ask it with."""
+    if settings.stripe_api_key is None:
+        return None
+    api = StripeClientApi(settings.stripe_api_key.get_secret_value(), settings.stripe_api_base)
+    lookups = Lookups(api, time.monotonic)
+    return Reconciliation(store, lookups, lambda: datetime.now(UTC)).run
 
 
 RemoteJanitor: ActorClass[JanitorActor] = ray.remote(JanitorActor)
@@ -98,6 +118,11 @@ class RayJanitor:
     async def expire(self) -> SweepReport:
         """Expire what has ended, now."""
         report: SweepReport = await self._ask("expire")
+        return report
+
+    async def reconcile(self) -> SweepReport | None:
+        """Compare with Stripe, now; None: Stripe is not set up."""
+        report: SweepReport | None = await self._ask("reconcile")
         return report
 
     async def _ask(self, method: str, **arguments: object) -> Any:

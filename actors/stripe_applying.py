@@ -8,13 +8,15 @@ for, so that any repeat is harmless.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
+from weakref import WeakValueDictionary
 
 from actors.calls import Call
 from actors.expiring import Calls
 from actors.stripe_lookups import Lookups
+from actors.stripe_news import News, known_as_told, with_owner, with_payment
 from actors.stripe_order import Told, Verdict, choose, last_resort
 from actors.stripe_reading import (
     CHECKOUT_EVENTS,
@@ -33,12 +35,15 @@ from actors.stripe_reading import (
     parse_object,
     plain_type,
     read_subscription,
+    subject_of,
     subscription_of_invoice,
 )
-from actors.stripe_records import Grantable, StripeEvent, StripeRecord, StripeStore
+from actors.stripe_records import StripeEvent, StripeRecord, StripeStore
 from actors.stripe_telling import CannotBeAppliedError, check, commands_of
-from domain.stripe import StripeLink
 from domain.values import UserId, parse_user_id
+
+ORDER = {"customer.subscription.created": 0, "customer.subscription.deleted": 2}
+"""What comes first and last in one second, as far as the kinds of events tell."""
 
 IGNORED = "ignored"
 APPLIED = "applied"
@@ -52,21 +57,6 @@ class UnknownUserError(Exception):
 
 class RecordTakenError(Exception):
     """Another incarnation has saved the record meanwhile: read it again."""
-
-
-@dataclass(slots=True)
-class News:
-    """What the waiting events of one subject say together."""
-
-    record: StripeRecord
-    told: list[Told] = field(default_factory=list)
-    must_ask: bool = False
-    """Something needs the state, and nobody has told it."""
-    partial: bool = False
-    """Somebody has told a part of a state, or only that there is one."""
-    newest: int = -1
-    touched: list[str] = field(default_factory=list)
-    """Payments that are to be told to the shard."""
 
 
 class Applier:
@@ -83,6 +73,7 @@ class Applier:
         self._lookups = lookups
         self._router = router
         self._clock = clock
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def apply(self, subject: str, events: Sequence[StripeEvent]) -> str:
         """Apply all events of one subject, and return what came of it."""
@@ -93,6 +84,23 @@ class Applier:
             return await self._refund(events)
         if not kinds & (SUBSCRIPTION_EVENTS | INVOICE_EVENTS | CHECKOUT_EVENTS):
             return IGNORED
+        subject = await self._subject(subject, events)
+        async with self._turn(subject):
+            return await self._bring_in(subject, events)
+
+    async def _subject(self, subject: str, events: Sequence[StripeEvent]) -> str:
+        """Return what events are applied to: thin ones of an invoice do not name it."""
+        first, kind = parse_object(events[0].body), plain_type(events[0].type)
+        if not is_thin(first) or kind in SUBSCRIPTION_EVENTS:
+            return subject
+        about = await self._lookups.whole(subject, kind)
+        return subject_of({"type": kind, "data": {"object": about}})
+
+    def _turn(self, subject: str) -> asyncio.Lock:
+        """Return what lets one piece of work at a time change a record."""
+        return self._turns.setdefault(subject, asyncio.Lock())
+
+    async def _bring_in(self, subject: str, events: Sequence[StripeEvent]) -> str:
         known = await self._in_thread(self._store.record, subject)
         news = News(known or StripeRecord(subject))
         for event in events:
@@ -114,8 +122,9 @@ class Applier:
             if is_thin(payload) or has_more_items(about):
                 news.partial = True
             else:
-                news.told.append(Told(event.created, event.event_id, read_subscription(about)))
-                news.record = _with_owner(news.record, about)
+                order = f"{ORDER.get(kind, 1)} {event.event_id}"
+                news.told.append(Told(event.created, order, read_subscription(about)))
+                news.record = with_owner(news.record, about)
             return
         if is_thin(payload):
             about = await self._lookups.whole(id_of(about) or "", kind)
@@ -124,22 +133,24 @@ class Applier:
         if kind in CHECKOUT_EVENTS:
             await self._read_checkout(news, about)
         elif kind in INVOICE_EVENTS:
-            await self._read_invoice(news, about, paid=kind in PAID_EVENTS)
+            await self._read_invoice(news, about, event.created, paid=kind in PAID_EVENTS)
 
-    async def _read_invoice(self, news: News, invoice: Payload, *, paid: bool) -> None:
+    async def _read_invoice(
+        self, news: News, invoice: Payload, created: int, *, paid: bool
+    ) -> None:
         subject = news.record.subject
         if subscription_of_invoice(invoice) != subject:
             return  # An invoice that is for no subscription gives no credits.
         customer = id_of(invoice.get("customer"))
         news.record = replace(news.record, customer_id=customer or news.record.customer_id)
-        news.must_ask = news.must_ask or not paid or news.record.state is None
+        news.invoiced = max(news.invoiced, created)
         invoice_id = id_of(invoice)
         if not paid or invoice_id is None:
             return
         news.touched.append(invoice_id)
         if invoice_id not in news.record.payments:
             lines = await self._lookups.paid_lines(invoice)
-            news.record = _with_payment(news.record, invoice_id, lines)
+            news.record = with_payment(news.record, invoice_id, lines)
 
     async def _read_checkout(self, news: News, session: Payload) -> None:
         record = replace(
@@ -154,11 +165,11 @@ class Applier:
             return
         if session_id is None or session.get("payment_status") == "unpaid":
             return
-        news.record = _with_owner(record, session)
+        news.record = with_owner(record, session)
         news.touched.append(session_id)
         if session_id not in record.payments:
             packs = await self._lookups.packs(session)
-            news.record = _with_payment(news.record, session_id, packs)
+            news.record = with_payment(news.record, session_id, packs)
 
     # --- the state ----------------------------------------------------------------------
 
@@ -173,23 +184,28 @@ class Applier:
                 event_id=verdict.event_id,
             )
         ended = news.record.state is not None and news.record.state.is_ended
-        missing = news.partial or (news.must_ask and not isinstance(verdict, Told))
-        if verdict is Verdict.ASK or (missing and not ended):
-            await self._ask(news)
+        silent = news.record.state is None and news.must_ask
+        behind = news.invoiced > news.record.stamp or news.partial or silent
+        if verdict is Verdict.ASK or (behind and not ended):
+            await self._ask(news, verdict)
 
-    async def _ask(self, news: News) -> None:
+    async def _ask(self, news: News, verdict: Told | Verdict) -> None:
         """Ask Stripe. What it says was true when we asked, and contains all that was told."""
         asked_at = int(self._clock().timestamp())  # Before the request, not after it.
-        found = await self._lookups.subscription(news.record.subject)
-        if found is None:
-            if news.told:
-                told = last_resort(news.told)
-                news.record = replace(news.record, state=told.state, stamp=told.created)
+        record = news.record
+        found = await self._lookups.subscription(record.subject)
+        if found is None:  # It was deleted with all test data; or it was never there.
+            if verdict is Verdict.ASK:
+                known = [] if record.state is None else [known_as_told(record, record.state)]
+                told = last_resort([*news.told, *known])
+                news.record = replace(
+                    record, state=told.state, stamp=told.created, event_id=told.event_id
+                )
             return
         news.record = replace(
-            _with_owner(news.record, found),
+            with_owner(record, found),
             state=read_subscription(found),
-            stamp=max(asked_at, news.newest, news.record.stamp),
+            stamp=max(asked_at, news.newest, record.stamp),
             asked=True,
             event_id="",
         )
@@ -210,11 +226,15 @@ class Applier:
         if paid_for is None or not 0 < refunded <= amount:
             return IGNORED
         payment_id, subject = paid_for
+        async with self._turn(subject):
+            return await self._take_back(subject, payment_id, amount - refunded, amount)
+
+    async def _take_back(self, subject: str, payment_id: str, kept: int, parts: int) -> str:
         known = await self._in_thread(self._store.record, subject)
         news = News(known or StripeRecord(subject))
-        kept, parts = news.record.refunds.get(payment_id, (1, 1))
-        if (amount - refunded) * parts < kept * amount:
-            refunds = {**news.record.refunds, payment_id: (amount - refunded, amount)}
+        kept_before, parts_before = news.record.refunds.get(payment_id, (1, 1))
+        if kept * parts_before < kept_before * parts:
+            refunds = {**news.record.refunds, payment_id: (kept, parts)}
             news.record = replace(news.record, refunds=refunds)
         news.touched.append(payment_id)
         if payment_id not in news.record.payments:  # It is voided when it is granted.
@@ -255,7 +275,7 @@ class Applier:
         return await self._in_thread(self._store.user_of_customer, record.customer_id)
 
     async def _save(self, known: StripeRecord | None, record: StripeRecord) -> StripeRecord:
-        if known == record:
+        if record == (known or StripeRecord(record.subject)):
             return record
         numbered = replace(record, revision=(known.revision if known else 0) + 1)
         if not await self._in_thread(self._store.save, numbered):
@@ -264,20 +284,3 @@ class Applier:
 
     async def _in_thread(self, call: Callable[..., T], *args: object) -> T:
         return await asyncio.to_thread(call, *args)
-
-
-def _with_owner(record: StripeRecord, about: Payload) -> StripeRecord:
-    return replace(
-        record,
-        metadata_user=customer_user(about) or record.metadata_user,
-        customer_id=id_of(about.get("customer")) or record.customer_id,
-    )
-
-
-def _with_payment(record: StripeRecord, payment: str, lines: Sequence[Grantable]) -> StripeRecord:
-    return replace(record, payments={**record.payments, payment: tuple(lines)})
-
-
-def state_of(record: StripeRecord) -> StripeLink | None:
-    """Return what a record says of its subscription, as Stripe would."""
-    return None if record.state is None else replace(record.state, version=0)

@@ -27,6 +27,7 @@ class Told:
 
     created: int
     event_id: str
+    """The event's, after what orders the kinds of events of one second."""
     state: StripeLink
 
 

@@ -81,6 +81,17 @@ class StripeRecord:
     """Of a payment: what is kept, and of how much."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReconcilePlace:
+    """How far a reconciliation has come: it goes on here after a failure."""
+
+    kind: str
+    after: str | None
+    checked: int
+    differed: int
+    began_at: datetime
+
+
 class StripeStore(Protocol):
     """The ledger of events, and the records. Every call blocks; may raise StorageUnavailableError.
 
@@ -127,3 +138,9 @@ class StripeStore(Protocol):
 
     def trim(self, before: datetime) -> int:
         """Remove applied events received before an instant, and count them."""
+
+    def place(self) -> ReconcilePlace | None:
+        """Return how far the reconciliation that is under way has come."""
+
+    def note_place(self, place: ReconcilePlace | None) -> None:
+        """Note how far it has come; None: to the end."""

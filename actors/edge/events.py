@@ -1,19 +1,32 @@
-"""The operation that shows what was not delivered or not applied."""
+"""The operations that show what was not delivered or not applied, and compare with Stripe."""
 
+import asyncio
 from typing import Any
 
 from fastapi import Depends, FastAPI
+from pydantic import BaseModel
 
 from actors.api_keys import Scope
 from actors.edge.backend import Backend, allow
+from actors.edge.problems import RequestRefused, make_problem
 from actors.edge.responses import problems
 from actors.edge.stripe import stripe_events
 from actors.failures import UnavailableError
+from actors.reports import SweepReport
 from actors.store import StoreError
 
 
+class Progress(BaseModel):
+    """How far a comparison with Stripe has come."""
+
+    running: bool
+    kind: str | None = None
+    checked: int = 0
+    differed: int = 0
+
+
 def add_event_operations(app: FastAPI, backend: Backend) -> None:
-    """Add the operation that lists events which wait or are dead."""
+    """Add the operations on events that wait or are dead, and on Stripe as a whole."""
     admin = Depends(allow(Scope.ADMIN, backend))
 
     @app.get("/admin/events", dependencies=[admin], responses=problems())
@@ -23,3 +36,24 @@ def add_event_operations(app: FastAPI, backend: Backend) -> None:
             return {"stripe": await stripe_events(backend.stripe.store)}
         except StoreError:
             raise UnavailableError from None
+
+    @app.post("/admin/stripe/reconcile", dependencies=[admin], responses=problems(404))
+    async def reconcile() -> SweepReport:
+        """Compare what is known with what Stripe has, now. What differs is applied behind."""
+        report = await backend.operations.reconcile()
+        if report is None:
+            raise RequestRefused(make_problem("not_found", "Stripe is not set up"))
+        return report
+
+    @app.get("/admin/stripe/reconcile", dependencies=[admin], responses=problems())
+    async def get_progress() -> Progress:
+        """Say how far the comparison that is under way has come."""
+        try:
+            place = await asyncio.to_thread(backend.stripe.store.place)
+        except StoreError:
+            raise UnavailableError from None
+        if place is None:
+            return Progress(running=False)
+        return Progress(
+            running=True, kind=place.kind, checked=place.checked, differed=place.differed
+        )

@@ -1,10 +1,11 @@
-"""Stripe's events and records in MongoDB: `stripe_events` and `stripe_records`.
+"""Stripe's events and records in MongoDB: `stripe_events`, `stripe_records`, `stripe_state`.
 
 An event's `_id` is Stripe's own, so it is kept once however often it is delivered. A record is
 replaced only if it is still the one that was read.
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -15,12 +16,13 @@ from pymongo.errors import DuplicateKeyError
 
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.overview import user_of
-from actors.stripe_records import EventState, StripeEvent, StripeRecord
+from actors.stripe_records import EventState, ReconcilePlace, StripeEvent, StripeRecord
 from domain.values import UserId
 
 RECORD: TypeAdapter[StripeRecord] = TypeAdapter(StripeRecord)
 WAITING = {"state": str(EventState.RECEIVED)}
 ERROR_LENGTH_MAX = 300
+RECONCILE = "reconcile"
 
 
 class MongoStripe:
@@ -29,6 +31,7 @@ class MongoStripe:
     def __init__(self, database: Documents) -> None:
         self._events = database.stripe_events
         self._records = database.stripe_records
+        self._state = database.stripe_state
         self._subscriptions = database.subscriptions
 
     def keep(self, event: StripeEvent) -> bool:
@@ -155,6 +158,19 @@ class MongoStripe:
         where = {"state": str(EventState.APPLIED), "received_at": {"$lt": before}}
         with unavailable_on_error():
             return self._events.delete_many(where).deleted_count
+
+    def place(self) -> ReconcilePlace | None:
+        """Return how far the reconciliation that is under way has come."""
+        with unavailable_on_error():
+            document = self._state.find_one({"_id": RECONCILE})
+        found = document and document.get("place")
+        return ReconcilePlace(**found) if found else None
+
+    def note_place(self, place: ReconcilePlace | None) -> None:
+        """Note how far it has come; None: to the end."""
+        fields = {"place": None if place is None else asdict(place)}
+        with unavailable_on_error():
+            self._state.update_one({"_id": RECONCILE}, {"$set": fields}, upsert=True)
 
     def _set(self, event_ids: Sequence[str], fields: dict[str, Any]) -> None:
         with unavailable_on_error():

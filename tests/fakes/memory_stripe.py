@@ -9,7 +9,7 @@ from typing import Any
 from actors.store import StorageUnavailableError
 from actors.stripe_api import StripeAwayError
 from actors.stripe_reading import Payload
-from actors.stripe_records import EventState, StripeEvent, StripeRecord
+from actors.stripe_records import EventState, ReconcilePlace, StripeEvent, StripeRecord
 from domain.values import UserId
 
 
@@ -23,6 +23,7 @@ class MemoryStripe:
         self.records: dict[str, StripeRecord] = {}
         self.customers: dict[str, UserId] = {}
         self.unavailable = False
+        self._place: ReconcilePlace | None = None
 
     def keep(self, event: StripeEvent) -> bool:
         self._enter()
@@ -107,6 +108,14 @@ class MemoryStripe:
         for event_id in old:
             del self.events[event_id]
         return len(old)
+
+    def place(self) -> ReconcilePlace | None:
+        self._enter()
+        return self._place
+
+    def note_place(self, place: ReconcilePlace | None) -> None:
+        self._enter()
+        self._place = place
 
     def _set(self, event_ids: Sequence[str], **fields: Any) -> None:
         self._enter()
