@@ -124,11 +124,14 @@ class LocalBackend:
 
 
 @asynccontextmanager
-async def edge(scope: Scope = Scope.ADMIN) -> AsyncIterator[tuple[httpx.AsyncClient, LocalBackend]]:
+async def edge(
+    scope: Scope = Scope.ADMIN, stripe: StripeDesk | None = None
+) -> AsyncIterator[tuple[httpx.AsyncClient, LocalBackend]]:
     store, keys = MemoryStore(), Keys()
     text, _ = made(keys, scope)
     async with running(store, clock=Clock(NOON)) as shard:
         backend = LocalBackend(OneShard(shard, store), keys)
+        backend.stripe = stripe or backend.stripe
         client = httpx.AsyncClient(
             transport=httpx.ASGITransport(build_app(backend)),
             base_url="http://allotment",
