@@ -18,7 +18,7 @@ KEY = "sk_test_local"
 class LocalStripe:
     """One local Stripe that tells a service of its events."""
 
-    def __init__(self, port: int, webhook: str) -> None:
+    def __init__(self, port: int, webhook: str | None = None) -> None:
         self.address = f"http://127.0.0.1:{port}"
         addresses = dict.fromkeys(("api", "files", "connect", "meter_events"), self.address)
         self.client = stripe.StripeClient(KEY, base_addresses=addresses).v1
@@ -26,8 +26,7 @@ class LocalStripe:
             sys.executable,
             str(Path(__file__).parents[1] / "local_stripe.py"),
             f"--port={port}",
-            f"--webhook={webhook}",
-            f"--secret={SECRET}",
+            *([f"--webhook={webhook}", f"--secret={SECRET}"] if webhook else []),
         ]
         self._process: subprocess.Popen[bytes] | None = None
 
