@@ -45,6 +45,7 @@ from domain.requests import (
 from domain.values import UserId, parse_user_id
 
 TIMEOUT_SECONDS = 10.0  # How long a method waits for its answer, repeats included.
+PYTHON = "python"  # How the journal names a program inside the cluster.
 STATUSES_TOGETHER = 128  # Answers are read while shards still work on the next so many.
 STATUSES = TypeAdapter(list[CreditStatusResponse])
 
@@ -56,9 +57,9 @@ def new_key() -> str:
     return f"auto-{secrets.token_hex(16)}"
 
 
-def make_call(command: Command, key: str | None) -> Call:
+def make_call(command: Command, key: str | None, by: str = PYTHON) -> Call:
     """Return the call of a command. Without a key of the caller's, a refusal is not kept."""
-    return Call(command, key or new_key(), keep_refusal=key is not None)
+    return Call(command, key or new_key(), keep_refusal=key is not None, by=by)
 
 
 def body_of(reply: Reply) -> bytes:

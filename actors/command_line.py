@@ -14,7 +14,8 @@ import typer
 from rich.table import Table
 
 from actors import ray_environment
-from actors.api_keys import Scope, make_key
+from actors.access import Scope
+from actors.api_keys import make_key
 from actors.embedded_engine import EmbeddedMongoError
 from actors.embedded_mongo import EmbeddedMongo
 from actors.mongo.connection import MongoWire, UnsuitableDatabaseError, connect, prepare
@@ -59,7 +60,7 @@ def up() -> None:
     """Run the whole service in the foreground, until SIGINT (Ctrl-C) or SIGTERM."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     settings = load_settings()
-    ray_environment.prepare(settings)
+    ray_environment.prepare()
     from actors.launch import CannotStartError, service  # noqa: PLC0415 - imports ray, see above
 
     stopping = threading.Event()

@@ -21,9 +21,11 @@ from ray import serve
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
-from actors.api_keys import Scope, make_key
+from actors.access import Scope
+from actors.api_keys import make_key
 from actors.directory import even, shard_name
 from actors.embedded_mongo import EmbeddedMongo
+from actors.mongo.clock import MongoClock
 from actors.mongo.connection import (
     Documents,
     MongoWire,
@@ -98,6 +100,11 @@ def prepare_database(settings: Settings, uri: str) -> Documents:
     database = connect(uri, settings.mongo_db)
     check_suitable(database)
     prepare(database)
+    if MongoClock(database).offset() and not settings.test_clock:
+        raise CannotStartError(
+            "The test clock of this database was set forward: start with ALLOTMENT_TEST_CLOCK=1,"
+            " or with another database."
+        )
     directory = MongoDirectory(database)
     table = directory.read()
     if table is None or table.shards != settings.shards:
@@ -208,7 +215,7 @@ def http(settings: Settings) -> Iterator[None]:
 
     options: dict[str, Any] = {}
     if os.environ.get("RAY_ADDRESS"):  # A local cluster has inherited our environment.
-        options["controller_options"] = {"runtime_env": {"env_vars": serve_environment(settings)}}
+        options["controller_options"] = {"runtime_env": {"env_vars": serve_environment()}}
     serve.start(
         http_options={"host": settings.http_host, "port": settings.http_port},
         logging_config={"enable_access_log": False},

@@ -91,8 +91,8 @@ class Shard:
         if envelope.version != self.table.version:
             return [MOVED] * (len(envelope.calls) + len(envelope.status_of))
         replies = [self._write(call) for call in envelope.calls]
-        now, stale = self.now(), self.following.is_stale
-        replies += [self._read(user_id, now, stale=stale) for user_id in envelope.status_of]
+        now = None if self.following.is_stale else self.now()
+        replies += [self._read(user_id, now) for user_id in envelope.status_of]
         return [r if isinstance(r, Reply) else await r for r in replies]
 
     def now(self) -> datetime:
@@ -146,12 +146,11 @@ class Shard:
             return OVERLOADED
         return self._enqueue(call.command.user_id, call)
 
-    def _read(
-        self, user_id: UserId, now: datetime, *, stale: bool
-    ) -> "Reply | asyncio.Future[Reply]":
+    def _read(self, user_id: UserId, now: datetime | None) -> "Reply | asyncio.Future[Reply]":
+        """Answer from RAM as of `now`; None: nothing in RAM may be trusted."""
         self.counters.reads += 1
         account = self._accounts.get(user_id)
-        if account is None or stale or user_id in self.following.doubted:
+        if account is None or now is None or user_id in self.following.doubted:
             self.counters.misses += 1
             return self._enqueue(user_id, None)
         self.counters.hits += 1

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, FastAPI, Response
 from ray import serve
 from ray.serve import Deployment
 
-from actors.api_keys import Scope
+from actors.access import Scope
 from actors.async_client import body_of, make_call
 from actors.calls import Call, Envelope, Reply
 from actors.directory import Directory

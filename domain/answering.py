@@ -10,10 +10,12 @@ from domain.answers import (
     CreditAdditionResponse,
     CreditStatusResponse,
     GrantRecord,
+    HistoryEntry,
     PaymentRecord,
     SubscriptionRecord,
     UsageRecordResponse,
 )
+from domain.codec import entry_document
 from domain.local_days import ONE_DAY, day_of, midnight
 from domain.messages import (
     CreditsAdded,
@@ -176,4 +178,18 @@ def subscription_record(
             for grant in subscription.grants
         ],
         stripe=stripe,
+    )
+
+
+def history_entry(entry: Entry) -> HistoryEntry:
+    """Return an entry of the journal as operators read it."""
+    document = entry_document(entry)
+    return HistoryEntry(
+        seq=entry.seq,
+        at=entry.at,
+        by=entry.by,
+        kind=document["kind"],
+        idempotency_key=entry.key,
+        change=document["body"],
+        answer=None if entry.answer is None else json.loads(entry.answer),
     )

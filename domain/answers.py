@@ -132,7 +132,7 @@ class GrantRecord(Answer):
     amount: int
     system_portion: int
     spendable_credits: int
-    voided_credits: int
+    voided_credits: int = 0  # Answers of before there were voids are read, too.
     from_day: str
     days: int
     transaction_id: str | None
@@ -159,6 +159,28 @@ class UserSubscriptions(Answer):
 
     user_id: str
     subscriptions: list[SubscriptionRecord]
+
+
+class HistoryEntry(Answer):
+    """One decision about a user, as the journal keeps it."""
+
+    seq: int = Field(description="Counts the user's decisions: 1, 2, 3 …")
+    at: datetime
+    by: str | None = Field(
+        description="Who asked for it: `key:` and a key's id, `python`, `janitor` …; null: unknown."
+    )
+    kind: str
+    idempotency_key: str
+    change: dict[str, Any] = Field(description="What was decided.")
+    answer: dict[str, Any] | None = Field(description="The first answer; null for a refusal.")
+
+
+class HistoryPage(Answer):
+    """A page of a user's journal, newest first. It reaches back as far as the journal is kept."""
+
+    user_id: str
+    items: list[HistoryEntry]
+    next_cursor: str | None
 
 
 class SubscriptionPage(Answer):

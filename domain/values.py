@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import NewType
 
 Credits = NewType("Credits", int)
@@ -82,6 +83,7 @@ def derive_object_id(at: datetime, purpose: str, user_id: UserId, key: str) -> s
     return f"{int(at.timestamp()):08x}{digest.hexdigest()}"
 
 
+@lru_cache(maxsize=8192)  # One call or one page of a warm start asks for it several times.
 def user_digest(user_id: UserId) -> bytes:
     """Return 8 bytes that are the same in every process, on every machine, for ever."""
     return hashlib.blake2b(user_id.encode(), digest_size=8).digest()

@@ -1,19 +1,24 @@
 """The operations that show what was not delivered or not applied, and compare with Stripe."""
 
 import asyncio
-from typing import Any
 
 from fastapi import Depends, FastAPI
 from pydantic import BaseModel
 
-from actors.api_keys import Scope
+from actors.access import Scope
 from actors.edge.backend import Backend, allow
 from actors.edge.problems import RequestRefused, make_problem
-from actors.edge.responses import problems
-from actors.edge.stripe import stripe_events
+from actors.edge.responses import problems, written
+from actors.edge.stripe import StripeEventReport, stripe_events
 from actors.failures import UnavailableError
 from actors.reports import SweepReport
 from actors.store import StoreError
+
+
+class EventsReport(BaseModel):
+    """What was not delivered, or not applied."""
+
+    stripe: list[StripeEventReport]
 
 
 class Progress(BaseModel):
@@ -27,17 +32,17 @@ class Progress(BaseModel):
 
 def add_event_operations(app: FastAPI, backend: Backend) -> None:
     """Add the operations on events that wait or are dead, and on Stripe as a whole."""
-    admin = Depends(allow(Scope.ADMIN, backend))
+    admin = Depends(allow(Scope.ADMIN))
 
     @app.get("/admin/events", dependencies=[admin], responses=problems())
-    async def list_events() -> dict[str, Any]:
+    async def list_events() -> EventsReport:
         """Return dead letters first, then events that wait."""
         try:
-            return {"stripe": await stripe_events(backend.stripe.store)}
+            return EventsReport(stripe=await stripe_events(backend.stripe.store))
         except StoreError:
             raise UnavailableError from None
 
-    @app.post("/admin/stripe/reconcile", dependencies=[admin], responses=problems(404))
+    @app.post("/admin/stripe/reconcile", dependencies=[admin], responses=written(404))
     async def reconcile() -> SweepReport:
         """Compare what is known with what Stripe has, now. What differs is applied behind."""
         report = await backend.operations.reconcile()

@@ -10,18 +10,40 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
+from pydantic import BaseModel
 
-from actors.edge.problems import RequestRefused, make_problem
-from actors.edge.responses import Done
+from actors.edge.problems import Problem, RequestRefused, make_problem
 from actors.store import StoreError
 from actors.stripe_api import BadSignatureError, verify_signature
 from actors.stripe_reading import UnreadablePayloadError, read_event
 from actors.stripe_records import StripeEvent, StripeStore
 
-BODY_BYTES_MAX = 1024 * 1024  # Stripe's own are below 300 KB.
 HEADER_LENGTH_MAX = 4_096
 UNAPPLIED_MAX = 1_000  # Events listed for operators.
+
+
+class Taken(BaseModel):
+    """An event is kept."""
+
+    received: bool
+    repeated: bool
+    """It was kept before."""
+
+
+class StripeEventReport(BaseModel):
+    """An event of Stripe's that is not applied."""
+
+    id: str
+    type: str
+    subject: str
+    """The Stripe object that it is applied to."""
+    state: str
+    parked: bool
+    """Its user is not known yet."""
+    attempts: int
+    last_error: str | None
+    received_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,30 +58,22 @@ class StripeDesk:
 def add_stripe_operations(app: FastAPI, desk: StripeDesk) -> None:
     """Add the operation that takes Stripe's events; without secrets it is not there."""
 
-    @app.post("/stripe/webhook")
-    async def take_event(request: Request) -> Response:
+    @app.post(
+        "/stripe/webhook",
+        responses={status: {"model": Problem} for status in (400, 404, 408, 413, 503)},
+        openapi_extra={"security": []},
+    )
+    async def take_event(request: Request) -> Taken:
         """Keep an event of Stripe's. It is applied behind the answer, once."""
         if not desk.secrets:
             raise RequestRefused(make_problem("not_found", "Stripe is not set up"))
-        event = read_signed(desk, await read_body(request), request.headers)
+        event = read_signed(desk, await request.body(), request.headers)
         try:
             is_new = await asyncio.to_thread(desk.store.keep, event)
         except StoreError:
             title = "The event cannot be kept now; send it again later"
             raise RequestRefused(make_problem("storage_unavailable", title)) from None
-        return Done('{"received":true}' if is_new else '{"received":true,"repeated":true}')
-
-
-async def read_body(request: Request) -> bytes:
-    """Return the body's bytes, however it is sent; past the limit it is not read on."""
-    parts, length = [], 0
-    async for part in request.stream():
-        length += len(part)
-        if length > BODY_BYTES_MAX:
-            title = f"A body has at most {BODY_BYTES_MAX} bytes"
-            raise RequestRefused(make_problem("too_large", title))
-        parts.append(part)
-    return b"".join(parts)
+        return Taken(received=True, repeated=not is_new)
 
 
 def read_signed(desk: StripeDesk, body: bytes, headers: Any) -> StripeEvent:
@@ -73,19 +87,19 @@ def read_signed(desk: StripeDesk, body: bytes, headers: Any) -> StripeEvent:
         raise RequestRefused(problem) from None
 
 
-async def stripe_events(store: StripeStore) -> list[dict[str, Any]]:
+async def stripe_events(store: StripeStore) -> list[StripeEventReport]:
     """Return what of Stripe's is not applied: dead letters first. May raise StoreError."""
     found = await asyncio.to_thread(store.unapplied, UNAPPLIED_MAX)
     return [
-        {
-            "id": event.event_id,
-            "type": event.type,
-            "subject": event.subject,
-            "state": str(event.state),
-            "parked": event.parked,
-            "attempts": event.attempts,
-            "last_error": event.last_error,
-            "received_at": event.received_at.isoformat().replace("+00:00", "Z"),
-        }
+        StripeEventReport(
+            id=event.event_id,
+            type=event.type,
+            subject=event.subject,
+            state=str(event.state),
+            parked=event.parked,
+            attempts=event.attempts,
+            last_error=event.last_error,
+            received_at=event.received_at,
+        )
         for event in found
     ]

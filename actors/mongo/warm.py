@@ -9,20 +9,20 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import Any, cast
+from typing import Any
 
 import bson
 from bson import ObjectId
 from bson.codec_options import CodecOptions, DatetimeConversion
-from pymongo import ASCENDING
 
 from actors.dormant import RawAccount
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.documents import stored_id
 from actors.mongo.loading import DAY_FIELDS, SUBSCRIPTION_FIELDS
+from actors.mongo.raw import raw_batches, split
 from actors.warm_start import RawPage
 from domain.recovery import Stored
-from domain.values import UserId, mark_of, owner_mark, parse_user_id
+from domain.values import UserId, parse_user_id, user_digest
 
 SUBSCRIPTIONS_PER_PAGE = 1_000  # Read, looked up in the other collections, and handed on together.
 
@@ -30,7 +30,6 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 OBJECT_ID, DATE, INT64 = 0x07, 0x09, 0x12  # Types of BSON.
 ID_HEAD = b"\x07_id\0"  # A leading `_id` that is an ObjectId, after the document's length,
 ID_AT, ID_END = 9, 21  # and where its bytes are.
-_LENGTH = struct.Struct("<i")
 _INT64 = struct.Struct("<q")
 
 
@@ -74,8 +73,8 @@ class WarmReader:
         return Stored(
             user_id,
             account.applied_seq,
-            [bson.decode(d, DECODED) for d in _split(account.subscriptions)],
-            [bson.decode(d, DECODED) for d in _split(account.days)],
+            [bson.decode(d, DECODED) for d in split(account.subscriptions)],
+            [bson.decode(d, DECODED) for d in split(account.days)],
         )
 
     def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Iterator[RawPage]:
@@ -92,12 +91,17 @@ class WarmReader:
 
     def _users(self) -> Iterator[list[tuple[Any, list[bytes]]]]:
         """Yield users with all their subscriptions, a batch of the cursor's at a time."""
-        batches = self._database.subscriptions.find_raw_batches(
-            {}, SUBSCRIPTION_FIELDS, batch_size=SUBSCRIPTIONS_PER_PAGE
-        ).sort("user_id", ASCENDING)
+        batches = raw_batches(
+            self._database,
+            "subscriptions",
+            {},
+            SUBSCRIPTION_FIELDS,
+            sort="user_id",
+            batch_size=SUBSCRIPTIONS_PER_PAGE,
+        )
         held: list[tuple[Any, list[bytes]]] = []
-        for batch in cast("Iterator[bytes]", batches):
-            documents = ((USER.of(d), d) for d in _split(batch))
+        for batch in batches:
+            documents = ((USER.of(d), d) for d in batch)
             for user, group in groupby(documents, key=lambda pair: pair[0]):
                 subscriptions = [document for _, document in group]
                 if held and held[-1][0] == user:  # They began in the batch before.
@@ -130,7 +134,7 @@ class WarmReader:
         days: dict[UserId, list[bytes]] = {}
         ids = [_stored(key) for key in unfinished]
         for batch in self._find("dailycredits", "subscription_id", ids, DAY_FIELDS):
-            for document in _split(batch):
+            for document in batch:
                 days.setdefault(unfinished[SUBSCRIPTION.of(document)], []).append(document)
         return days
 
@@ -139,17 +143,15 @@ class WarmReader:
         return {
             UserId(_text(_id(document))): SEQ.of(document)
             for batch in self._find("accounts", "_id", ids, ("applied_seq",))
-            for document in _split(batch)
+            for document in batch
         }
 
     def _find(
         self, collection: str, field: str, values: Sequence[Any], fields: Sequence[str]
-    ) -> Iterator[bytes]:
+    ) -> Iterator[list[bytes]]:
         for start in range(0, len(values), SUBSCRIPTIONS_PER_PAGE):
             part = values[start : start + SUBSCRIPTIONS_PER_PAGE]
-            where = {field: {"$in": part}}
-            found = self._database[collection].find_raw_batches(where, fields)
-            yield from cast("Iterator[bytes]", found)
+            yield from raw_batches(self._database, collection, {field: {"$in": part}}, fields)
 
 
 # --- fields of raw documents ------------------------------------------------------------
@@ -169,8 +171,10 @@ def _id(document: bytes) -> Any:
 
 
 def _foreign_ids(user_id: UserId, documents: Iterable[bytes]) -> list[str]:
-    mark = owner_mark(user_id)
-    return [text for text in map(_text, map(_id, documents)) if mark_of(text) != mark]
+    """Return the ids that do not carry the user's mark (`mark_of`, here on bytes)."""
+    mark = user_digest(user_id)[:4]
+    ids = map(_id, documents)
+    return [_text(i) for i in ids if not (isinstance(i, bytes) and i[4:8] == mark)]
 
 
 def _key_of(value: Any) -> Any:
@@ -186,15 +190,6 @@ def _stored(key: Any) -> Any:
 
 def _text(key: Any) -> str:
     return key.hex() if isinstance(key, bytes) else str(key)
-
-
-def _split(batch: bytes) -> Iterator[bytes]:
-    """Yield the documents of a batch."""
-    start = 0
-    while start < len(batch):
-        end = start + _LENGTH.unpack_from(batch, start)[0]
-        yield batch[start:end]
-        start = end
 
 
 def _user_id(raw: Any) -> UserId | None:
