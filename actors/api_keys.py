@@ -1,9 +1,9 @@
 """API keys: how they look, what is kept of them, and which of them are in force."""
 
 import asyncio
-import contextlib
 import hashlib
 import hmac
+import logging
 import secrets
 import time
 from collections.abc import Callable, Collection
@@ -21,6 +21,8 @@ KEY_LENGTH = len(KEY_PREFIX) + 43  # 32 bytes in base64.
 REFRESH_SECONDS = 2.0  # A revoked key is refused everywhere within this time, plus one reading.
 UNKNOWN_REFRESH_SECONDS = 0.5  # How soon an unknown key may make us look again.
 LAST_USED_SECONDS = 10.0  # How often it is written down which keys were used.
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +113,13 @@ class KeyRing:
 
     async def _follow(self) -> None:
         while True:
-            with contextlib.suppress(StorageUnavailableError):
+            try:
                 await self._refresh(0.0)
                 await self._note_used()
+            except StorageUnavailableError:
+                pass  # The keys known last stay in force.
+            except Exception:  # It goes on: a revoked key must not stay for want of a reader.
+                logger.exception("the keys cannot be read")
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def _refresh(self, age_seconds: float) -> None:

@@ -51,6 +51,9 @@ JANITOR_STOP_SECONDS_MAX = 5.0  # What it leaves undone is done at the next star
 REPLICA_REQUESTS_MAX = 1_000  # Requests one replica works on at once; more wait in HAProxy.
 
 
+logger = logging.getLogger(__name__)
+
+
 class CannotStartError(Exception):
     """The service cannot start. The message is one sentence for an operator."""
 
@@ -100,11 +103,7 @@ def prepare_database(settings: Settings, uri: str) -> Documents:
     database = connect(uri, settings.mongo_db)
     check_suitable(database)
     prepare(database)
-    if MongoClock(database).offset() and not settings.test_clock:
-        raise CannotStartError(
-            "The test clock of this database was set forward: start with ALLOTMENT_TEST_CLOCK=1,"
-            " or with another database."
-        )
+    MongoClock(database).check(may_be_ahead=settings.test_clock)
     directory = MongoDirectory(database)
     table = directory.read()
     if table is None or table.shards != settings.shards:
@@ -126,6 +125,17 @@ def first_key(database: Documents, directory: Path) -> str | None:
         file.write(text + "\n")
     keys.insert(key)
     return text
+
+
+def unchecked_claims(settings: Settings) -> list[str]:
+    """Return which settings are missing that would tell tokens for others from ours."""
+    if settings.jwks_url is None:
+        return []
+    named = {
+        "ALLOTMENT_JWT_ISSUER": settings.jwt_issuer,
+        "ALLOTMENT_JWT_AUDIENCE": settings.jwt_audience,
+    }
+    return [name for name, value in named.items() if value is None]
 
 
 @contextlib.contextmanager
@@ -241,6 +251,8 @@ def service(settings: Settings, tell: Callable[[str], None]) -> Iterator[str | N
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(data_directory(settings))
         check_port_is_free(settings.http_host, settings.http_port)
+        for name in unchecked_claims(settings):
+            logger.warning("%s is not set: tokens of the issuer for others are taken, too", name)
         tell("database")
         uri = stack.enter_context(database_uri(settings, directory))
         database = prepare_database(settings, uri)

@@ -170,6 +170,7 @@ async def receive_whole(scope: Scope, receive: Receive) -> Receive:
         raise RequestRefused(make_problem("request_timeout", title)) from None
     if body and scope["path"] != SIGNED:
         check_type(scope, headers.get(b"content-type"))
+    scope["body"] = body  # Where hot operations take it.
     return again(body, receive)
 
 

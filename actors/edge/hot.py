@@ -79,7 +79,7 @@ def add_hot_operations(app: FastAPI, backend: Backend) -> dict[tuple[str, str], 
         if key is not None:
             parsed(KEY, "Idempotency-Key", key)
         try:
-            body = RecordUsageBody.model_validate_json(await request.body())
+            body = RecordUsageBody.model_validate_json(request.scope["body"])
         except ValidationError as error:
             raise RequestRefused(invalid_fields(error)) from None
         return answered(await router.call(make_call(body.command(), key, caller.name)), 201)

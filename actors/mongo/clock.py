@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from bson import Int64
 
-from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.connection import Documents, UnsuitableDatabaseError, unavailable_on_error
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -14,6 +14,14 @@ class MongoClock:
 
     def __init__(self, database: Documents) -> None:
         self._clock = database.test_clock
+
+    def check(self, *, may_be_ahead: bool) -> None:
+        """Refuse a database whose clock is ahead of a service that goes by the real one."""
+        if self.offset() and not may_be_ahead:
+            raise UnsuitableDatabaseError(
+                "The test clock of this database was set forward: start with"
+                " ALLOTMENT_TEST_CLOCK=1, or with another database."
+            )
 
     def offset(self) -> timedelta:
         """Return how far the clock is ahead; nothing where it was never set."""

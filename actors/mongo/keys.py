@@ -26,7 +26,6 @@ class MongoKeys:
                     "hash": key.hash,
                     "created_at": key.created_at,
                     "revoked_at": key.revoked_at,
-                    "last_used_at": key.last_used_at,
                 }
             )
 

@@ -21,7 +21,7 @@ class Keys:
 
     def __init__(self) -> None:
         self.kept: list[ApiKey] = []
-        self.away = False
+        self.away = self.broken = False
         self.readings = 0
         self.used: list[tuple[set[str], datetime]] = []
 
@@ -30,6 +30,8 @@ class Keys:
 
     def list(self) -> list[ApiKey]:
         self.readings += 1
+        if self.broken:
+            raise KeyError("scope")
         if self.away:
             raise StorageUnavailableError("away")
         return list(self.kept)
@@ -164,3 +166,22 @@ async def test_it_is_written_down_which_keys_were_used(monkeypatch: pytest.Monke
     await until(lambda: store.used)
 
     assert store.used[0] == ({key.key_id}, NOON)
+
+
+@in_loop
+async def test_a_defect_in_reading_keys_does_not_keep_revoked_ones_in_force(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(api_keys, "REFRESH_SECONDS", 0.0)
+    store = Keys()
+    text, key = made(store, Scope.READ)
+    ring = KeyRing(store)
+    await ring.caller_of(text)
+
+    store.broken = True
+    await until(lambda: "cannot be read" in caplog.text)
+    store.broken = False
+    store.revoke(key.key_id, NOON)
+    await until(lambda: ring.known(text) is None)
+
+    assert await ring.caller_of(text) is None

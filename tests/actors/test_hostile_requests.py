@@ -284,6 +284,26 @@ async def test_whatever_is_shown_in_the_place_of_a_key_is_refused(shown: str) ->
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
 
 
+@pytest.mark.parametrize("path", ["/subscription/status", "/docs", "/nothing"])
+@in_loop
+async def test_no_websocket_is_accepted(path: str) -> None:
+    said: list[str] = []
+
+    async def receive() -> Message:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Message) -> None:
+        said.append(message["type"])
+
+    async with edge() as (http, _):
+        transport = http._transport
+        assert isinstance(transport, httpx.ASGITransport)
+        scope = {"type": "websocket", "path": path, "headers": [], "query_string": b""}
+        await transport.app(scope, receive, send)
+
+    assert said == ["websocket.close"]
+
+
 @pytest.mark.parametrize("path", PATHS)
 @in_loop
 async def test_a_body_of_unknown_fields_keeps_nobody_waiting(path: str) -> None:

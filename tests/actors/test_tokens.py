@@ -2,9 +2,12 @@
 
 import asyncio
 import base64
+import contextlib
 import json
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 import jwt
@@ -12,6 +15,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from jwt.warnings import InsecureKeyLengthWarning
 
 from actors.access import Scope
 from actors.tokens import (
@@ -258,6 +262,16 @@ async def test_a_published_key_is_never_taken_for_a_secret() -> None:
 
 
 @in_loop
+async def test_a_key_that_is_too_short_is_no_key() -> None:
+    issuer = Issuer()
+    issuer.private["weak"] = rsa.generate_private_key(65537, 1024)
+    with pytest.warns(InsecureKeyLengthWarning):
+        signed = issuer.token("weak")
+
+    assert await subject(issuer.tokens(), signed) is None
+
+
+@in_loop
 async def test_symmetric_and_broken_keys_of_a_set_are_passed_over() -> None:
     issuer = Issuer()
     issuer.make_key("k")
@@ -269,7 +283,62 @@ async def test_symmetric_and_broken_keys_of_a_set_are_passed_over() -> None:
     assert await subject(tokens, token(headers={"kid": "s"})) is None
 
 
-def test_a_key_set_that_cannot_be_read_is_an_os_error() -> None:
+@contextlib.contextmanager
+def answering(status: int, body: bytes) -> Iterator[str]:
+    """Answer every request of the block with this; yield the address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Location", "/elsewhere")
+            self.end_headers()
+            with contextlib.suppress(OSError):  # The client may have read enough.
+                self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/keys"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@in_loop
+async def test_a_key_set_is_fetched_over_http() -> None:
+    issuer = Issuer()
+    issuer.make_key("k")
+
+    with answering(200, issuer.fetch()) as url:
+        tokens = Tokens(TokenRules(None, url, RULES.issuer, RULES.audience))
+        assert await subject(tokens, issuer.token("k")) == "ada"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(200, b"x" * (KEY_SET_BYTES_MAX + 1)), (302, b""), (404, b""), (500, b"")]
+)
+def test_what_is_no_key_set_is_an_os_error(status: int, body: bytes) -> None:
+    with answering(status, body) as url, pytest.raises(OSError, match="key set"):
+        fetch_key_set(url)
+
+
+def test_a_host_that_is_away_is_an_os_error() -> None:
     with pytest.raises(OSError, match="cannot be read"):
         fetch_key_set("http://127.0.0.1:9/keys")
-    assert KEY_SET_BYTES_MAX > 0
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"[]", b"7", b"{}", b'{"keys": 7}', b'{"keys": []}', b"[" * 100_000, b"\xff"]
+)
+@in_loop
+async def test_an_answer_that_is_no_key_set_counts_as_none(text: bytes) -> None:
+    issuer = Issuer()
+    issuer.make_key("k")
+    rules = TokenRules(None, "https://id.example/keys", RULES.issuer, RULES.audience)
+
+    with pytest.raises(UncheckableTokenError):
+        await Tokens(rules, lambda: text).caller_of(issuer.token("k"))
