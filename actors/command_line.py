@@ -22,10 +22,7 @@ from actors.mongo.keys import MongoKeys
 from actors.operator_commands import add_operator_commands
 from actors.settings import Settings
 from actors.store import StorageUnavailableError
-<<<<<<< HEAD
 from actors.stripe_commands import stripe
-from actors.terminal import HTTP_SECONDS_MAX, errors, fail, load_settings, out
-=======
 from actors.terminal import (
     HTTP_SECONDS_MAX,
     AsJson,
@@ -36,7 +33,6 @@ from actors.terminal import (
     print_json,
     print_table,
 )
->>>>>>> main
 
 READY_SECONDS_MAX = 60.0
 READY_PAUSE_SECONDS = 0.1

@@ -8,7 +8,16 @@ import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from actors.reports import SweepReport
-from actors.terminal import RUN_SECONDS_MAX, Service, errors, fail, load_settings, out
+from actors.terminal import (
+    RUN_SECONDS_MAX,
+    AsJson,
+    Service,
+    errors,
+    fail,
+    load_settings,
+    out,
+    print_json,
+)
 
 PROGRESS_SECONDS = 0.5  # How often it is asked how far the comparison is.
 NOT_SET_UP = frozenset({404})
@@ -22,7 +31,7 @@ def commands() -> None:
 
 
 @stripe.command()
-def reconcile() -> None:
+def reconcile(*, as_json: AsJson = False) -> None:
     """Compare all subscriptions, and 30 days of invoices and events, with Stripe's."""
     service = Service(load_settings())
     with followed(service):
@@ -32,6 +41,9 @@ def reconcile() -> None:
     if answer is None:
         fail("Stripe is not set up: ALLOTMENT_STRIPE_API_KEY is needed.")
     report = SweepReport.model_validate(answer)
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+        return
     for difference in report.differences:
         out.print(difference, highlight=False)
     seconds = report.elapsed_ms / 1000
@@ -42,7 +54,13 @@ def reconcile() -> None:
 
 @contextlib.contextmanager
 def followed(service: Service) -> Iterator[None]:
-    """Show a bar that says how far the comparison is, as long as the block."""
+    """Show a bar that says how far the comparison is, as long as the block.
+
+    Where nobody watches, nothing is shown.
+    """
+    if not errors.is_terminal:
+        yield
+        return
     ended = threading.Event()
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=errors, transient=True) as progress:
