@@ -47,6 +47,7 @@ ORDER = {"customer.subscription.created": 0, "customer.subscription.deleted": 2}
 
 IGNORED = "ignored"
 APPLIED = "applied"
+STRIPE = "stripe"  # Who has asked for it, as the journal keeps it.
 
 T = TypeVar("T")
 
@@ -252,7 +253,7 @@ class Applier:
             raise UnknownUserError
         record = await self._save(known, replace(record, user_id=owner))
         for command, key in commands_of(record, news.touched):
-            (reply,) = await self._router.calls([Call(command, key, keep_refusal=False)])
+            (reply,) = await self._router.calls([Call(command, key, keep_refusal=False, by=STRIPE)])
             check(reply)
         return APPLIED
 
