@@ -2,6 +2,7 @@
 
 StripeError
 ├── StripeAwayError       no answer, or one that says: later. A repeat may help
+│   └── StripeRestingError  it was not even asked, because of that
 └── StripeRefusedError    the request or the key is wrong. A repeat does not help
 
 Nothing of the SDK's objects leaves this file: pickled, they would carry the API key.
@@ -27,6 +28,10 @@ class StripeError(Exception):
 
 class StripeAwayError(StripeError):
     """Stripe did not answer, is overloaded, or asks for fewer requests."""
+
+
+class StripeRestingError(StripeAwayError):
+    """Stripe has not answered a moment ago, so it was not asked: this was no attempt."""
 
 
 class StripeRefusedError(StripeError):

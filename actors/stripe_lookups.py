@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
 
-from actors.stripe_api import StripeApi, StripeAwayError
+from actors.stripe_api import StripeApi, StripeAwayError, StripeRestingError
 from actors.stripe_reading import (
     Payload,
     UnreadablePayloadError,
@@ -162,7 +162,7 @@ class Lookups:
         """Ask when it is our turn. After no answer nobody asks for a while."""
         now = self._monotonic()
         if now < self._away_until:
-            raise StripeAwayError("Stripe has not answered a moment ago")
+            raise StripeRestingError("Stripe has not answered a moment ago")
         turn = max(self._free_at, now)
         self._free_at = turn + 1 / REQUESTS_PER_SECOND
         if turn > now:

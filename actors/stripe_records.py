@@ -115,6 +115,9 @@ class StripeStore(Protocol):
     ) -> None:
         """Note that events were tried, and when to try them again."""
 
+    def rest(self, event_ids: Sequence[str], until: datetime) -> None:
+        """Note when to try events, without counting an attempt."""
+
     def fail(self, event_ids: Sequence[str], error: str) -> None:
         """Note that events cannot be applied."""
 

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 
 from actors.failures import TryAgainError
 from actors.store import StoreError
-from actors.stripe_api import StripeAwayError, StripeRefusedError
+from actors.stripe_api import StripeAwayError, StripeRefusedError, StripeRestingError
 from actors.stripe_applying import Applier, RecordTakenError, UnknownUserError
+from actors.stripe_lookups import AWAY_SECONDS
 from actors.stripe_reading import UnreadablePayloadError, parse_object
 from actors.stripe_records import StripeEvent, StripeStore
 from actors.stripe_telling import CannotBeAppliedError
@@ -22,8 +23,8 @@ STORE_PAUSE_SECONDS = 1.0  # Pause after the database did not answer.
 SUBJECTS_MAX = 200  # Subjects taken up together,
 SUBJECTS_AT_ONCE = 16  # and how many of them are worked on at once.
 RETRY_SECONDS_MIN = 0.5  # Pause before an event is tried again; doubled each time,
-RETRY_SECONDS_MAX = 300.0  # up to here, and shortened at random by up to a half.
-AWAY_ATTEMPTS_MAX = 1_500  # Three days and more: then Stripe itself gives up, too.
+RETRY_SECONDS_MAX = 60.0  # up to here, and shortened at random by up to a half.
+AWAY_ATTEMPTS_MAX = 6_000  # Three days and more: then Stripe itself gives up, too.
 DEFECT_ATTEMPTS_MAX = 8  # How often what should not happen is tried.
 PARKED_SECONDS = 60.0  # How often it is looked whether an unknown user has become known.
 
@@ -95,7 +96,7 @@ class StripeWork:
             reason = "its user is not known yet"
             await asyncio.to_thread(self._store.postpone, ids, until, reason, parked=True)
         except (StripeAwayError, TryAgainError, RecordTakenError) as error:
-            await self._try_again(events, f"{type(error).__name__}: {error}", AWAY_ATTEMPTS_MAX)
+            await self._put_off(events, error)
         except (UnreadablePayloadError, CannotBeAppliedError) as error:
             await self._isolate(subject, events, str(error))
         except StripeRefusedError as error:
@@ -107,6 +108,15 @@ class StripeWork:
             await self._try_again(events, f"a defect: {type(error).__name__}", DEFECT_ATTEMPTS_MAX)
         else:
             await asyncio.to_thread(self._store.applied, ids, self._clock(), outcome)
+
+    async def _put_off(self, events: Sequence[StripeEvent], error: Exception) -> None:
+        """Try events again when Stripe, or a part of ours, may be there again."""
+        if not isinstance(error, StripeRestingError):
+            await self._try_again(events, f"{type(error).__name__}: {error}", AWAY_ATTEMPTS_MAX)
+            return
+        spread = random.uniform(0.5, 1.5)  # noqa: S311 - spreads load, guards nothing
+        until = self._clock() + timedelta(seconds=AWAY_SECONDS * spread)
+        await asyncio.to_thread(self._store.rest, [event.event_id for event in events], until)
 
     async def _isolate(self, subject: str, events: Sequence[StripeEvent], error: str) -> None:
         """Fail the one event that cannot be applied: the others of its subject can."""

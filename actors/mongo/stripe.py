@@ -94,6 +94,13 @@ class MongoStripe:
         fields = {"next_attempt_at": until, "last_error": error[:ERROR_LENGTH_MAX]}
         self._set(event_ids, fields | {"parked": parked})
 
+    def rest(self, event_ids: Sequence[str], until: datetime) -> None:
+        """Note when to try events, without counting an attempt."""
+        with unavailable_on_error():
+            self._events.update_many(
+                {"_id": {"$in": list(event_ids)}}, {"$set": {"next_attempt_at": until}}
+            )
+
     def fail(self, event_ids: Sequence[str], error: str) -> None:
         """Note that events cannot be applied."""
         state = str(EventState.FAILED)

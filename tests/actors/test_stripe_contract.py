@@ -95,6 +95,14 @@ def test_what_is_postponed_is_due_later_and_says_why(ledger: StripeStore) -> Non
     assert ledger.due(LATER, 10) == ["sub_1"]
 
 
+def test_what_rests_is_due_later_and_has_not_been_tried(ledger: StripeStore) -> None:
+    ledger.keep(told("1"))
+    ledger.rest(["evt_1"], LATER)
+
+    assert ledger.due(NOON, 10) == []
+    assert ledger.pending("sub_1")[0].attempts == 0
+
+
 def test_a_dead_letter_is_shown_first_and_revived_by_a_delivery(ledger: StripeStore) -> None:
     ledger.keep(told("1"))
     ledger.keep(told("2"))

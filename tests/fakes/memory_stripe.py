@@ -63,6 +63,10 @@ class MemoryStripe:
         self._set(event_ids, last_error=error, parked=parked)
         self.next_attempt |= dict.fromkeys(event_ids, until)
 
+    def rest(self, event_ids: Sequence[str], until: datetime) -> None:
+        self._enter()
+        self.next_attempt |= dict.fromkeys(event_ids, until)
+
     def fail(self, event_ids: Sequence[str], error: str) -> None:
         self._set(event_ids, state=EventState.FAILED, last_error=error)
 
