@@ -2,11 +2,12 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from actors.async_client import TIMEOUT_SECONDS, AsyncAllotment
 from actors.remote import NAMESPACE
+from domain.events import EventRecord, EventType
 
 __all__ = ["Allotment", "AsyncAllotment"]
 
@@ -65,6 +66,17 @@ class Allotment:
         """Return what a coroutine returns, run on the client's loop."""
         return asyncio.run_coroutine_threadsafe(answer, self._loop).result()
 
+    def events(
+        self,
+        types: Collection[EventType | str] = (),
+        user_id: str | None = None,
+        after: str | None = None,
+    ) -> Iterator[EventRecord]:
+        """Yield events as they come, for ever: `AsyncAllotment.events`."""
+        stream = self.client.events(types, user_id, after)
+        while True:
+            yield self.wait(_next(stream))
+
     check_daily_allocation = _blocking(AsyncAllotment.check_daily_allocation)
     check_daily_allocations = _blocking(AsyncAllotment.check_daily_allocations)
     get_or_create_daily_credits = _blocking(AsyncAllotment.get_or_create_daily_credits)
@@ -79,6 +91,10 @@ class Allotment:
     check_and_update_expired_subscriptions = _blocking(
         AsyncAllotment.check_and_update_expired_subscriptions
     )
+
+
+async def _next(stream: AsyncIterator[EventRecord]) -> EventRecord:
+    return await anext(stream)
 
 
 async def _cancel_others() -> None:

@@ -48,6 +48,11 @@ class Counters:
         self.appended_entries += entries
         self.append_seconds += seconds
 
+    def note_failed_append(self, *, in_doubt: bool) -> None:
+        """Count an append that was refused, or whose outcome is unknown."""
+        self.appends_in_doubt += in_doubt
+        self.append_conflicts += not in_doubt
+
     def note_reply(self, reply: Reply) -> None:
         """Count a reply that is special."""
         self.refusals += reply.outcome is Outcome.REFUSED
@@ -67,3 +72,15 @@ class SyncCounters:
     quarantined: int = 0
     """Changes of which nobody could be told: the document names no user."""
     lag_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class EventCounters:
+    """What is counted of one handler of events; `undelivered` and `down` are levels."""
+
+    undelivered: int = 0
+    delivered: int = 0
+    failures: int = 0
+    dead: int = 0
+    down: int = 0
+    """1 while the handler has failed so often in a row that it is only probed."""

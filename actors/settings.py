@@ -1,6 +1,7 @@
 """The settings: environment variables that begin with ALLOTMENT_, or lines of a `.env` file."""
 
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from actors.cron import check_line
+from actors.event_settings import EventSettings
 from actors.tokens import SECRET_LENGTH_MIN, TokenRules
 from domain.local_days import zone
 from domain.values import CREDITS_MAX, Credits, Policy
@@ -40,7 +42,7 @@ def _fetched_safely(url: str | None) -> str | None:
     raise ValueError("is an https address (http on this machine only): it decides who is trusted")
 
 
-class Settings(BaseSettings):
+class Settings(EventSettings, BaseSettings):
     """Validated once at start; every process of the service works with the same values."""
 
     model_config = SettingsConfigDict(
@@ -74,6 +76,7 @@ class Settings(BaseSettings):
     rate_limit_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
     test_clock: bool = False
     journal_days: Annotated[int, Field(ge=30, le=36_500)] = 30
+    spike_factor: Annotated[Decimal, Field(ge=1, le=1_000_000)] = Decimal(3)
     max_staleness_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
     stripe_api_key: Annotated[SecretStr | None, BeforeValidator(_blank_is_unset)] = None
     stripe_webhook_secrets: SecretStr | None = None
@@ -147,7 +150,9 @@ class Settings(BaseSettings):
         """The part of the settings that decides amounts."""
         caps = {FULL_ROLLOVER: None, NO_ROLLOVER: Credits(0)}
         cap = caps[self.rollover] if self.rollover in caps else Credits(int(self.rollover))
-        return Policy(self.system_portion_bps, cap, self.timezone, self.low_credits_percent)
+        return Policy(
+            self.system_portion_bps, cap, self.timezone, self.low_credits_percent, self.spike_factor
+        )
 
 
 def explain(error: ValidationError) -> str:

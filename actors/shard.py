@@ -28,12 +28,7 @@ from actors.following import Following
 from actors.inbox import Inbox, Work
 from actors.reloading import Reloader
 from actors.status_texts import StatusTexts
-from actors.store import (
-    AppendInDoubtError,
-    AppendRefusedError,
-    StorageUnavailableError,
-    Store,
-)
+from actors.store import AppendInDoubtError, AppendRefusedError, StorageUnavailableError, Store
 from actors.view_writer import ViewWriter
 from domain.account import Account
 from domain.decide import names_a_subscription
@@ -194,7 +189,8 @@ class Shard:
             try:
                 await self._append(draft.entries)
             except (AppendRefusedError, AppendInDoubtError) as error:
-                await self._forget_and_look(draft, error)
+                in_doubt = isinstance(error, AppendInDoubtError)
+                await self._forget_and_look(draft, batch, in_doubt=in_doubt)
                 continue
             self._publish(draft, whole)
             for work, reply in zip(batch, replies, strict=True):
@@ -263,14 +259,17 @@ class Shard:
         self.views.add(draft.entries)
         self._evict()
 
-    async def _forget_and_look(self, draft: Draft, error: Exception) -> None:
+    async def _forget_and_look(
+        self, draft: Draft, batch: Sequence[Work], *, in_doubt: bool
+    ) -> None:
         """Forget the accounts of a failed append, and remember the answers that have landed."""
-        if isinstance(error, AppendInDoubtError):
-            self.counters.appends_in_doubt += 1
-        else:
-            self.counters.append_conflicts += 1
+        self.counters.note_failed_append(in_doubt=in_doubt)
         for user_id in draft.accounts:
             self.forget(user_id)
+        if in_doubt:
+            self.following.warm.leave_out(draft.accounts)
+            for work in batch:
+                work.repeat()
         commands = [(entry.user_id, entry.key) for entry in draft.entries]
         landed = await self._in_writer(lambda: self._store.find_entries(commands))
         self._answers.remember(answers_of(landed))

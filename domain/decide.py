@@ -47,7 +47,7 @@ Decision = (
     | Refusal
     | None
 )
-"""What changes, why nothing may change, or None where all is already as the command wants it."""
+"""What changes, why nothing may change, or None where all is already as Stripe says."""
 
 
 def decide(account: Account, command: Command, key: str, now: datetime, policy: Policy) -> Decision:
@@ -146,14 +146,12 @@ def _record_usage(
     )
 
 
-def _open_day(account: Account, now: datetime, policy: Policy) -> DayOpened | Refusal | None:
+def _open_day(account: Account, now: datetime, policy: Policy) -> DayOpened | Refusal:
     current = account.current(now)
     if current is None:
         nothing = Shortfall(Limit.SUBSCRIPTION, Credits(0), Credits(0), None)
         return Refusal(Rejection.NO_ACTIVE_SUBSCRIPTION, nothing)
     today = current.today(now)
-    if current.day is not None and current.day.date == today:
-        return None
     return DayOpened(opening_of(current, current.day_at(today, policy.rollover_cap)))
 
 

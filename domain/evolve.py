@@ -6,6 +6,7 @@ from typing import assert_never
 
 from domain.account import Account
 from domain.decide_stripe import with_voids
+from domain.events import EventType
 from domain.grants import Grant
 from domain.messages import (
     CommandRefused,
@@ -17,8 +18,9 @@ from domain.messages import (
     SubscriptionExpired,
     UsageRecorded,
 )
+from domain.recent_use import forget_old, with_use
 from domain.stripe import GrantsVoided, StripeStateApplied, VoidedGrant
-from domain.subscription import Day, Subscription, implied_grant
+from domain.subscription import Day, Subscription, Told, implied_grant
 from domain.values import Credits, Status
 
 
@@ -32,11 +34,11 @@ def evolve(account: Account, entry: Entry) -> Account:
     match entry.change:
         case CreditsAdded():
             add = _begin if entry.change.created else _raise
-            return add(numbered, entry.change)
+            return add(numbered, entry.change, told_by(entry))
         case UsageRecorded(opening=opening, credit_amount=amount):
-            return _use(numbered, opening, amount)
+            return _use(numbered, opening, amount, told_by(entry))
         case DayOpened(opening):
-            return _use(numbered, opening, Credits(0))
+            return _use(numbered, opening, Credits(0), told_by(entry))
         case CommandRefused():
             return numbered
         case _:
@@ -62,7 +64,18 @@ def _evolve_subscription(
             assert_never(change)
 
 
-def _begin(account: Account, change: CreditsAdded) -> Account:
+def told_by(entry: Entry) -> Told:
+    """Return which events of the day an entry has told."""
+    told = Told.NOTHING
+    for event in entry.events:
+        told |= _TOLD_BY.get(event.type, Told.NOTHING)
+    return told
+
+
+_TOLD_BY = {EventType.LOW_CREDITS: Told.LOW_CREDITS, EventType.SPIKE: Told.SPIKE}
+
+
+def _begin(account: Account, change: CreditsAdded, told: Told) -> Account:
     subscription = Subscription(
         change.opening.subscription_id,
         change.start,
@@ -71,7 +84,7 @@ def _begin(account: Account, change: CreditsAdded) -> Account:
         change.timezone,
         change.grant.system_portion,
         (change.grant,),
-        Day(change.opening.date, change.opening.rolled_over, Credits(0)),
+        Day(change.opening.date, change.opening.rolled_over, Credits(0), told),
     )
     return _with_new(account, subscription)
 
@@ -85,7 +98,7 @@ def _with_new(account: Account, subscription: Subscription) -> Account:
     return replace(account, subscriptions=tuple(in_order))
 
 
-def _raise(account: Account, change: CreditsAdded) -> Account:
+def _raise(account: Account, change: CreditsAdded, told: Told) -> Account:
     subscription = account.find(change.opening.subscription_id)
     if subscription is None:  # Another program has deleted it since.
         return account
@@ -95,7 +108,7 @@ def _raise(account: Account, change: CreditsAdded) -> Account:
         system_portion=Credits(subscription.system_portion + change.grant.system_portion),
         end=max(subscription.end, change.end),
     )
-    return account.with_subscription(_touch(raised, change.opening, Credits(0)))
+    return _touch(account, raised, change.opening, Credits(0), told)
 
 
 def _raised_grants(subscription: Subscription, change: CreditsAdded) -> tuple[Grant, ...]:
@@ -118,11 +131,11 @@ def _with_grants(
     return (*grants, implied_grant(missing, subscription.start, end, subscription.timezone))
 
 
-def _use(account: Account, opening: Opening, amount: Credits) -> Account:
+def _use(account: Account, opening: Opening, amount: Credits, told: Told) -> Account:
     subscription = account.find(opening.subscription_id)
     if subscription is None:
         return account
-    return account.with_subscription(_touch(subscription, opening, amount))
+    return _touch(account, subscription, opening, amount, told)
 
 
 def _change(account: Account, change: SubscriptionChanged) -> Account:
@@ -191,15 +204,24 @@ def _voided_grants(
     return _with_grants(voided, made_explicit, spendable, end)
 
 
-def _touch(subscription: Subscription, opening: Opening, amount: Credits) -> Subscription:
+def _touch(
+    account: Account, subscription: Subscription, opening: Opening, amount: Credits, told: Told
+) -> Account:
     day = subscription.day
     if day is None or day.date < opening.date:
+        if day is not None and day.used > 0:
+            used = with_use(account.recent_use, [(day.date, day.used)])
+            account = replace(account, recent_use=used)
         day = Day(opening.date, opening.rolled_over, Credits(0))
-    return replace(subscription, day=replace(day, used=Credits(day.used + amount)))
+    touched = Day(
+        day.date, day.rolled_over, Credits(day.used + amount), day.told | told if told else day.told
+    )
+    return account.with_subscription(replace(subscription, day=touched))
 
 
 def keep_what_matters(account: Account, now: datetime) -> Account:
     """Return the account with at most one subscription that ended; its payments stay known."""
+    account = _without_old_use(account, now)
     ended = [s for s in account.subscriptions if s.end <= now]
     dropped = ended[:-1]
     if not dropped:
@@ -214,4 +236,12 @@ def keep_what_matters(account: Account, now: datetime) -> Account:
         account,
         subscriptions=tuple(s for s in account.subscriptions if s not in dropped),
         past_transactions=account.past_transactions | transactions,
+        recent_use=forget_old(
+            with_use(account.recent_use, [(s.day.date, s.day.used) for s in dropped if s.day]), now
+        ),
     )
+
+
+def _without_old_use(account: Account, now: datetime) -> Account:
+    recent = forget_old(account.recent_use, now)
+    return account if recent is account.recent_use else replace(account, recent_use=recent)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
+from domain.events import Event
 from domain.grants import Grant
 from domain.stripe import ApplyStripeState, GrantsVoided, StripeStateApplied, VoidGrants
 from domain.values import Credits, Status, UserId
@@ -270,3 +271,5 @@ class Entry:
     """The JSON text of the first answer, which is its only answer; None for a refusal."""
     by: str | None = None
     """Who sent the command; None where that is not known."""
+    events: tuple[Event, ...] = ()
+    """What the world is told of it, in order."""

@@ -1,8 +1,9 @@
 """One subscription: its grants, its open day, and what it leaves for any later day."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from enum import IntFlag
 
 from domain.grants import Grant
 from domain.local_days import ONE_DAY, day_of, midnight
@@ -12,6 +13,14 @@ from domain.values import CURRENT_STATUSES, SPENDING_STATUSES, Credits, Status
 AVAILABLE_WITHIN_DAYS = 3660  # As long as a grant may last; more would keep the others waiting.
 
 
+class Told(IntFlag):
+    """Which events of a day were told, each once a day (low credits again after a lift)."""
+
+    NOTHING = 0
+    LOW_CREDITS = 1
+    SPIKE = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Day:
     """A day that was touched: what came over from the day before, and what was used."""
@@ -19,6 +28,7 @@ class Day:
     date: date
     rolled_over: Credits
     used: Credits
+    told: Told = Told.NOTHING
 
 
 def carry(left: Credits, cap: Credits | None) -> Credits:
@@ -151,10 +161,12 @@ class Subscription:
         used: Iterable[tuple[date, Credits]],
         today: date,
         cap: Credits | None,
+        told: Mapping[date, Told] | None = None,
     ) -> "Subscription":
         """Return the subscription after the days on which something was used (any order).
 
-        Days after `today` do not count yet, days before the first never do.
+        Days after `today` do not count yet, days before the first never do. `told` says which
+        events of a day were told.
         """
         sums: dict[date, int] = {}
         for day, amount in used:
@@ -163,7 +175,8 @@ class Subscription:
         subscription = replace(self, day=None)
         for day in sorted(sums):
             opened = subscription.day_at(day, cap)
-            touched = Day(day, opened.rolled_over, Credits(sums[day]))
+            was_told = (told or {}).get(day, Told.NOTHING)
+            touched = Day(day, opened.rolled_over, Credits(sums[day]), was_told)
             subscription = replace(subscription, day=touched)
         return subscription
 

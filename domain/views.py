@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
+from domain.evolve import told_by
 from domain.messages import (
     CommandRefused,
     CreditsAdded,
@@ -16,6 +17,7 @@ from domain.messages import (
     UsageRecorded,
 )
 from domain.stripe import GrantsVoided, StripeStateApplied
+from domain.subscription import Told
 from domain.values import Credits, UserId
 
 
@@ -28,6 +30,8 @@ class DayView:
     applied_seq: int
     is_new: bool
     """No document of the day is expected to be there."""
+    told: Told = Told.NOTHING
+    """Which events of the day these entries have told."""
 
 
 @dataclass(slots=True)
@@ -41,6 +45,8 @@ class AccountViews:
     """What changes subscription documents, in the order of the journal."""
     days: dict[tuple[str, datetime], DayView] = field(default_factory=dict)
     usages: list[Entry] = field(default_factory=list)
+    events: list[Entry] = field(default_factory=list)
+    """Entries with events."""
 
 
 def project(entries: Sequence[Entry]) -> AccountViews:
@@ -48,15 +54,17 @@ def project(entries: Sequence[Entry]) -> AccountViews:
     first, last = entries[0], entries[-1]
     views = AccountViews(first.user_id, first.seq - 1, last.seq)
     for entry in entries:
+        if entry.events:
+            views.events.append(entry)
         match entry.change:
             case CreditsAdded(opening=opening):
                 views.subscriptions.append(entry)
-                _touch(views, opening, Credits(0), entry.seq)
+                _touch(views, opening, Credits(0), entry)
             case UsageRecorded(opening=opening, credit_amount=amount):
                 views.usages.append(entry)
-                _touch(views, opening, amount, entry.seq)
+                _touch(views, opening, amount, entry)
             case DayOpened(opening):
-                _touch(views, opening, Credits(0), entry.seq)
+                _touch(views, opening, Credits(0), entry)
             case (
                 SubscriptionChanged()
                 | SubscriptionExpired()
@@ -71,9 +79,10 @@ def project(entries: Sequence[Entry]) -> AccountViews:
     return views
 
 
-def _touch(views: AccountViews, opening: Opening, amount: Credits, seq: int) -> None:
+def _touch(views: AccountViews, opening: Opening, amount: Credits, entry: Entry) -> None:
     day = (opening.subscription_id, opening.starts_at)
     before = views.days.get(day)
     used = amount + (before.used if before else 0)
     is_new = before.is_new if before else opening.first_touch
-    views.days[day] = DayView(opening, Credits(used), seq, is_new)
+    told = told_by(entry) | (before.told if before else Told.NOTHING)
+    views.days[day] = DayView(opening, Credits(used), entry.seq, is_new, told)

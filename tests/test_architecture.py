@@ -20,6 +20,7 @@ VENDORS = {
         "actors/metrics.py",
         "actors/ray_shards.py",
         "actors/remote.py",
+        "actors/remote_events.py",
         "actors/remote_janitor.py",
         "actors/remote_stripe.py",
         "actors/remote_sync.py",
@@ -27,6 +28,8 @@ VENDORS = {
     ),
     "stripe": ("actors/stripe_api.py",),
     "croniter": ("actors/cron.py",),
+    "standardwebhooks": ("actors/signatures.py",),
+    "aiosmtplib": ("actors/smtp.py",),
     "fastapi": ("actors/edge/", "serve_app.py"),
 }
 LINES_MAX = 300

@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request
 from pydantic import BaseModel
 
 from actors.edge.problems import Problem, RequestRefused, make_problem
+from actors.event_reports import StripeEventReport
 from actors.store import StoreError
 from actors.stripe_api import BadSignatureError, verify_signature
 from actors.stripe_reading import UnreadablePayloadError, read_event
@@ -29,21 +30,6 @@ class Taken(BaseModel):
     received: bool
     repeated: bool
     """It was kept before."""
-
-
-class StripeEventReport(BaseModel):
-    """An event of Stripe's that is not applied."""
-
-    id: str
-    type: str
-    subject: str
-    """The Stripe object that it is applied to."""
-    state: str
-    parked: bool
-    """Its user is not known yet."""
-    attempts: int
-    last_error: str | None
-    received_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

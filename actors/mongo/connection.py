@@ -128,6 +128,12 @@ def _make_indexes(database: Documents, *, embedded: bool) -> None:
     database.stripe_events.create_index([("customer_id", ASCENDING), ("parked", ASCENDING)])
     database.subscriptions.create_index([("stripe.customer_id", ASCENDING)], sparse=True)
     database.api_keys.create_index([("hash", ASCENDING)], unique=True)
+    database.events.create_index(
+        [(field, ASCENDING) for field in ("order", "user_id", "seq", "place")]
+    )
+    database.events.create_index([("user_id", ASCENDING), ("order", ASCENDING)])
+    database.dead_letters.create_index([("state", ASCENDING), ("at", ASCENDING)])
+    database.dead_letters.create_index([("event_id", ASCENDING), ("at", ASCENDING)])
     if embedded:  # It uses an index only where the index covers the whole filter.
         database.accounts.create_index([("_id", ASCENDING), ("applied_seq", ASCENDING)])
         database.subscriptions.create_index([("_id", ASCENDING), ("status", ASCENDING)])

@@ -23,6 +23,7 @@ from actors.expiring import EndedPage
 from actors.housekeeping import Housekeeping
 from actors.operations import Operations
 from actors.queries import Queries, Query
+from actors.relay import Relay
 from actors.reports import Findings, Reread, ShardReport, SyncReport
 from actors.router import Router, ShardLostError
 from actors.settings import Settings
@@ -34,9 +35,11 @@ from tests.actors.running import Clock, in_loop, running
 from tests.actors.test_api_keys import Keys, made
 from tests.actors.test_janitor import yielding
 from tests.fakes.memory_agenda import MemoryAgenda
+from tests.fakes.memory_events import MemoryEvents
 from tests.fakes.memory_reads import MemoryOverview, MemoryReads
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.memory_stripe import MemoryStripe
+from tests.fakes.noting_handler import NotingHandler
 
 PAYMENT = {"method": "card", "transaction_id": "t-1", "amount": 2900, "currency": "eur"}
 CREDITS = {"user_id": "ada", "amount": 3000, "days": 30, "payment": PAYMENT}
@@ -111,6 +114,8 @@ class LocalBackend:
         )
         self.operations = Operations(shards, shards.housekeeping)
         self.stripe = StripeDesk(MemoryStripe(), ("whsec_old", "whsec_new"), clock)
+        self.handler = NotingHandler()
+        self.events = Relay(MemoryEvents(shards.store), [self.handler], clock=clock)
         self.lost = False
 
     async def reports(self) -> list[ShardReport]:
@@ -144,8 +149,11 @@ async def edge(
             base_url="http://allotment",
             headers={"Authorization": f"Bearer {text}"},
         )
+        relaying = asyncio.create_task(backend.events.run())
         async with client:
             yield client, backend
+        relaying.cancel()
+        await asyncio.wait([relaying])
 
 
 @in_loop

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from domain.foreign import TOLD_FIELDS
 from domain.grants import Grant
 from domain.messages import (
     CreditsAdded,
@@ -140,3 +141,4 @@ class Database:
         document["credits_used"] += view.used
         document["daily_credit_limit"] = view.opening.daily_credit_limit
         document["credits_rolled_over"] = view.opening.rolled_over
+        document |= {name: True for name, told in TOLD_FIELDS.items() if view.told & told}
