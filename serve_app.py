@@ -1,7 +1,7 @@
 """The composition for Ray Serve: the HTTP edge on the shards, the keys and the database."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from ray import serve
 from ray.exceptions import RayError
@@ -13,12 +13,14 @@ from actors.api_keys import KeyRing
 from actors.clock import ServiceClock, TestClock
 from actors.edge.app import build_app
 from actors.edge.limits import RateLimit
+from actors.edge.stripe import StripeDesk
 from actors.event_stream import EventsWay
 from actors.mongo.agenda import MongoAgenda
 from actors.mongo.clock import MongoClock
 from actors.mongo.connection import connect, is_reachable
 from actors.mongo.keys import MongoKeys
 from actors.mongo.overview import MongoOverview
+from actors.mongo.stripe import MongoStripe
 from actors.operations import Operations
 from actors.ray_shards import RayShards
 from actors.remote_events import RayEvents
@@ -55,6 +57,10 @@ class RayBackend:
         self.agenda: Agenda = MongoAgenda(self._database)
         self.events: EventsWay = RayEvents()
         self.overview: Overview = MongoOverview(self._database, settings.timezone)
+
+        self.stripe = StripeDesk(
+            MongoStripe(self._database), settings.webhook_secrets, lambda: datetime.now(UTC)
+        )
 
     async def reports(self) -> list[ShardReport]:
         """Return a report of every shard. ShardLostError: one did not answer."""

@@ -22,6 +22,7 @@ from actors.mongo.keys import MongoKeys
 from actors.operator_commands import add_operator_commands
 from actors.settings import Settings
 from actors.store import StorageUnavailableError
+from actors.stripe_commands import stripe
 from actors.terminal import (
     HTTP_SECONDS_MAX,
     AsJson,
@@ -49,6 +50,7 @@ app = typer.Typer(
 )
 keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 app.add_typer(keys, name="keys")
+app.add_typer(stripe, name="stripe")
 add_operator_commands(app)
 
 

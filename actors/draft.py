@@ -62,6 +62,8 @@ class Draft:
             return repeat
         decision = decide(self.account(user_id), call.command, call.key, self.now, self._policy)
         match decision:
+            case None:
+                return self.status(user_id)  # All is already as the command wants it.
             case DayOpened(opening) if not (opening.first_touch or call.keep_refusal):
                 return self.status(user_id)  # The day is open, and no key wants its answer kept.
             case Refusal() if call.keep_refusal:

@@ -81,6 +81,21 @@ class ConsumerReport(BaseModel):
         )
 
 
+class StripeEventReport(BaseModel):
+    """An event of Stripe's that is not applied."""
+
+    id: str
+    type: str
+    subject: str
+    """The Stripe object that it is applied to."""
+    state: str
+    parked: bool
+    """Its user is not known yet."""
+    attempts: int
+    last_error: str | None
+    received_at: datetime
+
+
 class EventsReport(BaseModel):
     """The answer of `GET /admin/events`. Counts are of deliveries: an event may have several."""
 
@@ -91,6 +106,8 @@ class EventsReport(BaseModel):
     endpoints: list[ConsumerReport]
     undelivered: list[UndeliveredReport]
     dead: list[DeadReport]
+    stripe: list[StripeEventReport] = []
+    """Events of Stripe's that are not applied: dead letters first."""
 
 
 class Redelivery(BaseModel):

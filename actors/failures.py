@@ -100,6 +100,7 @@ _BY_REJECTION: dict[Rejection, type[RefusedError]] = {
     Rejection.NO_SUCH_SUBSCRIPTION: NotFoundError,
     Rejection.END_NOT_AFTER_START: InvalidRequestError,
     Rejection.NOT_ENDED: InvalidRequestError,
+    Rejection.NO_SUCH_GRANT: NotFoundError,
     Rejection.DUPLICATE_PAYMENT: DuplicatePaymentError,
     Rejection.NO_ACTIVE_SUBSCRIPTION: NoActiveSubscriptionError,
     Rejection.AMOUNT_TOO_LARGE: InvalidRequestError,

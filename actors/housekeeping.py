@@ -7,12 +7,12 @@ from typing import Protocol
 
 from actors.agenda import Agenda
 from actors.expiring import Calls, EndedSubscriptions, Expiry
-from actors.janitor import Janitor, Job
+from actors.janitor import Janitor, Job, Work
 from actors.reports import Findings, SweepReport
 from actors.settings import Settings
 from actors.sweeping import ComparingShards, Invariants, Sweep
 
-SWEEP, EXPIRE, TRIM = "sweep", "expire", "trim"
+SWEEP, EXPIRE, TRIM, RECONCILE = "sweep", "expire", "trim", "reconcile"
 
 
 class Journal(Protocol):
@@ -43,6 +43,7 @@ class Housekeeping:
         *,
         clock: Callable[[], datetime],
         publish: Callable[[SweepReport], None] = lambda _: None,
+        reconcile: Work | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._sweep = Sweep(shards, upkeep)
@@ -54,6 +55,8 @@ class Housekeeping:
             Job(EXPIRE, settings.expire_cron, Expiry(upkeep, router, clock).run),
             Job(TRIM, settings.trim_cron, self._trim),
         ]
+        if reconcile is not None:
+            jobs.append(Job(RECONCILE, settings.reconcile_cron, reconcile))
         self.janitor = Janitor(
             owner,
             jobs,
@@ -71,6 +74,10 @@ class Housekeeping:
     async def expire(self) -> SweepReport:
         """Expire what has ended, now. Raises one of the janitor's FAILURES."""
         return await self.janitor.ask(EXPIRE)
+
+    async def reconcile(self) -> SweepReport | None:
+        """Compare with Stripe, now; None: Stripe is not set up. Raises one of FAILURES."""
+        return await self.janitor.ask(RECONCILE) if RECONCILE in self.janitor.jobs else None
 
     async def _trim(self, _due: datetime) -> Findings:
         before = self._clock() - self._journal_age

@@ -1,7 +1,7 @@
 """Brings the whole service up in one process's care, and takes it down in order.
 
-database → indexes, directory, first key → Ray → shards → synchronisation → janitor → events →
-HTTP → ready
+database → indexes, directory, first key → Ray → shards → synchronisation → Stripe → janitor →
+events → HTTP → ready
 """
 
 import contextlib
@@ -40,6 +40,7 @@ from actors.ray_environment import LOOPBACK, serve_environment
 from actors.remote import NAMESPACE, ShardActor, start_shard
 from actors.remote_events import start_events
 from actors.remote_janitor import start_janitor
+from actors.remote_stripe import start_stripe
 from actors.remote_sync import start_sync
 from actors.settings import Settings
 
@@ -203,6 +204,22 @@ def synchronisation(settings: Settings) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def stripe(settings: Settings) -> Iterator[None]:
+    """Apply Stripe's events as long as the block; without a key there is nothing to run."""
+    if settings.stripe_api_key is None:
+        yield
+        return
+    handle = start_stripe(settings)
+    ray.get(handle.ping.remote(), timeout=SHARD_START_SECONDS_MAX)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(RayError):
+            ray.get(handle.close.remote(), timeout=JANITOR_STOP_SECONDS_MAX)
+        ray.kill(handle)
+
+
+@contextlib.contextmanager
 def events(settings: Settings) -> Iterator[None]:
     """Bring events to their handlers as long as the block; what is left waits for the next start."""
     handle = start_events(settings)
@@ -261,6 +278,7 @@ def service(settings: Settings, tell: Callable[[str], None]) -> Iterator[str | N
         tell("shards")
         stack.enter_context(shards(settings))
         stack.enter_context(synchronisation(settings))
+        stack.enter_context(stripe(settings))
         stack.enter_context(janitor(settings))
         stack.enter_context(events(settings))
         tell("HTTP")

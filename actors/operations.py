@@ -10,6 +10,7 @@ from actors.router import ShardLostError
 from domain.values import UserId
 
 SYNC_SECONDS_MAX = 900.0  # How long all shards may take to read everything anew.
+RECONCILE_SECONDS_MAX = 3600.0  # How long a comparison with Stripe may take.
 RUN_SECONDS_MAX = 900.0  # How long a run of the janitor may take, those before it included.
 
 
@@ -31,6 +32,9 @@ class JanitorWay(Protocol):
 
     async def expire(self) -> SweepReport:
         """Expire what has ended, now."""
+
+    async def reconcile(self) -> SweepReport | None:
+        """Compare with Stripe, now; None: Stripe is not set up."""
 
 
 class Operations:
@@ -74,5 +78,13 @@ class Operations:
         try:
             async with asyncio.timeout(RUN_SECONDS_MAX):
                 return await self._janitor.expire()
+        except TimeoutError as error:
+            raise UnavailableError from error
+
+    async def reconcile(self) -> SweepReport | None:
+        """Compare with Stripe, now; None: Stripe is not set up."""
+        try:
+            async with asyncio.timeout(RECONCILE_SECONDS_MAX):
+                return await self._janitor.reconcile()
         except TimeoutError as error:
             raise UnavailableError from error

@@ -2,7 +2,8 @@
 
 import asyncio
 import secrets
-from datetime import timedelta
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import ray
@@ -12,11 +13,13 @@ from ray.exceptions import RayError
 from actors.clock import ServiceClock
 from actors.failures import UnavailableError
 from actors.housekeeping import Housekeeping
+from actors.janitor import Work
 from actors.loops import Loops
 from actors.metrics import SweepMetrics
 from actors.mongo.agenda import MongoAgenda
 from actors.mongo.clock import MongoClock
 from actors.mongo.connection import connect
+from actors.mongo.stripe import MongoStripe
 from actors.mongo.upkeep import MongoUpkeep
 from actors.ray_shards import RayShards
 from actors.remote import NAMESPACE, RETRY_SECONDS
@@ -24,6 +27,9 @@ from actors.reports import SweepReport
 from actors.router import Router
 from actors.settings import Settings
 from actors.store import StorageUnavailableError
+from actors.stripe_api import StripeClientApi
+from actors.stripe_lookups import Lookups
+from actors.stripe_reconciling import Reconciliation
 
 JANITOR = "janitor"
 CALLS_MAX = 100  # Calls the janitor works on or holds at once.
@@ -48,6 +54,7 @@ class JanitorActor:
             Router(shards, EXPIRY_SECONDS_MAX),
             clock=self._clock,
             publish=SweepMetrics().publish,
+            reconcile=reconciliation(settings, MongoStripe(database)),
             sleep=self._clock.sleep,
         )
         self._loops = Loops(JANITOR)
@@ -60,6 +67,10 @@ class JanitorActor:
     async def expire(self) -> SweepReport:
         """Expire what has ended, now."""
         return await self._housekeeping.expire()
+
+    async def reconcile(self) -> SweepReport | None:
+        """Compare with Stripe, now; None: Stripe is not set up."""
+        return await self._housekeeping.reconcile()
 
     async def set_clock(self, ahead: timedelta) -> None:
         """Be so far ahead of the real time from now on; what is due then is done now."""
@@ -82,6 +93,15 @@ class JanitorActor:
         """End the loops and give back what is claimed."""
         await self._loops.stop()
         await self._housekeeping.janitor.close()
+
+
+def reconciliation(settings: Settings, store: MongoStripe) -> Work | None:
+    """Return the job that compares with Stripe, where there is a key to ask it with."""
+    if settings.stripe_api_key is None:
+        return None
+    api = StripeClientApi(settings.stripe_api_key.get_secret_value(), settings.stripe_api_base)
+    lookups = Lookups(api, time.monotonic)
+    return Reconciliation(store, lookups, lambda: datetime.now(UTC)).run
 
 
 RemoteJanitor: ActorClass[JanitorActor] = ray.remote(JanitorActor)
@@ -118,6 +138,11 @@ class RayJanitor:
     async def expire(self) -> SweepReport:
         """Expire what has ended, now."""
         report: SweepReport = await self._ask("expire")
+        return report
+
+    async def reconcile(self) -> SweepReport | None:
+        """Compare with Stripe, now; None: Stripe is not set up."""
+        report: SweepReport | None = await self._ask("reconcile")
         return report
 
     async def set_clock(self, ahead: timedelta) -> None:

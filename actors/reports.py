@@ -59,8 +59,18 @@ class Findings:
     expired: int = 0
     invariants_broken: int = 0
     trimmed: int = 0
+    differed: int = 0
+    """Objects of Stripe's that were not as we knew them."""
     users: list[str] = field(default_factory=list)
     """The first of those who differed, or whose documents break an invariant."""
+    differences: list[str] = field(default_factory=list)
+    """The first of Stripe's objects that differed, and how."""
+
+    def note_difference(self, what: str) -> None:
+        """Count an object of Stripe's that was not as we knew it."""
+        self.differed += 1
+        if len(self.differences) < DIFFERING_USERS_MAX:
+            self.differences.append(what)
 
     def take(self, differing: Mapping[UserId, Difference]) -> None:
         """Count accounts that differ, each under its kind."""
@@ -77,10 +87,11 @@ class Findings:
     def add(self, other: "Findings") -> None:
         """Count what was found elsewhere, too."""
         for counted in fields(self):
-            if counted.name != "users":
+            if counted.name not in ("users", "differences"):
                 total = getattr(self, counted.name) + getattr(other, counted.name)
                 setattr(self, counted.name, total)
         self.users = [*self.users, *other.users][:DIFFERING_USERS_MAX]
+        self.differences = [*self.differences, *other.differences][:DIFFERING_USERS_MAX]
 
 
 @dataclass(slots=True)
@@ -139,7 +150,10 @@ class SweepReport(BaseModel):
     quarantined: int = 0
     invariants_broken: int = 0
     trimmed: int = 0
+    differed: int = 0
     repaired: int = 0
     drift: float = 0.0
     users: list[str] = []
     """The first of the users who differed, or whose documents break an invariant."""
+    differences: list[str] = []
+    """The first of Stripe's objects that were not as we knew them, and how."""

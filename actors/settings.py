@@ -3,7 +3,7 @@
 import os
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -13,6 +13,7 @@ from pydantic import (
     SecretStr,
     ValidationError,
     field_validator,
+    model_validator,
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -77,6 +78,10 @@ class Settings(EventSettings, BaseSettings):
     journal_days: Annotated[int, Field(ge=30, le=36_500)] = 30
     spike_factor: Annotated[Decimal, Field(ge=1, le=1_000_000)] = Decimal(3)
     max_staleness_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
+    stripe_api_key: Annotated[SecretStr | None, BeforeValidator(_blank_is_unset)] = None
+    stripe_webhook_secrets: SecretStr | None = None
+    stripe_api_base: Annotated[str | None, BeforeValidator(_blank_is_unset)] = None
+    reconcile_cron: Annotated[str, AfterValidator(check_line)] = "15 * * * *"
     request_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
 
     @field_validator("timezone")
@@ -92,6 +97,40 @@ class Settings(EventSettings, BaseSettings):
         if not named and not (value.isdecimal() and int(value) <= CREDITS_MAX):
             raise ValueError("is `full`, `none` or a whole number of credits")
         return value
+
+    @field_validator("stripe_webhook_secrets")
+    @classmethod
+    def _no_blank_secret(cls, secrets: SecretStr | None) -> SecretStr | None:
+        # An empty secret would accept what anybody signs with it.
+        if secrets is not None and not all(map(str.strip, secrets.get_secret_value().split(","))):
+            raise ValueError("holds a blank secret: give one or several, or leave it unset")
+        return secrets
+
+    @field_validator("stripe_api_base")
+    @classmethod
+    def _an_address(cls, base: str | None) -> str | None:
+        if base is not None and not base.startswith(("http://", "https://")):
+            raise ValueError("is not an http address")
+        return base and base.rstrip("/")
+
+    @model_validator(mode="after")
+    def _secrets_come_with_a_key(self) -> Self:
+        if self.stripe_webhook_secrets is not None and self.stripe_api_key is None:
+            raise ValueError("ALLOTMENT_STRIPE_WEBHOOK_SECRETS needs ALLOTMENT_STRIPE_API_KEY")
+        return self
+
+    @property
+    def webhook_secrets(self) -> tuple[str, ...]:
+        """What Stripe signs its events with; none: Stripe is not set up."""
+        if self.stripe_webhook_secrets is None:
+            return ()
+        return tuple(s.strip() for s in self.stripe_webhook_secrets.get_secret_value().split(","))
+
+    @property
+    def stripe_livemode(self) -> bool:
+        """Which of Stripe's two modes the key is of."""
+        key = self.stripe_api_key.get_secret_value() if self.stripe_api_key else ""
+        return key.startswith(("sk_live_", "rk_live_"))
 
     @property
     def token_rules(self) -> TokenRules | None:
@@ -119,5 +158,6 @@ class Settings(EventSettings, BaseSettings):
 def explain(error: ValidationError) -> str:
     """Return what is wrong with the settings, a line each, without any value."""
     return "\n".join(
-        f"ALLOTMENT_{str(item['loc'][0]).upper()}: {item['msg']}" for item in error.errors()
+        f"ALLOTMENT_{str(item['loc'][0]).upper()}: {item['msg']}" if item["loc"] else item["msg"]
+        for item in error.errors()
     )

@@ -24,6 +24,7 @@ from domain.messages import (
     SubscriptionExpired,
     UsageRecorded,
 )
+from domain.stripe import GrantsVoided, StripeStateApplied
 from domain.subscription import Day, Subscription
 from domain.values import Credits, Policy, Status
 
@@ -76,7 +77,12 @@ def change_answer(account: Account, entry: Entry, policy: Policy) -> Answer:
             return _addition_answer(account, entry.change, entry.at, policy)
         case UsageRecorded():
             return _usage_answer(account, entry.change, policy)
-        case SubscriptionChanged(subscription_id) | SubscriptionExpired(subscription_id):
+        case (
+            SubscriptionChanged(subscription_id)
+            | SubscriptionExpired(subscription_id)
+            | StripeStateApplied(subscription_id)
+            | GrantsVoided(subscription_id)
+        ):
             subscription = account.find(subscription_id)
             assert subscription is not None, "it was found when this was decided"
             return subscription_record(account.user_id, subscription, None, entry.at)
@@ -161,9 +167,10 @@ def subscription_record(
         grants=[
             GrantRecord(
                 grant_id=grant.grant_id,
-                amount=grant.amount,
+                amount=grant.amount - grant.voided,
                 system_portion=grant.system_portion,
                 spendable_credits=grant.spendable,
+                voided_credits=grant.voided,
                 from_day=grant.from_day.isoformat(),
                 days=grant.days,
                 transaction_id=grant.transaction_id,

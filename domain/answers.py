@@ -126,12 +126,13 @@ class MonthlyUsage(Answer):
 
 
 class GrantRecord(Answer):
-    """Credits added by one payment."""
+    """Credits added by one payment, less what of them was voided."""
 
     grant_id: str | None
     amount: int
     system_portion: int
     spendable_credits: int
+    voided_credits: int = 0  # Answers of before there were voids are read, too.
     from_day: str
     days: int
     transaction_id: str | None

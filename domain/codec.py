@@ -18,6 +18,7 @@ from domain.messages import (
     SubscriptionExpired,
     UsageRecorded,
 )
+from domain.stripe import GrantsVoided, StripeStateApplied
 from domain.values import UserId
 
 KINDS: dict[str, TypeAdapter[Change]] = {
@@ -27,6 +28,8 @@ KINDS: dict[str, TypeAdapter[Change]] = {
     "command_refused": TypeAdapter(CommandRefused),
     "subscription_changed": TypeAdapter(SubscriptionChanged),
     "subscription_expired": TypeAdapter(SubscriptionExpired),
+    "stripe_state_applied": TypeAdapter(StripeStateApplied),
+    "grants_voided": TypeAdapter(GrantsVoided),
 }
 _KIND_OF = {
     CreditsAdded: "credits_added",
@@ -35,6 +38,8 @@ _KIND_OF = {
     CommandRefused: "command_refused",
     SubscriptionChanged: "subscription_changed",
     SubscriptionExpired: "subscription_expired",
+    StripeStateApplied: "stripe_state_applied",
+    GrantsVoided: "grants_voided",
 }
 
 

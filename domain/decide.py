@@ -1,12 +1,19 @@
 """Decide what a command does to an account. Nothing happens here: `evolve` makes it so."""
 
-from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
 from domain.account import Account
+from domain.crediting import (
+    Asking,
+    add_grant,
+    begin,
+    name_implied,
+    opening_of,
+    refuse_payment,
+)
+from domain.decide_stripe import apply_stripe_state, grant_from_stripe, void_grants
 from domain.grants import Grant, split
-from domain.local_days import midnight
 from domain.messages import (
     AddCredit,
     ChangeSubscription,
@@ -14,10 +21,10 @@ from domain.messages import (
     CreditsAdded,
     DayOpened,
     ExpireSubscription,
+    GrantFromStripe,
     Limit,
     OnInsufficient,
     OpenDay,
-    Opening,
     RecordUsage,
     Refusal,
     Rejection,
@@ -26,22 +33,21 @@ from domain.messages import (
     SubscriptionExpired,
     UsageRecorded,
 )
-from domain.subscription import Day, Subscription
-from domain.values import (
-    CREDITS_MAX,
-    CURRENT_STATUSES,
-    Credits,
-    Policy,
-    Status,
-    UserId,
-    derive_object_id,
-    derive_owned_id,
-)
+from domain.stripe import ApplyStripeState, GrantsVoided, StripeStateApplied, VoidGrants
+from domain.values import CREDITS_MAX, CURRENT_STATUSES, Credits, Policy, derive_object_id
 
 Decision = (
-    CreditsAdded | UsageRecorded | DayOpened | SubscriptionChanged | SubscriptionExpired | Refusal
+    CreditsAdded
+    | UsageRecorded
+    | DayOpened
+    | SubscriptionChanged
+    | SubscriptionExpired
+    | StripeStateApplied
+    | GrantsVoided
+    | Refusal
+    | None
 )
-"""What changes, or why nothing may change."""
+"""What changes, why nothing may change, or None where all is already as Stripe says."""
 
 
 def decide(account: Account, command: Command, key: str, now: datetime, policy: Policy) -> Decision:
@@ -63,18 +69,21 @@ def decide(account: Account, command: Command, key: str, now: datetime, policy: 
         case ExpireSubscription():
             return _expire_subscription(account, command, now)
         case _:
+            return _decide_on_stripe(account, command, Asking(key, now, policy))
+
+
+def _decide_on_stripe(
+    account: Account, command: GrantFromStripe | ApplyStripeState | VoidGrants, asking: Asking
+) -> Decision:
+    match command:
+        case GrantFromStripe():
+            return grant_from_stripe(account, command, asking)
+        case ApplyStripeState():
+            return apply_stripe_state(account, command, asking)
+        case VoidGrants():
+            return void_grants(account, command, asking.now)
+        case _:
             assert_never(command)
-
-
-def _opening(subscription: Subscription, day: Day) -> Opening:
-    return Opening(
-        subscription.subscription_id,
-        day.date,
-        midnight(day.date, subscription.timezone),
-        subscription.limit(day.date),
-        day.rolled_over,
-        first_touch=subscription.day is None or subscription.day.date < day.date,
-    )
 
 
 def _add_credit(
@@ -84,68 +93,22 @@ def _add_credit(
     now: datetime,
     policy: Policy,
 ) -> CreditsAdded | Refusal:
-    if account.has_payment(command.payment.transaction_id):
-        return Refusal(Rejection.DUPLICATE_PAYMENT)
     current = account.current(now)
-    if (current.total if current else 0) + command.amount > CREDITS_MAX:
-        return Refusal(Rejection.AMOUNT_TOO_LARGE)
+    refusal = refuse_payment(account, current, command.payment, command.amount)
+    if refusal is not None:
+        return refusal
     # After this point the credits must be added.
-    base = current or _new_subscription(account.user_id, command, key, now, policy)
-    today = base.today(now)
+    timezone = command.timezone or policy.timezone
+    base = current or begin(account.user_id, key, now, timezone)
     grant = Grant(
         derive_object_id(now, "grant", account.user_id, key),
         command.amount,
         split(command.amount, policy.system_portion_bps),
-        today,
+        base.today(now),
         command.days,
         command.payment.transaction_id,
     )
-    end = max(base.end, midnight(grant.ends_on, base.timezone))
-    raised = replace(base, grants=(*base.grants, grant), end=end)
-    return CreditsAdded(
-        grant=grant,
-        payment=command.payment,
-        opening=_opening(raised, base.day_at(today, policy.rollover_cap)),
-        start=base.start,
-        end=end,
-        timezone=base.timezone,
-        created=current is None,
-        renewed=end > current.end if current else account.shown(now) is not None,
-        made_explicit=_name_implied(base.grants, now, account.user_id, key),
-        system_portion_before=base.system_portion,
-        spendable_before=base.spendable,
-    )
-
-
-def _new_subscription(
-    user_id: UserId,
-    command: AddCredit,
-    key: str,
-    now: datetime,
-    policy: Policy,
-) -> Subscription:
-    return Subscription(
-        derive_owned_id(now, "subscription", user_id, key),
-        start=now,
-        end=now,
-        status=Status.ACTIVE,
-        timezone=command.timezone or policy.timezone,
-        system_portion=Credits(0),
-        grants=(),
-    )
-
-
-def _name_implied(
-    grants: tuple[Grant, ...],
-    now: datetime,
-    user_id: UserId,
-    key: str,
-) -> tuple[Grant, ...]:
-    return tuple(
-        replace(grant, grant_id=derive_object_id(now, f"implied {index}", user_id, key))
-        for index, grant in enumerate(grants)
-        if grant.grant_id is None
-    )
+    return add_grant(account, current, base, grant, command.payment, Asking(key, now, policy))
 
 
 def _record_usage(
@@ -172,7 +135,7 @@ def _record_usage(
     # After this point the charge must succeed.
     return UsageRecorded(
         usage_id=derive_object_id(now, "usage", account.user_id, key),
-        opening=_opening(current, day),
+        opening=opening_of(current, day),
         service_type=command.service_type,
         credit_amount=required,
         token_count=command.token_count,
@@ -188,7 +151,8 @@ def _open_day(account: Account, now: datetime, policy: Policy) -> DayOpened | Re
     if current is None:
         nothing = Shortfall(Limit.SUBSCRIPTION, Credits(0), Credits(0), None)
         return Refusal(Rejection.NO_ACTIVE_SUBSCRIPTION, nothing)
-    return DayOpened(_opening(current, current.day_at(current.today(now), policy.rollover_cap)))
+    today = current.today(now)
+    return DayOpened(opening_of(current, current.day_at(today, policy.rollover_cap)))
 
 
 def names_a_subscription(command: Command) -> bool:
@@ -211,7 +175,7 @@ def _change_subscription(
         command.subscription_id,
         command.status,
         command.end_date,
-        _name_implied(implied, now, account.user_id, key),
+        name_implied(implied, now, account.user_id, key),
     )
 
 

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import assert_never
 
 from domain.account import Account
+from domain.decide_stripe import with_voids
 from domain.events import EventType
 from domain.grants import Grant
 from domain.messages import (
@@ -18,6 +19,7 @@ from domain.messages import (
     UsageRecorded,
 )
 from domain.recent_use import forget_old, with_use
+from domain.stripe import GrantsVoided, StripeStateApplied, VoidedGrant
 from domain.subscription import Day, Subscription, Told, implied_grant
 from domain.values import Credits, Status
 
@@ -37,14 +39,29 @@ def evolve(account: Account, entry: Entry) -> Account:
             return _use(numbered, opening, amount, told_by(entry))
         case DayOpened(opening):
             return _use(numbered, opening, Credits(0), told_by(entry))
-        case SubscriptionChanged():
-            return _change(numbered, entry.change)
-        case SubscriptionExpired(subscription_id=subscription_id):
-            return _expire(numbered, subscription_id, entry.at)
         case CommandRefused():
             return numbered
         case _:
-            assert_never(entry.change)
+            return _evolve_subscription(numbered, entry.change, entry.at)
+
+
+def _evolve_subscription(
+    account: Account,
+    change: SubscriptionChanged | SubscriptionExpired | StripeStateApplied | GrantsVoided,
+    at: datetime,
+) -> Account:
+    match change:
+        case SubscriptionChanged():
+            return _change(account, change)
+        case SubscriptionExpired(subscription_id=subscription_id):
+            return _expire(account, subscription_id, at)
+        case StripeStateApplied():
+            apply = _begin_empty if change.created else _follow
+            return apply(account, change)
+        case GrantsVoided():
+            return _void(account, change)
+        case _:
+            assert_never(change)
 
 
 def told_by(entry: Entry) -> Told:
@@ -69,6 +86,10 @@ def _begin(account: Account, change: CreditsAdded, told: Told) -> Account:
         (change.grant,),
         Day(change.opening.date, change.opening.rolled_over, Credits(0), told),
     )
+    return _with_new(account, subscription)
+
+
+def _with_new(account: Account, subscription: Subscription) -> Account:
     if any(s.subscription_id == subscription.subscription_id for s in account.subscriptions):
         return account
     in_order = sorted(
@@ -132,6 +153,55 @@ def _expire(account: Account, subscription_id: str, at: datetime) -> Account:
     if subscription is None or subscription.end > at:  # Another program has moved the end since.
         return account
     return account.with_subscription(replace(subscription, status=Status.EXPIRED))
+
+
+def _begin_empty(account: Account, change: StripeStateApplied) -> Account:
+    """Begin a subscription that follows Stripe's, before anything was paid for."""
+    nothing = implied_grant(Credits(0), change.start, change.end, change.timezone)
+    subscription = Subscription(
+        change.subscription_id,
+        change.start,
+        change.end,
+        change.status or Status.ACTIVE,
+        change.timezone,
+        Credits(0),
+        (nothing,),
+        stripe=change.link,
+    )
+    return _with_new(account, subscription)
+
+
+def _follow(account: Account, change: StripeStateApplied) -> Account:
+    subscription = account.find(change.subscription_id)
+    if subscription is None:
+        return account
+    changed = replace(
+        subscription,
+        stripe=change.link or subscription.stripe,
+        status=change.status or subscription.status,
+    )
+    grants = _voided_grants(subscription, change.voided, change.made_explicit, change.end)
+    return account.with_subscription(replace(changed, grants=grants, end=change.end))
+
+
+def _void(account: Account, change: GrantsVoided) -> Account:
+    subscription = account.find(change.subscription_id)
+    if subscription is None:
+        return account
+    grants = _voided_grants(subscription, change.voided, (), subscription.end)
+    return account.with_subscription(replace(subscription, grants=grants))
+
+
+def _voided_grants(
+    subscription: Subscription,
+    taken: tuple[VoidedGrant, ...],
+    made_explicit: tuple[Grant, ...],
+    end: datetime,
+) -> tuple[Grant, ...]:
+    lost = sum(one.credits_before - one.credits_after for one in taken)
+    spendable = Credits(subscription.spendable - lost)
+    voided = replace(subscription, grants=with_voids(subscription.grants, taken))
+    return _with_grants(voided, made_explicit, spendable, end)
 
 
 def _touch(

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from domain.grants import Grant
+from domain.grants import Grant, Void
 from domain.local_days import day_of, zone
+from domain.stripe import StripeItem, StripeLink
 from domain.subscription import Subscription, Told, implied_grant
 from domain.values import CREDITS_MAX, Credits, Status
 
@@ -64,6 +65,7 @@ def read_subscription(document: Document, default_timezone: str) -> Subscription
         timezone,
         system_portion,
         grants,
+        stripe=_link(document.get("stripe")),
     )
 
 
@@ -124,14 +126,64 @@ def _grant(item: object) -> Grant:
     days = whole(item.get("days"), "grants.days")
     if days < 1:
         raise UnreadableError("grants.days is less than 1")
+    stripe_id = item.get("stripe_subscription_id")
     return Grant(
         str(item.get("grant_id") or item.get("_id") or ""),  # Mongoose gives parts an `_id`.
-        Credits(whole(item.get("amount"), "grants.amount")),
+        # The amount shrinks with what is voided; slices are shares of what was paid for.
+        Credits(
+            whole(item.get("amount"), "grants.amount")
+            + whole(item.get("voided_credits") or 0, "grants.voided_credits")
+        ),
         Credits(whole(item.get("system_portion", 0), "grants.system_portion")),
         _calendar_day(item.get("from_day")),
         days,
         None if transaction_id is None else str(transaction_id),
+        tuple(_void(void) for void in _list(item, "voids")),
+        None if stripe_id is None else str(stripe_id),
     )
+
+
+def _void(item: object) -> Void:
+    if not isinstance(item, Mapping):
+        raise UnreadableError("a void is not an object")
+    kept, parts = (whole(item.get(f), f"grants.voids.{f}") for f in ("kept", "parts"))
+    if not 0 <= kept < parts:
+        raise UnreadableError("a void keeps less than nothing, or all")
+    return Void(_calendar_day(item.get("from_day")), kept, parts)
+
+
+def _link(block: object) -> StripeLink | None:
+    """Return what a `stripe` block says; other programs may keep there what they like."""
+    if not isinstance(block, Mapping) or not isinstance(block.get("subscription_id"), str):
+        return None
+    items = block.get("items")
+    version = block.get("version")
+    return StripeLink(
+        block["subscription_id"],
+        _text(block.get("customer_id")),
+        _text(block.get("status")) or "",
+        _moment(block.get("created")),
+        _moment(block.get("period_end")),
+        _moment(block.get("cancel_at")),
+        _moment(block.get("ended_at")),
+        tuple(
+            StripeItem(str(item.get("price_id")), int(item.get("quantity") or 0))
+            for item in (items if isinstance(items, list) else ())
+            if isinstance(item, Mapping) and isinstance(item.get("quantity"), int)
+        ),
+        int(version) if isinstance(version, int) else 0,
+        _moment(block.get("extends_to")),
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _moment(value: object) -> datetime | None:
+    if not isinstance(value, datetime):
+        return None
+    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def _calendar_day(value: object) -> date:

@@ -1,6 +1,7 @@
 """Grants: how one payment's credits are split with the system and spread over days."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from domain.values import Credits
@@ -9,6 +10,27 @@ from domain.values import Credits
 def split(amount: Credits, system_portion_bps: int) -> Credits:
     """Return the system's portion of an amount, rounded down; the rest is spendable."""
     return Credits(amount * system_portion_bps // 10_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Void:
+    """From `from_day` on, only `kept` of `parts` of what a grant was to give is given.
+
+    Whole numbers: what is kept up to a day is floored once, so slices add up exactly however
+    odd the share is. A grant that is ended keeps 0 of 1.
+    """
+
+    from_day: date
+    kept: int
+    parts: int
+
+    def keeps_less_than(self, other: "Void") -> bool:
+        return self.kept * other.parts < other.kept * self.parts
+
+
+def ended_on(from_day: date) -> Void:
+    """Return the void of a grant that gives nothing from a day on."""
+    return Void(from_day, 0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,31 +43,84 @@ class Grant:
 
     grant_id: str | None
     amount: Credits
+    """What was paid for, voided credits included."""
     system_portion: Credits
     from_day: date
     days: int
     transaction_id: str | None = None
+    voids: tuple[Void, ...] = ()
+    """In order of their days; each keeps less than the one before it."""
+    stripe_subscription_id: str | None = None
+    """The Stripe subscription that paid, and with which the grant ends."""
 
     @property
-    def spendable(self) -> Credits:
+    def granted(self) -> Credits:
+        """The spendable credits that were paid for."""
         return Credits(self.amount - self.system_portion)
 
     @property
+    def spendable(self) -> Credits:
+        """The spendable credits that the grant gives: all of its slices."""
+        return self.allocated_before(self.ends_on) if self.voids else self.granted
+
+    @property
+    def voided(self) -> Credits:
+        """The spendable credits that were taken back."""
+        return Credits(self.granted - self.spendable)
+
+    @property
     def ends_on(self) -> date:
-        """The first day without a slice."""
+        """The first day without a slice, voids aside."""
         return self.from_day + timedelta(days=self.days)
+
+    @property
+    def gives_until(self) -> date:
+        """The first day from which a grant that was ended gives nothing."""
+        last = self.voids[-1] if self.voids else None
+        return self.ends_on if last is None or last.kept else min(self.ends_on, last.from_day)
 
     def allocated_before(self, day: date) -> Credits:
         """Return the sum of the slices of all days before `day`."""
-        elapsed = min(max((day - self.from_day).days, 0), self.days)
-        return Credits(elapsed * self.spendable // self.days)
+        upto = self._index(day)
+        if not self.voids:
+            return Credits(upto * self.granted // self.days)
+        return Credits(
+            sum(
+                self._kept(min(end, upto), void) - self._kept(begin, void)
+                for begin, end, void in self._spans()
+                if begin < upto
+            )
+        )
 
     def slice_on(self, day: date) -> Credits:
         """Return what the grant gives on one day; the slices of all days add up to `spendable`."""
         index = (day - self.from_day).days
         if not 0 <= index < self.days:
             return Credits(0)
-        spendable = self.spendable
-        return Credits(
-            (index + 1) * spendable // self.days - index * spendable // self.days,
-        )
+        void = None
+        for later in self.voids:
+            void = later if later.from_day <= day else void
+        return Credits(self._kept(index + 1, void) - self._kept(index, void))
+
+    def with_void(self, void: Void) -> "Grant":
+        """Return the grant with less kept from a day on. What keeps no less changes nothing."""
+        if self.voids and not void.keeps_less_than(self.voids[-1]):
+            return self
+        if not self.voids and void.kept >= void.parts:
+            return self
+        before = tuple(known for known in self.voids if known.from_day < void.from_day)
+        return replace(self, voids=(*before, void))
+
+    def _kept(self, index: int, void: Void | None) -> int:
+        """Return the part of the first `index` slices that is kept."""
+        whole = index * self.granted // self.days
+        return whole if void is None else whole * void.kept // void.parts
+
+    def _spans(self) -> Iterator[tuple[int, int, Void | None]]:
+        """Yield (first index, index after the last, void in force), from the first day on."""
+        begins = [0, *(self._index(void.from_day) for void in self.voids), self.days]
+        for place, void in enumerate((None, *self.voids)):
+            yield begins[place], begins[place + 1], void
+
+    def _index(self, day: date) -> int:
+        return min(max((day - self.from_day).days, 0), self.days)

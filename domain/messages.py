@@ -11,6 +11,7 @@ from enum import StrEnum
 
 from domain.events import Event
 from domain.grants import Grant
+from domain.stripe import ApplyStripeState, GrantsVoided, StripeStateApplied, VoidGrants
 from domain.values import Credits, Status, UserId
 
 # --- commands -----------------------------------------------------------------------------
@@ -36,6 +37,18 @@ class AddCredit:
     payment: Payment
     timezone: str | None = None
     """Zone of a new subscription; a current one keeps its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class GrantFromStripe:
+    """Add what a line of a paid Stripe invoice stands for, over the days of its period."""
+
+    user_id: UserId
+    amount: Credits
+    period_start: datetime
+    period_end: datetime
+    payment: Payment
+    stripe_subscription_id: str
 
 
 class OnInsufficient(StrEnum):
@@ -87,7 +100,16 @@ class ExpireSubscription:
     subscription_id: str
 
 
-Command = AddCredit | RecordUsage | OpenDay | ChangeSubscription | ExpireSubscription
+Command = (
+    AddCredit
+    | GrantFromStripe
+    | RecordUsage
+    | OpenDay
+    | ChangeSubscription
+    | ExpireSubscription
+    | ApplyStripeState
+    | VoidGrants
+)
 
 
 def fingerprint(command: Command) -> str:
@@ -105,6 +127,7 @@ class Rejection(StrEnum):
     NO_SUCH_SUBSCRIPTION = "no_such_subscription"
     END_NOT_AFTER_START = "end_not_after_start"
     NOT_ENDED = "not_ended"
+    NO_SUCH_GRANT = "no_such_grant"
     DUPLICATE_PAYMENT = "duplicate_payment"
     NO_ACTIVE_SUBSCRIPTION = "no_active_subscription"
     AMOUNT_TOO_LARGE = "amount_too_large"
@@ -229,6 +252,8 @@ Change = (
     | CommandRefused
     | SubscriptionChanged
     | SubscriptionExpired
+    | StripeStateApplied
+    | GrantsVoided
 )
 
 

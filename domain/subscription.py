@@ -7,6 +7,7 @@ from enum import IntFlag
 
 from domain.grants import Grant
 from domain.local_days import ONE_DAY, day_of, midnight
+from domain.stripe import StripeLink
 from domain.values import CURRENT_STATUSES, SPENDING_STATUSES, Credits, Status
 
 AVAILABLE_WITHIN_DAYS = 3660  # As long as a grant may last; more would keep the others waiting.
@@ -55,6 +56,8 @@ class Subscription:
     grants: tuple[Grant, ...]
     day: Day | None = None
     """The newest day that was touched; None before the first."""
+    stripe: StripeLink | None = None
+    """The Stripe subscription that it follows."""
 
     @property
     def spendable(self) -> Credits:
@@ -83,6 +86,13 @@ class Subscription:
         """Return the status a client sees: time ends a subscription whatever its document says."""
         return (
             Status.EXPIRED if now >= self.end and self.status in CURRENT_STATUSES else self.status
+        )
+
+    def belongs_to_stripe(self, stripe_subscription_id: str) -> bool:
+        """Say whether it follows this Stripe subscription, or has grants that it paid for."""
+        follows = self.stripe is not None and self.stripe.subscription_id == stripe_subscription_id
+        return follows or any(
+            grant.stripe_subscription_id == stripe_subscription_id for grant in self.grants
         )
 
     def limit(self, day: date) -> Credits:

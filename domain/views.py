@@ -16,6 +16,7 @@ from domain.messages import (
     SubscriptionExpired,
     UsageRecorded,
 )
+from domain.stripe import GrantsVoided, StripeStateApplied
 from domain.subscription import Told
 from domain.values import Credits, UserId
 
@@ -64,7 +65,12 @@ def project(entries: Sequence[Entry]) -> AccountViews:
                 _touch(views, opening, amount, entry)
             case DayOpened(opening):
                 _touch(views, opening, Credits(0), entry)
-            case SubscriptionChanged() | SubscriptionExpired():
+            case (
+                SubscriptionChanged()
+                | SubscriptionExpired()
+                | StripeStateApplied()
+                | GrantsVoided()
+            ):
                 views.subscriptions.append(entry)
             case CommandRefused():
                 pass

@@ -9,7 +9,9 @@ from actors.edge.housekeeping import add_housekeeping_operations
 from actors.edge.operating import add_operating_operations, add_test_clock
 from actors.edge.problems import HANDLERS
 from actors.edge.reading import add_reading_operations
+from actors.edge.reconciling import add_reconciling_operations
 from actors.edge.schema import Interface, operation_id
+from actors.edge.stripe import add_stripe_operations
 from actors.edge.subscriptions import add_subscription_operations
 from actors.edge.writing import add_writing_operations
 
@@ -35,6 +37,8 @@ def build_app(backend: Backend) -> Gate:
     add_test_clock(app, backend)
     add_subscription_operations(app, backend)
     add_housekeeping_operations(app, backend)
+    add_stripe_operations(app, backend.stripe)
     add_event_operations(app, backend)
+    add_reconciling_operations(app, backend)
     add_documentation(app)
     return Gate(app, backend, operations)

@@ -11,10 +11,12 @@ from actors.access import Scope
 from actors.edge.backend import NEEDS_KEY_OR_TOKEN, Backend, allow, caller_of
 from actors.edge.problems import RequestRefused, invalid, make_problem
 from actors.edge.responses import problems
+from actors.edge.stripe import stripe_events
 from actors.event_reports import EventsReport, Redelivery
 from actors.event_stream import EventsWay, pages
 from actors.events import EventPage, EventQuery
 from actors.failures import OverloadedError, UnavailableError
+from actors.store import StoreError
 from domain.events import EventRecord, EventType
 from domain.requests import UserIdText
 from domain.values import UserId
@@ -77,7 +79,12 @@ def add_event_operations(app: FastAPI, backend: Backend) -> None:
     @app.get("/admin/events", responses=problems(), **admin)
     async def get_events_report() -> EventsReport:
         """Return undelivered and dead events, and how each endpoint does."""
-        return await backend.events.report()
+        report = await backend.events.report()
+        try:
+            stripe = await stripe_events(backend.stripe.store)
+        except StoreError:
+            raise UnavailableError from None
+        return report.model_copy(update={"stripe": stripe})
 
     @app.post(
         "/admin/events/{id}/redeliver",  # noqa: FAST003 - it is an alias

@@ -98,6 +98,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "ChangeSubscriptionBody": {"status": "paused"},
     "SyncBody": {"user_id": "ada"},
     "ValidateBody": {"repair": False},
+    "Taken": {"received": True, "repeated": False},
+    "Progress": {"running": True, "kind": "invoices", "checked": 1200, "differed": 3},
     "TestClockBody": {"now": "2026-04-09T00:00:00Z"},
     "CreditStatusResponse": STATUS,
     "CreditAdditionResponse": {
@@ -171,6 +173,18 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "SweepReport": SWEEP,
     "RereadReport": {"checked": 1, "reloaded": 1, "removed": 0, "elapsed_ms": 12},
     "EventsReport": {
+        "stripe": [
+            {
+                "id": "evt_1",
+                "type": "invoice.paid",
+                "subject": "sub_1",
+                "state": "received",
+                "parked": True,
+                "attempts": 3,
+                "last_error": "its user is not known yet",
+                "received_at": "2026-03-10T12:00:00Z",
+            }
+        ],
         "head": 7,
         "undelivered_count": 1,
         "dead_count": 0,
@@ -226,6 +240,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     ),
 }
 PROBLEMS: dict[str, dict[str, Any]] = {
+    "400": problem("bad_signature", 400, "This is no event that Stripe has signed for us"),
     "401": problem("unauthorized", 401, "A valid API key or token is needed"),
     "403": problem("forbidden", 403, "This needs a key with the scope admin"),
     "404": problem("not_found", 404, "There is no such subscription"),

@@ -19,6 +19,7 @@ ERRORS_MAX = 50  # Field errors named in one body.
 SAID_LENGTH_MAX = 300  # Characters of a field's name, or of what is wrong with it.
 
 STATUS = {
+    "bad_signature": 400,
     "unauthorized": 401,
     "insufficient_credits": 402,
     "no_active_subscription": 402,

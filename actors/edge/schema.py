@@ -38,6 +38,7 @@ TAGS = {
     "subscriptions": "Subscriptions as a whole",
     "events": "What the world is told",
     "admin": "For operators",
+    "stripe": "For Stripe",
     "probes": "Whether the service answers",
 }
 RETRY_AFTER = {"description": "Seconds to wait before the repeat.", "schema": {"type": "integer"}}

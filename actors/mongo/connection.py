@@ -123,6 +123,10 @@ def _make_indexes(database: Documents, *, embedded: bool) -> None:
     database.usages.create_index([("user_id", ASCENDING), ("timestamp", ASCENDING)])
     database.sweeps.create_index([("started_at", ASCENDING)])
     database.sweeps.create_index([("job", ASCENDING), ("started_at", ASCENDING)])
+    database.stripe_events.create_index([("state", ASCENDING), ("next_attempt_at", ASCENDING)])
+    database.stripe_events.create_index([("subject", ASCENDING), ("state", ASCENDING)])
+    database.stripe_events.create_index([("customer_id", ASCENDING), ("parked", ASCENDING)])
+    database.subscriptions.create_index([("stripe.customer_id", ASCENDING)], sparse=True)
     database.api_keys.create_index([("hash", ASCENDING)], unique=True)
     database.events.create_index(
         [(field, ASCENDING) for field in ("order", "user_id", "seq", "place")]
@@ -134,6 +138,7 @@ def _make_indexes(database: Documents, *, embedded: bool) -> None:
         database.accounts.create_index([("_id", ASCENDING), ("applied_seq", ASCENDING)])
         database.subscriptions.create_index([("_id", ASCENDING), ("status", ASCENDING)])
         database.jobs.create_index([("_id", ASCENDING), ("revision", ASCENDING)])
+        database.stripe_records.create_index([("_id", ASCENDING), ("revision", ASCENDING)])
 
 
 class MongoWire:

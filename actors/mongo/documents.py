@@ -37,13 +37,15 @@ def grant_document(grant: Grant, at: datetime, payment: Payment | None) -> dict[
     """Return one grant as the subscription document holds it; an implied one has no payment."""
     document: dict[str, Any] = {
         "grant_id": stored_id(grant.grant_id or ""),
-        "amount": Int64(grant.amount),
+        "amount": Int64(grant.amount - grant.voided),
         "system_portion": Int64(grant.system_portion),
         "spendable_credits": Int64(grant.spendable),
         "from_day": grant.from_day.isoformat(),
         "days": grant.days,
         "added_at": at,
     }
+    if grant.stripe_subscription_id is not None:
+        document["stripe_subscription_id"] = grant.stripe_subscription_id
     if payment is not None:
         document["payment"] = {
             "method": payment.method,
@@ -72,7 +74,7 @@ def subscription_write(entry: Entry) -> Write:
 def _changed(entry: Entry, change: SubscriptionChanged) -> Write:
     fields: dict[str, Any] = {
         "applied_seq": Int64(entry.seq),
-        "revision": {"$add": [_or("revision", Int64(0)), Int64(1)]},
+        "revision": {"$add": [if_missing("revision", Int64(0)), Int64(1)]},
         "changed_at": entry.at,  # Of one that ended long ago, days are loaded still.
     }
     if change.status is not None:
@@ -81,7 +83,7 @@ def _changed(entry: Entry, change: SubscriptionChanged) -> Write:
         fields["end_date"] = change.end
     if change.made_explicit:
         explicit = [grant_document(grant, entry.at, None) for grant in change.made_explicit]
-        fields["grants"] = _with_grants(explicit)
+        fields["grants"] = with_grants(explicit)
     return UpdateOne({"_id": stored_id(change.subscription_id)}, [{"$set": fields}])
 
 
@@ -95,7 +97,7 @@ def _expired(entry: Entry, change: SubscriptionExpired) -> Write:
                 "$set": {
                     "status": {"$cond": [is_over, "expired", "$status"]},
                     "applied_seq": Int64(entry.seq),
-                    "revision": {"$add": [_or("revision", Int64(0)), Int64(1)]},
+                    "revision": {"$add": [if_missing("revision", Int64(0)), Int64(1)]},
                 }
             }
         ],
@@ -132,33 +134,34 @@ def _raised(entry: Entry, change: CreditsAdded) -> Write:
         [
             {
                 "$set": {
-                    "total_credits": _plus(
-                        "total_credits", system + spendable, change.grant.amount
-                    ),
-                    "system_portion": _plus("system_portion", system, change.grant.system_portion),
-                    "spendable_credits": _plus(
+                    "total_credits": plus("total_credits", system + spendable, change.grant.amount),
+                    "system_portion": plus("system_portion", system, change.grant.system_portion),
+                    "spendable_credits": plus(
                         "spendable_credits", spendable, change.grant.spendable
                     ),
                     "end_date": {"$max": ["$end_date", change.end]},
-                    "grants": _with_grants(grants),
+                    "grants": with_grants(grants),
                     "applied_seq": Int64(entry.seq),
-                    "revision": _plus("revision", 0, 1),
+                    "revision": plus("revision", 0, 1),
                 }
             }
         ],
     )
 
 
-def _or(field: str, default: object) -> dict[str, Any]:
+def if_missing(field: str, default: object) -> dict[str, Any]:
+    """Return a field's value, or a default where there is none."""
     return {"$ifNull": [f"${field}", default]}
 
 
-def _with_grants(grants: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    return {"$concatArrays": [_or("grants", []), [{"$literal": grant} for grant in grants]]}
+def with_grants(grants: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the grants of the document, and these."""
+    return {"$concatArrays": [if_missing("grants", []), [{"$literal": grant} for grant in grants]]}
 
 
-def _plus(field: str, default: int, amount: int) -> dict[str, Any]:
-    return {"$add": [_or(field, Int64(default)), Int64(amount)]}
+def plus(field: str, default: int, amount: int) -> dict[str, Any]:
+    """Return a field's value and an amount more."""
+    return {"$add": [if_missing(field, Int64(default)), Int64(amount)]}
 
 
 def day_raise(view: DayView) -> Write:
@@ -192,18 +195,18 @@ def day_write(view: DayView, user_id: UserId) -> Write:
         [
             {
                 "$set": {
-                    "_id": _or("_id", stored_id(new_id)),
+                    "_id": if_missing("_id", stored_id(new_id)),
                     "user_id": {  # Another program's day without one stays so.
                         "$cond": [
-                            {"$eq": [_or("credits_used", None), None]},
+                            {"$eq": [if_missing("credits_used", None), None]},
                             {"$literal": stored_id(user_id)},
                             "$user_id",
                         ]
                     },
-                    "credits_used": _plus("credits_used", 0, view.used),
+                    "credits_used": plus("credits_used", 0, view.used),
                     # What other programs edit of `credits_used` is not in this sum of ours.
-                    "credits_charged": _plus("credits_charged", 0, view.used),
-                    "revision": _plus("revision", 0, 1),
+                    "credits_charged": plus("credits_charged", 0, view.used),
+                    "revision": plus("revision", 0, 1),
                     "daily_credit_limit": Int64(opening.daily_credit_limit),
                     "credits_rolled_over": Int64(opening.rolled_over),
                     "applied_seq": Int64(view.applied_seq),

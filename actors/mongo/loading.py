@@ -31,6 +31,7 @@ SUBSCRIPTION_FIELDS = (
     "status",
     "timezone",
     "grants",
+    "stripe",
     "applied_seq",
     "changed_at",
 )

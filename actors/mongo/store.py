@@ -20,11 +20,11 @@ from actors.mongo.documents import (
     day_write,
     mark_write,
     stored_id,
-    subscription_write,
     usage_document,
 )
 from actors.mongo.event_documents import event_documents
 from actors.mongo.loading import Loader
+from actors.mongo.stripe_documents import view_write
 from actors.store import (
     AppendInDoubtError,
     AppendRefusedError,
@@ -139,7 +139,7 @@ class MongoStore:
         moved = self._database.accounts.bulk_write(marks, ordered=False, session=session)
         if moved.matched_count + moved.inserted_count != len(marks):
             raise _MarkMovedError
-        changes = [subscription_write(entry) for view in views for entry in view.subscriptions]
+        changes = [view_write(entry) for view in views for entry in view.subscriptions]
         if changes:  # In order: a new subscription comes before what raises it.
             self._database.subscriptions.bulk_write(changes, session=session)
         days = [

@@ -69,6 +69,7 @@ class Author:
     def do(self, command: Command, key: str | None = None) -> Entry:
         key = key or f"key-{self.account.seq + 1}"
         decision = decide(self.account, command, key, self.now, POLICY)
+        assert decision is not None, "the command changes something"
         change = CommandRefused(decision) if isinstance(decision, Refusal) else decision
         user_id, seq = self.account.user_id, self.account.seq + 1
         entry = Entry(user_id, seq, self.now, key, fingerprint(command), change, None)

@@ -18,6 +18,7 @@ from actors.comparison import Comparison
 from actors.directory import Directory
 from actors.edge.app import build_app
 from actors.edge.limits import RateLimit
+from actors.edge.stripe import StripeDesk
 from actors.expiring import EndedPage
 from actors.housekeeping import Housekeeping
 from actors.operations import Operations
@@ -37,6 +38,7 @@ from tests.fakes.memory_agenda import MemoryAgenda
 from tests.fakes.memory_events import MemoryEvents
 from tests.fakes.memory_reads import MemoryOverview, MemoryReads
 from tests.fakes.memory_store import MemoryStore
+from tests.fakes.memory_stripe import MemoryStripe
 from tests.fakes.noting_handler import NotingHandler
 
 PAYMENT = {"method": "card", "transaction_id": "t-1", "amount": 2900, "currency": "eur"}
@@ -111,6 +113,7 @@ class LocalBackend:
             clock=clock,
         )
         self.operations = Operations(shards, shards.housekeeping)
+        self.stripe = StripeDesk(MemoryStripe(), ("whsec_old", "whsec_new"), clock)
         self.handler = NotingHandler()
         self.events = Relay(MemoryEvents(shards.store), [self.handler], clock=clock)
         self.lost = False
@@ -133,11 +136,14 @@ class LocalBackend:
 
 
 @asynccontextmanager
-async def edge(scope: Scope = Scope.ADMIN) -> AsyncIterator[tuple[httpx.AsyncClient, LocalBackend]]:
+async def edge(
+    scope: Scope = Scope.ADMIN, stripe: StripeDesk | None = None
+) -> AsyncIterator[tuple[httpx.AsyncClient, LocalBackend]]:
     store, keys = MemoryStore(), Keys()
     text, _ = made(keys, scope)
     async with running(store, clock=Clock(NOON)) as shard:
         backend = LocalBackend(OneShard(shard, store), keys)
+        backend.stripe = stripe or backend.stripe
         client = httpx.AsyncClient(
             transport=httpx.ASGITransport(build_app(backend)),
             base_url="http://allotment",

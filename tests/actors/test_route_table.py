@@ -75,6 +75,10 @@ ROWS = [
     Row("GET", "/admin/sweeps", "/admin/sweeps", ADMIN),
     Row("GET", "/admin/shards", "/admin/shards", ADMIN),
     Row("GET", "/admin/sync", "/admin/sync", ADMIN),
+    Row("GET", "/admin/events", "/admin/events", ADMIN),
+    Row("GET", "/admin/stripe/reconcile", "/admin/stripe/reconcile", ADMIN),
+    Row("POST", "/admin/stripe/reconcile", "/admin/stripe/reconcile", ADMIN, None, 404),
+    Row("POST", "/stripe/webhook", "/stripe/webhook", OPEN, None, 400),
     Row(
         "PUT",
         "/admin/test-clock",

@@ -91,3 +91,25 @@ def test_each_replica_has_its_share_of_the_quota(monkeypatch: pytest.MonkeyPatch
     shared = settings(monkeypatch, ALLOTMENT_RATE_LIMIT_REQUESTS="100", ALLOTMENT_HTTP_REPLICAS="3")
 
     assert shared.requests_per_replica == 34
+
+
+@pytest.mark.parametrize("secrets", ["", " ", "whsec_a,", "whsec_a,,whsec_b"])
+def test_a_blank_webhook_secret_is_refused_and_none_is_shown(secrets: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(_env_file=None, stripe_api_key="sk_test_x", stripe_webhook_secrets=secrets)
+
+    assert "ALLOTMENT_STRIPE_WEBHOOK_SECRETS" in explain(refused.value)
+    assert "whsec_a" not in explain(refused.value)
+
+
+def test_webhook_secrets_come_with_a_key_and_keys_tell_their_mode() -> None:
+    with pytest.raises(ValidationError) as refused:
+        Settings(_env_file=None, stripe_webhook_secrets="whsec_a")
+    both = Settings(
+        _env_file=None, stripe_api_key="rk_live_x", stripe_webhook_secrets=" whsec_a , whsec_b"
+    )
+
+    assert "ALLOTMENT_STRIPE_API_KEY" in explain(refused.value)
+    assert both.webhook_secrets == ("whsec_a", "whsec_b")
+    assert both.stripe_livemode
+    assert not Settings(_env_file=None, stripe_api_key="sk_test_x").stripe_livemode

@@ -15,8 +15,10 @@ from domain.messages import (
     UsageRecorded,
 )
 from domain.recovery import Stored
+from domain.stripe import GrantsVoided, StripeStateApplied
 from domain.values import UserId
 from domain.views import DayView, project
+from tests.fakes.memory_documents import empty_subscription, follow, take_back
 
 Document = dict[str, Any]
 
@@ -25,12 +27,13 @@ def grant_document(grant: Grant) -> Document:
     paid = {"transaction_id": grant.transaction_id} if grant.transaction_id else None
     return {
         "grant_id": grant.grant_id,
-        "amount": grant.amount,
+        "amount": grant.amount - grant.voided,
         "system_portion": grant.system_portion,
         "spendable_credits": grant.spendable,
         "from_day": grant.from_day.isoformat(),
         "days": grant.days,
         "payment": paid,
+        "stripe_subscription_id": grant.stripe_subscription_id,
     }
 
 
@@ -111,9 +114,18 @@ class Database:
 
     def _change(self, entry: Entry) -> None:
         change = entry.change
-        assert isinstance(change, SubscriptionChanged | SubscriptionExpired)
+        if isinstance(change, StripeStateApplied) and change.created:
+            document = empty_subscription(entry, change)
+            self.subscriptions[change.subscription_id] = document
+        assert isinstance(
+            change, SubscriptionChanged | SubscriptionExpired | StripeStateApplied | GrantsVoided
+        )
         document = self.subscriptions[change.subscription_id]
-        if isinstance(change, SubscriptionChanged):
+        if isinstance(change, StripeStateApplied):
+            follow(document, change)
+        elif isinstance(change, GrantsVoided):
+            take_back(document, change.voided)
+        elif isinstance(change, SubscriptionChanged):
             document["status"] = change.status or document["status"]
             document["end_date"] = change.end or document["end_date"]
             if change.made_explicit:

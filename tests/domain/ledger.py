@@ -69,6 +69,8 @@ class Ledger:
         self.asked += 1
         key = f"key {self.asked}"
         decision = decide(self.account, command, key, now, self.policy)
+        if decision is None:
+            return None
         change = CommandRefused(decision) if isinstance(decision, Refusal) else decision
         seq, digest = self.account.seq + 1, fingerprint(command)
         entry = Entry(self.account.user_id, seq, now, key, digest, change, None)

@@ -5,10 +5,16 @@ from typing import NamedTuple
 
 from hypothesis import strategies as st
 
+from domain.messages import GrantFromStripe
+from domain.stripe import ENDED, STATUS_OF, ApplyStripeState, StripeItem, StripeLink, VoidGrants
 from domain.values import Credits, Policy, Status
-from tests.domain.ledger import NOON, Ledger
+from tests.domain.ledger import NOON, Ledger, pay
 
 ZONES = ["UTC", "Pacific/Auckland", "Africa/Cairo", "America/Santiago", "Asia/Beirut"]
+
+
+KINDS = ["add", "charge", "charge", "record", "open", "change", "end", "expire"]
+KINDS += ["paid by stripe", "follow stripe", "void"]
 
 
 class Step(NamedTuple):
@@ -23,7 +29,7 @@ STEPS = st.lists(
     st.builds(
         Step,
         st.integers(0, 60) | st.integers(0, 2000),
-        st.sampled_from(["add", "charge", "charge", "record", "open", "change", "end", "expire"]),
+        st.sampled_from(KINDS),
         st.integers(0, 300),
         st.integers(1, 20),
     ),
@@ -47,6 +53,8 @@ def take(ledger: Ledger, step: Step, now: datetime) -> None:
             ledger.record(step.amount, now)
         case "open":
             ledger.open_day(now)
+        case "paid by stripe" | "follow stripe" | "void":
+            take_from_stripe(ledger, step, now)
         case _ if ledger.account.subscriptions:
             take_on_subscription(ledger, step, now)
 
@@ -72,3 +80,36 @@ def live(ledger: Ledger, steps: list[Step], now: datetime = NOON) -> datetime:
         now += timedelta(hours=step.hours)
         take(ledger, step, now)
     return now
+
+
+def take_from_stripe(ledger: Ledger, step: Step, now: datetime) -> None:
+    """Let one of two Stripe subscriptions pay, change its state, or have a payment refunded."""
+    user_id, name = ledger.account.user_id, f"sub_{step.amount % 2}"
+    begin = now + timedelta(hours=step.amount % 90 - 60)
+    end = begin + timedelta(days=step.days)
+    match step.kind:
+        case "paid by stripe":
+            payment = pay(f"in_{step.amount % 7} line {ledger.asked}")
+            amount = Credits(step.amount)
+            ledger.do(GrantFromStripe(user_id, amount, begin, end, payment, name), now)
+        case "void":
+            parts = 1 + step.days
+            ledger.do(VoidGrants(user_id, f"in_{step.amount % 7}", step.hours % parts, parts), now)
+        case _:
+            ledger.do(ApplyStripeState(user_id, link_of(name, step, now, ledger.asked)), now)
+
+
+def link_of(name: str, step: Step, now: datetime, version: int) -> StripeLink:
+    status = sorted(STATUS_OF)[step.amount % len(STATUS_OF)]
+    end = now + timedelta(days=step.days - 3)
+    return StripeLink(
+        name,
+        "cus_1",
+        status,
+        NOON,
+        end,
+        end if step.hours % 3 == 0 else None,
+        now if status in ENDED else None,
+        (StripeItem("price_1", step.days),),
+        version,
+    )

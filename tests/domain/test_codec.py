@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.codec import KINDS, command_id, entry_document, entry_id, read_entry
-from domain.grants import Grant
+from domain.grants import Grant, Void
 from domain.messages import (
     AddCredit,
     Change,
@@ -32,6 +32,14 @@ from domain.messages import (
     UsageRecorded,
     fingerprint,
 )
+from domain.stripe import (
+    STATUS_OF,
+    GrantsVoided,
+    StripeItem,
+    StripeLink,
+    StripeStateApplied,
+    VoidedGrant,
+)
 from domain.values import CREDITS_MAX, Credits, Status, UserId
 from tests.domain.ledger import NOON, USER, pay
 
@@ -39,8 +47,31 @@ TEXT = st.text(max_size=20)
 AMOUNTS = st.integers(-CREDITS_MAX, CREDITS_MAX).map(Credits)
 INSTANTS = st.integers(0, 10**12).map(lambda ms: NOON + timedelta(milliseconds=ms))
 DAYS = INSTANTS.map(lambda instant: instant.date())
+VOIDS = st.lists(st.builds(Void, DAYS, st.integers(0, 9), st.just(10)), max_size=2).map(tuple)
 GRANTS = st.builds(
-    Grant, TEXT | st.none(), AMOUNTS, AMOUNTS, DAYS, st.integers(1, 3660), TEXT | st.none()
+    Grant,
+    TEXT | st.none(),
+    AMOUNTS,
+    AMOUNTS,
+    DAYS,
+    st.integers(1, 3660),
+    TEXT | st.none(),
+    VOIDS,
+    TEXT | st.none(),
+)
+VOIDED = st.lists(st.builds(VoidedGrant, TEXT, VOIDS, AMOUNTS, AMOUNTS), max_size=2).map(tuple)
+LINKS = st.builds(
+    StripeLink,
+    TEXT,
+    TEXT | st.none(),
+    st.sampled_from(sorted(STATUS_OF)),
+    INSTANTS | st.none(),
+    INSTANTS | st.none(),
+    INSTANTS | st.none(),
+    INSTANTS | st.none(),
+    st.lists(st.builds(StripeItem, TEXT, st.integers(0, 9)), max_size=2).map(tuple),
+    st.integers(0, 9),
+    INSTANTS | st.none(),
 )
 OPENINGS = st.builds(Opening, TEXT, DAYS, INSTANTS, AMOUNTS, AMOUNTS)
 REFUSALS = st.builds(
@@ -88,6 +119,19 @@ CHANGES: dict[str, st.SearchStrategy[Change]] = {
         st.lists(GRANTS, max_size=3).map(tuple),
     ),
     "subscription_expired": st.builds(SubscriptionExpired, TEXT, INSTANTS),
+    "stripe_state_applied": st.builds(
+        StripeStateApplied,
+        TEXT,
+        LINKS | st.none(),
+        st.sampled_from(Status) | st.none(),
+        INSTANTS,
+        VOIDED,
+        st.lists(GRANTS, max_size=3).map(tuple),
+        st.booleans(),
+        INSTANTS,
+        TEXT,
+    ),
+    "grants_voided": st.builds(GrantsVoided, TEXT, VOIDED),
 }
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.grants import Grant, split
+from domain.grants import Grant, Void, ended_on, split
 from domain.values import CREDITS_MAX, Credits
 from tests.domain.ledger import ONE_DAY
 
@@ -88,3 +88,59 @@ def test_allocated_before_a_day_is_the_sum_of_all_earlier_slices(
     earlier = [grant.slice_on(FIRST + timedelta(days=i)) for i in range(-5, index)]
 
     assert grant.allocated_before(FIRST + timedelta(days=index)) == sum(earlier)
+
+
+VOIDS = st.lists(
+    st.tuples(st.integers(-2, 40), st.integers(0, 30), st.integers(1, 30)), max_size=4
+).map(lambda voids: [(day, min(kept, parts), parts) for day, kept, parts in sorted(voids)])
+
+
+@given(AMOUNTS, st.integers(1, 35), VOIDS)
+def test_slices_add_up_whatever_is_voided(
+    spendable: int, days: int, voids: list[tuple[int, int, int]]
+) -> None:
+    grant = spread(spendable, days)
+
+    for day, kept, parts in voids:
+        grant = grant.with_void(Void(FIRST + day * ONE_DAY, kept, parts))
+
+    assert sum(slices(grant)) == grant.spendable
+    assert all(one >= 0 for one in slices(grant))
+    assert grant.voided >= 0
+    for index in range(days + 2):
+        before = grant.allocated_before(FIRST + index * ONE_DAY)
+        assert before == sum(slices(grant)[:index])
+
+
+@given(AMOUNTS, st.integers(1, 35), VOIDS)
+def test_a_void_changes_no_day_before_its_own_and_raises_none(
+    spendable: int, days: int, voids: list[tuple[int, int, int]]
+) -> None:
+    grant = spread(spendable, days)
+
+    for day, kept, parts in voids:
+        before = slices(grant)
+        grant = grant.with_void(Void(FIRST + day * ONE_DAY, kept, parts))
+
+        assert slices(grant)[: max(day, 0)] == before[: max(day, 0)]
+        assert sum(slices(grant)) <= sum(before)
+
+
+def test_a_grant_that_is_ended_gives_nothing_from_that_day_on() -> None:
+    grant = spread(100, 10).with_void(ended_on(FIRST + 4 * ONE_DAY))
+
+    assert slices(grant) == [10] * 4 + [0] * 6
+    assert (grant.spendable, grant.voided) == (40, 60)
+    assert grant.gives_until == FIRST + 4 * ONE_DAY
+
+
+def test_of_two_voids_of_one_day_the_one_that_keeps_less_counts_in_either_order() -> None:
+    day = FIRST + 2 * ONE_DAY
+    half, third = Void(day, 1, 2), Void(day, 1, 3)
+
+    assert spread(90, 9).with_void(half).with_void(third).voids == (third,)
+    assert spread(90, 9).with_void(third).with_void(half).voids == (third,)
+
+
+def test_what_keeps_all_is_no_void() -> None:
+    assert spread(90, 9).with_void(Void(FIRST, 3, 3)).voids == ()

@@ -21,8 +21,9 @@ from domain.messages import (
     SubscriptionExpired,
     UsageRecorded,
 )
+from domain.stripe import VoidGrants
 from domain.values import Credits, Policy, Status
-from tests.domain.ledger import NOON, ONE_MILLISECOND, Ledger
+from tests.domain.ledger import NOON, ONE_MILLISECOND, USER, Ledger
 from tests.reference import model
 from tests.reference.model import ReferenceUser
 
@@ -76,13 +77,21 @@ class TwoBooks:
             self.charge(now)
         elif chance < 0.92:
             self.ledger.open_day(now)
+        elif chance < 0.94 and self.paid:
+            self.void(now)
 
     def add(self, now: datetime) -> None:
-        transaction_id = f"transaction {len(self.paid)}"
+        transaction_id = f"transaction-{len(self.paid)}"
         self.paid.append(transaction_id)
         amount = self.random.choice([0, 7, 100, self.random.randint(1, 5000)])
         days = self.random.choice([1, 2, 7, 30, self.random.randint(1, 120)])
         self.pay(transaction_id, amount, days, now)
+
+    def void(self, now: datetime) -> None:
+        transaction_id, parts = self.random.choice(self.paid), self.random.randint(1, 9)
+        kept = self.random.randint(0, parts - 1)
+        self.ledger.do(VoidGrants(USER, transaction_id, kept, parts), now)
+        self.reference.void(now=now, transaction_id=transaction_id, kept=kept, parts=parts)
 
     def add_again(self, now: datetime) -> None:
         self.pay(self.random.choice(self.paid), 1000, 10, now)

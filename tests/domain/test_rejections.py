@@ -21,6 +21,7 @@ from domain.messages import (
     Rejection,
     Shortfall,
 )
+from domain.stripe import VoidGrants
 from domain.values import CREDITS_MAX, Credits, Status
 from tests.domain.ledger import (
     ALL_SPENDABLE,
@@ -83,11 +84,16 @@ def refused_for_want_of_credits() -> Refusal:
     return refusal_of(ledger_with(10, 5).charge(11, NOON))
 
 
+def refused_for_want_of_such_a_grant() -> Refusal:
+    return refusal_of(ledger_with(10, 3).do(VoidGrants(USER, "in_unknown", 0, 1), NOON))
+
+
 EVIDENCE: dict[Rejection, Callable[[], Refusal]] = {
     Rejection.KEY_REUSED: refused_by_reused_key,
     Rejection.NO_SUCH_SUBSCRIPTION: refused_for_want_of_such_a_subscription,
     Rejection.END_NOT_AFTER_START: refused_for_an_end_before_the_start,
     Rejection.NOT_ENDED: refused_because_it_goes_on,
+    Rejection.NO_SUCH_GRANT: refused_for_want_of_such_a_grant,
     Rejection.DUPLICATE_PAYMENT: refused_by_paid_transaction,
     Rejection.NO_ACTIVE_SUBSCRIPTION: refused_without_subscription,
     Rejection.AMOUNT_TOO_LARGE: refused_for_its_size,

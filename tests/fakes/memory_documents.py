@@ -1,12 +1,15 @@
 """The documents of the store in memory, as `domain.recovery` reads them back."""
 
 import json
+from collections.abc import Iterable
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
 from domain.events import event_id
 from domain.grants import Grant
 from domain.messages import CreditsAdded, Entry, Payment, UsageRecorded
+from domain.stripe import StripeLink, StripeStateApplied, VoidedGrant
 
 
 def new_subscription(entry: Entry, change: CreditsAdded) -> dict[str, Any]:
@@ -29,12 +32,14 @@ def new_subscription(entry: Entry, change: CreditsAdded) -> dict[str, Any]:
 def grant_document(grant: Grant, payment: Payment | None) -> dict[str, Any]:
     document: dict[str, Any] = {
         "grant_id": grant.grant_id,
-        "amount": grant.amount,
+        "amount": grant.amount - grant.voided,
         "system_portion": grant.system_portion,
         "spendable_credits": grant.spendable,
         "from_day": grant.from_day.isoformat(),
         "days": grant.days,
     }
+    if grant.stripe_subscription_id is not None:
+        document["stripe_subscription_id"] = grant.stripe_subscription_id
     if payment is not None:
         document["payment"] = {
             "method": payment.method,
@@ -43,6 +48,54 @@ def grant_document(grant: Grant, payment: Payment | None) -> dict[str, Any]:
             "currency": payment.currency,
         }
     return document
+
+
+def link_document(link: StripeLink) -> dict[str, Any]:
+    return asdict(link) | {"items": [asdict(item) for item in link.items]}
+
+
+def take_back(document: dict[str, Any], voided: Iterable[VoidedGrant]) -> None:
+    """Take from a subscription document what its grants lose."""
+    for one in voided:
+        lost = one.credits_before - one.credits_after
+        document["total_credits"] -= lost
+        document["spendable_credits"] -= lost
+        for grant in document["grants"]:
+            if grant["grant_id"] == one.grant_id:
+                grant["amount"] -= lost
+                grant["spendable_credits"] -= lost
+                grant["voided_credits"] = grant.get("voided_credits", 0) + lost
+                grant["voids"] = [
+                    {"from_day": v.from_day.isoformat(), "kept": v.kept, "parts": v.parts}
+                    for v in one.voids
+                ]
+
+
+def empty_subscription(entry: Entry, change: StripeStateApplied) -> dict[str, Any]:
+    return {
+        "_id": change.subscription_id,
+        "user_id": entry.user_id,
+        "start_date": change.start,
+        "end_date": change.end,
+        "total_credits": 0,
+        "system_portion": 0,
+        "spendable_credits": 0,
+        "status": str(change.status or "active"),
+        "timezone": change.timezone,
+        "grants": [],
+        "stripe": link_document(change.link) if change.link else None,
+    }
+
+
+def follow(document: dict[str, Any], change: StripeStateApplied) -> None:
+    """Bring a subscription document in line with its Stripe subscription."""
+    explicit = [grant_document(grant, None) for grant in change.made_explicit]
+    document["grants"] = [*(document.get("grants") or []), *explicit]
+    take_back(document, change.voided)
+    document["end_date"] = change.end
+    document["status"] = str(change.status or document["status"])
+    if change.link is not None:
+        document["stripe"] = (document.get("stripe") or {}) | link_document(change.link)
 
 
 def usage_document(entry: Entry) -> dict[str, Any]:

@@ -28,13 +28,17 @@ from domain.messages import (
     UsageRecorded,
 )
 from domain.recovery import Stored
+from domain.stripe import GrantsVoided, StripeStateApplied
 from domain.values import UserId, owned_id
 from domain.views import AccountViews, DayView
 from tests.fakes.memory_documents import (
     day_key,
+    empty_subscription,
     event_documents,
+    follow,
     grant_document,
     new_subscription,
+    take_back,
     usage_document,
 )
 
@@ -265,11 +269,19 @@ class MemoryStore:
 
     def _change(self, entry: Entry) -> None:
         change = entry.change
-        assert isinstance(change, SubscriptionChanged | SubscriptionExpired)
+        if isinstance(change, StripeStateApplied) and change.created:
+            self.insert("subscriptions", empty_subscription(entry, change))
+        assert isinstance(
+            change, SubscriptionChanged | SubscriptionExpired | StripeStateApplied | GrantsVoided
+        )
         document = self.collections["subscriptions"].get(change.subscription_id)
         if document is None:
             return
-        if isinstance(change, SubscriptionChanged):
+        if isinstance(change, StripeStateApplied):
+            follow(document, change)
+        elif isinstance(change, GrantsVoided):
+            take_back(document, change.voided)
+        elif isinstance(change, SubscriptionChanged):
             document["status"] = str(change.status or document["status"])
             document["end_date"] = change.end or document["end_date"]
             document["changed_at"] = entry.at

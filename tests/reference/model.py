@@ -1,7 +1,8 @@
 """One user's accounting, told from the whole history each time a question is asked.
 
 It owns what section 2 of the contract says about split, slice, limit, roll-over, remaining, end,
-adding credits and recording usage, and what an operator may change of a subscription; it knows no holds, no voided grants and no foreign documents.
+adding credits, recording usage and voiding grants, and what an operator may change of a
+subscription; it knows no holds and no foreign documents.
 It shares no code with `domain/`, remembers nothing but the history, and would rather be slow than
 clever. Instants are expected in the order in which they happen.
 """
@@ -33,18 +34,35 @@ def to_milliseconds(instant: datetime) -> datetime:
     return instant.replace(microsecond=instant.microsecond // 1000 * 1000)
 
 
+class Void(NamedTuple):
+    from_day: date
+    kept: int
+    parts: int
+
+
 class Grant(NamedTuple):
     from_day: date
     days: int
     amount: int
     system_portion: int
     spendable: int
+    transaction_id: str = ""
+    voids: tuple[Void, ...] = ()
 
     def slice_on(self, day: date) -> int:
         i = (day - self.from_day).days
         if i < 0 or i >= self.days:
             return 0
-        return (i + 1) * self.spendable // self.days - i * self.spendable // self.days
+        kept, parts = 1, 1
+        for void in self.voids:
+            if void.from_day <= day and void.kept * parts < kept * void.parts:
+                kept, parts = void.kept, void.parts
+        begin, end = i * self.spendable // self.days, (i + 1) * self.spendable // self.days
+        return end * kept // parts - begin * kept // parts
+
+    def given(self) -> int:
+        """All slices, one by one."""
+        return sum(self.slice_on(self.from_day + i * ONE_DAY) for i in range(self.days))
 
 
 class Day(NamedTuple):
@@ -142,9 +160,24 @@ class ReferenceUser:
         system_portion = amount * self.system_portion_bps // 10000
         spendable = amount - system_portion
         today = subscription.local_day(now)
-        subscription.grants.append(Grant(today, days, amount, system_portion, spendable))
+        subscription.grants.append(
+            Grant(today, days, amount, system_portion, spendable, transaction_id)
+        )
         subscription.ends.append(local_midnight(today + timedelta(days=days), subscription.zone))
         return outcome
+
+    def void(self, *, now: datetime, transaction_id: str, kept: int, parts: int) -> None:
+        """Keep only a share of what a payment's grant gives, from tomorrow on."""
+        for subscription in self.subscriptions:
+            if now >= subscription.end_date():
+                continue
+            tomorrow = subscription.local_day(now) + ONE_DAY
+            subscription.grants = [
+                grant._replace(voids=(*grant.voids, Void(tomorrow, kept, parts)))
+                if grant.transaction_id == transaction_id
+                else grant
+                for grant in subscription.grants
+            ]
 
     def record_usage(
         self, *, now: datetime, credit_amount: int, on_insufficient: str = "reject"
@@ -190,9 +223,9 @@ class ReferenceUser:
             "status": "expired" if ran_out else newest.status,
             "start_date": newest.start_date,
             "end_date": newest.end_date(),
-            "total_credits": sum(grant.amount for grant in newest.grants),
+            "total_credits": sum(g.system_portion + g.given() for g in newest.grants),
             "system_portion": sum(grant.system_portion for grant in newest.grants),
-            "spendable_credits": sum(grant.spendable for grant in newest.grants),
+            "spendable_credits": sum(grant.given() for grant in newest.grants),
         }
         if current is None:
             return answer | {

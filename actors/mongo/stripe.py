@@ -1,0 +1,203 @@
+"""Stripe's events and records in MongoDB: `stripe_events`, `stripe_records`, `stripe_state`.
+
+An event's `_id` is Stripe's own, so it is kept once however often it is delivered. A record is
+replaced only if it is still the one that was read.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from bson import Int64
+from pydantic import TypeAdapter
+from pymongo import ASCENDING
+from pymongo.errors import DuplicateKeyError
+
+from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.overview import user_of
+from actors.stripe_records import EventState, ReconcilePlace, StripeEvent, StripeRecord
+from domain.values import UserId
+
+RECORD: TypeAdapter[StripeRecord] = TypeAdapter(StripeRecord)
+WAITING = {"state": str(EventState.RECEIVED)}
+ERROR_LENGTH_MAX = 300
+RECONCILE = "reconcile"
+
+
+class MongoStripe:
+    """Keeps events and records."""
+
+    def __init__(self, database: Documents) -> None:
+        self._events = database.stripe_events
+        self._records = database.stripe_records
+        self._state = database.stripe_state
+        self._subscriptions = database.subscriptions
+
+    def keep(self, event: StripeEvent) -> bool:
+        """Keep an event. False: it was there. One that was not applied is tried again at once."""
+        document = {
+            "_id": event.event_id,
+            "type": event.type,
+            "created": Int64(event.created),
+            "livemode": event.livemode,
+            "subject": event.subject,
+            "customer_id": event.customer_id,
+            "body": event.body,
+            "received_at": event.received_at,
+            "state": str(event.state),
+            "attempts": 0,
+            "parked": False,
+            "last_error": None,
+            "next_attempt_at": event.received_at,
+        }
+        with unavailable_on_error():
+            try:
+                self._events.insert_one(document)
+            except DuplicateKeyError:
+                again = {"next_attempt_at": event.received_at} | WAITING
+                unapplied = {"_id": event.event_id, "state": {"$ne": str(EventState.APPLIED)}}
+                self._events.update_one(unapplied, {"$set": again})
+                return False
+        return True
+
+    def due(self, now: datetime, limit: int) -> list[str]:
+        """Return subjects with events to be tried by now, those that waited longest first."""
+        with unavailable_on_error():
+            found = self._events.find(WAITING | {"next_attempt_at": {"$lte": now}}, ["subject"])
+            waiting = list(found.sort("next_attempt_at", ASCENDING).limit(limit))
+        return list(dict.fromkeys(str(document["subject"]) for document in waiting))
+
+    def pending(self, subject: str) -> list[StripeEvent]:
+        """Return all events of a subject that are to be applied, by their time."""
+        with unavailable_on_error():
+            found = [_event(d) for d in self._events.find({"subject": subject} | WAITING)]
+        return sorted(found, key=lambda event: (event.created, event.event_id))
+
+    def applied(self, event_ids: Sequence[str], at: datetime, outcome: str) -> None:
+        """Note that events are applied."""
+        self._set(
+            event_ids,
+            {
+                "state": str(EventState.APPLIED),
+                "applied_at": at,
+                "outcome": outcome,
+                "parked": False,
+                "last_error": None,
+            },
+        )
+
+    def postpone(
+        self, event_ids: Sequence[str], until: datetime, error: str, *, parked: bool = False
+    ) -> None:
+        """Note that events were tried, and when to try them again."""
+        fields = {"next_attempt_at": until, "last_error": error[:ERROR_LENGTH_MAX]}
+        self._set(event_ids, fields | {"parked": parked})
+
+    def rest(self, event_ids: Sequence[str], until: datetime) -> None:
+        """Note when to try events, without counting an attempt."""
+        with unavailable_on_error():
+            self._events.update_many(
+                {"_id": {"$in": list(event_ids)}}, {"$set": {"next_attempt_at": until}}
+            )
+
+    def fail(self, event_ids: Sequence[str], error: str) -> None:
+        """Note that events cannot be applied."""
+        state = str(EventState.FAILED)
+        self._set(event_ids, {"state": state, "last_error": error[:ERROR_LENGTH_MAX]})
+
+    def wake(self, customer_id: str, now: datetime) -> None:
+        """Have the parked events of a customer tried again."""
+        where = {"customer_id": customer_id, "parked": True}
+        with unavailable_on_error():
+            self._events.update_many(where, {"$set": {"next_attempt_at": now}})
+
+    def record(self, subject: str) -> StripeRecord | None:
+        """Return what is known of a subject."""
+        with unavailable_on_error():
+            document = self._records.find_one({"_id": subject})
+        if document is None:
+            return None
+        return RECORD.validate_python(document["record"])
+
+    def save(self, record: StripeRecord) -> bool:
+        """Put a record in the place of its predecessor. False: somebody else was faster."""
+        document = {
+            "revision": Int64(record.revision),
+            "customer_id": record.customer_id,
+            "user_id": record.user_id,
+            "record": RECORD.dump_python(record, mode="json"),
+        }
+        with unavailable_on_error():
+            if record.revision == 1:
+                try:
+                    self._records.insert_one({"_id": record.subject} | document)
+                except DuplicateKeyError:
+                    return False
+                return True
+            where = {"_id": record.subject, "revision": record.revision - 1}
+            return self._records.update_one(where, {"$set": document}).matched_count == 1
+
+    def user_of_customer(self, customer_id: str) -> UserId | None:
+        """Return the user of a subscription that names this Stripe customer."""
+        with unavailable_on_error():
+            where = {"stripe.customer_id": customer_id}
+            document = self._subscriptions.find_one(where, ["user_id"])
+        return user_of(document) if document else None
+
+    def unapplied(self, limit: int) -> list[StripeEvent]:
+        """Return dead letters first, then parked and waiting events, without their bodies."""
+        found: list[dict[str, Any]] = []
+        with unavailable_on_error():
+            for state in (EventState.FAILED, EventState.RECEIVED):
+                cursor = self._events.find({"state": str(state)}, {"body": 0})
+                found += cursor.limit(limit - len(found)) if len(found) < limit else []
+        return [_event(document) for document in found]
+
+    def known_events(self, event_ids: Sequence[str]) -> set[str]:
+        """Return which of these events are kept already."""
+        with unavailable_on_error():
+            found = self._events.find({"_id": {"$in": list(event_ids)}}, ["_id"])
+            return {str(document["_id"]) for document in found}
+
+    def trim(self, before: datetime) -> int:
+        """Remove applied events received before an instant, and count them."""
+        where = {"state": str(EventState.APPLIED), "received_at": {"$lt": before}}
+        with unavailable_on_error():
+            return self._events.delete_many(where).deleted_count
+
+    def place(self) -> ReconcilePlace | None:
+        """Return how far the reconciliation that is under way has come."""
+        with unavailable_on_error():
+            document = self._state.find_one({"_id": RECONCILE})
+        found = document and document.get("place")
+        return ReconcilePlace(**found) if found else None
+
+    def note_place(self, place: ReconcilePlace | None) -> None:
+        """Note how far it has come; None: to the end."""
+        fields = {"place": None if place is None else asdict(place)}
+        with unavailable_on_error():
+            self._state.update_one({"_id": RECONCILE}, {"$set": fields}, upsert=True)
+
+    def _set(self, event_ids: Sequence[str], fields: dict[str, Any]) -> None:
+        with unavailable_on_error():
+            self._events.update_many(
+                {"_id": {"$in": list(event_ids)}}, {"$set": fields, "$inc": {"attempts": 1}}
+            )
+
+
+def _event(document: dict[str, Any]) -> StripeEvent:
+    return StripeEvent(
+        str(document["_id"]),
+        document["type"],
+        int(document["created"]),
+        document["livemode"],
+        document["subject"],
+        document["customer_id"],
+        document.get("body", ""),
+        document["received_at"],
+        EventState(document["state"]),
+        int(document["attempts"]),
+        document["parked"],
+        document["last_error"],
+    )

@@ -1,0 +1,156 @@
+"""What Stripe says, in our words: the state of one Stripe subscription, and grants to be voided.
+
+Stripe's statuses become ours here, and nowhere else. Source: docs/stripe.md.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from domain.grants import Grant, Void
+from domain.local_days import ONE_DAY, day_of, midnight
+from domain.values import Status, UserId
+
+ENDED = frozenset({"canceled", "incomplete_expired"})
+"""Stripe's final statuses: a subscription that has one never leaves it."""
+
+NOT_BEGUN = frozenset({"incomplete"})
+"""The first payment is still to come: nothing is to be seen of it."""
+
+STATUS_OF = {
+    "incomplete": None,
+    "incomplete_expired": Status.CANCELLED,
+    "trialing": Status.ACTIVE,
+    "active": Status.ACTIVE,
+    "past_due": Status.PAST_DUE,
+    "unpaid": Status.PAUSED,
+    "paused": Status.PAUSED,
+    "canceled": Status.CANCELLED,
+}
+"""Every status that Stripe knows. A new one of theirs changes nothing here."""
+
+RENEWAL_GRACE = timedelta(days=1)
+"""How long after a period's end Stripe may take to tell of the next one."""
+
+ENDED_LONG_AGO = timedelta(days=1)
+"""An end older than this makes no subscription for a user who has none of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StripeItem:
+    """One price of a Stripe subscription."""
+
+    price_id: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class StripeLink:
+    """The Stripe subscription that a subscription follows: its `stripe` block."""
+
+    subscription_id: str
+    customer_id: str | None
+    status: str
+    """As Stripe calls it."""
+    created: datetime | None
+    period_end: datetime | None
+    cancel_at: datetime | None
+    """When it is to end, by either kind of scheduled cancellation."""
+    ended_at: datetime | None
+    items: tuple[StripeItem, ...]
+    version: int
+    """Counts what was applied of this Stripe subscription."""
+    extends_to: datetime | None = None
+    """The end that the subscription has because of Stripe: Stripe may move it again."""
+
+    @property
+    def is_ended(self) -> bool:
+        return self.status in ENDED
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyStripeState:
+    """Bring a user's subscription in line with a Stripe subscription."""
+
+    user_id: UserId
+    link: StripeLink
+
+
+@dataclass(frozen=True, slots=True)
+class VoidGrants:
+    """Keep only `kept` of `parts` of what a payment's grants give from tomorrow on."""
+
+    user_id: UserId
+    transaction_id: str
+    """The payment's, or what its grants' transactions begin with, before a space."""
+    kept: int
+    parts: int
+
+
+@dataclass(frozen=True, slots=True)
+class VoidedGrant:
+    """A grant that was voided, as it is from then on."""
+
+    grant_id: str
+    voids: tuple[Void, ...]
+    credits_before: int
+    credits_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class StripeStateApplied:
+    """A subscription follows what Stripe says of its own."""
+
+    subscription_id: str
+    link: StripeLink | None
+    """None where the subscription follows another, newer one of Stripe's."""
+    status: Status | None
+    end: datetime
+    voided: tuple[VoidedGrant, ...]
+    made_explicit: tuple[Grant, ...]
+    """Where the end moves: implied grants, written out so that they keep their days."""
+    created: bool
+    start: datetime
+    timezone: str
+
+
+@dataclass(frozen=True, slots=True)
+class GrantsVoided:
+    """A refund has taken back a share of what grants were still to give."""
+
+    subscription_id: str
+    voided: tuple[VoidedGrant, ...]
+
+
+def pays(transaction_id: str, grant: Grant) -> bool:
+    """Say whether a grant was paid by this payment, or by one of its lines."""
+    known = grant.transaction_id
+    return known is not None and known.partition(" ")[0] == transaction_id
+
+
+def voided(grant: Grant, void: Void) -> VoidedGrant | None:
+    """Return what a void makes of a named grant; None where it changes nothing."""
+    after = grant.with_void(void)
+    if after is grant or grant.grant_id is None:
+        return None
+    return VoidedGrant(grant.grant_id, after.voids, grant.spendable, after.spendable)
+
+
+def covers_until(link: StripeLink, timezone: str) -> datetime | None:
+    """Return until when a subscription is current because Stripe's goes on; None: no longer."""
+    if link.is_ended:
+        return None
+    if link.cancel_at is not None:
+        return link.cancel_at
+    if link.period_end is None:
+        return None
+    return midnight(day_of(link.period_end + RENEWAL_GRACE, timezone) + ONE_DAY, timezone)
+
+
+def span_of(start: datetime, end: datetime, today: date, timezone: str) -> tuple[date, int]:
+    """Return (first day, days) of a paid period, as far as it is not past.
+
+    What was paid for past days is given in the days that are left: a day that has been
+    allocated stays as it was.
+    """
+    first = max(day_of(start, timezone), today)
+    return first, max((day_of(end, timezone) - first).days, 1)

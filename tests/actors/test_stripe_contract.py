@@ -1,0 +1,174 @@
+"""What every ledger of Stripe's events and records promises, in memory and in MongoDB."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from actors.mongo.stripe import MongoStripe
+from actors.stripe_reading import read_event, read_subscription
+from actors.stripe_records import (
+    EventState,
+    Grantable,
+    ReconcilePlace,
+    StripeEvent,
+    StripeRecord,
+    StripeStore,
+)
+from domain.values import UserId
+from tests.actors.authors import NOON
+from tests.actors.setups import MongoSetup
+from tests.actors.stripe_world import event, subscription
+from tests.fakes.memory_stripe import MemoryStripe
+
+LATER = NOON + timedelta(minutes=5)
+
+
+@pytest.fixture(params=["memory", "mongomock", "embedded"])
+def ledger(request: pytest.FixtureRequest) -> Iterator[StripeStore]:
+    if request.param == "memory":
+        yield MemoryStripe()
+        return
+    setup: MongoSetup = request.getfixturevalue(request.param)
+    yield MongoStripe(setup.database)
+
+
+def told(name: str, at: int = 0, **fields: Any) -> StripeEvent:
+    about = subscription(fields.pop("subject", "sub_1"))
+    body = event(name, "customer.subscription.updated", about, at)
+    return replace(read_event(body, NOON), **fields)
+
+
+def record(**fields: Any) -> StripeRecord:
+    return replace(
+        StripeRecord(
+            "sub_1",
+            revision=1,
+            stamp=7,
+            event_id="1 evt_1",
+            state=read_subscription(subscription(cancel_at=1_900_000_000)),
+            metadata_user="ada",
+            customer_id="cus_1",
+            user_id=UserId("ada"),
+            payments={"in_1": (Grantable("in_1", 3000, 2900, "eur", NOON, LATER),)},
+            refunds={"in_1": (1, 3)},
+        ),
+        **fields,
+    )
+
+
+def test_an_event_is_kept_once_and_reads_back(ledger: StripeStore) -> None:
+    first, second = ledger.keep(told("1")), ledger.keep(told("1"))
+
+    assert (first, second) == (True, False)
+    assert ledger.pending("sub_1") == [told("1")]
+    assert ledger.known_events(["evt_1", "evt_2"]) == {"evt_1"}
+
+
+def test_what_waits_is_found_by_its_subject_in_the_order_of_its_time(ledger: StripeStore) -> None:
+    for one in (told("b", 5), told("a", 9), told("c", 1), told("d", 0, subject="sub_2")):
+        ledger.keep(one)
+
+    assert sorted(ledger.due(NOON, 10)) == ["sub_1", "sub_2"]
+    assert ledger.due(NOON - timedelta(seconds=1), 10) == []
+    assert [one.event_id for one in ledger.pending("sub_1")] == ["evt_c", "evt_b", "evt_a"]
+
+
+def test_what_is_applied_waits_no_more_even_if_it_comes_again(ledger: StripeStore) -> None:
+    ledger.keep(told("1"))
+    ledger.applied(["evt_1"], NOON, "applied")
+
+    assert ledger.keep(told("1")) is False
+    assert ledger.due(LATER, 10) == []
+    assert ledger.unapplied(10) == []
+
+
+def test_what_is_postponed_is_due_later_and_says_why(ledger: StripeStore) -> None:
+    ledger.keep(told("1"))
+    ledger.postpone(["evt_1"], LATER, "Stripe is away")
+
+    (waiting,) = ledger.unapplied(10)
+    assert (waiting.attempts, waiting.last_error) == (1, "Stripe is away")
+    assert ledger.due(NOON, 10) == []
+    assert ledger.due(LATER, 10) == ["sub_1"]
+
+
+def test_what_rests_is_due_later_and_has_not_been_tried(ledger: StripeStore) -> None:
+    ledger.keep(told("1"))
+    ledger.rest(["evt_1"], LATER)
+
+    assert ledger.due(NOON, 10) == []
+    assert ledger.pending("sub_1")[0].attempts == 0
+
+
+def test_a_dead_letter_is_shown_first_and_revived_by_a_delivery(ledger: StripeStore) -> None:
+    ledger.keep(told("1"))
+    ledger.keep(told("2"))
+    ledger.fail(["evt_2"], "it cannot be")
+    shown = ledger.unapplied(10)
+
+    ledger.keep(told("2", received_at=LATER))
+
+    assert [(one.event_id, one.state) for one in shown] == [
+        ("evt_2", EventState.FAILED),
+        ("evt_1", EventState.RECEIVED),
+    ]
+    assert [one.event_id for one in ledger.pending("sub_1")] == ["evt_1", "evt_2"]
+
+
+def test_parked_events_wake_with_their_customer(ledger: StripeStore) -> None:
+    ledger.keep(told("1"))
+    ledger.postpone(["evt_1"], LATER, "nobody knows", parked=True)
+
+    ledger.wake("cus_2", NOON)
+    asleep = ledger.due(NOON, 10)
+    ledger.wake("cus_1", NOON)
+
+    assert asleep == []
+    assert ledger.due(NOON, 10) == ["sub_1"]
+
+
+def test_a_record_reads_back_and_is_replaced_by_its_successor_only(ledger: StripeStore) -> None:
+    saved = [ledger.save(record()), ledger.save(record())]
+    after = record(revision=2, refunds={"in_1": (0, 3)})
+    saved += [ledger.save(after), ledger.save(after), ledger.save(record(revision=4))]
+
+    assert saved == [True, False, True, False, False]
+    assert ledger.record("sub_1") == after
+    assert ledger.record("sub_2") is None
+
+
+def test_old_events_that_were_applied_are_removed(ledger: StripeStore) -> None:
+    for name in ("1", "2"):
+        ledger.keep(told(name))
+    ledger.applied(["evt_1"], NOON, "applied")
+
+    assert ledger.trim(NOON) == 0
+    assert ledger.trim(LATER) == 1
+    assert ledger.known_events(["evt_1", "evt_2"]) == {"evt_2"}
+
+
+def test_the_place_of_a_reconciliation_is_kept_until_its_end(ledger: StripeStore) -> None:
+    place = ReconcilePlace("invoices", "in_7", 12, 3, NOON)
+
+    ledger.note_place(place)
+    kept = ledger.place()
+    ledger.note_place(None)
+
+    assert kept == place
+    assert ledger.place() is None
+
+
+@pytest.mark.parametrize("database", ["mongomock", "embedded"])
+def test_a_customer_leads_to_the_user_of_its_subscription(
+    database: str, request: pytest.FixtureRequest
+) -> None:
+    setup: MongoSetup = request.getfixturevalue(database)
+    stripe = {"customer_id": "cus_9"}
+    setup.insert("subscriptions", _id="a" * 24, user_id="b" * 24, stripe=stripe)
+    ledger = MongoStripe(setup.database)
+
+    assert ledger.user_of_customer("cus_9") == "b" * 24
+    assert ledger.user_of_customer("cus_1") is None

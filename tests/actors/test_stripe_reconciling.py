@@ -1,0 +1,126 @@
+"""What was never delivered is found by comparing with Stripe, and applied as events are."""
+
+import json
+from typing import Any
+
+import pytest
+
+from actors.failures import UnavailableError
+from actors.reports import Findings
+from actors.stripe_reconciling import Reconciliation
+from tests.actors.authors import NOON
+from tests.actors.running import in_loop
+from tests.actors.stripe_world import (
+    BEGAN,
+    StripeWorld,
+    event,
+    invoice,
+    stripe_world,
+    subscription,
+)
+
+
+async def at_once(_seconds: float) -> None:
+    pass
+
+
+def reconciliation(world: StripeWorld) -> Reconciliation:
+    return Reconciliation(world.ledger, world.lookups, world.clock, at_once)
+
+
+async def reconcile(world: StripeWorld) -> Findings:
+    found = await reconciliation(world).run(NOON)
+    await world.settle()
+    return found
+
+
+def has(world: StripeWorld, *subscriptions: dict[str, Any], **pages: list[dict[str, Any]]) -> None:
+    """Let Stripe have these subscriptions, and list these objects."""
+    world.stripe.objects |= {one["id"]: one for one in subscriptions}
+    world.stripe.pages = {"subscriptions": list(subscriptions), **pages}
+
+
+@in_loop
+async def test_what_was_never_delivered_is_granted_once() -> None:
+    async with stripe_world() as world:
+        paid = invoice(created=BEGAN)
+        delivered_late = json.loads(event("late", "invoice.paid", paid))
+        has(world, subscription(), invoices=[paid], events=[delivered_late])
+
+        first = await reconcile(world)
+        second = await reconcile(world)
+
+        assert first.differed == 3
+        assert (await world.status()).total_credits == 3000
+        assert second.differed == 0
+        assert second.checked == 3
+
+
+@in_loop
+async def test_an_end_that_was_missed_is_followed() -> None:
+    async with stripe_world() as world:
+        has(world, subscription())
+        await world.settle(
+            event("1", "customer.subscription.created", subscription()),
+            event("2", "invoice.paid", invoice()),
+        )
+        ended = subscription(status="canceled", ended_at=BEGAN + 60)
+        has(world, ended)
+
+        found = await reconcile(world)
+
+        assert found.differences == ["sub_1: active here, canceled"]
+        assert (await world.status()).status == "cancelled"
+
+
+@in_loop
+async def test_what_an_event_told_meanwhile_is_left_alone() -> None:
+    async with stripe_world() as world:
+        old, new = subscription(status="past_due"), subscription(cancel_at=BEGAN + 1000)
+        has(world, old)
+        work = reconciliation(world)
+        await work.run(NOON)
+
+        world.stripe.objects["sub_1"] = new
+        newer = int(NOON.timestamp()) + 5
+        await world.settle(
+            event("new", "customer.subscription.updated", new, created=newer),
+            event("paid", "invoice.paid", invoice()),
+        )
+
+        assert (await world.subscription()).stripe.status == "active"
+
+
+@in_loop
+async def test_all_pages_are_read_and_a_failure_goes_on_where_it_was() -> None:
+    async with stripe_world() as world:
+        has(world, *(subscription(f"sub_{n}", user=f"user-{n}") for n in range(5)))
+        work = reconciliation(world)
+        read_page, pages = world.lookups.page, []
+
+        async def fail_on_the_third(kind: str, after: str | None, since: int | None) -> Any:
+            pages.append(after)
+            world.stripe.away = len(pages) > 2
+            return await read_page(kind, after, since)
+
+        world.lookups.page = fail_on_the_third  # type: ignore[method-assign]
+        with pytest.raises(UnavailableError):
+            await work.run(NOON)
+        place = world.ledger.place()
+        world.stripe.away, world.lookups.page = False, read_page  # type: ignore[method-assign]
+        found = await work.run(NOON)
+
+        assert place is not None
+        assert (place.kind, place.after, place.checked) == ("subscriptions", "sub_3", 4)
+        assert found.checked == 5
+        assert world.ledger.place() is None
+
+
+@in_loop
+async def test_a_subscription_that_cannot_be_read_is_counted_and_passed_over() -> None:
+    async with stripe_world() as world:
+        has(world, subscription(), {"id": "sub_odd", "status": None})
+
+        found = await reconcile(world)
+
+        assert (found.quarantined, found.differed) == (1, 1)

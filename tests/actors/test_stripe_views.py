@@ -1,0 +1,101 @@
+"""Subscriptions that follow Stripe's are the same in RAM and in every store."""
+
+from datetime import timedelta
+from typing import Any
+
+from actors.store import Store
+from domain.messages import Command, GrantFromStripe, Payment
+from domain.recovery import recover
+from domain.stripe import ApplyStripeState, StripeItem, StripeLink, VoidGrants
+from domain.values import Credits, UserId
+from tests.actors.authors import NOON, POLICY, Author, write
+from tests.actors.setups import Setup
+
+ADA = UserId("ada")
+MONTH = timedelta(days=30)
+
+
+def paid(number: int) -> GrantFromStripe:
+    start = NOON + number * MONTH
+    payment = Payment("stripe", f"in_{number}", 2900, "eur")
+    return GrantFromStripe(ADA, Credits(3000), start, start + MONTH, payment, "sub_1")
+
+
+def state(version: int, status: str = "active", **fields: Any) -> ApplyStripeState:
+    known: dict[str, Any] = {
+        "customer_id": "cus_1",
+        "created": NOON,
+        "period_end": NOON + MONTH,
+        "cancel_at": None,
+        "ended_at": None,
+        "items": (StripeItem("price_1", 2),),
+    }
+    link = StripeLink(subscription_id="sub_1", status=status, version=version, **(known | fields))
+    return ApplyStripeState(ADA, link)
+
+
+LIFE: list[Command] = [
+    state(1),
+    paid(0),
+    state(2, period_end=NOON + 2 * MONTH),
+    VoidGrants(ADA, "in_0", 2, 3),
+    paid(1),
+    state(3, "past_due", cancel_at=NOON + MONTH),
+    VoidGrants(ADA, "in_0", 1, 3),
+    state(4, "canceled", ended_at=NOON),
+]
+
+
+def loaded(store: Store, author: Author) -> object:
+    (stored,) = store.load([ADA], author.now)
+    return recover(stored, author.now, POLICY).account
+
+
+def test_every_step_of_a_stripe_subscription_reads_back_as_it_is_in_ram(setup: Setup) -> None:
+    author = Author(ADA)
+
+    for command in LIFE:
+        write(setup.store, [author.do(command)])
+        assert loaded(setup.store, author) == author.account, command
+        author.now += timedelta(hours=7)
+
+    (document,) = setup.documents("subscriptions")
+    assert document["status"] == "cancelled"
+    assert document["total_credits"] == sum(grant["amount"] for grant in document["grants"])
+    assert document["spendable_credits"] == sum(g["spendable_credits"] for g in document["grants"])
+
+
+def test_the_whole_life_in_one_write_reads_back_too(setup: Setup) -> None:
+    author = Author(ADA)
+
+    write(setup.store, [author.do(command) for command in LIFE])
+
+    assert loaded(setup.store, author) == author.account
+
+
+def test_a_subscription_of_another_program_is_followed_and_keeps_its_days(setup: Setup) -> None:
+    setup.insert(
+        "subscriptions",
+        _id="c" * 24,
+        user_id=ADA,
+        start_date=NOON - timedelta(days=3),
+        end_date=NOON + timedelta(days=7),
+        total_credits=1000,
+        spendable_credits=900,
+        status="active",
+        stripe={"note": "theirs"},
+    )
+    author = Author.of(setup.store.load([ADA], NOON)[0])
+    (before,) = author.account.subscriptions
+    day = before.first_day + timedelta(days=5)
+
+    write(setup.store, [author.do(command) for command in (paid(0), state(1))])
+
+    (document,) = setup.documents("subscriptions")
+    (after,) = author.account.subscriptions
+    assert loaded(setup.store, author) == author.account
+    assert (document["stripe"]["note"], document["stripe"]["subscription_id"]) == (
+        "theirs",
+        "sub_1",
+    )
+    assert after.limit(day) == before.limit(day) + 90

@@ -1,0 +1,359 @@
+"""A Stripe on this machine: `localstripe` on loopback, with the events and shapes it lacks.
+
+    python tests/local_stripe.py --port 8420 --webhook http://127.0.0.1:8000/stripe/webhook \\
+        --secret whsec_local
+
+localstripe is a program under the GPL: this file runs it as a process of its own, and nothing
+that is shipped imports either. Beside Stripe's own interface it understands
+
+    POST /_config/faults {"status": 429, "seconds": 5}    answer the API so; 0: not at all
+    POST /_config/renew/sub_…                              begin and pay the next period
+    POST /_config/pay/cs_…                                 pay a one-off checkout
+"""
+
+import argparse
+import asyncio
+import copy
+import time
+
+from aiohttp import web
+from localstripe import resources as R
+from localstripe import webhooks as W
+from localstripe.server import app, get_post_data, json_response
+
+API_VERSION = "2026-10-28.endive"
+FAULTS = {"status": 200, "until": 0.0}
+ONE_TIME = {}
+CHECKOUTS = {}
+
+R.Store.dump_to_disk = lambda self: None  # It would write a file that all users share.
+
+
+# --- shapes since 2025-03-31.basil --------------------------------------------------------
+
+
+def price_of(plan):
+    return {
+        "id": plan["id"],
+        "object": "price",
+        "product": plan["product"],
+        "currency": plan["currency"],
+        "unit_amount": plan["amount"],
+        "metadata": plan["metadata"] or {},
+        "type": "recurring",
+        "recurring": {
+            "interval": plan["interval"],
+            "interval_count": plan["interval_count"],
+            "usage_type": plan["usage_type"],
+        },
+    }
+
+
+def basil_subscription(o):
+    start, end = o.pop("current_period_start", None), o.pop("current_period_end", None)
+    for field in ("plan", "quantity", "tax_percent"):
+        o.pop(field, None)
+    o["items"] = copy.deepcopy(o["items"])
+    for item in o["items"]["data"]:
+        item |= {"current_period_start": start, "current_period_end": end}
+        item |= {"subscription": o["id"], "price": price_of(item["plan"])}
+    o.setdefault("billing_mode", {"type": "flexible"})
+    if o["status"] == "canceled":
+        o["canceled_at"] = o["canceled_at"] or o["ended_at"]
+
+
+def basil_invoice(o):
+    for field in ("subscription", "payment_intent", "charge", "tax", "tax_percent", "discount"):
+        o.pop(field, None)
+    o["lines"] = copy.deepcopy(o["lines"])
+    for line in o["lines"]["data"]:
+        plan = line.pop("plan", None)
+        proration = line.pop("proration", False)
+        details = {"proration": proration, "subscription": line.pop("subscription", None)}
+        line["parent"] = {
+            "type": "subscription_item_details",
+            "subscription_item_details": details,
+        }
+        if plan:
+            price = {"price": plan["id"], "product": plan["product"]}
+            line["pricing"] = {"type": "price_details", "price_details": price}
+
+
+def basil(o):
+    if o.get("object") == "subscription":
+        basil_subscription(o)
+    if o.get("object") == "invoice":
+        basil_invoice(o)
+    return o
+
+
+export = R.StripeObject._export
+R.StripeObject._export = lambda self, expand=None: basil(export(self, expand))
+
+make_event = R.Event.__init__
+
+
+def make_new_event(self, kind, data, previous_attributes=None):
+    make_event(self, kind, data)
+    self.api_version, self.pending_webhooks = API_VERSION, 1
+    self.request = {"id": None, "idempotency_key": None}
+    if previous_attributes is not None:
+        self.data["previous_attributes"] = previous_attributes
+
+
+R.Event.__init__ = make_new_event
+
+
+class Plain:
+    """A plain value where localstripe expects one of its objects."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def _export(self, expand=None):
+        return copy.deepcopy(self.value)
+
+
+def tell(kind, about, previous=None):
+    R.schedule_webhook(R.Event(kind, about, previous))
+
+
+# --- events it does not send --------------------------------------------------------------
+
+update_subscription = R.Subscription._api_update.__func__
+create_subscription = R.Subscription._api_create.__func__
+
+
+def as_plans(data):
+    for item in data.get("items") or []:
+        if "price" in item:
+            item["plan"] = item.pop("price")
+    for field in ("proration_behavior", "default_payment_method", "collection_method"):
+        data.pop(field, None)
+    return data
+
+
+def new_update(cls, id, **data):
+    before = cls._api_retrieve(id)._export()
+    metadata = data.pop("metadata", None) or {}
+    obj = update_subscription(cls, id, **as_plans(data))
+    obj.metadata = {k: v for k, v in {**obj.metadata, **metadata}.items() if v != ""}
+    after = obj._export()
+    previous = {k: before[k] for k in before if before[k] != after.get(k)}
+    tell("customer.subscription.updated", obj, previous)
+    return obj
+
+
+R.Subscription._api_update = classmethod(new_update)
+R.Subscription._api_create = classmethod(
+    lambda cls, **data: create_subscription(cls, **as_plans(data))
+)
+
+on_paid = R.Invoice._on_payment_success
+
+
+def new_on_paid(self):
+    on_paid(self)
+    tell("invoice.paid", self)
+
+
+R.Invoice._on_payment_success = new_on_paid
+
+make_refund = R.Refund.__init__
+
+
+def new_refund(self, **data):
+    make_refund(self, **data)
+    charge = R.Charge._api_retrieve(self.charge)
+    refunds = [r for r in R.Refund._api_list_all(None, limit=99)._list if r.charge == charge.id]
+    value = charge._export()
+    value["amount_refunded"] = sum(r.amount for r in refunds)
+    value["refunded"] = value["amount_refunded"] >= value["amount"]
+    value["payment_intent"] = value["payment_intent"] or intent_of(charge.id)
+    value.pop("invoice", None)
+    tell("charge.refunded", Plain(value))
+
+
+def intent_of(charge_id):
+    for intent in R.PaymentIntent._api_list_all(None, limit=99)._list:
+        if intent.latest_charge is not None and intent.latest_charge.id == charge_id:
+            return intent.id
+    return None
+
+
+R.Refund.__init__ = new_refund
+
+
+# --- prices, checkouts, payments of invoices ----------------------------------------------
+
+
+async def create_price(request):
+    data = await get_post_data(request)
+    recurring = data.get("recurring")
+    price_id = "price_" + R.random_id(14)
+    product = data.get("product") or R.Product(type="service", **data["product_data"]).id
+    common = {"product": product, "metadata": data.get("metadata") or {}}
+    if recurring:
+        plan = R.Plan(
+            id=price_id,
+            amount=data["unit_amount"],
+            currency=data["currency"],
+            interval=recurring["interval"],
+            **common,
+        )
+        return json_response(price_of(plan._export()))
+    ONE_TIME[price_id] = {
+        "id": price_id,
+        "object": "price",
+        "type": "one_time",
+        "recurring": None,
+        "currency": data["currency"],
+        "unit_amount": int(data["unit_amount"]),
+    } | common
+    return json_response(ONE_TIME[price_id])
+
+
+async def retrieve_price(request):
+    price_id = request.match_info["id"]
+    if price_id in ONE_TIME:
+        return json_response(ONE_TIME[price_id])
+    return json_response(price_of(R.Plan._api_retrieve(price_id)._export()))
+
+
+async def create_checkout(request):
+    data = await get_post_data(request)
+    lines = [
+        {
+            "id": "li_" + R.random_id(14),
+            "object": "item",
+            "price": ONE_TIME[item["price"]],
+            "quantity": int(item.get("quantity") or 1),
+            "currency": ONE_TIME[item["price"]]["currency"],
+            "amount_total": ONE_TIME[item["price"]]["unit_amount"] * int(item.get("quantity") or 1),
+        }
+        for item in data["line_items"]
+    ]
+    session = {
+        "id": "cs_test_" + R.random_id(20),
+        "object": "checkout.session",
+        "created": int(time.time()),
+        "livemode": False,
+        "mode": "payment",
+        "status": "open",
+        "payment_status": "unpaid",
+        "customer": data.get("customer"),
+        "client_reference_id": data.get("client_reference_id"),
+        "metadata": data.get("metadata") or {},
+        "currency": lines[0]["currency"],
+        "amount_total": sum(line["amount_total"] for line in lines),
+        "payment_intent": None,
+        "subscription": None,
+    }
+    CHECKOUTS[session["id"]] = (session, lines)
+    return json_response(session)
+
+
+async def pay_checkout(request):
+    session, _ = CHECKOUTS[request.match_info["id"]]
+    intent = R.PaymentIntent(
+        amount=session["amount_total"], currency=session["currency"], customer=session["customer"]
+    )
+    customer = R.Customer._api_retrieve(session["customer"])
+    intent.payment_method = customer._get_default_payment_method_or_source().id
+    intent._confirm(on_failure_now=lambda: None)
+    session |= {"payment_intent": intent.id, "payment_status": "paid", "status": "complete"}
+    tell("checkout.session.completed", Plain(session))
+    return json_response(session)
+
+
+def listed(items):
+    return json_response({"object": "list", "data": items, "has_more": False})
+
+
+async def list_checkouts(request):
+    intent = request.query.get("payment_intent")
+    return listed([s for s, _ in CHECKOUTS.values() if s["payment_intent"] == intent])
+
+
+async def list_checkout_lines(request):
+    return listed(CHECKOUTS[request.match_info["id"]][1])
+
+
+async def list_invoice_payments(request):
+    intent = request.query.get("payment[payment_intent]")
+    found = R.PaymentIntent._api_retrieve(intent).invoice if intent else None
+    paid = {"id": "inpay_1", "object": "invoice_payment", "invoice": found, "status": "paid"}
+    return listed([paid] if found else [])
+
+
+async def renew(request):
+    subscription = R.Subscription._api_retrieve(request.match_info["id"])
+    before = subscription._export()
+    subscription.start_date = subscription.current_period_end
+    subscription._create_invoice()
+    tell("customer.subscription.updated", subscription, {"items": before["items"]})
+    return json_response(subscription._export())
+
+
+list_invoices = R.Invoice._api_list_all.__func__
+
+
+def new_list_invoices(cls, url, status=None, created=None, **rest):
+    found = list_invoices(cls, url, **rest)
+    since = int((created or {}).get("gte", 0))
+    found._list = [i for i in found._list if status in (None, i.status) and i.created >= since]
+    return found
+
+
+R.Invoice._api_list_all = classmethod(new_list_invoices)
+
+
+# --- faults, and deliveries that are repeated ---------------------------------------------
+
+
+async def set_faults(request):
+    data = await get_post_data(request)
+    FAULTS["status"] = int(data["status"])
+    FAULTS["until"] = time.monotonic() + float(data["seconds"])
+    return web.Response()
+
+
+@web.middleware
+async def fail_on_demand(request, handler):
+    if request.path.startswith("/v1/") and time.monotonic() < FAULTS["until"]:
+        if FAULTS["status"] == 0:
+            await asyncio.sleep(FAULTS["until"] - time.monotonic())
+        else:
+            error = {"error": {"type": "api_error", "message": "a fault was asked for"}}
+            return web.json_response(error, status=FAULTS["status"])
+    return await handler(request)
+
+
+app.middlewares.insert(0, fail_on_demand)
+for method, path, answer in (
+    ("POST", "/v1/prices", create_price),
+    ("GET", "/v1/prices/{id}", retrieve_price),
+    ("POST", "/v1/checkout/sessions", create_checkout),
+    ("GET", "/v1/checkout/sessions", list_checkouts),
+    ("GET", "/v1/checkout/sessions/{id}/line_items", list_checkout_lines),
+    ("GET", "/v1/invoice_payments", list_invoice_payments),
+    ("POST", "/_config/faults", set_faults),
+    ("POST", "/_config/renew/{id}", renew),
+    ("POST", "/_config/pay/{id}", pay_checkout),
+):
+    app.router.add_route(method, path, answer)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Run a Stripe on 127.0.0.1.")
+    parser.add_argument("--port", type=int, default=8420)
+    parser.add_argument("--webhook", help="where events are sent")
+    parser.add_argument("--secret", help="what they are signed with")
+    options = parser.parse_args()
+    if options.webhook:
+        W.register_webhook("main", options.webhook, options.secret, None)
+    web.run_app(app, host="127.0.0.1", port=options.port, access_log=None, print=None)
+
+
+if __name__ == "__main__":
+    main()
