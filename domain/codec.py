@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from domain.holds import HoldFreed, HoldPlaced, HoldSettled
 from domain.messages import (
     Change,
     CommandRefused,
@@ -25,6 +26,9 @@ KINDS: dict[str, TypeAdapter[Change]] = {
     "command_refused": TypeAdapter(CommandRefused),
     "subscription_changed": TypeAdapter(SubscriptionChanged),
     "subscription_expired": TypeAdapter(SubscriptionExpired),
+    "hold_placed": TypeAdapter(HoldPlaced),
+    "hold_settled": TypeAdapter(HoldSettled),
+    "hold_freed": TypeAdapter(HoldFreed),
 }
 _KIND_OF = {
     CreditsAdded: "credits_added",
@@ -33,6 +37,9 @@ _KIND_OF = {
     CommandRefused: "command_refused",
     SubscriptionChanged: "subscription_changed",
     SubscriptionExpired: "subscription_expired",
+    HoldPlaced: "hold_placed",
+    HoldSettled: "hold_settled",
+    HoldFreed: "hold_freed",
 }
 
 

@@ -5,7 +5,18 @@ from datetime import datetime
 from typing import assert_never
 
 from domain.account import Account
+from domain.covering import nothing_to_spend, opening_of, why_not_covered
+from domain.decide_holds import expire_hold, place_hold, release_hold, settle_hold
 from domain.grants import Grant, split
+from domain.holds import (
+    ExpireHold,
+    HoldFreed,
+    HoldPlaced,
+    HoldSettled,
+    PlaceHold,
+    ReleaseHold,
+    SettleHold,
+)
 from domain.local_days import midnight
 from domain.messages import (
     AddCredit,
@@ -14,19 +25,15 @@ from domain.messages import (
     CreditsAdded,
     DayOpened,
     ExpireSubscription,
-    Limit,
-    OnInsufficient,
     OpenDay,
-    Opening,
     RecordUsage,
     Refusal,
     Rejection,
-    Shortfall,
     SubscriptionChanged,
     SubscriptionExpired,
     UsageRecorded,
 )
-from domain.subscription import Day, Subscription
+from domain.subscription import Subscription
 from domain.values import (
     CREDITS_MAX,
     CURRENT_STATUSES,
@@ -44,10 +51,16 @@ Decision = (
     | DayOpened
     | SubscriptionChanged
     | SubscriptionExpired
+    | HoldPlaced
+    | HoldSettled
+    | HoldFreed
     | Refusal
     | None
 )
 """What changes, why nothing may change, or None where all is already as the command wants it."""
+
+
+HoldCommand = PlaceHold | SettleHold | ReleaseHold | ExpireHold
 
 
 def decide(account: Account, command: Command, key: str, now: datetime, policy: Policy) -> Decision:
@@ -57,6 +70,9 @@ def decide(account: Account, command: Command, key: str, now: datetime, policy: 
     command decided twice makes the same documents. A command that names a subscription needs
     the whole account: `recover(…, whole=True)`.
     """
+    if isinstance(command, HoldCommand):
+        return _decide_hold(account, command, key, now, policy)
+    account = account.as_of(now, policy.rollover_cap)
     match command:
         case AddCredit():
             return _add_credit(account, command, key, now, policy)
@@ -72,15 +88,21 @@ def decide(account: Account, command: Command, key: str, now: datetime, policy: 
             assert_never(command)
 
 
-def _opening(subscription: Subscription, day: Day) -> Opening:
-    return Opening(
-        subscription.subscription_id,
-        day.date,
-        midnight(day.date, subscription.timezone),
-        subscription.limit(day.date),
-        day.rolled_over,
-        first_touch=subscription.day is None or subscription.day.date < day.date,
-    )
+def _decide_hold(
+    account: Account, command: HoldCommand, key: str, now: datetime, policy: Policy
+) -> HoldPlaced | HoldSettled | HoldFreed | Refusal:
+    if isinstance(command, ExpireHold):  # It speaks of what `as_of` leaves out.
+        return expire_hold(account, command, now, policy)
+    account = account.as_of(now, policy.rollover_cap)
+    match command:
+        case PlaceHold():
+            return place_hold(account, command, key, now, policy)
+        case SettleHold():
+            return settle_hold(account, command, key, now, policy)
+        case ReleaseHold():
+            return release_hold(account, command, now, policy)
+        case _:
+            assert_never(command)
 
 
 def _add_credit(
@@ -111,7 +133,7 @@ def _add_credit(
     return CreditsAdded(
         grant=grant,
         payment=command.payment,
-        opening=_opening(raised, base.day_at(today, policy.rollover_cap)),
+        opening=opening_of(raised, base.day_at(today, policy.rollover_cap)),
         start=base.start,
         end=end,
         timezone=base.timezone,
@@ -164,21 +186,15 @@ def _record_usage(
     required = command.credit_amount
     current = account.current(now)
     if current is None or not current.may_spend(now):
-        nothing = Shortfall(Limit.SUBSCRIPTION, Credits(0), required, None)
-        return Refusal(Rejection.NO_ACTIVE_SUBSCRIPTION, nothing)
+        return nothing_to_spend(required)
     day = current.day_at(current.today(now), policy.rollover_cap)
-    remaining = current.remaining(day)
-    if max(day.used + required, required - remaining) > CREDITS_MAX:
-        return Refusal(Rejection.AMOUNT_TOO_LARGE)
-    if required > remaining and command.on_insufficient is OnInsufficient.REJECT:
-        available_at = current.available_at(required, day, policy.rollover_cap)
-        limit = Limit.SUBSCRIPTION if available_at is None else Limit.DAILY
-        shortfall = Shortfall(limit, remaining, required, available_at)
-        return Refusal(Rejection.INSUFFICIENT_CREDITS, shortfall)
+    refusal = why_not_covered(current, day, required, command.on_insufficient, policy)
+    if refusal:
+        return refusal
     # After this point the charge must succeed.
     return UsageRecorded(
         usage_id=derive_object_id(now, "usage", account.user_id, key),
-        opening=_opening(current, day),
+        opening=opening_of(current, day),
         service_type=command.service_type,
         credit_amount=required,
         token_count=command.token_count,
@@ -192,16 +208,17 @@ def _record_usage(
 def _open_day(account: Account, now: datetime, policy: Policy) -> DayOpened | Refusal | None:
     current = account.current(now)
     if current is None:
-        nothing = Shortfall(Limit.SUBSCRIPTION, Credits(0), Credits(0), None)
-        return Refusal(Rejection.NO_ACTIVE_SUBSCRIPTION, nothing)
+        return nothing_to_spend(Credits(0))
     today = current.today(now)
     if current.day is not None and current.day.date == today:
         return None
-    return DayOpened(_opening(current, current.day_at(today, policy.rollover_cap)))
+    return DayOpened(opening_of(current, current.day_at(today, policy.rollover_cap)))
 
 
 def names_a_subscription(command: Command) -> bool:
     """Say whether the command may speak of a subscription that accounts no longer hold."""
+    if isinstance(command, ExpireHold):
+        return command.subscription_id is not None
     return isinstance(command, ChangeSubscription | ExpireSubscription)
 
 

@@ -5,7 +5,9 @@ from datetime import datetime
 from typing import assert_never
 
 from domain.account import Account
+from domain.evolve_holds import evolve_hold
 from domain.grants import Grant
+from domain.holds import HoldFreed, HoldPlaced, HoldSettled
 from domain.messages import (
     CommandRefused,
     CreditsAdded,
@@ -39,6 +41,8 @@ def evolve(account: Account, entry: Entry) -> Account:
             return _change(numbered, entry.change)
         case SubscriptionExpired(subscription_id=subscription_id):
             return _expire(numbered, subscription_id, entry.at)
+        case HoldPlaced() | HoldSettled() | HoldFreed():
+            return evolve_hold(numbered, entry.change)
         case CommandRefused():
             return numbered
         case _:
@@ -122,10 +126,9 @@ def _expire(account: Account, subscription_id: str, at: datetime) -> Account:
 
 
 def _touch(subscription: Subscription, opening: Opening, amount: Credits) -> Subscription:
-    day = subscription.day
-    if day is None or day.date < opening.date:
-        day = Day(opening.date, opening.rolled_over, Credits(0))
-    return replace(subscription, day=replace(day, used=Credits(day.used + amount)))
+    opened = subscription.opened(Day(opening.date, opening.rolled_over, Credits(0)))
+    assert opened.day is not None, "it has just been opened"
+    return replace(opened, day=replace(opened.day, used=Credits(opened.day.used + amount)))
 
 
 def keep_what_matters(account: Account, now: datetime) -> Account:

@@ -13,7 +13,9 @@ from domain.foreign import (
     read_subscriptions,
     read_usage_day,
 )
+from domain.holds import Hold
 from domain.messages import Entry
+from domain.stored_holds import read_holds
 from domain.subscription import Subscription
 from domain.values import Credits, Policy, UserId
 
@@ -52,10 +54,11 @@ def recover(stored: Stored, now: datetime, policy: Policy, *, whole: bool = Fals
         ]
         days, unreadable = _read_days(documents, subscription.timezone)
         quarantined += unreadable
-        used = [(day, amount) for day, amount, _ in days]
+        used = [(day.date, day.used) for day in days]
+        holds = [hold for day in days for hold in day.holds]
         # A day of ours was charged by a clock that had come to it, be it ahead of this one.
-        today = max([subscription.today(now), *(day for day, _, ours in days if ours)])
-        with_days.append(subscription.with_usage_days(used, today, policy.rollover_cap))
+        today = max([subscription.today(now), *(day.date for day in days if day.is_ours)])
+        with_days.append(subscription.with_usage_days(used, today, policy.rollover_cap, holds))
     account = Account(stored.user_id, stored.applied_seq, tuple(with_days))
     # First the entries: one that pays for a subscription which has ended keeps its payment known.
     account = replay(account, stored.entries)
@@ -64,19 +67,30 @@ def recover(stored: Stored, now: datetime, policy: Policy, *, whole: bool = Fals
     return Recovered(account, tuple(quarantined), tuple(stored.entries))
 
 
+@dataclass(frozen=True, slots=True)
+class _StoredDay:
+    date: date
+    used: Credits
+    is_ours: bool
+    holds: Sequence[Hold]
+
+
 def _read_days(
     documents: Iterable[Document], timezone: str
-) -> tuple[list[tuple[date, Credits, bool]], list[Quarantined]]:
-    """Return (day, used, whether it is ours) of the readable documents, and the others."""
-    days: list[tuple[date, Credits, bool]] = []
+) -> tuple[list[_StoredDay], list[Quarantined]]:
+    """Return the readable days, and what cannot be read: whole documents, or holds in them."""
+    days: list[_StoredDay] = []
     unreadable: list[Quarantined] = []
     for document in documents:
+        name = str(document.get("_id"))
         try:
             day, used = read_usage_day(document, timezone)
         except UnreadableError as error:
-            unreadable.append(Quarantined(str(document.get("_id")), str(error)))
+            unreadable.append(Quarantined(name, str(error)))
         else:
-            days.append((day, used, document.get("applied_seq") is not None))
+            holds, reasons = read_holds(document, day)
+            unreadable += [Quarantined(name, reason) for reason in reasons]
+            days.append(_StoredDay(day, used, document.get("applied_seq") is not None, holds))
     return days, unreadable
 
 

@@ -53,6 +53,9 @@ class Policy:
     low_credits_percent: int = 20
     """Remaining credits at or below this share of the day's credits are called low."""
 
+    holds_per_account: int = 100
+    """How many holds one account may have open."""
+
 
 def is_object_id(text: str) -> bool:
     """Say whether the text is 24 hex digits: such a user id is stored as an ObjectId."""

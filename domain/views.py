@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
+from domain.holds import Hold, HoldFreed, HoldPlaced, HoldSettled
 from domain.messages import (
     CommandRefused,
     CreditsAdded,
@@ -27,6 +28,10 @@ class DayView:
     applied_seq: int
     is_new: bool
     """No document of the day is expected to be there."""
+    placed: list[Hold] = field(default_factory=list)
+    """Holds that the document is to have from now on."""
+    freed: list[str] = field(default_factory=list)
+    """Ids of holds that it is to have no longer."""
 
 
 @dataclass(slots=True)
@@ -56,6 +61,8 @@ def project(entries: Sequence[Entry]) -> AccountViews:
                 _touch(views, opening, amount, entry.seq)
             case DayOpened(opening):
                 _touch(views, opening, Credits(0), entry.seq)
+            case HoldPlaced() | HoldSettled() | HoldFreed():
+                _project_hold(views, entry, entry.change)
             case SubscriptionChanged() | SubscriptionExpired():
                 views.subscriptions.append(entry)
             case CommandRefused():
@@ -65,9 +72,39 @@ def project(entries: Sequence[Entry]) -> AccountViews:
     return views
 
 
-def _touch(views: AccountViews, opening: Opening, amount: Credits, seq: int) -> None:
-    day = (opening.subscription_id, opening.starts_at)
-    before = views.days.get(day)
-    used = amount + (before.used if before else 0)
-    is_new = before.is_new if before else opening.first_touch
-    views.days[day] = DayView(opening, Credits(used), seq, is_new)
+def _project_hold(
+    views: AccountViews, entry: Entry, change: HoldPlaced | HoldSettled | HoldFreed
+) -> None:
+    match change:
+        case HoldPlaced(hold, opening):
+            _touch(views, opening, Credits(0), entry.seq).placed.append(hold)
+        case HoldSettled(hold_id, usage, reopened):
+            views.usages.append(entry)
+            day = _touch(views, usage.opening, usage.credit_amount, entry.seq)
+            _free(views, day, hold_id, reopened, entry.seq)
+        case HoldFreed(hold_id=hold_id, opening=opening, reopened=reopened):
+            day = _touch(views, opening, Credits(0), entry.seq)
+            _free(views, day, hold_id, reopened, entry.seq)
+
+
+def _touch(views: AccountViews, opening: Opening, amount: Credits, seq: int) -> DayView:
+    name = (opening.subscription_id, opening.starts_at)
+    day = views.days.get(name)
+    if day is None:
+        day = views.days[name] = DayView(opening, amount, seq, opening.first_touch)
+    else:
+        day.opening, day.applied_seq = opening, seq
+        day.used = Credits(day.used + amount)
+    return day
+
+
+def _free(
+    views: AccountViews, day: DayView, hold_id: str, reopened: Sequence[Opening], seq: int
+) -> None:
+    placed_here = [hold for hold in day.placed if hold.hold_id == hold_id]
+    if placed_here:  # No document has ever had it.
+        day.placed.remove(placed_here[0])
+    else:
+        day.freed.append(hold_id)
+    for opening in reopened:
+        _touch(views, opening, Credits(0), seq)
