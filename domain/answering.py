@@ -79,13 +79,8 @@ def change_answer(account: Account, entry: Entry, policy: Policy) -> Answer:
             return _addition_answer(account, entry.change, entry.at, policy)
         case UsageRecorded():
             return _charged_today(account, entry, entry.change, policy)
-        case HoldSettled(usage=usage):
-            used, held = entry.change.credits_used, entry.change.credits_held
-            return _usage_answer(account.user_id, usage, used, held, policy)
-        case HoldPlaced():
-            return placed_answer(account, entry.change, entry.at, policy)
-        case HoldFreed():
-            return freed_answer(entry.change)
+        case HoldPlaced() | HoldSettled() | HoldFreed():
+            return _hold_answer(account, entry.change, entry.at, policy)
         case SubscriptionChanged(subscription_id) | SubscriptionExpired(subscription_id):
             subscription = account.find(subscription_id)
             assert subscription is not None, "it was found when this was decided"
@@ -117,6 +112,18 @@ def _addition_answer(
         ),
         subscription=status_answer(account, now, policy),
     )
+
+
+def _hold_answer(
+    account: Account, change: HoldPlaced | HoldSettled | HoldFreed, now: datetime, policy: Policy
+) -> Answer:
+    match change:
+        case HoldPlaced():
+            return placed_answer(account, change, now, policy)
+        case HoldSettled(usage=usage, credits_used=used, credits_held=held):
+            return _usage_answer(account.user_id, usage, used, held, policy)
+        case HoldFreed():
+            return freed_answer(change)
 
 
 def _charged_today(

@@ -22,7 +22,7 @@ from domain.subscription import Day, Subscription, implied_grant
 from domain.values import Credits, Status
 
 
-def evolve(account: Account, entry: Entry) -> Account:
+def evolve(account: Account, entry: Entry) -> Account:  # noqa: PLR0911 - one a kind of change
     """Return the account after the next entry of its journal.
 
     Nothing is let go here: a later entry may change a subscription that ended long ago.

@@ -31,7 +31,7 @@ SUBSCRIPTION_FIELDS = (
     "grants",
     "applied_seq",
 )
-DAY_FIELDS = ("subscription_id", "date", "credits_used", "applied_seq")
+DAY_FIELDS = ("subscription_id", "date", "credits_used", "applied_seq", "holds")
 
 
 class Loader:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from domain.grants import Grant
-from domain.messages import CreditsAdded, Entry, Payment, UsageRecorded
+from domain.messages import CreditsAdded, Entry, Payment, charge_in
 
 
 def new_subscription(entry: Entry, change: CreditsAdded) -> dict[str, Any]:
@@ -45,8 +45,8 @@ def grant_document(grant: Grant, payment: Payment | None) -> dict[str, Any]:
 
 
 def usage_document(entry: Entry) -> dict[str, Any]:
-    change = entry.change
-    assert isinstance(change, UsageRecorded), "usages are entries that record usage"
+    change = charge_in(entry.change)
+    assert change is not None, "usages are entries that charge"
     return {
         "_id": change.usage_id,
         "user_id": entry.user_id,
