@@ -42,11 +42,24 @@ class Counters:
     read_throughs: int = 0
     """Resident accounts that were read again because RAM was stale."""
 
+    holds_open: int = 0
+    """Holds of resident accounts that nothing resolved."""
+    credits_held: int = 0
+    oldest_hold_seconds: float = 0.0
+    """The age of the oldest of them."""
+    holds_expired: int = 0
+    """Holds that were over and were given back without any request."""
+
     def note_append(self, entries: int, seconds: float) -> None:
         """Count an append and how long it took."""
         self.appends += 1
         self.appended_entries += entries
         self.append_seconds += seconds
+
+    def note_failed_append(self, *, in_doubt: bool) -> None:
+        """Count an append that was refused, or whose outcome is unknown."""
+        self.appends_in_doubt += in_doubt
+        self.append_conflicts += not in_doubt
 
     def note_reply(self, reply: Reply) -> None:
         """Count a reply that is special."""

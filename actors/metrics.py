@@ -9,7 +9,10 @@ from actors.counters import Counters, SyncCounters
 from actors.reports import SweepReport
 
 LEVELS = frozenset(
-    {"users", "queued", "lagging_entries", "stale", "dormant", "warming", "lag_seconds"}
+    {
+        *("users", "queued", "lagging_entries", "stale", "dormant", "warming", "lag_seconds"),
+        *("holds_open", "credits_held", "oldest_hold_seconds"),
+    }
 )
 
 C = TypeVar("C", Counters, SyncCounters)

@@ -18,6 +18,7 @@ def status() -> None:
     sync = service.ask("GET", "/admin/sync", unless=NOT_THERE)
     sweeps = service.ask("GET", "/admin/sweeps?job=sweep&limit=1")
     out.print(shard_table(shards))
+    out.print(holds_line(shards), highlight=False)
     lag = (sync or {}).get("lag_seconds")
     out.print(f"sync lag: {'-' if lag is None else f'{lag:.1f}s'}", highlight=False)
     last = sweep_line(SweepReport.model_validate(sweeps[0])) if sweeps else "none yet"
@@ -58,7 +59,9 @@ def validate(
 
 def shard_table(reports: list[ShardReport]) -> Table:
     """Return the table of the shards, narrow enough for a plain terminal."""
-    table = Table("shard", "pid", "users", "queued", "hits", "misses", "writes", "behind", "up")
+    table = Table(
+        "shard", "pid", "users", "queued", "hits", "misses", "writes", "held", "behind", "up"
+    )
     for report in reports:
         table.add_row(
             report.shard,
@@ -68,10 +71,19 @@ def shard_table(reports: list[ShardReport]) -> Table:
             str(report.hits),
             str(report.misses),
             str(report.writes),
+            str(report.credits_held),
             f"{report.journal_seconds_behind:.1f}s",
             f"{report.uptime_seconds:.0f}s",
         )
     return table
+
+
+def holds_line(reports: list[ShardReport]) -> str:
+    """Return what is known of holds in one line."""
+    count, expired = sum(r.holds_open for r in reports), sum(r.holds_expired for r in reports)
+    oldest = max((r.oldest_hold_seconds for r in reports), default=0.0)
+    held = sum(r.credits_held for r in reports)
+    return f"holds: {count} open with {held} credits, oldest {oldest:.0f}s, {expired} expired"
 
 
 def sweep_table(report: SweepReport) -> Table:

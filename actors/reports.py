@@ -27,6 +27,11 @@ class ShardReport(BaseModel):
     writes: int
     journal_seconds_behind: float
     uptime_seconds: float
+    holds_open: int = 0
+    """Of accounts in RAM, as all that is said of holds here."""
+    credits_held: int = 0
+    oldest_hold_seconds: float = 0.0
+    holds_expired: int = 0
     heartbeat_age_seconds: float
     """RAM contains every change that was in MongoDB so many seconds ago."""
     stale: bool

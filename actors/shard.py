@@ -25,15 +25,11 @@ from actors.directory import Directory, shard_name
 from actors.draft import Draft
 from actors.first_answers import FirstAnswers, answers_of
 from actors.following import Following
+from actors.hold_expiry import HoldExpiry
 from actors.inbox import Inbox, Work
 from actors.reloading import Reloader
 from actors.status_texts import StatusTexts
-from actors.store import (
-    AppendInDoubtError,
-    AppendRefusedError,
-    StorageUnavailableError,
-    Store,
-)
+from actors.store import AppendInDoubtError, AppendRefusedError, StorageUnavailableError, Store
 from actors.view_writer import ViewWriter
 from domain.account import Account
 from domain.decide import names_a_subscription
@@ -81,6 +77,7 @@ class Shard:
         self._committing_since: datetime | None = None
         self.caught_up = False
         self.reloader = Reloader(self.inbox)
+        self.expiry = HoldExpiry(self, self.inbox, self.counters)
         self.following = Following(self, self.counters, max_staleness, monotonic)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"{self.name}-writer")
 
@@ -234,6 +231,7 @@ class Shard:
             for stored in self.following.dormant.wake(users) or await self._load(users, since):
                 recovered = recover(stored, now, self._policy, whole=stored.user_id in whole)
                 self._accounts[stored.user_id] = recovered.account
+                self.expiry.note(recovered.account)
                 self.views.add(recovered.lagging)
                 self.counters.quarantined += len(recovered.quarantined)
                 warn_of(self.name, recovered.quarantined)
@@ -256,6 +254,7 @@ class Shard:
             if user_id in self._accounts:  # Else it was forgotten meanwhile, and stays so.
                 account = draft.account(user_id)
                 self._accounts[user_id] = keep_what_matters(account, draft.now)
+                self.expiry.note(account)
                 self._accounts.move_to_end(user_id)
             else:
                 self.following.forgotten(user_id)
@@ -265,10 +264,7 @@ class Shard:
 
     async def _forget_and_look(self, draft: Draft, error: Exception) -> None:
         """Forget the accounts of a failed append, and remember the answers that have landed."""
-        if isinstance(error, AppendInDoubtError):
-            self.counters.appends_in_doubt += 1
-        else:
-            self.counters.append_conflicts += 1
+        self.counters.note_failed_append(in_doubt=isinstance(error, AppendInDoubtError))
         for user_id in draft.accounts:
             self.forget(user_id)
         commands = [(entry.user_id, entry.key) for entry in draft.entries]
@@ -278,11 +274,13 @@ class Shard:
     def forget(self, user_id: UserId) -> bool:
         """Drop an account from RAM. Returns whether it was there."""
         dormant = self.following.forgotten(user_id)
+        self.expiry.forget(user_id)
         return self._accounts.pop(user_id, None) is not None or dormant
 
     def forget_all(self) -> None:
         """Drop everything from RAM."""
         self._accounts = OrderedDict()
+        self.expiry.forget_all()
         self.reloader.clear()
         self.counters.resyncs += 1
 
