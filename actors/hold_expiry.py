@@ -87,6 +87,10 @@ class HoldExpiry:
         age = self._shard.now().timestamp() - min(made) if made else 0.0
         self._counters.oldest_hold_seconds = max(age, 0.0)
 
+    def look(self) -> None:
+        """Look at the clock now."""
+        self._arrived.set()
+
     async def run(self) -> None:
         """Expire for ever."""
         while True:

@@ -45,6 +45,7 @@ class Settings(BaseSettings):
     rollover: str = FULL_ROLLOVER
     timezone: str = "UTC"
     low_credits_percent: Annotated[int, Field(ge=0, le=100)] = 20
+    holds_per_account: Annotated[int, Field(ge=1, le=1000)] = 100
     sweep_cron: Annotated[str, AfterValidator(check_line)] = "*/5 * * * *"
     expire_cron: Annotated[str, AfterValidator(check_line)] = "* * * * *"
     trim_cron: Annotated[str, AfterValidator(check_line)] = "30 3 * * *"
@@ -71,7 +72,13 @@ class Settings(BaseSettings):
         """The part of the settings that decides amounts."""
         caps = {FULL_ROLLOVER: None, NO_ROLLOVER: Credits(0)}
         cap = caps[self.rollover] if self.rollover in caps else Credits(int(self.rollover))
-        return Policy(self.system_portion_bps, cap, self.timezone, self.low_credits_percent)
+        return Policy(
+            self.system_portion_bps,
+            cap,
+            self.timezone,
+            self.low_credits_percent,
+            holds_per_account=self.holds_per_account,
+        )
 
 
 def explain(error: ValidationError) -> str:

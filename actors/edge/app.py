@@ -7,6 +7,7 @@ from pydantic.json_schema import models_json_schema
 from starlette.types import ASGIApp
 
 from actors.edge.backend import Backend
+from actors.edge.holds import add_hold_operations
 from actors.edge.hot import HotPath, add_hot_operations
 from actors.edge.housekeeping import add_housekeeping_operations
 from actors.edge.operating import add_operating_operations
@@ -31,6 +32,7 @@ def build_app(backend: Backend) -> ASGIApp:
     operations = add_hot_operations(app, backend)
     add_reading_operations(app, backend)
     add_writing_operations(app, backend)
+    add_hold_operations(app, backend)
     add_operating_operations(app, backend)
     add_subscription_operations(app, backend)
     add_housekeeping_operations(app, backend)

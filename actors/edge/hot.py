@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from actors.api_keys import Scope
-from actors.async_client import body_of, make_call
+from actors.asking import body_of, make_call
 from actors.edge.backend import NEEDS_KEY, Backend, authorize
 from actors.edge.problems import RequestRefused, invalid_fields, make_problem, problem_of, respond
 from actors.edge.responses import Done, answered, problems

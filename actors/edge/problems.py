@@ -1,6 +1,7 @@
 """Problem bodies (RFC 9457): what an HTTP client is told when a request was not done."""
 
-from datetime import datetime
+from datetime import UTC, datetime
+from math import ceil
 from typing import Any
 
 from fastapi import Request, Response
@@ -13,6 +14,7 @@ from domain.messages import Limit, Shortfall
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 1
+SECONDS_OF_A_DAY = 86_400  # What is covered later is not worth waiting for.
 ERRORS_MAX = 50  # Field errors named in one body.
 
 STATUS = {
@@ -131,6 +133,10 @@ def invalid_fields(
 def respond(problem: Problem) -> Response:
     """Return the response of a problem."""
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if problem.status == 503 else {}
+    if isinstance(problem, InsufficientCredits) and problem.available_at is not None:
+        seconds = ceil((problem.available_at - datetime.now(UTC)).total_seconds())
+        if 0 < seconds <= SECONDS_OF_A_DAY:
+            headers["Retry-After"] = str(seconds)
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     return Response(

@@ -6,7 +6,7 @@ from fastapi import Depends, FastAPI, Query, Response
 from pydantic import AfterValidator
 
 from actors.api_keys import Scope
-from actors.async_client import body_of
+from actors.asking import body_of
 from actors.edge.backend import Backend, allow
 from actors.edge.problems import RequestRefused, make_problem
 from actors.edge.responses import Done, problems

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Path, Query, Response
 
 from actors.api_keys import Scope
-from actors.async_client import make_call
+from actors.asking import make_call
 from actors.edge.backend import Backend, allow
 from actors.edge.problems import RequestRefused, make_problem
 from actors.edge.responses import Done, answered, problems

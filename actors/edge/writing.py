@@ -7,7 +7,7 @@ from fastapi import Depends, FastAPI, Header, Response
 from pydantic import ValidationError
 
 from actors.api_keys import Scope
-from actors.async_client import body_of, make_call
+from actors.asking import body_of, make_call
 from actors.edge.backend import Backend, allow
 from actors.edge.problems import Problem, invalid_fields, problem_of
 from actors.edge.responses import Done, answered, problems

@@ -16,6 +16,7 @@ from actors.comparison import Comparison
 from actors.directory import Directory
 from actors.edge.app import build_app
 from actors.expiring import EndedPage
+from actors.expiring_holds import OverduePage
 from actors.housekeeping import Housekeeping
 from actors.operations import Operations
 from actors.queries import Queries, Query
@@ -70,6 +71,9 @@ class NoUpkeep:
 
     def ended(self, now: datetime, limit: int, cursor: object | None) -> EndedPage:
         return EndedPage([], 0, None)
+
+    def overdue_holds(self, now: datetime, limit: int, cursor: object | None) -> OverduePage:
+        return OverduePage([], 0, None)
 
     def check(self, limit: int | None) -> Findings:
         return Findings()

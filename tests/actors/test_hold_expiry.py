@@ -51,6 +51,7 @@ def day(store: MemoryStore) -> dict[str, object]:
 
 
 async def expired(shard: Shard, count: int) -> None:
+    shard.expiry.look()
     await until(lambda: shard.counters.holds_expired == count)
     await shard.settle()
 
@@ -62,6 +63,7 @@ async def test_a_hold_expires_without_any_request() -> None:
         await ask(shard, credit_call(ANN, 3000, 30), hold_call(40, "h"))
         before = (await status(shard, ANN)).credits_held
         counted = (shard.counters.holds_open, shard.counters.credits_held)
+        await shard.settle()
         clock.advance(seconds=60)
         at_once = await status(shard, ANN)
         await expired(shard, 1)
@@ -167,6 +169,7 @@ async def five_hundred_pairs(seed: int) -> None:
         lost = await ask_one(shard, hold_call(7, "lost"))
         clock.advance(seconds=61)
         assert lost.outcome <= Outcome.REFUSED
+        shard.expiry.look()
         await until(lambda: shard.counters.holds_open == 0)
         await shard.settle()
         answer = await status(shard, ANN)
@@ -217,6 +220,7 @@ async def settle_against_expiry(seed: int) -> None:
         random.shuffle(calls)
         told = await ask(shard, *calls)
         clock.advance(seconds=1)
+        shard.expiry.look()
         await until(lambda: shard.counters.holds_open == 0)
         await shard.settle()
         answer = await status(shard, ANN)
