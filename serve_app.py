@@ -1,6 +1,7 @@
 """The composition for Ray Serve: the HTTP edge on the shards, the keys and the database."""
 
 import asyncio
+from datetime import timedelta
 
 from ray import serve
 from ray.exceptions import RayError
@@ -9,8 +10,11 @@ from starlette.types import ASGIApp
 
 from actors.agenda import Agenda
 from actors.api_keys import KeyRing
+from actors.clock import ServiceClock, TestClock
 from actors.edge.app import build_app
+from actors.edge.limits import RateLimit
 from actors.mongo.agenda import MongoAgenda
+from actors.mongo.clock import MongoClock
 from actors.mongo.connection import connect, is_reachable
 from actors.mongo.keys import MongoKeys
 from actors.mongo.overview import MongoOverview
@@ -22,6 +26,7 @@ from actors.reports import ShardReport, SyncReport
 from actors.router import Router, ShardLostError
 from actors.settings import Settings
 from actors.store import Overview
+from actors.tokens import Tokens
 
 LOGGING = {"log_level": "WARNING", "enable_access_log": False}  # A line a request costs a tenth.
 READY_SECONDS_MAX = 2.0  # How long the shards may take to show that they are there.
@@ -36,7 +41,15 @@ class RayBackend:
         self._shards = RayShards()
         self.router = Router(self._shards, settings.request_timeout_seconds)
         self.keys = KeyRing(MongoKeys(self._database))
-        self.operations = Operations(self._shards, RayJanitor())
+        rules, quota = settings.token_rules, settings.requests_per_replica
+        self.tokens = Tokens(rules) if rules else None
+        self.rate_limit = RateLimit(quota, settings.rate_limit_seconds) if quota else None
+        self._janitor = RayJanitor()
+        self.operations = Operations(self._shards, self._janitor)
+        self.test_clock: TestClock | None = None
+        if settings.test_clock:
+            store = MongoClock(self._database)
+            self.test_clock = TestClock(ServiceClock(), store, self._set_clocks)
         self.agenda: Agenda = MongoAgenda(self._database)
         self.overview: Overview = MongoOverview(self._database, settings.timezone)
 
@@ -53,6 +66,12 @@ class RayBackend:
         """Wait until the views contain every answered write. ShardLostError: one did not answer."""
         table = await self._shards.directory()
         await asyncio.gather(*map(self._shards.drain, range(table.shards)))
+
+    async def _set_clocks(self, ahead: timedelta) -> None:
+        """Set the clocks of all who decide by them. ShardLostError, UnavailableError."""
+        table = await self._shards.directory()
+        await asyncio.gather(*(self._shards.set_clock(i, ahead) for i in range(table.shards)))
+        await self._janitor.set_clock(ahead)
 
     async def sync_report(self) -> SyncReport:
         """Return how RAM follows MongoDB. ShardLostError: the synchronisation does not answer."""

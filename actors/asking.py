@@ -10,6 +10,8 @@ from actors.failures import InvalidRequestError, OverloadedError, UnavailableErr
 from domain.messages import Command
 from domain.values import UserId, parse_user_id
 
+PYTHON = "python"  # How the journal names a program inside the cluster.
+
 B = TypeVar("B", bound=BaseModel)
 
 
@@ -18,9 +20,9 @@ def new_key() -> str:
     return f"auto-{secrets.token_hex(16)}"
 
 
-def make_call(command: Command, key: str | None) -> Call:
+def make_call(command: Command, key: str | None, by: str = PYTHON) -> Call:
     """Return the call of a command. Without a key of the caller's, a refusal is not kept."""
-    return Call(command, key or new_key(), keep_refusal=key is not None)
+    return Call(command, key or new_key(), keep_refusal=key is not None, by=by)
 
 
 def body_of(reply: Reply) -> bytes:

@@ -27,6 +27,8 @@ class Call(NamedTuple):
     key: str
     keep_refusal: bool
     """A refusal is the key's answer too: the key is the caller's, or this is a repeat."""
+    by: str | None = None
+    """Who sends it, for the journal: it is no part of what the command says."""
 
 
 class Reply(NamedTuple):

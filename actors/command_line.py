@@ -4,17 +4,17 @@ import contextlib
 import logging
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
 import httpx
 import typer
-from rich.table import Table
 
 from actors import ray_environment
-from actors.api_keys import Scope, make_key
+from actors.access import Scope
+from actors.api_keys import ApiKey, make_key
 from actors.embedded_engine import EmbeddedMongoError
 from actors.embedded_mongo import EmbeddedMongo
 from actors.mongo.connection import MongoWire, UnsuitableDatabaseError, connect, prepare
@@ -22,12 +22,31 @@ from actors.mongo.keys import MongoKeys
 from actors.operator_commands import add_operator_commands
 from actors.settings import Settings
 from actors.store import StorageUnavailableError
-from actors.terminal import HTTP_SECONDS_MAX, errors, fail, load_settings, out
+from actors.terminal import (
+    HTTP_SECONDS_MAX,
+    AsJson,
+    errors,
+    fail,
+    load_settings,
+    out,
+    print_json,
+    print_table,
+)
 
 READY_SECONDS_MAX = 60.0
 READY_PAUSE_SECONDS = 0.1
 
-app = typer.Typer(no_args_is_help=True, add_completion=True, help=__doc__)
+ABOUT = """
+Allotment decides whether a user may spend credits. `up` runs the service; the other commands ask
+it, or keep its keys.
+
+Settings are environment variables (ALLOTMENT_…) or lines of `.env`. Exit codes: 0 done, 1 not done
+(a sentence on standard error says why), 2 wrong usage, 130 interrupted.
+"""
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=True, help=ABOUT, rich_markup_mode="markdown"
+)
 keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 app.add_typer(keys, name="keys")
 add_operator_commands(app)
@@ -57,7 +76,7 @@ def up() -> None:
     """Run the whole service in the foreground, until SIGINT (Ctrl-C) or SIGTERM."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     settings = load_settings()
-    ray_environment.prepare(settings)
+    ray_environment.prepare()
     from actors.launch import CannotStartError, service  # noqa: PLC0415 - imports ray, see above
 
     stopping = threading.Event()
@@ -126,27 +145,63 @@ def key_store(settings: Settings) -> Iterator[MongoKeys]:
 def create_key(
     scope: Annotated[ScopeName, typer.Option(help="What the key may do.")],
     name: Annotated[str, typer.Option(help="What the key is for.")],
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Make a key and print it: it is shown this once."""
     settings = load_settings()
     with told(), key_store(settings) as store:
         text, key = make_key(name, Scope[scope.name], datetime.now(UTC))
         store.insert(key)
+    if as_json:
+        print_json(key_row(key) | {"key": text})
+        return
     errors.print(f"key {key.key_id} ({scope}) is made; it is shown this once:", highlight=False)
     out.print(text, highlight=False, soft_wrap=True)
 
 
 @keys.command("list")
-def list_keys() -> None:
+def list_keys(*, as_json: AsJson = False) -> None:
     """Print all keys, without their secrets."""
     settings = load_settings()
-    table = Table("id", "name", "scope", "begins with", "created", "state")
     with told(), key_store(settings) as store:
-        for key in store.list():
-            state = f"revoked {key.revoked_at:%Y-%m-%d %H:%M}" if key.revoked_at else "in force"
-            created = f"{key.created_at:%Y-%m-%d %H:%M}"
-            table.add_row(key.key_id, key.name, key.scope.name.lower(), key.prefix, created, state)
-    out.print(table)
+        rows = [key_row(key) for key in store.list()]
+    if as_json:
+        print_json(rows)
+        return
+    columns = ("id", "name", "scope", "begins with", "created", "last used", "state")
+    print_table(columns, map(cells_of, rows))
+
+
+def cells_of(row: Mapping[str, str | None]) -> tuple[str, ...]:
+    """Return a key as tables show it."""
+    named = tuple(row[name] or "" for name in ("key_id", "name", "scope", "prefix"))
+    revoked = row["revoked_at"]
+    state = f"revoked {short(revoked)}" if revoked else "in force"
+    return (*named, short(row["created_at"]), short(row["last_used_at"]), state)
+
+
+def key_row(key: ApiKey) -> dict[str, str | None]:
+    """Return what may be shown of a key."""
+    return {
+        "key_id": key.key_id,
+        "name": key.name,
+        "scope": key.scope.name.lower(),
+        "prefix": key.prefix,
+        "created_at": instant(key.created_at),
+        "last_used_at": instant(key.last_used_at),
+        "revoked_at": instant(key.revoked_at),
+    }
+
+
+def instant(moment: datetime | None) -> str | None:
+    """Return a moment as HTTP shows it."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else None
+
+
+def short(moment: str | None) -> str:
+    """Return a moment as tables show it: to the minute, in UTC."""
+    return moment[:16].replace("T", " ") if moment else "never"
 
 
 @keys.command("revoke")

@@ -79,7 +79,7 @@ class Draft:
     def _enter(self, call: Call, digest: str, change: Change) -> Reply:
         user_id = call.command.user_id
         account = self.account(user_id)
-        entry = Entry(user_id, account.seq + 1, self.now, call.key, digest, change, None)
+        entry = Entry(user_id, account.seq + 1, self.now, call.key, digest, change, None, call.by)
         account = evolve(account, entry)
         if not isinstance(change, CommandRefused):
             answer = change_answer(account, entry, self._policy)

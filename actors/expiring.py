@@ -17,6 +17,7 @@ from actors.reports import Findings
 from domain.messages import ExpireSubscription
 from domain.values import UserId
 
+JANITOR = "janitor"  # How the journal names the job.
 ENDED_PAGE = 500  # Subscriptions expired together.
 
 
@@ -95,4 +96,4 @@ def expire_call(ended: Ended, suffix: str = "") -> Call:
     end = f"{ended.end.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
     key = f"expire {ended.subscription_id} {end}{suffix}"
     command = ExpireSubscription(ended.user_id, ended.subscription_id)
-    return Call(command, key, keep_refusal=False)
+    return Call(command, key, keep_refusal=False, by=JANITOR)

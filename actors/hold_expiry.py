@@ -13,11 +13,13 @@ from typing import Protocol
 
 from actors.calls import Call, Outcome
 from actors.counters import Counters
+from actors.expiring import JANITOR
 from actors.inbox import Inbox
 from domain.account import Account
 from domain.holds import ExpireHold, Hold
 from domain.values import UserId
 
+SHARD = "shard"  # How the journal names the timer below.
 LOOK_SECONDS_MAX = 1.0  # The clock may be set: it is looked at so often while holds are open.
 RETRY_SECONDS = 1.0  # Pause after a batch that could not be written.
 EXPIRIES_AT_ONCE = 500  # They share a batch with calls, which wait as long as it takes.
@@ -38,7 +40,8 @@ def expire_call(user_id: UserId, hold_id: str, subscription_id: str | None = Non
     """Return the call that expires a hold, once."""
     # The first 24 digits name it among the user's.
     key = f"expire hold {hold_id[:24]}"
-    return Call(ExpireHold(user_id, hold_id, subscription_id), key, keep_refusal=False)
+    command = ExpireHold(user_id, hold_id, subscription_id)
+    return Call(command, key, keep_refusal=False, by=SHARD if subscription_id is None else JANITOR)
 
 
 class HoldExpiry:

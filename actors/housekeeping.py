@@ -1,7 +1,7 @@
 """The janitor's jobs, put together: what they are called and when they run."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -44,6 +44,7 @@ class Housekeeping:
         *,
         clock: Callable[[], datetime],
         publish: Callable[[SweepReport], None] = lambda _: None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._sweep = Sweep(shards, upkeep)
         self._upkeep = upkeep
@@ -56,7 +57,13 @@ class Housekeeping:
             Job(TRIM, settings.trim_cron, self._trim),
         ]
         self.janitor = Janitor(
-            owner, jobs, agenda, clock=clock, timezone=settings.timezone, publish=publish
+            owner,
+            jobs,
+            agenda,
+            clock=clock,
+            timezone=settings.timezone,
+            publish=publish,
+            sleep=sleep,
         )
 
     async def validate(self, *, repair: bool) -> SweepReport:

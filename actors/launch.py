@@ -21,9 +21,11 @@ from ray import serve
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
-from actors.api_keys import Scope, make_key
+from actors.access import Scope
+from actors.api_keys import make_key
 from actors.directory import even, shard_name
 from actors.embedded_mongo import EmbeddedMongo
+from actors.mongo.clock import MongoClock
 from actors.mongo.connection import (
     Documents,
     MongoWire,
@@ -46,6 +48,9 @@ DRAIN_SECONDS_MAX = 20.0
 JANITOR_START_SECONDS_MAX = 60.0
 JANITOR_STOP_SECONDS_MAX = 5.0  # What it leaves undone is done at the next start.
 REPLICA_REQUESTS_MAX = 1_000  # Requests one replica works on at once; more wait in HAProxy.
+
+
+logger = logging.getLogger(__name__)
 
 
 class CannotStartError(Exception):
@@ -97,6 +102,7 @@ def prepare_database(settings: Settings, uri: str) -> Documents:
     database = connect(uri, settings.mongo_db)
     check_suitable(database)
     prepare(database)
+    MongoClock(database).check(may_be_ahead=settings.test_clock)
     directory = MongoDirectory(database)
     table = directory.read()
     if table is None or table.shards != settings.shards:
@@ -118,6 +124,17 @@ def first_key(database: Documents, directory: Path) -> str | None:
         file.write(text + "\n")
     keys.insert(key)
     return text
+
+
+def unchecked_claims(settings: Settings) -> list[str]:
+    """Return which settings are missing that would tell tokens for others from ours."""
+    if settings.jwks_url is None:
+        return []
+    named = {
+        "ALLOTMENT_JWT_ISSUER": settings.jwt_issuer,
+        "ALLOTMENT_JWT_AUDIENCE": settings.jwt_audience,
+    }
+    return [name for name, value in named.items() if value is None]
 
 
 @contextlib.contextmanager
@@ -191,7 +208,7 @@ def http(settings: Settings) -> Iterator[None]:
 
     options: dict[str, Any] = {}
     if os.environ.get("RAY_ADDRESS"):  # A local cluster has inherited our environment.
-        options["controller_options"] = {"runtime_env": {"env_vars": serve_environment(settings)}}
+        options["controller_options"] = {"runtime_env": {"env_vars": serve_environment()}}
     serve.start(
         http_options={"host": settings.http_host, "port": settings.http_port},
         logging_config={"enable_access_log": False},
@@ -217,6 +234,8 @@ def service(settings: Settings, tell: Callable[[str], None]) -> Iterator[str | N
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(data_directory(settings))
         check_port_is_free(settings.http_host, settings.http_port)
+        for name in unchecked_claims(settings):
+            logger.warning("%s is not set: tokens of the issuer for others are taken, too", name)
         tell("database")
         uri = stack.enter_context(database_uri(settings, directory))
         database = prepare_database(settings, uri)

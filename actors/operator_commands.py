@@ -3,21 +3,35 @@
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from actors.reports import RereadReport, ShardReport, SweepReport
-from actors.terminal import RUN_SECONDS_MAX, Service, load_settings, out, working
+from actors.terminal import (
+    RUN_SECONDS_MAX,
+    AsJson,
+    Service,
+    load_settings,
+    out,
+    print_json,
+    print_table,
+    working,
+)
 
+SHARD_COLUMNS = ("shard", "pid", "users", "queued", "hits", "misses", "writes", "behind", "up")
+FOUND = ("missing_in_ram", "missing_in_db", "stale", "quarantined", "invariants_broken")
 NOT_THERE = frozenset({404, 405})  # A service without synchronisation has nothing to tell of it.
 
 
-def status() -> None:
-    """Print a table of the shards of the running service, its sync lag and its last sweep."""
+def status(*, as_json: AsJson = False) -> None:
+    """Print the shards of the running service, its sync lag and its last sweep."""
     service = Service(load_settings())
     shards = [ShardReport.model_validate(row) for row in service.ask("GET", "/admin/shards")]
     sync = service.ask("GET", "/admin/sync", unless=NOT_THERE)
     sweeps = service.ask("GET", "/admin/sweeps?job=sweep&limit=1")
-    out.print(shard_table(shards))
+    if as_json:
+        rows = [shard.model_dump(mode="json") for shard in shards]
+        print_json({"shards": rows, "sync": sync, "last_sweep": sweeps[0] if sweeps else None})
+        return
+    print_table(SHARD_COLUMNS, map(shard_cells, shards))
     out.print(holds_line(shards), highlight=False)
     lag = (sync or {}).get("lag_seconds")
     out.print(f"sync lag: {'-' if lag is None else f'{lag:.1f}s'}", highlight=False)
@@ -27,6 +41,8 @@ def status() -> None:
 
 def sync(
     user: Annotated[str | None, typer.Option(help="Read this user anew; without: all.")] = None,
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Read RAM anew from MongoDB, for one user or for all."""
     service = Service(load_settings())
@@ -35,6 +51,9 @@ def sync(
     with working(f"reading {whose} anew"):
         answer = service.ask("POST", "/admin/sync", body, seconds_max=RUN_SECONDS_MAX)
     report = RereadReport.model_validate(answer)
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+        return
     out.print(
         f"{report.checked} checked, {report.reloaded} reloaded, {report.removed} removed"
         f" in {report.elapsed_ms / 1000:.1f}s",
@@ -45,6 +64,7 @@ def sync(
 def validate(
     *,
     repair: Annotated[bool, typer.Option(help="Read anew what differs from MongoDB.")] = True,
+    as_json: AsJson = False,
 ) -> None:
     """Compare RAM with MongoDB, hold the views to their rules, and print what differs."""
     service = Service(load_settings())
@@ -53,29 +73,18 @@ def validate(
             "POST", "/admin/validate", {"repair": repair}, seconds_max=RUN_SECONDS_MAX
         )
     report = SweepReport.model_validate(answer)
-    out.print(sweep_table(report))
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+        return
+    print_table(("found", "accounts or documents"), findings(report))
     out.print(sweep_line(report), highlight=False, soft_wrap=True)
 
 
-def shard_table(reports: list[ShardReport]) -> Table:
-    """Return the table of the shards, narrow enough for a plain terminal."""
-    table = Table(
-        "shard", "pid", "users", "queued", "hits", "misses", "writes", "held", "behind", "up"
-    )
-    for report in reports:
-        table.add_row(
-            report.shard,
-            str(report.pid),
-            str(report.users),
-            str(report.queued),
-            str(report.hits),
-            str(report.misses),
-            str(report.writes),
-            str(report.credits_held),
-            f"{report.journal_seconds_behind:.1f}s",
-            f"{report.uptime_seconds:.0f}s",
-        )
-    return table
+def shard_cells(report: ShardReport) -> tuple[str, ...]:
+    """Return a shard as the table shows it."""
+    counts = (report.pid, report.users, report.queued, report.hits, report.misses, report.writes)
+    behind, up = report.journal_seconds_behind, report.uptime_seconds
+    return (report.shard, *map(str, counts), f"{behind:.1f}s", f"{up:.0f}s")
 
 
 def holds_line(reports: list[ShardReport]) -> str:
@@ -86,14 +95,10 @@ def holds_line(reports: list[ShardReport]) -> str:
     return f"holds: {count} open with {held} credits, oldest {oldest:.0f}s, {expired} expired"
 
 
-def sweep_table(report: SweepReport) -> Table:
-    """Return what a sweep found, a line each."""
-    table = Table("found", "accounts or documents")
-    for name in ("missing_in_ram", "missing_in_db", "stale", "quarantined", "invariants_broken"):
-        table.add_row(name.replace("_", " "), str(getattr(report, name)))
-    for user in report.users:
-        table.add_row("named", user)
-    return table
+def findings(report: SweepReport) -> list[tuple[str, str]]:
+    """Return what a sweep found, a row each."""
+    rows = [(name.replace("_", " "), str(getattr(report, name))) for name in FOUND]
+    return rows + [("named", user) for user in report.users]
 
 
 def sweep_line(report: SweepReport) -> str:

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 
 from actors.calls import MOVED, UNAVAILABLE, Call, Envelope, Outcome, Reply
 from actors.shard import Shard
-from actors.store import Reads, StoreError, UsageQuery
+from actors.store import HistoryQuery, Reads, StoreError, UsageQuery
 from domain.answering import subscription_record
 from domain.answers import Answer, SubscriptionRecord, UserSubscriptions
 from domain.foreign import read_subscriptions
@@ -20,7 +20,7 @@ from domain.values import Policy, UserId
 
 QUERY_SECONDS_MAX = 8.0  # How long a query may wait for the views and the database.
 
-_MONTH = re.compile(r"(\d{4})-(\d{2})")
+_MONTH = re.compile(r"([0-9]{4})-([0-9]{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class HoldsQuery:
     user_id: UserId
 
 
-ReadQuery = UsageQuery | MonthQuery | SubscriptionsQuery
+ReadQuery = UsageQuery | MonthQuery | SubscriptionsQuery | HistoryQuery
 Query = ReadQuery | HoldsQuery | ChangeQuery
 
 
@@ -128,6 +128,8 @@ class Queries:
                 return self._reads.monthly_usage(user_id, month, span, timezone)
             case SubscriptionsQuery(user_id):
                 return self._subscriptions(user_id)
+            case HistoryQuery():
+                return self._reads.history(query)
 
     def _subscriptions(self, user_id: UserId) -> UserSubscriptions:
         documents = {str(d["_id"]): d for d in self._reads.subscriptions_of(user_id)}

@@ -8,8 +8,6 @@ import os
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from actors.settings import Settings
-
 LOOPBACK = "127.0.0.1"
 
 
@@ -25,7 +23,7 @@ def haproxy_binary() -> str | None:
         return None
 
 
-def serve_environment(settings: Settings) -> dict[str, str]:
+def serve_environment() -> dict[str, str]:
     """Return the variables that turn on HAProxy and Serve's throughput flags.
 
     Without an HAProxy binary only the flags that Serve's own proxy understands are there.
@@ -37,22 +35,19 @@ def serve_environment(settings: Settings) -> dict[str, str]:
     binary = haproxy_binary()
     if binary is None:
         return throughput
-    variables = throughput | {
+    return throughput | {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # A log line a request, parsed in Python.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(Path(__file__).with_name("haproxy_guarded.sh")),
+        "ALLOTMENT_HAPROXY_BINARY": binary,
     }
-    if settings.http_host == LOOPBACK:
-        wrapper = Path(__file__).with_name("haproxy_on_loopback.sh")
-        variables["RAY_SERVE_HAPROXY_BINARY_PATH"] = str(wrapper)
-        variables["ALLOTMENT_HAPROXY_BINARY"] = binary
-    return variables
 
 
-def prepare(settings: Settings, environment: MutableMapping[str, str] = os.environ) -> None:
+def prepare(environment: MutableMapping[str, str] = os.environ) -> None:
     """Set what the operator has not set otherwise."""
-    wanted = serve_environment(settings) | {
+    wanted = serve_environment() | {
         "RAY_AUTH_MODE": "token",
         "RAY_worker_niceness": "0",  # By default actors yield to every other program (15).
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",

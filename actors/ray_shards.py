@@ -6,6 +6,7 @@ or through Ray where that cannot be reached.
 
 import asyncio
 import pickle
+from datetime import timedelta
 from typing import Any
 
 import ray
@@ -80,6 +81,10 @@ class RayShards:
         """Have one shard read a user, or all it has in RAM, anew from MongoDB."""
         found: Reread = await self._ask(index, "reread", user_id)
         return found
+
+    async def set_clock(self, index: int, ahead: timedelta) -> None:
+        """Set one shard's clock so far ahead of the real time."""
+        await self._ask(index, "set_clock", ahead)
 
     async def drain(self, index: int) -> None:
         """Return once every write that one shard has answered is in the views."""

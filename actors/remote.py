@@ -6,7 +6,8 @@ import gc
 import logging
 import os
 import pickle
-from datetime import UTC, datetime
+import time
+from datetime import timedelta
 from itertools import count
 from typing import cast
 
@@ -15,11 +16,13 @@ from ray.actor import ActorClass, ActorHandle
 
 from actors.calls import Reply
 from actors.changes import Changes, Stamp
+from actors.clock import ServiceClock
 from actors.comparison import Comparison
 from actors.counters import Counters
 from actors.directory import Directory, shard_name
 from actors.loops import Loops
 from actors.metrics import CounterMetrics
+from actors.mongo.clock import MongoClock
 from actors.mongo.connection import connect
 from actors.mongo.directory import MongoDirectory
 from actors.mongo.reads import MongoReads
@@ -61,9 +64,10 @@ class ShardActor:
         self.name = shard_name(index)
         self._index = index
         self._settings = settings
-        self._started = datetime.now(UTC)
+        self._started = time.monotonic()
         self._database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
         self._directory = MongoDirectory(self._database)
+        self._clock = ServiceClock()
         self._shard: asyncio.Future[Shard] = asyncio.get_running_loop().create_future()
         address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         self._server = asyncio.ensure_future(serve(self.handle, address))
@@ -113,7 +117,7 @@ class ShardActor:
             reads=counters.reads,
             writes=counters.writes,
             journal_seconds_behind=(shard.now() - oldest).total_seconds() if oldest else 0.0,
-            uptime_seconds=(datetime.now(UTC) - self._started).total_seconds(),
+            uptime_seconds=time.monotonic() - self._started,
             holds_open=counters.holds_open,
             credits_held=counters.credits_held,
             oldest_hold_seconds=counters.oldest_hold_seconds,
@@ -140,6 +144,10 @@ class ShardActor:
     async def _comparison(self) -> Comparison:
         return Comparison(await self._shard, MongoStore(self._database), self._settings.policy)
 
+    async def set_clock(self, ahead: timedelta) -> None:
+        """Be so far ahead of the real time from now on."""
+        self._clock.set_forward(ahead)
+
     async def drain(self) -> None:
         """Return once every answered write is in the views."""
         async with asyncio.timeout(DRAIN_SECONDS_MAX):
@@ -152,6 +160,9 @@ class ShardActor:
         for attempt in count():
             await asyncio.sleep(RETRY_SECONDS if attempt else 0)
             try:
+                if self._settings.test_clock:
+                    ahead = await asyncio.to_thread(MongoClock(self._database).offset)
+                    self._clock.set_forward(ahead)
                 await asyncio.to_thread(store.take_over, self.name)
                 table = await asyncio.to_thread(self._directory.read)
             except StorageUnavailableError as error:
@@ -164,7 +175,7 @@ class ShardActor:
             store,
             self._settings.policy,
             accounts_max=self._settings.accounts_per_shard,
-            clock=lambda: datetime.now(UTC),
+            clock=self._clock,
             table=table,
             max_staleness=self._settings.max_staleness_seconds,
         )

@@ -1,25 +1,29 @@
 """Puts Ray on the janitor: its shell, its options, and the way to it."""
 
+import asyncio
 import secrets
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import Any, cast
 
 import ray
 from ray.actor import ActorClass, ActorHandle
 from ray.exceptions import RayError
 
+from actors.clock import ServiceClock
 from actors.failures import UnavailableError
 from actors.housekeeping import Housekeeping
 from actors.loops import Loops
 from actors.metrics import SweepMetrics
 from actors.mongo.agenda import MongoAgenda
+from actors.mongo.clock import MongoClock
 from actors.mongo.connection import connect
 from actors.mongo.upkeep import MongoUpkeep
 from actors.ray_shards import RayShards
-from actors.remote import NAMESPACE
+from actors.remote import NAMESPACE, RETRY_SECONDS
 from actors.reports import SweepReport
 from actors.router import Router
 from actors.settings import Settings
+from actors.store import StorageUnavailableError
 
 JANITOR = "janitor"
 CALLS_MAX = 100  # Calls the janitor works on or holds at once.
@@ -33,6 +37,8 @@ class JanitorActor:
         assert settings.mongo_uri is not None, "whoever starts the janitor knows the database"
         database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
         shards = RayShards()
+        self._clock = ServiceClock()
+        self._clock_store = MongoClock(database)
         self._housekeeping = Housekeeping(
             f"{JANITOR}-{secrets.token_hex(8)}",
             settings,
@@ -40,12 +46,12 @@ class JanitorActor:
             MongoUpkeep(database, settings.timezone),
             shards,
             Router(shards, EXPIRY_SECONDS_MAX),
-            clock=lambda: datetime.now(UTC),
+            clock=self._clock,
             publish=SweepMetrics().publish,
+            sleep=self._clock.sleep,
         )
         self._loops = Loops(JANITOR)
-        for job in self._housekeeping.janitor.jobs.values():
-            self._loops.start(self._housekeeping.janitor.follow(job))
+        self._loops.start(self._begin(settings))
 
     async def validate(self, *, repair: bool) -> SweepReport:
         """Run a whole sweep now."""
@@ -54,6 +60,20 @@ class JanitorActor:
     async def expire(self) -> SweepReport:
         """Expire what has ended, now."""
         return await self._housekeeping.expire()
+
+    async def set_clock(self, ahead: timedelta) -> None:
+        """Be so far ahead of the real time from now on; what is due then is done now."""
+        self._clock.set_forward(ahead)
+
+    async def _begin(self, settings: Settings) -> None:
+        while settings.test_clock:
+            try:
+                self._clock.set_forward(await asyncio.to_thread(self._clock_store.offset))
+                break
+            except StorageUnavailableError:
+                await asyncio.sleep(RETRY_SECONDS)
+        for job in self._housekeeping.janitor.jobs.values():
+            self._loops.start(self._housekeeping.janitor.follow(job))
 
     async def ping(self) -> None:
         """Return: the janitor is there."""
@@ -99,6 +119,10 @@ class RayJanitor:
         """Expire what has ended, now."""
         report: SweepReport = await self._ask("expire")
         return report
+
+    async def set_clock(self, ahead: timedelta) -> None:
+        """Set the janitor's clock so far ahead of the real time."""
+        await self._ask("set_clock", ahead=ahead)
 
     async def _ask(self, method: str, **arguments: object) -> Any:
         try:

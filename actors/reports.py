@@ -121,6 +121,14 @@ class RereadReport(BaseModel):
     elapsed_ms: int
 
 
+class TestClockReport(BaseModel):
+    """The answer to `PUT /admin/test-clock`."""
+
+    __test__ = False  # It tests nothing itself.
+
+    now: datetime
+
+
 class SweepReport(BaseModel):
     """What one run of a job has found and done."""
 

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -15,6 +16,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from actors.cron import check_line
+from actors.tokens import SECRET_LENGTH_MIN, TokenRules
 from domain.local_days import zone
 from domain.values import CREDITS_MAX, Credits, Policy
 
@@ -24,6 +26,17 @@ NO_ROLLOVER = "none"
 
 def _blank_is_unset(value: object) -> object:
     return None if value == "" else value
+
+
+def _fetched_safely(url: str | None) -> str | None:
+    if url is None:
+        return None
+    parts = urlsplit(url)
+    if parts.scheme == "https" and parts.hostname:
+        return url
+    if parts.scheme == "http" and parts.hostname in {"127.0.0.1", "localhost", "::1"}:
+        return url
+    raise ValueError("is an https address (http on this machine only): it decides who is trusted")
 
 
 class Settings(BaseSettings):
@@ -49,6 +62,17 @@ class Settings(BaseSettings):
     sweep_cron: Annotated[str, AfterValidator(check_line)] = "*/5 * * * *"
     expire_cron: Annotated[str, AfterValidator(check_line)] = "* * * * *"
     trim_cron: Annotated[str, AfterValidator(check_line)] = "30 3 * * *"
+    jwt_secret: Annotated[
+        SecretStr | None, Field(min_length=SECRET_LENGTH_MIN), BeforeValidator(_blank_is_unset)
+    ] = None
+    jwks_url: Annotated[
+        str | None, AfterValidator(_fetched_safely), BeforeValidator(_blank_is_unset)
+    ] = None
+    jwt_issuer: Annotated[str | None, BeforeValidator(_blank_is_unset)] = None
+    jwt_audience: Annotated[str | None, BeforeValidator(_blank_is_unset)] = None
+    rate_limit_requests: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
+    rate_limit_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
+    test_clock: bool = False
     journal_days: Annotated[int, Field(ge=30, le=36_500)] = 30
     max_staleness_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
     request_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
@@ -66,6 +90,19 @@ class Settings(BaseSettings):
         if not named and not (value.isdecimal() and int(value) <= CREDITS_MAX):
             raise ValueError("is `full`, `none` or a whole number of credits")
         return value
+
+    @property
+    def token_rules(self) -> TokenRules | None:
+        """What a user's token must be; None: only keys are taken."""
+        if self.jwt_secret is None and self.jwks_url is None:
+            return None
+        secret = None if self.jwt_secret is None else self.jwt_secret.get_secret_value()
+        return TokenRules(secret, self.jwks_url, self.jwt_issuer, self.jwt_audience)
+
+    @property
+    def requests_per_replica(self) -> int:
+        """Each replica's share of what a caller may send in a window, rounded up; 0: no limit."""
+        return -(-self.rate_limit_requests // self.http_replicas)
 
     @property
     def policy(self) -> Policy:

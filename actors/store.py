@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from domain.answers import MonthlyUsage, SubscriptionPage, UsagePage
+from domain.answers import HistoryPage, MonthlyUsage, SubscriptionPage, UsagePage
 from domain.foreign import Document
 from domain.messages import Entry
 from domain.recovery import Stored
@@ -65,6 +65,15 @@ class UsageQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryQuery:
+    """A page of a user's journal, newest first; `before` excludes its number and later ones."""
+
+    user_id: UserId
+    limit: int
+    before: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class SubscriptionPageQuery:
     """A page of all users' subscriptions, by the ids of their documents."""
 
@@ -114,6 +123,9 @@ class Reads(Protocol):
         self, user_id: UserId, month: str, span: tuple[datetime, datetime], timezone: str
     ) -> MonthlyUsage:
         """Return the sums over the records with a timestamp in `span` (half-open)."""
+
+    def history(self, query: HistoryQuery) -> HistoryPage:
+        """Return one page of what the views contain of a user's journal."""
 
 
 class Overview(Protocol):

@@ -1,14 +1,16 @@
 """What commands print, how they end, and how they ask the running service."""
 
 import contextlib
-from collections.abc import Iterator
-from typing import Any
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Any
 
 import httpx
 import typer
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from actors.settings import Settings, explain
 
@@ -17,6 +19,26 @@ RUN_SECONDS_MAX = 1_000.0  # How long the service may take for what goes through
 
 out = Console()
 errors = Console(stderr=True)
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table to people; to pipes and files, a line a row with tabs between."""
+    if not out.is_terminal:
+        for row in (columns, *rows):
+            typer.echo("\t".join(row))
+        return
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+
+
+def print_json(content: object) -> None:
+    """Print what machines read: JSON on standard output, nothing else."""
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
 def fail(sentence: str) -> None:
@@ -75,7 +97,13 @@ class Service:
 
 @contextlib.contextmanager
 def working(what: str) -> Iterator[None]:
-    """Show a bar that moves as long as the block; how far it is, only the service knows."""
+    """Show a bar that moves as long as the block; how far it is, only the service knows.
+
+    Where nobody watches, nothing is shown.
+    """
+    if not errors.is_terminal:
+        yield
+        return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=errors, transient=True) as progress:
         progress.add_task(what, total=None)

@@ -20,7 +20,7 @@ def prepare_cluster(service: Service, users: int, progress: Progress) -> str:
     os.environ.clear()
     os.environ.update(own)
     settings = Settings(_env_file=None, mongo_uri=SecretStr(service.mongo_uri))
-    ray_environment.prepare(settings, os.environ)
+    ray_environment.prepare(os.environ)
     import ray  # noqa: PLC0415
 
     from actors.client import Allotment  # noqa: PLC0415 - imports ray, which reads the environment

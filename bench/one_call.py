@@ -8,11 +8,12 @@ from fastapi import APIRouter, Depends, FastAPI, Response
 from ray import serve
 from ray.serve import Deployment
 
-from actors.api_keys import Scope
+from actors.access import Scope
 from actors.asking import body_of, make_call
 from actors.calls import Call, Envelope, Reply
 from actors.directory import Directory
 from actors.edge.backend import allow
+from actors.edge.gate import Gate
 from actors.edge.problems import HANDLERS
 from actors.edge.reading import UserIdQuery
 from actors.edge.responses import Done, answered
@@ -54,11 +55,11 @@ class OneCallShards:
         return self._table
 
 
-def build_app(backend: RayBackend, shards: OneCallShards) -> FastAPI:
+def build_app(backend: RayBackend, shards: OneCallShards) -> Gate:
     """Return the two calls that are compared."""
     app = FastAPI(title="One call per request", exception_handlers=HANDLERS)
-    reading = APIRouter(dependencies=[Depends(allow(Scope.READ, backend))])
-    writing = APIRouter(dependencies=[Depends(allow(Scope.WRITE, backend))])
+    reading = APIRouter(dependencies=[Depends(allow(Scope.READ))])
+    writing = APIRouter(dependencies=[Depends(allow(Scope.WRITE))])
 
     @reading.get("/status", response_model=CreditStatusResponse)
     async def get_status(user_id: UserIdQuery) -> Response:
@@ -70,7 +71,7 @@ def build_app(backend: RayBackend, shards: OneCallShards) -> FastAPI:
 
     app.include_router(reading)
     app.include_router(writing)
-    return app
+    return Gate(app, backend, {})
 
 
 class OneCall:
@@ -79,7 +80,7 @@ class OneCall:
     def __init__(self, settings: Settings) -> None:
         self._backend = RayBackend(settings)
 
-    def __serve_build_asgi_app__(self) -> FastAPI:
+    def __serve_build_asgi_app__(self) -> Gate:
         return build_app(self._backend, OneCallShards())
 
 

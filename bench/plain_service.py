@@ -19,7 +19,8 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
-from actors.api_keys import KeyRing, Scope
+from actors.access import Scope
+from actors.api_keys import KeyRing
 from actors.mongo.connection import connect
 from actors.mongo.keys import MongoKeys
 from bench.users import PLAIN_DATABASE
@@ -52,10 +53,10 @@ def allow(scope: Scope) -> Callable[..., Awaitable[None]]:
     async def check(
         credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)],
     ) -> None:
-        found = await KEYS.scope_of(credentials.credentials) if credentials else None
+        found = await KEYS.caller_of(credentials.credentials) if credentials else None
         if found is None:
             raise HTTPException(401)
-        if found < scope:
+        if not found.has(scope):
             raise HTTPException(403)
 
     return check

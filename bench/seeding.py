@@ -8,7 +8,8 @@ from typing import Any
 import pymongo
 from bson import Int64, ObjectId
 
-from actors.api_keys import Scope, make_key
+from actors.access import Scope
+from actors.api_keys import make_key
 from actors.client import Allotment
 from actors.mongo.connection import connect
 from actors.mongo.keys import MongoKeys

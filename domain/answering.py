@@ -10,11 +10,13 @@ from domain.answers import (
     CreditAdditionResponse,
     CreditStatusResponse,
     GrantRecord,
+    HistoryEntry,
     PaymentRecord,
     SubscriptionRecord,
     UsageRecordResponse,
 )
 from domain.charges import UsageRecorded
+from domain.codec import entry_document
 from domain.hold_answers import freed_answer, placed_answer
 from domain.holds import HoldFreed, HoldPlaced, HoldSettled
 from domain.local_days import ONE_DAY, day_of, midnight
@@ -193,4 +195,18 @@ def subscription_record(
             for grant in subscription.grants
         ],
         stripe=stripe,
+    )
+
+
+def history_entry(entry: Entry) -> HistoryEntry:
+    """Return an entry of the journal as operators read it."""
+    document = entry_document(entry)
+    return HistoryEntry(
+        seq=entry.seq,
+        at=entry.at,
+        by=entry.by,
+        kind=document["kind"],
+        idempotency_key=entry.key,
+        change=document["body"],
+        answer=None if entry.answer is None else json.loads(entry.answer),
     )

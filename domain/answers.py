@@ -160,6 +160,28 @@ class UserSubscriptions(Answer):
     subscriptions: list[SubscriptionRecord]
 
 
+class HistoryEntry(Answer):
+    """One decision about a user, as the journal keeps it."""
+
+    seq: int = Field(description="Counts the user's decisions: 1, 2, 3 …")
+    at: datetime
+    by: str | None = Field(
+        description="Who asked for it: `key:` and a key's id, `python`, `janitor` …; null: unknown."
+    )
+    kind: str
+    idempotency_key: str
+    change: dict[str, Any] = Field(description="What was decided.")
+    answer: dict[str, Any] | None = Field(description="The first answer; null for a refusal.")
+
+
+class HistoryPage(Answer):
+    """A page of a user's journal, newest first. It reaches back as far as the journal is kept."""
+
+    user_id: str
+    items: list[HistoryEntry]
+    next_cursor: str | None
+
+
 class SubscriptionPage(Answer):
     """A page of the subscriptions of all users, in the order of their ids."""
 

@@ -68,6 +68,7 @@ def entry_document(entry: Entry) -> dict[str, Any]:
         "body": KINDS[kind].dump_python(entry.change, mode="json"),
         "answer": entry.answer,
         "events": [],
+        "by": entry.by,
     }
 
 
@@ -82,4 +83,5 @@ def read_entry(document: Mapping[str, Any]) -> Entry:
         document["fingerprint"],
         KINDS[document["kind"]].validate_python(document["body"]),
         document["answer"],
+        document.get("by"),
     )

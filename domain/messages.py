@@ -245,3 +245,5 @@ class Entry:
     change: Change
     answer: str | None
     """The JSON text of the first answer, which is its only answer; None for a refusal."""
+    by: str | None = None
+    """Who sent the command; None where that is not known."""

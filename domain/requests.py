@@ -107,6 +107,14 @@ UserIdText = Annotated[
     str,
     Field(strict=True, min_length=1, max_length=USER_ID_LENGTH_MAX),
     AfterValidator(parse_user_id),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": USER_ID_LENGTH_MAX,
+            "pattern": r"^[^\u0000-\u0020\u007f-\u00a0]+$",
+        }
+    ),
 ]
 Text = Annotated[
     str,
@@ -114,7 +122,18 @@ Text = Annotated[
     StringConstraints(min_length=1, max_length=TEXT_LENGTH_MAX),
     AfterValidator(_storable_text),
 ]
-Timestamp = Annotated[AwareDatetime, BeforeValidator(_timestamp), AfterValidator(_plausible)]
+Timestamp = Annotated[
+    AwareDatetime,
+    BeforeValidator(_timestamp),
+    AfterValidator(_plausible),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "date-time",
+            "pattern": r"^(19[7-9][0-9]|2[01][0-9]{2})-",
+        }
+    ),
+]
 IdempotencyKey = Annotated[
     str,
     Field(strict=True, pattern=r"^[\x20-\x7e]+$", min_length=1, max_length=KEY_LENGTH_MAX),
@@ -230,6 +249,14 @@ class SyncBody(Body):
     """Whose account to read anew; nobody's: every account in RAM."""
 
     user_id: UserIdText | None = None
+
+
+class TestClockBody(Body):
+    """What time it shall be for the whole service: later than it is."""
+
+    __test__ = False  # It tests nothing itself.
+
+    now: Timestamp
 
 
 class ValidateBody(Body):

@@ -3,20 +3,24 @@
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
-from fastapi import Request, Security
-from fastapi.security import HTTPBearer
+from fastapi import Request
 
+from actors.access import Caller, Scope
 from actors.agenda import Agenda
-from actors.api_keys import KeyRing, Scope
+from actors.api_keys import KeyRing
+from actors.clock import TestClock
+from actors.edge.limits import RateLimit
 from actors.edge.problems import RequestRefused, make_problem
 from actors.operations import Operations
 from actors.reports import ShardReport, SyncReport
 from actors.router import Router
-from actors.store import Overview, StorageUnavailableError
+from actors.store import Overview
+from actors.tokens import Tokens
+from domain.values import UserId
 
-BEARER = HTTPBearer(auto_error=False, scheme_name="key", description="An API key.")
 NEEDS_KEY: list[dict[str, list[str]]] = [{"key": []}]
-"""How an operation that calls `authorize` itself says so in its documentation."""
+NEEDS_KEY_OR_TOKEN = [*NEEDS_KEY, {"token": []}]
+"""How an operation says in its documentation who may call it."""
 
 
 class Backend(Protocol):
@@ -24,9 +28,13 @@ class Backend(Protocol):
 
     router: Router
     keys: KeyRing
+    tokens: Tokens | None
+    rate_limit: RateLimit | None
     overview: Overview
     operations: Operations
     agenda: Agenda
+    test_clock: TestClock | None
+    """None: the clock is the real one, and nobody sets it."""
 
     async def reports(self) -> list[ShardReport]:
         """Return a report of every shard. ShardLostError: one did not answer."""
@@ -41,26 +49,33 @@ class Backend(Protocol):
         """Return which parts of the service do not answer."""
 
 
-async def authorize(backend: Backend, request: Request, scope: Scope) -> None:
-    """Refuse a request without a key of at least this scope."""
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    try:
-        found = await backend.keys.scope_of(key.strip()) if scheme.lower() == "bearer" else None
-    except StorageUnavailableError:
-        title = "Keys cannot be checked now; try again later"
-        raise RequestRefused(make_problem("storage_unavailable", title)) from None
-    if found is None:
-        title = "A valid API key is needed"
-        raise RequestRefused(make_problem("unauthorized", title))
-    if found < scope:
-        title = f"The key needs the scope {scope.name.lower()}"
+def caller_of(request: Request) -> Caller:
+    """Return who sends a request: the gate has found out."""
+    caller: Caller = request.scope["caller"]
+    return caller
+
+
+def require(request: Request, scope: Scope) -> Caller:
+    """Return who sends a request, if that is a key of at least this scope."""
+    caller = caller_of(request)
+    if not caller.has(scope):
+        needed = f"the scope {scope.name.lower()}"
+        title = f"This needs a key with {needed}" if caller.scope else "A token reads only"
+        raise RequestRefused(make_problem("forbidden", title))
+    return caller
+
+
+def require_reading(request: Request, user_id: UserId) -> None:
+    """Refuse whoever may not read this user's own data."""
+    if not caller_of(request).may_read(user_id):
+        title = "A token reads its own user's data only"
         raise RequestRefused(make_problem("forbidden", title))
 
 
-def allow(scope: Scope, backend: Backend) -> Callable[..., Awaitable[None]]:
-    """Return `authorize` as a dependency of an operation."""
+def allow(scope: Scope) -> Callable[[Request], Awaitable[None]]:
+    """Return `require` as a dependency of an operation."""
 
-    async def check(request: Request, _documented: object = Security(BEARER)) -> None:
-        await authorize(backend, request, scope)
+    async def check(request: Request) -> None:
+        require(request, scope)
 
     return check

@@ -2,13 +2,19 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Path, Response
+from fastapi import Depends, FastAPI, Path, Request, Response
 
-from actors.api_keys import Scope
+from actors.access import Scope
 from actors.asking import body_of, make_call
-from actors.edge.backend import Backend, allow
+from actors.edge.backend import (
+    NEEDS_KEY_OR_TOKEN,
+    Backend,
+    allow,
+    caller_of,
+    require_reading,
+)
 from actors.edge.reading import UserIdQuery
-from actors.edge.responses import Done, answered, problems
+from actors.edge.responses import Done, answered, problems, written
 from actors.edge.writing import KeyHeader
 from actors.failures import HoldNotFoundError
 from actors.queries import HoldsQuery
@@ -24,40 +30,45 @@ HoldId = Annotated[str, Path(min_length=1, max_length=HOLD_ID_LENGTH_MAX)]
 def add_hold_operations(app: FastAPI, backend: Backend) -> None:
     """Add the operations on holds."""
     router = backend.router
-    reads: dict[str, Any] = {"dependencies": [Depends(allow(Scope.READ, backend))]}
-    writes: dict[str, Any] = {"dependencies": [Depends(allow(Scope.WRITE, backend))]}
+    reads: dict[str, Any] = {"openapi_extra": {"security": NEEDS_KEY_OR_TOKEN}}
+    writes: dict[str, Any] = {"dependencies": [Depends(allow(Scope.WRITE))]}
 
     @app.post(
         "/subscription/holds",
         status_code=201,
         response_model=HoldResponse,
-        responses=problems(402),
+        responses=written(402),
         **writes,
     )
-    async def place_hold(body: PlaceHoldBody, idempotency_key: KeyHeader = None) -> Response:
+    async def place_hold(
+        request: Request, body: PlaceHoldBody, idempotency_key: KeyHeader = None
+    ) -> Response:
         """Set credits of today aside until they are settled or released, or the hold expires."""
-        return answered(await router.call(make_call(body.command(), idempotency_key)), 201)
+        call = make_call(body.command(), idempotency_key, caller_of(request).name)
+        return answered(await router.call(call), 201)
 
     @app.get("/subscription/holds", response_model=OpenHolds, responses=problems(), **reads)
-    async def get_holds(user_id: UserIdQuery) -> Response:
+    async def get_holds(request: Request, user_id: UserIdQuery) -> Response:
         """Return a user's open holds, the one that expires first before the others."""
+        require_reading(request, UserId(user_id))
         return Done(body_of(await router.query(HoldsQuery(UserId(user_id)))))
 
     @app.post(
         "/subscription/holds/{hold_id}/settle",
         status_code=201,
         response_model=UsageRecordResponse,
-        responses=problems(402, 404, 409),
+        responses=written(402, 404, 409),
         **writes,
     )
     async def settle_hold(
-        hold_id: HoldId, body: SettleHoldBody, idempotency_key: KeyHeader = None
+        request: Request, hold_id: HoldId, body: SettleHoldBody, idempotency_key: KeyHeader = None
     ) -> Response:
         """Turn a hold into a charge to its own day. More than was held must be covered today."""
         command = body.command(hold_id)
         if command is None:
             raise HoldNotFoundError
-        return answered(await router.call(make_call(command, idempotency_key)), 201)
+        call = make_call(command, idempotency_key, caller_of(request).name)
+        return answered(await router.call(call), 201)
 
     @app.delete(
         "/subscription/holds/{hold_id}",
@@ -66,12 +77,15 @@ def add_hold_operations(app: FastAPI, backend: Backend) -> None:
         responses=problems(404, 409),
         **writes,
     )
-    async def release_hold(hold_id: HoldId, idempotency_key: KeyHeader = None) -> Response:
+    async def release_hold(
+        request: Request, hold_id: HoldId, idempotency_key: KeyHeader = None
+    ) -> Response:
         """Give back what a hold has set aside."""
         command = release_command(hold_id)
         if command is None:
             raise HoldNotFoundError
-        response = answered(await router.call(make_call(command, idempotency_key)), 204)
+        call = make_call(command, idempotency_key, caller_of(request).name)
+        response = answered(await router.call(call), 204)
         if response.status_code != 204:
             return response
         kept = ("idempotent-replayed",)

@@ -1,36 +1,35 @@
 """The two operations of an application's every request: status and usage.
 
-They take the bare request, and `HotPath` hands it to them before FastAPI sees it: its layers
+They take the bare request, and the gate hands it to them before FastAPI sees it: its layers
 cost more than all of ours. FastAPI knows the same functions, for the documentation.
 """
 
-import logging
-from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request, Response
 from pydantic import TypeAdapter, ValidationError
-from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Receive, Send
-from starlette.types import Scope as AsgiScope
 
-from actors.api_keys import Scope
+from actors.access import Scope
 from actors.asking import body_of, make_call
-from actors.edge.backend import NEEDS_KEY, Backend, authorize
-from actors.edge.problems import RequestRefused, invalid_fields, make_problem, problem_of, respond
-from actors.edge.responses import Done, answered, problems
-from actors.failures import AllotmentError
+from actors.edge.backend import (
+    NEEDS_KEY,
+    NEEDS_KEY_OR_TOKEN,
+    Backend,
+    require,
+    require_reading,
+)
+from actors.edge.gate import Operation
+from actors.edge.problems import RequestRefused, invalid_fields
+from actors.edge.responses import Done, answered, problems, written
 from domain.answers import CreditStatusResponse, UsageRecordResponse
 from domain.requests import IdempotencyKey, RecordUsageBody, UserIdText
 from domain.values import UserId
-
-logger = logging.getLogger(__name__)
 
 USER_ID: TypeAdapter[str] = TypeAdapter(UserIdText)
 KEY: TypeAdapter[str] = TypeAdapter(IdempotencyKey)
 
 STATUS_DOCUMENTED: dict[str, Any] = {
-    "security": NEEDS_KEY,
+    "security": NEEDS_KEY_OR_TOKEN,
     "parameters": [
         {
             "name": "user_id",
@@ -63,60 +62,27 @@ USAGE_DOCUMENTED: dict[str, Any] = {
 T = TypeVar("T")
 
 
-Operation = Callable[[Request], Awaitable[Response]]
-
-
-class HotPath:
-    """An ASGI application: hot operations answer at once, all else goes on to `app`."""
-
-    def __init__(self, app: ASGIApp, operations: Mapping[tuple[str, str], Operation]) -> None:
-        self._app = app
-        self._operations = operations
-
-    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
-        """Answer one request (or pass on what is none)."""
-        operation = None
-        if scope["type"] == "http":
-            operation = self._operations.get((scope["method"], scope["path"]))
-        if operation is None:
-            await self._app(scope, receive, send)
-            return
-        request = Request(scope, receive)
-        try:
-            response = await operation(request)
-        except RequestRefused as refused:
-            response = respond(refused.problem)
-        except AllotmentError as error:
-            response = respond(problem_of(error))
-        except ClientDisconnect:
-            return
-        except Exception:
-            logger.exception("%s failed", scope["path"])
-            response = respond(make_problem("internal_error", "The service failed"))
-        await response(scope, receive, send)
-
-
 def add_hot_operations(app: FastAPI, backend: Backend) -> dict[tuple[str, str], Operation]:
     """Document status and usage in the interface, and return them by method and path."""
     router = backend.router
 
     async def get_status(request: Request) -> Response:
         """Return what a user has today, from the owning shard's RAM."""
-        await authorize(backend, request, Scope.READ)
-        user_id = parsed(USER_ID, "user_id", request.query_params.get("user_id"))
-        return Done(body_of(await router.status(UserId(user_id))))
+        user_id = UserId(parsed(USER_ID, "user_id", request.query_params.get("user_id")))
+        require_reading(request, user_id)
+        return Done(body_of(await router.status(user_id)))
 
     async def record_usage(request: Request) -> Response:
         """Charge credits to today."""
-        await authorize(backend, request, Scope.WRITE)
+        caller = require(request, Scope.WRITE)
         key = request.headers.get("idempotency-key")
         if key is not None:
             parsed(KEY, "Idempotency-Key", key)
         try:
-            body = RecordUsageBody.model_validate_json(await request.body())
+            body = RecordUsageBody.model_validate_json(request.scope["body"])
         except ValidationError as error:
             raise RequestRefused(invalid_fields(error)) from None
-        return answered(await router.call(make_call(body.command(), key)), 201)
+        return answered(await router.call(make_call(body.command(), key, caller.name)), 201)
 
     app.get(
         "/subscription/status",
@@ -128,7 +94,7 @@ def add_hot_operations(app: FastAPI, backend: Backend) -> dict[tuple[str, str], 
         "/subscription/usage",
         status_code=201,
         response_model=UsageRecordResponse,
-        responses=problems(402),
+        responses=written(402),
         openapi_extra=USAGE_DOCUMENTED,
     )(record_usage)
     return {

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query
 
-from actors.api_keys import Scope
+from actors.access import Scope
 from actors.edge.backend import Backend, allow
-from actors.edge.responses import problems
+from actors.edge.responses import problems, written
 from actors.failures import UnavailableError
 from actors.reports import RereadReport, SweepReport
 from actors.store import StoreError
@@ -20,8 +20,8 @@ REPORTS_MAX = 1000
 def add_housekeeping_operations(app: FastAPI, backend: Backend) -> None:
     """Add the operations that compare RAM with MongoDB."""
     common: dict[str, Any] = {
-        "dependencies": [Depends(allow(Scope.ADMIN, backend))],
-        "responses": problems(),
+        "dependencies": [Depends(allow(Scope.ADMIN))],
+        "responses": written(),
     }
 
     @app.post("/admin/sync", **common)
@@ -40,7 +40,7 @@ def add_housekeeping_operations(app: FastAPI, backend: Backend) -> None:
         repair = body.repair if body else True
         return await backend.operations.validate(repair=repair)
 
-    @app.get("/admin/sweeps", **common)
+    @app.get("/admin/sweeps", **(common | {"responses": problems()}))
     async def list_sweeps(
         job: Annotated[str | None, Query(max_length=64, description="sweep, expire, trim")] = None,
         limit: Annotated[int, Query(ge=1, le=REPORTS_MAX)] = 50,

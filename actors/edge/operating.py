@@ -1,25 +1,43 @@
 """The operations for operators and their probes."""
 
-from fastapi import Depends, FastAPI, Response
+from typing import Any
 
-from actors.api_keys import Scope
+from fastapi import Depends, FastAPI, Response
+from pydantic import BaseModel
+
+from actors.access import Scope
+from actors.clock import TimeGoesForwardError
 from actors.edge.backend import Backend, allow
 from actors.edge.problems import NotReady, RequestRefused, make_problem, respond
-from actors.edge.responses import Done, problems
-from actors.reports import ShardReport, SyncReport
+from actors.edge.responses import Done, problems, written
+from actors.failures import InvalidRequestError, UnavailableError
+from actors.reports import ShardReport, SyncReport, TestClockReport
 from actors.router import ShardLostError
+from actors.store import StoreError
+from domain.requests import TestClockBody
+
+OPEN: dict[str, Any] = {"security": []}
+"""How an operation that needs no key says so in its documentation."""
+
+
+class Health(BaseModel):
+    """The answer to a probe."""
+
+    status: str
 
 
 def add_operating_operations(app: FastAPI, backend: Backend) -> None:
     """Add the operations for operators and their probes."""
-    admin = Depends(allow(Scope.ADMIN, backend))
+    admin = Depends(allow(Scope.ADMIN))
 
-    @app.get("/healthz")
+    @app.get("/healthz", response_model=Health, openapi_extra=OPEN)
     async def get_health() -> Response:
         """Say that this process answers."""
         return Done('{"status":"ok"}')
 
-    @app.get("/readyz", responses={503: {"model": NotReady}})
+    @app.get(
+        "/readyz", response_model=Health, responses={503: {"model": NotReady}}, openapi_extra=OPEN
+    )
     async def get_readiness() -> Response:
         """Say whether every part of the service answers, or name those that do not."""
         missing = await backend.missing()
@@ -46,3 +64,22 @@ def add_operating_operations(app: FastAPI, backend: Backend) -> None:
         except ShardLostError:
             title = "The synchronisation does not answer; try again later"
             raise RequestRefused(make_problem("storage_unavailable", title)) from None
+
+
+def add_test_clock(app: FastAPI, backend: Backend) -> None:
+    """Add the operation that sets the clock forward."""
+
+    @app.put(
+        "/admin/test-clock", dependencies=[Depends(allow(Scope.ADMIN))], responses=written(404)
+    )
+    async def set_test_clock(body: TestClockBody) -> TestClockReport:
+        """Set the whole service's clock forward, where ALLOTMENT_TEST_CLOCK allows it."""
+        if backend.test_clock is None:
+            title = "There is no test clock: ALLOTMENT_TEST_CLOCK is not 1"
+            raise RequestRefused(make_problem("not_found", title))
+        try:
+            return TestClockReport(now=await backend.test_clock.set(body.now))
+        except TimeGoesForwardError:
+            raise InvalidRequestError("now: time never runs backwards") from None
+        except (StoreError, ShardLostError):
+            raise UnavailableError from None

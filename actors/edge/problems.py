@@ -1,5 +1,6 @@
 """Problem bodies (RFC 9457): what an HTTP client is told when a request was not done."""
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from math import ceil
 from typing import Any
@@ -8,6 +9,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 
 from actors.failures import AllotmentError, RefusedError
 from domain.messages import Limit, Shortfall
@@ -16,6 +18,7 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 1
 SECONDS_OF_A_DAY = 86_400  # What is covered later is not worth waiting for.
 ERRORS_MAX = 50  # Field errors named in one body.
+SAID_LENGTH_MAX = 300  # Characters of a field's name, or of what is wrong with it.
 
 STATUS = {
     "unauthorized": 401,
@@ -24,11 +27,14 @@ STATUS = {
     "forbidden": 403,
     "not_found": 404,
     "method_not_allowed": 405,
+    "request_timeout": 408,
     "hold_closed": 409,
     "too_large": 413,
+    "unsupported_media_type": 415,
     "invalid_request": 422,
     "idempotency_key_reused": 422,
     "duplicate_payment": 422,
+    "rate_limited": 429,
     "internal_error": 500,
     "overloaded": 503,
     "storage_unavailable": 503,
@@ -82,9 +88,10 @@ class NotReady(Problem):
 class RequestRefused(Exception):  # noqa: N818 - it is an answer, not an error of ours
     """Ends a request with a problem body."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(problem.code)
         self.problem = problem
+        self.headers = headers
 
 
 def make_problem(code: str, title: str, detail: str | None = None) -> Problem:
@@ -112,6 +119,12 @@ def with_errors(problem: Problem, errors: list[FieldError]) -> InvalidRequest:
     return InvalidRequest(**problem.model_dump(), errors=errors)
 
 
+def invalid(field: str, message: str) -> InvalidRequest:
+    """Return the body that says what is wrong with one part of a request."""
+    base = make_problem("invalid_request", "The request is not valid", f"{field}: {message}")
+    return with_errors(base, [FieldError(field=field, message=message)])
+
+
 def invalid_fields(
     error: ValidationError | RequestValidationError, parameter: str | None = None
 ) -> InvalidRequest:
@@ -119,9 +132,17 @@ def invalid_fields(
 
     `parameter` is the name of a value that was checked alone.
     """
+    if isinstance(error, ValidationError):
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        items: Sequence[Any] = found[:ERRORS_MAX]
+    else:
+        items = error.errors()[:ERRORS_MAX]
     errors = [
-        FieldError(field=parameter or ".".join(map(str, item["loc"])), message=str(item["msg"]))
-        for item in error.errors()[:ERRORS_MAX]
+        FieldError(
+            field=parameter or sayable(".".join(map(str, item["loc"]))),
+            message=sayable(str(item["msg"])),
+        )
+        for item in items
     ]
     first = errors[0] if errors else FieldError(field="", message="not valid")
     base = make_problem(
@@ -130,8 +151,13 @@ def invalid_fields(
     return with_errors(base, errors)
 
 
-def respond(problem: Problem) -> Response:
-    """Return the response of a problem."""
+def sayable(text: str) -> str:
+    """Return text of a client's as JSON can carry it: shortened, without lone surrogates."""
+    return text[:SAID_LENGTH_MAX].encode(errors="replace").decode()
+
+
+def respond(problem: Problem, more: Mapping[str, str] | None = None) -> Response:
+    """Return the response of a problem, with more headers than its kind has."""
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if problem.status == 503 else {}
     if isinstance(problem, InsufficientCredits) and problem.available_at is not None:
         seconds = ceil((problem.available_at - datetime.now(UTC)).total_seconds())
@@ -139,6 +165,7 @@ def respond(problem: Problem) -> Response:
             headers["Retry-After"] = str(seconds)
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
+    headers |= more or {}
     return Response(
         problem.model_dump_json(), problem.status, headers=headers, media_type=MEDIA_TYPE
     )
@@ -147,7 +174,7 @@ def respond(problem: Problem) -> Response:
 async def on_refused(_: Request, error: Exception) -> Response:
     """Answer a request that a handler ended."""
     assert isinstance(error, RequestRefused)
-    return respond(error.problem)
+    return respond(error.problem, error.headers)
 
 
 async def on_failure(_: Request, error: Exception) -> Response:
@@ -162,15 +189,24 @@ async def on_invalid(_: Request, error: Exception) -> Response:
     return respond(invalid_fields(error))
 
 
-async def on_http_error(_: Request, error: Exception) -> Response:
+async def on_http_error(request: Request, error: Exception) -> Response:
     """Answer what the framework refuses: unknown paths and methods."""
     assert isinstance(error, HTTPException)
-    code = _CODE_OF_STATUS.get(error.status_code, "invalid_request")
-    problem = make_problem(code, str(error.detail))
-    response = respond(problem)
-    for name, value in (error.headers or {}).items():
-        response.headers[name] = value
-    return response
+    code = _CODE_OF_STATUS.get(error.status_code)
+    if code is None:
+        return respond(invalid("body", str(error.detail)))
+    if code != "method_not_allowed":
+        return respond(make_problem(code, str(error.detail)))
+    return respond(make_problem(code, "The path has no such method"), {"Allow": allowed(request)})
+
+
+def allowed(request: Request) -> str:
+    """Return the methods that a path has: several routes may share it."""
+    methods: set[str] = set()
+    for route in request.app.routes:
+        if isinstance(route, Route) and route.path_regex.match(request.scope["path"]):
+            methods |= (route.methods or set()) - {"HEAD"}
+    return ", ".join(sorted(methods))
 
 
 async def on_defect(_: Request, _error: Exception) -> Response:

@@ -2,13 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Query, Response
+from fastapi import FastAPI, Path, Query, Request, Response
 from pydantic import AfterValidator
 
-from actors.api_keys import Scope
 from actors.asking import body_of
-from actors.edge.backend import Backend, allow
-from actors.edge.problems import RequestRefused, make_problem
+from actors.edge.backend import NEEDS_KEY_OR_TOKEN, Backend, require_reading
+from actors.edge.problems import RequestRefused, invalid
 from actors.edge.responses import Done, problems
 from actors.queries import MonthQuery, SubscriptionsQuery, parse_month
 from actors.store import UsageQuery
@@ -19,40 +18,52 @@ from domain.values import UserId
 USAGE_PAGE_MAX = 1000
 
 UserIdQuery = Annotated[UserIdText, Query(description="1 to 128 printable characters, no spaces.")]
-Month = Annotated[str, AfterValidator(lambda text: parse_month(text) and text), Query()]
+UserIdPath = Annotated[UserIdText, Path(alias="id", description="The id of the user.")]
+Month = Annotated[
+    str,
+    AfterValidator(lambda text: parse_month(text) and text),
+    Query(
+        description="YYYY-MM, from 1970 to 2199.",
+        json_schema_extra={"pattern": r"^(19[7-9][0-9]|2[01][0-9]{2})-(0[1-9]|1[0-2])$"},
+    ),
+]
 
 
 def add_reading_operations(app: FastAPI, backend: Backend) -> None:
     """Add the operations that need the scope read."""
     router = backend.router
     common: dict[str, Any] = {
-        "dependencies": [Depends(allow(Scope.READ, backend))],
         "responses": problems(),
+        "openapi_extra": {"security": NEEDS_KEY_OR_TOKEN},
     }
 
     @app.get("/subscription/usage", response_model=UsagePage, **common)
     async def get_usage(
+        request: Request,
         user_id: UserIdQuery,
-        since: Annotated[Timestamp, Query(alias="from")] = TIMESTAMP_MIN,
-        until: Annotated[Timestamp, Query(alias="to")] = TIMESTAMP_MAX,
+        since: Annotated[Timestamp | None, Query(alias="from")] = None,
+        until: Annotated[Timestamp | None, Query(alias="to")] = None,
         limit: Annotated[int, Query(ge=1, le=USAGE_PAGE_MAX)] = 100,
         cursor: Annotated[str | None, Query(max_length=200)] = None,
     ) -> Response:
         """Return usage records, newest first; every acknowledged write is among them."""
-        query = UsageQuery(UserId(user_id), since, until, limit, cursor)
+        require_reading(request, UserId(user_id))
+        query = UsageQuery(
+            UserId(user_id), since or TIMESTAMP_MIN, until or TIMESTAMP_MAX, limit, cursor
+        )
         try:
             return Done(body_of(await router.query(query)))
         except ValueError as error:
-            title = "The request is not valid"
-            problem = make_problem("invalid_request", title, f"cursor: {error}")
-            raise RequestRefused(problem) from error
+            raise RequestRefused(invalid("cursor", str(error))) from error
 
     @app.get("/subscription/usage/monthly", response_model=MonthlyUsage, **common)
-    async def get_monthly_usage(user_id: UserIdQuery, month: Month) -> Response:
+    async def get_monthly_usage(request: Request, user_id: UserIdQuery, month: Month) -> Response:
         """Return the sums of a month of the user's time zone, by `timestamp`."""
+        require_reading(request, UserId(user_id))
         return Done(body_of(await router.query(MonthQuery(UserId(user_id), month))))
 
-    @app.get("/subscriptions/{user_id}", response_model=UserSubscriptions, **common)
-    async def get_subscriptions(user_id: UserIdText) -> Response:
+    @app.get("/subscriptions/{id}", response_model=UserSubscriptions, **common)  # noqa: FAST003
+    async def get_subscriptions(request: Request, user_id: UserIdPath) -> Response:
         """Return all subscriptions of a user, the current one first."""
+        require_reading(request, UserId(user_id))
         return Done(body_of(await router.query(SubscriptionsQuery(UserId(user_id)))))

@@ -1,5 +1,6 @@
 """Responses of operations: answers that are text already, problems, and their documentation."""
 
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import Response
@@ -7,7 +8,6 @@ from fastapi import Response
 from actors.asking import body_of
 from actors.calls import Reply
 from actors.edge.problems import (
-    MEDIA_TYPE,
     InsufficientCredits,
     InvalidRequest,
     Problem,
@@ -25,11 +25,16 @@ class Done(Response):
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the documentation of an operation's problem bodies."""
-    models: dict[int, type[Problem]] = {402: InsufficientCredits, 422: InvalidRequest}
+    models: dict[int, Any] = {402: InsufficientCredits, 422: InvalidRequest | Problem}
     return {
-        status: {"model": models.get(status, Problem), "content": {MEDIA_TYPE: {}}}
-        for status in (401, 403, *statuses, 422, 503)
+        status: {"model": models.get(status, Problem), "description": HTTPStatus(status).phrase}
+        for status in sorted({401, 403, 413, 422, 429, 503, *statuses})
     }
+
+
+def written(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the documentation of the problem bodies of an operation that takes a body."""
+    return problems(408, 415, *statuses)
 
 
 def answered(reply: Reply, status: int) -> Response:

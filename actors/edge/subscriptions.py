@@ -1,34 +1,42 @@
 """The operations on the subscriptions of any user, for operators."""
 
 import asyncio
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Path, Query, Response
+from fastapi import Depends, FastAPI, Path, Query, Request, Response
 
-from actors.api_keys import Scope
-from actors.asking import make_call
-from actors.edge.backend import Backend, allow
-from actors.edge.problems import RequestRefused, make_problem
-from actors.edge.responses import Done, answered, problems
+from actors.access import Scope
+from actors.asking import body_of, make_call
+from actors.clock import real_time
+from actors.edge.backend import Backend, allow, caller_of
+from actors.edge.problems import RequestRefused, invalid
+from actors.edge.responses import Done, answered, problems, written
 from actors.edge.writing import KeyHeader
 from actors.failures import NotFoundError, UnavailableError
 from actors.queries import ChangeQuery
 from actors.router import ShardLostError
-from actors.store import StoreError, SubscriptionPageQuery
-from domain.answers import SubscriptionPage, SubscriptionRecord
-from domain.requests import TEXT_LENGTH_MAX, ChangeSubscriptionBody
+from actors.store import HistoryQuery, StoreError, SubscriptionPageQuery
+from domain.answers import HistoryPage, SubscriptionPage, SubscriptionRecord
+from domain.requests import INT64_MAX, TEXT_LENGTH_MAX, ChangeSubscriptionBody, UserIdText
 from domain.values import Status, UserId
 
 PAGE_MAX = 1000
 CURSOR_LENGTH_MAX = 300
 
-SubscriptionId = Annotated[str, Path(min_length=1, max_length=TEXT_LENGTH_MAX)]
+SubscriptionId = Annotated[
+    str,
+    Path(
+        alias="id",
+        min_length=1,
+        max_length=TEXT_LENGTH_MAX,
+        description="The id of the subscription.",
+    ),
+]
 
 
 def add_subscription_operations(app: FastAPI, backend: Backend) -> None:
     """Add the operations on subscriptions that need the scope admin."""
-    admin: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN, backend))]}
+    admin: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN))]}
 
     @app.get("/subscriptions", response_model=SubscriptionPage, responses=problems(), **admin)
     async def list_subscriptions(
@@ -38,31 +46,45 @@ def add_subscription_operations(app: FastAPI, backend: Backend) -> None:
     ) -> Response:
         """Return subscriptions of all users by id, as their documents stand."""
         query = SubscriptionPageQuery(status, limit, cursor)
-        now = datetime.now(UTC)
         try:
+            now = await backend.test_clock.now() if backend.test_clock else real_time()
             page = await asyncio.to_thread(backend.overview.subscription_page, query, now)
         except StoreError:
             raise UnavailableError from None
         except ValueError as error:
-            title = "The request is not valid"
-            problem = make_problem("invalid_request", title, f"cursor: {error}")
-            raise RequestRefused(problem) from error
+            raise RequestRefused(invalid("cursor", str(error))) from error
         return Done(page.model_dump_json())
 
+    @app.get(
+        "/subscriptions/{user_id}/history",
+        response_model=HistoryPage,
+        responses=problems(),
+        **admin,
+    )
+    async def get_history(
+        user_id: UserIdText,
+        limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 100,
+        cursor: Annotated[int | None, Query(ge=1, le=INT64_MAX)] = None,
+    ) -> Response:
+        """Return what was decided about a user and who asked for it, newest first."""
+        query = HistoryQuery(UserId(user_id), limit, cursor)
+        return Done(body_of(await backend.router.query(query)))
+
     @app.patch(
-        "/subscriptions/{subscription_id}",
+        "/subscriptions/{id}",  # noqa: FAST003 - it is an alias
         response_model=SubscriptionRecord,
-        responses=problems(404),
+        responses=written(404),
         **admin,
     )
     async def change_subscription(
+        request: Request,
         subscription_id: SubscriptionId,
         body: ChangeSubscriptionBody,
         idempotency_key: KeyHeader = None,
     ) -> Response:
         """Change a status or an end. It is in MongoDB and in RAM when this answers."""
         user_id, known_id = await find_owner(backend, subscription_id)
-        call = make_call(body.command(user_id, known_id), idempotency_key)
+        call = make_call(body.command(user_id, known_id), idempotency_key, caller_of(request).name)
         return answered(await backend.router.query(ChangeQuery(call)), 200)
 
 

@@ -1,19 +1,25 @@
 """The operations that write: credits, batches of usage. One charge is among the hot ones."""
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from fastapi import Depends, FastAPI, Header, Response
+from fastapi import Depends, FastAPI, Header, Request, Response
 from pydantic import ValidationError
 
-from actors.api_keys import Scope
+from actors.access import Scope
 from actors.asking import body_of, make_call
-from actors.edge.backend import Backend, allow
-from actors.edge.problems import Problem, invalid_fields, problem_of
-from actors.edge.responses import Done, answered, problems
+from actors.edge.backend import Backend, allow, caller_of
+from actors.edge.problems import (
+    InsufficientCredits,
+    InvalidRequest,
+    Problem,
+    invalid_fields,
+    problem_of,
+)
+from actors.edge.responses import Done, answered, written
 from actors.failures import AllotmentError
 from actors.router import Router
-from domain.answers import CreditAdditionResponse
+from domain.answers import Answer, CreditAdditionResponse, UsageRecordResponse
 from domain.requests import (
     AddCreditBody,
     BatchedUsageBody,
@@ -29,12 +35,32 @@ KeyHeader = Annotated[
 ]
 
 
+class BatchedRecord(Answer):
+    """A record of a batch that was charged."""
+
+    status: Literal[201]
+    record: UsageRecordResponse
+
+
+class BatchedProblem(Answer):
+    """A record of a batch that was not charged."""
+
+    status: int
+    problem: InsufficientCredits | InvalidRequest | Problem
+
+
+class BatchResponse(Answer):
+    """What became of each record, in order."""
+
+    results: list[BatchedRecord | BatchedProblem]
+
+
 def add_writing_operations(app: FastAPI, backend: Backend) -> None:
     """Add the operations that need the scope write."""
     router = backend.router
     common: dict[str, Any] = {
-        "dependencies": [Depends(allow(Scope.WRITE, backend))],
-        "responses": problems(),
+        "dependencies": [Depends(allow(Scope.WRITE))],
+        "responses": written(),
     }
 
     @app.post(
@@ -43,17 +69,22 @@ def add_writing_operations(app: FastAPI, backend: Backend) -> None:
         response_model=CreditAdditionResponse,
         **common,
     )
-    async def add_credit(body: AddCreditBody, idempotency_key: KeyHeader = None) -> Response:
+    async def add_credit(
+        request: Request, body: AddCreditBody, idempotency_key: KeyHeader = None
+    ) -> Response:
         """Add a grant to the current subscription, or begin a new one."""
-        return answered(await router.call(make_call(body.command(), idempotency_key)), 201)
+        call = make_call(body.command(), idempotency_key, caller_of(request).name)
+        return answered(await router.call(call), 201)
 
-    @app.post("/subscription/usage/batch", **common)
-    async def record_usages(body: RecordUsagesBody, idempotency_key: KeyHeader = None) -> Response:
+    @app.post("/subscription/usage/batch", response_model=BatchResponse, **common)
+    async def record_usages(
+        request: Request, body: RecordUsagesBody, idempotency_key: KeyHeader = None
+    ) -> Response:
         """Charge many records, each on its own."""
-        return await record_batch(router, body.records, idempotency_key)
+        return await record_batch(router, body.records, idempotency_key, caller_of(request).name)
 
 
-async def record_batch(router: Router, records: list[Any], key: str | None) -> Response:
+async def record_batch(router: Router, records: list[Any], key: str | None, by: str) -> Response:
     """Return the results of a batch in order: a status, and a record or a problem each.
 
     A key of the whole batch stands for every record that has none of its own.
@@ -67,7 +98,7 @@ async def record_batch(router: Router, records: list[Any], key: str | None) -> R
             results[place] = failed(invalid_fields(error))
             continue
         own_key = item.idempotency_key or (key and f"{key}{KEY_PARTS_SEPARATOR}{place}")
-        calls.append(make_call(item.command(), own_key))
+        calls.append(make_call(item.command(), own_key, by))
         places.append(place)
     for place, reply in zip(places, await router.calls(calls), strict=True):
         try:

@@ -1,8 +1,10 @@
 """API keys in MongoDB: one document each, found by the hash of the key."""
 
+from collections.abc import Collection
 from datetime import datetime
 
-from actors.api_keys import ApiKey, Scope
+from actors.access import Scope
+from actors.api_keys import ApiKey
 from actors.mongo.connection import Documents, unavailable_on_error
 
 
@@ -40,6 +42,7 @@ class MongoKeys:
                 document["hash"],
                 document["created_at"],
                 document["revoked_at"],
+                document.get("last_used_at"),
             )
             for document in documents
         ]
@@ -52,3 +55,9 @@ class MongoKeys:
                 {"_id": key_id, "revoked_at": None}, {"$set": {"revoked_at": at}}
             )
         return changed.modified_count == 1
+
+    def note_used(self, key_ids: Collection[str], at: datetime) -> None:
+        """Write down that these keys were used, unless a later use is known."""
+        with unavailable_on_error():
+            for key_id in key_ids:
+                self._keys.update_one({"_id": key_id}, {"$max": {"last_used_at": at}})

@@ -9,8 +9,10 @@ from typing import Any
 
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.documents import read_usage, stored_id
-from actors.store import UsageQuery
-from domain.answers import MonthlyUsage, UsagePage, UsageRecord, UsageSums
+from actors.store import HistoryQuery, UsageQuery
+from domain.answering import history_entry
+from domain.answers import HistoryPage, MonthlyUsage, UsagePage, UsageRecord, UsageSums
+from domain.codec import entry_id, read_entry
 from domain.foreign import Document
 from domain.values import UserId
 
@@ -89,6 +91,25 @@ class MongoReads:
             by_service=_sums_by(rows, "service"),
             by_model=_sums_by([row for row in rows if row["_id"].get("model")], "model"),
             by_day=_sums_by(rows, "day"),
+        )
+
+    def history(self, query: HistoryQuery) -> HistoryPage:
+        """Return one page of a user's journal. The ids of its entries are known before."""
+        with unavailable_on_error():
+            mark = self._database.accounts.find_one({"_id": stored_id(query.user_id)}) or {}
+            newest = int(mark.get("applied_seq", 0))
+            if query.before is not None:
+                newest = min(newest, query.before - 1)
+            oldest = max(1, newest - query.limit + 1)
+            ids = [entry_id(query.user_id, seq) for seq in range(oldest, newest + 1)]
+            entries = [read_entry(d) for d in self._database.journal.find({"_id": {"$in": ids}})]
+        entries.sort(key=lambda entry: entry.seq, reverse=True)
+        # Old entries leave the journal: where one of the page is gone, so are those before it.
+        more = oldest > 1 and len(entries) == len(ids)
+        return HistoryPage(
+            user_id=query.user_id,
+            items=[history_entry(entry) for entry in entries],
+            next_cursor=str(oldest) if more else None,
         )
 
 

@@ -10,11 +10,14 @@ from typing import Any
 import httpx
 import pytest
 
-from actors.api_keys import KeyRing, Scope
+from actors.access import Scope
+from actors.api_keys import KeyRing
 from actors.calls import Envelope, Reply
+from actors.clock import TestClock
 from actors.comparison import Comparison
 from actors.directory import Directory
 from actors.edge.app import build_app
+from actors.edge.limits import RateLimit
 from actors.expiring import EndedPage
 from actors.expiring_holds import OverduePage
 from actors.housekeeping import Housekeeping
@@ -24,6 +27,7 @@ from actors.reports import Findings, Reread, ShardReport, SyncReport
 from actors.router import Router, ShardLostError
 from actors.settings import Settings
 from actors.shard import Shard
+from actors.tokens import Tokens
 from domain.values import Policy, UserId
 from tests.actors.authors import NOON
 from tests.actors.running import Clock, in_loop, running
@@ -91,6 +95,9 @@ class LocalBackend:
     def __init__(self, shards: OneShard, keys: Keys) -> None:
         self.router = Router(shards, 5.0)
         self.keys = KeyRing(keys)
+        self.tokens: Tokens | None = None
+        self.rate_limit: RateLimit | None = None
+        self.test_clock: TestClock | None = None
         self.overview = MemoryOverview(shards.store)
         self.shards = shards
         self.agenda = MemoryAgenda()

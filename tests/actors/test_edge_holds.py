@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from actors.api_keys import Scope
+from actors.access import Scope
 from actors.async_client import AsyncAllotment
 from actors.edge.problems import InsufficientCredits, respond
 from actors.failures import HoldClosedError, HoldNotFoundError, InsufficientCreditsError

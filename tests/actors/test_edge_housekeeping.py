@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.api_keys import Scope
+from actors.access import Scope
 from domain.values import UserId
 from tests.actors.running import in_loop
 from tests.actors.test_comparison import corrupt

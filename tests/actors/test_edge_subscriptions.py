@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from actors.api_keys import Scope
+from actors.access import Scope
 from tests.actors.running import in_loop
 from tests.actors.test_edge import CREDITS, USAGE, edge
 

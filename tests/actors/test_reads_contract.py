@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from actors.queries import parse_month
-from actors.store import UsageQuery
+from actors.store import HistoryQuery, UsageQuery
 from domain.answers import UsageSums
 from domain.local_days import midnight
 from domain.values import UserId
@@ -279,3 +279,18 @@ def test_all_subscriptions_of_a_user_are_read(setup: Setup) -> None:
 
     assert len(found) == 2
     assert oid(7) in {str(document["_id"]) for document in found}
+
+
+def test_the_journal_is_read_page_by_page_newest_first(setup: Setup) -> None:
+    author = Author(ANN)
+    write(setup.store, [author.add(), *author.use_often(4)])
+
+    found: list[list[int]] = []
+    before = None
+    for _ in range(3):
+        page = setup.reads.history(HistoryQuery(ANN, 2, before))
+        found.append([item.seq for item in page.items])
+        before = page.next_cursor and int(page.next_cursor)
+
+    assert found == [[5, 4], [3, 2], [1]]
+    assert before is None

@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from actors.settings import Settings, explain
+from actors.tokens import TokenRules
 from domain.values import Policy
 
 
@@ -35,6 +36,13 @@ def test_rollover_is_a_word_or_a_cap(
         ("ALLOTMENT_EXPIRE_CRON", "* * * *"),
         ("ALLOTMENT_TRIM_CRON", "0 0 31 2 *"),
         ("ALLOTMENT_JOURNAL_DAYS", "29"),
+        ("ALLOTMENT_JWT_SECRET", "short"),
+        ("ALLOTMENT_JWKS_URL", "http://id.example/keys"),
+        ("ALLOTMENT_JWKS_URL", "file:///etc/passwd"),
+        ("ALLOTMENT_JWKS_URL", "https://"),
+        ("ALLOTMENT_RATE_LIMIT_REQUESTS", "-1"),
+        ("ALLOTMENT_RATE_LIMIT_SECONDS", "0"),
+        ("ALLOTMENT_TEST_CLOCK", "perhaps"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(
@@ -57,3 +65,29 @@ def test_the_password_of_the_database_is_not_shown(monkeypatch: pytest.MonkeyPat
 
 def test_a_blank_uri_means_the_embedded_database(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings(monkeypatch, ALLOTMENT_MONGO_URI="").mongo_uri is None
+
+
+def test_tokens_are_taken_where_a_secret_or_a_key_set_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    secret = "x" * 32
+    assert settings(monkeypatch).token_rules is None
+
+    rules = settings(
+        monkeypatch,
+        ALLOTMENT_JWT_SECRET=secret,
+        ALLOTMENT_JWKS_URL="http://127.0.0.1:9/keys",
+        ALLOTMENT_JWT_ISSUER="i",
+        ALLOTMENT_JWT_AUDIENCE="a",
+    ).token_rules
+
+    assert rules == TokenRules(secret, "http://127.0.0.1:9/keys", "i", "a")
+    assert secret not in repr(settings(monkeypatch))
+
+
+def test_each_replica_has_its_share_of_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert settings(monkeypatch).requests_per_replica == 0
+
+    shared = settings(monkeypatch, ALLOTMENT_RATE_LIMIT_REQUESTS="100", ALLOTMENT_HTTP_REPLICAS="3")
+
+    assert shared.requests_per_replica == 34

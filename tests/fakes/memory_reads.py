@@ -5,9 +5,16 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from actors.mongo.documents import read_usage
-from actors.store import SubscriptionPageQuery, UsageQuery
-from domain.answering import subscription_record
-from domain.answers import MonthlyUsage, SubscriptionPage, UsagePage, UsageRecord, UsageSums
+from actors.store import HistoryQuery, SubscriptionPageQuery, UsageQuery
+from domain.answering import history_entry, subscription_record
+from domain.answers import (
+    HistoryPage,
+    MonthlyUsage,
+    SubscriptionPage,
+    UsagePage,
+    UsageRecord,
+    UsageSums,
+)
 from domain.foreign import Document, read_subscriptions
 from domain.values import UserId
 from tests.fakes.memory_store import MemoryStore
@@ -37,6 +44,22 @@ class MemoryReads:
         page, rest = records[: query.limit], records[query.limit :]
         return UsagePage(
             items=page, next_cursor="{}-{}".format(*_place(page[-1])) if rest else None
+        )
+
+    def history(self, query: HistoryQuery) -> HistoryPage:
+        self._store.enter("history")
+        before = query.before or 2**62
+        entries = [
+            entry
+            for entry in self._store.journal.values()
+            if entry.user_id == query.user_id and entry.seq < before
+        ]
+        entries.sort(key=lambda entry: entry.seq, reverse=True)
+        page, rest = entries[: query.limit], entries[query.limit :]
+        return HistoryPage(
+            user_id=query.user_id,
+            items=[history_entry(entry) for entry in page],
+            next_cursor=str(page[-1].seq) if rest else None,
         )
 
     def monthly_usage(

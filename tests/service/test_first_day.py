@@ -194,7 +194,7 @@ def test_keys_are_made_listed_and_revoked_beside_the_running_service(
         reads = reader.get("/subscription/status?user_id=ada").status_code
         writes = reader.post("/subscription/usage", json={"user_id": "ada"})
         listed = service.command("keys", "list").stdout
-        key_id = next(line.split()[1] for line in listed.splitlines() if "panel" in line)
+        key_id = next(line.split("\t")[0] for line in listed.splitlines() if "panel" in line)
         revoked = service.command("keys", "revoke", key_id)
 
         wait_until(

@@ -1,0 +1,234 @@
+"""One example of every body of the interface, by the name of its schema."""
+
+from typing import Any
+
+STATUS: dict[str, Any] = {
+    "user_id": "ada",
+    "subscription_id": "69aff0a08b3f0c1d5e6f7a8b",
+    "status": "active",
+    "timezone": "UTC",
+    "start_date": "2026-03-10T12:00:00Z",
+    "end_date": "2026-04-09T00:00:00Z",
+    "days_remaining": 30,
+    "total_credits": 3000,
+    "system_portion": 300,
+    "spendable_credits": 2700,
+    "date": "2026-03-10T00:00:00Z",
+    "daily_credit_limit": 90,
+    "credits_rolled_over": 0,
+    "credits_used": 30,
+    "credits_held": 0,
+    "remaining_credits": 60,
+    "low_credits": False,
+    "resets_at": "2026-03-11T00:00:00Z",
+    "as_of": "2026-03-10T12:00:00Z",
+}
+PAYMENT = {"method": "card", "transaction_id": "t-1", "amount": 2900, "currency": "eur"}
+CHARGE: dict[str, Any] = {"user_id": "ada", "service_type": "chat", "credit_amount": 30}
+KEPT: dict[str, Any] = {
+    "usage_id": "69aff0a14c2d1e0f9a8b7c6d",
+    "user_id": "ada",
+    "subscription_id": "69aff0a08b3f0c1d5e6f7a8b",
+    "service_type": "chat",
+    "credit_amount": 30,
+    "token_count": 1200,
+    "model_used": "small-2",
+    "session_id": "s-9",
+    "details": {"prompt": "greeting"},
+    "timestamp": "2026-03-10T12:00:01Z",
+}
+DAY = {
+    "date": "2026-03-10T00:00:00Z",
+    "daily_credit_limit": 90,
+    "credits_used": 30,
+    "credits_held": 0,
+    "remaining_credits": 60,
+    "low_credits": False,
+}
+GRANT = {
+    "grant_id": "69aff0a0d4c3b2a190817263",
+    "amount": 3000,
+    "system_portion": 300,
+    "spendable_credits": 2700,
+    "from_day": "2026-03-10",
+    "days": 30,
+    "transaction_id": "t-1",
+}
+SUBSCRIPTION: dict[str, Any] = {
+    name: STATUS[name]
+    for name in ("subscription_id", "user_id", "status", "timezone", "start_date", "end_date")
+} | {
+    "total_credits": 3000,
+    "system_portion": 300,
+    "spendable_credits": 2700,
+    "grants": [GRANT],
+    "stripe": None,
+}
+SUMS = {"records": 1, "credit_amount": 30, "token_count": 1200}
+SWEEP: dict[str, Any] = {
+    "sweep_id": "sweep-20260310T120000Z",
+    "job": "sweep",
+    "started_at": "2026-03-10T12:00:00Z",
+    "elapsed_ms": 1200,
+    "checked": 5000,
+    "missing_in_ram": 0,
+    "missing_in_db": 0,
+    "stale": 0,
+    "expired": 0,
+    "quarantined": 0,
+    "invariants_broken": 0,
+    "trimmed": 0,
+    "repaired": 0,
+    "drift": 0.0,
+    "users": [],
+}
+
+
+def problem(code: str, status: int, title: str, **more: Any) -> dict[str, Any]:
+    """Return a problem body."""
+    base = {"type": "about:blank", "title": title, "status": status, "detail": title, "code": code}
+    return base | more
+
+
+HOLD_ID = "69aff0a14c2d1e0f9a8b7c6d.YWRh.5d41402a"
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "PlaceHoldBody": CHARGE | {"credit_amount": 40, "expires_in": 120},
+    "SettleHoldBody": {"credit_amount": 30, "token_count": 1200},
+    "HoldResponse": {
+        "hold_id": HOLD_ID,
+        "user_id": "ada",
+        "credit_amount": 40,
+        "expires_at": "2026-03-10T12:02:00Z",
+        "remaining_credits": 50,
+    },
+    "OpenHolds": {
+        "user_id": "ada",
+        "credits_held": 40,
+        "holds": [
+            {
+                "hold_id": HOLD_ID,
+                "subscription_id": "69aff0a08b3f0c1d5e6f7a8b",
+                "credit_amount": 40,
+                "made_at": "2026-03-10T12:00:00Z",
+                "expires_at": "2026-03-10T12:02:00Z",
+                "date": "2026-03-10T00:00:00Z",
+                "service_type": "chat",
+                "token_count": None,
+                "model_used": None,
+                "session_id": None,
+                "details": None,
+            }
+        ],
+    },
+    "AddCreditBody": {"user_id": "ada", "amount": 3000, "days": 30, "payment": PAYMENT},
+    "RecordUsageBody": CHARGE | {"token_count": 1200, "model_used": "small-2"},
+    "BatchedUsageBody": CHARGE | {"idempotency_key": "job-17"},
+    "RecordUsagesBody": {"records": [CHARGE | {"idempotency_key": "job-17"}]},
+    "ChangeSubscriptionBody": {"status": "paused"},
+    "SyncBody": {"user_id": "ada"},
+    "ValidateBody": {"repair": False},
+    "TestClockBody": {"now": "2026-04-09T00:00:00Z"},
+    "CreditStatusResponse": STATUS,
+    "CreditAdditionResponse": {
+        "grant_id": "69aff0a0d4c3b2a190817263",
+        "created": True,
+        "renewed": False,
+        "amount": 3000,
+        "system_portion": 300,
+        "spendable_credits": 2700,
+        "days": 30,
+        "payment": PAYMENT,
+        "subscription": STATUS | {"credits_used": 0, "remaining_credits": 90},
+    },
+    "UsageRecordResponse": KEPT | DAY,
+    "BatchResponse": {
+        "results": [
+            {"status": 201, "record": KEPT | DAY},
+            {
+                "status": 402,
+                "problem": problem(
+                    "no_active_subscription", 402, "The user has no subscription that may spend"
+                ),
+            },
+        ]
+    },
+    "UsagePage": {"items": [KEPT], "next_cursor": None},
+    "MonthlyUsage": {"user_id": "ada", "month": "2026-03"}
+    | SUMS
+    | {"by_service": {"chat": SUMS}, "by_model": {"small-2": SUMS}, "by_day": {"2026-03-10": SUMS}},
+    "SubscriptionRecord": SUBSCRIPTION,
+    "UserSubscriptions": {"user_id": "ada", "subscriptions": [SUBSCRIPTION]},
+    "SubscriptionPage": {"items": [SUBSCRIPTION], "next_cursor": None},
+    "HistoryPage": {
+        "user_id": "ada",
+        "items": [
+            {
+                "seq": 2,
+                "at": "2026-03-10T12:00:01Z",
+                "by": "key:1a2b3c4d",
+                "kind": "usage_recorded",
+                "idempotency_key": "job-17",
+                "change": {"usage_id": KEPT["usage_id"], "credit_amount": 30},
+                "answer": KEPT | DAY,
+            }
+        ],
+        "next_cursor": "2",
+    },
+    "ShardReport": {
+        "shard": "shard-000",
+        "node_id": "6f1e",
+        "pid": 4242,
+        "users": 5000,
+        "queued": 0,
+        "hits": 90000,
+        "misses": 5000,
+        "reads": 95000,
+        "writes": 12000,
+        "journal_seconds_behind": 0.1,
+        "uptime_seconds": 3600.0,
+        "heartbeat_age_seconds": 0.4,
+        "stale": False,
+    },
+    "SyncReport": {
+        "lag_seconds": 0.4,
+        "last_event_at": "2026-03-10T12:00:00Z",
+        "events_applied": 3,
+        "resumes": 1,
+        "resyncs": 0,
+        "quarantined": 0,
+    },
+    "SweepReport": SWEEP,
+    "RereadReport": {"checked": 1, "reloaded": 1, "removed": 0, "elapsed_ms": 12},
+    "TestClockReport": {"now": "2026-04-09T00:00:00Z"},
+    "Health": {"status": "ok"},
+    "NotReady": problem(
+        "storage_unavailable", 503, "The service waits for: database", missing=["database"]
+    ),
+    "InsufficientCredits": problem(
+        "insufficient_credits",
+        402,
+        "The remaining credits do not cover the charge",
+        limit="daily",
+        remaining_credits=10,
+        required_credits=30,
+        available_at="2026-03-11T00:00:00Z",
+    ),
+    "InvalidRequest": problem(
+        "invalid_request",
+        422,
+        "The request is not valid",
+        errors=[{"field": "credit_amount", "message": "Input should be a valid integer"}],
+    ),
+}
+PROBLEMS: dict[str, dict[str, Any]] = {
+    "401": problem("unauthorized", 401, "A valid API key or token is needed"),
+    "403": problem("forbidden", 403, "This needs a key with the scope admin"),
+    "404": problem("not_found", 404, "There is no such subscription"),
+    "408": problem("request_timeout", 408, "The body did not arrive in time"),
+    "409": problem("hold_closed", 409, "The hold is closed"),
+    "413": problem("too_large", 413, "A body has at most 1048576 bytes"),
+    "415": problem("unsupported_media_type", 415, "A body is JSON"),
+    "429": problem("rate_limited", 429, "This caller has sent too many requests"),
+    "503": problem("overloaded", 503, "The service is overloaded; try again later"),
+}
+"""Examples of problems of the plain kind, by status."""

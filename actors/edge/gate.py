@@ -1,0 +1,237 @@
+"""What every request passes first: its limits, who sends it, how much that caller may send.
+
+Nothing behind the gate is reached without a key or a token, but what OPEN names; bodies are read
+here, within their limits, and only of callers who are known.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from urllib.parse import unquote_to_bytes
+
+from fastapi import FastAPI, Request, Response
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from actors.access import Caller
+from actors.api_keys import KEY_PREFIX
+from actors.edge.backend import Backend
+from actors.edge.limits import Allowance
+from actors.edge.problems import RequestRefused, invalid, make_problem, problem_of, respond
+from actors.failures import AllotmentError
+from actors.store import StorageUnavailableError
+from actors.tokens import UncheckableTokenError
+
+BODY_BYTES_MAX = 1024 * 1024
+BODY_SECONDS_MAX = 10.0  # How long a client may take to send its body.
+TARGET_BYTES_MAX = 8 * 1024  # Path and query.
+HEADERS_MAX = 100
+HEADER_BYTES_MAX = 32 * 1024  # All names and values.
+WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
+
+OPEN = frozenset({"/healthz", "/readyz", "/openapi.json", "/stripe/webhook"})
+"""Paths that need no key: probes, the schema, and what brings a signature of its own."""
+OPEN_FOLDER = "/docs"
+
+Operation = Callable[[Request], Awaitable[Response]]
+
+logger = logging.getLogger(__name__)
+
+
+class Gate:
+    """An ASGI application: hot operations answer at once, all else goes on to `app`."""
+
+    def __init__(
+        self, app: FastAPI, backend: Backend, operations: Mapping[tuple[str, str], Operation]
+    ) -> None:
+        self._app = app
+        self._backend = backend
+        self._operations = operations
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """Every route behind the gate."""
+        return self._app.routes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. There are no others: no WebSockets, no lifespan."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        allowance: Allowance | None = None
+        response: ASGIApp
+        try:
+            check_head(scope)
+            if not is_open(scope["path"]):
+                caller = await authenticate(self._backend, scope)
+                scope["caller"] = caller
+                allowance = self._count(caller)
+            receive = await receive_whole(scope, receive)
+            operation = self._operations.get((scope["method"], scope["path"]))
+            response = self._app if operation is None else await operation(Request(scope, receive))
+        except ClientGoneError:
+            return
+        except RequestRefused as refused:
+            response = respond(refused.problem, refused.headers)
+        except AllotmentError as error:
+            response = respond(problem_of(error))
+        except Exception:
+            logger.exception("%s failed", scope["path"])
+            response = respond(make_problem("internal_error", "The service failed"))
+        await response(scope, receive, with_headers(send, allowance))
+
+    def _count(self, caller: Caller) -> Allowance | None:
+        """Count a request against the caller's quota. Raises RequestRefused."""
+        if self._backend.rate_limit is None:
+            return None
+        allowance = self._backend.rate_limit.take(caller.name, time.monotonic())
+        if allowance.remaining < 0:
+            title = "This caller has sent too many requests; try again later"
+            problem = make_problem("rate_limited", title)
+            raise RequestRefused(
+                problem, allowance.headers | {"Retry-After": str(allowance.reset_seconds)}
+            )
+        return allowance
+
+
+class ClientGoneError(Exception):
+    """The client went away before its request was whole."""
+
+
+def is_open(path: str) -> bool:
+    """Say whether a path needs no key."""
+    return path in OPEN or path == OPEN_FOLDER or path.startswith(f"{OPEN_FOLDER}/")
+
+
+def check_head(scope: Scope) -> None:
+    """Refuse a request whose first lines are too long, or are not UTF-8."""
+    headers, query = scope["headers"], scope["query_string"]
+    path = scope.get("raw_path") or scope["path"].encode()
+    if len(path) + len(query) > TARGET_BYTES_MAX:
+        raise RequestRefused(make_problem("too_large", "The address is too long"))
+    if (
+        len(headers) > HEADERS_MAX
+        or sum(len(name) + len(value) for name, value in headers) > HEADER_BYTES_MAX
+    ):
+        raise RequestRefused(make_problem("too_large", "The headers are too many or too long"))
+    for part in (path, query):
+        if b"%" in part or not part.isascii():
+            try:
+                unquote_to_bytes(part).decode()
+            except UnicodeDecodeError:
+                raise RequestRefused(invalid("address", "is not UTF-8")) from None
+
+
+async def authenticate(backend: Backend, scope: Scope) -> Caller:
+    """Return who sends a request. Raises RequestRefused."""
+    shown = ""
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            scheme, _, shown = value.decode("latin-1").partition(" ")
+            shown = shown.strip() if scheme.lower() == "bearer" else ""
+    caller = backend.keys.known(shown) or await look_up(backend, shown)
+    if caller is None:
+        title = "A valid API key or token is needed"
+        raise RequestRefused(make_problem("unauthorized", title))
+    return caller
+
+
+async def look_up(backend: Backend, shown: str) -> Caller | None:
+    """Return who has shown a key that this process does not know yet, or a token."""
+    try:
+        if shown.startswith(KEY_PREFIX):
+            return await backend.keys.caller_of(shown)
+        if shown.count(".") == 2 and backend.tokens is not None:
+            return await backend.tokens.caller_of(shown)
+    except StorageUnavailableError:
+        title = "Keys cannot be checked now; try again later"
+        raise RequestRefused(make_problem("storage_unavailable", title)) from None
+    except UncheckableTokenError:
+        title = "Tokens cannot be checked now: their issuer does not answer; try again later"
+        raise RequestRefused(make_problem("storage_unavailable", title)) from None
+    return None
+
+
+async def receive_whole(scope: Scope, receive: Receive) -> Receive:
+    """Read a request's body, and return how to receive it again. Raises RequestRefused."""
+    if scope["method"] in WITHOUT_BODY:
+        return receive
+    headers = dict(scope["headers"])
+    length = headers.get(b"content-length", b"0")
+    if length.isdigit() and int(length[:20]) > BODY_BYTES_MAX:
+        raise too_large()
+    try:
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            body = await read_body(receive)
+    except TimeoutError:
+        title = "The body did not arrive in time"
+        raise RequestRefused(make_problem("request_timeout", title)) from None
+    if body:
+        check_type(scope, headers.get(b"content-type"))
+    scope["body"] = body  # Where hot operations take it.
+    return again(body, receive)
+
+
+async def read_body(receive: Receive) -> bytes:
+    """Return the whole body. Raises RequestRefused where it is too long, ClientGoneError."""
+    parts, length, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise ClientGoneError
+        part = message.get("body", b"")
+        length += len(part)
+        if length > BODY_BYTES_MAX:
+            raise too_large()
+        parts.append(part)
+        more = message.get("more_body", False)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def too_large() -> RequestRefused:
+    """Return the refusal of a body that is too long."""
+    title = f"A body has at most {BODY_BYTES_MAX} bytes"
+    return RequestRefused(make_problem("too_large", title))
+
+
+def check_type(scope: Scope, content_type: bytes | None) -> None:
+    """Refuse a body that says it is something else than JSON; one that says nothing is JSON."""
+    if content_type is None:
+        scope["headers"] = [*scope["headers"], (b"content-type", b"application/json")]
+        return
+    media_type = content_type.partition(b";")[0].strip().lower()
+    is_json = media_type == b"application/json" or (
+        media_type.startswith(b"application/") and media_type.endswith(b"+json")
+    )
+    if not is_json:
+        title = "A body is JSON: Content-Type must be application/json"
+        raise RequestRefused(make_problem("unsupported_media_type", title))
+
+
+def again(body: bytes, receive: Receive) -> Receive:
+    """Return a receive that gives the whole body once, and then what comes after it."""
+    given = False
+
+    async def receive_again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return receive_again
+
+
+def with_headers(send: Send, allowance: Allowance | None) -> Send:
+    """Return a send that tells callers what is left of their quota."""
+    if allowance is None:
+        return send
+    added = [(name.lower().encode(), text.encode()) for name, text in allowance.headers.items()]
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message = {**message, "headers": [*message.get("headers", []), *added]}
+        await send(message)
+
+    return send_with_headers

@@ -1,0 +1,108 @@
+"""The OpenAPI document: what FastAPI writes of the operations, made whole."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+from pydantic.json_schema import models_json_schema
+
+from actors.edge.backend import NEEDS_KEY
+from actors.edge.examples import EXAMPLES, PROBLEMS
+from actors.edge.problems import MEDIA_TYPE
+from domain.requests import BatchedUsageBody, RecordUsageBody
+
+JSON = "application/json"
+REFERENCE = "#/components/schemas/"
+ABOUT = """
+Every amount is a whole number of credits. Every write takes an `Idempotency-Key`: a repeat gets
+the first answer again, with `Idempotent-Replayed: true`. Errors are problem bodies (RFC 9457) with
+a stable `code`; a 5xx means: repeat with the same key. A body has at most 1 MiB.
+"""
+SECURITY = {
+    "key": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "An API key of the scope `read`, `write` or `admin`. Each includes the ones"
+        " before; `allotment keys create` makes one.",
+    },
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": "A user's own token: it reads the data of its `sub` and nothing else.",
+    },
+}
+TAGS = {
+    "subscription": "What applications ask for every request: credits and usage",
+    "subscriptions": "Subscriptions as a whole",
+    "admin": "For operators",
+    "probes": "Whether the service answers",
+}
+RETRY_AFTER = {"description": "Seconds to wait before the repeat.", "schema": {"type": "integer"}}
+
+
+def operation_id(route: APIRoute) -> str:
+    """Return the name of an operation: that of its function."""
+    return route.name
+
+
+class Interface(FastAPI):
+    """FastAPI with a document that says all there is to say."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document."""
+        if self.openapi_schema is None:
+            document = super().openapi()
+            _, bodies = models_json_schema(
+                [(RecordUsageBody, "validation"), (BatchedUsageBody, "validation")],
+                ref_template=REFERENCE + "{model}",
+            )
+            schemas = document["components"]["schemas"]
+            schemas |= bodies["$defs"]
+            for name in EXAMPLES.keys() & schemas.keys():
+                schemas[name]["examples"] = [EXAMPLES[name]]
+            document["components"]["securitySchemes"] = SECURITY
+            document["info"]["description"] = ABOUT
+            document["tags"] = [{"name": n, "description": text} for n, text in TAGS.items()]
+            for path, operation in operations_of(document):
+                complete(path, operation)
+        return super().openapi()
+
+
+def operations_of(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield every operation with its path."""
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            yield path, operation
+
+
+def complete(path: str, operation: dict[str, Any]) -> None:
+    """Give an operation its tag, the first line of its text as summary, and examples."""
+    operation.setdefault("security", NEEDS_KEY)
+    folder = path.split("/")[1]
+    operation["tags"] = [folder if folder in TAGS else "probes"]
+    summary, _, rest = operation.get("description", "").partition("\n")
+    operation["summary"] = summary.rstrip(".")
+    operation["description"] = rest.strip() or summary
+    for content in operation.get("requestBody", {}).get("content", {}).values():
+        show_example(content, None)
+    for status, response in operation["responses"].items():
+        content = response.get("content", {})
+        if status >= "400" and JSON in content:
+            content[MEDIA_TYPE] = content.pop(JSON)
+        if status == "503":
+            response["headers"] = {"Retry-After": RETRY_AFTER}
+        for body in content.values():
+            show_example(body, PROBLEMS.get(status))
+
+
+def show_example(content: dict[str, Any], otherwise: dict[str, Any] | None) -> None:
+    """Put the example of a body's schema where readers and generators look for it."""
+    schema = content.get("schema", {})
+    items = schema.get("items", {})
+    named = [option for option in schema.get("anyOf", []) if "$ref" in option]
+    reference = schema.get("$ref") or items.get("$ref") or (named[0]["$ref"] if named else "")
+    example = EXAMPLES.get(reference.removeprefix(REFERENCE), otherwise)
+    if example is not None:
+        content["example"] = [example] if items else example

@@ -1,0 +1,81 @@
+"""The whole interface on a real socket, in a thread of this process: no Ray, no database."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import uvicorn
+
+from actors.access import Scope
+from actors.edge.app import build_app
+from actors.tokens import Tokens
+from tests.actors.running import Clock, running
+from tests.actors.test_api_keys import Keys, made
+from tests.actors.test_edge import NOON, LocalBackend, OneShard
+from tests.actors.test_tokens import RULES
+from tests.fakes.memory_store import MemoryStore
+from tests.service.running import free_port
+
+START_SECONDS_MAX = 20.0
+
+
+@dataclass
+class Listening:
+    """Where the interface listens, and its keys."""
+
+    port: int
+    keys: dict[Scope, str]
+    store: MemoryStore
+    failures: list[BaseException] = field(default_factory=list)
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def headers(self, scope: Scope = Scope.ADMIN) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.keys[scope]}"}
+
+
+class Server(uvicorn.Server):
+    """A server that tells when it listens, and leaves signals alone."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listens = threading.Event()
+
+    async def startup(self, sockets: object = None) -> None:
+        await super().startup()
+        self.listens.set()
+
+
+@contextlib.contextmanager
+def listening() -> Iterator[Listening]:
+    """Serve as long as the block."""
+    store, keys = MemoryStore(), Keys()
+    texts = {scope: made(keys, scope)[0] for scope in Scope}
+    it = Listening(free_port(), texts, store)
+    servers: list[Server] = []
+    ready = threading.Event()
+
+    async def serve() -> None:
+        async with running(store, clock=Clock(NOON)) as shard:
+            backend = LocalBackend(OneShard(shard, store), keys)
+            backend.tokens = Tokens(RULES)
+            config = uvicorn.Config(
+                build_app(backend), port=it.port, lifespan="off", log_level="critical"
+            )
+            servers.append(Server(config))
+            ready.set()
+            await servers[0]._serve()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    assert ready.wait(START_SECONDS_MAX)
+    assert servers[0].listens.wait(START_SECONDS_MAX)
+    try:
+        yield it
+    finally:
+        servers[0].should_exit = True
+        thread.join(START_SECONDS_MAX)

@@ -1,0 +1,82 @@
+"""What commands print: to people, to pipes, to machines; and how they end."""
+
+import json
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from actors import operator_commands, terminal
+from actors.access import Scope
+from actors.api_keys import make_key
+from actors.command_line import app, cells_of, key_row
+from actors.edge.examples import EXAMPLES
+from tests.actors.authors import NOON
+
+ANSWERS: dict[str, Any] = {
+    "/admin/shards": [EXAMPLES["ShardReport"]],
+    "/admin/sync": EXAMPLES["SyncReport"],
+    "/admin/sweeps?job=sweep&limit=1": [EXAMPLES["SweepReport"]],
+    "/admin/validate": EXAMPLES["SweepReport"],
+}
+
+
+class Service:
+    """A service that answers with examples."""
+
+    def __init__(self, settings: object) -> None:
+        pass
+
+    def ask(self, method: str, path: str, body: object = None, **options: object) -> Any:
+        if (method, path) == ("POST", "/admin/sync"):
+            return EXAMPLES["RereadReport"]
+        return ANSWERS[path]
+
+
+@pytest.fixture(autouse=True)
+def answering(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operator_commands, "Service", Service)
+
+
+def run(*arguments: str) -> str:
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+@pytest.mark.parametrize("command", ["status", "sync", "validate"])
+def test_machines_get_json_and_nothing_else(command: str) -> None:
+    assert json.loads(run(command, "--json"))
+
+
+def test_pipes_get_a_line_a_row(capsys: pytest.CaptureFixture[str]) -> None:
+    assert not terminal.out.is_terminal
+
+    lines = run("status").splitlines()
+
+    assert lines[0].split("\t")[:2] == ["shard", "pid"]
+    assert lines[1].split("\t")[:2] == ["shard-000", "4242"]
+
+
+def test_nothing_moves_where_nobody_watches() -> None:
+    assert "reading" not in run("sync", "--user", "ada")
+
+
+def test_a_key_is_shown_without_its_secret() -> None:
+    text, key = make_key("panel", Scope.READ, NOON)
+
+    row = key_row(key)
+
+    assert text not in json.dumps(row)
+    assert key.hash not in json.dumps(row)
+    assert cells_of(row)[-2:] == ("never", "in force")
+    assert row["created_at"] == "2026-03-10T12:00:00Z"
+
+
+def test_help_names_every_command_and_the_exit_codes() -> None:
+    printed = run("--help")
+
+    assert all(
+        name in printed for name in ("up", "keys", "status", "sync", "validate", "Exit codes")
+    )
+    assert CliRunner().invoke(app, ["nonsense"]).exit_code == 2

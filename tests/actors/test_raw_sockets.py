@@ -1,0 +1,28 @@
+"""Requests that are split, truncated, pipelined, mutated, oversized: nothing fails, all go on."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from actors.access import Scope
+from tests.actors.listening import listening
+from tests.service.attack import attack
+
+REQUESTS = 250
+
+
+@pytest.mark.parametrize("seed", [1])
+def test_hostile_requests_over_sockets_are_refused_and_others_go_on(seed: int) -> None:
+    with listening() as interface:
+        key = interface.keys[Scope.ADMIN].encode()
+
+        seen = asyncio.run(attack(interface.port, key, REQUESTS, 0.0, seed))
+        after = httpx.get(
+            f"{interface.address}/subscription/status?user_id=ada", headers=interface.headers()
+        )
+
+    assert seen.failures == []
+    assert seen.statuses.total() == REQUESTS
+    assert {"400", "413", "422"} <= set(seen.statuses)
+    assert after.status_code == 200

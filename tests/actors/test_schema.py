@@ -1,0 +1,103 @@
+"""The OpenAPI document: valid, whole, and true of what is answered."""
+
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from pydantic import TypeAdapter
+
+from actors.edge import operating, problems, writing
+from actors.edge.examples import EXAMPLES, PROBLEMS
+from actors.edge.gate import OPEN, is_open
+from actors.edge.problems import MEDIA_TYPE, STATUS
+from actors.edge.schema import operations_of
+from domain import answers, requests
+from tests.actors.running import in_loop
+from tests.actors.test_edge import edge
+
+MODELS = {
+    name: getattr(module, name)
+    for module in (requests, answers, writing, operating, problems)
+    for name in EXAMPLES
+    if hasattr(module, name)
+}
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    found: list[dict[str, Any]] = []
+
+    @in_loop
+    async def read() -> None:
+        async with edge() as (http, _):
+            found.append((await http.get("/openapi.json")).json())
+
+    read()
+    return found[0]
+
+
+def test_the_document_is_valid(document: dict[str, Any]) -> None:
+    assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
+
+
+def test_every_operation_says_what_it_does_who_may_call_it_and_what_it_answers(
+    document: dict[str, Any],
+) -> None:
+    for path, operation in operations_of(document):
+        assert operation["summary"]
+        assert operation["description"]
+        assert operation["tags"]
+        assert (operation["security"] == []) == is_open(path)
+        done = [status for status in operation["responses"] if status < "300"]
+        assert len(done) == 1
+        if not is_open(path):
+            assert {"401", "403", "413", "422", "429", "503"} <= set(operation["responses"])
+        if "requestBody" in operation:
+            assert {"408", "415"} <= set(operation["responses"])
+
+
+def test_every_body_has_an_example_and_errors_are_problem_bodies(document: dict[str, Any]) -> None:
+    for path, operation in operations_of(document):
+        for status, response in operation["responses"].items():
+            if status == "204":
+                assert "content" not in response
+                continue
+            (media_type,) = response["content"]
+            assert media_type == (MEDIA_TYPE if status >= "400" else "application/json"), path
+            assert response["content"][media_type]["example"], (path, status)
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            assert content["example"], path
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_example_is_an_instance_of_its_schema(name: str) -> None:
+    TypeAdapter(MODELS[name]).validate_python(EXAMPLES[name])
+
+
+def test_examples_of_problems_have_codes_that_belong_to_their_status() -> None:
+    for status, example in PROBLEMS.items():
+        problems.Problem.model_validate(example)
+        assert STATUS[example["code"]] == int(status)
+
+
+@in_loop
+async def test_the_page_needs_nothing_of_the_internet() -> None:
+    async with edge() as (http, _):
+        http.headers.clear()
+        page = await http.get("/docs")
+        files = [f"/docs/{name}" for name in ("swagger-ui.css", "swagger-ui-bundle.js", "start.js")]
+        answered = [await http.get(path) for path in files]
+        unknown = await http.get("/docs/../app.py")
+
+    assert page.status_code == 200
+    assert "//" not in page.text.replace("<!doctype html>", "")
+    assert all(path.removeprefix("/") in page.text for path in files)
+    assert [answer.status_code for answer in answered] == [200, 200, 200]
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert unknown.status_code in (401, 404)
+
+
+def test_open_paths_are_few() -> None:
+    assert {"/healthz", "/readyz", "/openapi.json", "/stripe/webhook"} == OPEN
+    assert is_open("/docs")
+    assert not is_open("/docsx")

@@ -1,0 +1,274 @@
+"""Hostile requests over raw sockets beside normal load, against a service of its own on loopback.
+
+`python -m tests.service.attack --requests 100000 --seconds 120` prints what became of both: the
+normal load's p99 without and with the attack, statuses the attackers saw, processes that were
+started again, and memory before and after. `--cases 5000` lets schemathesis make up requests first.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import itertools
+import json
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from tests.actors.test_any_request import attack as run_schemathesis
+from tests.service.running import RunningService
+
+ATTACKERS = 32
+ANSWER_SECONDS_MAX = 2.0
+NORMAL_A_SECOND = 50
+NORMAL_SECONDS_ALONE = 20.0
+SETTLE_SECONDS = 15.0
+BIG = 1_200_000
+
+Make = Callable[[random.Random, bytes], list[bytes]]
+"""Returns the parts in which one request is sent; the key is the admin's."""
+
+
+def whole(method: str, target: str, headers: list[bytes], body: bytes = b"") -> bytes:
+    """Return a request that says how long it is."""
+    lines = [f"{method} {target} HTTP/1.1".encode("latin-1", "replace"), b"Host: a", *headers]
+    lines.append(f"Content-Length: {len(body)}".encode())
+    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+
+
+def charge(rng: random.Random, key: bytes) -> bytes:
+    body = {"user_id": f"u{rng.randrange(50)}", "service_type": "chat", "credit_amount": 0}
+    bearer = b"Authorization: Bearer " + key
+    headers = [bearer, b"Content-Type: application/json"]
+    return whole("POST", "/subscription/usage", headers, json.dumps(body).encode())
+
+
+def noise(rng: random.Random, key: bytes) -> list[bytes]:
+    return [rng.randbytes(rng.randrange(1, 2_000)) + b"\r\n\r\n"]
+
+
+def mutated(rng: random.Random, key: bytes) -> list[bytes]:
+    text = bytearray(charge(rng, key))
+    for _ in range(rng.randrange(1, 12)):
+        text[rng.randrange(len(text))] = rng.randrange(256)
+    return [bytes(text)]
+
+
+def split(rng: random.Random, key: bytes) -> list[bytes]:
+    text = charge(rng, key)
+    cuts = sorted(rng.sample(range(1, len(text)), 5))
+    return [text[i:j] for i, j in itertools.pairwise([0, *cuts, len(text)])]
+
+
+def truncated(rng: random.Random, key: bytes) -> list[bytes]:
+    text = charge(rng, key)
+    return [text[: rng.randrange(1, len(text))]]
+
+
+def pipelined(rng: random.Random, key: bytes) -> list[bytes]:
+    return [b"".join(charge(rng, key) for _ in range(20)) + rng.randbytes(50)]
+
+
+def oversized(rng: random.Random, key: bytes) -> list[bytes]:
+    shown = rng.choice([key, b"allot_stranger"])
+    headers = [b"Authorization: Bearer " + shown, b"Content-Type: application/json"]
+    return [whole("POST", "/subscription/usage", headers, b"[" * BIG)]
+
+
+def many_headers(rng: random.Random, key: bytes) -> list[bytes]:
+    headers = [b"X-%d: %s" % (n, rng.randbytes(20).hex().encode()) for n in range(200)]
+    return [whole("GET", "/subscription/status?user_id=a", headers)]
+
+
+def odd_target(rng: random.Random, key: bytes) -> list[bytes]:
+    target = "/subscription/status?user_id=" + "".join(
+        rng.choice(["%ff", "%00", "ü", "a", "/", "%", "&user_id=", "\x7f"]) for _ in range(30)
+    )
+    return [whole("GET", target, [b"Authorization: Bearer " + key])]
+
+
+def odd_body(rng: random.Random, key: bytes) -> list[bytes]:
+    bodies = [
+        b"[" * 100_000,
+        b'{"a":' * 50_000,
+        b"9" * 9_000,
+        b"\xff" * 500,
+        b"NaN",
+        b'{"\\ud800":1}',
+    ]
+    path = rng.choice(["/subscription/usage", "/subscription/usage/batch", "/admin/sync"])
+    headers = [b"Authorization: Bearer " + key, b"Content-Type: application/json"]
+    return [whole("POST", path, headers, rng.choice(bodies))]
+
+
+def odd_chunks(rng: random.Random, key: bytes) -> list[bytes]:
+    head = b"POST /subscription/usage HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
+    head += b"Authorization: Bearer " + key + b"\r\n\r\n"
+    return [
+        head + rng.choice([b"zz\r\n", b"ffffffffffff\r\n", b"-1\r\n\r\n", b"5\r\nab\r\n0\r\n\r\n"])
+    ]
+
+
+MAKERS: list[Make] = [
+    *(noise, mutated, split, truncated, pipelined, many_headers, odd_target, odd_chunks),
+    *(odd_body, mutated, split, truncated, oversized),
+]
+
+
+@dataclass
+class Seen:
+    """What the attackers saw."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    """Requests that were answered 5xx other than 503."""
+
+
+async def send(port: int, parts: list[bytes], seen: Seen, name: str) -> None:
+    """Send one request over a connection of its own, and note what comes back."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        writer.write_eof() if name == "truncated" else None
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            line = await reader.readline()
+        status = line.split()[1].decode() if line.startswith(b"HTTP/") else "closed"
+    except TimeoutError:
+        status = "waits"
+    except (OSError, ValueError):
+        status = "closed"
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+    seen.statuses[status] += 1
+    if status.startswith("5") and status != "503":
+        seen.failures.append(f"{name}: {status}")
+
+
+async def attack(port: int, key: bytes, requests: int, seconds: float, seed: int) -> Seen:
+    """Send so many hostile requests, spread over so many seconds where that is possible."""
+    seen, numbers, started = Seen(), iter(range(requests)), time.monotonic()
+
+    async def attacker() -> None:
+        for number in numbers:
+            due = started + seconds * number / requests
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            rng = random.Random(f"{seed} {number}")
+            make = rng.choice(MAKERS)
+            await send(port, make(rng, key), seen, make.__name__)
+
+    await asyncio.gather(*(attacker() for _ in range(ATTACKERS)))
+    return seen
+
+
+async def normal(service: RunningService, until: asyncio.Event) -> list[float]:
+    """Ask for statuses and charge at a steady rate; return how long each took, in seconds."""
+    took: list[float] = []
+    running: set[asyncio.Task[None]] = set()
+    async with httpx.AsyncClient(
+        base_url=service.address, headers={"Authorization": f"Bearer {service.key}"}, timeout=30
+    ) as http:
+
+        async def one(number: int) -> None:
+            began = time.monotonic()
+            user = f"u{number % 50}"
+            if number % 4:
+                answer = await http.get("/subscription/status", params={"user_id": user})
+            else:
+                body = {"user_id": user, "service_type": "chat", "credit_amount": 0}
+                answer = await http.post("/subscription/usage", json=body)
+            assert answer.status_code in (200, 201, 402), answer.text
+            took.append(time.monotonic() - began)
+
+        for number in itertools.count():
+            if until.is_set():
+                break
+            task = asyncio.create_task(one(number))
+            running.add(task)
+            await asyncio.sleep(1 / NORMAL_A_SECOND)
+        await asyncio.gather(*running)
+    return took
+
+
+def p99_ms(took: list[float]) -> float:
+    return sorted(took)[int(len(took) * 0.99)] * 1000
+
+
+def processes(service: RunningService) -> Iterator[tuple[int, str, int]]:
+    """Yield pid, name and resident kilobytes of every process of the service."""
+    mark = f"ALLOTMENT_DATA_DIR={service.data_dir}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mark in (folder / "environ").read_bytes().split(b"\0"):
+                name = (folder / "cmdline").read_bytes().split(b"\0")[0].decode()
+                status = (folder / "status").read_text()
+                kilobytes = [line for line in status.splitlines() if line.startswith("VmRSS")]
+                yield int(folder.name), name, int(kilobytes[0].split()[1]) if kilobytes else 0
+
+
+async def run(service: RunningService, requests: int, seconds: float, seed: int) -> bool:
+    actors = {pid for pid, name, _ in processes(service) if name.startswith("ray::")}
+    replica = {pid for pid, name, _ in processes(service) if "ServeReplica" in name}
+    phases = []
+    memory = [sum(kb for _, _, kb in processes(service))]
+    seen = Seen()
+    for hostile in (False, True):
+        over = asyncio.Event()
+        load = asyncio.create_task(normal(service, over))
+        if hostile:
+            seen = await attack(service.port, service.key.encode(), requests, seconds, seed)
+        else:
+            await asyncio.sleep(NORMAL_SECONDS_ALONE)
+        over.set()
+        phases.append(await load)
+        await asyncio.sleep(SETTLE_SECONDS)
+        memory.append(sum(kb for _, _, kb in processes(service)))
+    alive = {pid for pid, _, _ in processes(service)}
+    before, beside = map(p99_ms, phases)
+    print(f"normal load p99: {before:.1f} ms alone, {beside:.1f} ms beside the attack")
+    print(f"attackers saw: {dict(seen.statuses.most_common())}")
+    print(f"answers 5xx but 503: {len(seen.failures)} {Counter(seen.failures)}")
+    print(f"processes that ended: {len(actors - alive)}; replicas: {len(replica - alive)}")
+    print(
+        f"memory MB at start, after normal load, after the attack: {[kb // 1024 for kb in memory]}"
+    )
+    return not seen.failures and replica <= alive
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--requests", type=int, default=100_000)
+    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument(
+        "--cases", type=int, default=0, help="of schemathesis, all operations together"
+    )
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    well = True
+    with tempfile.TemporaryDirectory() as folder:
+        directory = Path(folder)
+        with RunningService(directory, ALLOTMENT_SHARDS="2", ALLOTMENT_TEST_CLOCK="1") as service:
+            if options.cases:
+                each = options.cases // 16
+                code, printed = run_schemathesis(
+                    service.address, service.key, each, options.seed, directory
+                )
+                print(printed[-3_000:])
+                well = code == 0
+            if options.requests:
+                arguments = (options.requests, options.seconds, options.seed)
+                well = asyncio.run(run(service, *arguments)) and well
+    sys.exit(0 if well else 1)
+
+
+if __name__ == "__main__":
+    main()
