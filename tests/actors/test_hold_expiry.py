@@ -233,3 +233,19 @@ async def settle_against_expiry(seed: int) -> None:
     assert len(kinds) == 2  # It was placed, and one thing became of it.
     assert answer.credits_used == 1 + (15 if won == ["s"] else 0)
     assert answer.credits_held == day(store)["credits_held"] == 0
+
+
+@in_loop
+async def test_a_hold_that_another_program_took_out_of_its_day_is_closed() -> None:
+    store = MemoryStore()
+    async with running(store) as shard:
+        replies = await ask(shard, credit_call(ANN, 3000, 30), hold_call(40, "h"))
+        await shard.settle()
+        day(store)["holds"] = []
+        shard.forget(ANN)
+        shown = await status(shard, ANN)
+        settled = await ask_one(shard, settle_call(placed(replies[1]).hold_id, 15, "s"))
+
+        assert (shown.credits_held, shown.remaining_credits) == (0, 90)
+        assert settled.refusal is not None
+        assert settled.refusal.reason is Rejection.HOLD_CLOSED
