@@ -62,7 +62,9 @@ class HoldsExpiry:
             found.quarantined += page.unreadable
             calls = [expire_call(h.user_id, h.hold_id, h.subscription_id) for h in page.holds]
             replies = await self._router.calls(calls)
-            found.expired += sum(r.outcome is Outcome.DONE and not r.replayed for r in replies)
+            found.holds_expired += sum(
+                r.outcome is Outcome.DONE and not r.replayed for r in replies
+            )
             lost = lost or any(r.outcome > Outcome.REFUSED for r in replies)
             if page.cursor is None:
                 break

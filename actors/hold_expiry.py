@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from actors.calls import Call, Outcome
+from actors.calls import OVERLOADED, Call, Outcome
 from actors.counters import Counters
 from actors.expiring import JANITOR
 from actors.inbox import Inbox
@@ -21,6 +21,7 @@ from domain.values import UserId
 
 SHARD = "shard"  # How the journal names the timer below.
 LOOK_SECONDS_MAX = 1.0  # The clock may be set: it is looked at so often while holds are open.
+CLOSED_MAX = 10_000  # Holds remembered that are closed already.
 RETRY_SECONDS = 1.0  # Pause after a batch that could not be written.
 EXPIRIES_AT_ONCE = 500  # They share a batch with calls, which wait as long as it takes.
 
@@ -51,7 +52,7 @@ class HoldExpiry:
         self._shard = shard
         self._inbox = inbox
         self._counters = counters
-        self._by_user: dict[UserId, dict[str, Hold]] = {}
+        self._by_user: dict[UserId, dict[str, tuple[datetime, Hold]]] = {}
         self._due: list[tuple[datetime, str, UserId]] = []
         self._arrived = asyncio.Event()
 
@@ -64,20 +65,30 @@ class HoldExpiry:
         self.forget(user_id)
         if not pairs:
             return
-        self._by_user[user_id] = {hold.hold_id: hold for _, hold in pairs}
-        self._counters.holds_open += len(pairs)
-        self._counters.credits_held += sum(hold.credit_amount for _, hold in pairs)
-        for subscription, hold in pairs:
-            if known is None or hold.hold_id not in known:
-                due = min(hold.expires_at, subscription.end)
-                heapq.heappush(self._due, (due, hold.hold_id, user_id))
+        holds = {h.hold_id: (min(h.expires_at, s.end), h) for s, h in pairs}
+        self._by_user[user_id] = holds
+        self._counters.holds_open += len(holds)
+        self._counters.credits_held += sum(hold.credit_amount for _, hold in holds.values())
+        for hold_id in holds.keys() - (known or {}).keys():
+            heapq.heappush(self._due, (holds[hold_id][0], hold_id, user_id))
+        if len(self._due) > 2 * self._counters.holds_open + CLOSED_MAX:
+            self._let_go_of_closed()
         self._arrived.set()
+
+    def _let_go_of_closed(self) -> None:
+        """Keep the open holds of resident accounts only: most are settled long before."""
+        self._due = [
+            (due, hold_id, user_id)
+            for user_id, holds in self._by_user.items()
+            for hold_id, (due, _) in holds.items()
+        ]
+        heapq.heapify(self._due)
 
     def forget(self, user_id: UserId) -> None:
         """Count the holds of an account no longer. When they are over is not forgotten."""
         known = self._by_user.pop(user_id, {})
         self._counters.holds_open -= len(known)
-        self._counters.credits_held -= sum(hold.credit_amount for hold in known.values())
+        self._counters.credits_held -= sum(hold.credit_amount for _, hold in known.values())
 
     def forget_all(self) -> None:
         """Count nothing until accounts are read again."""
@@ -86,7 +97,7 @@ class HoldExpiry:
 
     def measure(self) -> None:
         """Bring the age of the oldest hold up to date."""
-        made = [hold.made_at_seconds for holds in self._by_user.values() for hold in holds.values()]
+        made = [h.made_at_seconds for holds in self._by_user.values() for _, h in holds.values()]
         age = self._shard.now().timestamp() - min(made) if made else 0.0
         self._counters.oldest_hold_seconds = max(age, 0.0)
 
@@ -127,8 +138,9 @@ class HoldExpiry:
         waiting = [(call, self._inbox.put(call.command.user_id, call)) for call in calls]
         failed: list[Call] = []
         for call, reply in waiting:
-            outcome = Outcome.OVERLOADED if reply is None else (await reply).outcome
-            self._counters.holds_expired += outcome is Outcome.DONE
+            told = OVERLOADED if reply is None else await reply
+            outcome = told.outcome
+            self._counters.holds_expired += outcome is Outcome.DONE and not told.replayed
             if outcome > Outcome.REFUSED:
                 failed.append(call)
         if failed:

@@ -71,7 +71,7 @@ class SweepMetrics:
                 description=f"{name.replace('_', ' ').capitalize()}, all runs.",
                 tag_keys=("job",),
             )
-            for name in ("repaired", "expired", "invariants_broken", "trimmed")
+            for name in ("repaired", "expired", "holds_expired", "invariants_broken", "trimmed")
         }
 
     def publish(self, report: SweepReport) -> None:

@@ -62,6 +62,7 @@ class Findings:
     quarantined: int = 0
     repaired: int = 0
     expired: int = 0
+    holds_expired: int = 0
     invariants_broken: int = 0
     trimmed: int = 0
     users: list[str] = field(default_factory=list)
@@ -141,6 +142,8 @@ class SweepReport(BaseModel):
     missing_in_db: int = 0
     stale: int = 0
     expired: int = 0
+    holds_expired: int = 0
+    """Holds that were over and that no shard had in RAM."""
     quarantined: int = 0
     invariants_broken: int = 0
     trimmed: int = 0

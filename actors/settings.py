@@ -58,7 +58,8 @@ class Settings(BaseSettings):
     rollover: str = FULL_ROLLOVER
     timezone: str = "UTC"
     low_credits_percent: Annotated[int, Field(ge=0, le=100)] = 20
-    holds_per_account: Annotated[int, Field(ge=1, le=1000)] = 100
+    # With all details a hold may have, 700 of one day still fit into its document (16 MB).
+    holds_per_account: Annotated[int, Field(ge=1, le=700)] = 500
     sweep_cron: Annotated[str, AfterValidator(check_line)] = "*/5 * * * *"
     expire_cron: Annotated[str, AfterValidator(check_line)] = "* * * * *"
     trim_cron: Annotated[str, AfterValidator(check_line)] = "30 3 * * *"

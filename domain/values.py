@@ -53,7 +53,7 @@ class Policy:
     low_credits_percent: int = 20
     """Remaining credits at or below this share of the day's credits are called low."""
 
-    holds_per_account: int = 100
+    holds_per_account: int = 500
     """How many holds one account may have open."""
 
 

@@ -44,7 +44,7 @@ async def test_overdue_holds_are_expired_wherever_their_users_are(mongo: MongoSe
         await shard.settle()
         second = await job(mongo, shard, clock).run(NOON)
 
-    assert first == Findings(checked=3, expired=3)
+    assert first == Findings(checked=3, holds_expired=3)
     assert second == Findings()
     assert held(mongo) == {"ann": 0, CAT: 0, "open": 40, "ended": 0}
 
@@ -59,7 +59,7 @@ async def test_days_of_others_that_name_no_readable_hold_hold_nobody_up(mongo: M
     async with running(mongo.store, clock=clock) as shard:
         found = await job(mongo, shard, clock).run(NOON)
 
-    assert found == Findings(checked=3, expired=1, quarantined=2)
+    assert found == Findings(checked=3, holds_expired=1, quarantined=2)
 
 
 def test_pages_go_on_where_they_ended(mongo: MongoSetup) -> None:

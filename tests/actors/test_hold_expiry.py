@@ -5,6 +5,7 @@ from random import Random
 
 import pytest
 
+from actors import hold_expiry
 from actors.calls import Call, Outcome, Reply
 from actors.shard import Shard
 from domain.hold_answers import HoldResponse
@@ -123,10 +124,15 @@ async def test_an_expiry_that_could_not_be_written_is_tried_again() -> None:
         await ask(shard, credit_call(ANN, 3000, 30), hold_call(40, "h"))
         store.fail_next("append")
         clock.advance(seconds=60)
-        await until(lambda: store.calls["append"] == 2)
-        clock.advance(seconds=2)
-        await expired(shard, 1)
 
+        def is_expired() -> bool:
+            clock.advance(seconds=0.1)
+            shard.expiry.look()
+            return shard.counters.holds_expired == 1
+
+        await until(is_expired)
+
+        assert store.calls["append"] >= 3
         assert (await status(shard, ANN)).credits_held == 0
 
 
@@ -249,3 +255,23 @@ async def test_a_hold_that_another_program_took_out_of_its_day_is_closed() -> No
         assert (shown.credits_held, shown.remaining_credits) == (0, 90)
         assert settled.refusal is not None
         assert settled.refusal.reason is Rejection.HOLD_CLOSED
+
+
+@in_loop
+async def test_holds_that_are_closed_are_not_remembered_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hold_expiry, "CLOSED_MAX", 10)
+    clock = Clock()
+    async with running(MemoryStore(), clock=clock) as shard:
+        await ask_one(shard, credit_call(ANN, 3000, 30))
+        open_one = placed(await ask_one(shard, hold_call(40, "open")))
+        for number in range(50):
+            hold = placed(await ask_one(shard, hold_call(1, f"h{number}", seconds=86_400)))
+            await ask_one(shard, release_call(hold.hold_id, f"r{number}"))
+        remembered = len(shard.expiry._due)
+        clock.advance(seconds=60)
+        await expired(shard, 1)
+
+        assert remembered <= 14
+        assert (await ask_one(shard, release_call(open_one.hold_id, "late"))).refusal is not None

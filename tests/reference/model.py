@@ -180,7 +180,7 @@ class ReferenceUser:
         return "recorded"
 
     def place_hold(
-        self, *, now: datetime, credit_amount: int, seconds: int, holds_max: int = 100
+        self, *, now: datetime, credit_amount: int, seconds: int, holds_max: int = 500
     ) -> str:
         now = to_milliseconds(now)
         subscription = self._current(now)
