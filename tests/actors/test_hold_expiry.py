@@ -23,6 +23,7 @@ from tests.actors.running import (
     status,
     until,
 )
+from tests.actors.setups import MemorySetup, MongoSetup, Setup
 from tests.fakes.memory_store import MemoryStore
 
 ANN = UserId("ann")
@@ -157,17 +158,21 @@ async def test_a_hold_is_made_once_and_settled_once_however_often_it_is_asked() 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_five_hundred_holds_and_settlements_at_once_are_exact(seed: int) -> None:
-    in_loop(five_hundred_pairs)(seed)
+    in_loop(five_hundred_pairs)(seed, MemorySetup())
 
 
-async def five_hundred_pairs(seed: int) -> None:
+def test_five_hundred_pairs_are_exact_on_the_embedded_database(embedded: MongoSetup) -> None:
+    in_loop(five_hundred_pairs)(0, embedded)
+
+
+async def five_hundred_pairs(seed: int, setup: Setup) -> None:
     """Place and settle beside each other; the shard is lost amid it, and once more after it."""
-    random, store, clock = Random(seed), MemoryStore(), Clock()
-    given = 20_000
+    random, store, clock = Random(seed), setup.store, Clock()
     sizes = [(random.randint(0, 60), random.randint(0, 80)) for _ in range(500)]
     async with running(store, clock=clock) as shard:
-        await ask_one(shard, credit_call(ANN, given, 1))
+        await ask_one(shard, credit_call(ANN, 20_000, 1))
         if seed % 2:
+            assert isinstance(store, MemoryStore)
             store.fail_append("in doubt, landed" if seed % 4 == 1 else "in doubt, lost")
         first = await asyncio.gather(*(pair(shard, i, *sizes[i]) for i in range(250)))
     async with running(store, clock=clock) as shard:
@@ -181,9 +186,10 @@ async def five_hundred_pairs(seed: int) -> None:
         answer = await status(shard, ANN)
 
     charged = sum([*first, *second])
-    usages = [d["credit_amount"] for d in store.collections["usages"].values()]
-    assert charged == sum(usages) == answer.credits_used == day(store)["credits_used"]
-    assert answer.credits_held == day(store)["credits_held"] == 0
+    usages = [document["credit_amount"] for document in setup.documents("usages")]
+    today = setup.document("dailycredits")
+    assert charged == sum(usages) == answer.credits_used == today["credits_used"]
+    assert answer.credits_held == today["credits_held"] == 0
     assert answer.remaining_credits == answer.daily_credit_limit - charged >= 0
 
 
