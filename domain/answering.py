@@ -49,7 +49,7 @@ def status_answer(account: Account, now: datetime, policy: Policy) -> CreditStat
     limit = shown.limit(today) if shown and day else Credits(0)
     rolled_over = day.rolled_over if day else Credits(0)
     used = day.used if day else Credits(0)
-    held = shown.held_on(today) if shown and day else Credits(0)
+    held = shown.held_on(today) if shown and shown.holds and day else Credits(0)
     remaining = Credits(limit + rolled_over - used - held)
     return CreditStatusResponse(
         user_id=account.user_id,
