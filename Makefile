@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench simulate clean
 
 run: $(VENV)/.ready
 	@exec $(BIN)/allotment up
@@ -16,6 +16,11 @@ lint: $(VENV)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+SEEDS ?= 1000
+FIRST ?= 0
+simulate: $(VENV)/.ready
+	@PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST)
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m bench

@@ -13,6 +13,7 @@ from actors.api_keys import KeyRing
 from actors.clock import ServiceClock, TestClock
 from actors.edge.app import build_app
 from actors.edge.limits import RateLimit
+from actors.event_stream import EventsWay
 from actors.mongo.agenda import MongoAgenda
 from actors.mongo.clock import MongoClock
 from actors.mongo.connection import connect, is_reachable
@@ -20,6 +21,7 @@ from actors.mongo.keys import MongoKeys
 from actors.mongo.overview import MongoOverview
 from actors.operations import Operations
 from actors.ray_shards import RayShards
+from actors.remote_events import RayEvents
 from actors.remote_janitor import RayJanitor
 from actors.remote_sync import sync_report
 from actors.reports import ShardReport, SyncReport
@@ -51,6 +53,7 @@ class RayBackend:
             store = MongoClock(self._database)
             self.test_clock = TestClock(ServiceClock(), store, self._set_clocks)
         self.agenda: Agenda = MongoAgenda(self._database)
+        self.events: EventsWay = RayEvents()
         self.overview: Overview = MongoOverview(self._database, settings.timezone)
 
     async def reports(self) -> list[ShardReport]:

@@ -1,7 +1,7 @@
 """Allotment for asyncio programs: the shards' handles called directly, with HTTP's types."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
 from typing import Any, Literal, Self
@@ -11,12 +11,14 @@ from pydantic import TypeAdapter, ValidationError
 
 from actors.asking import body_of, checked, invalid, make_call, user_id_of
 from actors.calls import Call
+from actors.event_stream import EventsWay, records
 from actors.failures import AllotmentError, InvalidRequestError
 from actors.holding import HoldMethods
 from actors.operations import Operations
 from actors.queries import MonthQuery, SubscriptionsQuery, parse_month
 from actors.ray_shards import RayShards
 from actors.remote import NAMESPACE
+from actors.remote_events import RayEvents
 from actors.remote_janitor import RayJanitor
 from actors.reports import RereadReport, SweepReport
 from actors.router import Router
@@ -29,6 +31,7 @@ from domain.answers import (
     UsageRecordResponse,
     UserSubscriptions,
 )
+from domain.events import EventRecord, EventType
 from domain.messages import OnInsufficient, OpenDay
 from domain.requests import (
     BATCH_RECORDS_MAX,
@@ -53,9 +56,12 @@ class AsyncAllotment(HoldMethods):
     charges twice. UnavailableError and OverloadedError mean: call again, with the same `key`.
     """
 
-    def __init__(self, router: Router, operations: Operations) -> None:
+    def __init__(
+        self, router: Router, operations: Operations, events: EventsWay | None = None
+    ) -> None:
         self.router = router
         self.operations = operations
+        self.event_way = events or RayEvents()
 
     @classmethod
     async def connect(
@@ -73,7 +79,7 @@ class AsyncAllotment(HoldMethods):
             await asyncio.to_thread(_join, address, namespace)
         shards = RayShards(namespace)
         operations = Operations(shards, RayJanitor(namespace))
-        return cls(Router(shards, timeout_seconds), operations)
+        return cls(Router(shards, timeout_seconds), operations, RayEvents(namespace))
 
     async def check_daily_allocation(self, user_id: str) -> CreditStatusResponse:
         """Return what the user has today. Reads only."""
@@ -196,6 +202,22 @@ class AsyncAllotment(HoldMethods):
         """Return all subscriptions of a user, the current one first."""
         query = SubscriptionsQuery(user_id_of(user_id))
         return UserSubscriptions.model_validate_json(await self._query(query))
+
+    async def events(
+        self,
+        types: Collection[EventType | str] = (),
+        user_id: str | None = None,
+        after: str | None = None,
+    ) -> AsyncIterator[EventRecord]:
+        """Yield events as they come, for ever, each user's in order.
+
+        They begin after the event whose id is `after`; `"beginning"`: with the oldest that is
+        kept; None: from now on. UnavailableError: the relay was away for a minute; call again
+        with the id of the last event.
+        """
+        user = None if user_id is None else user_id_of(user_id)
+        async for record in records(self.event_way, types, user, after):
+            yield record
 
     async def sync(self, user_id: str | None = None) -> RereadReport:
         """Read one user, or everything in RAM, anew from MongoDB."""

@@ -60,6 +60,9 @@ class ChangeSource(Protocol):
     def close(self) -> None:
         """Close the stream, if it is open."""
 
+    def newest_beat(self) -> int:
+        """Return the number of the newest beat that was written; 0 before the first."""
+
     def beat(self, sender: str, sent: float, position: Position | None) -> None:
         """Write the next beat, and store the position with it."""
 

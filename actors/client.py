@@ -3,12 +3,13 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from actors.async_client import TIMEOUT_SECONDS, AsyncAllotment
 from actors.holding import Holding
 from actors.remote import NAMESPACE
+from domain.events import EventRecord, EventType
 
 __all__ = ["Allotment", "AsyncAllotment"]
 
@@ -67,6 +68,17 @@ class Allotment:
         """Return what a coroutine returns, run on the client's loop."""
         return asyncio.run_coroutine_threadsafe(answer, self._loop).result()
 
+    def events(
+        self,
+        types: Collection[EventType | str] = (),
+        user_id: str | None = None,
+        after: str | None = None,
+    ) -> Iterator[EventRecord]:
+        """Yield events as they come, for ever: `AsyncAllotment.events`."""
+        stream = self.client.events(types, user_id, after)
+        while True:
+            yield self.wait(_next(stream))
+
     check_daily_allocation = _blocking(AsyncAllotment.check_daily_allocation)
     check_daily_allocations = _blocking(AsyncAllotment.check_daily_allocations)
     get_or_create_daily_credits = _blocking(AsyncAllotment.get_or_create_daily_credits)
@@ -99,6 +111,10 @@ class Allotment:
             self.wait(block.__aexit__(type(error), error, error.__traceback__))
             raise
         self.wait(block.__aexit__(None, None, None))
+
+
+async def _next(stream: AsyncIterator[EventRecord]) -> EventRecord:
+    return await anext(stream)
 
 
 async def _cancel_others() -> None:

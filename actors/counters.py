@@ -80,3 +80,15 @@ class SyncCounters:
     quarantined: int = 0
     """Changes of which nobody could be told: the document names no user."""
     lag_seconds: float = 0.0
+
+
+@dataclass(slots=True)
+class EventCounters:
+    """What is counted of one handler of events; `undelivered` and `down` are levels."""
+
+    undelivered: int = 0
+    delivered: int = 0
+    failures: int = 0
+    dead: int = 0
+    down: int = 0
+    """1 while the handler has failed so often in a row that it is only probed."""

@@ -11,10 +11,11 @@ from actors.first_answers import Answer, Command, reply_to
 from domain.account import Account
 from domain.answering import change_answer, status_answer
 from domain.decide import decide
-from domain.evolve import evolve
+from domain.detecting import enter
 from domain.messages import (
     Change,
     CommandRefused,
+    DayOpened,
     Entry,
     Refusal,
     Rejection,
@@ -61,8 +62,8 @@ class Draft:
             return repeat
         decision = decide(self.account(user_id), call.command, call.key, self.now, self._policy)
         match decision:
-            case None:
-                return self.status(user_id)
+            case DayOpened(opening) if not (opening.first_touch or call.keep_refusal):
+                return self.status(user_id)  # The day is open, and no key wants its answer kept.
             case Refusal() if call.keep_refusal:
                 return self._enter(call, digest, CommandRefused(decision))
             case Refusal():
@@ -80,7 +81,7 @@ class Draft:
         user_id = call.command.user_id
         account = self.account(user_id)
         entry = Entry(user_id, account.seq + 1, self.now, call.key, digest, change, None, call.by)
-        account = evolve(account, entry)
+        entry, account = enter(account, entry, self._policy)
         if not isinstance(change, CommandRefused):
             answer = change_answer(account, entry, self._policy)
             entry = replace(entry, answer=answer.model_dump_json())

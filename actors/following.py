@@ -104,6 +104,7 @@ class Following:
     def _learn(self, stored: Sequence[Stored]) -> None:
         for one in stored:
             self.dormant.drop(one.user_id)
+            self.warm.loaded(one.user_id)
             documents = (*one.subscriptions, *one.days)
             self._owners.learn(one.user_id, [str(d["_id"]) for d in documents])
 

@@ -21,6 +21,14 @@ class Work:
     anew: bool = False
     """Whatever RAM holds of the user is to be read again first."""
 
+    def repeat(self) -> None:
+        """Note that the call may have been done, now or later: from here on it is a repeat.
+
+        Its refusal is entered, too: that is refused where the call has been done.
+        """
+        if self.call is not None:
+            self.call = self.call._replace(keep_refusal=True)
+
     def answer(self, reply: Reply) -> None:
         """Answer the caller, unless it has gone."""
         if not self.reply.done():

@@ -1,7 +1,7 @@
 """Brings the whole service up in one process's care, and takes it down in order.
 
-database → indexes, directory, first key → Ray → shards → synchronisation → janitor → HTTP →
-ready
+database → indexes, directory, first key → Ray → shards → synchronisation → janitor → events →
+HTTP → ready
 """
 
 import contextlib
@@ -38,6 +38,7 @@ from actors.mongo.keys import MongoKeys
 from actors.mongo.store import MongoStore
 from actors.ray_environment import LOOPBACK, serve_environment
 from actors.remote import NAMESPACE, ShardActor, start_shard
+from actors.remote_events import start_events
 from actors.remote_janitor import start_janitor
 from actors.remote_sync import start_sync
 from actors.settings import Settings
@@ -202,6 +203,19 @@ def synchronisation(settings: Settings) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def events(settings: Settings) -> Iterator[None]:
+    """Bring events to their handlers as long as the block; what is left waits for the next start."""
+    handle = start_events(settings)
+    ray.get(handle.ping.remote(), timeout=JANITOR_START_SECONDS_MAX)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(RayError):  # Killed amid a transaction it would leave it open.
+            ray.get(handle.close.remote(), timeout=JANITOR_STOP_SECONDS_MAX)
+        ray.kill(handle)
+
+
+@contextlib.contextmanager
 def http(settings: Settings) -> Iterator[None]:
     """Serve HTTP as long as the block; at its end accepted requests are answered."""
     from serve_app import edge  # noqa: PLC0415 - it composes the actors, this composes it
@@ -248,6 +262,7 @@ def service(settings: Settings, tell: Callable[[str], None]) -> Iterator[str | N
         stack.enter_context(shards(settings))
         stack.enter_context(synchronisation(settings))
         stack.enter_context(janitor(settings))
+        stack.enter_context(events(settings))
         tell("HTTP")
         stack.enter_context(http(settings))
         yield key

@@ -5,17 +5,17 @@ from typing import Generic, TypeVar
 
 from ray.util.metrics import Counter, Gauge
 
-from actors.counters import Counters, SyncCounters
+from actors.counters import Counters, EventCounters, SyncCounters
 from actors.reports import SweepReport
 
 LEVELS = frozenset(
     {
         *("users", "queued", "lagging_entries", "stale", "dormant", "warming", "lag_seconds"),
-        *("holds_open", "credits_held", "oldest_hold_seconds"),
+        *("holds_open", "credits_held", "oldest_hold_seconds", "undelivered", "down"),
     }
 )
 
-C = TypeVar("C", Counters, SyncCounters)
+C = TypeVar("C", Counters, SyncCounters, EventCounters)
 
 
 class CounterMetrics(Generic[C]):

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from actors.event_reports import EventsReport
 from actors.reports import RereadReport, ShardReport, SweepReport
 from actors.terminal import (
     RUN_SECONDS_MAX,
@@ -22,14 +23,16 @@ NOT_THERE = frozenset({404, 405})  # A service without synchronisation has nothi
 
 
 def status(*, as_json: AsJson = False) -> None:
-    """Print the shards of the running service, its sync lag and its last sweep."""
+    """Print the shards of the running service, sync lag, last sweep, undelivered events."""
     service = Service(load_settings())
     shards = [ShardReport.model_validate(row) for row in service.ask("GET", "/admin/shards")]
     sync = service.ask("GET", "/admin/sync", unless=NOT_THERE)
     sweeps = service.ask("GET", "/admin/sweeps?job=sweep&limit=1")
+    events = service.ask("GET", "/admin/events", unless=NOT_THERE)
     if as_json:
         rows = [shard.model_dump(mode="json") for shard in shards]
-        print_json({"shards": rows, "sync": sync, "last_sweep": sweeps[0] if sweeps else None})
+        last_sweep = sweeps[0] if sweeps else None
+        print_json({"shards": rows, "sync": sync, "last_sweep": last_sweep, "events": events})
         return
     print_table(SHARD_COLUMNS, map(shard_cells, shards))
     out.print(holds_line(shards), highlight=False)
@@ -37,6 +40,8 @@ def status(*, as_json: AsJson = False) -> None:
     out.print(f"sync lag: {'-' if lag is None else f'{lag:.1f}s'}", highlight=False)
     last = sweep_line(SweepReport.model_validate(sweeps[0])) if sweeps else "none yet"
     out.print(f"last sweep: {last}", highlight=False, soft_wrap=True)
+    if events is not None:
+        out.print(events_line(EventsReport.model_validate(events)), highlight=False, soft_wrap=True)
 
 
 def sync(
@@ -78,6 +83,13 @@ def validate(
         return
     print_table(("found", "accounts or documents"), findings(report))
     out.print(sweep_line(report), highlight=False, soft_wrap=True)
+
+
+def events_line(report: EventsReport) -> str:
+    """Return how delivery stands, with the endpoints that are down."""
+    down = ", ".join(one.endpoint for one in report.endpoints if not one.healthy)
+    line = f"undelivered events: {report.undelivered_count}, dead: {report.dead_count}"
+    return f"{line}, down: {down}" if down else line
 
 
 def shard_cells(report: ShardReport) -> tuple[str, ...]:

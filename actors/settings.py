@@ -1,6 +1,7 @@
 """The settings: environment variables that begin with ALLOTMENT_, or lines of a `.env` file."""
 
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from actors.cron import check_line
+from actors.event_settings import EventSettings
 from actors.tokens import SECRET_LENGTH_MIN, TokenRules
 from domain.local_days import zone
 from domain.values import CREDITS_MAX, Credits, Policy
@@ -39,7 +41,7 @@ def _fetched_safely(url: str | None) -> str | None:
     raise ValueError("is an https address (http on this machine only): it decides who is trusted")
 
 
-class Settings(BaseSettings):
+class Settings(EventSettings, BaseSettings):
     """Validated once at start; every process of the service works with the same values."""
 
     model_config = SettingsConfigDict(
@@ -75,6 +77,7 @@ class Settings(BaseSettings):
     rate_limit_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
     test_clock: bool = False
     journal_days: Annotated[int, Field(ge=30, le=36_500)] = 30
+    spike_factor: Annotated[Decimal, Field(ge=1, le=1_000_000)] = Decimal(3)
     max_staleness_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
     request_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
 
@@ -115,7 +118,8 @@ class Settings(BaseSettings):
             cap,
             self.timezone,
             self.low_credits_percent,
-            holds_per_account=self.holds_per_account,
+            self.spike_factor,
+            self.holds_per_account,
         )
 
 

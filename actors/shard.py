@@ -191,7 +191,8 @@ class Shard:
             try:
                 await self._append(draft.entries)
             except (AppendRefusedError, AppendInDoubtError) as error:
-                await self._forget_and_look(draft, error)
+                in_doubt = isinstance(error, AppendInDoubtError)
+                await self._forget_and_look(draft, batch, doubt=in_doubt)
                 continue
             self._publish(draft, whole)
             for work, reply in zip(batch, replies, strict=True):
@@ -218,9 +219,7 @@ class Shard:
             self.counters.read_throughs += sum([self.forget(work.user_id) for work in batch])
         return named
 
-    async def _load_missing(
-        self, batch: Sequence[Work], whole: Collection[UserId] = frozenset()
-    ) -> None:
+    async def _load_missing(self, batch: Sequence[Work], whole: Collection[UserId]) -> None:
         """Load what RAM lacks; of the users in `whole`, what RAM usually lets go, too."""
         # Again, until none is: the view writer may forget an account while others are loaded.
         while missing := [w.user_id for w in batch if w.user_id not in self._accounts]:
@@ -233,8 +232,7 @@ class Shard:
                 self._accounts[stored.user_id] = recovered.account
                 self.expiry.note(recovered.account)
                 self.views.add(recovered.lagging)
-                self.counters.quarantined += len(recovered.quarantined)
-                warn_of(self.name, recovered.quarantined)
+                self.counters.quarantined += warn_of(self.name, recovered.quarantined)
 
     async def _load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
         with self.following.loading(user_ids) as learn:
@@ -262,11 +260,15 @@ class Shard:
         self.views.add(draft.entries)
         self._evict()
 
-    async def _forget_and_look(self, draft: Draft, error: Exception) -> None:
+    async def _forget_and_look(self, draft: Draft, batch: Sequence[Work], *, doubt: bool) -> None:
         """Forget the accounts of a failed append, and remember the answers that have landed."""
-        self.counters.note_failed_append(in_doubt=isinstance(error, AppendInDoubtError))
+        self.counters.note_failed_append(in_doubt=doubt)
         for user_id in draft.accounts:
             self.forget(user_id)
+        if doubt:
+            self.following.warm.leave_out(draft.accounts)
+            for work in batch:
+                work.repeat()
         commands = [(entry.user_id, entry.key) for entry in draft.entries]
         landed = await self._in_writer(lambda: self._store.find_entries(commands))
         self._answers.remember(answers_of(landed))

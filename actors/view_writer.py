@@ -69,6 +69,8 @@ class ViewWriter:
             if not held or entry.seq > held[-1].seq:
                 held.append(entry)
                 self._counters.lagging_entries += 1
+                if entry.events:  # Somebody waits to be told.
+                    self._wanted.set()
         self._arrived.set()
 
     async def run(self, clean_until: Callable[[], datetime | None]) -> None:

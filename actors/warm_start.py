@@ -81,6 +81,7 @@ class WarmStart:
         self._again = False
         self._disturbed: set[UserId] = set()
         self._documents: set[str] = set()
+        self._in_doubt: set[UserId] = set()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{shard.name}-warm")
 
     # --- what the shard tells -----------------------------------------------------------
@@ -99,6 +100,17 @@ class WarmStart:
         """Leave out the accounts of these documents, whosever they are."""
         if self._counters.warming:
             self._documents.update(document_ids)
+
+    def leave_out(self, user_ids: Iterable[UserId]) -> None:
+        """Leave out users who may have an entry that neither RAM nor a view contains.
+
+        Until they are loaded: that brings the entry.
+        """
+        self._in_doubt.update(user_ids)
+
+    def loaded(self, user_id: UserId) -> None:
+        """Note that a user was loaded, with the entries that no view contains."""
+        self._in_doubt.discard(user_id)
 
     # --- the loop -----------------------------------------------------------------------
 
@@ -142,7 +154,9 @@ class WarmStart:
         taken = 0
         for user_id, account in page.accounts.items():
             foreign_ids = page.foreign_ids[user_id]
-            if user_id in self._disturbed or self._shard.holds(user_id):
+            if user_id in self._disturbed or user_id in self._in_doubt:
+                continue
+            if self._shard.holds(user_id):
                 continue
             if marks and (
                 owner_mark(user_id) in marks or not self._documents.isdisjoint(foreign_ids)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from domain.holds import Hold
+from domain.recent_use import NO_USE, RecentUse
 from domain.subscription import Subscription
 from domain.values import Credits, UserId
 
@@ -24,6 +25,9 @@ class Account:
 
     past_transactions: frozenset[str] = frozenset()
     """Payments of subscriptions that are no longer held here."""
+
+    recent_use: RecentUse = NO_USE
+    """What was used on the last days, those aside that subscriptions hold as their newest."""
 
     def current(self, now: datetime) -> Subscription | None:
         """Return the current subscription. Of several, the one that started last decides."""

@@ -1,11 +1,13 @@
 """Journal entries as plain documents and back. Ids are text here; the store makes them its own."""
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from domain.events import Event, EventType, event_id, to_text
 from domain.holds import HoldFreed, HoldPlaced, HoldSettled
 from domain.messages import (
     Change,
@@ -67,8 +69,8 @@ def entry_document(entry: Entry) -> dict[str, Any]:
         "fingerprint": entry.fingerprint,
         "body": KINDS[kind].dump_python(entry.change, mode="json"),
         "answer": entry.answer,
-        "events": [],
         "by": entry.by,
+        "events": [_event_document(entry, place) for place in range(len(entry.events))],
     }
 
 
@@ -84,4 +86,20 @@ def read_entry(document: Mapping[str, Any]) -> Entry:
         KINDS[document["kind"]].validate_python(document["body"]),
         document["answer"],
         document.get("by"),
+        tuple(_read_event(event) for event in document.get("events", ())),
     )
+
+
+def _event_document(entry: Entry, place: int) -> dict[str, Any]:
+    event = entry.events[place]
+    return {
+        "id": event_id(entry.user_id, entry.seq, place),
+        "type": str(event.type),
+        "subscription_id": event.subscription_id,
+        "data": json.loads(event.data),
+    }
+
+
+def _read_event(document: Mapping[str, Any]) -> Event:
+    data = to_text(document["data"])
+    return Event(EventType(document["type"]), document["subscription_id"], data)

@@ -1,10 +1,12 @@
 """Whether two accounts mean the same, however each came to be: by a life in RAM, or by loading."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from domain.account import Account
+from domain.recent_use import oldest_day, use_by_day
 from domain.subscription import Subscription
 from domain.values import Policy
 
@@ -26,6 +28,8 @@ class Essence:
     seq: int
     subscriptions: tuple[Subscription, ...]
     payments: frozenset[str]
+    recent_use: Mapping[int, int]
+    """What the user used, by day (ordinal), as far back as an event may look."""
 
 
 def essence(account: Account, now: datetime, policy: Policy) -> Essence:
@@ -47,7 +51,15 @@ def essence(account: Account, now: datetime, policy: Policy) -> Essence:
             for grant in subscription.grants
             if grant.transaction_id is not None
         },
+        _recent_use(account, now),
     )
+
+
+def _recent_use(account: Account, now: datetime) -> dict[int, int]:
+    """Return the use of the last days, wherever an account happens to hold it."""
+    oldest = oldest_day(now).toordinal()
+    days = use_by_day(account.recent_use, account.subscriptions)
+    return {day: used for day, used in days.items() if day >= oldest and used > 0}
 
 
 def _at(subscription: Subscription, now: datetime, policy: Policy) -> Subscription:

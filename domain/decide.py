@@ -55,9 +55,8 @@ Decision = (
     | HoldSettled
     | HoldFreed
     | Refusal
-    | None
 )
-"""What changes, why nothing may change, or None where all is already as the command wants it."""
+"""What changes, or why nothing may change."""
 
 
 HoldCommand = PlaceHold | SettleHold | ReleaseHold | ExpireHold
@@ -205,14 +204,11 @@ def _record_usage(
     )
 
 
-def _open_day(account: Account, now: datetime, policy: Policy) -> DayOpened | Refusal | None:
+def _open_day(account: Account, now: datetime, policy: Policy) -> DayOpened | Refusal:
     current = account.current(now)
     if current is None:
         return nothing_to_spend(Credits(0))
-    today = current.today(now)
-    if current.day is not None and current.day.date == today:
-        return None
-    return DayOpened(opening_of(current, current.day_at(today, policy.rollover_cap)))
+    return DayOpened(opening_of(current, current.day_at(current.today(now), policy.rollover_cap)))
 
 
 def names_a_subscription(command: Command) -> bool:

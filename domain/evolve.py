@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import assert_never
 
 from domain.account import Account
-from domain.evolve_holds import evolve_hold
+from domain.events import EventType
+from domain.evolve_holds import evolve_hold, with_use_of_closed
 from domain.grants import Grant
 from domain.holds import HoldFreed, HoldPlaced, HoldSettled
 from domain.messages import (
@@ -18,7 +19,8 @@ from domain.messages import (
     SubscriptionExpired,
     UsageRecorded,
 )
-from domain.subscription import Day, Subscription, implied_grant
+from domain.recent_use import forget_old, with_use
+from domain.subscription import Day, Subscription, Told, implied_grant
 from domain.values import Credits, Status
 
 
@@ -32,24 +34,35 @@ def evolve(account: Account, entry: Entry) -> Account:  # noqa: PLR0911 - one a 
     match entry.change:
         case CreditsAdded():
             add = _begin if entry.change.created else _raise
-            return add(numbered, entry.change)
+            return add(numbered, entry.change, told_by(entry))
         case UsageRecorded(opening=opening, credit_amount=amount):
-            return _use(numbered, opening, amount)
+            return _use(numbered, opening, amount, told_by(entry))
         case DayOpened(opening):
-            return _use(numbered, opening, Credits(0))
+            return _use(numbered, opening, Credits(0), told_by(entry))
         case SubscriptionChanged():
             return _change(numbered, entry.change)
         case SubscriptionExpired(subscription_id=subscription_id):
             return _expire(numbered, subscription_id, entry.at)
         case HoldPlaced() | HoldSettled() | HoldFreed():
-            return evolve_hold(numbered, entry.change)
+            return evolve_hold(numbered, entry.change, told_by(entry))
         case CommandRefused():
             return numbered
         case _:
             assert_never(entry.change)
 
 
-def _begin(account: Account, change: CreditsAdded) -> Account:
+def told_by(entry: Entry) -> Told:
+    """Return which events of the day an entry has told."""
+    told = Told.NOTHING
+    for event in entry.events:
+        told |= _TOLD_BY.get(event.type, Told.NOTHING)
+    return told
+
+
+_TOLD_BY = {EventType.LOW_CREDITS: Told.LOW_CREDITS, EventType.SPIKE: Told.SPIKE}
+
+
+def _begin(account: Account, change: CreditsAdded, told: Told) -> Account:
     subscription = Subscription(
         change.opening.subscription_id,
         change.start,
@@ -58,7 +71,7 @@ def _begin(account: Account, change: CreditsAdded) -> Account:
         change.timezone,
         change.grant.system_portion,
         (change.grant,),
-        Day(change.opening.date, change.opening.rolled_over, Credits(0)),
+        Day(change.opening.date, change.opening.rolled_over, Credits(0), told),
     )
     if any(s.subscription_id == subscription.subscription_id for s in account.subscriptions):
         return account
@@ -68,7 +81,7 @@ def _begin(account: Account, change: CreditsAdded) -> Account:
     return replace(account, subscriptions=tuple(in_order))
 
 
-def _raise(account: Account, change: CreditsAdded) -> Account:
+def _raise(account: Account, change: CreditsAdded, told: Told) -> Account:
     subscription = account.find(change.opening.subscription_id)
     if subscription is None:  # Another program has deleted it since.
         return account
@@ -78,7 +91,7 @@ def _raise(account: Account, change: CreditsAdded) -> Account:
         system_portion=Credits(subscription.system_portion + change.grant.system_portion),
         end=max(subscription.end, change.end),
     )
-    return account.with_subscription(_touch(raised, change.opening, Credits(0)))
+    return _touch(account, raised, change.opening, Credits(0), told)
 
 
 def _raised_grants(subscription: Subscription, change: CreditsAdded) -> tuple[Grant, ...]:
@@ -101,11 +114,11 @@ def _with_grants(
     return (*grants, implied_grant(missing, subscription.start, end, subscription.timezone))
 
 
-def _use(account: Account, opening: Opening, amount: Credits) -> Account:
+def _use(account: Account, opening: Opening, amount: Credits, told: Told) -> Account:
     subscription = account.find(opening.subscription_id)
     if subscription is None:
         return account
-    return account.with_subscription(_touch(subscription, opening, amount))
+    return _touch(account, subscription, opening, amount, told)
 
 
 def _change(account: Account, change: SubscriptionChanged) -> Account:
@@ -125,14 +138,22 @@ def _expire(account: Account, subscription_id: str, at: datetime) -> Account:
     return account.with_subscription(replace(subscription, status=Status.EXPIRED))
 
 
-def _touch(subscription: Subscription, opening: Opening, amount: Credits) -> Subscription:
+def _touch(
+    account: Account, subscription: Subscription, opening: Opening, amount: Credits, told: Told
+) -> Account:
     opened = subscription.opened(Day(opening.date, opening.rolled_over, Credits(0)))
-    assert opened.day is not None, "it has just been opened"
-    return replace(opened, day=replace(opened.day, used=Credits(opened.day.used + amount)))
+    day, before = opened.day, subscription.day
+    assert day is not None, "it has just been opened"
+    account = with_use_of_closed(account, before, day)
+    touched = Day(
+        day.date, day.rolled_over, Credits(day.used + amount), day.told | told if told else day.told
+    )
+    return account.with_subscription(replace(opened, day=touched))
 
 
 def keep_what_matters(account: Account, now: datetime) -> Account:
     """Return the account with at most one subscription that ended; its payments stay known."""
+    account = _without_old_use(account, now)
     ended = [s for s in account.subscriptions if s.end <= now]
     dropped = ended[:-1]
     if not dropped:
@@ -147,4 +168,12 @@ def keep_what_matters(account: Account, now: datetime) -> Account:
         account,
         subscriptions=tuple(s for s in account.subscriptions if s not in dropped),
         past_transactions=account.past_transactions | transactions,
+        recent_use=forget_old(
+            with_use(account.recent_use, [(s.day.date, s.day.used) for s in dropped if s.day]), now
+        ),
     )
+
+
+def _without_old_use(account: Account, now: datetime) -> Account:
+    recent = forget_old(account.recent_use, now)
+    return account if recent is account.recent_use else replace(account, recent_use=recent)

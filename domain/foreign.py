@@ -11,7 +11,7 @@ from typing import Any
 
 from domain.grants import Grant
 from domain.local_days import day_of, zone
-from domain.subscription import Subscription, implied_grant
+from domain.subscription import Subscription, Told, implied_grant
 from domain.values import CREDITS_MAX, Credits, Status
 
 Document = Mapping[str, Any]
@@ -71,6 +71,19 @@ def read_usage_day(document: Document, timezone: str) -> tuple[date, Credits]:
     """Return which day a day document speaks of and what was used. Raises UnreadableError."""
     day = day_of(instant(document, "date"), timezone)
     return day, Credits(whole(document.get("credits_used", 0), "credits_used"))
+
+
+def read_told(document: Document) -> Told:
+    """Return which events of a day were told; a field that is no plain true says nothing."""
+    told = Told.NOTHING
+    for field, event in TOLD_FIELDS.items():
+        if document.get(field) is True:
+            told |= event
+    return told
+
+
+TOLD_FIELDS = {"low_credits_told": Told.LOW_CREDITS, "spike_told": Told.SPIKE}
+"""The fields of a day document that say which events were told."""
 
 
 def whole(value: object, field: str) -> int:

@@ -10,6 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from domain.charges import OnInsufficient, Opening, UsageRecorded
+from domain.events import Event
 from domain.grants import Grant
 from domain.holds import (
     ExpireHold,
@@ -247,3 +248,5 @@ class Entry:
     """The JSON text of the first answer, which is its only answer; None for a refusal."""
     by: str | None = None
     """Who sent the command; None where that is not known."""
+    events: tuple[Event, ...] = ()
+    """What the world is told of it, in order."""

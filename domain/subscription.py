@@ -1,8 +1,9 @@
 """One subscription: its grants, its open day, its holds, and what it leaves for any later day."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from enum import IntFlag
 
 from domain.grants import Grant
 from domain.holds import Hold
@@ -12,6 +13,14 @@ from domain.values import CURRENT_STATUSES, SPENDING_STATUSES, Credits, Status
 AVAILABLE_WITHIN_DAYS = 3660  # As long as a grant may last; more would keep the others waiting.
 
 
+class Told(IntFlag):
+    """Which events of a day were told, each once a day (low credits again after a lift)."""
+
+    NOTHING = 0
+    LOW_CREDITS = 1
+    SPIKE = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Day:
     """A day that was touched: what came over from the day before, and what was used."""
@@ -19,6 +28,7 @@ class Day:
     date: date
     rolled_over: Credits
     used: Credits
+    told: Told = Told.NOTHING
 
 
 def carry(left: Credits, cap: Credits | None) -> Credits:
@@ -202,11 +212,13 @@ class Subscription:
         used: Iterable[tuple[date, Credits]],
         today: date,
         cap: Credits | None,
+        told: Mapping[date, Told] | None = None,
         holds: Iterable[Hold] = (),
     ) -> "Subscription":
         """Return the subscription after the days on which something was used (any order).
 
-        Days after `today` do not count yet, days before the first never do.
+        Days after `today` do not count yet, days before the first never do. `told` says which
+        events of a day were told.
         """
         sums: dict[date, int] = {}
         for day, amount in used:
@@ -217,7 +229,8 @@ class Subscription:
         days: list[Day] = []
         for day in sorted(sums):
             opened = subscription.day_at(day, cap)
-            days.append(Day(day, opened.rolled_over, Credits(sums[day])))
+            was_told = (told or {}).get(day, Told.NOTHING)
+            days.append(Day(day, opened.rolled_over, Credits(sums[day]), was_told))
             subscription = replace(subscription, day=days[-1])
         return subscription.with_days(days, counted) if counted else subscription
 

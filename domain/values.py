@@ -4,6 +4,7 @@ import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
 from typing import NewType
@@ -53,6 +54,8 @@ class Policy:
     low_credits_percent: int = 20
     """Remaining credits at or below this share of the day's credits are called low."""
 
+    spike_factor: Decimal = Decimal(3)
+    """A day's use of at least so many times the user's mean is a spike."""
     holds_per_account: int = 500
     """How many holds one account may have open."""
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
+from domain.evolve import told_by
 from domain.holds import Hold, HoldFreed, HoldPlaced, HoldSettled
 from domain.messages import (
     CommandRefused,
@@ -16,6 +17,7 @@ from domain.messages import (
     SubscriptionExpired,
     UsageRecorded,
 )
+from domain.subscription import Told
 from domain.values import Credits, UserId
 
 
@@ -28,6 +30,8 @@ class DayView:
     applied_seq: int
     is_new: bool
     """No document of the day is expected to be there."""
+    told: Told = Told.NOTHING
+    """Which events of the day these entries have told."""
     placed: list[Hold] = field(default_factory=list)
     """Holds that the document is to have from now on."""
     freed: list[str] = field(default_factory=list)
@@ -45,6 +49,8 @@ class AccountViews:
     """What changes subscription documents, in the order of the journal."""
     days: dict[tuple[str, datetime], DayView] = field(default_factory=dict)
     usages: list[Entry] = field(default_factory=list)
+    events: list[Entry] = field(default_factory=list)
+    """Entries with events."""
 
 
 def project(entries: Sequence[Entry]) -> AccountViews:
@@ -52,24 +58,30 @@ def project(entries: Sequence[Entry]) -> AccountViews:
     first, last = entries[0], entries[-1]
     views = AccountViews(first.user_id, first.seq - 1, last.seq)
     for entry in entries:
-        match entry.change:
-            case CreditsAdded(opening=opening):
-                views.subscriptions.append(entry)
-                _touch(views, opening, Credits(0), entry.seq)
-            case UsageRecorded(opening=opening, credit_amount=amount):
-                views.usages.append(entry)
-                _touch(views, opening, amount, entry.seq)
-            case DayOpened(opening):
-                _touch(views, opening, Credits(0), entry.seq)
-            case HoldPlaced() | HoldSettled() | HoldFreed():
-                _project_hold(views, entry, entry.change)
-            case SubscriptionChanged() | SubscriptionExpired():
-                views.subscriptions.append(entry)
-            case CommandRefused():
-                pass
-            case _:
-                assert_never(entry.change)
+        if entry.events:
+            views.events.append(entry)
+        _project(views, entry)
     return views
+
+
+def _project(views: AccountViews, entry: Entry) -> None:
+    match entry.change:
+        case CreditsAdded(opening=opening):
+            views.subscriptions.append(entry)
+            _touch(views, opening, Credits(0), entry)
+        case UsageRecorded(opening=opening, credit_amount=amount):
+            views.usages.append(entry)
+            _touch(views, opening, amount, entry)
+        case DayOpened(opening):
+            _touch(views, opening, Credits(0), entry)
+        case HoldPlaced() | HoldSettled() | HoldFreed():
+            _project_hold(views, entry, entry.change)
+        case SubscriptionChanged() | SubscriptionExpired():
+            views.subscriptions.append(entry)
+        case CommandRefused():
+            pass
+        case _:
+            assert_never(entry.change)
 
 
 def _project_hold(
@@ -77,17 +89,21 @@ def _project_hold(
 ) -> None:
     match change:
         case HoldPlaced(hold, opening):
-            _touch(views, opening, Credits(0), entry.seq).placed.append(hold)
+            _touch(views, opening, Credits(0), entry).placed.append(hold)
         case HoldSettled(hold_id, usage, reopened):
             views.usages.append(entry)
-            day = _touch(views, usage.opening, usage.credit_amount, entry.seq)
-            _free(views, day, hold_id, reopened, entry.seq)
+            _free(views, hold_id, (usage.opening, *reopened), usage.credit_amount, entry)
         case HoldFreed(hold_id=hold_id, opening=opening, reopened=reopened):
-            day = _touch(views, opening, Credits(0), entry.seq)
-            _free(views, day, hold_id, reopened, entry.seq)
+            _free(views, hold_id, (opening, *reopened), Credits(0), entry)
 
 
-def _touch(views: AccountViews, opening: Opening, amount: Credits, seq: int) -> DayView:
+def _touch(views: AccountViews, opening: Opening, amount: Credits, entry: Entry) -> DayView:
+    day = _bring_forward(views, opening, amount, entry.seq)
+    day.told |= told_by(entry)
+    return day
+
+
+def _bring_forward(views: AccountViews, opening: Opening, amount: Credits, seq: int) -> DayView:
     name = (opening.subscription_id, opening.starts_at)
     day = views.days.get(name)
     if day is None:
@@ -99,12 +115,19 @@ def _touch(views: AccountViews, opening: Opening, amount: Credits, seq: int) -> 
 
 
 def _free(
-    views: AccountViews, day: DayView, hold_id: str, reopened: Sequence[Opening], seq: int
+    views: AccountViews,
+    hold_id: str,
+    openings: Sequence[Opening],
+    charged: Credits,
+    entry: Entry,
 ) -> None:
-    placed_here = [hold for hold in day.placed if hold.hold_id == hold_id]
+    """Take a hold out of its own day, the first of these; the later ones inherit anew."""
+    own = day = _bring_forward(views, openings[0], charged, entry.seq)
+    placed_here = [hold for hold in own.placed if hold.hold_id == hold_id]
     if placed_here:  # No document has ever had it.
-        day.placed.remove(placed_here[0])
+        own.placed.remove(placed_here[0])
     else:
-        day.freed.append(hold_id)
-    for opening in reopened:
-        _touch(views, opening, Credits(0), seq)
+        own.freed.append(hold_id)
+    for opening in openings[1:]:
+        day = _bring_forward(views, opening, Credits(0), entry.seq)
+    day.told |= told_by(entry)  # Events are about the newest day.

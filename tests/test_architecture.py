@@ -20,11 +20,14 @@ VENDORS = {
         "actors/metrics.py",
         "actors/ray_shards.py",
         "actors/remote.py",
+        "actors/remote_events.py",
         "actors/remote_janitor.py",
         "actors/remote_sync.py",
         "serve_app.py",
     ),
     "croniter": ("actors/cron.py",),
+    "standardwebhooks": ("actors/signatures.py",),
+    "aiosmtplib": ("actors/smtp.py",),
     "fastapi": ("actors/edge/", "serve_app.py"),
 }
 LINES_MAX = 300

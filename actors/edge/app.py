@@ -2,6 +2,7 @@
 
 from actors.edge.backend import Backend
 from actors.edge.documentation import add_documentation
+from actors.edge.events import add_event_operations
 from actors.edge.gate import Gate
 from actors.edge.holds import add_hold_operations
 from actors.edge.hot import add_hot_operations
@@ -36,5 +37,6 @@ def build_app(backend: Backend) -> Gate:
     add_test_clock(app, backend)
     add_subscription_operations(app, backend)
     add_housekeeping_operations(app, backend)
+    add_event_operations(app, backend)
     add_documentation(app)
     return Gate(app, backend, operations)

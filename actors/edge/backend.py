@@ -11,6 +11,7 @@ from actors.api_keys import KeyRing
 from actors.clock import TestClock
 from actors.edge.limits import RateLimit
 from actors.edge.problems import RequestRefused, make_problem
+from actors.event_stream import EventsWay
 from actors.operations import Operations
 from actors.reports import ShardReport, SyncReport
 from actors.router import Router
@@ -33,6 +34,7 @@ class Backend(Protocol):
     overview: Overview
     operations: Operations
     agenda: Agenda
+    events: EventsWay
     test_clock: TestClock | None
     """None: the clock is the real one, and nobody sets it."""
 

@@ -199,6 +199,40 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "SweepReport": SWEEP,
     "RereadReport": {"checked": 1, "reloaded": 1, "removed": 0, "elapsed_ms": 12},
+    "EventsReport": {
+        "head": 7,
+        "undelivered_count": 1,
+        "dead_count": 0,
+        "endpoints": [
+            {
+                "endpoint": "webhook crm",
+                "healthy": True,
+                "undelivered": 1,
+                "delivered": 6,
+                "failures": 1,
+                "failures_in_a_row": 1,
+                "dead": 0,
+                "last_success_at": "2026-03-10T12:00:00Z",
+                "last_error": "the endpoint answers 503",
+            }
+        ],
+        "undelivered": [
+            {
+                "id": "evt_08bfafddfadfc136dbc25477122e9dac",
+                "type": "subscription.low_credits",
+                "user_id": "ada",
+                "created": "2026-03-10T12:00:01Z",
+                "endpoint": "webhook crm",
+                "attempts": 1,
+                "last_error": "the endpoint answers 503",
+            }
+        ],
+        "dead": [],
+    },
+    "Redelivery": {
+        "id": "evt_08bfafddfadfc136dbc25477122e9dac",
+        "endpoints": ["webhook crm"],
+    },
     "TestClockReport": {"now": "2026-04-09T00:00:00Z"},
     "Health": {"status": "ok"},
     "NotReady": problem(

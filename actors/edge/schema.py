@@ -36,6 +36,7 @@ SECURITY = {
 TAGS = {
     "subscription": "What applications ask for every request: credits and usage",
     "subscriptions": "Subscriptions as a whole",
+    "events": "What the world is told",
     "admin": "For operators",
     "probes": "Whether the service answers",
 }

@@ -110,6 +110,13 @@ class MongoChanges:
             self._reader.stop()
             self._reader = None
 
+    def newest_beat(self) -> int:
+        """Return the number of the newest beat; 0 where there is none that can be read."""
+        with unavailable_on_error():
+            document = self._database[STATE].find_one({"_id": POSITION_ID}) or {}
+        number = document.get("beat")
+        return number if isinstance(number, int) else 0
+
     def beat(self, sender: str, sent: float, position: Position | None) -> None:
         """Write the next beat, and store the position with it."""
         # One text: a field that stays as it was would not come back through the stream.

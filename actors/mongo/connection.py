@@ -125,6 +125,12 @@ def _make_indexes(database: Documents, *, embedded: bool) -> None:
     database.sweeps.create_index([("started_at", ASCENDING)])
     database.sweeps.create_index([("job", ASCENDING), ("started_at", ASCENDING)])
     database.api_keys.create_index([("hash", ASCENDING)], unique=True)
+    database.events.create_index(
+        [(field, ASCENDING) for field in ("order", "user_id", "seq", "place")]
+    )
+    database.events.create_index([("user_id", ASCENDING), ("order", ASCENDING)])
+    database.dead_letters.create_index([("state", ASCENDING), ("at", ASCENDING)])
+    database.dead_letters.create_index([("event_id", ASCENDING), ("at", ASCENDING)])
     if embedded:  # It uses an index only where the index covers the whole filter.
         database.accounts.create_index([("_id", ASCENDING), ("applied_seq", ASCENDING)])
         database.subscriptions.create_index([("_id", ASCENDING), ("status", ASCENDING)])

@@ -11,7 +11,7 @@ from pymongo import InsertOne, UpdateOne
 
 from actors.mongo.hold_documents import holds_stages
 from domain.answers import UsageRecord
-from domain.foreign import UnreadableError, whole
+from domain.foreign import TOLD_FIELDS, UnreadableError, whole
 from domain.grants import Grant
 from domain.messages import (
     CreditsAdded,
@@ -74,6 +74,7 @@ def _changed(entry: Entry, change: SubscriptionChanged) -> Write:
     fields: dict[str, Any] = {
         "applied_seq": Int64(entry.seq),
         "revision": {"$add": [_or("revision", Int64(0)), Int64(1)]},
+        "changed_at": entry.at,  # Of one that ended long ago, days are loaded still.
     }
     if change.status is not None:
         fields["status"] = str(change.status)
@@ -172,6 +173,7 @@ def day_raise(view: DayView) -> Write:
                 "daily_credit_limit": Int64(opening.daily_credit_limit),
                 "credits_rolled_over": Int64(opening.rolled_over),
                 "applied_seq": Int64(view.applied_seq),
+                **told_fields(view),
             },
         },
     )
@@ -207,12 +209,20 @@ def day_write(view: DayView, user_id: UserId) -> Write:
                     "daily_credit_limit": Int64(opening.daily_credit_limit),
                     "credits_rolled_over": Int64(opening.rolled_over),
                     "applied_seq": Int64(view.applied_seq),
+                    **told_fields(view),
                 }
             },
             *holds_stages(view),
         ],
         upsert=True,
     )
+
+
+def told_fields(view: DayView) -> dict[str, bool]:
+    """Return the fields that say which events of the day these entries have told."""
+    if not view.told:
+        return {}
+    return {name: True for name, told in TOLD_FIELDS.items() if view.told & told}
 
 
 def usage_document(entry: Entry) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Reads everything a decision needs of many users at once, in a bounded number of round trips."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pymongo.client_session import ClientSession
@@ -10,11 +10,13 @@ from pymongo.read_concern import ReadConcern
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.documents import stored_id
 from domain.codec import command_id, entry_id, read_entry
-from domain.foreign import Document
+from domain.foreign import TOLD_FIELDS, Document
 from domain.messages import Entry
+from domain.recent_use import DAYS_MAX
 from domain.recovery import Stored
 from domain.values import UserId
 
+BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 IDS_PER_QUERY_MAX = 1000  # Longer lists of ids are asked for in parts.
 TORN_LOADS_MAX = 3  # How often an account is read again while another writer moves its views.
 LAG_STEPS = (1, 16, 256, 1024)  # How many entries after the views each further round asks for.
@@ -30,8 +32,10 @@ SUBSCRIPTION_FIELDS = (
     "timezone",
     "grants",
     "applied_seq",
+    "changed_at",
 )
-DAY_FIELDS = ("subscription_id", "date", "credits_used", "applied_seq", "holds")
+DAY_FIELDS = ("subscription_id", "date", "credits_used", "applied_seq", *TOLD_FIELDS, "holds")
+RECENT = timedelta(days=DAYS_MAX + 1)  # Days of subscriptions that ended so long ago count as use.
 
 
 class Loader:
@@ -78,12 +82,12 @@ class Loader:
         subscriptions: dict[str, list[Document]] = {}
         for document in self.find("subscriptions", "user_id", ids, SUBSCRIPTION_FIELDS, session):
             subscriptions.setdefault(str(document["user_id"]), []).append(document)
-        # Days of past ones decide nothing, unless an entry moves an end that is past.
+        # Days of ones long past decide nothing, unless an entry moves an end that is past.
         wanted = [
             document["_id"]
             for user_id, documents in subscriptions.items()
             for document in documents
-            if user_id in entries or _ends_after(document, now)
+            if user_id in entries or has_recent_days(document, now)
         ]
         days: dict[str, list[Document]] = {}
         for day in self.find("dailycredits", "subscription_id", wanted, DAY_FIELDS, session):
@@ -145,9 +149,11 @@ class Loader:
             return [read_entry(document) for document in self.find("journal", "command_id", ids)]
 
 
-def _ends_after(subscription: Document, now: datetime) -> bool:
-    end = subscription.get("end_date")
-    return isinstance(end, datetime) and end > now
+def has_recent_days(subscription: Document, now: datetime) -> bool:
+    """Say whether some day of a subscription may be read: it goes on, or has ended lately."""
+    since = now if now - BEGINNING < RECENT else now - RECENT
+    moments = (subscription.get("end_date"), subscription.get("changed_at"))
+    return any(isinstance(moment, datetime) and moment > since for moment in moments)
 
 
 def _is_torn(stored: Stored) -> bool:

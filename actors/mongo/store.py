@@ -23,6 +23,7 @@ from actors.mongo.documents import (
     subscription_write,
     usage_document,
 )
+from actors.mongo.event_documents import event_documents
 from actors.mongo.loading import Loader
 from actors.store import (
     AppendInDoubtError,
@@ -86,7 +87,7 @@ class MongoStore:
             if len(documents) == 1:  # One document is all or nothing by itself.
                 self._database.journal.insert_one(documents[0])
             else:
-                self._in_transaction(
+                self.in_transaction(
                     lambda session: self._database.journal.insert_many(documents, session=session)
                 )
         except ServerSelectionTimeoutError as error:
@@ -125,11 +126,11 @@ class MongoStore:
     def _write_as_expected_or_carefully(self, views: Sequence[AccountViews]) -> None:
         """Take days of ours to be as we left them; where one is not, write with more care."""
         try:
-            self._in_transaction(lambda session: self._write_views(views, session, careful=False))
+            self.in_transaction(lambda session: self._write_views(views, session, careful=False))
         except (_DayMissingError, BulkWriteError) as error:
             if _is_duplicate(error) or _is_transient(error):
                 raise
-            self._in_transaction(lambda session: self._write_views(views, session, careful=True))
+            self.in_transaction(lambda session: self._write_views(views, session, careful=True))
 
     def _write_views(
         self, views: Sequence[AccountViews], session: ClientSession, *, careful: bool
@@ -155,6 +156,9 @@ class MongoStore:
         usages = [usage_document(entry) for view in views for entry in view.usages]
         if usages:
             self._database.usages.insert_many(usages, ordered=False, session=session)
+        events = [d for view in views for entry in view.events for d in event_documents(entry)]
+        if events:
+            self._database.events.insert_many(events, ordered=False, session=session)
 
     def _views_taken(self, views: Sequence[AccountViews]) -> StoreError:
         with unavailable_on_error():
@@ -192,7 +196,7 @@ class MongoStore:
         for shard in shards:
             self.mark_clean(shard, until)
 
-    def _in_transaction(self, write: Callable[[ClientSession], object]) -> None:
+    def in_transaction(self, write: Callable[[ClientSession], object]) -> None:
         """Run one write in a transaction; one that met another transaction is run again."""
         for attempt in range(1, CONFLICTS_MAX + 1):
             self._end_orphans()

@@ -6,6 +6,7 @@ from typing import Any
 
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.ended import MongoEnded
+from actors.mongo.events import MongoEvents
 from actors.mongo.invariants import MongoInvariants
 from actors.mongo.overdue import MongoOverdue
 
@@ -21,11 +22,16 @@ class MongoUpkeep(MongoEnded, MongoInvariants, MongoOverdue):
         MongoInvariants.__init__(self, database, timezone)
         MongoOverdue.__init__(self, database)
         self._journal = database.journal
+        self._events = MongoEvents(database)
         self._accounts = database.accounts
 
     def trim(self, before: datetime) -> int:
-        """Remove entries made before an instant that all views contain, and count them."""
+        """Remove entries made before an instant that all views contain, and count them.
+
+        With them go events so old that every handler is done with.
+        """
         with unavailable_on_error():
+            self._events.trim(before)
             return sum(map(self._remove, self._old_entries(before)))
 
     def _old_entries(self, before: datetime) -> Iterator[Sequence[dict[str, Any]]]:

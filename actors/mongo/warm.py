@@ -18,7 +18,7 @@ from bson.codec_options import CodecOptions, DatetimeConversion
 from actors.dormant import RawAccount
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.documents import stored_id
-from actors.mongo.loading import DAY_FIELDS, SUBSCRIPTION_FIELDS
+from actors.mongo.loading import DAY_FIELDS, RECENT, SUBSCRIPTION_FIELDS
 from actors.mongo.raw import raw_batches, split
 from actors.warm_start import RawPage
 from domain.recovery import Stored
@@ -60,6 +60,7 @@ DECODED: CodecOptions[Mapping[str, Any]] = CodecOptions(
 )
 USER, SUBSCRIPTION = Field("user_id", OBJECT_ID), Field("subscription_id", OBJECT_ID)
 END, SEQ = Field("end_date", DATE), Field("applied_seq", INT64)
+CHANGED = Field("changed_at", DATE)
 
 
 class WarmReader:
@@ -114,15 +115,23 @@ class WarmReader:
 
     def _page(self, users: dict[UserId, list[bytes]], now_ms: int) -> RawPage:
         """Add the marks and the days to the subscriptions of users."""
-        unfinished: dict[Any, UserId] = {}
-        for user_id, subscriptions in users.items():
-            for document in subscriptions:
-                if _ends_after(document, now_ms):
-                    unfinished[_id(document)] = user_id
-        days = self._days(unfinished)
-        marks = self._marks(set(unfinished.values()))
+        current = {
+            user_id
+            for user_id, subscriptions in users.items()
+            if any(_is_after(END, document, now_ms) for document in subscriptions)
+        }
+        since = now_ms - RECENT // timedelta(milliseconds=1)
+        days = self._days(
+            {
+                _id(document): user_id
+                for user_id in current
+                for document in users[user_id]
+                if _is_after(END, document, since) or _is_after(CHANGED, document, since)
+            }
+        )
+        marks = self._marks(current)
         accounts, foreign_ids = {}, {}
-        for user_id in set(unfinished.values()):
+        for user_id in current:
             own_days, subscriptions = days.get(user_id, []), users[user_id]
             accounts[user_id] = RawAccount(
                 marks.get(user_id, 0), b"".join(subscriptions), b"".join(own_days)
@@ -130,12 +139,12 @@ class WarmReader:
             foreign_ids[user_id] = _foreign_ids(user_id, (*subscriptions, *own_days))
         return RawPage(accounts, foreign_ids)
 
-    def _days(self, unfinished: dict[Any, UserId]) -> dict[UserId, list[bytes]]:
+    def _days(self, subscriptions: dict[Any, UserId]) -> dict[UserId, list[bytes]]:
         days: dict[UserId, list[bytes]] = {}
-        ids = [_stored(key) for key in unfinished]
+        ids = [_stored(key) for key in subscriptions]
         for batch in self._find("dailycredits", "subscription_id", ids, DAY_FIELDS):
             for document in batch:
-                days.setdefault(unfinished[SUBSCRIPTION.of(document)], []).append(document)
+                days.setdefault(subscriptions[SUBSCRIPTION.of(document)], []).append(document)
         return days
 
     def _marks(self, user_ids: set[UserId]) -> dict[UserId, int]:
@@ -157,11 +166,11 @@ class WarmReader:
 # --- fields of raw documents ------------------------------------------------------------
 
 
-def _ends_after(document: bytes, now_ms: int) -> bool:
-    end = END.of(document)
-    if isinstance(end, datetime):
-        return (end - EPOCH) // timedelta(milliseconds=1) > now_ms
-    return isinstance(end, int) and end > now_ms
+def _is_after(field: Field, document: bytes, moment_ms: int) -> bool:
+    moment = field.of(document)
+    if isinstance(moment, datetime):
+        return (moment - EPOCH) // timedelta(milliseconds=1) > moment_ms
+    return isinstance(moment, int) and moment > moment_ms
 
 
 def _id(document: bytes) -> Any:

@@ -8,7 +8,7 @@ from actors.store import Store
 from domain.account import Account
 from domain.answering import change_answer
 from domain.decide import decide
-from domain.evolve import evolve
+from domain.detecting import enter
 from domain.messages import (
     AddCredit,
     Command,
@@ -69,11 +69,10 @@ class Author:
     def do(self, command: Command, key: str | None = None) -> Entry:
         key = key or f"key-{self.account.seq + 1}"
         decision = decide(self.account, command, key, self.now, POLICY)
-        assert decision is not None, "the command changes something"
         change = CommandRefused(decision) if isinstance(decision, Refusal) else decision
         user_id, seq = self.account.user_id, self.account.seq + 1
         entry = Entry(user_id, seq, self.now, key, fingerprint(command), change, None)
-        self.account = evolve(self.account, entry)
+        entry, self.account = enter(self.account, entry, POLICY)
         if not isinstance(change, CommandRefused):
             answer = change_answer(self.account, entry, POLICY).model_dump_json()
             entry = replace(entry, answer=answer)

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Awaitable, Coroutine, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import uvicorn
 
@@ -50,6 +51,14 @@ class Server(uvicorn.Server):
         self.listens.set()
 
 
+async def beside(loop: Coroutine[Any, Any, None], work: Awaitable[None]) -> None:
+    """Run a loop as long as some work goes on."""
+    running_loop = asyncio.create_task(loop)
+    await work
+    running_loop.cancel()
+    await asyncio.wait([running_loop])
+
+
 @contextlib.contextmanager
 def listening() -> Iterator[Listening]:
     """Serve as long as the block."""
@@ -68,7 +77,7 @@ def listening() -> Iterator[Listening]:
             )
             servers.append(Server(config))
             ready.set()
-            await servers[0]._serve()
+            await beside(backend.events.run(), servers[0]._serve())
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()

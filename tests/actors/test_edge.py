@@ -23,6 +23,7 @@ from actors.expiring_holds import OverduePage
 from actors.housekeeping import Housekeeping
 from actors.operations import Operations
 from actors.queries import Queries, Query
+from actors.relay import Relay
 from actors.reports import Findings, Reread, ShardReport, SyncReport
 from actors.router import Router, ShardLostError
 from actors.settings import Settings
@@ -34,8 +35,10 @@ from tests.actors.running import Clock, in_loop, running
 from tests.actors.test_api_keys import Keys, made
 from tests.actors.test_janitor import yielding
 from tests.fakes.memory_agenda import MemoryAgenda
+from tests.fakes.memory_events import MemoryEvents
 from tests.fakes.memory_reads import MemoryOverview, MemoryReads
 from tests.fakes.memory_store import MemoryStore
+from tests.fakes.noting_handler import NotingHandler
 
 PAYMENT = {"method": "card", "transaction_id": "t-1", "amount": 2900, "currency": "eur"}
 CREDITS = {"user_id": "ada", "amount": 3000, "days": 30, "payment": PAYMENT}
@@ -112,6 +115,8 @@ class LocalBackend:
             clock=clock,
         )
         self.operations = Operations(shards, shards.housekeeping)
+        self.handler = NotingHandler()
+        self.events = Relay(MemoryEvents(shards.store), [self.handler], clock=clock)
         self.lost = False
 
     async def reports(self) -> list[ShardReport]:
@@ -142,8 +147,11 @@ async def edge(scope: Scope = Scope.ADMIN) -> AsyncIterator[tuple[httpx.AsyncCli
             base_url="http://allotment",
             headers={"Authorization": f"Bearer {text}"},
         )
+        relaying = asyncio.create_task(backend.events.run())
         async with client:
             yield client, backend
+        relaying.cancel()
+        await asyncio.wait([relaying])
 
 
 @in_loop

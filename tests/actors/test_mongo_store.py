@@ -251,7 +251,7 @@ def test_a_transaction_whose_end_the_server_did_not_hear_holds_nobody_up(
         raise NetworkTimeout("the answer did not come in time")
 
     with pytest.raises(NetworkTimeout):
-        embedded.store._in_transaction(lose)
+        embedded.store.in_transaction(lose)
     write(embedded.store, [author.use(5)])
 
     assert embedded.document("dailycredits")["credits_used"] == 9

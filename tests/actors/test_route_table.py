@@ -17,7 +17,7 @@ from tests.actors.test_edge import CREDITS, NOON, USAGE, LocalBackend, OneShard
 from tests.actors.test_tokens import RULES, now, token
 from tests.fakes.memory_store import MemoryStore
 
-OPEN, OWN, WRITE, ADMIN = "open", "own", "write", "admin"
+OPEN, OWN, WRITE, ADMIN, FOLLOW = "open", "own", "write", "admin", "follow"
 
 
 class Row(NamedTuple):
@@ -72,6 +72,16 @@ ROWS = [
         {"status": "paused"},
         404,
     ),
+    Row("GET", "/events?user_id=ada&after=evt_none", "/events", FOLLOW, None, 422),
+    Row("GET", "/admin/events", "/admin/events", ADMIN),
+    Row(
+        "POST",
+        "/admin/events/evt_none/redeliver",
+        "/admin/events/{id}/redeliver",
+        ADMIN,
+        None,
+        404,
+    ),
     Row("POST", "/admin/sync", "/admin/sync", ADMIN, {}),
     Row("POST", "/admin/validate", "/admin/validate", ADMIN, {}),
     Row("GET", "/admin/sweeps", "/admin/sweeps", ADMIN),
@@ -89,16 +99,16 @@ ROWS = [
 
 CALLERS: dict[str, dict[str, int]] = {
     # What each kind of caller is answered where the route is …; 0: what the row says.
-    "no key": {OPEN: 0, OWN: 401, WRITE: 401, ADMIN: 401},
-    "wrong key": {OPEN: 0, OWN: 401, WRITE: 401, ADMIN: 401},
-    "read": {OPEN: 0, OWN: 0, WRITE: 403, ADMIN: 403},
-    "write": {OPEN: 0, OWN: 0, WRITE: 0, ADMIN: 403},
-    "admin": {OPEN: 0, OWN: 0, WRITE: 0, ADMIN: 0},
-    "own token": {OPEN: 0, OWN: 0, WRITE: 403, ADMIN: 403},
-    "other user's token": {OPEN: 0, OWN: 403, WRITE: 403, ADMIN: 403},
-    "expired token": {OPEN: 0, OWN: 401, WRITE: 401, ADMIN: 401},
-    "alg none": {OPEN: 0, OWN: 401, WRITE: 401, ADMIN: 401},
-    "wrong audience": {OPEN: 0, OWN: 401, WRITE: 401, ADMIN: 401},
+    "no key": {OPEN: 0, OWN: 401, WRITE: 401, ADMIN: 401, FOLLOW: 401},
+    "wrong key": {OPEN: 0, OWN: 401, WRITE: 401, ADMIN: 401, FOLLOW: 401},
+    "read": {OPEN: 0, OWN: 0, WRITE: 403, ADMIN: 403, FOLLOW: 403},
+    "write": {OPEN: 0, OWN: 0, WRITE: 0, ADMIN: 403, FOLLOW: 403},
+    "admin": {OPEN: 0, OWN: 0, WRITE: 0, ADMIN: 0, FOLLOW: 0},
+    "own token": {OPEN: 0, OWN: 0, WRITE: 403, ADMIN: 403, FOLLOW: 0},
+    "other user's token": {OPEN: 0, OWN: 403, WRITE: 403, ADMIN: 403, FOLLOW: 403},
+    "expired token": {OPEN: 0, OWN: 401, WRITE: 401, ADMIN: 401, FOLLOW: 401},
+    "alg none": {OPEN: 0, OWN: 401, WRITE: 401, ADMIN: 401, FOLLOW: 401},
+    "wrong audience": {OPEN: 0, OWN: 401, WRITE: 401, ADMIN: 401, FOLLOW: 401},
 }
 
 

@@ -50,6 +50,25 @@ async def charged_once(shard: Shard, store: MemoryStore, amount: int) -> None:
 # --- in doubt -----------------------------------------------------------------------------
 
 
+@in_loop
+async def test_a_call_that_landed_before_it_was_decided_again_is_not_refused() -> None:
+    store = MemoryStore()
+    async with running(store, policy=WHOLE) as shard:
+        await ask_one(shard, credit_call(ANN, 100))
+        store.fail_append("in doubt, lands later")
+        gate = store.hold("load")
+        charge = charge_call(ANN, 60, "k", keep_refusal=False)
+        asking = asyncio.create_task(ask_one(shard, charge))
+        await at_the_gate(gate)
+
+        assert store.land_late_appends() == 1
+        gate.open()
+        reply = await asking
+
+        assert reply.outcome is Outcome.DONE
+        assert (await status(shard, ANN)).credits_used == 60
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 @in_loop
 async def test_an_append_in_doubt_charges_exactly_once(fault: AppendFault) -> None:

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from actors import first_answers
-from actors.calls import Outcome
+from actors.calls import Call, Outcome
 from actors.draft import KEY_REUSED
-from domain.messages import CommandRefused, Rejection
+from domain.messages import CommandRefused, OpenDay, Rejection
 from domain.values import Policy, UserId
 from tests.actors.running import (
     Clock,
@@ -166,3 +166,32 @@ async def test_a_payment_counts_once_whatever_its_key() -> None:
         assert refused.refusal is not None
         assert refused.refusal.reason is Rejection.DUPLICATE_PAYMENT
         assert (await status(shard, ANN)).total_credits == 200
+
+
+@in_loop
+async def test_a_day_that_is_open_already_is_answered_as_the_key_was_answered_first() -> None:
+    store, clock = MemoryStore(), Clock()
+    opening = Call(OpenDay(ANN), "k", keep_refusal=True)
+    async with running(store, clock=clock, policy=WHOLE) as shard:
+        await ask_one(shard, credit_call(ANN, 200))
+        first = await ask_one(shard, opening)
+        await ask_one(shard, charge_call(ANN, 50, "other"))
+
+    async with running(store, clock=clock, policy=WHOLE) as successor:
+        again = await ask_one(successor, opening)
+        reused = await ask_one(successor, Call(OpenDay(ANN), "other", keep_refusal=True))
+
+    assert again == first._replace(replayed=True)
+    assert reused == KEY_REUSED
+
+
+@in_loop
+async def test_a_day_that_is_open_already_leaves_no_entry_where_no_key_wants_its_answer() -> None:
+    store = MemoryStore()
+    async with running(store, policy=WHOLE) as shard:
+        await ask_one(shard, credit_call(ANN, 200))
+
+        reply = await ask_one(shard, Call(OpenDay(ANN), "k", keep_refusal=False))
+
+    assert reply.outcome is Outcome.DONE
+    assert len(store.journal) == 1

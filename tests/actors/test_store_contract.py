@@ -193,14 +193,17 @@ def test_a_foreign_user_without_a_journal_loads_by_documents_alone(setup: Setup)
     assert subscription.day.used == 5
 
 
-def test_days_of_subscriptions_that_ended_are_not_loaded(setup: Setup) -> None:
+def test_days_are_not_loaded_of_subscriptions_that_ended_before_any_recent_use(
+    setup: Setup,
+) -> None:
     author = Author(ANN)
     write(setup.store, [author.add(100, 1), author.use(30)])
 
     (running,) = setup.store.load([ANN], NOON)
-    (ended,) = setup.store.load([ANN], NOON + timedelta(days=2))
+    (recent,) = setup.store.load([ANN], NOON + timedelta(days=31))
+    (ended,) = setup.store.load([ANN], NOON + timedelta(days=40))
 
-    assert (len(running.days), len(ended.days)) == (1, 0)
+    assert (len(running.days), len(recent.days), len(ended.days)) == (1, 1, 0)
     assert len(ended.subscriptions) == 1
 
 

@@ -39,6 +39,7 @@ def test_a_change_sets_what_it_names_and_nothing_else(setup: Setup) -> None:
     write(setup.store, [entry])
 
     changed = {"status": "paused", "end_date": end, "applied_seq": 2, "revision": 2}
+    changed |= {"changed_at": NOON}
     assert setup.document("subscriptions") == before | changed
     assert Author.of(setup.store.load([ANN], NOON)[0]).account == author.account
 

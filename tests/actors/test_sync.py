@@ -192,6 +192,23 @@ async def test_a_missing_beat_shows_that_the_stream_left_something_out() -> None
 
 
 @in_loop
+async def test_a_beat_that_is_missing_before_the_first_one_is_noticed_too() -> None:
+    class Losing(MemoryChanges):
+        def newest_beat(self) -> int:
+            newest = super().newest_beat()
+            if len(self.opened) == 1:
+                self.lose_events(ANN)
+            return newest
+
+    source, shards = Losing(), NotingShards()
+    async with following(source, shards) as sync:
+        await until(lambda: sync.report().resyncs == 1 and shards.forgot_all(0) == 2)
+        await settled(source)
+
+        assert len(source.opened) == 2
+
+
+@in_loop
 async def test_a_missing_beat_is_noticed_over_a_restart_too() -> None:
     source, shards = MemoryChanges(), NotingShards()
     async with following(source, shards):

@@ -21,6 +21,7 @@ from domain.values import UserId
 from tests.actors.authors import NOON, POLICY, Author, write
 from tests.actors.running import (
     ask_one,
+    at_the_gate,
     charge_call,
     credit_call,
     in_loop,
@@ -31,6 +32,8 @@ from tests.actors.running import (
 from tests.actors.setups import MongoSetup
 from tests.actors.test_comparison import compare
 from tests.actors.test_mongo_changes import subscription
+from tests.fakes.memory_store import MemoryStore
+from tests.simulation.database import SimulatedWarmth
 
 ANN, BOB = UserId("ann"), UserId("bob")
 CAT = UserId("65f0a1b2c3d4e5f601234567")
@@ -233,6 +236,27 @@ async def test_an_account_whose_views_lag_is_left_to_the_ordinary_load(
         assert ANN not in shard.following.dormant
         assert (await status(shard, ANN)).credits_used == 30
         task.cancel()
+
+
+@in_loop
+async def test_an_account_whose_append_is_in_doubt_is_left_to_the_ordinary_load() -> None:
+    store = MemoryStore()
+    async with running(store) as shard:
+        await ask_one(shard, credit_call(ANN, 300))
+        await shard.settle()
+        store.fail_append("in doubt, landed")
+        gate = store.hold("find_entries")
+        charging = asyncio.create_task(ask_one(shard, charge_call(ANN, 60, "k")))
+        await at_the_gate(gate)
+
+        task = asyncio.create_task(shard.following.warm.run(SimulatedWarmth(store)))
+        await until(lambda: store.calls["page"] and not shard.counters.warming)
+        gate.open()
+        await charging
+        shown = await status(shard, ANN)
+        task.cancel()
+
+    assert shown.credits_used == 60
 
 
 @in_loop

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from domain.foreign import TOLD_FIELDS
 from domain.grants import Grant
 from domain.messages import (
     CreditsAdded,
@@ -133,3 +134,4 @@ class Database:
         holds = [h for h in document.get("holds", []) if h["hold_id"] not in view.freed]
         if holds or view.placed or view.freed:
             document["holds"] = [*holds, *map(hold_document, view.placed)]
+        document |= {name: True for name, told in TOLD_FIELDS.items() if view.told & told}

@@ -7,7 +7,7 @@ from domain.account import Account
 from domain.answering import change_answer, status_answer
 from domain.answers import CreditStatusResponse
 from domain.decide import Decision, decide
-from domain.evolve import evolve
+from domain.detecting import enter
 from domain.holds import ExpireHold, HoldPlaced, PlaceHold, ReleaseHold, SettleHold
 from domain.messages import (
     AddCredit,
@@ -70,12 +70,10 @@ class Ledger:
         self.asked += 1
         key = f"key {self.asked}"
         decision = decide(self.account, command, key, now, self.policy)
-        if decision is None:
-            return None
         change = CommandRefused(decision) if isinstance(decision, Refusal) else decision
         seq, digest = self.account.seq + 1, fingerprint(command)
         entry = Entry(self.account.user_id, seq, now, key, digest, change, None)
-        self.account = evolve(self.account, entry)
+        entry, self.account = enter(self.account, entry, self.policy)
         if not isinstance(change, CommandRefused):
             answer = change_answer(self.account, entry, self.policy)
             entry = replace(entry, answer=answer.model_dump_json())

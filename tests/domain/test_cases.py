@@ -58,8 +58,7 @@ def test_case_3_five_first_touches_of_a_new_day_open_it_once() -> None:
 
     decisions = [ledger.open_day(NOON + ONE_DAY) for _ in range(5)]
 
-    assert decisions[0] is not None
-    assert decisions[1:] == [None] * 4
+    assert [decision.opening.first_touch for decision in decisions] == [True, *[False] * 4]
     assert ledger.status(NOON + ONE_DAY).remaining_credits == 20
 
 

@@ -11,8 +11,9 @@ from domain.comparing import Difference, difference, essence
 from domain.decide import decide
 from domain.evolve import evolve, keep_what_matters
 from domain.messages import ChangeSubscription, CommandRefused, Entry, Refusal
+from domain.recent_use import NO_USE, with_use
 from domain.recovery import recover
-from domain.subscription import Day
+from domain.subscription import Day, Told
 from domain.values import Credits, Policy, Status
 from tests.domain.database import Database
 from tests.domain.ledger import ALL_SPENDABLE, NOON, ONE_DAY, USER, Ledger, ledger_with
@@ -61,7 +62,8 @@ def test_an_account_that_nobody_touched_since_yesterday_equals_one_loaded_today(
     (subscription,) = ledger.account.subscriptions
     opened = replace(subscription, day=subscription.day_at(tomorrow.date(), None))
 
-    rolled = ledger.account.with_subscription(opened)
+    used = with_use(NO_USE, [(NOON.date(), 3)])
+    rolled = replace(ledger.account.with_subscription(opened), recent_use=used)
 
     assert rolled != ledger.account
     assert difference(ledger.account, rolled, tomorrow, ALL_SPENDABLE) is None
@@ -93,11 +95,13 @@ def test_every_field_that_a_decision_reads_counts() -> None:
         replace(subscription, grants=(replace(grant, transaction_id="other"),)),
         replace(subscription, day=replace(subscription.day, used=Credits(1))),
         replace(subscription, day=Day(subscription.day.date, Credits(1), Credits(0))),
+        replace(subscription, day=replace(subscription.day, told=Told.LOW_CREDITS)),
     ]
 
     others = [account.with_subscription(other) for other in changed]
     others.append(replace(account, seq=account.seq + 1))
     others.append(replace(account, past_transactions=frozenset({"another"})))
+    others.append(replace(account, recent_use=with_use(NO_USE, [(NOON.date() - ONE_DAY, 1)])))
 
     assert [compared(account, other) for other in others] == [Difference.STALE] * len(others)
 

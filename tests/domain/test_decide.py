@@ -149,8 +149,9 @@ def test_a_day_is_opened_once_by_whatever_touches_it_first() -> None:
     ledger.charge(1, NOON + 2 * ONE_DAY)
     after_a_charge = ledger.open_day(NOON + 2 * ONE_DAY)
 
-    assert (on_the_first_day, again, after_a_charge) == (None, None, None)
-    assert isinstance(first, DayOpened)
+    opened = [on_the_first_day, first, again, after_a_charge]
+    assert all(isinstance(decision, DayOpened) for decision in opened)
+    assert [d.opening.first_touch for d in opened] == [False, True, False, False]
     assert (first.opening.daily_credit_limit, first.opening.rolled_over) == (10, 10)
 
 

@@ -254,3 +254,18 @@ def test_an_account_recovered_later_keeps_one_ended_subscription() -> None:
     assert account == keep_what_matters(ledger.account, NOON + 90 * ONE_DAY)
     assert len(account.subscriptions) == 1
     assert replace(account, subscriptions=()).past_transactions == {"transaction 0"}
+
+
+def test_an_edit_of_the_day_before_reaches_a_charge_that_no_view_contains() -> None:
+    database = database_with()
+    ledger = ledger_on(database)
+    ledger.charge(3, NOON + ONE_DAY)
+    database.days["foreign", utc("2026-03-02")] = used_on("2026-03-02", 4)
+
+    lagging = recovered(database, ledger, NOON + ONE_DAY).account
+    database.apply(ledger.entries)
+    complete = recovered(database, ledger, NOON + ONE_DAY).account
+
+    assert lagging == complete
+    (subscription,) = lagging.subscriptions
+    assert subscription.day == Day(date(2026, 3, 3), Credits(6), Credits(3))

@@ -73,6 +73,10 @@ class MemoryChanges:
     def close(self) -> None:
         self._next = None
 
+    def newest_beat(self) -> int:
+        self._check()
+        return self._beats
+
     def beat(self, sender: str, sent: float, position: Position | None) -> None:
         self._check()
         with self._arrived:

@@ -4,6 +4,7 @@ import json
 from datetime import datetime
 from typing import Any
 
+from domain.events import event_id
 from domain.grants import Grant
 from domain.messages import CreditsAdded, Entry, Payment, charge_in
 
@@ -64,3 +65,21 @@ def usage_document(entry: Entry) -> dict[str, Any]:
 def day_key(subscription_id: str, starts_at: datetime) -> str:
     """Return what is unique on subscription and date."""
     return f"{subscription_id} {starts_at.isoformat()}"
+
+
+def event_documents(entry: Entry) -> list[dict[str, Any]]:
+    """Return the events of an entry, not in order yet."""
+    return [
+        {
+            "_id": event_id(entry.user_id, entry.seq, place),
+            "type": str(event.type),
+            "created": entry.at,
+            "user_id": entry.user_id,
+            "subscription_id": event.subscription_id,
+            "data": json.loads(event.data),
+            "seq": entry.seq,
+            "place": place,
+            "order": 0,
+        }
+        for place, event in enumerate(entry.events)
+    ]

@@ -11,6 +11,8 @@ from datetime import datetime
 from secrets import token_hex
 from typing import Any, Literal
 
+from actors.mongo.documents import told_fields
+from actors.mongo.loading import has_recent_days
 from actors.store import (
     AppendInDoubtError,
     AppendRefusedError,
@@ -32,6 +34,7 @@ from domain.values import UserId, owned_id
 from domain.views import AccountViews, DayView
 from tests.fakes.memory_documents import (
     day_key,
+    event_documents,
     grant_document,
     new_subscription,
     usage_document,
@@ -170,7 +173,7 @@ class MemoryStore:
         mark = self._marks.get(user_id, 0)
         subscriptions = self.documents_of("subscriptions", user_id)
         lags = entry_id(user_id, mark + 1) in self.journal
-        unfinished = [d["_id"] for d in subscriptions if lags or _ends_after(d, now)]
+        unfinished = [d["_id"] for d in subscriptions if lags or has_recent_days(d, now)]
         days = [
             dict(day)
             for day in self.collections["dailycredits"].values()
@@ -228,6 +231,9 @@ class MemoryStore:
         for entry in view.usages:
             document = usage_document(entry)
             self.collections["usages"][document["_id"]] = document
+        for entry in view.events:
+            for event in event_documents(entry):
+                self.collections["events"][event["_id"]] = event
 
     def _add_grant(self, entry: Entry) -> None:
         change = entry.change
@@ -268,6 +274,7 @@ class MemoryStore:
         if isinstance(change, SubscriptionChanged):
             document["status"] = str(change.status or document["status"])
             document["end_date"] = change.end or document["end_date"]
+            document["changed_at"] = entry.at
             if change.made_explicit:
                 explicit = [grant_document(grant, None) for grant in change.made_explicit]
                 document["grants"] = [*(document.get("grants") or []), *explicit]
@@ -292,6 +299,7 @@ class MemoryStore:
         document["credits_charged"] = document.get("credits_charged", 0) + view.used
         document["daily_credit_limit"] = opening.daily_credit_limit
         document["credits_rolled_over"] = opening.rolled_over
+        document |= told_fields(view)
         document["applied_seq"] = view.applied_seq
         document["revision"] = document.get("revision", 0) + 1
         document.setdefault("credits_held", 0)
@@ -309,11 +317,6 @@ class MemoryStore:
     def mark_clean(self, shard: str, until: datetime) -> None:
         self.enter("mark_clean")
         self._clean[shard] = until
-
-
-def _ends_after(document: dict[str, Any], now: datetime) -> bool:
-    end = document.get("end_date")
-    return isinstance(end, datetime) and end > now
 
 
 def _charge_of(entry: Entry) -> UsageRecorded | None:

@@ -24,7 +24,7 @@ import httpx
 from tests.actors.test_any_request import attack as run_schemathesis
 from tests.service.running import RunningService
 
-ATTACKERS = 32
+ATTACKERS = 64
 ANSWER_SECONDS_MAX = 2.0
 NORMAL_A_SECOND = 50
 NORMAL_SECONDS_ALONE = 20.0

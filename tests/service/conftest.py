@@ -1,4 +1,4 @@
-"""One running service for all tests of this folder."""
+"""One running service for all tests of this folder, with endpoints that take its events."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,15 +6,56 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.actors.test_mail import SmtpProcess
+from tests.service.receiver import Receiver, as_setting
 from tests.service.running import RunningService
 
 SECRET = "the application's secret, long enough"  # Signs tokens for the rehearsal.
 
 
 @pytest.fixture(scope="session")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+def receiver() -> Iterator[Receiver]:
+    with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="session")
+def troubled() -> Iterator[Receiver]:
+    with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+def other_receiver(troubled: Receiver) -> Iterator[Receiver]:
+    """Yield an endpoint that a test may bring into trouble; it is well again afterwards."""
+    yield troubled
+    troubled.manner = "ok"
+
+
+@pytest.fixture(scope="session")
+def smtp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmtpProcess]:
+    server = SmtpProcess(tmp_path_factory.mktemp("smtp"))
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def service(
+    tmp_path_factory: pytest.TempPathFactory,
+    receiver: Receiver,
+    troubled: Receiver,
+    smtp: SmtpProcess,
+) -> Iterator[RunningService]:
     directory: Path = tmp_path_factory.mktemp("service")
-    with RunningService(directory, ALLOTMENT_SHARDS="2") as running:
+    settings = {
+        "ALLOTMENT_SHARDS": "2",
+        "ALLOTMENT_WEBHOOKS": as_setting(receiver.config("crm"), troubled.config("other")),
+        "ALLOTMENT_FEATURES": "chat,export",
+        "ALLOTMENT_SMTP_HOST": "127.0.0.1",
+        "ALLOTMENT_SMTP_PORT": str(smtp.port),
+        "ALLOTMENT_SMTP_TLS": "none",
+    }
+    with RunningService(directory, **settings) as running:
         yield running
 
 

@@ -1,0 +1,143 @@
+"""The operations on events: following them, and what operators read and do about delivery."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Header, Path, Query, Request
+from fastapi.responses import StreamingResponse
+
+from actors.access import Scope
+from actors.edge.backend import NEEDS_KEY_OR_TOKEN, Backend, allow, caller_of
+from actors.edge.problems import RequestRefused, invalid, make_problem
+from actors.edge.responses import problems
+from actors.event_reports import EventsReport, Redelivery
+from actors.event_stream import EventsWay, pages
+from actors.events import EventPage, EventQuery
+from actors.failures import OverloadedError, UnavailableError
+from domain.events import EventRecord, EventType
+from domain.requests import UserIdText
+from domain.values import UserId
+
+STREAMS_MAX = 500  # Streams one replica keeps open; beyond this, `overloaded`.
+EVENT_ID_LENGTH_MAX = 64
+FIRST_WORDS = b"retry: 1000\n\n"
+STILL_HERE = b": nothing new\n\n"
+
+EventId = Annotated[
+    str,
+    Path(
+        alias="id", min_length=1, max_length=EVENT_ID_LENGTH_MAX, description="The id of the event."
+    ),
+]
+After = Annotated[str | None, Query(max_length=EVENT_ID_LENGTH_MAX)]
+
+
+def add_event_operations(app: FastAPI, backend: Backend) -> None:
+    """Add the operations on events."""
+    streams = asyncio.Semaphore(STREAMS_MAX)
+    admin: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN))]}
+
+    @app.get(
+        "/events",
+        response_class=StreamingResponse,
+        responses={
+            **problems(),
+            200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+        },
+        openapi_extra={"security": NEEDS_KEY_OR_TOKEN},
+    )
+    async def follow_events(
+        request: Request,
+        types: Annotated[list[str] | None, Query(description="Types; none: all.")] = None,
+        user_id: Annotated[UserIdText | None, Query()] = None,
+        after: After = None,
+        last_event_id: Annotated[str | None, Header(max_length=EVENT_ID_LENGTH_MAX)] = None,
+    ) -> StreamingResponse:
+        """Send events as they come (server-sent events), each with its id.
+
+        They begin after `Last-Event-ID`, or `after`: the id of an event, or `beginning`; without
+        either, with what comes from now on. A user's token follows that user's.
+        """
+        whose = followed_by(request, user_id)
+        if streams.locked():
+            raise OverloadedError
+        query = EventQuery(
+            last_event_id or after,
+            types_of(types or ()),
+            whose,
+        )
+        order = await place_of(backend.events, query.after)
+        return StreamingResponse(
+            sent(backend.events, query, order, streams),
+            media_type="text/event-stream",
+            headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+        )
+
+    @app.get("/admin/events", responses=problems(), **admin)
+    async def get_events_report() -> EventsReport:
+        """Return undelivered and dead events, and how each endpoint does."""
+        return await backend.events.report()
+
+    @app.post(
+        "/admin/events/{id}/redeliver",  # noqa: FAST003 - it is an alias
+        responses=problems(404),
+        **admin,
+    )
+    async def redeliver_event(event_id: EventId) -> Redelivery:
+        """Deliver an event again: where it is dead, else to everybody who wants it."""
+        try:
+            endpoints = await backend.events.redeliver(event_id)
+        except ValueError:
+            title = "There is no such event"
+            raise RequestRefused(make_problem("not_found", title)) from None
+        return Redelivery(id=event_id, endpoints=endpoints)
+
+
+def types_of(texts: Sequence[str]) -> frozenset[EventType]:
+    """Return the types that a query names, one by one or with commas between them."""
+    words = [word.strip() for text in texts for word in text.split(",") if word.strip()]
+    try:
+        return frozenset(map(EventType, words))
+    except ValueError as error:
+        raise RequestRefused(invalid("types", str(error))) from None
+
+
+def followed_by(request: Request, user_id: str | None) -> UserId | None:
+    """Return whose events a caller follows; None: everybody's, which takes an admin key."""
+    caller = caller_of(request)
+    wanted = caller.user_id if user_id is None else UserId(user_id)
+    if not caller.has(Scope.ADMIN) and (wanted is None or caller.user_id != wanted):
+        title = "Events need an admin key, or the user's own token"
+        raise RequestRefused(make_problem("forbidden", title))
+    return wanted
+
+
+async def place_of(way: EventsWay, after: str | None) -> int:
+    """Return the place after which events come, or refuse an id that no event has."""
+    try:
+        return await way.place(after)
+    except ValueError:
+        raise RequestRefused(invalid("after", "no event has this id, or it is too old")) from None
+
+
+async def sent(
+    way: EventsWay, query: EventQuery, order: int, streams: asyncio.Semaphore
+) -> AsyncIterator[bytes]:
+    """Yield the text of a stream. Where the relay is away for long it ends: clients resume."""
+    async with streams:
+        yield FIRST_WORDS
+        try:
+            async for page in pages(way, query, order):
+                yield text_of(page)
+        except UnavailableError:
+            return
+
+
+def text_of(page: EventPage) -> bytes:
+    """Return a page as server-sent events."""
+    return b"".join(map(_text, page.events)) or STILL_HERE
+
+
+def _text(record: EventRecord) -> bytes:
+    return f"id: {record.id}\nevent: {record.type}\ndata: {record.model_dump_json()}\n\n".encode()

@@ -1,0 +1,217 @@
+"""Events in MongoDB: `events` in their order, `relay` how far each consumer is, `dead_letters`."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from bson import Int64
+from pymongo import UpdateOne
+from pymongo.client_session import ClientSession
+from pymongo.errors import DuplicateKeyError
+
+from actors.events import DeadLetter, OrderedEvent, Progress, dead_name, in_order
+from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.documents import stored_id
+from actors.mongo.event_documents import UNORDERED, read_event
+from actors.mongo.store import MongoStore
+from domain.values import UserId
+
+HEAD_ID = "head"
+RELAY = "relay"  # Under this name the sessions of the relay are noted.
+TRIM_BATCH = 1_000
+DEAD, AGAIN = "dead", "again"
+
+
+class MongoEvents:
+    """An `EventStore` on one database."""
+
+    def __init__(self, database: Documents) -> None:
+        self._database = database
+        self._events = database.events
+        self._relay = database.relay
+        self._dead = database.dead_letters
+        self._store = MongoStore(database)
+
+    def take_over(self) -> None:
+        """End what an earlier relay that was killed left open: nobody could number before."""
+        self._store.take_over(RELAY)
+
+    # --- the order ----------------------------------------------------------------------
+
+    def number(self, limit: int) -> Sequence[OrderedEvent]:
+        """Give events their places. Of two who number at once, one is refused and tries again.
+
+        Looked at without a transaction first: most often there is nothing to number.
+        """
+        numbered: list[OrderedEvent] = []
+
+        def write(session: ClientSession) -> None:
+            numbered[:] = self._number(limit, session)
+
+        with unavailable_on_error():
+            if self._events.find_one({"order": UNORDERED}, ["_id"]) is None:
+                return []
+            self._make_head()
+            self._store.in_transaction(write)
+        return numbered
+
+    def _number(self, limit: int, session: ClientSession) -> Sequence[OrderedEvent]:
+        place = [("order", 1), ("user_id", 1), ("seq", 1), ("place", 1)]
+        found = self._events.find({"order": UNORDERED}, session=session).sort(place).limit(limit)
+        events = in_order(read_event(document) for document in found)
+        if not events:
+            return []
+        head = self._relay.find_one({"_id": HEAD_ID}, session=session) or {}
+        first = int(head["order"]) + 1
+        numbered = [e._replace(order=first + index) for index, e in enumerate(events)]
+        self._relay.update_one(  # Whoever else numbers now writes this document, too.
+            {"_id": HEAD_ID}, {"$set": {"order": Int64(numbered[-1].order)}}, session=session
+        )
+        self._events.bulk_write(
+            [
+                UpdateOne({"_id": e.record.id}, {"$set": {"order": Int64(e.order)}})
+                for e in numbered
+            ],
+            ordered=False,
+            session=session,
+        )
+        return numbered
+
+    def _make_head(self) -> None:
+        if self._relay.find_one({"_id": HEAD_ID}) is None:
+            try:
+                self._relay.insert_one({"_id": HEAD_ID, "order": UNORDERED})
+            except DuplicateKeyError:
+                return
+
+    def head(self) -> int:
+        """Return the last place that was given."""
+        with unavailable_on_error():
+            document = self._relay.find_one({"_id": HEAD_ID}) or {}
+        return int(document.get("order", 0))
+
+    def after(self, order: int, limit: int) -> Sequence[OrderedEvent]:
+        """Return the next events after a place. Old ones may have been removed in between."""
+        with unavailable_on_error():
+            found = self._at(order, limit)
+            if not found and (first := self._first_after(order)) is not None:
+                found = self._at(first - 1, limit)
+        return found
+
+    def _at(self, order: int, limit: int) -> list[OrderedEvent]:
+        """Return what is at the places after one. Bounded: some servers read all of a range."""
+        places = {"$gt": Int64(order), "$lte": Int64(order + limit)}
+        return [read_event(d) for d in self._events.find({"order": places}).sort("order", 1)]
+
+    def _first_after(self, order: int) -> int | None:
+        where = {"order": {"$gt": Int64(order)}}
+        for document in self._events.find(where, ["order"]).sort("order", 1).limit(1):
+            return int(document["order"])
+        return None
+
+    def of_user(self, user_id: UserId, order: int, limit: int) -> Sequence[OrderedEvent]:
+        """Return the next events of one user after a place."""
+        where = {"user_id": stored_id(user_id), "order": {"$gt": Int64(max(order, 0))}}
+        with unavailable_on_error():
+            found = self._events.find(where).sort("order", 1).limit(limit)
+            return [read_event(document) for document in found]
+
+    def find(self, event_id: str) -> OrderedEvent | None:
+        """Return one event."""
+        with unavailable_on_error():
+            document = self._events.find_one({"_id": event_id})
+        return read_event(document) if document else None
+
+    # --- consumers ----------------------------------------------------------------------
+
+    def progress(self, consumer: str) -> Progress | None:
+        """Return what a consumer is done with; None: it is new."""
+        with unavailable_on_error():
+            document = self._relay.find_one({"_id": f"consumer {consumer}"})
+        if document is None:
+            return None
+        done = [(int(first), int(last)) for first, last in document["done"]]
+        return Progress(int(document["done_until"]), done)
+
+    def keep(self, consumer: str, progress: Progress) -> None:
+        """Keep what a consumer is done with."""
+        fields = {
+            "done_until": Int64(progress.done_until),
+            "done": [[Int64(first), Int64(last)] for first, last in progress.done],
+        }
+        with unavailable_on_error():
+            self._relay.update_one({"_id": f"consumer {consumer}"}, {"$set": fields}, upsert=True)
+
+    # --- dead letters -------------------------------------------------------------------
+
+    def bury(self, letter: DeadLetter) -> None:
+        """Keep a dead letter."""
+        record = letter.event.record
+        fields = {
+            "consumer": letter.consumer,
+            "event_id": record.id,
+            "type": str(record.type),
+            "user_id": stored_id(record.user_id),
+            "at": letter.at,
+            "attempts": letter.attempts,
+            "error": letter.error,
+            "state": AGAIN if letter.again else DEAD,
+        }
+        with unavailable_on_error():
+            self._dead.update_one({"_id": letter.name}, {"$set": fields}, upsert=True)
+
+    def unbury(self, consumer: str, event_id: str) -> None:
+        """Remove a dead letter."""
+        with unavailable_on_error():
+            self._dead.delete_one({"_id": dead_name(consumer, event_id)})
+
+    def dead(
+        self, limit: int, *, again: bool | None = None, event_id: str | None = None
+    ) -> Sequence[DeadLetter]:
+        """Return the newest dead letters whose events are there."""
+        where: dict[str, Any] = {}
+        if event_id is not None:
+            where = {"event_id": event_id}
+        elif again is not None:
+            where = {"state": AGAIN if again else DEAD}
+        with unavailable_on_error():
+            found = list(self._dead.find(where).sort("at", -1).limit(limit))
+            ids = [document["event_id"] for document in found]
+            events = {d["_id"]: read_event(d) for d in self._events.find({"_id": {"$in": ids}})}
+        return [_letter(d, events[d["event_id"]]) for d in found if d["event_id"] in events]
+
+    def count_dead(self) -> int:
+        """Return how many dead letters nobody has asked to deliver again."""
+        with unavailable_on_error():
+            return self._dead.count_documents({"state": DEAD})
+
+    # --- old events ---------------------------------------------------------------------
+
+    def trim(self, before: datetime) -> int:
+        """Remove events made before an instant that every consumer is done with."""
+        with unavailable_on_error():
+            consumers = self._relay.find({"done_until": {"$exists": True}})
+            until = min((int(c["done_until"]) for c in consumers), default=self.head())
+            buried = {d["event_id"] for d in self._dead.find({}, ["event_id"])}
+            removed = 0
+            order = self._first_after(0)
+            while order is not None and order <= until:
+                places = {"$gte": Int64(order), "$lte": Int64(min(order + TRIM_BATCH - 1, until))}
+                page = list(self._events.find({"order": places}, ["created", "order"]))
+                old = [d["_id"] for d in page if d["created"] < before and d["_id"] not in buried]
+                if not any(d["created"] < before for d in page):
+                    break
+                removed += self._events.delete_many({"_id": {"$in": old}}).deleted_count
+                order += TRIM_BATCH
+            return removed
+
+
+def _letter(document: Mapping[str, Any], event: OrderedEvent) -> DeadLetter:
+    return DeadLetter(
+        document["consumer"],
+        event,
+        document["at"],
+        int(document["attempts"]),
+        document["error"],
+        again=document["state"] == AGAIN,
+    )

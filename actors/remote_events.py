@@ -1,0 +1,184 @@
+"""Puts Ray on the relay: the EventActor, its handlers, and the way to it."""
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import ray
+from ray.actor import ActorClass, ActorHandle
+from ray.exceptions import RayError, RayTaskError
+
+from actors.consumer import SLOTS
+from actors.counters import EventCounters
+from actors.delivering import Handler
+from actors.event_reports import EventsReport
+from actors.events import EventPage, EventQuery
+from actors.failures import UnavailableError
+from actors.handlers import FeaturesHandler, LogHandler, ProfileHandler
+from actors.http_out import HttpOut
+from actors.loops import Loops
+from actors.mail import MailHandler, MailTemplates
+from actors.metrics import CounterMetrics
+from actors.mongo.connection import Documents, connect
+from actors.mongo.events import MongoEvents
+from actors.mongo.profiles import MongoProfiles
+from actors.relay import Relay
+from actors.remote import METRICS_SECONDS, NAMESPACE
+from actors.settings import Settings
+from actors.smtp import SmtpServer
+from actors.webhooks import WebhookHandler
+
+EVENTS = "events"
+CALLS_MAX = 5_000  # Questions of programs that wait for events; beyond, they try again.
+
+
+def make_handlers(settings: Settings, database: Documents) -> list[Handler]:
+    """Return the handlers that the settings switch on."""
+    profiles = MongoProfiles(database)
+    handlers: list[Handler] = []
+    if settings.log_events:
+        handlers.append(LogHandler())
+    if settings.profile:
+        handlers.append(ProfileHandler(profiles))
+    if settings.features:
+        handlers.append(FeaturesHandler(profiles, settings.features))
+    if settings.smtp_host:
+        server = SmtpServer(
+            settings.smtp_host,
+            settings.smtp_port,
+            settings.smtp_tls,
+            settings.smtp_user,
+            settings.smtp_password.get_secret_value(),
+        )
+        handlers.append(
+            MailHandler(
+                server,
+                profiles,
+                MailTemplates(settings.mail_templates),
+                sender=settings.mail_from,
+                administrators=settings.alert_to,
+            )
+        )
+    handlers.extend(
+        WebhookHandler(endpoint, HttpOut(SLOTS), lambda: datetime.now(UTC))
+        for endpoint in settings.webhooks
+    )
+    return handlers
+
+
+class EventActor:
+    """The relay as a Ray actor. A restart runs `__init__` again and goes on where it was."""
+
+    async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]
+        assert settings.mongo_uri is not None, "whoever starts actors knows the database"
+        database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
+        self._relay = Relay(
+            MongoEvents(database),
+            make_handlers(settings, database),
+            clock=lambda: datetime.now(UTC),
+            give_up_after=settings.event_give_up_after,
+        )
+        self._loops = Loops(EVENTS)
+        self._loops.start(self._relay.run())
+        self._loops.start(self._publish_metrics())
+
+    def __repr__(self) -> str:
+        return "EventActor()"
+
+    async def ping(self) -> None:
+        """Return: the relay is there."""
+
+    async def close(self) -> None:
+        """End what is open at the database. What is on its way to a handler comes again."""
+        await self._relay.close()
+
+    async def place(self, after: str | None) -> int:
+        """Return the place after which events come. UnknownEventError."""
+        return await self._relay.place(after)
+
+    async def follow(self, query: EventQuery, order: int) -> EventPage:
+        """Return the next events for a program."""
+        return await self._relay.follow(query, order)
+
+    async def report(self) -> EventsReport:
+        """Return what operators read."""
+        return await self._relay.report()
+
+    async def redeliver(self, event_id: str) -> list[str]:
+        """Deliver an event again; return to whom. UnknownEventError."""
+        return await self._relay.redeliver(event_id)
+
+    async def _publish_metrics(self) -> None:
+        metrics = {
+            name: CounterMetrics("endpoint", name, EventCounters())
+            for name in self._relay.consumers
+        }
+        while True:
+            for name, consumer in self._relay.consumers.items():
+                health, lag = consumer.health, self._relay.lag_of(consumer)
+                counters = EventCounters(
+                    lag, health.delivered, health.failures, health.dead, int(health.is_down)
+                )
+                metrics[name].publish(counters)
+            await asyncio.sleep(METRICS_SECONDS)
+
+
+RemoteEvents: ActorClass[EventActor] = ray.remote(EventActor)
+
+
+def start_events(settings: Settings) -> ActorHandle[EventActor]:
+    """Start the relay, or return the one that runs already."""
+    handle = RemoteEvents.options(
+        name=EVENTS,
+        namespace=NAMESPACE,
+        lifetime="detached",
+        get_if_exists=True,
+        num_cpus=0,
+        max_restarts=-1,
+        max_task_retries=0,
+        max_concurrency=CALLS_MAX,
+        max_pending_calls=CALLS_MAX,
+        enable_task_events=False,
+    ).remote(settings)
+    return cast("ActorHandle[EventActor]", handle)
+
+
+class RayEvents:
+    """The way to the relay from any process. Every call may raise UnavailableError."""
+
+    def __init__(self, namespace: str = NAMESPACE) -> None:
+        self._namespace = namespace
+
+    async def place(self, after: str | None) -> int:
+        """Return the place after which events come. UnknownEventError."""
+        order: int = await self._ask("place", after)
+        return order
+
+    async def follow(self, query: EventQuery, order: int) -> EventPage:
+        """Return the next events for a program."""
+        page: EventPage = await self._ask("follow", query, order)
+        return page
+
+    async def report(self) -> EventsReport:
+        """Return what operators read."""
+        report: EventsReport = await self._ask("report")
+        return report
+
+    async def redeliver(self, event_id: str) -> list[str]:
+        """Deliver an event again; return to whom. UnknownEventError."""
+        names: list[str] = await self._ask("redeliver", event_id)
+        return names
+
+    async def _ask(self, method: str, *arguments: object) -> Any:
+        try:
+            handle = ray.get_actor(EVENTS, namespace=self._namespace)
+        except ValueError as error:  # No actor has this name now.
+            raise UnavailableError from error
+        try:
+            return await getattr(handle, method).remote(*arguments)
+        except RayTaskError as error:
+            if isinstance(error.cause, ValueError):  # No event has the caller's id.
+                raise error.cause from None
+            raise UnavailableError from error
+        except RayError as error:
+            raise UnavailableError from error

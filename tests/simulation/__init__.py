@@ -1,0 +1,1 @@
+"""The whole service in one process on virtual time, driven by a seed and held to its promises."""

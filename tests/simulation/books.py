@@ -1,0 +1,195 @@
+"""Plain accounting of one user, written from the contract's text alone.
+
+It shares no code with what it checks: days are walked one by one, nothing is cached, nothing is
+clever. Entries, commands and answers come in as what others say; whatever they say that does
+not follow from the books raises `BrokenPromiseError`.
+"""
+
+from collections.abc import Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+DAY = timedelta(days=1)
+SPENDING = ("active", "past_due")
+CURRENT = ("active", "past_due", "paused")
+INSTANTS = ("start_date", "end_date", "date", "resets_at", "as_of")
+
+
+class BrokenPromiseError(AssertionError):
+    """Something that must never be has been seen."""
+
+
+def require(holds: object, what: str, **seen: object) -> None:
+    """Raise unless it holds."""
+    if not holds:
+        details = ", ".join(f"{name}={value!r}" for name, value in seen.items())
+        raise BrokenPromiseError(f"{what}: {details}" if seen else what)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The settings that decide amounts."""
+
+    system_portion_bps: int
+    cap: int | None
+    zone: str
+    low_percent: int
+
+
+@dataclass
+class Grant:
+    amount: int
+    system: int
+    first: date
+    days: int
+
+    @property
+    def spendable(self) -> int:
+        return self.amount - self.system
+
+    def slice_on(self, day: date) -> int:
+        i = (day - self.first).days
+        if i < 0 or i >= self.days:
+            return 0
+        return (i + 1) * self.spendable // self.days - i * self.spendable // self.days
+
+
+@dataclass
+class Subscription:
+    """`used` holds every day that was touched, be it by a charge of nothing."""
+
+    id: str
+    start: datetime
+    end: datetime
+    status: str
+    zone: str
+    grants: list[Grant] = field(default_factory=list)
+    used: dict[date, int] = field(default_factory=dict)
+
+    def day_of(self, at: datetime) -> date:
+        return at.astimezone(ZoneInfo(self.zone)).date()
+
+    def today(self, at: datetime) -> date:
+        return max([self.day_of(at), *self.used])
+
+    def is_current(self, at: datetime) -> bool:
+        return self.start <= at < self.end and self.status in CURRENT
+
+    def limit(self, day: date) -> int:
+        return sum(grant.slice_on(day) for grant in self.grants)
+
+    def rolled_over(self, day: date, cap: int | None) -> int:
+        rolled, walked = 0, self.day_of(self.start)
+        while walked < day:
+            left = self.limit(walked) + rolled - self.used.get(walked, 0)
+            rolled = left if cap is None else min(left, cap)
+            walked += DAY
+        return rolled
+
+    def remaining(self, day: date, cap: int | None) -> int:
+        return self.limit(day) + self.rolled_over(day, cap) - self.used.get(day, 0)
+
+    def covers_from(self, amount: int, today: date, cap: int | None) -> datetime | None:
+        """Return the first midnight from which the schedule covers an amount."""
+        day = today + DAY
+        while midnight(day, self.zone) < self.end:
+            if self.remaining(day, cap) >= amount:
+                return midnight(day, self.zone)
+            day += DAY
+        return None
+
+
+def midnight(day: date, zone: str) -> datetime:
+    return datetime.combine(day, time.min, ZoneInfo(zone)).astimezone(UTC)
+
+
+@dataclass
+class Book:
+    """One user's subscriptions in order of their start, after `seq` entries."""
+
+    user_id: str
+    seq: int = 0
+    subscriptions: list[Subscription] = field(default_factory=list)
+    payments: set[str] = field(default_factory=set)
+
+    def current(self, at: datetime) -> Subscription | None:
+        found = [s for s in self.subscriptions if s.is_current(at)]
+        return found[-1] if found else None
+
+    def shown(self, at: datetime) -> Subscription | None:
+        started = [s for s in self.subscriptions if s.start <= at]
+        return self.current(at) or (started[-1] if started else None)
+
+    def find(self, subscription_id: str) -> Subscription | None:
+        return next((s for s in self.subscriptions if s.id == subscription_id), None)
+
+    def copy(self) -> "Book":
+        return deepcopy(self)
+
+
+# --- what a status says -----------------------------------------------------------------
+
+
+def status(book: Book, at: datetime, rules: Rules) -> dict[str, Any]:
+    """Return what a status must say at an instant."""
+    shown = book.shown(at)
+    zone = shown.zone if shown else rules.zone
+    today = shown.today(at) if shown else at.astimezone(ZoneInfo(zone)).date()
+    current = shown is not None and shown.is_current(at)
+    limit = shown.limit(today) if shown and current else 0
+    rolled = shown.rolled_over(today, rules.cap) if shown and current else 0
+    used = shown.used.get(today, 0) if shown and current else 0
+    low = current and (limit + rolled - used) * 100 <= rules.low_percent * (limit + rolled)
+    return {
+        "user_id": book.user_id,
+        "subscription_id": shown.id if shown else None,
+        "status": _status_of(shown, at),
+        "timezone": zone,
+        "start_date": shown.start if shown else None,
+        "end_date": shown.end if shown else None,
+        "days_remaining": _days_remaining(shown, today) if shown else 0,
+        "total_credits": sum(g.amount for g in shown.grants) if shown else 0,
+        "system_portion": sum(g.system for g in shown.grants) if shown else 0,
+        "spendable_credits": sum(g.spendable for g in shown.grants) if shown else 0,
+        "date": midnight(today, zone),
+        "daily_credit_limit": limit,
+        "credits_rolled_over": rolled,
+        "credits_used": used,
+        "credits_held": 0,
+        "remaining_credits": limit + rolled - used,
+        "low_credits": low,
+        "resets_at": midnight(today + DAY, zone),
+        "as_of": at,
+    }
+
+
+def _status_of(shown: Subscription | None, at: datetime) -> str:
+    if shown is None:
+        return "none"
+    return "expired" if at >= shown.end and shown.status in CURRENT else shown.status
+
+
+def _days_remaining(shown: Subscription, today: date) -> int:
+    last = shown.day_of(shown.end - timedelta(milliseconds=1))
+    return max((last - today).days + 1, 0)
+
+
+def read_status(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an answer with its instants as instants."""
+    return {
+        name: datetime.fromisoformat(value) if name in INSTANTS and value else value
+        for name, value in answer.items()
+    }
+
+
+def differences(expected: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields that differ, each with what it should be and what it is."""
+    names = expected.keys() | said.keys()
+    return {
+        name: (expected.get(name), said.get(name))
+        for name in sorted(names)
+        if expected.get(name) != said.get(name)
+    }

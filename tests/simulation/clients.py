@@ -1,0 +1,171 @@
+"""Clients: what they ask for, what they repeat, and what they make of the answers."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import count
+from typing import Any
+
+from actors.calls import Call, Outcome, Reply
+from actors.router import Router
+from domain.messages import (
+    AddCredit,
+    ChangeSubscription,
+    Command,
+    OnInsufficient,
+    OpenDay,
+    Payment,
+    RecordUsage,
+)
+from domain.values import Credits, Status, UserId
+from tests.simulation.auditor import Auditor, Sent
+from tests.simulation.books import require
+
+ZONES = (None, None, "Europe/Berlin", "America/New_York", "Asia/Tokyo")
+STATUSES = (None, Status.ACTIVE, Status.PAST_DUE, Status.PAUSED, Status.CANCELLED)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A command as it was sent, to be repeated."""
+
+    call: Call
+    sent: Sent
+
+
+class Client:
+    """Sends one thing after the other, and tells the auditor of each."""
+
+    def __init__(  # noqa: PLR0917 - what a client knows
+        self,
+        name: str,
+        router: Router,
+        auditor: Auditor,
+        dice: random.Random,
+        users: list[str],
+        clock: Callable[[], datetime],
+        is_doubtful: Callable[[str], bool],
+    ) -> None:
+        """`is_doubtful`: a read of this user may be answered by somebody who lags."""
+        self._name = name
+        self._router = router
+        self._auditor = auditor
+        self._dice = dice
+        self._users = users
+        self._clock = clock
+        self._is_doubtful = is_doubtful
+        self._numbers = count(1)
+        self._asked: list[Asked] = []
+
+    async def work(self, commands: int, pause_seconds: float) -> None:
+        for _ in range(commands):
+            await asyncio.sleep(self._dice.uniform(0, pause_seconds))
+            roll = self._dice.random()
+            if roll < 0.25:
+                await self.read(self._dice.choice(self._users))
+            elif roll < 0.4 and self._asked:
+                await self._repeat(self._dice.choice(self._asked))
+            elif roll < 0.5:
+                await self._send_many([self._ask() for _ in range(self._dice.randrange(2, 6))])
+            else:
+                await self._send(self._ask())
+
+    async def repeat_some(self, share: float) -> None:
+        """Ask again what was asked before: it must be answered as before."""
+        for asked in self._asked:
+            if self._dice.random() < share:
+                reply = await self._repeat(asked)
+                answered = reply.outcome in (Outcome.DONE, Outcome.REFUSED)
+                require(answered, "a repeat has no answer at rest", asked=asked, reply=reply)
+
+    async def read(self, user_id: str) -> Reply:
+        doubtful = self._is_doubtful(user_id)
+        at_least = self._auditor.acknowledged(user_id)
+        reply = await self._router.status(UserId(user_id))
+        if reply.outcome is Outcome.DONE:
+            assert reply.body is not None, "what is done has a body"
+            doubtful = doubtful or self._is_doubtful(user_id)
+            self._auditor.read(user_id, 0 if doubtful else at_least, reply.body)
+        return reply
+
+    async def _repeat(self, asked: Asked) -> Reply:
+        if self._dice.random() < 0.2:
+            other = self._command(asked.sent.user_id)
+            asked = self._asked_for(*other, asked.call.key, keep=True)
+        return await self._send(asked)
+
+    def _ask(self) -> Asked:
+        command, fields = self._command(self._dice.choice(self._users))
+        own_key = self._dice.random() < 0.6
+        key = f"{self._name} {next(self._numbers)}"
+        asked = self._asked_for(command, fields, key, keep=own_key)
+        if own_key:
+            self._asked.append(asked)
+        return asked
+
+    def _asked_for(
+        self, command: Command, fields: dict[str, Any], key: str, *, keep: bool
+    ) -> Asked:
+        sent = Sent(command.user_id, key, tuple(fields.items()))
+        return Asked(Call(command, key, keep_refusal=keep), sent)
+
+    async def _send(self, asked: Asked) -> Reply:
+        self._auditor.sends(asked.sent)
+        reply = await self._router.call(asked.call)
+        self._hear(asked, reply)
+        return reply
+
+    async def _send_many(self, many: list[Asked]) -> None:
+        for asked in many:
+            self._auditor.sends(asked.sent)
+        replies = await self._router.calls([asked.call for asked in many])
+        for asked, reply in zip(many, replies, strict=True):
+            self._hear(asked, reply)
+
+    def _hear(self, asked: Asked, reply: Reply) -> None:
+        require(reply.outcome is not Outcome.MOVED, "a client was told of the directory")
+        kept = asked.call.keep_refusal
+        if reply.outcome is Outcome.DONE:
+            assert reply.body is not None, "what is done has a body"
+            self._auditor.told(asked.sent, "done", reply.body.decode(), kept=kept)
+        elif reply.outcome is Outcome.REFUSED:
+            assert reply.refusal is not None, "what is refused has a reason"
+            self._auditor.told(asked.sent, "refused", str(reply.refusal.reason), kept=kept)
+
+    def _command(self, user_id: str) -> tuple[Command, dict[str, Any]]:
+        user, roll = UserId(user_id), self._dice.random()
+        if roll < 0.2:
+            return self._addition(user)
+        if roll < 0.3:
+            return OpenDay(user), {"does": "open"}
+        if roll < 0.4 and (known := self._auditor.subscription_ids(user_id)):
+            return self._change(user, self._dice.choice(known))
+        amount = self._dice.choice((0, 1, 7, 20, 60, 150))
+        record = self._dice.random() < 0.3
+        mode = OnInsufficient.RECORD if record else OnInsufficient.REJECT
+        command = RecordUsage(user, "chat", Credits(amount), on_insufficient=mode)
+        return command, {"does": "use", "amount": amount, "record": record}
+
+    def _addition(self, user: UserId) -> tuple[Command, dict[str, Any]]:
+        amount, days = self._dice.randrange(1, 500), self._dice.randrange(1, 5)
+        transaction = f"t-{self._dice.randrange(30)}"
+        zone = self._dice.choice(ZONES)
+        payment = Payment("card", transaction, 999, "eur")
+        fields = {
+            "does": "add",
+            "amount": amount,
+            "days": days,
+            "transaction": transaction,
+            "zone": zone,
+        }
+        return AddCredit(user, Credits(amount), days, payment, zone), fields
+
+    def _change(self, user: UserId, subscription_id: str) -> tuple[Command, dict[str, Any]]:
+        status, end = self._dice.choice(STATUSES), None
+        if status is None or self._dice.random() < 0.3:
+            hours = self._dice.randrange(-40, 60)
+            end = self._clock().replace(microsecond=0) + timedelta(hours=hours)
+        fields = {"does": "change", "subscription_id": subscription_id, "status": status}
+        return ChangeSubscription(user, subscription_id, status, end), {**fields, "end": end}

@@ -1,0 +1,263 @@
+"""The database of a simulation: the store in memory, with faults by dice and a change stream.
+
+Whatever becomes durable is told to `watcher` at that instant. Faults are shares of calls between
+0 and 1; `heal` sets them to nothing.
+"""
+
+import pickle
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from actors.changes import Beat, Change, HistoryLostError, Position
+from actors.directory import Directory
+from actors.dormant import RawAccount
+from actors.expiring import Ended, EndedPage
+from actors.store import AppendInDoubtError, AppendRefusedError, StorageUnavailableError
+from actors.warm_start import RawPage
+from domain.messages import Entry
+from domain.recovery import Stored
+from domain.values import UserId, mark_of, owner_mark
+from domain.views import AccountViews
+from tests.fakes.memory_store import MemoryStore
+from tests.simulation.virtual_time import PROCESS, VirtualLoop
+
+LATE_SECONDS_MAX = 8.0  # An append that was given up lands within so many seconds.
+PAGE_ACCOUNTS = 3
+AWAIT_SECONDS = 0.2  # A stream that has nothing waits so long.
+
+
+@dataclass
+class Faults:
+    """Shares of calls that meet a fault."""
+
+    lost_answers: float = 0.0
+    """The append is done, and its caller told that nobody knows."""
+    lost_appends: float = 0.0
+    late_appends: float = 0.0
+    refused_appends: float = 0.0
+    unavailable: float = 0.0
+    lost_views: float = 0.0
+    """The views are not written, or written and nobody is told."""
+    silent_losses: float = 0.0
+    """The stream leaves a foreign change out, and the beat after it."""
+    lost_history: float = 0.0
+    stream_breaks: float = 0.0
+    stream_lag: float = 0.0
+    """Seconds by which the stream is behind, at most."""
+
+
+class Watcher(Protocol):
+    """Is told what has become durable."""
+
+    def landed(self, entries: Sequence[Entry], *, late: bool) -> None:
+        """Note that entries are in the journal; `late`: after their writer was told that nobody knows."""
+
+    def viewed(self, user_ids: Sequence[UserId]) -> None:
+        """Note that the views of these users were brought forward."""
+
+
+class SimulatedStore(MemoryStore):
+    """The store in memory. Every call may fail in each way that its protocol allows."""
+
+    def __init__(self, loop: VirtualLoop, dice: random.Random, watcher: Watcher) -> None:
+        super().__init__()
+        self.faults = Faults()
+        self.table: Directory | None = None
+        self._loop = loop
+        self._dice = dice
+        self._watcher = watcher
+
+    def heal(self) -> None:
+        self.faults = Faults()
+        self._loop.share_of_slow_calls = 0.0
+
+    def _strikes(self, share: float) -> bool:
+        return self._dice.random() < share
+
+    def enter(self, call: str) -> None:
+        super().enter(call)
+        if self._strikes(self.faults.unavailable):
+            raise StorageUnavailableError(call) from ConnectionError("a fault was rolled")
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        self.enter("append")
+        if self._strikes(self.faults.refused_appends):
+            raise AppendRefusedError("a fault was rolled")
+        if self._strikes(self.faults.lost_appends):
+            raise AppendInDoubtError("lost")
+        if self._strikes(self.faults.late_appends):
+            # Often at once: amid what its writer does about it.
+            after = self._dice.uniform(0, self._dice.choice((0.01, 0.01, LATE_SECONDS_MAX)))
+            self._loop.call_later(after, self._land_late, list(entries))
+            raise AppendInDoubtError("lands later")
+        self._append(entries)
+        self._watcher.landed(entries, late=False)
+        if self._strikes(self.faults.lost_answers):
+            raise AppendInDoubtError("landed")
+
+    def _land_late(self, entries: list[Entry]) -> None:
+        try:
+            self._append(entries)
+        except AppendRefusedError:
+            return
+        token = PROCESS.set(None)
+        self._watcher.landed(entries, late=True)
+        PROCESS.reset(token)
+
+    def write_views(self, views: Sequence[AccountViews]) -> None:
+        lost = self._strikes(self.faults.lost_views)
+        if lost and self._dice.random() < 0.5:
+            raise StorageUnavailableError("lost") from ConnectionError("a fault was rolled")
+        super().write_views(views)
+        self._watcher.viewed([view.user_id for view in views])
+        if lost:
+            raise StorageUnavailableError("landed") from ConnectionError("a fault was rolled")
+
+    def mark_of(self, user_id: UserId) -> int:
+        """Return up to which entry the views contain the journal."""
+        return self._marks.get(user_id, 0)
+
+    def read_table(self) -> Directory | None:
+        self.enter("directory")
+        return self.table
+
+
+class SimulatedStream:
+    """A `ChangeSource` over what `edits` tells. A position is the number of an event."""
+
+    def __init__(self, store: SimulatedStore, loop: VirtualLoop, dice: random.Random) -> None:
+        self._store = store
+        self._loop = loop
+        self._dice = dice
+        self._events: list[tuple[float, Callable[[int], Change]]] = []
+        self._beats = 0
+        self._position: Position | None = None
+        self._oldest = 0
+        self._is_opening = False  # A change that is lost at that moment cannot be noticed.
+        self.lost_silently = 0
+
+    def changed(self, collection: str, document: dict[str, Any], kind: str) -> None:
+        """Tell of another program's change. The owner is looked up when the stream is read."""
+        if not self._is_opening and self._dice.random() < self._store.faults.silent_losses:
+            self._beats += 1
+            self.lost_silently += 1
+            return
+        document_id = str(document["_id"])
+
+        def read(number: int) -> Change:
+            if kind == "delete":
+                return Change({"next": number}, document_id=document_id)
+            found = self._owner(collection, document_id)
+            if found is None:
+                return Change({"next": number}, document_id=document_id)
+            return Change({"next": number}, (found,), document_id if kind == "replace" else None)
+
+        self._put(read)
+
+    def _owner(self, collection: str, document_id: str) -> UserId | None:
+        documents = self._store.collections[collection].values()
+        found = [d for d in documents if str(d["_id"]) == document_id]
+        if found and collection == "dailycredits":
+            subscription = self._store.collections["subscriptions"].get(found[0]["subscription_id"])
+            found = [subscription] if subscription else []
+        return UserId(found[0]["user_id"]) if found else None
+
+    def _put(self, read: Callable[[int], Change]) -> None:
+        lag = self._dice.uniform(0, self._store.faults.stream_lag)
+        earliest = self._events[-1][0] if self._events else 0.0
+        self._events.append((max(earliest, self._loop.time() + lag), read))
+
+    def stored(self) -> Position | None:
+        self._store.enter("stored")
+        return self._position
+
+    def open(self, position: Position | None) -> None:
+        self._store.enter("open")
+        if self._dice.random() < self._store.faults.lost_history:
+            self._oldest = len(self._events) + 1
+        start = len(self._events) if position is None else int(position.token["next"])
+        if position is not None and start < self._oldest:
+            raise HistoryLostError("286")
+        self._next = start
+        self._is_opening = position is None
+
+    def take(self) -> Sequence[Change]:
+        if self._dice.random() < self._store.faults.stream_breaks:
+            raise StorageUnavailableError("broken") from ConnectionError("a fault was rolled")
+        if self._dice.random() < self._store.faults.lost_history / 10:
+            self._oldest = len(self._events) + 1
+            raise HistoryLostError("286")
+        now, taken = self._loop.time(), []
+        while self._next < len(self._events) and self._events[self._next][0] <= now:
+            taken.append(self._events[self._next][1](self._next + 1))
+            self._next += 1
+        if not taken:
+            self._loop.linger(AWAIT_SECONDS)
+        return taken
+
+    def close(self) -> None:
+        pass
+
+    def newest_beat(self) -> int:
+        self._store.enter("newest_beat")
+        self._is_opening = False
+        return self._beats
+
+    def beat(self, sender: str, sent: float, position: Position | None) -> None:
+        self._store.enter("beat")
+        self._beats += 1
+        beat = Beat(self._beats, sender, sent)
+        if position is not None:
+            self._position = position
+        self._put(lambda number: Change({"next": number}, beat=beat))
+
+
+class SimulatedWarmth:
+    """A `WarmSource` whose pages are as old as they may be: all are read at the beginning."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def read(self, user_id: UserId, account: RawAccount) -> Stored:
+        subscriptions, days = pickle.loads(account.subscriptions), pickle.loads(account.days)
+        return Stored(user_id, account.applied_seq, subscriptions, days)
+
+    def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Iterator[RawPage]:
+        self._store.enter("pages")
+        documents = self._store.collections["subscriptions"].values()
+        users = dict.fromkeys(UserId(d["user_id"]) for d in documents if d["end_date"] > now)
+        mine = [user_id for user_id in users if is_mine(user_id)]
+        found = [self._account(stored) for stored in self._store.load(mine, now)]
+        for start in range(0, len(mine), PAGE_ACCOUNTS):
+            self._store.enter("page")
+            part = mine[start : start + PAGE_ACCOUNTS]
+            accounts = found[start : start + PAGE_ACCOUNTS]
+            yield RawPage(
+                {u: account for u, (account, _) in zip(part, accounts, strict=True)},
+                {u: ids for u, (_, ids) in zip(part, accounts, strict=True)},
+            )
+
+    def _account(self, stored: Stored) -> tuple[RawAccount, list[str]]:
+        mark = owner_mark(stored.user_id)
+        ids = [str(d["_id"]) for d in (*stored.subscriptions, *stored.days)]
+        packed = pickle.dumps(list(stored.subscriptions)), pickle.dumps(list(stored.days))
+        return RawAccount(stored.applied_seq, *packed), [i for i in ids if mark_of(i) != mark]
+
+
+class SimulatedEnds:
+    """Names ended subscriptions."""
+
+    def __init__(self, store: SimulatedStore) -> None:
+        self._store = store
+
+    def ended(self, now: datetime, limit: int, cursor: object | None) -> EndedPage:
+        self._store.enter("ended")
+        found = [
+            Ended(UserId(d["user_id"]), d["_id"], d["end_date"])
+            for d in self._store.collections["subscriptions"].values()
+            if d["status"] in ("active", "past_due", "paused") and d["end_date"] <= now
+        ]
+        return EndedPage(found, 0, None)

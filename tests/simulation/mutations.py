@@ -1,0 +1,221 @@
+"""Breaks our own code in one place at a time: a simulation that does not notice proves nothing.
+
+`python -m tests.simulation.mutations` runs seeds against each mutation, in a process of its own,
+until one fails, and prints a table. A mutation is a text that is replaced; it must be there once.
+"""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import time
+import types
+from dataclasses import dataclass
+from pathlib import Path
+
+SEEDS_MAX = 400  # A mutation that so many seeds do not catch is not caught.
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """`old` becomes `new` in a module, before anything imports it."""
+
+    name: str
+    module: str
+    old: str
+    new: str
+    stands_for: str
+
+
+MUTATIONS = (
+    Mutation(
+        "accept-a-taken-number",
+        "tests.fakes.memory_store",
+        "taken = self.journal.keys() & numbers.keys() or self._keys.keys() & keys.keys()",
+        "taken = self._keys.keys() & keys.keys()",
+        "the unique index on user and seq is gone",
+    ),
+    Mutation(
+        "accept-a-taken-key",
+        "tests.fakes.memory_store",
+        "taken = self.journal.keys() & numbers.keys() or self._keys.keys() & keys.keys()",
+        "taken = self.journal.keys() & numbers.keys()",
+        "the unique index on user and key is gone",
+    ),
+    Mutation(
+        "publish-before-append",
+        "actors.shard",
+        "            try:\n                await self._append(draft.entries)\n",
+        "            self._publish(draft, whole)\n"
+        "            try:\n                await self._append(draft.entries)\n",
+        "RAM shows what is not durable",
+    ),
+    Mutation(
+        "answer-before-append",
+        "actors.shard",
+        "            try:\n                await self._append(draft.entries)\n",
+        "            for work, reply in zip(batch, replies, strict=True):\n"
+        "                work.answer(reply)\n"
+        "            try:\n                await self._append(draft.entries)\n",
+        "callers are told before it is durable",
+    ),
+    Mutation(
+        "do-not-forget",
+        "actors.shard",
+        "        for user_id in draft.accounts:\n            self.forget(user_id)\n",
+        "",
+        "accounts of a failed append stay in RAM",
+    ),
+    Mutation(
+        "do-not-forget-after-doubt",
+        "actors.shard",
+        "        for user_id in draft.accounts:\n            self.forget(user_id)\n",
+        "        for user_id in () if in_doubt else draft.accounts:\n"
+        "            self.forget(user_id)\n",
+        "accounts of an append in doubt stay in RAM",
+    ),
+    Mutation(
+        "do-not-look-up-what-landed",
+        "actors.shard",
+        "        self._answers.remember(answers_of(landed))\n",
+        "        del landed\n",
+        "keys that have landed are not found",
+    ),
+    Mutation(
+        "no-doubt-is-a-repeat",
+        "actors.shard",
+        "            for work in batch:\n                work.repeat()\n",
+        "",
+        "what may have landed is refused without a trace",
+    ),
+    Mutation(
+        "warm-what-is-in-doubt",
+        "actors.warm_start",
+        "if user_id in self._disturbed or user_id in self._in_doubt:",
+        "if user_id in self._disturbed:",
+        "RAM is filled with accounts that lack entries",
+    ),
+    Mutation(
+        "drop-the-idempotency-check",
+        "actors.draft",
+        "return known[1]._replace(replayed=True) if known[0] == digest else KEY_REUSED",
+        "return known[1]._replace(replayed=True)",
+        "a key used for another command gets that one's answer",
+    ),
+    Mutation(
+        "ignore-applied-seq",
+        "domain.recovery",
+        "account = replay(account, stored.entries)",
+        "account = replay(account, ())",
+        "entries that no view contains are not replayed",
+    ),
+    Mutation(
+        "apply-a-late-flush-twice",
+        "tests.fakes.memory_store",
+        "return self._marks.get(view.user_id, 0) != view.after_seq or any(",
+        "return False and any(",
+        "views are written whatever they contain already",
+    ),
+    Mutation(
+        "keep-the-views-that-others-wrote",
+        "actors.view_writer",
+        "            for user_id in users:\n                self._follow(user_id, taken.applied_seq[user_id])\n",
+        "            for user_id in users:\n                self._drop(user_id, self._lagging[user_id][-1].seq)\n",
+        "views that met another writer are thrown away",
+    ),
+    Mutation(
+        "store-the-token-before-acknowledgement",
+        "actors.sync",
+        "            if not all(lane.has_told(number) for lane in self._owners):\n"
+        "                return\n",
+        "            del number\n",
+        "a change that a shard has not heard of is passed",
+    ),
+    Mutation(
+        "do-not-count-beats",
+        "actors.sync",
+        "        if beat.number > before + 1 or (self._beat is not None and beat.number <= before):",
+        "        if before < 0:",
+        "what the stream leaves out is not noticed",
+    ),
+    Mutation(
+        "publish-what-was-forgotten",
+        "actors.shard",
+        "            if user_id in self._accounts:  # Else it was forgotten meanwhile, and stays so.",
+        "            if user_id in draft.accounts or user_id in self._accounts:",
+        "a change told amid a commit is undone by it",
+    ),
+    Mutation(
+        "never-stale",
+        "actors.following",
+        "        return self.heartbeat_age > self._max_staleness",
+        "        return False",
+        "an owner who hears of nothing goes on answering from RAM",
+    ),
+    Mutation(
+        "forget-refusals-of-lost-calls",
+        "actors.router",
+        "return item._replace(keep_refusal=True) if isinstance(item, Call) else item",
+        "return item",
+        "a lost call that was done is refused at its repeat",
+    ),
+    Mutation(
+        "yesterday-stays-today",
+        "domain.subscription",
+        "        return day if self.day is None else max(day, self.day.date)",
+        "        return day if self.day is None else self.day.date",
+        "midnight is missed by accounts in RAM",
+    ),
+)
+
+
+def apply(name: str) -> None:
+    """Import the module of a mutation as the mutation has it."""
+    (mutation,) = [m for m in MUTATIONS if m.name == name]
+    spec = importlib.util.find_spec(mutation.module)
+    assert spec is not None, "it is a module of ours"
+    assert spec.origin is not None, "it has a file"
+    text = Path(spec.origin).read_text()
+    assert text.count(mutation.old) == 1, f"{name}: what it replaces is not there once"
+    module = types.ModuleType(mutation.module)
+    module.__file__ = spec.origin
+    sys.modules[mutation.module] = module
+    exec(compile(text.replace(mutation.old, mutation.new), spec.origin, "exec"), module.__dict__)
+    parent, _, child = mutation.module.rpartition(".")
+    setattr(sys.modules[parent], child, module)
+
+
+def catch(mutation: Mutation) -> tuple[str, int | None, float]:
+    """Return what was noticed, after how many seeds, and in how many seconds."""
+    command = [sys.executable, "-m", "tests.simulation", "--mutate", mutation.name]
+    started = time.monotonic()
+    ran = subprocess.run(
+        [*command, "--seeds", str(SEEDS_MAX)],
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    seconds = time.monotonic() - started
+    failed = re.search(r"seed (\d+) FAILED after \d+ good ones: (.*)", ran.stdout)
+    if failed is None:
+        assert ran.returncode == 0, ran.stderr
+        return "", None, seconds
+    return failed[2].split(": ")[1 if ": " in failed[2] else 0][:60], int(failed[1]) + 1, seconds
+
+
+def main() -> int:
+    missed = 0
+    print(f"{'mutation':40} {'seeds':>6} {'s':>6}  noticed as")
+    for mutation in MUTATIONS:
+        noticed, seeds, seconds = catch(mutation)
+        missed += seeds is None
+        shown = "MISSED" if seeds is None else str(seeds)
+        print(f"{mutation.name:40} {shown:>6} {seconds:6.1f}  {noticed}", flush=True)
+    print(f"{len(MUTATIONS) - missed} of {len(MUTATIONS)} caught within {SEEDS_MAX} seeds")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,105 @@
+"""What a seed decides before anything happens: how many, how often, and which faults.
+
+Each simulation has a few kinds of fault, some of them often: that finds more than all of them
+always and everywhere.
+"""
+
+import random
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from tests.simulation.database import Faults
+from tests.simulation.network import Troubles
+
+ZONES = ("UTC", "UTC", "Europe/Berlin", "America/New_York")
+
+
+@dataclass
+class Plan:
+    """Shares are of occasions, between 0 and 1."""
+
+    seed: int
+    shards: int
+    users: int
+    edited_users: int
+    clients: int
+    commands: int
+    pause_seconds: float
+    accounts_max: int
+    max_staleness: float
+    zone: str
+    cap: int | None
+    start: datetime
+    faults: Faults
+    troubles: Troubles
+    crash_share: float
+    slow_calls: float
+    kills: float
+    sync_kills: float
+    zombies: float
+    jumps: float
+    edit_seconds: float
+    sweeps: bool
+
+
+def plan_of(seed: int) -> Plan:
+    """Return what a seed decides."""
+    dice = random.Random(f"plan {seed}")
+    zone, users = dice.choice(ZONES), dice.randrange(3, 9)
+
+    def often(share: float) -> float:
+        """Most kinds of fault are not there at all."""
+        return dice.uniform(0, share) if dice.random() < 0.4 else 0.0
+
+    edited = dice.randrange(1, users) if dice.random() < 0.5 else 0
+    return Plan(
+        seed=seed,
+        shards=dice.randrange(1, 4),
+        users=users,
+        edited_users=edited,
+        clients=dice.randrange(2, 6),
+        commands=dice.randrange(8, 25),
+        pause_seconds=dice.choice((0.05, 0.3, 1.0)),
+        accounts_max=dice.choice((2, 5, 1_000)),
+        max_staleness=dice.choice((3.0, 10.0)),
+        zone=zone,
+        cap=dice.choice((None, None, 0, 50)),
+        start=_start(dice, zone),
+        faults=Faults(
+            lost_answers=often(0.3),
+            lost_appends=often(0.3),
+            late_appends=often(0.3),
+            refused_appends=often(0.3),
+            unavailable=often(0.2),
+            lost_views=often(0.4),
+            silent_losses=often(0.3) if edited else 0.0,
+            lost_history=often(0.2),
+            stream_breaks=often(0.2),
+            stream_lag=often(3.0),
+        ),
+        troubles=Troubles(
+            lost_questions=often(0.2),
+            lost_answers=often(0.2),
+            silent_losses=often(0.5),
+            late=often(0.15),
+            repeated=often(0.3),
+        ),
+        crash_share=often(0.02),
+        slow_calls=often(0.1),
+        kills=often(0.4),
+        sync_kills=often(0.3),
+        zombies=often(0.3),
+        jumps=often(0.3),
+        edit_seconds=dice.uniform(0.1, 0.8),
+        sweeps=dice.random() < 0.3,
+    )
+
+
+def _start(dice: random.Random, zone: str) -> datetime:
+    """Return an instant of some day, often a few seconds before midnight."""
+    day = datetime(2026, dice.randrange(1, 13), dice.randrange(1, 28), tzinfo=ZoneInfo(zone))
+    before = timedelta(seconds=dice.randrange(1, 12))
+    if dice.random() < 0.6:
+        return (day - before).astimezone(UTC)
+    return (day + timedelta(seconds=dice.randrange(86_400))).astimezone(UTC)

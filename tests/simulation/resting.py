@@ -1,0 +1,86 @@
+"""The end of a simulation: how it comes to rest, and what must be true then."""
+
+import asyncio
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from actors.calls import Outcome
+from tests.simulation.books import require
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+REST_SECONDS_MAX = 120.0  # Virtual seconds after the last fault in which all must rest.
+LATE_SECONDS = 9.0  # Longer than a late append, or a late message, is on its way.
+
+
+async def come_to_rest(world: "World") -> None:
+    """Wait until nothing is under way any more."""
+    is_late = world.plan.faults.late_appends or world.plan.troubles.late
+    await asyncio.sleep(LATE_SECONDS if is_late else 0.5)
+    deadline = world.loop.time() + REST_SECONDS_MAX
+    while not _rests(world):
+        require(world.loop.time() < deadline, "it never comes to rest")
+        await asyncio.sleep(0.5)
+        world.raise_failures()
+    await _read_all(world)
+    await asyncio.sleep(2.0)
+
+
+async def _read_all(world: "World") -> None:
+    """Read every user: who is read is caught up, and so are the views."""
+    for user_id in world.auditor.users:
+        reply = await world.clients[0].read(user_id)
+        require(reply.outcome is Outcome.DONE, "no answer at rest", user=user_id, reply=reply)
+    for process in world.shards:
+        assert process is not None, "all were started"
+        await (await process.shard).settle()
+
+
+def _rests(world: "World") -> bool:
+    if world.sync is None or world.sync.is_dead or world.sync.sync.lag_seconds > 1.5:
+        return False
+    for shard in world.shards:
+        if shard is None or shard.is_dead or not shard.shard.done():
+            return False
+        if not shard.shard.result().caught_up or shard.shard.result().following.is_stale:
+            return False
+    return True
+
+
+async def audit(world: "World") -> None:
+    users = sorted({*world.auditor.users, *world.auditor.foreign})
+    astray = dict(world.auditor.astray)
+    world.auditor.at_rest(astray)
+    await _compare_with_documents(world, [u for u in users if u not in astray])
+    await _sweep_at_rest(world, astray.keys())
+    world.auditor.astray.clear()
+    await _read_all(world)
+    world.auditor.at_rest(())
+    await _compare_with_documents(world, users)
+    for client in world.clients:
+        await world.watched(asyncio.ensure_future(asyncio.gather(client.repeat_some(0.3))))
+    tally, auditor = world.tally, world.auditor
+    tally.entries, tally.replies, tally.reads = auditor.entries, auditor.replies, auditor.reads
+    tally.edits = world.program.edits
+    assert world.sync is not None, "it was started"
+    tally.resyncs = world.sync.sync.counters.resyncs
+
+
+async def _compare_with_documents(world: "World", users: Sequence[str]) -> None:
+    for user_id in users:
+        reply = await world.clients[0].read(user_id)
+        require(reply.outcome is Outcome.DONE, "no answer at rest", user=user_id, reply=reply)
+        assert reply.body is not None, "what is done has a body"
+        world.auditor.rests(user_id, reply.body)
+
+
+async def _sweep_at_rest(world: "World", excused: Collection[str]) -> None:
+    """Check that the sweep finds what went behind an owner's back, and nothing else."""
+    for repaired in (False, True):
+        for shard in world.shards:
+            assert shard is not None, "all were started"
+            found = await shard.spawn(shard.compare(repair=True))
+            unexpected = set(found.users) - set(() if repaired else excused)
+            require(not unexpected, "drift at rest", users=unexpected, found=found)
+            world.tally.drifted += len(found.users)

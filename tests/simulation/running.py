@@ -1,0 +1,51 @@
+"""Runs one seed and says how it went."""
+
+import random
+import traceback as tracebacks
+from dataclasses import dataclass, field
+
+from tests.fakes import memory_store
+from tests.simulation.plan import plan_of
+from tests.simulation.world import World
+
+
+@dataclass
+class Verdict:
+    """`did` counts what happened; `error` is empty where all promises held."""
+
+    seed: int
+    error: str = ""
+    traceback: str = ""
+    did: dict[str, int] = field(default_factory=dict)
+
+
+def world_of(seed: int) -> World:
+    """Return what a seed decides, the dice that are shared by all modules included."""
+    random.seed(seed)  # The pauses of router and lanes are rolled with these.
+    memory_store.token_hex = lambda length: f"{random.getrandbits(8 * length):0{2 * length}x}"
+    return World(plan_of(seed))
+
+
+def simulate(seed: int) -> Verdict:
+    """Run one seed."""
+    world = world_of(seed)
+    try:
+        tally = world.run()
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        text = f"{type(error).__name__}: {error}"
+        return Verdict(seed, text[:2000], tracebacks.format_exc())
+    did = {
+        "entries": tally.entries,
+        "replies": tally.replies,
+        "reads": tally.reads,
+        "deaths": tally.deaths,
+        "two owners": tally.two_owners,
+        "foreign edits": tally.edits,
+        "resyncs": tally.resyncs,
+        "jumps to another day": tally.days,
+        "virtual seconds": round(tally.virtual_seconds),
+        "drifted accounts": tally.drifted,
+    }
+    return Verdict(seed, did=did)

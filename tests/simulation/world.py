@@ -1,0 +1,255 @@
+"""One simulation: everything that a seed decides, from the first fault to the last audit."""
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from actors.directory import even
+from actors.expiring import Expiry
+from actors.failures import UnavailableError
+from actors.router import Router
+from actors.store import StoreError
+from domain.values import Credits, Policy, UserId
+from tests.simulation.auditor import Auditor
+from tests.simulation.books import Rules
+from tests.simulation.clients import Client
+from tests.simulation.database import SimulatedEnds, SimulatedStore, SimulatedStream
+from tests.simulation.foreign_edits import ForeignProgram
+from tests.simulation.network import Network
+from tests.simulation.plan import Plan
+from tests.simulation.processes import Setting, ShardProcess, SyncProcess
+from tests.simulation.resting import audit, come_to_rest
+from tests.simulation.virtual_time import PROCESS, VirtualLoop
+
+ROUTER_SECONDS_MAX = 12.0
+RESTART_SECONDS = 0.5  # A process that died is there again after so long.
+ZOMBIE_SECONDS = 4.0  # An old incarnation lives on beside its successor so long at most.
+
+
+@dataclass
+class Tally:
+    """What a simulation did: a simulation in which nothing happened proves nothing."""
+
+    entries: int = 0
+    replies: int = 0
+    reads: int = 0
+    deaths: int = 0
+    two_owners: int = 0
+    edits: int = 0
+    resyncs: int = 0
+    days: int = 0
+    virtual_seconds: float = 0.0
+    drifted: int = 0
+    failures: list[BaseException] = field(default_factory=list)
+
+
+class World:
+    """Runs one plan."""
+
+    def __init__(self, plan: Plan) -> None:
+        dice = random.Random(plan.seed)
+        self.plan = plan
+        self.tally = Tally()
+        self._dice = dice
+        self.loop = VirtualLoop(dice)
+        self._jumps = timedelta()
+        policy = Policy(1000, None if plan.cap is None else Credits(plan.cap), plan.zone, 20)
+        self.auditor = Auditor(Rules(1000, plan.cap, plan.zone, 20), self._is_stray)
+        self.store = SimulatedStore(self.loop, dice, self.auditor)
+        self.auditor.watch(self.store)
+        self.stream = SimulatedStream(self.store, self.loop, dice)
+        self.network = Network(self.loop, dice, self._owners)
+        self.setting = Setting(
+            self.loop,
+            dice,
+            self.store,
+            policy,
+            self.clock,
+            plan.accounts_max,
+            plan.max_staleness,
+            self.tally.failures.append,
+        )
+        self.shards: list[ShardProcess | None] = [None] * plan.shards
+        self.zombies: list[ShardProcess] = []
+        self.sync: SyncProcess | None = None
+        self._numbers = 0
+        self._at_work = True
+        users = [f"user-{number}" for number in range(plan.users)]
+        self.auditor.foreign = set(users[: plan.edited_users])
+        self.program = ForeignProgram(self.store, self.stream, self.auditor, dice, self.clock)
+        self._routers = [Router(self.network, ROUTER_SECONDS_MAX) for _ in range(2)]
+        self.clients = [
+            Client(
+                f"client-{number}",
+                self._routers[number % 2],
+                self.auditor,
+                dice,
+                users,
+                self.clock,
+                self._is_doubtful,
+            )
+            for number in range(plan.clients)
+        ]
+
+    # --- time and ownership -------------------------------------------------------------
+
+    def clock(self) -> datetime:
+        return self.plan.start + self._jumps + timedelta(seconds=self.loop.time())
+
+    def _owners(self, index: int) -> list[ShardProcess]:
+        named = self.shards[index]
+        zombies = [z for z in self.zombies if z.index == index and not z.is_dead]
+        return ([named] if named is not None and not named.is_dead else []) + zombies
+
+    def _is_stray(self) -> bool:
+        return PROCESS.get() not in self.shards or getattr(PROCESS.get(), "is_dead", True)
+
+    def _is_doubtful(self, user_id: str) -> bool:
+        assert self.store.table is not None, "it is published at the start"
+        index = self.store.table.owner(UserId(user_id))
+        zombies = [z for z in self.zombies if z.index == index and not z.is_dead]
+        return user_id in self.auditor.astray or bool(zombies)
+
+    # --- processes ----------------------------------------------------------------------
+
+    def _start_shard(self, index: int) -> None:
+        self._numbers += 1
+        shard = self.shards[index] = ShardProcess(self.setting, index, self._numbers)
+        shard.on_death = lambda: self._died(lambda: self._start_shard(index), shard, index)
+
+    def _start_sync(self) -> None:
+        self._numbers += 1
+        self.sync = SyncProcess(self.setting, self.stream, self.network, self._numbers)
+        self.sync.on_death = lambda: self._died(self._start_sync)
+
+    def _died(
+        self, start: object, shard: ShardProcess | None = None, index: int | None = None
+    ) -> None:
+        self.tally.deaths += 1
+        if shard is not None and index is not None and self.shards[index] is not shard:
+            return  # It was replaced before.
+        self.loop.call_later(self._dice.uniform(0, RESTART_SECONDS), start)  # type: ignore[arg-type]
+
+    def _two_owners(self, index: int) -> None:
+        """Start a successor while the old incarnation lives on, and believes it is the owner."""
+        old = self.shards[index]
+        if old is None or old.is_dead:
+            return
+        self.tally.two_owners += 1
+        self.zombies.append(old)
+        self.loop.call_later(self._dice.uniform(0.5, ZOMBIE_SECONDS), old.kill)
+        self._start_shard(index)
+
+    # --- what happens meanwhile ---------------------------------------------------------
+
+    async def _make_trouble(self) -> None:
+        plan, dice = self.plan, self._dice
+        while self._at_work:
+            await asyncio.sleep(dice.uniform(0.1, 1.0))
+            if not self._at_work:
+                break
+            if dice.random() < plan.kills:
+                self._die(dice.choice(self.shards))
+            if dice.random() < plan.sync_kills and self.sync is not None:
+                self.sync.die_after(dice.randrange(8))
+            if dice.random() < plan.zombies:
+                self._two_owners(dice.randrange(plan.shards))
+            if dice.random() < plan.jumps:
+                self._jump()
+
+    def _die(self, shard: ShardProcess | None) -> None:
+        if shard is not None:
+            shard.die_after(self._dice.randrange(8))
+
+    def _jump(self) -> None:
+        """Let the wall clock jump: a little either way, or on to another day."""
+        jump = self._dice.choice((-8.0, 5.0, 3600.0, 26 * 3600.0))
+        self.tally.days += jump > 24 * 3600
+        self._jumps += timedelta(seconds=jump)
+
+    async def _edit(self) -> None:
+        while self._at_work and self.plan.edited_users:
+            await asyncio.sleep(self._dice.uniform(0, 2 * self.plan.edit_seconds))
+            if self._at_work:
+                self.program.edit()
+
+    async def _expire(self) -> None:
+        """Do what the janitor does; where it fails it is done again."""
+        ends = SimulatedEnds(self.store)
+        expiry = Expiry(ends, self._routers[0], self.clock)
+        while self._at_work:
+            await asyncio.sleep(self._dice.uniform(1, 6))
+            try:
+                await expiry.run(self.clock())
+            except (StoreError, UnavailableError):
+                continue
+
+    async def _sweep(self) -> None:
+        while self._at_work and self.plan.sweeps:
+            await asyncio.sleep(self._dice.uniform(2, 8))
+            for shard in list(self.shards):
+                if shard is not None and not shard.is_dead:
+                    task = shard.spawn(shard.compare(repair=True))
+                    await asyncio.wait([task])
+                    if not task.cancelled() and (error := task.exception()) is not None:
+                        shard.report(error)
+
+    # --- one simulation -----------------------------------------------------------------
+
+    def run(self) -> Tally:
+        """Return what was done. Raises BrokenPromiseError, or what else broke."""
+        asyncio.set_event_loop(self.loop)
+        self.loop.set_exception_handler(self._note_error)
+        try:
+            self.loop.run_until_complete(self._run())
+        finally:
+            for task in asyncio.all_tasks(self.loop):
+                task.cancel()
+            self.loop.call_soon(self.loop.stop)
+            self.loop.run_forever()
+            asyncio.set_event_loop(None)
+            self.loop.close()
+        self.tally.virtual_seconds = self.loop.time()
+        return self.tally
+
+    def _note_error(self, loop: object, context: dict[str, object]) -> None:
+        error = context.get("exception")
+        if isinstance(error, BaseException):
+            self.tally.failures.append(error)
+
+    async def _run(self) -> None:
+        self.store.table = even(1, self.plan.shards)
+        for index in range(self.plan.shards):
+            self._start_shard(index)
+        self._start_sync()
+        self.store.faults = self.plan.faults
+        self.network.troubles = self.plan.troubles
+        self.setting.crash_share = self.plan.crash_share
+        self.loop.share_of_slow_calls = self.plan.slow_calls
+        background = [self._make_trouble(), self._edit(), self._expire(), self._sweep()]
+        tasks = [asyncio.ensure_future(job) for job in background]
+        work = [c.work(self.plan.commands, self.plan.pause_seconds) for c in self.clients]
+        await self.watched(asyncio.gather(*work))
+        self._at_work = False
+        self._heal()
+        await self.watched(asyncio.gather(*tasks))
+        await come_to_rest(self)
+        await audit(self)
+
+    async def watched(self, work: "asyncio.Future[list[None]]") -> None:
+        """Wait, and raise at once what has broken meanwhile."""
+        while not work.done():
+            await asyncio.wait([work], timeout=1.0)
+            self.raise_failures()
+        work.result()
+        self.raise_failures()
+
+    def raise_failures(self) -> None:
+        for failure in self.tally.failures:
+            raise failure
+
+    def _heal(self) -> None:
+        self.store.heal()
+        self.network.heal()
+        self.setting.crash_share = 0.0
