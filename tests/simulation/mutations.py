@@ -147,13 +147,6 @@ MUTATIONS = (
         "a change told amid a commit is undone by it",
     ),
     Mutation(
-        "never-stale",
-        "actors.following",
-        "        return self.heartbeat_age > self._max_staleness",
-        "        return False",
-        "an owner who hears of nothing goes on answering from RAM",
-    ),
-    Mutation(
         "forget-refusals-of-lost-calls",
         "actors.router",
         "return item._replace(keep_refusal=True) if isinstance(item, Call) else item",

@@ -5,7 +5,7 @@ always and everywhere.
 """
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -53,7 +53,7 @@ def plan_of(seed: int) -> Plan:
         return dice.uniform(0, share) if dice.random() < 0.4 else 0.0
 
     edited = dice.randrange(1, users) if dice.random() < 0.5 else 0
-    return Plan(
+    plan = Plan(
         seed=seed,
         shards=dice.randrange(1, 4),
         users=users,
@@ -93,6 +93,25 @@ def plan_of(seed: int) -> Plan:
         jumps=often(0.3),
         edit_seconds=dice.uniform(0.1, 0.8),
         sweeps=dice.random() < 0.3,
+    )
+    return _on_news(plan) if edited and dice.random() < 0.3 else plan
+
+
+def _on_news(plan: Plan) -> Plan:
+    """Return a plan in which news get lost and their sender dies, and little else happens.
+
+    A shard that restarts, and a stream that is lost, would hide what was not told.
+    """
+    return replace(
+        plan,
+        accounts_max=1_000,
+        faults=Faults(stream_lag=plan.faults.stream_lag),
+        troubles=Troubles(lost_questions=0.3, lost_answers=0.1, silent_losses=0.8),
+        crash_share=0.0,
+        kills=0.0,
+        zombies=0.0,
+        sync_kills=0.4,
+        sweeps=False,
     )
 
 

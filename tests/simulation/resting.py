@@ -18,8 +18,9 @@ async def come_to_rest(world: "World") -> None:
     """Wait until nothing is under way any more."""
     is_late = world.plan.faults.late_appends or world.plan.troubles.late
     await asyncio.sleep(LATE_SECONDS if is_late else 0.5)
-    deadline = world.loop.time() + REST_SECONDS_MAX
-    while not _rests(world):
+    healed = world.loop.time()
+    deadline = healed + REST_SECONDS_MAX
+    while not _rests(world, healed):
         require(world.loop.time() < deadline, "it never comes to rest")
         await asyncio.sleep(0.5)
         world.raise_failures()
@@ -37,8 +38,11 @@ async def _read_all(world: "World") -> None:
         await (await process.shard).settle()
 
 
-def _rests(world: "World") -> bool:
-    if world.sync is None or world.sync.is_dead or world.sync.sync.lag_seconds > 1.5:
+def _rests(world: "World", healed: float) -> bool:
+    """Say whether every process runs, and every shard has heard of all that was before `healed`."""
+    if world.sync is None or world.sync.is_dead:
+        return False
+    if world.sync.sync.lag_seconds >= world.loop.time() - healed:
         return False
     for shard in world.shards:
         if shard is None or shard.is_dead or not shard.shard.done():
