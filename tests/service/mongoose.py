@@ -59,11 +59,9 @@ class Mongoose:
         return ObjectId(document["_id"])
 
     def flushed_day(self, user: str) -> dict[str, Any]:
-        """Return the user's one day document, once the service has written it."""
-        where = {"user_id": ObjectId(user)}
-        days = self.database.dailycredits
-        wait_until(lambda: days.count_documents(where) == 1, FOLLOWS_SECONDS_MAX)
-        (day,) = days.find(where)
+        """Return the user's one day document, once it contains all that was decided so far."""
+        wait_until(lambda: is_flushed(self.database, ObjectId(user)), FOLLOWS_SECONDS_MAX)
+        (day,) = self.database.dailycredits.find({"user_id": ObjectId(user)})
         return day
 
     def shows(self, user: str, **expected: Any) -> None:
@@ -101,3 +99,9 @@ def subscription_document(user_id: Any, **changed: Any) -> dict[str, Any]:
 def mongoose_of(service: RunningService, http: httpx.Client) -> Iterator[Mongoose]:
     with pymongo.MongoClient(service.mongo_uri, retryWrites=False) as client:
         yield Mongoose(client.allotment, http)
+
+
+def is_flushed(database: Database[dict[str, Any]], user_id: ObjectId | str) -> bool:
+    """Whether the views of a user contain every entry of the journal."""
+    mark = database.accounts.find_one({"_id": user_id}) or {"applied_seq": 0}
+    return bool(mark["applied_seq"] == database.journal.count_documents({"user_id": user_id}))

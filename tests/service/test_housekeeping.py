@@ -9,6 +9,7 @@ import pymongo
 import pytest
 from bson import Int64, ObjectId
 
+from tests.service.mongoose import FOLLOWS_SECONDS_MAX, is_flushed
 from tests.service.running import RunningService, wait_until
 from tests.service.test_first_day import add_credits, charge, status
 
@@ -82,11 +83,10 @@ def test_ram_follows_mongodb_when_it_is_told_to(
 ) -> None:
     add_credits(http, "told")
     charge(http, "told", 5)
-    http.post("/admin/sync")
-    database = pymongo.MongoClient(service.mongo_uri).allotment
-    wait_until(lambda: database.dailycredits.find_one({"user_id": "told"}) is not None, 5)
-    day = {"user_id": "told"}
-    database.dailycredits.update_one(day, {"$set": {"credits_used": Int64(11)}})
+    with pymongo.MongoClient(service.mongo_uri) as client:
+        wait_until(lambda: is_flushed(client.allotment, "told"), FOLLOWS_SECONDS_MAX)
+        day = {"user_id": "told"}
+        client.allotment.dailycredits.update_one(day, {"$set": {"credits_used": Int64(11)}})
 
     one = http.post("/admin/sync", json={"user_id": "told"})
     everyone = http.post("/admin/sync")
@@ -95,7 +95,6 @@ def test_ram_follows_mongodb_when_it_is_told_to(
     assert one.json()["checked"] == 1
     assert everyone.json()["checked"] >= 1
     assert status(http, "told")["credits_used"] == 11
-    database.client.close()
 
 
 def test_a_validation_reports_and_the_one_after_finds_no_drift(http: httpx.Client) -> None:
