@@ -7,7 +7,6 @@ from typing import Protocol
 
 from actors.agenda import Agenda
 from actors.expiring import Calls, EndedSubscriptions, Expiry
-from actors.expiring_holds import HoldsExpiry, OverdueHolds
 from actors.janitor import Janitor, Job, Work
 from actors.reports import Findings, SweepReport
 from actors.settings import Settings
@@ -26,7 +25,7 @@ class Journal(Protocol):
         """
 
 
-class Upkeep(EndedSubscriptions, OverdueHolds, Invariants, Journal, Protocol):
+class Upkeep(EndedSubscriptions, Invariants, Journal, Protocol):
     """What the jobs need of the database."""
 
 
@@ -51,10 +50,9 @@ class Housekeeping:
         self._upkeep = upkeep
         self._clock = clock
         self._journal_age = timedelta(days=settings.journal_days)
-        self._expiries = (Expiry(upkeep, router, clock), HoldsExpiry(upkeep, router, clock))
         jobs = [
             Job(SWEEP, settings.sweep_cron, lambda _: self._sweep.run()),
-            Job(EXPIRE, settings.expire_cron, self._expire),
+            Job(EXPIRE, settings.expire_cron, Expiry(upkeep, router, clock).run),
             Job(TRIM, settings.trim_cron, self._trim),
         ]
         if reconcile is not None:
@@ -80,12 +78,6 @@ class Housekeeping:
     async def reconcile(self) -> SweepReport | None:
         """Compare with Stripe, now; None: Stripe is not set up. Raises one of FAILURES."""
         return await self.janitor.ask(RECONCILE) if RECONCILE in self.janitor.jobs else None
-
-    async def _expire(self, due: datetime) -> Findings:
-        found = Findings()
-        for expiry in self._expiries:
-            found.add(await expiry.run(due))
-        return found
 
     async def _trim(self, _due: datetime) -> Findings:
         before = self._clock() - self._journal_age
