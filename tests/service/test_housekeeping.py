@@ -81,20 +81,20 @@ def test_an_unknown_subscription_is_not_found(http: httpx.Client) -> None:
 def test_ram_follows_mongodb_when_it_is_told_to(
     service: RunningService, http: httpx.Client
 ) -> None:
-    add_credits(http, "told")
-    charge(http, "told", 5)
+    add_credits(http, "read-anew").raise_for_status()
+    charge(http, "read-anew", 5).raise_for_status()
     with pymongo.MongoClient(service.mongo_uri) as client:
-        wait_until(lambda: is_flushed(client.allotment, "told"), FOLLOWS_SECONDS_MAX)
-        day = {"user_id": "told"}
+        wait_until(lambda: is_flushed(client.allotment, "read-anew"), FOLLOWS_SECONDS_MAX)
+        day = {"user_id": "read-anew"}
         client.allotment.dailycredits.update_one(day, {"$set": {"credits_used": Int64(11)}})
 
-    one = http.post("/admin/sync", json={"user_id": "told"})
+    one = http.post("/admin/sync", json={"user_id": "read-anew"})
     everyone = http.post("/admin/sync")
 
     assert one.status_code == everyone.status_code == 200
     assert one.json()["checked"] == 1
     assert everyone.json()["checked"] >= 1
-    assert status(http, "told")["credits_used"] == 11
+    assert status(http, "read-anew")["credits_used"] == 11
 
 
 def test_a_validation_reports_and_the_one_after_finds_no_drift(http: httpx.Client) -> None:
