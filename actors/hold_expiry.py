@@ -22,7 +22,7 @@ from domain.values import UserId
 SHARD = "shard"  # How the journal names the timer below.
 LOOK_SECONDS_MAX = 1.0  # The clock may be set: it is looked at so often while holds are open.
 CLOSED_MAX = 10_000  # Holds remembered that are closed already.
-RETRY_SECONDS = 1.0  # Pause after a batch that could not be written.
+RETRY_SECONDS = 1.0  # Pause before a hold is asked about again, be it that it is still there.
 EXPIRIES_AT_ONCE = 500  # They share a batch with calls, which wait as long as it takes.
 
 
@@ -54,6 +54,8 @@ class HoldExpiry:
         self._counters = counters
         self._by_user: dict[UserId, dict[str, tuple[datetime, Hold]]] = {}
         self._due: list[tuple[datetime, str, UserId]] = []
+        self._not_before: dict[str, datetime] = {}
+        """Holds asked about just now. An account read anew may still have them: its document does."""
         self._arrived = asyncio.Event()
 
     def note(self, account: Account) -> None:
@@ -112,6 +114,7 @@ class HoldExpiry:
                 async with asyncio.timeout(self._seconds()):
                     await self._arrived.wait()
             self._arrived.clear()
+            self._let_go_of_asked()
             while calls := self._take_due():
                 await self._expire(calls)
 
@@ -125,14 +128,26 @@ class HoldExpiry:
     def _take_due(self) -> list[Call]:
         """Return the calls for holds that are over, but for those resolved already."""
         calls: list[Call] = []
+        later: set[tuple[datetime, str, UserId]] = set()
         now = self._shard.now()
         while self._due and self._due[0][0] <= now and len(calls) < EXPIRIES_AT_ONCE:
             _, hold_id, user_id = heapq.heappop(self._due)
             account = self._shard.accounts.get(user_id)
+            if account is not None and account.find_hold(hold_id) is None:
+                continue
             # Of one who is not in RAM nothing is known: it is read for it.
-            if account is None or account.find_hold(hold_id) is not None:
-                calls.append(expire_call(user_id, hold_id))
+            if (not_before := self._not_before.get(hold_id, now)) > now:
+                later.add((not_before, hold_id, user_id))
+                continue
+            self._not_before[hold_id] = now + timedelta(seconds=RETRY_SECONDS)
+            calls.append(expire_call(user_id, hold_id))
+        for due in later:
+            heapq.heappush(self._due, due)
         return calls
+
+    def _let_go_of_asked(self) -> None:
+        now = self._shard.now()
+        self._not_before = {name: at for name, at in self._not_before.items() if at > now}
 
     async def _expire(self, calls: list[Call]) -> None:
         waiting = [(call, self._inbox.put(call.command.user_id, call)) for call in calls]
@@ -143,8 +158,7 @@ class HoldExpiry:
             self._counters.holds_expired += outcome is Outcome.DONE and not told.replayed
             if outcome > Outcome.REFUSED:
                 failed.append(call)
-        if failed:
-            again = self._shard.now() + timedelta(seconds=RETRY_SECONDS)
-            for call in failed:
-                assert isinstance(call.command, ExpireHold), "nothing else is asked for here"
-                heapq.heappush(self._due, (again, call.command.hold_id, call.command.user_id))
+        again = self._shard.now() + timedelta(seconds=RETRY_SECONDS)
+        for call in failed:
+            assert isinstance(call.command, ExpireHold), "nothing else is asked for here"
+            heapq.heappush(self._due, (again, call.command.hold_id, call.command.user_id))

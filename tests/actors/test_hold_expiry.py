@@ -1,6 +1,7 @@
 """A shard gives back what is over by itself, and no race over a hold has two winners."""
 
 import asyncio
+import copy
 from random import Random
 
 import pytest
@@ -281,3 +282,30 @@ async def test_holds_that_are_closed_are_not_remembered_for_ever(
 
         assert remembered <= 14
         assert (await ask_one(shard, release_call(open_one.hold_id, "late"))).refusal is not None
+
+
+@in_loop
+async def test_a_hold_that_another_program_brings_back_is_asked_about_once_a_second() -> None:
+    store, clock, seconds = MemoryStore(), Clock(), Clock()
+    async with running(
+        store, clock=clock, max_staleness=10, monotonic=lambda: seconds.now.timestamp()
+    ) as shard:
+        await ask(shard, credit_call(ANN, 3000, 30), hold_call(40, "h"))
+        await shard.settle()
+        saved = copy.deepcopy(day(store)["holds"])
+        clock.advance(seconds=60)
+        await expired(shard, 1)
+        day(store)["holds"] = saved  # As a program does that saves a document it read before.
+        seconds.advance(seconds=11)  # From now on every call reads through.
+        clock.advance(seconds=1)
+
+        asked = []
+        for _ in range(3):
+            shard.expiry.look()
+            for _ in range(20):
+                await status(shard, ANN)
+            asked.append(shard.counters.repeats)
+            clock.advance(seconds=1)
+
+        assert shard.following.is_stale
+        assert asked == [1, 2, 3]
