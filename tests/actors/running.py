@@ -6,6 +6,7 @@ import functools
 import math
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ParamSpec
 
@@ -48,6 +49,16 @@ class Clock:
 
     def advance(self, **by: float) -> None:
         self.now += timedelta(**by)
+
+
+@dataclass
+class Seconds:
+    """A monotonic clock that the test sets."""
+
+    now: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
 @contextlib.asynccontextmanager

@@ -15,6 +15,7 @@ from domain.messages import Rejection
 from domain.values import Credits, UserId
 from tests.actors.running import (
     Clock,
+    Seconds,
     ask,
     ask_one,
     charge_call,
@@ -286,17 +287,15 @@ async def test_holds_that_are_closed_are_not_remembered_for_ever(
 
 @in_loop
 async def test_a_hold_that_another_program_brings_back_is_asked_about_once_a_second() -> None:
-    store, clock, seconds = MemoryStore(), Clock(), Clock()
-    async with running(
-        store, clock=clock, max_staleness=10, monotonic=lambda: seconds.now.timestamp()
-    ) as shard:
+    store, clock, seconds = MemoryStore(), Clock(), Seconds()
+    async with running(store, clock=clock, max_staleness=10, monotonic=seconds) as shard:
         await ask(shard, credit_call(ANN, 3000, 30), hold_call(40, "h"))
         await shard.settle()
         saved = copy.deepcopy(day(store)["holds"])
         clock.advance(seconds=60)
         await expired(shard, 1)
         day(store)["holds"] = saved  # As a program does that saves a document it read before.
-        seconds.advance(seconds=11)  # From now on every call reads through.
+        seconds.now += 11  # From now on every call reads through.
         clock.advance(seconds=1)
 
         asked = []

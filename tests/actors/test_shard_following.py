@@ -1,7 +1,6 @@
 """RAM follows what others write, whatever the shard is doing when it is told."""
 
 import asyncio
-from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -14,6 +13,7 @@ from actors.shard import Shard
 from domain.values import UserId, mark_of, owner_mark
 from tests.actors.authors import NOON
 from tests.actors.running import (
+    Seconds,
     ask_one,
     at_the_gate,
     charge_call,
@@ -330,16 +330,6 @@ async def test_after_any_interleaving_of_edits_and_charges_ram_is_what_mongodb_h
 
 
 # --- how old the news are -------------------------------------------------------------------
-
-
-@dataclass
-class Seconds:
-    """A monotonic clock that the test sets."""
-
-    now: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @in_loop
