@@ -127,7 +127,7 @@ class AsyncAllotment(HoldMethods):
         self,
         user_id: str,
         service_type: str,
-        credit_amount: int,
+        credit_amount: int | None = None,
         *,
         token_count: int | None = None,
         model_used: str | None = None,
@@ -137,7 +137,10 @@ class AsyncAllotment(HoldMethods):
         on_insufficient: OnInsufficient | Literal["reject", "record"] = OnInsufficient.REJECT,
         key: str | None = None,
     ) -> UsageRecordResponse:
-        """Charge credits to today, or raise InsufficientCreditsError."""
+        """Charge credits to today, or raise InsufficientCreditsError.
+
+        Without `credit_amount`: what `token_count` costs by the price list.
+        """
         body = checked(
             RecordUsageBody,
             user_id=user_id,

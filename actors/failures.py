@@ -119,6 +119,7 @@ _BY_REJECTION: dict[Rejection, type[RefusedError]] = {
     Rejection.NOT_ENDED: InvalidRequestError,
     Rejection.NO_SUCH_GRANT: NotFoundError,
     Rejection.DUPLICATE_PAYMENT: DuplicatePaymentError,
+    Rejection.NO_PRICE: InvalidRequestError,
     Rejection.NO_ACTIVE_SUBSCRIPTION: NoActiveSubscriptionError,
     Rejection.AMOUNT_TOO_LARGE: InvalidRequestError,
     Rejection.INSUFFICIENT_CREDITS: InsufficientCreditsError,
@@ -127,6 +128,8 @@ _DETAILS = {
     Rejection.END_NOT_AFTER_START: "end_date: it is not after the start",
     Rejection.TOO_MANY_HOLDS: "the user has as many open holds as an account may have",
     Rejection.NOT_ENDED: "the subscription has not ended, or its document says already that it has",
+    Rejection.NO_PRICE: "credit_amount: it is missing, and no price of the price list applies to this"
+    " service_type and model_used",
     Rejection.AMOUNT_TOO_LARGE: "the amount takes a total past 2^53 - 1",
 }
 

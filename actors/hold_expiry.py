@@ -99,8 +99,8 @@ class HoldExpiry:
 
     def measure(self) -> None:
         """Bring the age of the oldest hold up to date."""
-        made = [h.made_at_seconds for holds in self._by_user.values() for _, h in holds.values()]
-        age = self._shard.now().timestamp() - min(made) if made else 0.0
+        made = [h.made_at for holds in self._by_user.values() for _, h in holds.values()]
+        age = (self._shard.now() - min(made)).total_seconds() if made else 0.0
         self._counters.oldest_hold_seconds = max(age, 0.0)
 
     def look(self) -> None:

@@ -60,7 +60,7 @@ class HoldMethods:
     async def settle(  # noqa: PLR0913 - the fields of a usage record
         self,
         hold_id: str,
-        credit_amount: int,
+        credit_amount: int | None = None,
         *,
         token_count: int | None = None,
         model_used: str | None = None,
@@ -68,7 +68,10 @@ class HoldMethods:
         on_insufficient: Manner = OnInsufficient.REJECT,
         key: str | None = None,
     ) -> UsageRecordResponse:
-        """Charge what it cost to the hold's own day. Raises HoldClosedError where it is over."""
+        """Charge what it cost to the hold's own day. Raises HoldClosedError where it is over.
+
+        Without `credit_amount`: what `token_count` costs by the price list.
+        """
         body = checked(
             SettleHoldBody,
             credit_amount=credit_amount,
@@ -123,14 +126,14 @@ class Holding:
 
     def report(
         self,
-        credit_amount: int,
+        credit_amount: int | None = None,
         *,
         token_count: int | None = None,
         model_used: str | None = None,
         details: Mapping[str, Any] | None = None,
         on_insufficient: Manner = OnInsufficient.REJECT,
     ) -> None:
-        """Say what it cost. The last report counts."""
+        """Say what it cost: `credit_amount`, or `token_count`. The last report counts."""
         self.cost = {
             "credit_amount": credit_amount,
             "token_count": token_count,

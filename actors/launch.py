@@ -25,6 +25,7 @@ from actors.access import Scope
 from actors.api_keys import make_key
 from actors.directory import even, shard_name
 from actors.embedded_mongo import EmbeddedMongo
+from actors.metrics import PricesMetric
 from actors.mongo.clock import MongoClock
 from actors.mongo.connection import (
     Documents,
@@ -35,7 +36,9 @@ from actors.mongo.connection import (
 )
 from actors.mongo.directory import MongoDirectory
 from actors.mongo.keys import MongoKeys
+from actors.mongo.prices import MongoPrices
 from actors.mongo.store import MongoStore
+from actors.prices import PriceFile, in_force
 from actors.ray_environment import LOOPBACK, serve_environment
 from actors.remote import NAMESPACE, ShardActor, start_shard
 from actors.remote_events import start_events
@@ -137,6 +140,14 @@ def unchecked_claims(settings: Settings) -> list[str]:
         "ALLOTMENT_JWT_AUDIENCE": settings.jwt_audience,
     }
     return [name for name, value in named.items() if value is None]
+
+
+def price_file(settings: Settings) -> PriceFile | None:
+    """Return the file of the price list, if there is one. Raises CannotStartError."""
+    try:
+        return PriceFile(settings.prices.absolute()) if settings.prices else None
+    except ValueError as error:
+        raise CannotStartError(f"ALLOTMENT_PRICES: {settings.prices}: {error}") from error
 
 
 @contextlib.contextmanager
@@ -265,6 +276,7 @@ def service(settings: Settings, tell: Callable[[str], None]) -> Iterator[str | N
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(data_directory(settings))
         check_port_is_free(settings.http_host, settings.http_port)
+        prices = price_file(settings)
         for name in unchecked_claims(settings):
             logger.warning("%s is not set: tokens of the issuer for others are taken, too", name)
         tell("database")
@@ -275,6 +287,7 @@ def service(settings: Settings, tell: Callable[[str], None]) -> Iterator[str | N
         settings = settings.model_copy(update={"mongo_uri": SecretStr(uri)})
         tell("Ray")
         stack.enter_context(ray_cluster(directory))
+        stack.enter_context(in_force(prices, MongoPrices(database), PricesMetric().publish))
         tell("shards")
         stack.enter_context(shards(settings))
         stack.enter_context(synchronisation(settings))

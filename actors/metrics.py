@@ -6,6 +6,7 @@ from typing import Generic, TypeVar
 from ray.util.metrics import Counter, Gauge
 
 from actors.counters import Counters, EventCounters, SyncCounters
+from actors.prices import PriceFile
 from actors.reports import SweepReport
 
 LEVELS = frozenset(
@@ -50,6 +51,18 @@ class CounterMetrics(Generic[C]):
 
 def _describe(part: str, name: str) -> str:
     return f"{name.replace('_', ' ').capitalize()} of a {part}."
+
+
+class PricesMetric:
+    """Whether the file of the price list is valid."""
+
+    def __init__(self) -> None:
+        text = "1 while the file of the price list is not valid and an older list is in force."
+        self._gauge = Gauge("allotment_prices_invalid", description=text)
+
+    def publish(self, file: PriceFile) -> None:
+        """Take up what was seen of the file."""
+        self._gauge.set(file.is_invalid)
 
 
 class SweepMetrics:

@@ -25,9 +25,11 @@ from actors.metrics import CounterMetrics
 from actors.mongo.clock import MongoClock
 from actors.mongo.connection import connect
 from actors.mongo.directory import MongoDirectory
+from actors.mongo.prices import MongoPrices
 from actors.mongo.reads import MongoReads
 from actors.mongo.store import MongoStore
 from actors.mongo.warm import WarmReader
+from actors.prices import decide_by, follow_prices
 from actors.queries import Queries, Query
 from actors.reports import Findings, Reread, ShardReport
 from actors.settings import Settings
@@ -154,22 +156,9 @@ class ShardActor:
             await (await self._shard).settle()
 
     async def _begin(self) -> None:
-        """Start the loops, as soon as the database tells who owns what."""
-        store = MongoStore(self._database)
-        table = None
-        for attempt in count():
-            await asyncio.sleep(RETRY_SECONDS if attempt else 0)
-            try:
-                if self._settings.test_clock:
-                    ahead = await asyncio.to_thread(MongoClock(self._database).offset)
-                    self._clock.set_forward(ahead)
-                await asyncio.to_thread(store.take_over, self.name)
-                table = await asyncio.to_thread(self._directory.read)
-            except StorageUnavailableError as error:
-                logger.warning("%s: waits for the database: %r", self.name, error.__cause__)
-            if table is not None:
-                break
-        assert table is not None, "the loop ends with a table only"
+        """Start the loops, as soon as the database has told what there is."""
+        store, kept = MongoStore(self._database), MongoPrices(self._database)
+        table, prices = await self._ask_database(store, kept)
         shard = Shard(
             self._index,
             store,
@@ -179,13 +168,33 @@ class ShardActor:
             table=table,
             max_staleness=self._settings.max_staleness_seconds,
         )
+        decide_by(prices, shard)
         self._loops.start(shard.run())
         self._loops.start(shard.views.run(shard.clean_until))
         self._loops.start(shard.reloader.run())
         self._loops.start(shard.expiry.run())
+        self._loops.start(follow_prices(kept, prices, shard))
         self._loops.start(self._publish_metrics(shard))
         self._loops.start(self._catch_up_and_warm(shard))
         self._shard.set_result(shard)
+
+    async def _ask_database(self, store: MongoStore, kept: MongoPrices) -> tuple[Directory, str]:
+        """Return who owns what, and the price list, as soon as the database tells."""
+        for attempt in count():
+            await asyncio.sleep(RETRY_SECONDS if attempt else 0)
+            try:
+                if self._settings.test_clock:
+                    ahead = await asyncio.to_thread(MongoClock(self._database).offset)
+                    self._clock.set_forward(ahead)
+                await asyncio.to_thread(store.take_over, self.name)
+                prices = await asyncio.to_thread(kept.read)
+                table = await asyncio.to_thread(self._directory.read)
+            except StorageUnavailableError as error:
+                logger.warning("%s: waits for the database: %r", self.name, error.__cause__)
+                continue
+            if table is not None:
+                return table, prices
+        raise AssertionError("the loop ends with a table only")
 
     async def _publish_metrics(self, shard: Shard) -> None:
         metrics = CounterMetrics("shard", self.name, Counters())

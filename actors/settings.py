@@ -63,6 +63,7 @@ class Settings(EventSettings, BaseSettings):
     low_credits_percent: Annotated[int, Field(ge=0, le=100)] = 20
     # With all details a hold may have, 700 of one day still fit into its document (16 MB).
     holds_per_account: Annotated[int, Field(ge=1, le=700)] = 500
+    prices: Annotated[Path | None, BeforeValidator(_blank_is_unset)] = None
     sweep_cron: Annotated[str, AfterValidator(check_line)] = "*/5 * * * *"
     expire_cron: Annotated[str, AfterValidator(check_line)] = "* * * * *"
     trim_cron: Annotated[str, AfterValidator(check_line)] = "30 3 * * *"

@@ -67,7 +67,7 @@ class Shard:
         self.views = ViewWriter(self.name, store, self.counters, self.forget)
         self._index = index
         self._store = store
-        self._policy = policy
+        self.policy = policy  # Who follows the price list puts a newer one in its place.
         self._texts = StatusTexts(policy)
         self._accounts_max = accounts_max
         self._clock = clock
@@ -183,7 +183,7 @@ class Shard:
         for _ in range(APPENDS_MAX):
             whole = self._forget_unsure(batch)
             await self._load_missing(batch, whole)
-            draft = Draft(self._accounts, self._answers, self.now(), self._policy)
+            draft = Draft(self._accounts, self._answers, self.now(), self.policy)
             replies = [
                 draft.decide(work.call) if work.call else draft.status(work.user_id)
                 for work in batch
@@ -228,7 +228,7 @@ class Shard:
             # Before the beginning nothing has ended: the days of all subscriptions are loaded.
             since = BEGINNING if whole else now
             for stored in self.following.dormant.wake(users) or await self._load(users, since):
-                recovered = recover(stored, now, self._policy, whole=stored.user_id in whole)
+                recovered = recover(stored, now, self.policy, whole=stored.user_id in whole)
                 self._accounts[stored.user_id] = recovered.account
                 self.expiry.note(recovered.account)
                 self.views.add(recovered.lagging)

@@ -82,6 +82,17 @@ class UsageRecordResponse(Answer):
     low_credits: bool
 
 
+class PriceRecord(Answer):
+    """The price that made an amount of its tokens."""
+
+    service: str = Field(description="A pattern, as the price list has it.")
+    model: str | None
+    credits_per_unit: str = Field(description="A decimal number, exactly.")
+    unit_size: int
+    effective_from: datetime | None
+    effective_until: datetime | None
+
+
 class UsageRecord(Answer):
     """One usage record as a list shows it."""
 
@@ -95,6 +106,9 @@ class UsageRecord(Answer):
     session_id: str | None
     details: dict[str, Any] | None
     timestamp: datetime
+    price: PriceRecord | None = Field(
+        description="What made the amount of the tokens; null: the caller told the amount."
+    )
 
 
 class UsagePage(Answer):

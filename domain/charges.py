@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
+from domain.pricing import Price
 from domain.values import Credits
 
 
@@ -42,3 +43,5 @@ class UsageRecorded:
     session_id: str | None
     details: str | None
     timestamp: datetime
+    price: Price | None = None
+    """What made the amount of the tokens; None: the caller told the amount."""

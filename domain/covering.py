@@ -1,8 +1,13 @@
-"""Whether a subscription covers an amount today, and the day as a decision sees it."""
+"""What a charge comes to, whether a subscription covers it today, and the day as a decision sees it."""
+
+from dataclasses import dataclass
+from datetime import datetime
 
 from domain.charges import OnInsufficient, Opening
+from domain.holds import SettleHold
 from domain.local_days import midnight
-from domain.messages import Limit, Refusal, Rejection, Shortfall
+from domain.messages import Limit, RecordUsage, Refusal, Rejection, Shortfall
+from domain.pricing import Price, PriceList
 from domain.subscription import Day, Subscription
 from domain.values import CREDITS_MAX, Credits, Policy
 
@@ -17,6 +22,33 @@ def opening_of(subscription: Subscription, day: Day) -> Opening:
         day.rolled_over,
         first_touch=subscription.day is None or subscription.day.date < day.date,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What is to be charged, and the price that made it; None: the caller told the amount."""
+
+    amount: Credits
+    price: Price | None = None
+
+
+def cost_of(
+    command: RecordUsage | SettleHold,
+    service: str,
+    model: str | None,
+    at: datetime,
+    prices: PriceList,
+) -> Cost | Refusal:
+    """Return the amount a command tells, else what its tokens cost by the price of an instant."""
+    if command.credit_amount is not None:
+        return Cost(command.credit_amount)
+    price = prices.find(service, model, at)
+    if price is None or command.token_count is None:
+        return Refusal(Rejection.NO_PRICE)
+    amount = price.cost(command.token_count)
+    if amount > CREDITS_MAX:
+        return Refusal(Rejection.AMOUNT_TOO_LARGE)
+    return Cost(Credits(amount), price)
 
 
 def nothing_to_spend(required: Credits) -> Refusal:

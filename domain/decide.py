@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import assert_never
 
 from domain.account import Account
-from domain.covering import nothing_to_spend, opening_of, why_not_covered
+from domain.covering import cost_of, nothing_to_spend, opening_of, why_not_covered
 from domain.crediting import Asking, add_grant, begin, name_implied, refuse_payment
 from domain.decide_holds import expire_hold, place_hold, release_hold, settle_hold
 from domain.decide_stripe import apply_stripe_state, grant_from_stripe, void_grants
@@ -147,12 +147,14 @@ def _record_usage(
     now: datetime,
     policy: Policy,
 ) -> UsageRecorded | Refusal:
-    required = command.credit_amount
+    cost = cost_of(command, command.service_type, command.model_used, now, policy.prices)
+    if isinstance(cost, Refusal):
+        return cost
     current = account.current(now)
     if current is None or not current.may_spend(now):
-        return nothing_to_spend(required)
+        return nothing_to_spend(cost.amount)
     day = current.day_at(current.today(now), policy.rollover_cap)
-    refusal = why_not_covered(current, day, required, command.on_insufficient, policy)
+    refusal = why_not_covered(current, day, cost.amount, command.on_insufficient, policy)
     if refusal:
         return refusal
     # After this point the charge must succeed.
@@ -160,12 +162,13 @@ def _record_usage(
         usage_id=derive_object_id(now, "usage", account.user_id, key),
         opening=opening_of(current, day),
         service_type=command.service_type,
-        credit_amount=required,
+        credit_amount=cost.amount,
         token_count=command.token_count,
         model_used=command.model_used,
         session_id=command.session_id,
         details=command.details,
         timestamp=command.timestamp or now,
+        price=cost.price,
     )
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from domain.account import Account
 from domain.charges import Opening, UsageRecorded
-from domain.covering import nothing_to_spend, opening_of, why_not_covered
+from domain.covering import Cost, cost_of, nothing_to_spend, opening_of, why_not_covered
 from domain.holds import (
     ExpireHold,
     Hold,
@@ -65,7 +65,12 @@ def settle_hold(
     if found is None:
         return CLOSED
     subscription, hold = found
-    beyond = Credits(command.credit_amount - hold.credit_amount)
+    # By the price of when the work began: what it costs is not changed by how long it takes.
+    model, begun = command.model_used or hold.model_used, hold.made_at
+    cost = cost_of(command, hold.service_type, model, begun, policy.prices)
+    if isinstance(cost, Refusal):
+        return cost
+    beyond = Credits(cost.amount - hold.credit_amount)
     if beyond > 0:
         if not subscription.may_spend(now):
             return nothing_to_spend(beyond)
@@ -73,14 +78,18 @@ def settle_hold(
         refusal = why_not_covered(subscription, today, beyond, command.on_insufficient, policy)
         if refusal:
             return refusal
-    resolved = _resolve(subscription, hold, command.credit_amount, now, policy)
+    resolved = _resolve(subscription, hold, cost.amount, now, policy)
     if resolved.used > CREDITS_MAX:
         return Refusal(Rejection.AMOUNT_TOO_LARGE)
     # After this point the charge must succeed.
     return HoldSettled(
         hold.hold_id,
         _usage(
-            command, hold, resolved.opening, derive_object_id(now, "usage", account.user_id, key)
+            derive_object_id(now, "usage", account.user_id, key),
+            resolved.opening,
+            command,
+            hold,
+            cost,
         ),
         resolved.reopened,
         resolved.used,
@@ -88,17 +97,20 @@ def settle_hold(
     )
 
 
-def _usage(command: SettleHold, hold: Hold, opening: Opening, usage_id: str) -> UsageRecorded:
+def _usage(
+    usage_id: str, opening: Opening, command: SettleHold, hold: Hold, cost: Cost
+) -> UsageRecorded:
     return UsageRecorded(
         usage_id,
         opening,
         hold.service_type,
-        command.credit_amount,
+        cost.amount,
         hold.token_count if command.token_count is None else command.token_count,
         command.model_used or hold.model_used,
         hold.session_id,
         command.details or hold.details,
         hold.timestamp,
+        cost.price,
     )
 
 

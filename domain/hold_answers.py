@@ -1,7 +1,7 @@
 """What a client is told of holds, the same over HTTP and from Python."""
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from domain.account import Account
@@ -93,7 +93,7 @@ def _open_hold(subscription_id: str, timezone: str, hold: Hold) -> OpenHold:
         hold_id=hold.hold_id,
         subscription_id=subscription_id,
         credit_amount=hold.credit_amount,
-        made_at=datetime.fromtimestamp(hold.made_at_seconds, UTC),
+        made_at=hold.made_at,
         expires_at=hold.expires_at,
         date=midnight(hold.date, timezone),
         service_type=hold.service_type,

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from domain.charges import OnInsufficient
 from domain.holds import (
@@ -15,7 +15,17 @@ from domain.holds import (
     SettleHold,
     holder_of,
 )
-from domain.requests import Body, CreditAmount, Text, Timestamp, UserIdText, storable_details
+from domain.requests import (
+    Body,
+    CreditAmount,
+    PricedAmount,
+    Text,
+    Timestamp,
+    UserIdText,
+    amount_of,
+    require_amount,
+    storable_details,
+)
 from domain.values import Credits, UserId
 
 Details = Annotated[dict[str, Any], AfterValidator(storable_details)]
@@ -53,13 +63,18 @@ class PlaceHoldBody(Body):
 
 
 class SettleHoldBody(Body):
-    """What it cost. What is left out stays as the hold said it."""
+    """What it cost: `credit_amount`, or `token_count`. What is left out stays as the hold said it."""
 
-    credit_amount: CreditAmount
+    credit_amount: PricedAmount = None
     token_count: CreditAmount | None = None
     model_used: Text | None = None
     details: Details | None = None
     on_insufficient: OnInsufficient = OnInsufficient.REJECT
+
+    @model_validator(mode="after")
+    def _says_how_much(self) -> Self:
+        require_amount("SettleHoldBody", self.credit_amount, self.token_count)
+        return self
 
     def command(self, hold_id: str) -> SettleHold | None:
         """Return the command; None: no hold has ever had this id."""
@@ -69,7 +84,7 @@ class SettleHoldBody(Body):
         return SettleHold(
             user_id,
             hold_id,
-            Credits(self.credit_amount),
+            amount_of(self.credit_amount),
             self.token_count,
             self.model_used,
             _text(self.details),

@@ -9,7 +9,7 @@ import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64Error
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 from domain.charges import OnInsufficient, Opening, UsageRecorded
 from domain.values import Credits, UserId, derive_object_id, is_object_id, parse_user_id
@@ -36,9 +36,9 @@ class Hold:
     """As the caller told it, else when the hold was made: months add up as days do."""
 
     @property
-    def made_at_seconds(self) -> int:
-        """Seconds since 1970 when the hold was made, as its id tells."""
-        return int(self.hold_id[:8], 16)
+    def made_at(self) -> datetime:
+        """The second in which the hold was made, as its id tells."""
+        return datetime.fromtimestamp(int(self.hold_id[:8], 16), UTC)
 
 
 # --- ids ----------------------------------------------------------------------------------
@@ -93,7 +93,8 @@ class SettleHold:
 
     user_id: UserId
     hold_id: str
-    credit_amount: Credits
+    credit_amount: Credits | None
+    """None: what the tokens cost by the price list."""
     token_count: int | None = None
     model_used: str | None = None
     details: str | None = None

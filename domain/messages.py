@@ -70,7 +70,8 @@ class RecordUsage:
 
     user_id: UserId
     service_type: str
-    credit_amount: Credits
+    credit_amount: Credits | None
+    """None: what the tokens cost by the price list."""
     token_count: int | None = None
     model_used: str | None = None
     session_id: str | None = None
@@ -140,6 +141,7 @@ class Rejection(StrEnum):
     NOT_ENDED = "not_ended"
     NO_SUCH_GRANT = "no_such_grant"
     DUPLICATE_PAYMENT = "duplicate_payment"
+    NO_PRICE = "no_price"
     NO_ACTIVE_SUBSCRIPTION = "no_active_subscription"
     TOO_MANY_HOLDS = "too_many_holds"
     AMOUNT_TOO_LARGE = "amount_too_large"

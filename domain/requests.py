@@ -13,9 +13,11 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    ValidationError,
     WithJsonSchema,
     model_validator,
 )
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from domain.local_days import zone
 from domain.messages import AddCredit, ChangeSubscription, OnInsufficient, Payment, RecordUsage
@@ -175,18 +177,42 @@ class AddCreditBody(Body):
         )
 
 
+NO_AMOUNT = PydanticCustomError(
+    "missing_amount",
+    "credit_amount is missing; or give token_count and model_used, for the price list to say it",
+)
+
+
+def require_amount(body: str, credit_amount: int | None, token_count: int | None) -> None:
+    """Refuse what tells neither an amount nor tokens. Raises ValidationError."""
+    if credit_amount is None and token_count is None:
+        missing = InitErrorDetails(type=NO_AMOUNT, loc=("credit_amount",), input=None)
+        raise ValidationError.from_exception_data(body, [missing])
+
+
+PricedAmount = Annotated[
+    CreditAmount | None,
+    Field(description="Left out: what `token_count` costs by the price list (ALLOTMENT_PRICES)."),
+]
+
+
 class RecordUsageBody(Body):
-    """Credits to charge to today."""
+    """Credits to charge to today: `credit_amount`, or what `token_count` costs."""
 
     user_id: UserIdText
     service_type: Text
-    credit_amount: CreditAmount
+    credit_amount: PricedAmount = None
     token_count: CreditAmount | None = None
     model_used: Text | None = None
     session_id: Text | None = None
     details: Annotated[dict[str, Any], AfterValidator(storable_details)] | None = None
     timestamp: Timestamp | None = None
     on_insufficient: OnInsufficient = OnInsufficient.REJECT
+
+    @model_validator(mode="after")
+    def _says_how_much(self) -> Self:
+        require_amount("RecordUsageBody", self.credit_amount, self.token_count)
+        return self
 
     def command(self) -> RecordUsage:
         details = None
@@ -195,7 +221,7 @@ class RecordUsageBody(Body):
         return RecordUsage(
             UserId(self.user_id),
             self.service_type,
-            Credits(self.credit_amount),
+            amount_of(self.credit_amount),
             self.token_count,
             self.model_used,
             self.session_id,
@@ -203,6 +229,11 @@ class RecordUsageBody(Body):
             self.timestamp,
             self.on_insufficient,
         )
+
+
+def amount_of(credit_amount: int | None) -> Credits | None:
+    """Return an amount as commands have it; None: the price list says it."""
+    return None if credit_amount is None else Credits(credit_amount)
 
 
 class BatchedUsageBody(RecordUsageBody):

@@ -9,6 +9,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NewType
 
+from domain.pricing import NO_PRICES, PriceList
+
 Credits = NewType("Credits", int)
 """The indivisible unit of account. May be negative only as debt or as a correction."""
 
@@ -58,6 +60,9 @@ class Policy:
     """A day's use of at least so many times the user's mean is a spike."""
     holds_per_account: int = 500
     """How many holds one account may have open."""
+
+    prices: PriceList = NO_PRICES
+    """What tokens cost. The one part that changes while the service runs."""
 
 
 def is_object_id(text: str) -> bool:

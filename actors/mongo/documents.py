@@ -1,6 +1,5 @@
 """Documents as other programs read them: int64 amounts, UTC dates, ObjectIds."""
 
-import json
 import secrets
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -10,8 +9,7 @@ from bson import Int64, ObjectId
 from pymongo import InsertOne, UpdateOne
 
 from actors.mongo.hold_documents import holds_stages
-from domain.answers import UsageRecord
-from domain.foreign import TOLD_FIELDS, UnreadableError, whole
+from domain.foreign import TOLD_FIELDS
 from domain.grants import Grant
 from domain.messages import (
     CreditsAdded,
@@ -19,7 +17,6 @@ from domain.messages import (
     Payment,
     SubscriptionChanged,
     SubscriptionExpired,
-    charge_in,
 )
 from domain.values import UserId, is_object_id, owned_id
 from domain.views import AccountViews, DayView
@@ -228,27 +225,6 @@ def told_fields(view: DayView) -> dict[str, bool]:
     return {name: True for name, told in TOLD_FIELDS.items() if view.told & told}
 
 
-def usage_document(entry: Entry) -> dict[str, Any]:
-    """Return a charge as the usages collection holds it."""
-    change = charge_in(entry.change)
-    assert change is not None, "usages are entries that charge"
-    return {
-        "_id": stored_id(change.usage_id),
-        "user_id": stored_id(entry.user_id),
-        "subscription_id": stored_id(change.opening.subscription_id),
-        "service_type": change.service_type,
-        "credit_amount": Int64(change.credit_amount),
-        "token_count": None if change.token_count is None else Int64(change.token_count),
-        "model_used": change.model_used,
-        "timestamp": change.timestamp,
-        "session_id": change.session_id,
-        "details": None if change.details is None else json.loads(change.details),
-        "date": change.opening.starts_at,
-        "seq": Int64(entry.seq),
-        "created_at": entry.at,
-    }
-
-
 def mark_write(views: AccountViews) -> Write:
     """Return the write that moves an account's mark, if nobody else has moved it."""
     user_id = stored_id(views.user_id)
@@ -258,33 +234,3 @@ def mark_write(views: AccountViews) -> Write:
         {"_id": user_id, "applied_seq": Int64(views.after_seq)},
         {"$set": {"applied_seq": Int64(views.applied_seq)}},
     )
-
-
-def read_usage(document: Mapping[str, Any]) -> UsageRecord:
-    """Return a usage record, whoever wrote it: what cannot be read counts as nothing."""
-    timestamp = document["timestamp"]
-    assert isinstance(timestamp, datetime), "the query matches dates only"
-    details = document.get("details")
-    return UsageRecord(
-        usage_id=str(document["_id"]),
-        user_id=str(document["user_id"]),
-        subscription_id=_text(document.get("subscription_id")),
-        service_type=_text(document.get("service_type")),
-        credit_amount=_whole(document.get("credit_amount")) or 0,
-        token_count=_whole(document.get("token_count")),
-        model_used=_text(document.get("model_used")),
-        session_id=_text(document.get("session_id")),
-        details=json.loads(json.dumps(details, default=str)) if isinstance(details, dict) else None,
-        timestamp=timestamp,
-    )
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
-
-
-def _whole(value: object) -> int | None:
-    try:
-        return None if value is None else whole(value, "amount")
-    except UnreadableError:
-        return None

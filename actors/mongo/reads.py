@@ -8,7 +8,8 @@ from itertools import groupby
 from typing import Any
 
 from actors.mongo.connection import Documents, unavailable_on_error
-from actors.mongo.documents import read_usage, stored_id
+from actors.mongo.documents import stored_id
+from actors.mongo.usage_documents import read_usage
 from actors.store import HistoryQuery, UsageQuery
 from domain.answering import history_entry
 from domain.answers import HistoryPage, MonthlyUsage, UsagePage, UsageRecord, UsageSums

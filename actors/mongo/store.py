@@ -20,11 +20,11 @@ from actors.mongo.documents import (
     day_write,
     mark_write,
     stored_id,
-    usage_document,
 )
 from actors.mongo.event_documents import event_documents
 from actors.mongo.loading import Loader
 from actors.mongo.stripe_documents import view_write
+from actors.mongo.usage_documents import usage_document
 from actors.store import (
     AppendInDoubtError,
     AppendRefusedError,

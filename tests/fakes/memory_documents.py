@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from actors.mongo.usage_documents import price_document
 from domain.events import event_id
 from domain.grants import Grant
 from domain.messages import CreditsAdded, Entry, Payment, charge_in
@@ -112,6 +113,7 @@ def usage_document(entry: Entry) -> dict[str, Any]:
         "timestamp": change.timestamp,
         "session_id": change.session_id,
         "details": None if change.details is None else json.loads(change.details),
+        "price": None if change.price is None else price_document(change.price),
     }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from actors.mongo.documents import read_usage
+from actors.mongo.usage_documents import read_usage
 from actors.store import HistoryQuery, SubscriptionPageQuery, UsageQuery
 from domain.answering import history_entry, subscription_record
 from domain.answers import (
