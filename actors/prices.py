@@ -72,6 +72,8 @@ class PriceFile:
             return content.decode()
         except OSError as error:
             raise ValueError(f"it cannot be read: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise ValueError("it is not UTF-8") from error
 
 
 @contextlib.contextmanager

@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from domain.charges import OnInsufficient
 from domain.holds import (
@@ -23,7 +23,6 @@ from domain.requests import (
     Timestamp,
     UserIdText,
     amount_of,
-    require_amount,
     storable_details,
 )
 from domain.values import Credits, UserId
@@ -65,16 +64,11 @@ class PlaceHoldBody(Body):
 class SettleHoldBody(Body):
     """What it cost: `credit_amount`, or `token_count`. What is left out stays as the hold said it."""
 
-    credit_amount: PricedAmount = None
     token_count: CreditAmount | None = None
+    credit_amount: PricedAmount = None
     model_used: Text | None = None
     details: Details | None = None
     on_insufficient: OnInsufficient = OnInsufficient.REJECT
-
-    @model_validator(mode="after")
-    def _says_how_much(self) -> Self:
-        require_amount("SettleHoldBody", self.credit_amount, self.token_count)
-        return self
 
     def command(self, hold_id: str) -> SettleHold | None:
         """Return the command; None: no hold has ever had this id."""

@@ -13,11 +13,10 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    ValidationError,
+    ValidationInfo,
     WithJsonSchema,
     model_validator,
 )
-from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from domain.local_days import zone
 from domain.messages import AddCredit, ChangeSubscription, OnInsufficient, Payment, RecordUsage
@@ -177,23 +176,21 @@ class AddCreditBody(Body):
         )
 
 
-NO_AMOUNT = PydanticCustomError(
-    "missing_amount",
-    "credit_amount is missing; or give token_count and model_used, for the price list to say it",
-)
-
-
-def require_amount(body: str, credit_amount: int | None, token_count: int | None) -> None:
-    """Refuse what tells neither an amount nor tokens. Raises ValidationError."""
-    if credit_amount is None and token_count is None:
-        missing = InitErrorDetails(type=NO_AMOUNT, loc=("credit_amount",), input=None)
-        raise ValidationError.from_exception_data(body, [missing])
+def _told_or_priced(credit_amount: int | None, info: ValidationInfo) -> int | None:
+    if credit_amount is None and info.data.get("token_count", 0) is None:
+        raise ValueError("is missing; or give token_count and model_used for the price list")
+    return credit_amount
 
 
 PricedAmount = Annotated[
     CreditAmount | None,
-    Field(description="Left out: what `token_count` costs by the price list (ALLOTMENT_PRICES)."),
+    AfterValidator(_told_or_priced),
+    Field(
+        validate_default=True,
+        description="Left out: what `token_count` costs by the price list (ALLOTMENT_PRICES).",
+    ),
 ]
+"""An amount in a body whose `token_count` stands before it."""
 
 
 class RecordUsageBody(Body):
@@ -201,18 +198,13 @@ class RecordUsageBody(Body):
 
     user_id: UserIdText
     service_type: Text
-    credit_amount: PricedAmount = None
     token_count: CreditAmount | None = None
+    credit_amount: PricedAmount = None
     model_used: Text | None = None
     session_id: Text | None = None
     details: Annotated[dict[str, Any], AfterValidator(storable_details)] | None = None
     timestamp: Timestamp | None = None
     on_insufficient: OnInsufficient = OnInsufficient.REJECT
-
-    @model_validator(mode="after")
-    def _says_how_much(self) -> Self:
-        require_amount("RecordUsageBody", self.credit_amount, self.token_count)
-        return self
 
     def command(self) -> RecordUsage:
         details = None

@@ -37,6 +37,15 @@ KEPT: dict[str, Any] = {
     "details": {"prompt": "greeting"},
     "timestamp": "2026-03-10T12:00:01Z",
 }
+BY_TOKENS: dict[str, Any] = {"model_used": "small-2", "token_count": 1200}
+PRICE: dict[str, Any] = {
+    "service": "chat",
+    "model": "small-*",
+    "credits_per_unit": "25",
+    "unit_size": 1000,
+    "effective_from": None,
+    "effective_until": None,
+}
 DAY = {
     "date": "2026-03-10T00:00:00Z",
     "daily_credit_limit": 90,
@@ -90,6 +99,12 @@ def problem(code: str, status: int, title: str, **more: Any) -> dict[str, Any]:
     return base | more
 
 
+MORE_EXAMPLES: dict[str, list[dict[str, Any]]] = {
+    "RecordUsageBody": [{"user_id": "ada", "service_type": "chat"} | BY_TOKENS],
+    "BatchedUsageBody": [{"user_id": "ada", "service_type": "chat"} | BY_TOKENS],
+    "SettleHoldBody": [BY_TOKENS],
+}
+"""What a body may say besides: tokens, where there is a price list."""
 HOLD_ID = "69aff0a14c2d1e0f9a8b7c6d.YWRh.5d41402a"
 EXAMPLES: dict[str, dict[str, Any]] = {
     "PlaceHoldBody": CHARGE | {"credit_amount": 40, "expires_in": 120},
@@ -154,7 +169,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             },
         ]
     },
-    "UsagePage": {"items": [KEPT], "next_cursor": None},
+    "UsagePage": {"items": [KEPT | {"price": PRICE}], "next_cursor": None},
+    "PriceRecord": PRICE,
     "MonthlyUsage": {"user_id": "ada", "month": "2026-03"}
     | SUMS
     | {"by_service": {"chat": SUMS}, "by_model": {"small-2": SUMS}, "by_day": {"2026-03-10": SUMS}},

@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
 from actors.edge.backend import NEEDS_KEY
-from actors.edge.examples import EXAMPLES, PROBLEMS
+from actors.edge.examples import EXAMPLES, MORE_EXAMPLES, PROBLEMS
 from actors.edge.problems import MEDIA_TYPE
 from domain.requests import BatchedUsageBody, RecordUsageBody
 
@@ -63,7 +63,7 @@ class Interface(FastAPI):
             schemas = document["components"]["schemas"]
             schemas |= bodies["$defs"]
             for name in EXAMPLES.keys() & schemas.keys():
-                schemas[name]["examples"] = [EXAMPLES[name]]
+                schemas[name]["examples"] = [EXAMPLES[name], *MORE_EXAMPLES.get(name, ())]
             document["components"]["securitySchemes"] = SECURITY
             document["info"]["description"] = ABOUT
             document["tags"] = [{"name": n, "description": text} for n, text in TAGS.items()]

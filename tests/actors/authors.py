@@ -56,9 +56,10 @@ def use(
 class Author:
     """Decides one user's commands, one after the other, and keeps nothing else."""
 
-    def __init__(self, user_id: str, now: datetime = NOON) -> None:
+    def __init__(self, user_id: str, now: datetime = NOON, policy: Policy = POLICY) -> None:
         self.account = Account(UserId(user_id))
         self.now = now
+        self.policy = policy
 
     @classmethod
     def of(cls, stored: Stored, now: datetime = NOON) -> "Author":
@@ -68,14 +69,14 @@ class Author:
 
     def do(self, command: Command, key: str | None = None) -> Entry:
         key = key or f"key-{self.account.seq + 1}"
-        decision = decide(self.account, command, key, self.now, POLICY)
+        decision = decide(self.account, command, key, self.now, self.policy)
         assert decision is not None, "the command changes something"
         change = CommandRefused(decision) if isinstance(decision, Refusal) else decision
         user_id, seq = self.account.user_id, self.account.seq + 1
         entry = Entry(user_id, seq, self.now, key, fingerprint(command), change, None)
-        entry, self.account = enter(self.account, entry, POLICY)
+        entry, self.account = enter(self.account, entry, self.policy)
         if not isinstance(change, CommandRefused):
-            answer = change_answer(self.account, entry, POLICY).model_dump_json()
+            answer = change_answer(self.account, entry, self.policy).model_dump_json()
             entry = replace(entry, answer=answer)
         return entry
 

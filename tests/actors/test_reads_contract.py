@@ -1,6 +1,8 @@
 """What every store promises of lists and sums, records of other programs included."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,8 +11,10 @@ from actors.queries import parse_month
 from actors.store import HistoryQuery, UsageQuery
 from domain.answers import UsageSums
 from domain.local_days import midnight
+from domain.messages import RecordUsage
+from domain.pricing import Price, PriceList
 from domain.values import UserId
-from tests.actors.authors import NOON, Author, write
+from tests.actors.authors import NOON, POLICY, Author, write
 from tests.actors.setups import Setup
 
 ANN = UserId("ann")
@@ -68,7 +72,36 @@ def test_a_page_shows_the_newest_records_first_with_all_their_fields(setup: Setu
         "session_id": "s-1",
         "details": {"answer": {"deep": [1, 2.5, None]}},
         "timestamp": NOON,
+        "price": None,
     }
+
+
+def test_a_record_shows_the_price_that_made_its_amount(setup: Setup) -> None:
+    price = Price("chat", "m-*", Decimal("0.250"), 1000, NOON, None)
+    author = Author(CAT, policy=replace(POLICY, prices=PriceList((price,))))
+    charge = RecordUsage(CAT, "chat", None, token_count=9000, model_used="m-1")
+    write(setup.store, [author.add(), author.do(charge)])
+
+    (record,) = setup.reads.usage_page(UsageQuery(CAT, SINCE, UNTIL, 10, None)).items
+
+    assert record.credit_amount == 3
+    assert record.price is not None
+    assert record.price.model_dump() == {
+        "service": "chat",
+        "model": "m-*",
+        "credits_per_unit": "0.250",
+        "unit_size": 1000,
+        "effective_from": NOON,
+        "effective_until": None,
+    }
+
+
+def test_what_another_program_calls_a_price_is_none(setup: Setup) -> None:
+    record(setup, oid(1), NOON, price=7)
+
+    (shown,) = setup.reads.usage_page(UsageQuery(ANN, SINCE, UNTIL, 10, None)).items
+
+    assert shown.price is None
 
 
 def test_since_is_inclusive_and_until_is_exclusive(setup: Setup) -> None:

@@ -7,17 +7,17 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import TypeAdapter
 
 from actors.edge import operating, problems, writing
-from actors.edge.examples import EXAMPLES, PROBLEMS
+from actors.edge.examples import EXAMPLES, MORE_EXAMPLES, PROBLEMS
 from actors.edge.gate import OPEN, is_open
 from actors.edge.problems import MEDIA_TYPE, STATUS
 from actors.edge.schema import operations_of
-from domain import answers, requests
+from domain import answers, hold_answers, hold_requests, requests
 from tests.actors.running import in_loop
 from tests.actors.test_edge import edge
 
 MODELS = {
     name: getattr(module, name)
-    for module in (requests, answers, writing, operating, problems)
+    for module in (requests, hold_requests, answers, hold_answers, writing, operating, problems)
     for name in EXAMPLES
     if hasattr(module, name)
 }
@@ -73,7 +73,9 @@ def test_every_body_has_an_example_and_errors_are_problem_bodies(document: dict[
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_example_is_an_instance_of_its_schema(name: str) -> None:
-    TypeAdapter(MODELS[name]).validate_python(EXAMPLES[name])
+    examples = [EXAMPLES[name], *MORE_EXAMPLES.get(name, ())]
+
+    TypeAdapter(list[MODELS[name]]).validate_python(examples)
 
 
 def test_examples_of_problems_have_codes_that_belong_to_their_status() -> None:

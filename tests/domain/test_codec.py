@@ -42,6 +42,7 @@ from domain.messages import (
     UsageRecorded,
     fingerprint,
 )
+from domain.pricing import Price
 from domain.stripe import (
     STATUS_OF,
     GrantsVoided,
@@ -104,6 +105,15 @@ CREDITS_ADDED = st.builds(
     AMOUNTS,
     AMOUNTS,
 )
+PRICES = st.builds(
+    Price,
+    TEXT,
+    TEXT | st.none(),
+    st.decimals(0, 10**12, places=12),
+    st.integers(1, 10**9),
+    INSTANTS | st.none(),
+    INSTANTS | st.none(),
+)
 USAGE_RECORDED = st.builds(
     UsageRecorded,
     TEXT,
@@ -115,6 +125,7 @@ USAGE_RECORDED = st.builds(
     TEXT | st.none(),
     TEXT | st.none(),
     INSTANTS,
+    st.none() | PRICES,
 )
 HOLDS = st.builds(
     Hold,

@@ -37,6 +37,7 @@ from tests.domain.ledger import (
 )
 
 PAID = "transaction 0"
+BY_TOKENS = RecordUsage(USER, "chat", None, token_count=1)
 
 
 def draft_of(account: Account) -> Draft:
@@ -92,6 +93,10 @@ def refused_by_paid_transaction() -> Refusal:
     return refusal_of(ledger_with(10, 5).add(1, 1, NOON, transaction_id=PAID))
 
 
+def refused_for_want_of_a_price() -> Refusal:
+    return refusal_of(ledger_with(10, 5).do(BY_TOKENS, NOON))
+
+
 def refused_without_subscription() -> Refusal:
     return refusal_of(Ledger().charge(0, NOON))
 
@@ -116,6 +121,7 @@ EVIDENCE: dict[Rejection, Callable[[], Refusal]] = {
     Rejection.NOT_ENDED: refused_because_it_goes_on,
     Rejection.NO_SUCH_GRANT: refused_for_want_of_such_a_grant,
     Rejection.DUPLICATE_PAYMENT: refused_by_paid_transaction,
+    Rejection.NO_PRICE: refused_for_want_of_a_price,
     Rejection.NO_ACTIVE_SUBSCRIPTION: refused_without_subscription,
     Rejection.TOO_MANY_HOLDS: refused_for_too_many_holds,
     Rejection.AMOUNT_TOO_LARGE: refused_for_its_size,
@@ -161,6 +167,11 @@ BOTH_REASONS: dict[tuple[Rejection, Rejection], tuple[Account, Command]] = {
         spent(),
         SettleHold(USER, "none", Credits(1)),
     ),
+    (Rejection.HOLD_CLOSED, Rejection.NO_PRICE): (
+        spent(),
+        SettleHold(USER, "none", None, token_count=1),
+    ),
+    (Rejection.NO_PRICE, Rejection.NO_ACTIVE_SUBSCRIPTION): (spent_and_paused(), BY_TOKENS),
     (Rejection.HOLD_CLOSED, Rejection.NO_ACTIVE_SUBSCRIPTION): (
         spent_and_paused(),
         SettleHold(USER, "none", Credits(1)),
