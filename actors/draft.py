@@ -12,6 +12,7 @@ from domain.account import Account
 from domain.answering import change_answer, status_answer
 from domain.decide import decide
 from domain.detecting import enter
+from domain.holds import ExpireHold
 from domain.messages import (
     Change,
     CommandRefused,
@@ -66,7 +67,8 @@ class Draft:
                 return self.status(user_id)  # All is already as the command wants it.
             case DayOpened(opening) if not (opening.first_touch or call.keep_refusal):
                 return self.status(user_id)  # The day is open, and no key wants its answer kept.
-            case Refusal() if call.keep_refusal:
+            # An expiry that comes too early must not spend the key of the one that is due.
+            case Refusal() if call.keep_refusal and not isinstance(call.command, ExpireHold):
                 return self._enter(call, digest, CommandRefused(decision))
             case Refusal():
                 return Reply(Outcome.REFUSED, refusal=decision)

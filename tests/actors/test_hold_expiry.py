@@ -8,6 +8,7 @@ import pytest
 
 from actors import hold_expiry
 from actors.calls import Call, Outcome, Reply
+from actors.hold_expiry import expire_call
 from actors.shard import Shard
 from domain.hold_answers import HoldResponse
 from domain.holds import PlaceHold, ReleaseHold, SettleHold
@@ -283,6 +284,23 @@ async def test_holds_that_are_closed_are_not_remembered_for_ever(
 
         assert remembered <= 14
         assert (await ask_one(shard, release_call(open_one.hold_id, "late"))).refusal is not None
+
+
+@in_loop
+async def test_an_expiry_that_came_too_early_does_not_keep_the_hold_from_expiring() -> None:
+    store, clock = MemoryStore(), Clock()
+    async with running(store, clock=clock) as shard:
+        replies = await ask(shard, credit_call(ANN, 3000, 30), hold_call(40, "h"))
+        await shard.settle()
+        # From a janitor whose clock is ahead, lost on the way and sent again.
+        early = expire_call(ANN, placed(replies[1]).hold_id)._replace(keep_refusal=True)
+        refused = await ask_one(shard, early)
+        clock.advance(seconds=60)
+        await expired(shard, 1)
+
+        assert refused.refusal is not None
+        assert refused.refusal.reason is Rejection.NOT_ENDED
+        assert day(store)["credits_held"] == 0
 
 
 @in_loop

@@ -81,6 +81,16 @@ class Auditor:
             if type(entry.change).__name__ == "CreditsAdded" and entry.change.created
         ]
 
+    def holds(self, user_id: str) -> list[str]:
+        """Return the holds there ever were, open or not: anybody may try to resolve them."""
+        changes = [entry.change for entry in self._journal.get(user_id, [])]
+        return [c.hold.hold_id for c in changes if type(c).__name__ == "HoldPlaced"]
+
+    def fate_of(self, user_id: str, hold_id: str) -> list[str]:
+        """Return what became of a hold: names of changes."""
+        changes = [entry.change for entry in self._journal.get(user_id, [])]
+        return [type(c).__name__ for c in changes if getattr(c, "hold_id", None) == hold_id]
+
     def _history(self, user_id: str) -> list[Book]:
         return self._books.setdefault(user_id, [Book(user_id)])
 

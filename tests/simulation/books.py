@@ -37,6 +37,17 @@ class Rules:
     cap: int | None
     zone: str
     low_percent: int
+    holds_max: int
+
+
+@dataclass
+class Hold:
+    """Set aside on a day, and nothing has become of it that anybody wrote down."""
+
+    id: str
+    day: date
+    amount: int
+    expires_at: datetime
 
 
 @dataclass
@@ -68,6 +79,7 @@ class Subscription:
     zone: str
     grants: list[Grant] = field(default_factory=list)
     used: dict[date, int] = field(default_factory=dict)
+    holds: list[Hold] = field(default_factory=list)
 
     def day_of(self, at: datetime) -> date:
         return at.astimezone(ZoneInfo(self.zone)).date()
@@ -81,23 +93,35 @@ class Subscription:
     def limit(self, day: date) -> int:
         return sum(grant.slice_on(day) for grant in self.grants)
 
-    def rolled_over(self, day: date, cap: int | None) -> int:
+    def is_open(self, hold: Hold, at: datetime) -> bool:
+        return at < hold.expires_at and self.is_current(at)
+
+    def open_holds(self, at: datetime) -> list[Hold]:
+        return [hold for hold in self.holds if self.is_open(hold, at)]
+
+    def held_on(self, day: date, at: datetime) -> int:
+        return sum(hold.amount for hold in self.open_holds(at) if hold.day == day)
+
+    def rolled_over(self, day: date, at: datetime, cap: int | None) -> int:
+        """Return what a day has from the one before, as it is at an instant."""
         rolled, walked = 0, self.day_of(self.start)
         while walked < day:
-            left = self.limit(walked) + rolled - self.used.get(walked, 0)
+            taken = self.used.get(walked, 0) + self.held_on(walked, at)
+            left = self.limit(walked) + rolled - taken
             rolled = left if cap is None else min(left, cap)
             walked += DAY
         return rolled
 
-    def remaining(self, day: date, cap: int | None) -> int:
-        return self.limit(day) + self.rolled_over(day, cap) - self.used.get(day, 0)
+    def remaining(self, day: date, at: datetime, cap: int | None) -> int:
+        taken = self.used.get(day, 0) + self.held_on(day, at)
+        return self.limit(day) + self.rolled_over(day, at, cap) - taken
 
     def covers_from(self, amount: int, today: date, cap: int | None) -> datetime | None:
         """Return the first midnight from which the schedule covers an amount."""
         day = today + DAY
-        while midnight(day, self.zone) < self.end:
-            if self.remaining(day, cap) >= amount:
-                return midnight(day, self.zone)
+        while (begins := midnight(day, self.zone)) < self.end:
+            if self.remaining(day, begins, cap) >= amount:
+                return begins
             day += DAY
         return None
 
@@ -126,6 +150,10 @@ class Book:
     def find(self, subscription_id: str) -> Subscription | None:
         return next((s for s in self.subscriptions if s.id == subscription_id), None)
 
+    def find_hold(self, hold_id: str) -> tuple[Subscription, Hold] | None:
+        found = [(s, hold) for s in self.subscriptions for hold in s.holds if hold.id == hold_id]
+        return found[0] if found else None
+
     def copy(self) -> "Book":
         return deepcopy(self)
 
@@ -140,9 +168,11 @@ def status(book: Book, at: datetime, rules: Rules) -> dict[str, Any]:
     today = shown.today(at) if shown else at.astimezone(ZoneInfo(zone)).date()
     current = shown is not None and shown.is_current(at)
     limit = shown.limit(today) if shown and current else 0
-    rolled = shown.rolled_over(today, rules.cap) if shown and current else 0
+    rolled = shown.rolled_over(today, at, rules.cap) if shown and current else 0
     used = shown.used.get(today, 0) if shown and current else 0
-    low = current and (limit + rolled - used) * 100 <= rules.low_percent * (limit + rolled)
+    held = shown.held_on(today, at) if shown and current else 0
+    remaining = limit + rolled - used - held
+    low = current and remaining * 100 <= rules.low_percent * (limit + rolled)
     return {
         "user_id": book.user_id,
         "subscription_id": shown.id if shown else None,
@@ -158,8 +188,8 @@ def status(book: Book, at: datetime, rules: Rules) -> dict[str, Any]:
         "daily_credit_limit": limit,
         "credits_rolled_over": rolled,
         "credits_used": used,
-        "credits_held": 0,
-        "remaining_credits": limit + rolled - used,
+        "credits_held": held,
+        "remaining_credits": remaining,
         "low_credits": low,
         "resets_at": midnight(today + DAY, zone),
         "as_of": at,

@@ -10,6 +10,7 @@ from typing import Any
 
 from actors.calls import Call, Outcome, Reply
 from actors.router import Router
+from domain.holds import PlaceHold, ReleaseHold, SettleHold
 from domain.messages import (
     AddCredit,
     ChangeSubscription,
@@ -24,6 +25,8 @@ from tests.simulation.auditor import Auditor, Sent
 from tests.simulation.books import require
 
 ZONES = (None, None, "Europe/Berlin", "America/New_York", "Asia/Tokyo")
+HOLD_SECONDS = (1, 2, 5, 30, 3_600, 86_400)
+HOLDS_TRIED = 4  # Of the newest holds of a user one is settled or released.
 STATUSES = (None, Status.ACTIVE, Status.PAST_DUE, Status.PAUSED, Status.CANCELLED)
 
 
@@ -142,11 +145,32 @@ class Client:
             return OpenDay(user), {"does": "open"}
         if roll < 0.4 and (known := self._auditor.subscription_ids(user_id)):
             return self._change(user, self._dice.choice(known))
+        if roll < 0.55:
+            return self._hold(user, self._dice.choice(HOLD_SECONDS))
+        if roll < 0.7 and (holds := self._auditor.holds(user_id)[-HOLDS_TRIED:]):
+            return self._resolve(user, self._dice.choice(holds))
         amount = self._dice.choice((0, 1, 7, 20, 60, 150))
-        record = self._dice.random() < 0.3
-        mode = OnInsufficient.RECORD if record else OnInsufficient.REJECT
+        record, mode = self._mode()
         command = RecordUsage(user, "chat", Credits(amount), on_insufficient=mode)
         return command, {"does": "use", "amount": amount, "record": record}
+
+    def _mode(self) -> tuple[bool, OnInsufficient]:
+        record = self._dice.random() < 0.3
+        return record, OnInsufficient.RECORD if record else OnInsufficient.REJECT
+
+    def _hold(self, user: UserId, seconds: int) -> tuple[Command, dict[str, Any]]:
+        amount = self._dice.choice((0, 1, 7, 20, 60))
+        record, mode = self._mode()
+        command = PlaceHold(user, "chat", Credits(amount), seconds, on_insufficient=mode)
+        return command, {"does": "hold", "amount": amount, "seconds": seconds, "record": record}
+
+    def _resolve(self, user: UserId, hold_id: str) -> tuple[Command, dict[str, Any]]:
+        if self._dice.random() < 0.3:
+            return ReleaseHold(user, hold_id), {"does": "release", "hold": hold_id}
+        amount = self._dice.choice((0, 1, 7, 20, 60, 150))
+        record, mode = self._mode()
+        command = SettleHold(user, hold_id, Credits(amount), on_insufficient=mode)
+        return command, {"does": "settle", "hold": hold_id, "amount": amount, "record": record}
 
     def _addition(self, user: UserId) -> tuple[Command, dict[str, Any]]:
         amount, days = self._dice.randrange(1, 500), self._dice.randrange(1, 5)

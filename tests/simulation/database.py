@@ -15,6 +15,7 @@ from actors.changes import Beat, Change, HistoryLostError, Position
 from actors.directory import Directory
 from actors.dormant import RawAccount
 from actors.expiring import Ended, EndedPage
+from actors.expiring_holds import OverdueHold, OverduePage
 from actors.store import AppendInDoubtError, AppendRefusedError, StorageUnavailableError
 from actors.warm_start import RawPage
 from domain.messages import Entry
@@ -248,7 +249,7 @@ class SimulatedWarmth:
 
 
 class SimulatedEnds:
-    """Names ended subscriptions."""
+    """Names ended subscriptions, and holds that are over."""
 
     def __init__(self, store: SimulatedStore) -> None:
         self._store = store
@@ -261,3 +262,13 @@ class SimulatedEnds:
             if d["status"] in ("active", "past_due", "paused") and d["end_date"] <= now
         ]
         return EndedPage(found, 0, None)
+
+    def overdue_holds(self, now: datetime, limit: int, cursor: object | None) -> OverduePage:
+        self._store.enter("overdue_holds")
+        found = [
+            OverdueHold(UserId(day["user_id"]), day["subscription_id"], hold["hold_id"])
+            for day in self._store.collections["dailycredits"].values()
+            for hold in day.get("holds") or ()
+            if hold["expires_at"] <= now
+        ]
+        return OverduePage(found, 0, None)

@@ -30,6 +30,7 @@ class Plan:
     max_staleness: float
     zone: str
     cap: int | None
+    holds_max: int
     start: datetime
     faults: Faults
     troubles: Troubles
@@ -65,6 +66,7 @@ def plan_of(seed: int) -> Plan:
         max_staleness=dice.choice((3.0, 10.0)),
         zone=zone,
         cap=dice.choice((None, None, 0, 50)),
+        holds_max=dice.choice((2, 500)),
         start=_start(dice, zone),
         faults=Faults(
             lost_answers=often(0.3),

@@ -138,6 +138,7 @@ class ShardProcess(Killable):
         self.spawn_loop(shard.run())
         self.spawn_loop(shard.views.run(shard.clean_until))
         self.spawn_loop(shard.reloader.run())
+        self.spawn_loop(shard.expiry.run())
         self.spawn_loop(self._catch_up_and_warm(shard))
         self.shard.set_result(shard)
 

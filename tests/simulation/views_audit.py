@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from tests.simulation.books import Book, Grant, Rules, Subscription, midnight, require
+from tests.simulation.books import Book, Grant, Hold, Rules, Subscription, midnight, require
 from tests.simulation.database import SimulatedStore
 
 STATUSES = ("active", "past_due", "paused", "cancelled", "expired")
@@ -21,14 +21,14 @@ def audit_charges(
     deltas: Mapping[tuple[str, Any], int | None],
 ) -> None:
     """Check that every charge is one usage record, and once in its day's sum."""
-    charges = [e for e in entries if type(e.change).__name__ == "UsageRecorded"]
-    due = {e.change.usage_id: e.change.credit_amount for e in charges}
+    charges = [charge for charge in map(_charge_of, entries) if charge is not None]
+    due = {charge.usage_id: charge.credit_amount for charge in charges}
     seen = {d["_id"]: d["credit_amount"] for d in _documents(store, "usages", user_id)}
     require(seen == due, "usage records are not the charges", user=user_id, seen=seen, due=due)
     used: dict[tuple[str, datetime], int] = {}
-    for entry in charges:
-        day = entry.change.opening.subscription_id, entry.change.opening.starts_at
-        used[day] = used.get(day, 0) + entry.change.credit_amount
+    for charge in charges:
+        day = charge.opening.subscription_id, charge.opening.starts_at
+        used[day] = used.get(day, 0) + charge.credit_amount
     days = {
         (d["subscription_id"], d["date"]): d for d in _documents(store, "dailycredits", user_id)
     }
@@ -45,6 +45,17 @@ def audit_charges(
             charges=amount,
             others=delta,
         )
+
+
+def _charge_of(entry: Any) -> Any:
+    """Return the charge of an entry, be it out of a hold; None: it makes none."""
+    match type(entry.change).__name__:
+        case "UsageRecorded":
+            return entry.change
+        case "HoldSettled":
+            return entry.change.usage
+        case _:
+            return None
 
 
 def audit_views(store: SimulatedStore, book: Book, entries: Sequence[Any]) -> None:
@@ -82,11 +93,21 @@ def audit_views(store: SimulatedStore, book: Book, entries: Sequence[Any]) -> No
 
 def _audit_days(store: SimulatedStore, book: Book) -> None:
     seen = {
-        (d["subscription_id"], d["date"]): (d["credits_used"], d["daily_credit_limit"])
+        (d["subscription_id"], d["date"]): (
+            d["credits_used"],
+            d["daily_credit_limit"],
+            d["credits_held"],
+            {hold["hold_id"]: hold["expires_at"] for hold in d.get("holds") or ()},
+        )
         for d in _documents(store, "dailycredits", book.user_id)
     }
     due = {
-        (s.id, midnight(day, s.zone)): (used, s.limit(day))
+        (s.id, midnight(day, s.zone)): (
+            used,
+            s.limit(day),
+            sum(hold.amount for hold in s.holds if hold.day == day),
+            {hold.id: hold.expires_at for hold in s.holds if hold.day == day},
+        )
         for s in book.subscriptions
         for day, used in s.used.items()
     }
@@ -128,7 +149,12 @@ def _subscription(
         counts = first_day <= on and (on <= today or "applied_seq" in day)
         if day["subscription_id"] == subscription.id and counts:
             subscription.used[on] = subscription.used.get(on, 0) + day.get("credits_used", 0)
+            subscription.holds += [_hold(item, on) for item in day.get("holds") or ()]
     return subscription
+
+
+def _hold(item: Mapping[str, Any], day: date) -> Hold:
+    return Hold(item["hold_id"], day, item["credit_amount"], item["expires_at"])
 
 
 def _imply(subscription: Subscription, document: Mapping[str, Any]) -> None:

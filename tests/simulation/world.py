@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from actors.directory import even
 from actors.expiring import Expiry
+from actors.expiring_holds import HoldsExpiry
 from actors.failures import UnavailableError
 from actors.router import Router
 from actors.store import StoreError
@@ -54,8 +55,15 @@ class World:
         self._dice = dice
         self.loop = VirtualLoop(dice)
         self._jumps = timedelta()
-        policy = Policy(1000, None if plan.cap is None else Credits(plan.cap), plan.zone, 20)
-        self.auditor = Auditor(Rules(1000, plan.cap, plan.zone, 20), self._is_stray)
+        policy = Policy(
+            1000,
+            None if plan.cap is None else Credits(plan.cap),
+            plan.zone,
+            20,
+            holds_per_account=plan.holds_max,
+        )
+        rules = Rules(1000, plan.cap, plan.zone, 20, plan.holds_max)
+        self.auditor = Auditor(rules, self._is_stray)
         self.store = SimulatedStore(self.loop, dice, self.auditor)
         self.auditor.watch(self.store)
         self.stream = SimulatedStream(self.store, self.loop, dice)
@@ -178,10 +186,12 @@ class World:
         """Do what the janitor does; where it fails it is done again."""
         ends = SimulatedEnds(self.store)
         expiry = Expiry(ends, self._routers[0], self.clock)
+        holds = HoldsExpiry(ends, self._routers[0], self.clock)
         while self._at_work:
             await asyncio.sleep(self._dice.uniform(1, 6))
             try:
                 await expiry.run(self.clock())
+                await holds.run(self.clock())
             except (StoreError, UnavailableError):
                 continue
 
