@@ -20,6 +20,7 @@ def main() -> int:
     parser.add_argument("--mutate", help="break our own code first: a name of mutations.py")
     parser.add_argument("--verbose", action="store_true", help="show the log of the processes")
     parser.add_argument("--listen", action="store_true", help="run the seeds that are written here")
+    parser.add_argument("--duels", action="store_true", help="settlements that meet expiries")
     parser.add_argument("--go-on", action="store_true", help="list all failing seeds")
     options = parser.parse_args()
     if os.environ.get("PYTHONHASHSEED") != HASH_SEED:
@@ -32,25 +33,26 @@ def main() -> int:
         apply(options.mutate)
     if options.listen:
         return _listen()
-    return _run(options.first, options.seeds, go_on=options.go_on)
+    return _run(options.first, options.seeds, go_on=options.go_on, duels=options.duels)
 
 
 def _listen() -> int:
     from tests.simulation.running import simulate  # noqa: PLC0415 - after the hash seed is set
 
     for line in sys.stdin:
-        print(json.dumps(asdict(simulate(int(line)))), flush=True)
+        seed, *duels = line.split()
+        print(json.dumps(asdict(simulate(int(seed), duels=bool(duels)))), flush=True)
     return 0
 
 
-def _run(first: int, seeds: int, *, go_on: bool) -> int:
+def _run(first: int, seeds: int, *, go_on: bool, duels: bool) -> int:
     from tests.simulation.running import Verdict, simulate  # noqa: PLC0415 - after a mutation
 
     started = shown = time.monotonic()
     totals: Counter[str] = Counter()
     failed = 0
     for seed in range(first, first + seeds):
-        verdict: Verdict = simulate(seed)
+        verdict: Verdict = simulate(seed, duels=duels)
         totals.update(verdict.did)
         now = time.monotonic()
         if verdict.error:
@@ -58,7 +60,8 @@ def _run(first: int, seeds: int, *, go_on: bool) -> int:
             print(f"seed {seed} FAILED after {seed - first} good ones: {verdict.error}")
             if not go_on:
                 print(verdict.traceback)
-                print(f"replay: make simulate SEEDS=1 FIRST={seed}")
+                kind = " --duels" if duels else ""
+                print(f"replay: python -m tests.simulation{kind} --seeds 1 --first {seed}")
                 return 1
         if now > shown + PROGRESS_SECONDS:
             shown = now

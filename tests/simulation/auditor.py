@@ -87,9 +87,17 @@ class Auditor:
         return [c.hold.hold_id for c in changes if type(c).__name__ == "HoldPlaced"]
 
     def fate_of(self, user_id: str, hold_id: str) -> list[str]:
-        """Return what became of a hold: names of changes."""
-        changes = [entry.change for entry in self._journal.get(user_id, [])]
-        return [type(c).__name__ for c in changes if getattr(c, "hold_id", None) == hold_id]
+        """Return what became of a hold: `settled`, `released`, `expired`."""
+        entries = self._journal.get(user_id, [])
+        changes = [e.change for e in entries if getattr(e.change, "hold_id", None) == hold_id]
+        return [
+            "settled"
+            if type(c).__name__ == "HoldSettled"
+            else "expired"
+            if c.expired
+            else "released"
+            for c in changes
+        ]
 
     def _history(self, user_id: str) -> list[Book]:
         return self._books.setdefault(user_id, [Book(user_id)])

@@ -1,6 +1,7 @@
 """Clients: what they ask for, what they repeat, and what they make of the answers."""
 
 import asyncio
+import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from tests.simulation.books import require
 
 ZONES = (None, None, "Europe/Berlin", "America/New_York", "Asia/Tokyo")
 HOLD_SECONDS = (1, 2, 5, 30, 3_600, 86_400)
+DUEL_SECONDS = 0.008  # A message takes up to half of it; the settlement is sent before the expiry.
 HOLDS_TRIED = 4  # Of the newest holds of a user one is settled or released.
 STATUSES = (None, Status.ACTIVE, Status.PAST_DUE, Status.PAUSED, Status.CANCELLED)
 
@@ -50,8 +52,12 @@ class Client:
         users: list[str],
         clock: Callable[[], datetime],
         is_doubtful: Callable[[str], bool],
+        duels: float,
     ) -> None:
         """`is_doubtful`: a read of this user may be answered by somebody who lags."""
+        self.duels: list[tuple[str, str, bool]] = []
+        """Users and holds that were settled as they expired; whether the settlement won."""
+        self._duels = duels
         self._name = name
         self._router = router
         self._auditor = auditor
@@ -66,7 +72,9 @@ class Client:
         for _ in range(commands):
             await asyncio.sleep(self._dice.uniform(0, pause_seconds))
             roll = self._dice.random()
-            if roll < 0.25:
+            if self._dice.random() < self._duels:
+                await self._duel(self._dice.choice(self._users))
+            elif roll < 0.25:
                 await self.read(self._dice.choice(self._users))
             elif roll < 0.4 and self._asked:
                 await self._repeat(self._dice.choice(self._asked))
@@ -74,6 +82,29 @@ class Client:
                 await self._send_many([self._ask() for _ in range(self._dice.randrange(2, 6))])
             else:
                 await self._send(self._ask())
+
+    async def _duel(self, user_id: str) -> None:
+        """Settle a hold when it is over, a little before or after."""
+        asked = self._own(*self._hold(UserId(user_id), self._dice.choice((1, 2))))
+        reply = await self._send(asked)
+        if reply.outcome is not Outcome.DONE:
+            await self._send(self._own(*self._addition(UserId(user_id))))
+            return
+        hold = json.loads(reply.body or b"")
+        over_at = datetime.fromisoformat(hold["expires_at"])
+        seconds = (over_at - self._clock()).total_seconds() - self._dice.uniform(0, DUEL_SECONDS)
+        await asyncio.sleep(max(seconds, 0.0))
+        settle = SettleHold(UserId(user_id), hold["hold_id"], Credits(0))
+        fields = {"does": "settle", "hold": hold["hold_id"], "amount": 0, "record": False}
+        reply = await self._send(self._own(settle, fields))
+        if reply.outcome in (Outcome.DONE, Outcome.REFUSED):
+            self.duels.append((user_id, hold["hold_id"], reply.outcome is Outcome.DONE))
+
+    def _own(self, command: Command, fields: dict[str, Any]) -> Asked:
+        """Return a command under a key of the client's own, to be repeated later."""
+        asked = self._asked_for(command, fields, f"{self._name} {next(self._numbers)}", keep=True)
+        self._asked.append(asked)
+        return asked
 
     async def repeat_some(self, share: float) -> None:
         """Ask again what was asked before: it must be answered as before."""
@@ -101,12 +132,9 @@ class Client:
 
     def _ask(self) -> Asked:
         command, fields = self._command(self._dice.choice(self._users))
-        own_key = self._dice.random() < 0.6
-        key = f"{self._name} {next(self._numbers)}"
-        asked = self._asked_for(command, fields, key, keep=own_key)
-        if own_key:
-            self._asked.append(asked)
-        return asked
+        if self._dice.random() < 0.6:
+            return self._own(command, fields)
+        return self._asked_for(command, fields, f"{self._name} {next(self._numbers)}", keep=False)
 
     def _asked_for(
         self, command: Command, fields: dict[str, Any], key: str, *, keep: bool
@@ -141,13 +169,13 @@ class Client:
         user, roll = UserId(user_id), self._dice.random()
         if roll < 0.2:
             return self._addition(user)
-        if roll < 0.3:
+        if roll < 0.27:
             return OpenDay(user), {"does": "open"}
-        if roll < 0.4 and (known := self._auditor.subscription_ids(user_id)):
+        if roll < 0.35 and (known := self._auditor.subscription_ids(user_id)):
             return self._change(user, self._dice.choice(known))
         if roll < 0.55:
             return self._hold(user, self._dice.choice(HOLD_SECONDS))
-        if roll < 0.7 and (holds := self._auditor.holds(user_id)[-HOLDS_TRIED:]):
+        if roll < 0.78 and (holds := self._auditor.holds(user_id)[-HOLDS_TRIED:]):
             return self._resolve(user, self._dice.choice(holds))
         amount = self._dice.choice((0, 1, 7, 20, 60, 150))
         record, mode = self._mode()

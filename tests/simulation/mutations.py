@@ -160,6 +160,55 @@ MUTATIONS = (
         "        return day if self.day is None else self.day.date",
         "midnight is missed by accounts in RAM",
     ),
+    Mutation(
+        "settle-frees-twice",
+        "domain.evolve_holds",
+        "gone = freed if placed is None else placed.hold_id",
+        'gone = "" if placed is None else placed.hold_id',
+        "a hold that was settled or released stays open in RAM",
+    ),
+    Mutation(
+        "over-is-later",
+        "domain.subscription",
+        "return now < hold.expires_at and self.is_current(now)",
+        "return now <= hold.expires_at and self.is_current(now)",
+        "at the instant of its expiry a hold may still be settled",
+    ),
+    Mutation(
+        "expiry-is-not-journaled",
+        "domain.decide_holds",
+        "    return _free(*found, now, policy, expired=True)\n",
+        "    return CLOSED\n",
+        "what is over by the clock is never written down",
+    ),
+    Mutation(
+        "an-early-expiry-spends-its-key",
+        "actors.draft",
+        "if call.keep_refusal and not isinstance(call.command, ExpireHold):",
+        "if call.keep_refusal:",
+        "a hold that was asked about too early can never expire",
+    ),
+    Mutation(
+        "later-days-inherit-nothing",
+        "domain.evolve_holds",
+        "replace(day, rolled_over=inherited[day.date]) if day.date in inherited else day",
+        "day",
+        "what a hold of yesterday frees is lost to today",
+    ),
+    Mutation(
+        "documents-keep-freed-holds",
+        "domain.views",
+        "        own.freed.append(hold_id)\n",
+        "        pass\n",
+        "a hold leaves the account and not its document",
+    ),
+    Mutation(
+        "loading-forgets-holds",
+        "domain.recovery",
+        "holds = [hold for day in days for hold in day.holds]",
+        "holds: list[Hold] = []",
+        "an account that is read again has no holds",
+    ),
 )
 
 

@@ -31,6 +31,8 @@ class Plan:
     zone: str
     cap: int | None
     holds_max: int
+    duels: float
+    """Of commands: a hold is settled at the instant at which it is over."""
     start: datetime
     faults: Faults
     troubles: Troubles
@@ -42,6 +44,7 @@ class Plan:
     jumps: float
     edit_seconds: float
     sweeps: bool
+    janitor_ahead_seconds: float
 
 
 def plan_of(seed: int) -> Plan:
@@ -67,6 +70,7 @@ def plan_of(seed: int) -> Plan:
         zone=zone,
         cap=dice.choice((None, None, 0, 50)),
         holds_max=dice.choice((2, 500)),
+        duels=often(0.2),
         start=_start(dice, zone),
         faults=Faults(
             lost_answers=often(0.3),
@@ -95,8 +99,24 @@ def plan_of(seed: int) -> Plan:
         jumps=often(0.3),
         edit_seconds=dice.uniform(0.1, 0.8),
         sweeps=dice.random() < 0.3,
+        janitor_ahead_seconds=dice.choice((0.0, 2.0)),
     )
     return _on_news(plan) if edited and dice.random() < 0.3 else plan
+
+
+def duels_of(seed: int) -> Plan:
+    """Return a plan of which most is settlements that meet expiries, under the faults of a seed."""
+    plan = plan_of(seed)
+    return replace(
+        plan,
+        edited_users=0,
+        clients=5,
+        commands=20,
+        pause_seconds=0.05,
+        holds_max=500,
+        duels=0.9,
+        jumps=0.0,
+    )
 
 
 def _on_news(plan: Plan) -> Plan:

@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import Collection, Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from actors.calls import Outcome
+from actors.expiring_holds import HoldsExpiry
 from tests.simulation.books import require
+from tests.simulation.database import SimulatedEnds
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
 REST_SECONDS_MAX = 120.0  # Virtual seconds after the last fault in which all must rest.
+A_WHILE = timedelta(seconds=2)
 LATE_SECONDS = 9.0  # Longer than a late append, or a late message, is on its way.
 
 
@@ -33,9 +37,14 @@ async def _read_all(world: "World") -> None:
     for user_id in world.auditor.users:
         reply = await world.clients[0].read(user_id)
         require(reply.outcome is Outcome.DONE, "no answer at rest", user=user_id, reply=reply)
-    for process in world.shards:
-        assert process is not None, "all were started"
-        await (await process.shard).settle()
+    await _settle(world)
+
+
+async def _settle(world: "World") -> None:
+    """Wait for an instant without lagging views: holds go on to expire by themselves."""
+    shards = [await process.shard for process in world.shards if process is not None]
+    while any(shard.views.oldest is not None for shard in shards):
+        await asyncio.gather(*(shard.settle() for shard in shards))
 
 
 def _rests(world: "World", healed: float) -> bool:
@@ -54,13 +63,15 @@ def _rests(world: "World", healed: float) -> bool:
 
 async def audit(world: "World") -> None:
     users = sorted({*world.auditor.users, *world.auditor.foreign})
+    await _settle(world)
     astray = dict(world.auditor.astray)
     world.auditor.at_rest(astray)
     await _compare_with_documents(world, [u for u in users if u not in astray])
     await _sweep_at_rest(world, astray.keys())
     world.auditor.astray.clear()
-    await _read_all(world)
+    await _expire_all_holds(world)
     world.auditor.at_rest(())
+    _count_duels(world)
     await _compare_with_documents(world, users)
     for client in world.clients:
         await world.watched(asyncio.ensure_future(asyncio.gather(client.repeat_some(0.3))))
@@ -69,6 +80,28 @@ async def audit(world: "World") -> None:
     tally.edits = world.program.edits
     assert world.sync is not None, "it was started"
     tally.resyncs = world.sync.sync.counters.resyncs
+
+
+async def _expire_all_holds(world: "World") -> None:
+    """Let the janitor look once more: then no hold that is over is in any document."""
+    ends = SimulatedEnds(world.store)
+    await HoldsExpiry(ends, world.routers[0], world.clock).run(world.clock())
+    await _read_all(world)
+    # A hold that is over just now has its timer, and that its second.
+    left = ends.overdue_holds(world.clock() - A_WHILE, 1, None).holds
+    mine = [hold for hold in left if hold.user_id not in world.auditor.foreign]
+    require(not mine, "a hold is over, and its document has it still", found=mine)
+
+
+def _count_duels(world: "World") -> None:
+    """Check that one thing became of every hold that was settled as it expired."""
+    for user_id, hold_id, settled in [duel for c in world.clients for duel in c.duels]:
+        fate = world.auditor.fate_of(user_id, hold_id)
+        one = ["settled"] if settled else fate[:1]  # Another client may have resolved it before.
+        edited = user_id in world.auditor.foreign  # Its document may be gone, and the hold with it.
+        require(fate == one and (fate or edited), "a duel", fate=fate, settled=settled)
+        world.tally.settled_in_time += settled
+        world.tally.settled_too_late += not settled and fate == ["expired"]
 
 
 async def _compare_with_documents(world: "World", users: Sequence[str]) -> None:

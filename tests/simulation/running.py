@@ -5,7 +5,7 @@ import traceback as tracebacks
 from dataclasses import dataclass, field
 
 from tests.fakes import memory_store
-from tests.simulation.plan import plan_of
+from tests.simulation.plan import duels_of, plan_of
 from tests.simulation.world import World
 
 
@@ -19,16 +19,16 @@ class Verdict:
     did: dict[str, int] = field(default_factory=dict)
 
 
-def world_of(seed: int) -> World:
+def world_of(seed: int, *, duels: bool = False) -> World:
     """Return what a seed decides, the dice that are shared by all modules included."""
     random.seed(seed)  # The pauses of router and lanes are rolled with these.
     memory_store.token_hex = lambda length: f"{random.getrandbits(8 * length):0{2 * length}x}"
-    return World(plan_of(seed))
+    return World(duels_of(seed) if duels else plan_of(seed))
 
 
-def simulate(seed: int) -> Verdict:
-    """Run one seed."""
-    world = world_of(seed)
+def simulate(seed: int, *, duels: bool = False) -> Verdict:
+    """Run one seed; `duels`: most of it settlements that meet the expiry of their hold."""
+    world = world_of(seed, duels=duels)
     try:
         tally = world.run()
     except BaseException as error:
@@ -47,5 +47,7 @@ def simulate(seed: int) -> Verdict:
         "jumps to another day": tally.days,
         "virtual seconds": round(tally.virtual_seconds),
         "drifted accounts": tally.drifted,
+        "settled in time": tally.settled_in_time,
+        "settled too late": tally.settled_too_late,
     }
     return Verdict(seed, did=did)

@@ -16,6 +16,7 @@ import pytest
 from tests.simulation.plan import plan_of
 
 SEEDS = 300
+DUEL_SEEDS = 25
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,22 @@ def test_all_promises_hold_under_the_faults_of_seed(
 
     assert not verdict["error"], f"{verdict['error']}\nmake simulate SEEDS=1 FIRST={seed}"
     assert verdict["did"]["entries"] or verdict["did"]["reads"]
+
+
+def test_of_a_settlement_and_an_expiry_that_meet_one_wins_and_the_other_is_told(
+    worker: "subprocess.Popen[str]",
+) -> None:
+    in_time = too_late = 0
+    for seed in range(DUEL_SEEDS):
+        print(seed, "duels", file=pipe(worker.stdin), flush=True)
+        verdict = json.loads(pipe(worker.stdout).readline())
+        replay = f"python -m tests.simulation --duels --seeds 1 --first {seed}"
+        assert not verdict["error"], f"{verdict['error']}\n{replay}"
+        in_time += verdict["did"]["settled in time"]
+        too_late += verdict["did"]["settled too late"]
+
+    assert in_time + too_late >= 1_000
+    assert min(in_time, too_late) >= 200
 
 
 def test_a_seed_decides_everything(worker: "subprocess.Popen[str]") -> None:

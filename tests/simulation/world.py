@@ -42,6 +42,9 @@ class Tally:
     days: int = 0
     virtual_seconds: float = 0.0
     drifted: int = 0
+    settled_in_time: int = 0
+    settled_too_late: int = 0
+    """Settlements that met the expiry of their hold, and won or lost."""
     failures: list[BaseException] = field(default_factory=list)
 
 
@@ -86,16 +89,17 @@ class World:
         users = [f"user-{number}" for number in range(plan.users)]
         self.auditor.foreign = set(users[: plan.edited_users])
         self.program = ForeignProgram(self.store, self.stream, self.auditor, dice, self.clock)
-        self._routers = [Router(self.network, ROUTER_SECONDS_MAX) for _ in range(2)]
+        self.routers = [Router(self.network, ROUTER_SECONDS_MAX) for _ in range(2)]
         self.clients = [
             Client(
                 f"client-{number}",
-                self._routers[number % 2],
+                self.routers[number % 2],
                 self.auditor,
                 dice,
                 users,
                 self.clock,
                 self._is_doubtful,
+                plan.duels,
             )
             for number in range(plan.clients)
         ]
@@ -185,8 +189,9 @@ class World:
     async def _expire(self) -> None:
         """Do what the janitor does; where it fails it is done again."""
         ends = SimulatedEnds(self.store)
-        expiry = Expiry(ends, self._routers[0], self.clock)
-        holds = HoldsExpiry(ends, self._routers[0], self.clock)
+        ahead = timedelta(seconds=self.plan.janitor_ahead_seconds)
+        expiry = Expiry(ends, self.routers[0], lambda: self.clock() + ahead)
+        holds = HoldsExpiry(ends, self.routers[0], lambda: self.clock() + ahead)
         while self._at_work:
             await asyncio.sleep(self._dice.uniform(1, 6))
             try:
