@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bench.load import PAIR
 from bench.processes import ROOT, Service
 
 WARM_UP_SECONDS = 2.0
@@ -17,6 +18,7 @@ BATCH = 256
 PATHS = {
     ("allotment", "status"): "/subscription/status",
     ("allotment", "usage"): "/subscription/usage",
+    ("allotment", PAIR): "/subscription/holds",
     ("no-op", "no-op"): "/healthz",
     ("one call per request", "status"): "/one-call/status",
     ("one call per request", "usage"): "/one-call/usage",
@@ -88,6 +90,7 @@ def all_cases(connections: Iterable[int]) -> list[Case]:
             ("status", ("allotment", "one call per request", "plain FastAPI")),
             ("no-op", ("no-op",)),
             ("usage", ("allotment", "one call per request", "plain FastAPI")),
+            (PAIR, ("allotment",)),
         )
         for server in servers
     ]

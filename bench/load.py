@@ -24,6 +24,11 @@ DRAIN_SECONDS_MAX = 15.0  # How long answers still on their way are waited for a
 RECONNECT_PAUSE_SECONDS = 0.05
 HEAD_END = b"\r\n\r\n"
 LENGTH_FIELD = b"content-length:"
+HOLD_ID = b'"hold_id":"'
+PAIR = "hold + settle"
+
+Requests = Callable[[bytes], bytes]
+"""Makes the next request of a connection, from the last answer on it (empty: the first)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,7 @@ class Load:
     """What to send, to whom, over how many connections and for how long."""
 
     job: str
-    """`status`, `usage` or `no-op`."""
+    """`status`, `usage`, `no-op`, or a hold and its settlement, which count as one."""
     port: int
     path: str
     key: str
@@ -55,35 +60,56 @@ class Result:
     """What the generator itself took of the machine."""
 
 
-def requests_of(load: Load) -> Callable[[], bytes]:
+def requests_of(load: Load) -> Requests:
     """Return what makes the next request of a load."""
     choose = random.Random(load.seed).random
     users = load.users
     common = f"HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {load.key}\r\n"
     if load.job == "no-op":
         request = f"GET {load.path} {common}\r\n".encode()
-        return lambda: request
+        return lambda _: request
     if load.job == "status":
         reads = [
             f"GET {load.path}?user_id={user_id(index)} {common}\r\n".encode()
             for index in range(users)
         ]
-        return lambda: reads[int(choose() * users)]
-    bodies = [usage_body(index) for index in range(users)]
-    head = (
-        f"POST {load.path} {common}Content-Type: application/json\r\n"
-        f"Content-Length: {len(bodies[0])}\r\nIdempotency-Key: {load.seed}-{time.time_ns()}-"
-    ).encode()
+        return lambda _: reads[int(choose() * users)]
+    amount = 3 if load.job == PAIR else 1
+    bodies = [usage_body(index, amount) for index in range(users)]
+    fields = f"{common}Content-Type: application/json\r\nContent-Length: "
+    key = f"\r\nIdempotency-Key: {load.seed}-{time.time_ns()}-"
+    head = f"POST {load.path} {fields}{len(bodies[0])}{key}".encode()
     numbers = iter(range(1, sys.maxsize))
-    return lambda: b"%s%d\r\n\r\n%s" % (head, next(numbers), bodies[int(choose() * users)])
+
+    def write(_: bytes) -> bytes:
+        return b"%s%d\r\n\r\n%s" % (head, next(numbers), bodies[int(choose() * users)])
+
+    if load.job != PAIR:
+        return write
+    cost = json.dumps({"credit_amount": 1, "token_count": 512}).encode()
+    rest = f"/settle {fields}{len(cost)}{key}".encode()
+
+    def hold_or_settle(answer: bytes) -> bytes:
+        hold_id = hold_in(answer)
+        if not hold_id:
+            return write(answer)
+        path = load.path.encode()
+        return b"POST %s/%s%s%d\r\n\r\n%s" % (path, hold_id, rest, next(numbers), cost)
+
+    return hold_or_settle
 
 
-def usage_body(index: int) -> bytes:
-    """Return the body that charges one credit to a user."""
+def hold_in(answer: bytes) -> bytes:
+    """Return the id of the hold that an answer tells of; empty: of none."""
+    return answer.partition(HOLD_ID)[2].partition(b'"')[0]
+
+
+def usage_body(index: int, amount: int) -> bytes:
+    """Return the body that charges a user, or sets credits aside."""
     record = {
         "user_id": user_id(index),
         "service_type": "chat",
-        "credit_amount": 1,
+        "credit_amount": amount,
         "token_count": 512,
         "model_used": "bench-1",
     }
@@ -93,7 +119,7 @@ def usage_body(index: int) -> bytes:
 class Connection:
     """One keep-alive connection: its request in flight, and what has arrived of the answer."""
 
-    __slots__ = ("received", "sent_at", "socket")
+    __slots__ = ("answered", "received", "sent_at", "socket")
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
@@ -101,6 +127,8 @@ class Connection:
         self.socket.settimeout(0)  # Never waits: the selector does.
         self.sent_at = 0.0
         self.received = b""
+        self.answered = b""
+        """The last answer, where the next request depends on it."""
 
 
 class Generator:
@@ -109,7 +137,7 @@ class Generator:
     def __init__(self, load: Load) -> None:
         self._load = load
         self._next = requests_of(load)
-        self._expected = b"201" if load.job == "usage" else b"200"
+        self._expected = b"201" if load.job in ("usage", PAIR) else b"200"
         self._selector = selectors.DefaultSelector()
         self._waiting = 0
         self._latencies: list[float] = []
@@ -155,10 +183,13 @@ class Generator:
         now = time.perf_counter()
         if now >= self._end:
             return
-        connection.sent_at = now
+        if not hold_in(connection.answered):
+            connection.sent_at = now
         self._waiting += 1
         try:
-            connection.socket.send(self._next())  # Smaller than any socket's buffer.
+            connection.socket.send(
+                self._next(connection.answered)
+            )  # Smaller than any socket's buffer.
         except OSError as error:
             self._lose(connection, type(error).__name__)
 
@@ -175,6 +206,8 @@ class Generator:
             return None
         connection.received = b""
         self._count(connection, answer)
+        if self._load.job == PAIR:
+            connection.answered = answer
         return self._send(connection)
 
     def _count(self, connection: Connection, answer: bytes) -> None:
@@ -182,7 +215,7 @@ class Generator:
         self._waiting -= 1
         if answer[9:12] != self._expected:
             self._errors[f"status {answer[9:12].decode(errors='replace')}"] += 1
-        elif self._begin <= now < self._end:
+        elif self._begin <= now < self._end and not hold_in(answer):
             self._latencies.append(now - connection.sent_at)
 
     def _lose(self, connection: Connection, reason: str) -> None:

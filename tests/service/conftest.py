@@ -8,7 +8,7 @@ import pytest
 
 from tests.actors.test_mail import SmtpProcess
 from tests.service.receiver import Receiver, as_setting
-from tests.service.running import RunningService
+from tests.service.running import PRICES, RunningService, prices_in
 
 SECRET = "the application's secret, long enough"  # Signs tokens for the rehearsal.
 
@@ -47,7 +47,9 @@ def service(
     smtp: SmtpProcess,
 ) -> Iterator[RunningService]:
     directory: Path = tmp_path_factory.mktemp("service")
+    prices_in(directory).write_text(PRICES)
     settings = {
+        "ALLOTMENT_PRICES": str(prices_in(directory)),
         "ALLOTMENT_SHARDS": "2",
         "ALLOTMENT_WEBHOOKS": as_setting(receiver.config("crm"), troubled.config("other")),
         "ALLOTMENT_FEATURES": "chat,export",

@@ -14,6 +14,13 @@ from typing import Self
 
 import httpx
 
+PRICES = """
+[[prices]]
+service = "chat"
+model = "small-*"
+credits_per_unit = 0.25
+unit_size = 1000
+"""
 POLL_SECONDS = 0.1
 START_SECONDS_MAX = 180.0
 STOP_SECONDS_MAX = 60.0
@@ -31,6 +38,11 @@ def wait_until(reached: Callable[[], bool], seconds: float) -> None:
     while not reached():
         assert time.monotonic() < deadline, f"not reached within {seconds} seconds"
         threading.Event().wait(POLL_SECONDS)
+
+
+def prices_in(directory: Path) -> Path:
+    """Return where the price list of a service in this directory is."""
+    return directory / "prices.toml"
 
 
 class RunningService:

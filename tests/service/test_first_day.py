@@ -249,6 +249,8 @@ def test_what_was_acknowledged_is_there_after_a_stop_and_a_start(tmp_path: Path)
     [
         ({"ALLOTMENT_MONGO_URI": "mongodb://127.0.0.1:9/"}, "MongoDB does not answer"),
         ({"ALLOTMENT_ROLLOVER": "some"}, "ALLOTMENT_ROLLOVER"),
+        ({"ALLOTMENT_PRICES": "/no/list"}, "ALLOTMENT_PRICES: /no/list: it cannot be read"),
+        ({"ALLOTMENT_PRICES": "Makefile"}, "ALLOTMENT_PRICES: Makefile: it is not TOML"),
     ],
 )
 def test_what_is_wrong_at_start_is_said_in_a_sentence(

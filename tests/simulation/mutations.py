@@ -71,7 +71,7 @@ MUTATIONS = (
         "do-not-forget-after-doubt",
         "actors.shard",
         "        for user_id in draft.accounts:\n            self.forget(user_id)\n",
-        "        for user_id in () if in_doubt else draft.accounts:\n"
+        "        for user_id in () if doubt else draft.accounts:\n"
         "            self.forget(user_id)\n",
         "accounts of an append in doubt stay in RAM",
     ),
