@@ -127,7 +127,7 @@ class SimulatedStore(MemoryStore):
 
 
 class SimulatedStream:
-    """A `ChangeSource` over what `edits` tells. A position is the number of an event."""
+    """What `edits` tells, and the beats between. A position is the number of an event."""
 
     def __init__(self, store: SimulatedStore, loop: VirtualLoop, dice: random.Random) -> None:
         self._store = store
@@ -175,32 +175,31 @@ class SimulatedStream:
         self._store.enter("stored")
         return self._position
 
-    def open(self, position: Position | None) -> None:
+    def open(self, position: Position | None) -> int:
+        """Return the number of the event that is read next."""
         self._store.enter("open")
         if self._dice.random() < self._store.faults.lost_history:
             self._oldest = len(self._events) + 1
         start = len(self._events) if position is None else int(position.token["next"])
         if position is not None and start < self._oldest:
             raise HistoryLostError("286")
-        self._next = start
         self._is_opening = position is None
+        return start
 
-    def take(self) -> Sequence[Change]:
+    def take(self, number: int) -> Sequence[Change]:
+        """Return what is there from this event on."""
         if self._dice.random() < self._store.faults.stream_breaks:
             raise StorageUnavailableError("broken") from ConnectionError("a fault was rolled")
         if self._dice.random() < self._store.faults.lost_history / 10:
             self._oldest = len(self._events) + 1
             raise HistoryLostError("286")
         now, taken = self._loop.time(), []
-        while self._next < len(self._events) and self._events[self._next][0] <= now:
-            taken.append(self._events[self._next][1](self._next + 1))
-            self._next += 1
+        while number < len(self._events) and self._events[number][0] <= now:
+            number += 1
+            taken.append(self._events[number - 1][1](number))
         if not taken:
             self._loop.linger(AWAIT_SECONDS)
         return taken
-
-    def close(self) -> None:
-        pass
 
     def newest_beat(self) -> int:
         self._store.enter("newest_beat")
@@ -214,6 +213,28 @@ class SimulatedStream:
         if position is not None:
             self._position = position
         self._put(lambda number: Change({"next": number}, beat=beat))
+
+
+class SimulatedReader:
+    """The `ChangeSource` of one process: what a dead one still reads moves nobody else's place."""
+
+    def __init__(self, stream: SimulatedStream) -> None:
+        self._stream = stream
+        self._next = 0
+        self.stored = stream.stored
+        self.newest_beat = stream.newest_beat
+        self.beat = stream.beat
+
+    def open(self, position: Position | None) -> None:
+        self._next = self._stream.open(position)
+
+    def take(self) -> Sequence[Change]:
+        taken = self._stream.take(self._next)
+        self._next += len(taken)
+        return taken
+
+    def close(self) -> None:
+        pass
 
 
 class SimulatedWarmth:

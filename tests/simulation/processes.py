@@ -21,7 +21,12 @@ from actors.store import StorageUnavailableError, StoreError
 from actors.sync import Sync
 from actors.sync_lanes import FollowingShards
 from domain.values import Policy
-from tests.simulation.database import SimulatedStore, SimulatedStream, SimulatedWarmth
+from tests.simulation.database import (
+    SimulatedReader,
+    SimulatedStore,
+    SimulatedStream,
+    SimulatedWarmth,
+)
 from tests.simulation.virtual_time import PROCESS, VirtualLoop
 
 RETRY_SECONDS = 1.0  # Pause of a starting shard before it asks again, as in the actor.
@@ -181,7 +186,7 @@ class SyncProcess(Killable):
     ) -> None:
         super().__init__(setting, f"sync.{number}")
         self.sync = Sync(
-            stream,
+            SimulatedReader(stream),
             shards,
             setting.store.read_table,
             clock=setting.clock,
