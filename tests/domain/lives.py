@@ -1,14 +1,17 @@
 """Lives of one user for hypothesis to choose: what is asked, how much, and after how long."""
 
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from domain.messages import GrantFromStripe
+from domain.holds import SettleHold
+from domain.messages import GrantFromStripe, RecordUsage
+from domain.pricing import NO_PRICES, Price, PriceList
 from domain.stripe import ENDED, STATUS_OF, ApplyStripeState, StripeItem, StripeLink, VoidGrants
 from domain.values import Credits, Policy, Status
-from tests.domain.ledger import NOON, Ledger, pay
+from tests.domain.ledger import NOON, USER, Ledger, pay
 
 ZONES = ["UTC", "Pacific/Auckland", "Africa/Cairo", "America/Santiago", "Asia/Beirut"]
 
@@ -16,6 +19,7 @@ ZONES = ["UTC", "Pacific/Auckland", "Africa/Cairo", "America/Santiago", "Asia/Be
 KINDS = [
     *["add", "charge", "charge", "record", "open", "change", "end", "expire"],
     *["hold", "hold", "hold", "settle", "settle", "overspend", "release", "expire hold"],
+    *["charge by tokens", "settle by tokens"],
     *["paid by stripe", "follow stripe", "void"],
 ]
 
@@ -43,6 +47,7 @@ POLICIES = st.builds(
     st.sampled_from([0, 1000, 9999]),
     st.sampled_from([None, Credits(0), Credits(25)]),
     st.sampled_from(ZONES),
+    prices=st.sampled_from([NO_PRICES, PriceList((Price("chat", "m-*", Decimal("0.3"), 10),))]),
 )
 
 
@@ -50,18 +55,28 @@ def take(ledger: Ledger, step: Step, now: datetime) -> None:
     match step.kind:
         case "add":
             ledger.add(step.amount, step.days, now)
-        case "charge":
-            ledger.charge(step.amount, now)
-        case "record":
-            ledger.record(step.amount, now)
+        case "charge" | "record" | "charge by tokens":
+            charge(ledger, step, now)
         case "open":
             ledger.open_day(now)
         case "paid by stripe" | "follow stripe" | "void":
             take_from_stripe(ledger, step, now)
-        case "hold" | "settle" | "overspend" | "release" | "expire hold":
+        case "hold" | "settle" | "overspend" | "release" | "expire hold" | "settle by tokens":
             take_on_hold(ledger, step, now)
         case _ if ledger.account.subscriptions:
             take_on_subscription(ledger, step, now)
+
+
+def charge(ledger: Ledger, step: Step, now: datetime) -> None:
+    match step.kind:
+        case "charge":
+            ledger.charge(step.amount, now)
+        case "record":
+            ledger.record(step.amount, now)
+        case _:
+            tokens, model = 10 * step.amount, f"m-{step.days}"
+            command = RecordUsage(USER, "chat", None, token_count=tokens, model_used=model)
+            ledger.do(command, now)
 
 
 def take_on_hold(ledger: Ledger, step: Step, now: datetime) -> None:
@@ -75,6 +90,9 @@ def take_on_hold(ledger: Ledger, step: Step, now: datetime) -> None:
             ledger.settle(hold_id, step.amount // 8, now)
         case "overspend":
             ledger.settle(hold_id, step.amount, now, record=step.days % 2 == 0)
+        case "settle by tokens":
+            settle = SettleHold(USER, hold_id, None, token_count=step.amount, model_used="m-1")
+            ledger.do(settle, now)
         case "release":
             ledger.release(hold_id, now)
         case _:
