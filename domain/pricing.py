@@ -147,7 +147,7 @@ def read_prices(text: str) -> PriceList:
     """Return the list that a text spells. Raises ValueError with what is wrong, for an operator."""
     try:
         file = _PriceFile.model_validate(tomllib.loads(text, parse_float=Decimal))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ValueError(f"it is not TOML: {error}") from None
     except ValidationError as error:
         raise ValueError(_explain(error)) from None

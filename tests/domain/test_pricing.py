@@ -130,6 +130,7 @@ ROW = "[[prices]]\ncredits_per_unit = 1\nunit_size = 1\n"
         ("", "prices: Field required"),
         ("prices = []", "prices: List should have at least 1 item"),
         ("[[prices]", "it is not TOML"),
+        ("prices = " + "[" * 100_000, "it is not TOML"),
         (ROW + ROW + "colour = 1", "prices 2 colour: Extra inputs are not permitted"),
         (ROW + "model = 7", "prices 1 model: Input should be a valid string"),
         (ROW + 'service = ""', "prices 1 service: String should have at least 1 character"),
