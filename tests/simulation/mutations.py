@@ -14,7 +14,7 @@ import types
 from dataclasses import dataclass
 from pathlib import Path
 
-SEEDS_MAX = 400  # A mutation that so many seeds do not catch is not caught.
+SEEDS_MAX = 3_000  # A mutation that so many seeds do not catch is not caught.
 
 
 @dataclass(frozen=True)
