@@ -178,7 +178,7 @@ class AddCreditBody(Body):
 
 def _told_or_priced(credit_amount: int | None, info: ValidationInfo) -> int | None:
     if credit_amount is None and info.data.get("token_count", 0) is None:
-        raise ValueError("is missing; or give token_count and model_used for the price list")
+        raise ValueError("give an amount, or token_count and model_used for the price list")
     return credit_amount
 
 
