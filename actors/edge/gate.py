@@ -20,6 +20,7 @@ from actors.edge.backend import Backend
 from actors.edge.limits import Allowance
 from actors.edge.problems import RequestRefused, invalid, make_problem, problem_of, respond
 from actors.failures import AllotmentError
+from actors.ray_environment import HEADER_BYTES_MAX
 from actors.store import StorageUnavailableError
 from actors.tokens import UncheckableTokenError
 
@@ -27,7 +28,6 @@ BODY_BYTES_MAX = 1024 * 1024
 BODY_SECONDS_MAX = 10.0  # How long a client may take to send its body.
 TARGET_BYTES_MAX = 8 * 1024  # Path and query.
 HEADERS_MAX = 100
-HEADER_BYTES_MAX = 32 * 1024  # All names and values.
 WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
 SIGNED = "/stripe/webhook"  # Its body is taken as it is: it is signed, or it is nothing.
