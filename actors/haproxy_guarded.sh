@@ -9,8 +9,8 @@
 # * What HAProxy answers itself is a problem body, too, and so is what the replica's web server
 #   says before we are asked: that is plain text, which we never send. Where no replica answers,
 #   or none is there yet, it is 503: Serve's own 404 would tell clients to give up.
-# * Too many headers are refused here, so that they cost no replica's time. HAProxy itself refuses
-#   only what it has no room for, and that with a page of its own.
+# * Too many headers, and bodies that say they are too long, are refused here, so that they cost no
+#   replica's time. What HAProxy cannot parse, or has no room for, it refuses with its own page.
 # * Serve's own paths (/-/…) say nothing to strangers, and clients cannot send the headers that
 #   Serve takes for its own.
 answers="$(dirname "$0")/answers_of_haproxy"
@@ -32,6 +32,7 @@ plain="{ res.hdr(content-type) -m beg text/plain }"
 frontend="\\
     http-request return errorfile $answers/401.http if { path_beg /-/ }\\
     http-request return errorfile $answers/413.http if { req.fhdr_cnt gt 100 }\\
+    http-request return errorfile $answers/413.http if { req.body_size gt 1048576 }\\
     http-request del-header x-request- -m beg\\
     http-request del-header serve_multiplexed_model_id\\
     http-request del-header serve-multiplexed-model-id\\
@@ -40,7 +41,8 @@ frontend="\\
     http-request del-header tracestate\\
     http-response return errorfile $answers/400.http if { status 400 } $plain\\
     http-response return errorfile $answers/503.http if $plain"
-backend="    http-request return errorfile $answers/503.http"
+backend="    http-request return errorfile $answers/400.http if !{ path_beg / }\\
+    http-request return errorfile $answers/503.http"
 previous=
 for argument in "$@"; do
     if [ "$previous" = "-f" ] && ! grep -q '# guarded' "$argument"; then

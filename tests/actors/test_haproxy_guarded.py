@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from actors import ray_environment
+from actors.edge.gate import BODY_BYTES_MAX, HEADERS_MAX
 from actors.edge.problems import STATUS
 from actors.ray_environment import HEADER_BYTES_MAX, serve_environment
 from tests.service.running import free_port, wait_until
@@ -93,6 +94,8 @@ def test_the_stand_in_guards_a_configuration_once(tmp_path: Path, configuration:
     assert "mode 600 level admin" in once
     assert once.count("# guarded") == once.count("timeout http-request 10s") == 1
     assert "status 404" not in once
+    assert f"req.body_size gt {BODY_BYTES_MAX} " in once
+    assert f"req.fhdr_cnt gt {HEADERS_MAX} " in once
     for path in re.findall(r"errorfile (?:\d+ )?(\S+)", once):
         assert Path(path).parent.name == "answers_of_haproxy"
         assert Path(path).is_file()
@@ -194,6 +197,8 @@ def ask(port: int, sent: bytes) -> tuple[int, dict[str, str], bytes]:
     [
         (request("/-/healthz"), 401, "unauthorized"),
         (request("/ok", *(f"X-{n}: 1" for n in range(200))), 413, "too_large"),
+        (request("/ok", f"Content-Length: {BODY_BYTES_MAX + 1}") + b"x" * 40_000, 413, "too_large"),
+        (request("*"), 400, "invalid_request"),
         (request("/uvicorn"), 400, "invalid_request"),
         (request("/serve"), 503, "overloaded"),
         (request("/"), 503, "overloaded"),
@@ -203,6 +208,8 @@ def ask(port: int, sent: bytes) -> tuple[int, dict[str, str], bytes]:
     ids=[
         "serve's own path",
         "headers",
+        "body",
+        "no path",
         "plain 400",
         "plain 500",
         "nothing",
