@@ -39,7 +39,7 @@ frontend="\\
     http-request del-header x-session-id\\
     http-request del-header traceparent\\
     http-request del-header tracestate\\
-    http-response return errorfile $answers/400.http if { status 400 } $plain\\
+    http-response return errorfile $answers/400.http if { status 400:499 } $plain\\
     http-response return errorfile $answers/503.http if $plain"
 backend="    http-request return errorfile $answers/400.http if !{ path_beg / }\\
     http-request return errorfile $answers/503.http"

@@ -120,6 +120,8 @@ ANSWERS = {
     "/ok": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
     "/uvicorn": b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n"
     b"content-length: 7\r\nconnection: close\r\n\r\nInvalid",
+    "/websocket": b"HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    b"content-length: 0\r\n\r\n",
     "/serve": b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\n"
     b"Content-Length: 8\r\n\r\nTypeErro",
     "/ours": b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n"
@@ -200,6 +202,7 @@ def ask(port: int, sent: bytes) -> tuple[int, dict[str, str], bytes]:
         (request("/ok", f"Content-Length: {BODY_BYTES_MAX + 1}") + b"x" * 40_000, 413, "too_large"),
         (request("*"), 400, "invalid_request"),
         (request("/uvicorn"), 400, "invalid_request"),
+        (request("/websocket"), 400, "invalid_request"),
         (request("/serve"), 503, "overloaded"),
         (request("/"), 503, "overloaded"),
         (request("/garbage"), 503, "overloaded"),
@@ -211,6 +214,7 @@ def ask(port: int, sent: bytes) -> tuple[int, dict[str, str], bytes]:
         "body",
         "no path",
         "plain 400",
+        "plain 403",
         "plain 500",
         "nothing",
         "garbage",
