@@ -1,6 +1,7 @@
 """The OpenAPI document: what FastAPI writes of the operations, made whole."""
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
@@ -24,7 +25,8 @@ SECURITY = {
         "type": "http",
         "scheme": "bearer",
         "description": "An API key of the scope `read`, `write` or `admin`. Each includes the ones"
-        " before; `allotment keys create` makes one.",
+        " before. The first one is in `admin.key` of the data directory; `allotment keys create`"
+        " makes others.",
     },
     "token": {
         "type": "http",
@@ -103,15 +105,16 @@ def complete(path: str, operation: dict[str, Any]) -> None:
     operation["description"] = rest.strip() or summary
     for content in operation.get("requestBody", {}).get("content", {}).values():
         show_example(content, None)
-    parameters = operation.get("parameters", [])
+    takes_key = any(p["name"] == "Idempotency-Key" for p in operation.get("parameters", []))
     for status, response in operation["responses"].items():
         content = response.get("content", {})
         if status >= "400" and JSON in content:
             content[MEDIA_TYPE] = content.pop(JSON)
         if status in HEADERS:
             response["headers"] = HEADERS[status]
-        elif status < "300" and any(p["name"] == "Idempotency-Key" for p in parameters):
-            response["headers"] = REPLAYED
+        if status < "300":
+            response["description"] = HTTPStatus(int(status)).phrase
+            response.update({"headers": REPLAYED} if takes_key else {})
         for body in content.values():
             show_example(body, PROBLEMS.get(status))
 
