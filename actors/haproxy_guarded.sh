@@ -6,9 +6,9 @@
 #   its owner's alone.
 # * A client has 10 seconds for its request. One that is slow, or stalls, has its connection and
 #   nothing else: a replica hears of a request when it is whole (up to a buffer of 32 KiB).
-# * What HAProxy answers itself is a problem body, too, and so is what the replica's web server
-#   says before we are asked: that is plain text, which we never send. Where no replica answers,
-#   or none is there yet, it is 503: Serve's own 404 would tell clients to give up.
+# * What HAProxy answers itself is a problem body, too, and so is what is plain text, which we never
+#   send: the refusals of the replica's web server (400, 403), and whatever Serve says where no
+#   replica or no application is there. That is 503; Serve's 404 would tell clients to give up.
 # * Too many headers, and bodies that say they are too long, are refused here, so that they cost no
 #   replica's time. What HAProxy cannot parse, or has no room for, it refuses with its own page.
 # * Serve's own paths (/-/…) say nothing to strangers, and clients cannot send the headers that
@@ -39,7 +39,7 @@ frontend="\\
     http-request del-header x-session-id\\
     http-request del-header traceparent\\
     http-request del-header tracestate\\
-    http-response return errorfile $answers/400.http if { status 400:499 } $plain\\
+    http-response return errorfile $answers/400.http if { status 400 403 } $plain\\
     http-response return errorfile $answers/503.http if $plain"
 backend="    http-request return errorfile $answers/400.http if !{ path_beg / }\\
     http-request return errorfile $answers/503.http"

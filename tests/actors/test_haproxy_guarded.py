@@ -122,6 +122,8 @@ ANSWERS = {
     b"content-length: 7\r\nconnection: close\r\n\r\nInvalid",
     "/websocket": b"HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain; charset=utf-8\r\n"
     b"content-length: 0\r\n\r\n",
+    "/routes": b"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Length: 9\r\n\r\nNot found",
     "/serve": b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\n"
     b"Content-Length: 8\r\n\r\nTypeErro",
     "/ours": b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n"
@@ -203,6 +205,7 @@ def ask(port: int, sent: bytes) -> tuple[int, dict[str, str], bytes]:
         (request("*"), 400, "invalid_request"),
         (request("/uvicorn"), 400, "invalid_request"),
         (request("/websocket"), 400, "invalid_request"),
+        (request("/routes"), 503, "overloaded"),
         (request("/serve"), 503, "overloaded"),
         (request("/"), 503, "overloaded"),
         (request("/garbage"), 503, "overloaded"),
@@ -215,6 +218,7 @@ def ask(port: int, sent: bytes) -> tuple[int, dict[str, str], bytes]:
         "no path",
         "plain 400",
         "plain 403",
+        "plain 404",
         "plain 500",
         "nothing",
         "garbage",

@@ -149,7 +149,7 @@ def test_what_is_no_http_is_refused_and_the_connection_closed(
         (b"BREW /subscription/status HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         (b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
         (b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 20_000 + b"\r\n\r\n", 413),
-        (b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n", 413),
+        (b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n" + b" " * 40_000, 413),
     ],
     ids=["no method", "no path", "long headers", "long body"],
 )
