@@ -51,7 +51,16 @@ QUOTA = {
         "RateLimit-Policy": "The caller's quota and the length of its window in seconds.",
     }.items()
 }
-HEADERS = {"429": {"Retry-After": RETRY_AFTER} | QUOTA, "503": {"Retry-After": RETRY_AFTER}}
+HEADERS = {
+    "402": {
+        "Retry-After": {
+            "description": "Seconds until the credits cover it, where that is within a day.",
+            "schema": {"type": "integer"},
+        }
+    },
+    "429": {"Retry-After": RETRY_AFTER} | QUOTA,
+    "503": {"Retry-After": RETRY_AFTER},
+}
 REPLAYED = {
     "Idempotent-Replayed": {
         "description": "`true` where this is the first answer to the key, given again.",
