@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from importlib.metadata import version
 from typing import Annotated
 
 import httpx
@@ -51,7 +52,6 @@ app = typer.Typer(
 keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 app.add_typer(keys, name="keys")
 app.add_typer(stripe, name="stripe")
-add_operator_commands(app)
 
 
 class ScopeName(StrEnum):
@@ -60,6 +60,26 @@ class ScopeName(StrEnum):
     READ = "read"
     WRITE = "write"
     ADMIN = "admin"
+
+
+def print_version(wanted: bool) -> None:  # noqa: FBT001 - an option's value
+    """Print the version and end, where that is asked for."""
+    if wanted:
+        out.print(f"allotment {version('allotment')}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=print_version, is_eager=True, help="Print the version and end."
+        ),
+    ] = False,
+) -> None:
+    """Take the options before a command."""
 
 
 @contextlib.contextmanager
@@ -75,7 +95,12 @@ def told() -> Iterator[None]:
 
 @app.command()
 def up() -> None:
-    """Run the whole service in the foreground, until SIGINT (Ctrl-C) or SIGTERM."""
+    """Run the whole service in the foreground, until SIGINT (Ctrl-C) or SIGTERM.
+
+    It needs no settings: its database is embedded, its data are in `.allotment`, HTTP is on
+    127.0.0.1:8000. ALLOTMENT_MONGO_URI, ALLOTMENT_DATA_DIR and ALLOTMENT_HTTP_PORT say otherwise;
+    the README lists all. It prints `ready` when it is.
+    """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     settings = load_settings()
     ray_environment.prepare()
@@ -209,14 +234,23 @@ def short(moment: str | None) -> str:
 @keys.command("revoke")
 def revoke_key(
     key_id: Annotated[str, typer.Argument(help="The id that `keys list` shows.")],
+    *,
+    as_json: AsJson = False,
 ) -> None:
     """Revoke a key: it is refused everywhere within five seconds."""
     settings = load_settings()
     with told(), key_store(settings) as store:
         revoked = store.revoke(key_id, datetime.now(UTC))
+        rows = [key_row(key) for key in store.list() if key.key_id == key_id]
     if not revoked:
         fail(f"There is no key {key_id} in force.")
+    if as_json:
+        print_json(rows[0])
+        return
     out.print(f"key {key_id} is revoked", highlight=False)
+
+
+add_operator_commands(app)
 
 
 def main() -> None:

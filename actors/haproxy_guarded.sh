@@ -5,29 +5,44 @@
 # * Statistics and metrics, which have no authentication, listen on loopback; the control socket is
 #   its owner's alone.
 # * A client has 10 seconds for its request. One that is slow, or stalls, has its connection and
-#   nothing else: a replica hears of a request when it is whole (up to a buffer of 16 KiB).
-# * What HAProxy answers itself is a problem body, too; where no replica answers it is 503.
+#   nothing else: a replica hears of a request when it is whole (up to a buffer of 32 KiB).
+# * What HAProxy answers itself is a problem body, too, and so is what is plain text, which we never
+#   send: the refusals of the replica's web server (400, 403), and whatever Serve says where no
+#   replica or no application is there. That is 503; Serve's 404 would tell clients to give up.
+# * Too many headers, and bodies that say they are too long, are refused here, so that they cost no
+#   replica's time. What HAProxy cannot parse, or has no room for, it refuses with its own page.
 # * Serve's own paths (/-/…) say nothing to strangers, and clients cannot send the headers that
 #   Serve takes for its own.
 answers="$(dirname "$0")/answers_of_haproxy"
-defaults="\\
+global="\\
     # guarded\\
+    tune.http.maxhdr 500"
+defaults="\\
     timeout http-request 10s\\
     timeout http-keep-alive 60s\\
     option http-buffer-request\\
     errorfile 400 $answers/400.http\\
     errorfile 408 $answers/408.http\\
+    errorfile 413 $answers/413.http\\
+    errorfile 500 $answers/500.http\\
     errorfile 502 $answers/503.http\\
     errorfile 503 $answers/503.http\\
     errorfile 504 $answers/503.http"
+plain="{ res.hdr(content-type) -m beg text/plain }"
 frontend="\\
-    http-request return status 401 content-type application/problem+json file $answers/401.json hdr WWW-Authenticate Bearer if { path_beg /-/ }\\
+    http-request return errorfile $answers/401.http if { path_beg /-/ }\\
+    http-request return errorfile $answers/413.http if { req.fhdr_cnt gt 100 }\\
+    http-request return errorfile $answers/413.http if { req.body_size gt 1048576 }\\
     http-request del-header x-request- -m beg\\
     http-request del-header serve_multiplexed_model_id\\
     http-request del-header serve-multiplexed-model-id\\
     http-request del-header x-session-id\\
     http-request del-header traceparent\\
-    http-request del-header tracestate"
+    http-request del-header tracestate\\
+    http-response return errorfile $answers/400.http if { status 400 403 } $plain\\
+    http-response return errorfile $answers/503.http if $plain"
+backend="    http-request return errorfile $answers/400.http if !{ path_beg / }\\
+    http-request return errorfile $answers/503.http"
 previous=
 for argument in "$@"; do
     if [ "$previous" = "-f" ] && ! grep -q '# guarded' "$argument"; then
@@ -35,8 +50,10 @@ for argument in "$@"; do
             -e 's/mode 666 level admin/mode 600 level admin/' \
             -e '/^ *timeout http-/d' \
             -e '/^ *errorfile /d' \
+            -e "s|^global *\$|&$global|" \
             -e "s|^ *option httplog.*|&$defaults|" \
-            -e "/^frontend http_frontend/,/^ *bind/ s|^ *bind .*|&$frontend|" "$argument"
+            -e "/^frontend http_frontend/,/^ *bind/ s|^ *bind .*|&$frontend|" \
+            -e "/^backend default_backend/,/return/ s|^ *http-request return .*|$backend|" "$argument"
     fi
     previous=$argument
 done

@@ -9,6 +9,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
+HEADER_BYTES_MAX = 16 * 1024  # Names and values of a request's headers.
 
 
 def haproxy_binary() -> str | None:
@@ -39,6 +40,7 @@ def serve_environment() -> dict[str, str]:
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # A log line a request, parsed in Python.
+        "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(2 * HEADER_BYTES_MAX),  # Past it: a page of its own.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(Path(__file__).with_name("haproxy_guarded.sh")),
         "ALLOTMENT_HAPROXY_BINARY": binary,

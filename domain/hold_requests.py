@@ -16,8 +16,8 @@ from domain.holds import (
     holder_of,
 )
 from domain.requests import (
-    Body,
     CreditAmount,
+    ParsedBody,
     PricedAmount,
     Text,
     Timestamp,
@@ -30,7 +30,7 @@ from domain.values import Credits, UserId
 Details = Annotated[dict[str, Any], AfterValidator(storable_details)]
 
 
-class PlaceHoldBody(Body):
+class PlaceHoldBody(ParsedBody):
     """Credits of today to set aside, and what the usage record will say."""
 
     user_id: UserIdText
@@ -61,7 +61,7 @@ class PlaceHoldBody(Body):
         )
 
 
-class SettleHoldBody(Body):
+class SettleHoldBody(ParsedBody):
     """What it cost: `credit_amount`, or `token_count`. What is left out stays as the hold said it."""
 
     token_count: CreditAmount | None = None

@@ -35,6 +35,9 @@ TEXT_LENGTH_MAX = 256
 KEY_LENGTH_MAX = 255
 DETAILS_BYTES_MAX = 16 * 1024
 DETAILS_DEPTH_MAX = 32
+DETAILS_TOO_LONG = f"details have at most {DETAILS_BYTES_MAX} bytes as JSON"
+COMMAS_MAX = 20_000  # No valid charge has as many: details of 16 KiB, some short fields.
+FIELDS_MAX = 50  # Of one object but details, known or not.
 BATCH_RECORDS_MAX = 1000
 INT64_MAX = 2**63 - 1
 TIMESTAMP_MIN = datetime(1970, 1, 1, tzinfo=UTC)
@@ -67,31 +70,39 @@ def _plausible(moment: datetime) -> datetime:
 
 def storable_details(details: dict[str, Any]) -> dict[str, Any]:
     """Return details that MongoDB can keep and JSON can say. Raises ValueError."""
-    _check_json(details, DETAILS_DEPTH_MAX)
+    _check_json(details)
     if len(json.dumps(details, ensure_ascii=False).encode()) > DETAILS_BYTES_MAX:
-        raise ValueError(f"details have at most {DETAILS_BYTES_MAX} bytes as JSON")
+        raise ValueError(DETAILS_TOO_LONG)
     return details
 
 
-def _check_json(value: object, depth_left: int) -> None:
-    """Refuse what MongoDB cannot keep or JSON cannot say. Raises ValueError."""
-    if depth_left == 0 and isinstance(value, dict | list):
-        raise ValueError(f"details are nested at most {DETAILS_DEPTH_MAX} deep")
-    match value:
-        case dict():
-            for key, child in value.items():
-                _check_scalar(key)
-                _check_json(child, depth_left - 1)
-        case list():
-            for child in value:
-                _check_json(child, depth_left - 1)
-        case _:
+def _check_json(details: dict[str, Any]) -> None:
+    """Refuse what MongoDB cannot keep or JSON cannot say. Raises ValueError.
+
+    It looks at no more values than details may hold: each takes a byte at least.
+    """
+    waiting: list[tuple[Any, int]] = [(details, 1)]
+    values = 0
+    while waiting:
+        value, depth = waiting.pop()
+        if not isinstance(value, dict | list):
             _check_scalar(value)
+            continue
+        if depth > DETAILS_DEPTH_MAX:
+            raise ValueError(f"details are nested at most {DETAILS_DEPTH_MAX} deep")
+        values += len(value)
+        if values > DETAILS_BYTES_MAX:
+            raise ValueError(DETAILS_TOO_LONG)
+        if isinstance(value, dict):
+            for key in value:
+                _check_scalar(key)
+            value = value.values()
+        waiting.extend((child, depth + 1) for child in value)
 
 
 def _check_scalar(value: object) -> None:
     match value:
-        case str() if "\0" in value or any("\ud800" <= c <= "\udfff" for c in value):
+        case str() if "\0" in value or not _is_text(value):
             raise ValueError("details hold no NUL characters and no lone surrogates")
         case int() if not -INT64_MAX <= value <= INT64_MAX:
             raise ValueError("whole numbers in details have at most 64 bits")
@@ -101,6 +112,21 @@ def _check_scalar(value: object) -> None:
             pass
         case _:
             raise ValueError("details are a JSON object")
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _few_fields(body: object) -> object:
+    # Naming each of 70,000 unknown fields would keep a process busy for half a second.
+    if isinstance(body, dict) and len(body) > FIELDS_MAX:
+        raise ValueError(f"a body has at most {FIELDS_MAX} fields")
+    return body
 
 
 CreditAmount = Annotated[int, Field(strict=True, ge=0, le=CREDITS_MAX)]
@@ -147,7 +173,13 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class PaymentBody(Body):
+class ParsedBody(Body):
+    """A body that was parsed before it is checked: counting its fields costs nothing."""
+
+    _count_fields = model_validator(mode="before")(_few_fields)
+
+
+class PaymentBody(ParsedBody):
     """What was paid. `amount` is in the currency's minor unit (cents)."""
 
     method: Text
@@ -156,7 +188,7 @@ class PaymentBody(Body):
     currency: Text
 
 
-class AddCreditBody(Body):
+class AddCreditBody(ParsedBody):
     """Credits to add over `days` days from today."""
 
     user_id: UserIdText
@@ -228,13 +260,13 @@ def amount_of(credit_amount: int | None) -> Credits | None:
     return None if credit_amount is None else Credits(credit_amount)
 
 
-class BatchedUsageBody(RecordUsageBody):
+class BatchedUsageBody(RecordUsageBody, ParsedBody):
     """One record of a batch. Its key stands for it alone."""
 
     idempotency_key: IdempotencyKey | None = None
 
 
-class RecordUsagesBody(Body):
+class RecordUsagesBody(ParsedBody):
     """Up to 1000 charges. Each is checked and decided on its own."""
 
     records: Annotated[
@@ -251,7 +283,7 @@ class RecordUsagesBody(Body):
     ]
 
 
-class ChangeSubscriptionBody(Body):
+class ChangeSubscriptionBody(ParsedBody):
     """What an operator gives a subscription: another status, another end, or both."""
 
     status: Literal["active", "past_due", "paused", "cancelled", "expired"] | None = None
@@ -268,13 +300,13 @@ class ChangeSubscriptionBody(Body):
         return ChangeSubscription(user_id, subscription_id, status, self.end_date)
 
 
-class SyncBody(Body):
+class SyncBody(ParsedBody):
     """Whose account to read anew; nobody's: every account in RAM."""
 
     user_id: UserIdText | None = None
 
 
-class TestClockBody(Body):
+class TestClockBody(ParsedBody):
     """What time it shall be for the whole service: later than it is."""
 
     __test__ = False  # It tests nothing itself.
@@ -282,7 +314,7 @@ class TestClockBody(Body):
     now: Timestamp
 
 
-class ValidateBody(Body):
+class ValidateBody(ParsedBody):
     """Whether what differs from MongoDB is to be read anew."""
 
     repair: Annotated[bool, Field(strict=True)] = True

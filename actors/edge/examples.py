@@ -59,6 +59,7 @@ GRANT = {
     "amount": 3000,
     "system_portion": 300,
     "spendable_credits": 2700,
+    "voided_credits": 0,
     "from_day": "2026-03-10",
     "days": 30,
     "transaction_id": "t-1",

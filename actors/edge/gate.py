@@ -20,6 +20,7 @@ from actors.edge.backend import Backend
 from actors.edge.limits import Allowance
 from actors.edge.problems import RequestRefused, invalid, make_problem, problem_of, respond
 from actors.failures import AllotmentError
+from actors.ray_environment import HEADER_BYTES_MAX
 from actors.store import StorageUnavailableError
 from actors.tokens import UncheckableTokenError
 
@@ -27,7 +28,7 @@ BODY_BYTES_MAX = 1024 * 1024
 BODY_SECONDS_MAX = 10.0  # How long a client may take to send its body.
 TARGET_BYTES_MAX = 8 * 1024  # Path and query.
 HEADERS_MAX = 100
-HEADER_BYTES_MAX = 32 * 1024  # All names and values.
+CONTAINERS_MAX = 50_000  # Lists and objects of a body: making a million of them takes long.
 WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
 
 SIGNED = "/stripe/webhook"  # Its body is taken as it is: it is signed, or it is nothing.
@@ -170,6 +171,7 @@ async def receive_whole(scope: Scope, receive: Receive) -> Receive:
         raise RequestRefused(make_problem("request_timeout", title)) from None
     if body and scope["path"] != SIGNED:
         check_type(scope, headers.get(b"content-type"))
+        check_containers(body)
     scope["body"] = body  # Where hot operations take it.
     return again(body, receive)
 
@@ -208,6 +210,12 @@ def check_type(scope: Scope, content_type: bytes | None) -> None:
     if not is_json:
         title = "A body is JSON: Content-Type must be application/json"
         raise RequestRefused(make_problem("unsupported_media_type", title))
+
+
+def check_containers(body: bytes) -> None:
+    """Refuse a body of more lists and objects than anybody means."""
+    if len(body) > CONTAINERS_MAX and body.count(b"[") + body.count(b"{") > CONTAINERS_MAX:
+        raise RequestRefused(invalid("body", f"has more than {CONTAINERS_MAX} lists and objects"))
 
 
 def again(body: bytes, receive: Receive) -> Receive:

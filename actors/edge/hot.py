@@ -19,10 +19,10 @@ from actors.edge.backend import (
     require_reading,
 )
 from actors.edge.gate import Operation
-from actors.edge.problems import RequestRefused, invalid_fields
+from actors.edge.problems import RequestRefused, invalid, invalid_fields
 from actors.edge.responses import Done, answered, problems, written
 from domain.answers import CreditStatusResponse, UsageRecordResponse
-from domain.requests import IdempotencyKey, RecordUsageBody, UserIdText
+from domain.requests import COMMAS_MAX, IdempotencyKey, RecordUsageBody, UserIdText
 from domain.values import UserId
 
 USER_ID: TypeAdapter[str] = TypeAdapter(UserIdText)
@@ -78,8 +78,11 @@ def add_hot_operations(app: FastAPI, backend: Backend) -> dict[tuple[str, str], 
         key = request.headers.get("idempotency-key")
         if key is not None:
             parsed(KEY, "Idempotency-Key", key)
+        text: bytes = request.scope["body"]
+        if text.count(b",") > COMMAS_MAX:  # Naming what is wrong with each part would take long.
+            raise RequestRefused(invalid("body", "has more parts than a charge can have"))
         try:
-            body = RecordUsageBody.model_validate_json(request.scope["body"])
+            body = RecordUsageBody.model_validate_json(text)
         except ValidationError as error:
             raise RequestRefused(invalid_fields(error)) from None
         return answered(await router.call(make_call(body.command(), key, caller.name)), 201)

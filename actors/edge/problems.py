@@ -127,7 +127,10 @@ def invalid(field: str, message: str) -> InvalidRequest:
 
 
 def invalid_fields(
-    error: ValidationError | RequestValidationError, parameter: str | None = None
+    error: ValidationError | RequestValidationError,
+    parameter: str | None = None,
+    *,
+    errors_max: int = ERRORS_MAX,
 ) -> InvalidRequest:
     """Return the body that names what is wrong with a request, without repeating its values.
 
@@ -135,9 +138,9 @@ def invalid_fields(
     """
     if isinstance(error, ValidationError):
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        items: Sequence[Any] = found[:ERRORS_MAX]
+        items: Sequence[Any] = found[:errors_max]
     else:
-        items = error.errors()[:ERRORS_MAX]
+        items = error.errors()[:errors_max]
     errors = [
         FieldError(
             field=parameter or sayable(".".join(map(str, item["loc"]))),

@@ -1,6 +1,7 @@
 """The OpenAPI document: what FastAPI writes of the operations, made whole."""
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
@@ -24,7 +25,8 @@ SECURITY = {
         "type": "http",
         "scheme": "bearer",
         "description": "An API key of the scope `read`, `write` or `admin`. Each includes the ones"
-        " before; `allotment keys create` makes one.",
+        " before. The first one is in `admin.key` of the data directory; `allotment keys create`"
+        " makes others.",
     },
     "token": {
         "type": "http",
@@ -42,6 +44,29 @@ TAGS = {
     "probes": "Whether the service answers",
 }
 RETRY_AFTER = {"description": "Seconds to wait before the repeat.", "schema": {"type": "integer"}}
+QUOTA = {
+    name: {"description": text, "schema": {"type": "string"}}
+    for name, text in {
+        "RateLimit": "What is left of the caller's quota, and for how many seconds.",
+        "RateLimit-Policy": "The caller's quota and the length of its window in seconds.",
+    }.items()
+}
+HEADERS = {
+    "402": {
+        "Retry-After": {
+            "description": "Seconds until the credits cover it, where that is within a day.",
+            "schema": {"type": "integer"},
+        }
+    },
+    "429": {"Retry-After": RETRY_AFTER} | QUOTA,
+    "503": {"Retry-After": RETRY_AFTER},
+}
+REPLAYED = {
+    "Idempotent-Replayed": {
+        "description": "`true` where this is the first answer to the key, given again.",
+        "schema": {"type": "string", "enum": ["true"]},
+    }
+}
 
 
 def operation_id(route: APIRoute) -> str:
@@ -85,16 +110,20 @@ def complete(path: str, operation: dict[str, Any]) -> None:
     folder = path.split("/")[1]
     operation["tags"] = [folder if folder in TAGS else "probes"]
     summary, _, rest = operation.get("description", "").partition("\n")
-    operation["summary"] = summary.rstrip(".")
+    operation["summary"] = summary.rstrip(".").replace("`", "")  # It is shown as it is written.
     operation["description"] = rest.strip() or summary
     for content in operation.get("requestBody", {}).get("content", {}).values():
         show_example(content, None)
+    takes_key = any(p["name"] == "Idempotency-Key" for p in operation.get("parameters", []))
     for status, response in operation["responses"].items():
         content = response.get("content", {})
         if status >= "400" and JSON in content:
             content[MEDIA_TYPE] = content.pop(JSON)
-        if status == "503":
-            response["headers"] = {"Retry-After": RETRY_AFTER}
+        if status in HEADERS:
+            response["headers"] = HEADERS[status]
+        if status < "300":
+            response["description"] = HTTPStatus(int(status)).phrase
+            response.update({"headers": REPLAYED} if takes_key else {})
         for body in content.values():
             show_example(body, PROBLEMS.get(status))
 

@@ -27,6 +27,7 @@ from domain.requests import (
     RecordUsagesBody,
 )
 
+RECORD_ERRORS_MAX = 5  # Field errors named of one record of a batch.
 KEY_PARTS_SEPARATOR = "\x1f"  # No caller's key can hold it: they are printable.
 
 KeyHeader = Annotated[
@@ -95,7 +96,7 @@ async def record_batch(router: Router, records: list[Any], key: str | None, by: 
         try:
             item = BatchedUsageBody.model_validate(record)
         except ValidationError as error:
-            results[place] = failed(invalid_fields(error))
+            results[place] = failed(invalid_fields(error, errors_max=RECORD_ERRORS_MAX))
             continue
         own_key = item.idempotency_key or (key and f"{key}{KEY_PARTS_SEPARATOR}{place}")
         calls.append(make_call(item.command(), own_key, by))

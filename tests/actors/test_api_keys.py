@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -40,8 +41,10 @@ class Keys:
         self.used.append((set(key_ids), at))
 
     def revoke(self, key_id: str, at: datetime) -> bool:
-        self.kept = [key for key in self.kept if key.key_id != key_id]
-        return True
+        found = [key for key in self.kept if key.key_id == key_id and key.revoked_at is None]
+        for key in found:
+            self.kept[self.kept.index(key)] = replace(key, revoked_at=at)
+        return bool(found)
 
 
 def made(store: Keys, scope: Scope) -> tuple[str, ApiKey]:

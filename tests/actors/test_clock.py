@@ -85,8 +85,14 @@ async def test_sleepers_wake_when_the_clock_is_set_forward() -> None:
 
 
 @in_loop
-async def test_a_sleep_ends_by_itself() -> None:
-    await standing().sleep(0.001)
+async def test_a_sleep_lasts_as_long_as_it_says_where_nobody_sets_the_clock() -> None:
+    clock, loop = standing(), asyncio.get_running_loop()
+    began = loop.time()
+
+    await clock.sleep(0.02)
+
+    assert 0.02 <= loop.time() - began < 5
+    assert clock() == NOON
 
 
 @in_loop

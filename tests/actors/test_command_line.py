@@ -1,17 +1,20 @@
 """What commands print: to people, to pipes, to machines; and how they end."""
 
+import contextlib
 import json
+from importlib.metadata import version
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from actors import operator_commands, terminal
+from actors import command_line, operator_commands, terminal
 from actors.access import Scope
 from actors.api_keys import make_key
 from actors.command_line import app, cells_of, key_row
 from actors.edge.examples import EXAMPLES
 from tests.actors.authors import NOON
+from tests.actors.test_api_keys import Keys
 
 ANSWERS: dict[str, Any] = {
     "/admin/shards": [EXAMPLES["ShardReport"]],
@@ -72,6 +75,26 @@ def test_a_key_is_shown_without_its_secret() -> None:
     assert key.hash not in json.dumps(row)
     assert cells_of(row)[-2:] == ("never", "in force")
     assert row["created_at"] == "2026-03-10T12:00:00Z"
+
+
+def test_a_key_is_made_listed_and_revoked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Keys()
+    monkeypatch.setattr(command_line, "key_store", lambda _: contextlib.nullcontext(store))
+
+    made = json.loads(run("keys", "create", "--scope", "read", "--name", "panel", "--json"))
+    listed = json.loads(run("keys", "list", "--json"))
+    revoked = json.loads(run("keys", "revoke", made["key_id"], "--json"))
+    again = CliRunner().invoke(app, ["keys", "revoke", made["key_id"]])
+
+    assert made.pop("key").startswith(made["prefix"])
+    assert listed == [made]
+    assert revoked["revoked_at"]
+    assert again.exit_code == 1
+    assert again.stdout == ""
+
+
+def test_the_version_is_told_without_a_command() -> None:
+    assert run("--version") == f"allotment {version('allotment')}\n"
 
 
 def test_help_names_every_command_and_the_exit_codes() -> None:

@@ -243,10 +243,16 @@ def test_a_restart_that_fails_is_tried_again(
         end_sessions(wire, uri)
 
     monkeypatch.setattr(PlainWire, "end_orphaned_sessions", fail_once)
+    uri, pid = server.uri, server.pid
+    with client_of(uri) as client:
+        client.test.things.insert_one({"_id": 1})
 
-    kill(server.pid)
+    kill(pid)
 
-    wait_until(lambda: len(tries) == 2 and PlainWire().ping(server.uri))
+    wait_until(lambda: len(tries) == 2 and PlainWire().ping(uri))
+    assert server.uri == uri
+    with client_of(uri) as client:
+        assert client.test.things.find_one() == {"_id": 1}
 
 
 def test_a_stopped_server_is_not_restarted(server: EmbeddedMongo) -> None:
@@ -423,7 +429,7 @@ def test_a_missing_engine_is_named(
         EmbeddedMongo(directory, wire=PlainWire()).start()
 
 
-def test_tend_trims_the_log(
+def test_tend_trims_the_log_and_loses_nothing(
     server: EmbeddedMongo, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     megabyte = "x" * 1024 * 1024
@@ -440,6 +446,12 @@ def test_tend_trims_the_log(
         return log_bytes(directory) < before
 
     wait_until(is_trimmed)
+
+    kill(server.pid)
+    wait_until(lambda: PlainWire().ping(server.uri))
+    with client_of(server.uri) as client:
+        lengths = {len(thing["text"]) for thing in client.test.things.find()}
+        assert (client.test.things.count_documents({}), lengths) == (100, {len(megabyte)})
 
 
 def test_the_server_log_is_bounded(

@@ -185,20 +185,30 @@ async def test_settling_a_user_without_lag_waits_for_nothing() -> None:
 
         await shard.settle(ANN)
 
+        assert shard.counters.lagging_entries == 1
+        assert store.collections["subscriptions"] == {}
+
 
 @in_loop
 async def test_settling_ends_while_new_charges_keep_coming() -> None:
     store = MemoryStore()
     async with running(store, policy=WHOLE) as shard:
         await ask_one(shard, credit_call(ANN, 100))
+        answered: list[str] = []
 
         async def charge_for_ever() -> None:
             while True:
-                await ask_one(shard, charge_call(ANN, 0, f"k-{shard.counters.writes}"))
+                key = f"k-{len(answered)}"
+                await ask_one(shard, charge_call(ANN, 0, key))
+                answered.append(key)
 
         charges = asyncio.create_task(charge_for_ever())
-        for _ in range(5):
+        for done in range(5):
+            await until(lambda done=done: len(answered) > done)
+            before = len(answered)
             await shard.settle(ANN)
+            assert len(store.collections["usages"]) >= before
+        assert not charges.done()
         charges.cancel()
         await asyncio.gather(charges, return_exceptions=True)
 

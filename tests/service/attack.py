@@ -1,124 +1,41 @@
 """Hostile requests over raw sockets beside normal load, against a service of its own on loopback.
 
 `python -m tests.service.attack --requests 100000 --seconds 120` prints what became of both: the
-normal load's p99 without and with the attack, statuses the attackers saw, processes that were
-started again, and memory before and after. `--cases 5000` lets schemathesis make up requests first.
+normal load's p99 alone, beside the same attackers while a sink of their own answers them (they share
+the machine with the service, nothing else), and beside the attack; statuses the attackers saw,
+processes that were started again, and memory before and after. Load and attackers are processes of
+their own. `--cases 5000` lets schemathesis make up requests first.
 """
 
 import argparse
 import asyncio
 import contextlib
+import functools
 import itertools
-import json
+import multiprocessing
+import os
 import random
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
 from tests.actors.test_any_request import attack as run_schemathesis
+from tests.service.hostile import BIG, MAKERS
 from tests.service.running import RunningService
 
 ATTACKERS = 64
 ANSWER_SECONDS_MAX = 2.0
 NORMAL_A_SECOND = 50
-NORMAL_SECONDS_ALONE = 20.0
+NORMAL_SECONDS_ALONE = 30.0
+SINK_SHARE = 0.25  # Of the attack's requests and seconds: the sink sees as many a second.
 SETTLE_SECONDS = 15.0
-BIG = 1_200_000
-
-Make = Callable[[random.Random, bytes], list[bytes]]
-"""Returns the parts in which one request is sent; the key is the admin's."""
-
-
-def whole(method: str, target: str, headers: list[bytes], body: bytes = b"") -> bytes:
-    """Return a request that says how long it is."""
-    lines = [f"{method} {target} HTTP/1.1".encode("latin-1", "replace"), b"Host: a", *headers]
-    lines.append(f"Content-Length: {len(body)}".encode())
-    return b"\r\n".join(lines) + b"\r\n\r\n" + body
-
-
-def charge(rng: random.Random, key: bytes) -> bytes:
-    body = {"user_id": f"u{rng.randrange(50)}", "service_type": "chat", "credit_amount": 0}
-    bearer = b"Authorization: Bearer " + key
-    headers = [bearer, b"Content-Type: application/json"]
-    return whole("POST", "/subscription/usage", headers, json.dumps(body).encode())
-
-
-def noise(rng: random.Random, key: bytes) -> list[bytes]:
-    return [rng.randbytes(rng.randrange(1, 2_000)) + b"\r\n\r\n"]
-
-
-def mutated(rng: random.Random, key: bytes) -> list[bytes]:
-    text = bytearray(charge(rng, key))
-    for _ in range(rng.randrange(1, 12)):
-        text[rng.randrange(len(text))] = rng.randrange(256)
-    return [bytes(text)]
-
-
-def split(rng: random.Random, key: bytes) -> list[bytes]:
-    text = charge(rng, key)
-    cuts = sorted(rng.sample(range(1, len(text)), 5))
-    return [text[i:j] for i, j in itertools.pairwise([0, *cuts, len(text)])]
-
-
-def truncated(rng: random.Random, key: bytes) -> list[bytes]:
-    text = charge(rng, key)
-    return [text[: rng.randrange(1, len(text))]]
-
-
-def pipelined(rng: random.Random, key: bytes) -> list[bytes]:
-    return [b"".join(charge(rng, key) for _ in range(20)) + rng.randbytes(50)]
-
-
-def oversized(rng: random.Random, key: bytes) -> list[bytes]:
-    shown = rng.choice([key, b"allot_stranger"])
-    headers = [b"Authorization: Bearer " + shown, b"Content-Type: application/json"]
-    return [whole("POST", "/subscription/usage", headers, b"[" * BIG)]
-
-
-def many_headers(rng: random.Random, key: bytes) -> list[bytes]:
-    headers = [b"X-%d: %s" % (n, rng.randbytes(20).hex().encode()) for n in range(200)]
-    return [whole("GET", "/subscription/status?user_id=a", headers)]
-
-
-def odd_target(rng: random.Random, key: bytes) -> list[bytes]:
-    target = "/subscription/status?user_id=" + "".join(
-        rng.choice(["%ff", "%00", "ü", "a", "/", "%", "&user_id=", "\x7f"]) for _ in range(30)
-    )
-    return [whole("GET", target, [b"Authorization: Bearer " + key])]
-
-
-def odd_body(rng: random.Random, key: bytes) -> list[bytes]:
-    bodies = [
-        b"[" * 100_000,
-        b'{"a":' * 50_000,
-        b"9" * 9_000,
-        b"\xff" * 500,
-        b"NaN",
-        b'{"\\ud800":1}',
-    ]
-    path = rng.choice(["/subscription/usage", "/subscription/usage/batch", "/admin/sync"])
-    headers = [b"Authorization: Bearer " + key, b"Content-Type: application/json"]
-    return [whole("POST", path, headers, rng.choice(bodies))]
-
-
-def odd_chunks(rng: random.Random, key: bytes) -> list[bytes]:
-    head = b"POST /subscription/usage HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
-    head += b"Authorization: Bearer " + key + b"\r\n\r\n"
-    return [
-        head + rng.choice([b"zz\r\n", b"ffffffffffff\r\n", b"-1\r\n\r\n", b"5\r\nab\r\n0\r\n\r\n"])
-    ]
-
-
-MAKERS: list[Make] = [
-    *(noise, mutated, split, truncated, pipelined, many_headers, odd_target, odd_chunks),
-    *(odd_body, mutated, split, truncated, oversized),
-]
 
 
 @dataclass
@@ -170,6 +87,27 @@ async def attack(port: int, key: bytes, requests: int, seconds: float, seed: int
     return seen
 
 
+async def answer_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Take what is sent, and refuse it."""
+    with contextlib.suppress(OSError):
+        await reader.read(BIG)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+
+def strike(port: int | None, key: bytes, requests: int, seconds: float, seed: int) -> Seen:
+    """Attack from a process of its own; without a port, a sink in this process."""
+
+    async def both() -> Seen:
+        if port is not None:
+            return await attack(port, key, requests, seconds, seed)
+        async with await asyncio.start_server(answer_all, "127.0.0.1", 0) as sink:
+            return await attack(sink.sockets[0].getsockname()[1], key, requests, seconds, seed)
+
+    return asyncio.run(both())
+
+
 async def normal(service: RunningService, until: asyncio.Event) -> list[float]:
     """Ask for statuses and charge at a steady rate; return how long each took, in seconds."""
     took: list[float] = []
@@ -215,33 +153,59 @@ def processes(service: RunningService) -> Iterator[tuple[int, str, int]]:
                 yield int(folder.name), name, int(kilobytes[0].split()[1]) if kilobytes else 0
 
 
+async def beside(service: RunningService, name: str, attack: Awaitable[Seen]) -> tuple[float, Seen]:
+    """Return the p99 of the normal load while something goes on, and what that has seen."""
+    over, used = asyncio.Event(), cpu_seconds(service)
+    load = asyncio.create_task(normal(service, over))
+    seen = await attack
+    over.set()
+    took = await load
+    print(f"normal load {name}: {len(took)} requests, p99 {p99_ms(took):.1f} ms")
+    print("  CPU seconds used:", difference(cpu_seconds(service), used))
+    return p99_ms(took), seen
+
+
 async def run(service: RunningService, requests: int, seconds: float, seed: int) -> bool:
     actors = {pid for pid, name, _ in processes(service) if name.startswith("ray::")}
     replica = {pid for pid, name, _ in processes(service) if "ServeReplica" in name}
-    phases = []
     memory = [sum(kb for _, _, kb in processes(service))]
-    seen = Seen()
-    for hostile in (False, True):
-        over = asyncio.Event()
-        load = asyncio.create_task(normal(service, over))
-        if hostile:
-            seen = await attack(service.port, service.key.encode(), requests, seconds, seed)
-        else:
-            await asyncio.sleep(NORMAL_SECONDS_ALONE)
-        over.set()
-        phases.append(await load)
-        await asyncio.sleep(SETTLE_SECONDS)
-        memory.append(sum(kb for _, _, kb in processes(service)))
+    key, loop = service.key.encode(), asyncio.get_running_loop()
+    few, short = int(requests * SINK_SHARE), seconds * SINK_SHARE
+    p99s: list[float] = []
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        start = functools.partial(loop.run_in_executor, pool, strike)
+        for name, attack_of in (
+            ("alone", lambda: asyncio.sleep(NORMAL_SECONDS_ALONE, Seen())),
+            ("beside a sink", lambda: start(None, key, few, short, seed)),
+            ("beside the attack", lambda: start(service.port, key, requests, seconds, seed)),
+        ):
+            p99, seen = await beside(service, name, attack_of())
+            p99s.append(p99)
+            await asyncio.sleep(SETTLE_SECONDS)
+            memory.append(sum(kb for _, _, kb in processes(service)))
     alive = {pid for pid, _, _ in processes(service)}
-    before, beside = map(p99_ms, phases)
-    print(f"normal load p99: {before:.1f} ms alone, {beside:.1f} ms beside the attack")
+    print(f"p99 beside the attack: x{p99s[2] / p99s[0]:.2f} alone, x{p99s[2] / p99s[1]:.2f} sink")
     print(f"attackers saw: {dict(seen.statuses.most_common())}")
     print(f"answers 5xx but 503: {len(seen.failures)} {Counter(seen.failures)}")
     print(f"processes that ended: {len(actors - alive)}; replicas: {len(replica - alive)}")
-    print(
-        f"memory MB at start, after normal load, after the attack: {[kb // 1024 for kb in memory]}"
-    )
+    print(f"memory MB at start and after each: {[kb // 1024 for kb in memory]}")
     return not seen.failures and replica <= alive
+
+
+def cpu_seconds(service: RunningService) -> Counter[str]:
+    """Return the CPU seconds that processes of the service have used, by name."""
+    used: Counter[str] = Counter()
+    for pid, name, _ in processes(service):
+        with contextlib.suppress(OSError):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            short = name.rpartition("/")[2].split(":http:")[0]
+            used[short] += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return used
+
+
+def difference(after: Counter[str], before: Counter[str]) -> dict[str, float]:
+    """Return what was used in between, by those who used most."""
+    return {name: round(used, 1) for name, used in (after - before).most_common(6)}
 
 
 def main() -> None:

@@ -143,6 +143,27 @@ def test_what_is_no_http_is_refused_and_the_connection_closed(
     assert received.startswith(b"HTTP/1.1 400 ")
 
 
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"BREW /subscription/status HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        (b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 20_000 + b"\r\n\r\n", 413),
+        (b"POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 1048577\r\n\r\n" + b" " * 40_000, 413),
+    ],
+    ids=["no method", "no path", "long headers", "long body"],
+)
+def test_http_that_nobody_means_is_refused_in_a_problem_body(
+    rehearsal: RunningService, sent: bytes, status: int
+) -> None:
+    with socket.create_connection(("127.0.0.1", rehearsal.port), timeout=15) as connection:
+        connection.sendall(sent)
+        received = connection.recv(65_536)
+
+    assert received.startswith(f"HTTP/1.1 {status} ".encode())
+    assert b"application/problem+json" in received
+
+
 def test_a_client_that_stalls_in_its_body_is_told_so_in_a_problem_body(
     rehearsal: RunningService, http: httpx.Client
 ) -> None:

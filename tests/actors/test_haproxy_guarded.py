@@ -1,0 +1,255 @@
+"""HAProxy as the service runs it: Serve's own configuration, guarded, before a web server of ours."""
+
+import contextlib
+import json
+import os
+import re
+import socket
+import socketserver
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from actors import ray_environment
+from actors.edge.gate import BODY_BYTES_MAX, HEADERS_MAX
+from actors.edge.problems import STATUS
+from actors.ray_environment import HEADER_BYTES_MAX, serve_environment
+from tests.service.running import free_port, wait_until
+
+SCRIPT = Path(ray_environment.__file__).with_name("haproxy_guarded.sh")
+SECONDS_MAX = 20.0
+
+WRITE = """
+import sys
+from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig, ServerConfig
+from ray.serve.config import HTTPOptions
+folder, port, replica = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+servers = [ServerConfig(name="replica", host="127.0.0.1", port=replica)] if replica else []
+backend = BackendConfig(name="app", path_prefix="/", app_name="app", servers=servers)
+config = HAProxyConfig(
+    socket_path=f"{folder}/socket", http_options=HTTPOptions(host="127.0.0.1", port=port),
+    stats_port=int(sys.argv[4]), metrics_port=int(sys.argv[5]),
+)
+backends = {"app": backend} if replica else {}
+HAProxyApi(config, backends, f"{folder}/haproxy.cfg")._generate_config_file_internal()
+"""
+
+
+def write_configuration(folder: Path, port: int, replica: int) -> Path:
+    """Let Serve write what it would start HAProxy with, for one replica or, with 0, for none."""
+    ports = map(str, (port, replica, free_port(), free_port()))
+    subprocess.run(
+        [sys.executable, "-c", WRITE, folder, *ports],
+        env=os.environ | serve_environment(),
+        check=True,
+    )
+    return folder / "haproxy.cfg"
+
+
+def guard(file: Path) -> list[str]:
+    """Run the stand-in as Serve does; return what HAProxy is given."""
+    done = subprocess.run(
+        [SCRIPT, "-db", "-f", file, "-x", "socket"],
+        env={"ALLOTMENT_HAPROXY_BINARY": "/bin/echo", "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.split()
+
+
+@pytest.fixture(scope="module")
+def configuration(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return what Serve writes, before it is guarded."""
+    return write_configuration(tmp_path_factory.mktemp("serve"), 8000, 30_000).read_text()
+
+
+def test_the_stand_in_puts_every_listener_on_loopback(tmp_path: Path, configuration: str) -> None:
+    file = tmp_path / "haproxy.cfg"
+    file.write_text(configuration)
+
+    given = guard(file)
+
+    bound = [
+        line.split()[1] for line in file.read_text().splitlines() if line.strip()[:5] == "bind "
+    ]
+    assert len(bound) == 3
+    assert all(address.startswith("127.0.0.1:") for address in bound)
+    assert given == ["-db", "-f", str(file), "-x", "socket"]
+
+
+def test_the_stand_in_guards_a_configuration_once(tmp_path: Path, configuration: str) -> None:
+    file = tmp_path / "haproxy.cfg"
+    file.write_text(configuration)
+
+    guard(file)
+    once = file.read_text()
+    guard(file)
+
+    assert file.read_text() == once
+    assert "mode 600 level admin" in once
+    assert once.count("# guarded") == once.count("timeout http-request 10s") == 1
+    assert "status 404" not in once
+    assert f"req.body_size gt {BODY_BYTES_MAX} " in once
+    assert f"req.fhdr_cnt gt {HEADERS_MAX} " in once
+    for path in re.findall(r"errorfile (?:\d+ )?(\S+)", once):
+        assert Path(path).parent.name == "answers_of_haproxy"
+        assert Path(path).is_file()
+
+
+@pytest.mark.parametrize("name", ["400", "401", "408", "413", "500", "503"])
+def test_what_haproxy_answers_itself_is_a_problem_body(name: str) -> None:
+    file = SCRIPT.parent / "answers_of_haproxy" / f"{name}.http"
+    head, _, body = file.read_bytes().partition(b"\r\n\r\n")
+
+    problem = json.loads(body)
+
+    assert head.startswith(f"HTTP/1.1 {problem['status']} ".encode())
+    assert problem["status"] == int(name)
+    assert f"Content-Length: {len(body)}".encode() in head
+    assert b"application/problem+json" in head
+    assert (b"Retry-After: 1" in head) == (name == "503")
+    assert problem["code"] in STATUS
+
+
+ANSWERS = {
+    "/ok": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+    "/uvicorn": b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    b"content-length: 7\r\nconnection: close\r\n\r\nInvalid",
+    "/websocket": b"HTTP/1.1 403 Forbidden\r\ncontent-type: text/plain; charset=utf-8\r\n"
+    b"content-length: 0\r\n\r\n",
+    "/routes": b"HTTP/1.1 404 Not Found\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    b"Content-Length: 9\r\n\r\nNot found",
+    "/serve": b"HTTP/1.1 500 Internal Server Error\r\nContent-Type: text/plain\r\n"
+    b"Content-Length: 8\r\n\r\nTypeErro",
+    "/ours": b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/problem+json\r\n"
+    b'Content-Length: 15\r\n\r\n{"code":"ours"}',
+    "/garbage": b"garbage\r\n\r\n",
+    "/long": b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
+}
+
+
+class Replica(socketserver.StreamRequestHandler):
+    """Answers as its address says: in the ways in which a web server goes wrong."""
+
+    def handle(self) -> None:
+        target = self.rfile.readline().split()[1].decode()
+        while self.rfile.readline().strip():
+            pass
+        with contextlib.suppress(OSError):
+            self.wfile.write(ANSWERS.get(target, ANSWERS["/ok"]) if target != "/" else b"")
+
+
+@contextlib.contextmanager
+def haproxy(folder: Path, replica: int) -> Iterator[int]:
+    """Run HAProxy as Serve would; yield its port."""
+    binary = ray_environment.haproxy_binary()
+    if binary is None:
+        pytest.skip("there is no HAProxy for this system")
+    port = free_port()
+    file = write_configuration(folder, port, replica)
+    environment = os.environ | {"ALLOTMENT_HAPROXY_BINARY": binary}
+    process = subprocess.Popen([SCRIPT, "-db", "-f", file], env=environment)
+    try:
+        wait_until(lambda: process.poll() is not None or listens(port), SECONDS_MAX)
+        assert process.poll() is None, "HAProxy does not take the configuration"
+        yield port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@pytest.fixture(scope="module")
+def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """Yield the port of an HAProxy before a replica."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Replica) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            with haproxy(tmp_path_factory.mktemp("proxy"), server.server_address[1]) as port:
+                wait_until(lambda: ask(port, request("/ok"))[0] == 200, SECONDS_MAX)
+                yield port
+        finally:
+            server.shutdown()
+
+
+def request(target: str, *headers: str) -> bytes:
+    return "\r\n".join([f"GET {target} HTTP/1.1", "Host: a", *headers, "", ""]).encode()
+
+
+def ask(port: int, sent: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Return status, headers and body of the answer to some bytes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=SECONDS_MAX) as connection:
+        connection.sendall(sent)
+        with connection.makefile("rb") as answer:
+            status = int(answer.readline().split()[1])
+            lines = iter(lambda: answer.readline().decode().strip().lower(), "")
+            headers = dict(line.split(": ", 1) for line in lines)
+            return status, headers, answer.read(int(headers.get("content-length", "0")))
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (request("/-/healthz"), 401, "unauthorized"),
+        (request("/ok", *(f"X-{n}: 1" for n in range(200))), 413, "too_large"),
+        (request("/ok", f"Content-Length: {BODY_BYTES_MAX + 1}") + b"x" * 40_000, 413, "too_large"),
+        (request("*"), 400, "invalid_request"),
+        (request("/uvicorn"), 400, "invalid_request"),
+        (request("/websocket"), 400, "invalid_request"),
+        (request("/routes"), 503, "overloaded"),
+        (request("/serve"), 503, "overloaded"),
+        (request("/"), 503, "overloaded"),
+        (request("/garbage"), 503, "overloaded"),
+        (request("/long"), 503, "overloaded"),
+    ],
+    ids=[
+        "serve's own path",
+        "headers",
+        "body",
+        "no path",
+        "plain 400",
+        "plain 403",
+        "plain 404",
+        "plain 500",
+        "nothing",
+        "garbage",
+        "long head",
+    ],
+)
+def test_whatever_goes_wrong_before_us_is_told_in_a_problem_body(
+    proxy: int, sent: bytes, status: int, code: str
+) -> None:
+    answered, headers, body = ask(proxy, sent)
+
+    assert answered == status
+    assert headers["content-type"] == "application/problem+json"
+    assert json.loads(body)["code"] == code
+    assert ("retry-after" in headers) == (status == 503)
+
+
+def test_our_own_answers_pass_as_they_are(proxy: int) -> None:
+    done, refused = ask(proxy, request("/ok")), ask(proxy, request("/ours"))
+
+    assert (done[0], done[2]) == (200, b"{}")
+    assert (refused[0], refused[2]) == (503, b'{"code":"ours"}')
+
+
+def test_headers_that_are_too_long_for_us_are_not_too_long_for_haproxy(proxy: int) -> None:
+    assert ask(proxy, request("/ok", "X: " + "y" * (HEADER_BYTES_MAX + 8 * 1024)))[0] == 200
+
+
+def test_where_no_application_is_there_yet_clients_are_told_to_come_again(tmp_path: Path) -> None:
+    with haproxy(tmp_path, 0) as port:
+        status, headers, body = ask(port, request("/subscription/status?user_id=ada"))
+
+    assert (status, headers["retry-after"]) == (503, "1")
+    assert json.loads(body)["code"] == "overloaded"
