@@ -130,6 +130,12 @@ class StripeStore(Protocol):
     def save(self, record: StripeRecord) -> bool:
         """Put a record in the place of its predecessor. False: somebody else was faster."""
 
+    def note_listed(self, subjects: Sequence[str], at: datetime) -> None:
+        """Note that Stripe has these subjects, of which there may be records."""
+
+    def unlisted(self, since: datetime, after: str, limit: int) -> list[str]:
+        """Return the next subjects in order that live, and were not listed at or after `since`."""
+
     def user_of_customer(self, customer_id: str) -> UserId | None:
         """Return the user of a subscription that names this Stripe customer."""
 

@@ -22,6 +22,7 @@ class MemoryStripe:
         self.outcomes: dict[str, str] = {}
         self.records: dict[str, StripeRecord] = {}
         self.customers: dict[str, UserId] = {}
+        self.listed: dict[str, datetime] = {}
         self.unavailable = False
         self._place: ReconcilePlace | None = None
 
@@ -87,6 +88,20 @@ class MemoryStripe:
             return False
         self.records[record.subject] = record
         return True
+
+    def note_listed(self, subjects: Sequence[str], at: datetime) -> None:
+        self._enter()
+        self.listed |= dict.fromkeys(self.records.keys() & set(subjects), at)
+
+    def unlisted(self, since: datetime, after: str, limit: int) -> list[str]:
+        self._enter()
+        found = [
+            subject
+            for subject, record in sorted(self.records.items())
+            if subject > after and record.state is not None and not record.state.is_ended
+        ]
+        old = [s for s in found if s not in self.listed or self.listed[s] < since]
+        return old[:limit]
 
     def user_of_customer(self, customer_id: str) -> UserId | None:
         self._enter()
