@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 from ray.util.metrics import Counter, Gauge
 
-from actors.counters import Counters, EventCounters, SyncCounters
+from actors.counters import Counters, EventCounters, StripeCounters, SyncCounters
 from actors.reports import SweepReport
 
 LEVELS = frozenset(
@@ -22,7 +22,7 @@ LEVELS = frozenset(
     }
 )
 
-C = TypeVar("C", Counters, SyncCounters, EventCounters)
+C = TypeVar("C", Counters, SyncCounters, EventCounters, StripeCounters)
 
 
 class CounterMetrics(Generic[C]):
@@ -78,7 +78,7 @@ class SweepMetrics:
                 description=f"{name.replace('_', ' ').capitalize()}, all runs.",
                 tag_keys=("job",),
             )
-            for name in ("repaired", "expired", "invariants_broken", "trimmed")
+            for name in ("repaired", "expired", "invariants_broken", "trimmed", "differed")
         }
 
     def publish(self, report: SweepReport) -> None:
