@@ -84,7 +84,6 @@ def _add_following(app: FastAPI, backend: Backend) -> None:
 
 
 def _add_delivery(app: FastAPI, backend: Backend) -> None:
-
     @app.get("/admin/events", responses=problems(), **ADMIN)
     async def get_events_report() -> EventsReport:
         """Return undelivered and dead events, and how each endpoint does."""
