@@ -26,6 +26,8 @@ CHECKOUT_EVENTS = frozenset(
 )
 REFUND_EVENTS = frozenset({"charge.refunded"})
 CUSTOMER_EVENTS = frozenset({"customer.created", "customer.updated"})
+APPLICABLE = SUBSCRIPTION_EVENTS | INVOICE_EVENTS | CHECKOUT_EVENTS | REFUND_EVENTS
+"""All that can change credits or a state. Stripe lists up to 20 types at once."""
 
 ID_LENGTH_MAX = 255
 

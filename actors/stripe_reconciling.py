@@ -22,10 +22,7 @@ from actors.stripe_api import StripeAwayError
 from actors.stripe_lookups import Lookups
 from actors.stripe_news import state_of
 from actors.stripe_reading import (
-    CHECKOUT_EVENTS,
-    INVOICE_EVENTS,
-    REFUND_EVENTS,
-    SUBSCRIPTION_EVENTS,
+    APPLICABLE,
     THIN,
     Payload,
     UnreadablePayloadError,
@@ -45,7 +42,6 @@ UNLISTED_PAGE = 100  # Subjects that are asked for one by one, before it is note
 PLACE_AGE_MAX = timedelta(days=1)  # What is older begins anew: its page may have gone.
 ATTEMPTS_MAX = 5
 PAUSE_SECONDS = 2.5  # More than the look-ups leave Stripe alone for.
-APPLICABLE = SUBSCRIPTION_EVENTS | INVOICE_EVENTS | CHECKOUT_EVENTS | REFUND_EVENTS
 
 T = TypeVar("T")
 
