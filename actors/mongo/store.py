@@ -42,6 +42,7 @@ from domain.views import AccountViews
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 CONFLICTS_MAX = 5  # How often a transaction that met another one is tried,
 CONFLICT_PAUSE_SECONDS = 0.005  # after a pause that grows by this.
+SESSIONS_MAX = 100  # Noted of one shard and its earlier incarnations, about three of each.
 
 DUPLICATE_KEY = 11000
 
@@ -67,7 +68,6 @@ class MongoStore:
             sessions = [{"id": session} for session in mark.get("sessions", [])]
             if sessions:
                 self._database.client.admin.command("killSessions", sessions)
-            self._database.shards.update_one({"_id": shard}, {"$set": {"sessions": []}})
         self._owner = shard
 
     def load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
@@ -227,12 +227,18 @@ class MongoStore:
             del self._orphaned[: len(orphaned)]
 
     def _note(self, session: ClientSession) -> None:
-        """Keep a session's id where the next incarnation of this shard finds it."""
+        """Keep a session's id where the next incarnation of this shard finds it.
+
+        Those of earlier incarnations stay beside it: one of them may have been only slow, and go
+        on with the sessions it has noted.
+        """
         if self._owner is None or session.session_id["id"] in self._noted:
             return
         session_id = session.session_id["id"]
         self._database.shards.update_one(
-            {"_id": self._owner}, {"$addToSet": {"sessions": session_id}}, upsert=True
+            {"_id": self._owner},
+            {"$push": {"sessions": {"$each": [session_id], "$slice": -SESSIONS_MAX}}},
+            upsert=True,
         )
         self._noted.add(session_id)
 

@@ -10,6 +10,7 @@ from bson import Int64, ObjectId
 from pymongo.client_session import ClientSession
 from pymongo.errors import NetworkTimeout, OperationFailure
 
+from actors.mongo.connection import connect
 from actors.mongo.reads import MongoReads
 from actors.mongo.store import MongoStore
 from actors.store import StorageUnavailableError, UsageQuery
@@ -203,6 +204,29 @@ def test_a_killed_shards_open_transaction_holds_up_its_successor_no_longer(
     with pytest.raises(OperationFailure):
         session.commit_transaction()
     session.end_session()
+
+
+def test_sessions_of_one_who_lived_on_beside_a_rival_are_ended_after_its_death(
+    embedded: MongoSetup, mongo_uri: str
+) -> None:
+    lasting = MongoStore(connect(mongo_uri, embedded.database.name))
+    rival, successor = MongoStore(embedded.database), MongoStore(embedded.database)
+    entry = Author(ANN).add()
+    document = {"_id": entry_id(ANN, entry.seq)}
+    lasting.take_over("shard-000")
+    lasting.in_transaction(lambda session: None)
+    rival.take_over("shard-000")
+    session = lasting._database.client.start_session()
+    lasting._note(session)  # It is the session of the transaction before, and noted already.
+    session.start_transaction()
+    lasting._database.journal.insert_one(document, session=session)
+
+    successor.take_over("shard-000")
+    successor.append([entry])
+
+    assert successor.load([ANN], NOON)[0].entries == [entry]
+    session._transaction.reset()  # It has ended on the server.
+    lasting._database.client.close()
 
 
 def test_a_day_that_is_made_carries_the_mark_of_its_user(embedded: MongoSetup) -> None:

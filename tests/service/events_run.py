@@ -64,9 +64,11 @@ async def kill_in_turn(service: RunningService, receiver: Endpoint, every: float
         for victim in ("ShardActor", "EventActor", "receiver"):
             await asyncio.sleep(every)
             if victim == "receiver":
-                await asyncio.to_thread(receiver.stop)
-                await asyncio.sleep(1.0)
-                receiver.start()
+                receiver.stop()
+                try:
+                    await asyncio.sleep(1.0)
+                finally:  # The run may end, and this with it, while the receiver is away.
+                    receiver.start()
             else:
                 kill_actor(service, victim)
 
