@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from domain.stripe import StripeLink
+from domain.stripe import Instant, StripeLink
 from domain.values import UserId
 
 
@@ -53,8 +53,8 @@ class Grantable:
     credits: int
     amount: int
     currency: str
-    period_start: datetime | None = None
-    period_end: datetime | None = None
+    period_start: Instant | None = None
+    period_end: Instant | None = None
     days: int | None = None
     """Of a one-off pack, which has no period."""
 

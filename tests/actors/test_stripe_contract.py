@@ -137,6 +137,7 @@ def test_a_record_reads_back_and_is_replaced_by_its_successor_only(ledger: Strip
 
     assert saved == [True, False, True, False, False]
     assert ledger.record("sub_1") == after
+    assert repr(ledger.record("sub_1")) == repr(after)  # Keys are held to what commands spell.
     assert ledger.record("sub_2") is None
 
 

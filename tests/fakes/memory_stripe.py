@@ -6,11 +6,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from actors.store import StorageUnavailableError
 from actors.stripe_api import StripeAwayError
 from actors.stripe_reading import Payload
 from actors.stripe_records import EventState, ReconcilePlace, StripeEvent, StripeRecord
 from domain.values import UserId
+
+RECORD: TypeAdapter[StripeRecord] = TypeAdapter(StripeRecord)
 
 
 class MemoryStripe:
@@ -86,7 +90,9 @@ class MemoryStripe:
         known = self.records.get(record.subject)
         if (known.revision if known else 0) != record.revision - 1:
             return False
-        self.records[record.subject] = record
+        # What is read is never the object that was saved: a database makes another of it.
+        kept = RECORD.dump_python(record, mode="json")
+        self.records[record.subject] = RECORD.validate_python(kept)
         return True
 
     def note_listed(self, subjects: Sequence[str], at: datetime) -> None:

@@ -153,7 +153,9 @@ def test_the_commands_of_the_page_make_an_allocation(world: World) -> None:
     """The first two start what runs here already; the others are run from their own text."""
     page = (ROOT / "docs" / "stripe.md").read_text()
     start, run, make = re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
-    text = make.replace("http://127.0.0.1:8420", world.stripe.address).replace("ada", "page-ada")
+    text = make.replace("http://127.0.0.1:8420", world.stripe.address).replace(
+        "]=ada", "]=page-ada"
+    )
 
     subprocess.run(["bash", "-euc", text], check=True, capture_output=True, timeout=60)
 
