@@ -167,6 +167,12 @@ def test_the_commands_of_the_page_make_an_allocation(world: World) -> None:
     assert "make run" in run
 
 
+def test_none_of_all_these_events_is_a_dead_letter(world: World) -> None:
+    rows = world.http.get("/admin/events").raise_for_status().json()["stripe"]
+
+    assert [row for row in rows if row["state"] == "failed"] == []
+
+
 def parked(world: World) -> list[bool]:
     rows = world.http.get("/admin/events").raise_for_status().json()["stripe"]
     return [row["parked"] for row in rows]
