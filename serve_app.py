@@ -25,6 +25,7 @@ from actors.operations import Operations
 from actors.ray_shards import RayShards
 from actors.remote_events import RayEvents
 from actors.remote_janitor import RayJanitor
+from actors.remote_stripe import set_stripe_clock
 from actors.remote_sync import sync_report
 from actors.reports import ShardReport, SyncReport
 from actors.router import Router, ShardLostError
@@ -57,7 +58,7 @@ class RayBackend:
         self.agenda: Agenda = MongoAgenda(self._database)
         self.events: EventsWay = RayEvents()
         self.overview: Overview = MongoOverview(self._database, settings.timezone)
-
+        self._has_stripe = settings.stripe_api_key is not None
         self.stripe = StripeDesk(
             MongoStripe(self._database), settings.webhook_secrets, lambda: datetime.now(UTC)
         )
@@ -81,6 +82,8 @@ class RayBackend:
         table = await self._shards.directory()
         await asyncio.gather(*(self._shards.set_clock(i, ahead) for i in range(table.shards)))
         await self._janitor.set_clock(ahead)
+        if self._has_stripe:
+            await set_stripe_clock(ahead)
 
     async def sync_report(self) -> SyncReport:
         """Return how RAM follows MongoDB. ShardLostError: the synchronisation does not answer."""

@@ -83,6 +83,18 @@ class SyncCounters:
 
 
 @dataclass(slots=True)
+class StripeCounters:
+    """What is counted of Stripe's events, by the actor that applies them."""
+
+    applied: int = 0
+    put_off: int = 0
+    """Events that could not be applied, and will be tried again."""
+    dead: int = 0
+    strange_versions: int = 0
+    """Events of a version of Stripe's that nobody has tried: create the endpoint with another."""
+
+
+@dataclass(slots=True)
 class EventCounters:
     """What is counted of one handler of events; `undelivered` and `down` are levels."""
 

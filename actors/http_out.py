@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Mapping
 
-import httpx
+import aiohttp
+import certifi
 
 CONNECT_SECONDS_MAX = 5.0
 ANSWER_SECONDS_MAX = 10.0  # How long a server may take between two pieces of its answer.
@@ -17,37 +19,44 @@ class UnreachableError(Exception):
 
 
 class HttpOut:
-    """Sends to one server over a few connections that are kept open."""
+    """Sends to one server over a few connections that are kept open. To be made in a loop."""
 
     def __init__(self, connections_max: int) -> None:
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(ANSWER_SECONDS_MAX, connect=CONNECT_SECONDS_MAX),
-            limits=httpx.Limits(max_connections=connections_max),
-            follow_redirects=False,
+        trusted = ssl.create_default_context()
+        trusted.load_verify_locations(certifi.where())  # Not every machine has a list of its own.
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=connections_max, ssl=trusted),
+            timeout=aiohttp.ClientTimeout(
+                total=None, sock_connect=CONNECT_SECONDS_MAX, sock_read=ANSWER_SECONDS_MAX
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
+            auto_decompress=False,
             headers={"user-agent": "Allotment"},
         )
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
         """Return the status of the answer to a body. Raises UnreachableError."""
         try:
-            async with self._client.stream("POST", url, content=body, headers=headers) as answer:
-                with contextlib.suppress(TimeoutError, httpx.HTTPError):
+            async with self._session.post(
+                url, data=body, headers=headers, allow_redirects=False
+            ) as answer:
+                with contextlib.suppress(TimeoutError, aiohttp.ClientError):
                     async with asyncio.timeout(BODY_SECONDS_MAX):
                         await _read(answer)
-                return answer.status_code
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+                return answer.status
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             raise UnreachableError(type(error).__name__) from None
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._session.close()
 
 
-async def _read(answer: httpx.Response) -> None:
+async def _read(answer: aiohttp.ClientResponse) -> None:
     """Read a body, so that the connection can be used again; of a long one only the beginning."""
     length = 0
-    async for part in answer.aiter_raw():
+    async for part in answer.content.iter_any():
         length += len(part)
         if length > BODY_BYTES_MAX:
             return

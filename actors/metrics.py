@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 
 from ray.util.metrics import Counter, Gauge
 
-from actors.counters import Counters, EventCounters, SyncCounters
+from actors.counters import Counters, EventCounters, StripeCounters, SyncCounters
 from actors.prices import PriceFile
 from actors.reports import SweepReport
 
@@ -16,7 +16,7 @@ LEVELS = frozenset(
     }
 )
 
-C = TypeVar("C", Counters, SyncCounters, EventCounters)
+C = TypeVar("C", Counters, SyncCounters, EventCounters, StripeCounters)
 
 
 class CounterMetrics(Generic[C]):
@@ -84,7 +84,10 @@ class SweepMetrics:
                 description=f"{name.replace('_', ' ').capitalize()}, all runs.",
                 tag_keys=("job",),
             )
-            for name in ("repaired", "expired", "holds_expired", "invariants_broken", "trimmed")
+            for name in (
+                *("repaired", "expired", "holds_expired", "invariants_broken", "trimmed"),
+                "differed",
+            )
         }
 
     def publish(self, report: SweepReport) -> None:

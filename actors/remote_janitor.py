@@ -28,7 +28,7 @@ from actors.router import Router
 from actors.settings import Settings
 from actors.store import StorageUnavailableError
 from actors.stripe_api import StripeClientApi
-from actors.stripe_lookups import Lookups
+from actors.stripe_lookups import RECONCILING_REQUESTS_PER_SECOND, Lookups
 from actors.stripe_reconciling import Reconciliation
 
 JANITOR = "janitor"
@@ -100,7 +100,7 @@ def reconciliation(settings: Settings, store: MongoStripe) -> Work | None:
     if settings.stripe_api_key is None:
         return None
     api = StripeClientApi(settings.stripe_api_key.get_secret_value(), settings.stripe_api_base)
-    lookups = Lookups(api, time.monotonic)
+    lookups = Lookups(api, time.monotonic, RECONCILING_REQUESTS_PER_SECOND)
     return Reconciliation(store, lookups, lambda: datetime.now(UTC)).run
 
 

@@ -1,19 +1,27 @@
 """Puts Ray on Stripe's work: the actor's shell and its options."""
 
+import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import timedelta
 from typing import cast
 
 import ray
 from ray.actor import ActorClass, ActorHandle
+from ray.exceptions import RayError
 
+from actors.clock import ServiceClock
+from actors.counters import StripeCounters
+from actors.failures import UnavailableError
 from actors.loops import Loops
+from actors.metrics import CounterMetrics
+from actors.mongo.clock import MongoClock
 from actors.mongo.connection import connect
 from actors.mongo.stripe import MongoStripe
 from actors.ray_shards import RayShards
-from actors.remote import NAMESPACE
+from actors.remote import METRICS_SECONDS, NAMESPACE, RETRY_SECONDS
 from actors.router import Router
 from actors.settings import Settings
+from actors.store import StorageUnavailableError
 from actors.stripe_api import StripeClientApi
 from actors.stripe_applying import Applier
 from actors.stripe_lookups import Lookups
@@ -32,15 +40,39 @@ class StripeActor:
         database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
         api = StripeClientApi(settings.stripe_api_key.get_secret_value(), settings.stripe_api_base)
         store = MongoStripe(database)
-        clock = lambda: datetime.now(UTC)  # noqa: E731 - one clock for both
         router = Router(RayShards(), TELLING_SECONDS_MAX)
-        applier = Applier(store, Lookups(api, time.monotonic), router, clock)
-        work = StripeWork(store, applier, livemode=settings.stripe_livemode, clock=clock)
+        self._clock = ServiceClock()
+        # What is compared with Stripe's own clock stays with the real time: a test clock that is
+        # ahead would make whatever Stripe tells next look old.
+        applier = Applier(store, Lookups(api, time.monotonic), router, self._clock.real)
+        self._work = StripeWork(
+            store, applier, livemode=settings.stripe_livemode, clock=self._clock
+        )
         self._loops = Loops(STRIPE)
-        self._loops.start(work.run())
+        self._loops.start(self._begin(MongoClock(database), settings))
 
     def __repr__(self) -> str:
         return "StripeActor()"
+
+    async def set_clock(self, ahead: timedelta) -> None:
+        """Be so far ahead of the real time from now on; what is due then is tried now."""
+        self._clock.set_forward(ahead)
+
+    async def _begin(self, clock_store: MongoClock, settings: Settings) -> None:
+        while settings.test_clock:
+            try:
+                self._clock.set_forward(await asyncio.to_thread(clock_store.offset))
+                break
+            except StorageUnavailableError:
+                await asyncio.sleep(RETRY_SECONDS)
+        self._loops.start(self._publish_metrics())
+        await self._work.run()
+
+    async def _publish_metrics(self) -> None:
+        metrics = CounterMetrics(STRIPE, STRIPE, StripeCounters())
+        while True:
+            metrics.publish(self._work.counters)
+            await asyncio.sleep(METRICS_SECONDS)
 
     async def ping(self) -> None:
         """Return: the actor is there."""
@@ -66,3 +98,12 @@ def start_stripe(settings: Settings) -> ActorHandle[StripeActor]:
         enable_task_events=False,
     ).remote(settings)
     return cast("ActorHandle[StripeActor]", handle)
+
+
+async def set_stripe_clock(ahead: timedelta, namespace: str = NAMESPACE) -> None:
+    """Set the actor's clock so far ahead. Raises UnavailableError."""
+    try:
+        handle: ActorHandle[StripeActor] = ray.get_actor(STRIPE, namespace=namespace)
+        await handle.set_clock.remote(ahead)
+    except (RayError, ValueError) as error:  # ValueError: no actor has this name now.
+        raise UnavailableError from error

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import stripe
 
-from actors.stripe_reading import Payload
+from actors.stripe_reading import APPLICABLE, Payload
 
 TOLERANCE_SECONDS = 300  # How old, or how far ahead, a signature may be.
 REQUEST_SECONDS_MAX = 10.0
@@ -95,7 +95,10 @@ class StripeApi(Protocol):
         """Return the id of the checkout that a payment paid."""
 
     def page(self, kind: str, after: str | None, since: int | None) -> tuple[list[Payload], bool]:
-        """Return (a page, whether there are more) of subscriptions, events, or paid invoices."""
+        """Return (a page, whether there are more) of subscriptions, paid invoices, or events.
+
+        Events are those that can be applied.
+        """
 
 
 class StripeClientApi:
@@ -171,6 +174,8 @@ class StripeClientApi:
             params["status"] = "all"
         if kind == "invoices":
             params["status"] = "paid"
+        if kind == "events":
+            params["types"] = sorted(APPLICABLE)
         service: Any = getattr(self._client.v1, kind)
         found = _ask(lambda: service.list(params)) or {}
         return list(found.get("data") or []), bool(found.get("has_more"))

@@ -22,7 +22,8 @@ from actors.stripe_reading import (
 )
 from actors.stripe_records import Grantable
 
-REQUESTS_PER_SECOND = 20.0  # Stripe allows 25 a second to one endpoint of a sandbox.
+REQUESTS_PER_SECOND = 20.0  # Stripe allows 25 a second to one endpoint of a sandbox:
+RECONCILING_REQUESTS_PER_SECOND = 4.0  # those who apply events and who compare ask beside another.
 AWAY_SECONDS = 2.0  # How long nobody asks after Stripe did not answer.
 PRICE_SECONDS = 60.0  # How long a price's metadata are remembered.
 PRICES_MAX = 1_000
@@ -35,9 +36,15 @@ T = TypeVar("T")
 class Lookups:
     """Asks Stripe. Every method may raise StripeError."""
 
-    def __init__(self, api: StripeApi, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        api: StripeApi,
+        monotonic: Callable[[], float],
+        per_second: float = REQUESTS_PER_SECOND,
+    ) -> None:
         self._api = api
         self._monotonic = monotonic
+        self._seconds_apart = 1 / per_second
         self._free_at = 0.0
         self._away_until = 0.0
         self._prices: dict[str, tuple[float, Payload]] = {}
@@ -164,7 +171,7 @@ class Lookups:
         if now < self._away_until:
             raise StripeRestingError("Stripe has not answered a moment ago")
         turn = max(self._free_at, now)
-        self._free_at = turn + 1 / REQUESTS_PER_SECOND
+        self._free_at = turn + self._seconds_apart
         if turn > now:
             await asyncio.sleep(turn - now)
         self.requests += 1

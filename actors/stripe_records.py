@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from domain.stripe import StripeLink
+from domain.stripe import Instant, StripeLink
 from domain.values import UserId
 
 
@@ -53,8 +53,8 @@ class Grantable:
     credits: int
     amount: int
     currency: str
-    period_start: datetime | None = None
-    period_end: datetime | None = None
+    period_start: Instant | None = None
+    period_end: Instant | None = None
     days: int | None = None
     """Of a one-off pack, which has no period."""
 
@@ -129,6 +129,12 @@ class StripeStore(Protocol):
 
     def save(self, record: StripeRecord) -> bool:
         """Put a record in the place of its predecessor. False: somebody else was faster."""
+
+    def note_listed(self, subjects: Sequence[str], at: datetime) -> None:
+        """Note that Stripe has these subjects, of which there may be records."""
+
+    def unlisted(self, since: datetime, after: str, limit: int) -> list[str]:
+        """Return the next subjects in order that live, and were not listed at or after `since`."""
 
     def user_of_customer(self, customer_id: str) -> UserId | None:
         """Return the user of a subscription that names this Stripe customer."""

@@ -9,12 +9,13 @@ import random
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
+from actors.counters import StripeCounters
 from actors.failures import TryAgainError
 from actors.store import StoreError
 from actors.stripe_api import StripeAwayError, StripeRefusedError, StripeRestingError
 from actors.stripe_applying import Applier, RecordTakenError, UnknownUserError
 from actors.stripe_lookups import AWAY_SECONDS
-from actors.stripe_reading import UnreadablePayloadError, parse_object
+from actors.stripe_reading import UnreadablePayloadError, parse_object, strange_version
 from actors.stripe_records import StripeEvent, StripeStore
 from actors.stripe_telling import CannotBeAppliedError
 
@@ -27,6 +28,8 @@ RETRY_SECONDS_MAX = 60.0  # up to here, and shortened at random by up to a half.
 AWAY_ATTEMPTS_MAX = 6_000  # Three days and more: then Stripe itself gives up, too.
 DEFECT_ATTEMPTS_MAX = 8  # How often what should not happen is tried.
 PARKED_SECONDS = 60.0  # How often it is looked whether an unknown user has become known.
+
+VERSIONS_MAX = 20  # Versions of Stripe's that the log names: each once.
 
 CONNECTED_ACCOUNT = "connected account"
 
@@ -49,6 +52,8 @@ class StripeWork:
         self._livemode = livemode
         self._clock = clock
         self._places = asyncio.Semaphore(SUBJECTS_AT_ONCE)
+        self._strange_versions: set[str] = set()
+        self.counters = StripeCounters()
 
     async def run(self) -> None:
         """Apply events for ever."""
@@ -74,6 +79,8 @@ class StripeWork:
     async def _take_up(self, subject: str) -> None:
         async with self._places:
             events = await asyncio.to_thread(self._store.pending, subject)
+            for event in events:
+                self._look_at_version(event)
             strays = [event for event in events if event.livemode != self._livemode]
             if strays:
                 mode = "live" if self._livemode else "test"
@@ -95,6 +102,7 @@ class StripeWork:
             until = self._clock() + timedelta(seconds=PARKED_SECONDS)
             reason = "its user is not known yet"
             await asyncio.to_thread(self._store.postpone, ids, until, reason, parked=True)
+            self.counters.put_off += len(ids)
         except (StripeAwayError, TryAgainError, RecordTakenError) as error:
             await self._put_off(events, error)
         except (UnreadablePayloadError, CannotBeAppliedError) as error:
@@ -108,6 +116,17 @@ class StripeWork:
             await self._try_again(events, f"a defect: {type(error).__name__}", DEFECT_ATTEMPTS_MAX)
         else:
             await asyncio.to_thread(self._store.applied, ids, self._clock(), outcome)
+            self.counters.applied += len(ids)
+
+    def _look_at_version(self, event: StripeEvent) -> None:
+        """Raise the alarm where an event is of a version that nobody has tried."""
+        version = None if event.attempts else strange_version(parse_object(event.body))
+        if version is None:
+            return
+        self.counters.strange_versions += 1
+        if version not in self._strange_versions and len(self._strange_versions) < VERSIONS_MAX:
+            self._strange_versions.add(version)
+            logger.warning("stripe: events of the version %r come, which nobody has tried", version)
 
     async def _put_off(self, events: Sequence[StripeEvent], error: Exception) -> None:
         """Try events again when Stripe, or a part of ours, may be there again."""
@@ -136,11 +155,13 @@ class StripeWork:
         if ids:
             until = self._clock() + pause_after(max(event.attempts for event in events))
             await asyncio.to_thread(self._store.postpone, ids, until, error)
+            self.counters.put_off += len(ids)
 
     async def _fail(self, events: Sequence[StripeEvent], error: str) -> None:
         ids = [event.event_id for event in events]
         logger.warning("stripe: %d events of %s failed: %s", len(ids), events[0].subject, error)
         await asyncio.to_thread(self._store.fail, ids, error)
+        self.counters.dead += len(ids)
 
 
 def pause_after(attempts: int) -> timedelta:

@@ -4,6 +4,7 @@ python -m bench           the service over HTTP and from Python, about 15 minute
 python -m bench memory    bytes of RAM per resident account
 python -m bench sweep     comparing RAM with MongoDB, alone and beside usage
 python -m bench warm      accounts a second that a starting shard takes up from MongoDB
+python -m bench events    what it costs a charge that events are looked for
 """
 
 import argparse
@@ -16,7 +17,7 @@ from types import FrameType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from bench import machine, memory, sweep, warm
+from bench import events, machine, memory, sweep, warm
 from bench.cases import Case, Measured, all_cases, chosen, measure
 from bench.cluster import prepare_cluster
 from bench.processes import BenchError, allotment, plain_service
@@ -32,7 +33,10 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
-        "what", nargs="?", choices=("service", "memory", "sweep", "warm"), default="service"
+        "what",
+        nargs="?",
+        choices=("service", "memory", "sweep", "warm", "events"),
+        default="service",
     )
     parser.add_argument("--seconds", type=float, default=10.0, help="of each case and round")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 64, 128])
@@ -97,6 +101,21 @@ def measure_all(
     return measured
 
 
+def bench(options: argparse.Namespace, console: Console) -> int:
+    """Measure what was asked for; return the exit code."""
+    match options.what:
+        case "memory":
+            return memory.bench_memory(options.accounts, console, options.json)
+        case "sweep":
+            return sweep.bench_sweep(options.accounts, options.seconds, console, options.json)
+        case "warm":
+            return warm.bench_warm(options.accounts, console)
+        case "events":
+            return events.bench_events(console)
+        case _:
+            return bench_service(options, console)
+
+
 def interrupt(_number: int, _frame: FrameType | None) -> None:
     """End as Ctrl-C does, so that everything that was started is stopped."""
     raise KeyboardInterrupt
@@ -110,13 +129,7 @@ def main() -> int:
     if not console.is_terminal:
         console.width = WIDTH_IN_FILES
     try:
-        if options.what == "memory":
-            return memory.bench_memory(options.accounts, console, options.json)
-        if options.what == "sweep":
-            return sweep.bench_sweep(options.accounts, options.seconds, console, options.json)
-        if options.what == "warm":
-            return warm.bench_warm(options.accounts, console)
-        return bench_service(options, console)
+        return bench(options, console)
     except BenchError as error:
         console.print(f"[red]bench:[/red] {error}", highlight=False)
         return 1

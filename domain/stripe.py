@@ -4,7 +4,10 @@ Stripe's statuses become ours here, and nowhere else. Source: docs/stripe.md.
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from domain.grants import Grant, Void
 from domain.local_days import ONE_DAY, day_of, midnight
@@ -35,6 +38,10 @@ ENDED_LONG_AGO = timedelta(days=1)
 """An end older than this makes no subscription for a user who has none of it."""
 
 
+Instant = Annotated[datetime, AfterValidator(lambda moment: moment.astimezone(UTC))]
+"""Spelled the same after it was kept and read: a key is held to how its command is spelled."""
+
+
 @dataclass(frozen=True, slots=True)
 class StripeItem:
     """One price of a Stripe subscription."""
@@ -51,15 +58,15 @@ class StripeLink:
     customer_id: str | None
     status: str
     """As Stripe calls it."""
-    created: datetime | None
-    period_end: datetime | None
-    cancel_at: datetime | None
+    created: Instant | None
+    period_end: Instant | None
+    cancel_at: Instant | None
     """When it is to end, by either kind of scheduled cancellation."""
-    ended_at: datetime | None
+    ended_at: Instant | None
     items: tuple[StripeItem, ...]
     version: int
     """Counts what was applied of this Stripe subscription."""
-    extends_to: datetime | None = None
+    extends_to: Instant | None = None
     """The end that the subscription has because of Stripe: Stripe may move it again."""
 
     @property

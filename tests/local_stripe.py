@@ -308,6 +308,19 @@ def new_list_invoices(cls, url, status=None, created=None, **rest):
 R.Invoice._api_list_all = classmethod(new_list_invoices)
 
 
+list_events = R.Event._api_list_all.__func__
+
+
+def new_list_events(cls, url, types=None, **rest):
+    found = list_events(cls, url, **rest)
+    wanted = types.values() if isinstance(types, dict) else types
+    found._list = [e for e in found._list if wanted is None or e.type in wanted]
+    return found
+
+
+R.Event._api_list_all = classmethod(new_list_events)
+
+
 # --- faults, and deliveries that are repeated ---------------------------------------------
 
 

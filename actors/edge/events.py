@@ -26,6 +26,8 @@ EVENT_ID_LENGTH_MAX = 64
 FIRST_WORDS = b"retry: 1000\n\n"
 STILL_HERE = b": nothing new\n\n"
 
+ADMIN: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN))]}
+
 EventId = Annotated[
     str,
     Path(
@@ -37,8 +39,12 @@ After = Annotated[str | None, Query(max_length=EVENT_ID_LENGTH_MAX)]
 
 def add_event_operations(app: FastAPI, backend: Backend) -> None:
     """Add the operations on events."""
+    _add_following(app, backend)
+    _add_delivery(app, backend)
+
+
+def _add_following(app: FastAPI, backend: Backend) -> None:
     streams = asyncio.Semaphore(STREAMS_MAX)
-    admin: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN))]}
 
     @app.get(
         "/events",
@@ -76,7 +82,9 @@ def add_event_operations(app: FastAPI, backend: Backend) -> None:
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
 
-    @app.get("/admin/events", responses=problems(), **admin)
+
+def _add_delivery(app: FastAPI, backend: Backend) -> None:
+    @app.get("/admin/events", responses=problems(), **ADMIN)
     async def get_events_report() -> EventsReport:
         """Return undelivered and dead events, and how each endpoint does."""
         report = await backend.events.report()
@@ -89,7 +97,7 @@ def add_event_operations(app: FastAPI, backend: Backend) -> None:
     @app.post(
         "/admin/events/{id}/redeliver",  # noqa: FAST003 - it is an alias
         responses=problems(404),
-        **admin,
+        **ADMIN,
     )
     async def redeliver_event(event_id: EventId) -> Redelivery:
         """Deliver an event again: where it is dead, else to everybody who wants it."""

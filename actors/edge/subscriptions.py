@@ -23,6 +23,8 @@ from domain.values import Status, UserId
 PAGE_MAX = 1000
 CURSOR_LENGTH_MAX = 300
 
+ADMIN: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN))]}
+
 SubscriptionId = Annotated[
     str,
     Path(
@@ -36,9 +38,13 @@ SubscriptionId = Annotated[
 
 def add_subscription_operations(app: FastAPI, backend: Backend) -> None:
     """Add the operations on subscriptions that need the scope admin."""
-    admin: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN))]}
+    _add_reading(app, backend)
+    _add_changing(app, backend)
 
-    @app.get("/subscriptions", response_model=SubscriptionPage, responses=problems(), **admin)
+
+def _add_reading(app: FastAPI, backend: Backend) -> None:
+
+    @app.get("/subscriptions", response_model=SubscriptionPage, responses=problems(), **ADMIN)
     async def list_subscriptions(
         status: Annotated[Status | None, Query(description="As it is shown now.")] = None,
         limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 100,
@@ -59,7 +65,7 @@ def add_subscription_operations(app: FastAPI, backend: Backend) -> None:
         "/subscriptions/{user_id}/history",
         response_model=HistoryPage,
         responses=problems(),
-        **admin,
+        **ADMIN,
     )
     async def get_history(
         user_id: UserIdText,
@@ -70,11 +76,13 @@ def add_subscription_operations(app: FastAPI, backend: Backend) -> None:
         query = HistoryQuery(UserId(user_id), limit, cursor)
         return Done(body_of(await backend.router.query(query)))
 
+
+def _add_changing(app: FastAPI, backend: Backend) -> None:
     @app.patch(
         "/subscriptions/{id}",  # noqa: FAST003 - it is an alias
         response_model=SubscriptionRecord,
         responses=written(404),
-        **admin,
+        **ADMIN,
     )
     async def change_subscription(
         request: Request,

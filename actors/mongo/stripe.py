@@ -17,6 +17,7 @@ from pymongo.errors import DuplicateKeyError
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.overview import user_of
 from actors.stripe_records import EventState, ReconcilePlace, StripeEvent, StripeRecord
+from domain.stripe import ENDED
 from domain.values import UserId
 
 RECORD: TypeAdapter[StripeRecord] = TypeAdapter(StripeRecord)
@@ -138,6 +139,24 @@ class MongoStripe:
             where = {"_id": record.subject, "revision": record.revision - 1}
             return self._records.update_one(where, {"$set": document}).matched_count == 1
 
+    def note_listed(self, subjects: Sequence[str], at: datetime) -> None:
+        """Note that Stripe has these subjects, of which there may be records."""
+        with unavailable_on_error():
+            self._records.update_many({"_id": {"$in": list(subjects)}}, {"$set": {"listed_at": at}})
+
+    def unlisted(self, since: datetime, after: str, limit: int) -> list[str]:
+        """Return the next subjects in order that live, and were not listed at or after `since`."""
+        found: list[str] = []
+        with unavailable_on_error():
+            records = self._records.find({"_id": {"$gt": after}}, ["listed_at", "record.state"])
+            for document in records.sort("_id", ASCENDING):  # Nearly all were listed.
+                listed_at = document.get("listed_at")
+                if _lives(document) and (listed_at is None or listed_at < since):
+                    found.append(str(document["_id"]))
+                if len(found) == limit:
+                    break
+        return found
+
     def user_of_customer(self, customer_id: str) -> UserId | None:
         """Return the user of a subscription that names this Stripe customer."""
         with unavailable_on_error():
@@ -184,6 +203,11 @@ class MongoStripe:
             self._events.update_many(
                 {"_id": {"$in": list(event_ids)}}, {"$set": fields, "$inc": {"attempts": 1}}
             )
+
+
+def _lives(document: dict[str, Any]) -> bool:
+    state = document["record"].get("state")
+    return state is not None and state["status"] not in ENDED
 
 
 def _event(document: dict[str, Any]) -> StripeEvent:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from actors.calls import Call, Envelope, Reply
+from actors.clock import ServiceClock
 from actors.shard import Shard
 from actors.stripe_applying import Applier
 from actors.stripe_lookups import Lookups
@@ -114,6 +115,7 @@ class StripeWorld:
 
     def __post_init__(self) -> None:
         self.router = OneShardRouter(self.shard)
+        self.service_clock = ServiceClock(self.clock)
         self.stripe.objects["price_1"] = {
             "id": "price_1",
             "unit_amount": 2900,
@@ -126,7 +128,7 @@ class StripeWorld:
         """Begin again as a new actor does: with what the database holds."""
         self.lookups = Lookups(self.stripe, self._monotonic)
         applier = Applier(self.ledger, self.lookups, self.router, self.clock)
-        self.work = StripeWork(self.ledger, applier, livemode=False, clock=self.clock)
+        self.work = StripeWork(self.ledger, applier, livemode=False, clock=self.service_clock)
 
     def _monotonic(self) -> float:
         self.seconds += 10.0  # Every look-up has its turn at once.

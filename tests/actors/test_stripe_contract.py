@@ -137,6 +137,7 @@ def test_a_record_reads_back_and_is_replaced_by_its_successor_only(ledger: Strip
 
     assert saved == [True, False, True, False, False]
     assert ledger.record("sub_1") == after
+    assert repr(ledger.record("sub_1")) == repr(after)  # Keys are held to what commands spell.
     assert ledger.record("sub_2") is None
 
 
@@ -159,6 +160,22 @@ def test_the_place_of_a_reconciliation_is_kept_until_its_end(ledger: StripeStore
 
     assert kept == place
     assert ledger.place() is None
+
+
+def test_what_lives_and_was_not_listed_is_found_page_by_page(ledger: StripeStore) -> None:
+    gone = read_subscription(subscription("sub_5", status="canceled"))
+    for name in ("sub_1", "sub_2", "sub_3", "sub_4"):
+        ledger.save(record(subject=name))
+    ledger.save(record(subject="sub_5", state=gone))
+    ledger.save(record(subject="cs_1", state=None))
+    ledger.note_listed(["sub_2", "sub_unknown"], LATER)
+    ledger.note_listed(["sub_3"], NOON)
+
+    assert ledger.unlisted(LATER, "", 2) == ["sub_1", "sub_3"]
+    assert ledger.unlisted(LATER, "sub_3", 2) == ["sub_4"]
+    assert ledger.unlisted(LATER, "sub_4", 2) == []
+    assert ledger.save(record(subject="sub_2", revision=2, stamp=8))
+    assert ledger.unlisted(LATER, "sub_1", 1) == ["sub_3"]
 
 
 @pytest.mark.parametrize("database", ["mongomock", "embedded"])

@@ -1,13 +1,15 @@
 """What was never delivered is found by comparing with Stripe, and applied as events are."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from actors.failures import UnavailableError
 from actors.reports import Findings
-from actors.stripe_reconciling import Reconciliation
+from actors.stripe_reconciling import PLACE_AGE_MAX, Reconciliation
+from actors.stripe_records import ReconcilePlace
 from tests.actors.authors import NOON
 from tests.actors.running import in_loop
 from tests.actors.stripe_world import (
@@ -18,6 +20,8 @@ from tests.actors.stripe_world import (
     stripe_world,
     subscription,
 )
+
+DAYS_AGO = PLACE_AGE_MAX + timedelta(seconds=1)
 
 
 async def at_once(_seconds: float) -> None:
@@ -124,3 +128,75 @@ async def test_a_subscription_that_cannot_be_read_is_counted_and_passed_over() -
         found = await reconcile(world)
 
         assert (found.quarantined, found.differed) == (1, 1)
+
+
+@in_loop
+async def test_what_stripe_does_not_have_is_named_and_left_as_it_is() -> None:
+    async with stripe_world() as world:
+        has(world, subscription())
+        await world.settle(
+            event("1", "customer.subscription.created", subscription()),
+            event("2", "invoice.paid", invoice()),
+        )
+        world.stripe.objects.pop("sub_1")
+        has(world)
+
+        first, second = await reconcile(world), await reconcile(world)
+
+        assert first.differences == second.differences == ["sub_1: active here, Stripe has none"]
+        assert (await world.status()).status == "active"
+        assert (await world.status()).total_credits == 3000
+
+
+@in_loop
+async def test_a_wrong_key_ends_no_subscription() -> None:
+    async with stripe_world() as world:
+        names = [f"sub_{n}" for n in range(5)]
+        has(world, *(subscription(name, user=f"user-{name}") for name in names))
+        await reconcile(world)
+        for name in names:
+            world.stripe.objects.pop(name)
+        has(world, subscription("sub_other", user="eve"))
+
+        found = await reconcile(world)
+
+        assert found.differed == 1 + 5
+        for name in names:
+            assert (await world.status(f"user-{name}")).status == "active"
+
+
+@in_loop
+async def test_what_began_after_its_page_was_read_is_no_difference() -> None:
+    async with stripe_world() as world:
+        has(world, subscription())
+        await world.settle(event("1", "customer.subscription.created", subscription()))
+        world.stripe.pages = {}
+
+        found = await reconcile(world)
+
+        assert (found.checked, found.differed) == (1, 0)
+
+
+@in_loop
+async def test_what_was_listed_is_not_asked_for_again() -> None:
+    async with stripe_world() as world:
+        has(world, *(subscription(f"sub_{n}", user=f"user-{n}") for n in range(5)))
+        await reconcile(world)
+        world.stripe.calls.clear()
+        world.clock.advance(seconds=60)
+
+        found = await reconcile(world)
+
+        assert (found.checked, found.differed) == (5, 0)
+        assert not set(world.stripe.calls) & {f"sub_{n}" for n in range(5)}
+
+
+@in_loop
+async def test_a_place_that_is_too_old_begins_anew() -> None:
+    async with stripe_world() as world:
+        has(world, *(subscription(f"sub_{n}", user=f"user-{n}") for n in range(3)))
+        world.ledger.note_place(ReconcilePlace("events", "evt_gone", 7, 2, NOON - DAYS_AGO))
+
+        found = await reconcile(world)
+
+        assert (found.checked, found.differed) == (3, 3)

@@ -399,6 +399,19 @@ async def test_what_another_actor_has_told_is_not_told_twice() -> None:
         assert len((await world.subscription()).grants) == 1
 
 
+@in_loop
+async def test_what_is_told_again_from_a_kept_record_is_the_same_command() -> None:
+    async with stripe_world() as world:
+        world.stripe.objects["sub_1"] = subscription()
+        again = event("again", "invoice.payment_succeeded", invoice(), 1)
+        await world.settle(CREATED, PAID)
+
+        await world.settle(again)
+
+        assert set(world.states().values()) == {"applied"}
+        assert (await world.status()).total_credits == 3000
+
+
 def test_pauses_grow_up_to_a_limit() -> None:
     assert pause_after(0).total_seconds() <= 0.5
     assert 30 <= pause_after(40).total_seconds() <= 60

@@ -13,6 +13,7 @@ import pytest
 from pydantic import ValidationError
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from actors import http_out
 from actors.delivering import DeliveryError, RefusedDeliveryError
 from actors.event_settings import WebhookEndpoint
 from actors.events import OrderedEvent
@@ -131,6 +132,23 @@ def test_an_endpoint_that_is_not_there_is_unreachable_and_its_address_stays_secr
     assert "hidden" not in str(failure.value)
     assert "hidden" not in endpoint.shown
     assert "hidden" not in repr(endpoint)
+
+
+@pytest.mark.parametrize("manner", ["hang", "drip"])
+def test_an_endpoint_that_never_ends_its_answer_keeps_nobody_for_long(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch, manner: str
+) -> None:
+    monkeypatch.setattr(http_out, "ANSWER_SECONDS_MAX", 0.2)
+    monkeypatch.setattr(http_out, "BODY_SECONDS_MAX", 0.2)
+    receiver.manner = manner
+
+    if manner == "hang":
+        with pytest.raises(DeliveryError):
+            deliver(receiver)
+    else:
+        deliver(receiver, 2)  # Its status was good, and only that matters.
+
+    assert receiver.attempts == (1 if manner == "hang" else 2)
 
 
 def test_an_endpoint_gets_what_its_filter_names(receiver: Receiver) -> None:

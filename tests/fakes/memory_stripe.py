@@ -6,11 +6,15 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from actors.store import StorageUnavailableError
 from actors.stripe_api import StripeAwayError
 from actors.stripe_reading import Payload
 from actors.stripe_records import EventState, ReconcilePlace, StripeEvent, StripeRecord
 from domain.values import UserId
+
+RECORD: TypeAdapter[StripeRecord] = TypeAdapter(StripeRecord)
 
 
 class MemoryStripe:
@@ -22,6 +26,7 @@ class MemoryStripe:
         self.outcomes: dict[str, str] = {}
         self.records: dict[str, StripeRecord] = {}
         self.customers: dict[str, UserId] = {}
+        self.listed: dict[str, datetime] = {}
         self.unavailable = False
         self._place: ReconcilePlace | None = None
 
@@ -85,8 +90,24 @@ class MemoryStripe:
         known = self.records.get(record.subject)
         if (known.revision if known else 0) != record.revision - 1:
             return False
-        self.records[record.subject] = record
+        # What is read is never the object that was saved: a database makes another of it.
+        kept = RECORD.dump_python(record, mode="json")
+        self.records[record.subject] = RECORD.validate_python(kept)
         return True
+
+    def note_listed(self, subjects: Sequence[str], at: datetime) -> None:
+        self._enter()
+        self.listed |= dict.fromkeys(self.records.keys() & set(subjects), at)
+
+    def unlisted(self, since: datetime, after: str, limit: int) -> list[str]:
+        self._enter()
+        found = [
+            subject
+            for subject, record in sorted(self.records.items())
+            if subject > after and record.state is not None and not record.state.is_ended
+        ]
+        old = [s for s in found if s not in self.listed or self.listed[s] < since]
+        return old[:limit]
 
     def user_of_customer(self, customer_id: str) -> UserId | None:
         self._enter()

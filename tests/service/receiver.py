@@ -1,5 +1,6 @@
 """An endpoint of webhooks in a process of its own choosing, which fails as it is told to."""
 
+import contextlib
 import json
 import threading
 import time
@@ -25,7 +26,7 @@ class Received:
 
 @dataclass
 class Receiver:
-    """Takes webhooks on a port of its own. `manner`: ok, hang, close, redirect or a status."""
+    """Takes webhooks on a port of its own. `manner`: ok, hang, drip, close, redirect or a status."""
 
     manner: str = "ok"
     port: int = 0
@@ -89,6 +90,8 @@ class Receiver:
             request.close_connection = True
         elif self.manner == "close":
             request.close_connection = True
+        elif self.manner == "drip":
+            self._drip(request)
         elif self.manner == "ok":
             headers = {name.lower(): value for name, value in request.headers.items()}
             event = Webhook(SECRET).verify(body, headers)
@@ -96,6 +99,16 @@ class Receiver:
             self._respond(request, 204)
         else:
             self._respond(request, 302 if self.manner == "redirect" else int(self.manner))
+
+    def _drip(self, request: BaseHTTPRequestHandler) -> None:
+        """Answer 200 with a body that never ends."""
+        request.send_response(200)
+        request.send_header("content-length", "1000000")
+        request.end_headers()
+        with contextlib.suppress(OSError):
+            while not self._gone.wait(0.05):
+                request.wfile.write(b".")
+        request.close_connection = True
 
     def _respond(self, request: BaseHTTPRequestHandler, status: int) -> None:
         request.send_response(status)

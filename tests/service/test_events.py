@@ -13,7 +13,8 @@ import ray
 
 from actors.client import Allotment
 from tests.actors.test_mail import SmtpProcess
-from tests.service.events_run import Run, run_with_kills
+from tests.service.crossing import Run
+from tests.service.events_run import run_with_kills
 from tests.service.receiver import Receiver
 from tests.service.running import RunningService, wait_until
 from tests.service.test_first_day import add_credits, charge

@@ -1,5 +1,7 @@
 """Stripe as an application uses it: the official SDK, a local Stripe, and the running service."""
 
+import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,9 @@ from tests.service.running import RunningService, free_port, wait_until
 from tests.service.stripe_clients import SECRET, LocalStripe, port_and_settings
 
 SECONDS_MAX = 3.0  # From Stripe's event to the status, as promised; it waits one second itself.
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = "tests/local_stripe.py"
 
 pytestmark = pytest.mark.service
 
@@ -142,6 +147,30 @@ def test_where_stripe_does_not_answer_the_command_says_so(world: World) -> None:
 
     assert ran.returncode == 1
     assert "503" in ran.stderr
+
+
+def test_the_commands_of_the_page_make_an_allocation(world: World) -> None:
+    """The first two start what runs here already; the others are run from their own text."""
+    page = (ROOT / "docs" / "stripe.md").read_text()
+    start, run, make = re.findall(r"^```sh\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    text = make.replace("http://127.0.0.1:8420", world.stripe.address).replace(
+        "]=ada", "]=page-ada"
+    )
+
+    subprocess.run(["bash", "-euc", text], check=True, capture_output=True, timeout=60)
+
+    world.until("page-ada", status="active", total_credits=3000)
+    subscription_id = link_of(world, "page-ada")["subscription_id"]
+    world.stripe.config(f"renew/{subscription_id}")
+    world.until("page-ada", total_credits=6000)
+    assert f".venv/bin/python {SCRIPT}" in start
+    assert "make run" in run
+
+
+def test_none_of_all_these_events_is_a_dead_letter(world: World) -> None:
+    rows = world.http.get("/admin/events").raise_for_status().json()["stripe"]
+
+    assert [row for row in rows if row["state"] == "failed"] == []
 
 
 def parked(world: World) -> list[bool]:
