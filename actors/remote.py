@@ -86,6 +86,9 @@ class ShardActor:
     def __repr__(self) -> str:
         return f"ShardActor({self.name})"
 
+    async def ping(self) -> None:
+        """Return: the loop turns."""
+
     async def endpoint(self) -> Endpoint:
         """Return where this process answers envelopes without Ray."""
         return (await self._server)[1]

@@ -23,7 +23,7 @@ OURS = re.compile(rf"{JANITOR}|{SYNC_NAME}|{EVENTS}|{STRIPE}|shard-\d+")
 
 
 class RayActors:
-    """Our actors. Every actor of Ray answers `__ray_ready__`, an asynchronous one in its loop."""
+    """Our actors. Each answers `ping` in its loop."""
 
     def names(self) -> list[str]:
         """Return the names of all actors, those that are being started included."""
@@ -32,7 +32,7 @@ class RayActors:
     def ask(self, name: str) -> object:
         """Ask an actor for a sign of life; return the question, None where it just ended."""
         try:
-            return ray.get_actor(name, namespace=NAMESPACE).__ray_ready__.remote()
+            return ray.get_actor(name, namespace=NAMESPACE).ping.remote()
         except (RayError, ValueError):
             return None
 
