@@ -24,7 +24,7 @@ import ray
 
 from actors.async_client import AsyncAllotment
 from actors.failures import AllotmentError, InsufficientCreditsError, TryAgainError
-from tests.service.foreign_edits import actor_pid
+from tests.service.processes import actor_pid
 from tests.service.receiver import Receiver, as_setting
 from tests.service.running import RunningService
 

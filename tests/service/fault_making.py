@@ -1,7 +1,6 @@
 """The faults: each is made, held, and undone here. What callers see is another file's matter."""
 
 import asyncio
-import contextlib
 import errno
 import functools
 import os
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from actors.embedded_mongo import EmbeddedMongo
 from actors.mongo.connection import Documents, MongoWire
+from tests.service.processes import actor_pids, shard_pid, wake
 from tests.service.running import RunningService
 from tests.service.slow_proxy import SlowProxy
 
@@ -57,27 +57,11 @@ class Fault:
 # --- processes ------------------------------------------------------------------------------
 
 
-def pids(on: Stage, title: str) -> set[int]:
-    """Return the service's processes with this title."""
-    ours = f"ALLOTMENT_DATA_DIR={on.service.data_dir}".encode()
-    found = set()
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            if (process / "cmdline").read_bytes().startswith(f"ray::{title}".encode()) and (
-                ours in (process / "environ").read_bytes().split(b"\0")
-            ):
-                found.add(int(process.name))
-    return found
-
-
-def shard_pids(on: Stage, shard: str) -> set[int]:
-    """Return the process that holds a shard's lease."""
-    mark = on.database.shards.find_one({"_id": shard}) or {}
-    return {int(mark["holder"]["pid"])}
-
-
-def processes(on: Stage, name: str) -> set[int]:
-    return shard_pids(on, name) if name.startswith("shard-") else pids(on, name)
+def pids(on: Stage, name: str) -> set[int]:
+    """Return the processes of an actor: of a shard the one that holds its lease."""
+    if name.startswith("shard-"):
+        return {shard_pid(on.database, name)}
+    return actor_pids(on.service, name)
 
 
 async def until(reached: Callable[[], bool], seconds: float) -> None:
@@ -88,24 +72,23 @@ async def until(reached: Callable[[], bool], seconds: float) -> None:
 
 
 async def kill(name: str, on: Stage) -> tuple[float, str]:
-    (pid,) = await asyncio.to_thread(processes, on, name)
+    (pid,) = await asyncio.to_thread(pids, on, name)
     moment = time.monotonic()
     os.kill(pid, signal.SIGKILL)
-    await until(lambda: bool(processes(on, name) - {pid}), REPLACED_SECONDS_MAX)
+    await until(lambda: bool(pids(on, name) - {pid}), REPLACED_SECONDS_MAX)
     return moment, ""
 
 
 async def stop(name: str, on: Stage) -> tuple[float, str]:
     """Stop a process, and wake it up when another one is in its place."""
-    (pid,) = await asyncio.to_thread(processes, on, name)
+    (pid,) = await asyncio.to_thread(pids, on, name)
     moment = time.monotonic()
     os.kill(pid, signal.SIGSTOP)
     try:
-        await until(lambda: bool(processes(on, name) - {pid}), REPLACED_SECONDS_MAX)
+        await until(lambda: bool(pids(on, name) - {pid}), REPLACED_SECONDS_MAX)
         replaced = time.monotonic() - moment
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
+        wake(pid)
     return moment, f" (replaced after {replaced:.1f} s)"
 
 
