@@ -1,6 +1,7 @@
 """The faults: each is made, held, and undone here. What callers see is another file's matter."""
 
 import asyncio
+import contextlib
 import errno
 import functools
 import os
@@ -9,6 +10,8 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from pymongo.errors import PyMongoError
 
 from actors.embedded_mongo import EmbeddedMongo
 from actors.mongo.connection import Documents, MongoWire
@@ -139,6 +142,9 @@ async def fill_disk(on: Stage) -> tuple[float, str]:
     if on.disk is None:
         raise NotImplementedError("no small file system could be mounted")
     ballast = on.disk / "ballast"
+    await asyncio.to_thread(fill, ballast)
+    with contextlib.suppress(PyMongoError):  # It wants room now, not only within a minute.
+        await asyncio.to_thread(MongoWire().checkpoint, on.mongo.uri)
     full_until = time.monotonic() + FULL_SECONDS
     while time.monotonic() < full_until:  # What the database frees is taken from it, too.
         await asyncio.to_thread(fill, ballast)
