@@ -65,6 +65,8 @@ class Lease:
         self._monotonic = monotonic
         self._is_gone = is_gone
         self._epoch = 0
+        self._before: Holder | None = None
+        self._before_until = 0.0
         self._until = 0.0
         self._renewing: asyncio.Task[None] | None = None
 
@@ -74,13 +76,23 @@ class Lease:
         return self._monotonic() < self._until
 
     async def take(self) -> None:
-        """Return once this incarnation is the only one. Raises as `renew` does."""
-        self._epoch, before = await asyncio.to_thread(self._store.take, self._shard, self._holder)
-        lapsed = self._monotonic() + LEASE_SECONDS
-        # Nothing tells of another process's end.
-        while before and not self._is_gone(before) and self._monotonic() < lapsed:  # noqa: ASYNC110
+        """Return once this incarnation is the only one; to be repeated until it does.
+
+        Raises StorageUnavailableError, SupersededError.
+        """
+        if not self._epoch:
+            taken = await asyncio.to_thread(self._store.take, self._shard, self._holder)
+            self._epoch, self._before = taken
+            self._before_until = self._monotonic() + LEASE_SECONDS
+        while self._before_may_answer():  # noqa: ASYNC110 - nothing tells of its end
             await asyncio.sleep(GONE_PAUSE_SECONDS)
         await self.renew()
+
+    def _before_may_answer(self) -> bool:
+        before = self._before
+        if before is None or self._monotonic() >= self._before_until:
+            return False
+        return not self._is_gone(before)
 
     async def confirm(self) -> None:
         """Return if the lease is held; one that has lapsed is renewed first, as `renew` does."""
@@ -128,12 +140,13 @@ def this_process() -> Holder:
 
 
 def is_gone(holder: Holder) -> bool:
-    """Whether a process has certainly ended: of another machine's nothing is certain."""
-    ours = this_process()
-    if holder.machine != ours.machine:
+    """Whether a process has certainly ended: of another machine's nothing is certain.
+
+    Nor of one with this process's own number: the epoch may be one that this process has raised
+    without hearing so, and whose predecessor nobody remembers.
+    """
+    if holder.machine != this_process().machine:
         return False
-    if holder.pid == ours.pid:  # It had the number that this process got.
-        return True
     try:
         os.kill(holder.pid, 0)  # Sends nothing.
     except ProcessLookupError:

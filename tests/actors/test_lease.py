@@ -119,6 +119,28 @@ async def test_one_whose_predecessor_may_live_waits_until_that_ones_lease_has_la
 
 
 @in_loop
+async def test_one_whose_taking_was_interrupted_still_waits_for_its_predecessor() -> None:
+    leases, time = MemoryLeases(), Time()
+    isolated = lease_of(leases, OLD, time)
+    await isolated.take()
+    asked: list[Holder] = []
+
+    def gone(holder: Holder) -> bool:
+        asked.append(holder)
+        return len(asked) > 1
+
+    successor = lease_of(leases, NEW, time, gone=gone)
+    leases.is_away = True
+    with pytest.raises(StorageUnavailableError):
+        await successor.take()
+    leases.is_away = False
+    await successor.take()
+
+    assert set(asked) == {OLD}
+    assert successor.is_held
+
+
+@in_loop
 async def test_a_lease_that_lapsed_while_mongodb_was_away_is_renewed_by_the_next_question() -> None:
     leases, time = MemoryLeases(), Time()
     lease = lease_of(leases, OLD, time)
@@ -193,4 +215,4 @@ def test_a_process_that_stands_still_is_not_gone_and_one_that_was_killed_is() ->
 
     assert (paused, elsewhere) == (False, False)
     assert is_gone(holder)
-    assert is_gone(this_process())
+    assert not is_gone(this_process())
