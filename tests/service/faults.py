@@ -134,7 +134,9 @@ async def main(names: list[str]) -> None:
     async with stage() as on:
         for fault in FAULTS:
             if fault.name in names or not names:
+                said = len(on.service.output)
                 print(await run(fault, on), flush=True)
+                print("".join(on.service.output[said:]), end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
