@@ -1,24 +1,19 @@
 """Allotment for asyncio programs: the shards' handles called directly, with HTTP's types."""
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
 from itertools import chain
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self
 
 import ray
 from pydantic import TypeAdapter, ValidationError
 
-from actors.calls import Call, Outcome, Reply
+from actors.asking import body_of, checked, invalid, make_call, user_id_of
+from actors.calls import Call
 from actors.event_stream import EventsWay, records
-from actors.failures import (
-    AllotmentError,
-    InvalidRequestError,
-    OverloadedError,
-    UnavailableError,
-    refused,
-)
+from actors.failures import AllotmentError, InvalidRequestError
+from actors.holding import HoldMethods
 from actors.operations import Operations
 from actors.queries import MonthQuery, SubscriptionsQuery, parse_month
 from actors.ray_shards import RayShards
@@ -37,7 +32,7 @@ from domain.answers import (
     UserSubscriptions,
 )
 from domain.events import EventRecord, EventType
-from domain.messages import Command, OnInsufficient, OpenDay
+from domain.messages import OnInsufficient, OpenDay
 from domain.requests import (
     BATCH_RECORDS_MAX,
     AddCreditBody,
@@ -45,50 +40,16 @@ from domain.requests import (
     PaymentBody,
     RecordUsageBody,
 )
-from domain.values import UserId, parse_user_id
+from domain.values import UserId
 
 TIMEOUT_SECONDS = 10.0  # How long a method waits for its answer, repeats included.
-PYTHON = "python"  # How the journal names a program inside the cluster.
 STATUSES_TOGETHER = 128  # Answers are read while shards still work on the next so many.
 STATUSES = TypeAdapter(list[CreditStatusResponse])
 
-B = TypeVar("B", AddCreditBody, RecordUsageBody)
+__all__ = ["AsyncAllotment", "body_of", "make_call"]
 
 
-def new_key() -> str:
-    """Return an idempotency key nobody else has."""
-    return f"auto-{secrets.token_hex(16)}"
-
-
-def make_call(command: Command, key: str | None, by: str = PYTHON) -> Call:
-    """Return the call of a command. Without a key of the caller's, a refusal is not kept."""
-    return Call(command, key or new_key(), keep_refusal=key is not None, by=by)
-
-
-def body_of(reply: Reply) -> bytes:
-    """Return the JSON text of a reply that is done. Raises AllotmentError otherwise."""
-    match reply.outcome:
-        case Outcome.DONE:
-            assert reply.body is not None, "what is done has an answer"
-            return reply.body
-        case Outcome.REFUSED:
-            assert reply.refusal is not None, "what is refused has a reason"
-            raise refused(reply.refusal)
-        case Outcome.OVERLOADED:
-            raise OverloadedError
-        case _:
-            raise UnavailableError
-
-
-def user_id_of(text: str) -> UserId:
-    """Return the user id a caller means. Raises InvalidRequestError."""
-    try:
-        return parse_user_id(text)
-    except ValueError as error:
-        raise InvalidRequestError(str(error)) from error
-
-
-class AsyncAllotment:
+class AsyncAllotment(HoldMethods):
     """Allotment for asyncio programs inside the Ray cluster. Every method may raise AllotmentError.
 
     A method repeats itself, with its own key, where a shard was lost on the way: it never
@@ -151,7 +112,7 @@ class AsyncAllotment:
         key: str | None = None,
     ) -> CreditAdditionResponse:
         """Add credits over `days` days from today. A payment's transaction counts once a user."""
-        body = _checked(
+        body = checked(
             AddCreditBody,
             user_id=user_id,
             amount=amount,
@@ -177,7 +138,7 @@ class AsyncAllotment:
         key: str | None = None,
     ) -> UsageRecordResponse:
         """Charge credits to today, or raise InsufficientCreditsError."""
-        body = _checked(
+        body = checked(
             RecordUsageBody,
             user_id=user_id,
             service_type=service_type,
@@ -207,7 +168,7 @@ class AsyncAllotment:
                 calls.append(make_call(body.command(), body.idempotency_key))
                 places.append(place)
             except ValidationError as error:
-                results[place] = _invalid(error)
+                results[place] = invalid(error)
         for place, reply in zip(places, await self.router.calls(calls), strict=True):
             try:
                 results[place] = UsageRecordResponse.model_validate_json(body_of(reply))
@@ -279,16 +240,3 @@ class AsyncAllotment:
 
 def _join(address: str, namespace: str) -> None:
     ray.init(address=address, namespace=namespace, log_to_driver=False)
-
-
-def _checked(body: type[B], **fields: object) -> B:
-    try:
-        return body.model_validate(fields)
-    except ValidationError as error:
-        raise _invalid(error) from error
-
-
-def _invalid(error: ValidationError) -> InvalidRequestError:
-    return InvalidRequestError(
-        "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-    )

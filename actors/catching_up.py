@@ -50,8 +50,8 @@ async def load_lagging(shard: Loading, store: Store, is_mine: Callable[[UserId],
         logger.info("%s: caught up with %d accounts of %d", shard.name, done, len(mine))
 
 
-def warn_of(shard: str, documents: Sequence[Quarantined]) -> None:
-    """Name the documents that count as absent."""
+def warn_of(shard: str, documents: Sequence[Quarantined]) -> int:
+    """Name the documents that count as absent, and count them."""
     for document in documents:
         logger.warning(
             "%s: document %s cannot be read and counts as absent: %s",
@@ -59,3 +59,4 @@ def warn_of(shard: str, documents: Sequence[Quarantined]) -> None:
             document.document_id,
             document.reason,
         )
+    return len(documents)

@@ -1,11 +1,13 @@
 """Allotment from Python: `Allotment` for programs that block, `AsyncAllotment` for asyncio."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from actors.async_client import TIMEOUT_SECONDS, AsyncAllotment
+from actors.holding import Holding
 from actors.remote import NAMESPACE
 from domain.events import EventRecord, EventType
 
@@ -86,11 +88,29 @@ class Allotment:
     get_usage = _blocking(AsyncAllotment.get_usage)
     get_monthly_usage = _blocking(AsyncAllotment.get_monthly_usage)
     get_subscriptions = _blocking(AsyncAllotment.get_subscriptions)
+    hold = _blocking(AsyncAllotment.hold)
+    settle = _blocking(AsyncAllotment.settle)
+    release = _blocking(AsyncAllotment.release)
+    get_holds = _blocking(AsyncAllotment.get_holds)
     sync = _blocking(AsyncAllotment.sync)
     validate = _blocking(AsyncAllotment.validate)
     check_and_update_expired_subscriptions = _blocking(
         AsyncAllotment.check_and_update_expired_subscriptions
     )
+
+    @contextlib.contextmanager
+    def holding(
+        self, user_id: str, service_type: str, credit_amount: int, *, expires_in: int = 300
+    ) -> Iterator[Holding]:
+        """Hold credits for a block: `AsyncAllotment.holding` for programs that block."""
+        block = self.client.holding(user_id, service_type, credit_amount, expires_in=expires_in)
+        holding = self.wait(block.__aenter__())
+        try:
+            yield holding
+        except BaseException as error:
+            self.wait(block.__aexit__(type(error), error, error.__traceback__))
+            raise
+        self.wait(block.__aexit__(None, None, None))
 
 
 async def _next(stream: AsyncIterator[EventRecord]) -> EventRecord:

@@ -42,6 +42,14 @@ class Counters:
     read_throughs: int = 0
     """Resident accounts that were read again because RAM was stale."""
 
+    holds_open: int = 0
+    """Holds of resident accounts that nothing resolved."""
+    credits_held: int = 0
+    oldest_hold_seconds: float = 0.0
+    """The age of the oldest of them."""
+    holds_expired: int = 0
+    """Holds that were over and were given back without any request."""
+
     def note_append(self, entries: int, seconds: float) -> None:
         """Count an append and how long it took."""
         self.appends += 1

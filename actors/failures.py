@@ -7,6 +7,8 @@ AllotmentError
 │   ├── DuplicatePaymentError
 │   ├── IdempotencyKeyReusedError
 │   ├── NotFoundError
+│   │   └── HoldNotFoundError
+│   ├── HoldClosedError
 │   └── InvalidRequestError
 └── TryAgainError                     repeat with the same key
     ├── OverloadedError
@@ -67,6 +69,19 @@ class NotFoundError(RefusedError):
     title = "There is no such subscription"
 
 
+class HoldNotFoundError(NotFoundError):
+    """No hold has ever had this id."""
+
+    title = "There is no such hold"
+
+
+class HoldClosedError(RefusedError):
+    """The hold was settled or released, or it has expired. Nothing was charged."""
+
+    code = "hold_closed"
+    title = "The hold is closed"
+
+
 class InvalidRequestError(RefusedError):
     """The request is not one the service can decide."""
 
@@ -99,6 +114,8 @@ _BY_REJECTION: dict[Rejection, type[RefusedError]] = {
     Rejection.KEY_REUSED: IdempotencyKeyReusedError,
     Rejection.NO_SUCH_SUBSCRIPTION: NotFoundError,
     Rejection.END_NOT_AFTER_START: InvalidRequestError,
+    Rejection.HOLD_CLOSED: HoldClosedError,
+    Rejection.TOO_MANY_HOLDS: InvalidRequestError,
     Rejection.NOT_ENDED: InvalidRequestError,
     Rejection.NO_SUCH_GRANT: NotFoundError,
     Rejection.DUPLICATE_PAYMENT: DuplicatePaymentError,
@@ -108,6 +125,7 @@ _BY_REJECTION: dict[Rejection, type[RefusedError]] = {
 }
 _DETAILS = {
     Rejection.END_NOT_AFTER_START: "end_date: it is not after the start",
+    Rejection.TOO_MANY_HOLDS: "the user has as many open holds as an account may have",
     Rejection.NOT_ENDED: "the subscription has not ended, or its document says already that it has",
     Rejection.AMOUNT_TOO_LARGE: "the amount takes a total past 2^53 - 1",
 }

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from actors.agenda import Agenda
 from actors.expiring import Calls, EndedSubscriptions, Expiry
+from actors.expiring_holds import HoldsExpiry, OverdueHolds
 from actors.janitor import Janitor, Job, Work
 from actors.reports import Findings, SweepReport
 from actors.settings import Settings
@@ -25,7 +26,7 @@ class Journal(Protocol):
         """
 
 
-class Upkeep(EndedSubscriptions, Invariants, Journal, Protocol):
+class Upkeep(EndedSubscriptions, OverdueHolds, Invariants, Journal, Protocol):
     """What the jobs need of the database."""
 
 
@@ -50,9 +51,10 @@ class Housekeeping:
         self._upkeep = upkeep
         self._clock = clock
         self._journal_age = timedelta(days=settings.journal_days)
+        self._expiries = (Expiry(upkeep, router, clock), HoldsExpiry(upkeep, router, clock))
         jobs = [
             Job(SWEEP, settings.sweep_cron, lambda _: self._sweep.run()),
-            Job(EXPIRE, settings.expire_cron, Expiry(upkeep, router, clock).run),
+            Job(EXPIRE, settings.expire_cron, self._expire),
             Job(TRIM, settings.trim_cron, self._trim),
         ]
         if reconcile is not None:
@@ -78,6 +80,12 @@ class Housekeeping:
     async def reconcile(self) -> SweepReport | None:
         """Compare with Stripe, now; None: Stripe is not set up. Raises one of FAILURES."""
         return await self.janitor.ask(RECONCILE) if RECONCILE in self.janitor.jobs else None
+
+    async def _expire(self, due: datetime) -> Findings:
+        found = Findings()
+        for expiry in self._expiries:
+            found.add(await expiry.run(due))
+        return found
 
     async def _trim(self, _due: datetime) -> Findings:
         before = self._clock() - self._journal_age

@@ -10,15 +10,8 @@ from actors.reports import SweepReport
 
 LEVELS = frozenset(
     {
-        "users",
-        "queued",
-        "lagging_entries",
-        "stale",
-        "dormant",
-        "warming",
-        "lag_seconds",
-        "undelivered",
-        "down",
+        *("users", "queued", "lagging_entries", "stale", "dormant", "warming", "lag_seconds"),
+        *("holds_open", "credits_held", "oldest_hold_seconds", "undelivered", "down"),
     }
 )
 
@@ -78,7 +71,7 @@ class SweepMetrics:
                 description=f"{name.replace('_', ' ').capitalize()}, all runs.",
                 tag_keys=("job",),
             )
-            for name in ("repaired", "expired", "invariants_broken", "trimmed")
+            for name in ("repaired", "expired", "holds_expired", "invariants_broken", "trimmed")
         }
 
     def publish(self, report: SweepReport) -> None:

@@ -35,6 +35,7 @@ def status(*, as_json: AsJson = False) -> None:
         print_json({"shards": rows, "sync": sync, "last_sweep": last_sweep, "events": events})
         return
     print_table(SHARD_COLUMNS, map(shard_cells, shards))
+    out.print(holds_line(shards), highlight=False)
     lag = (sync or {}).get("lag_seconds")
     out.print(f"sync lag: {'-' if lag is None else f'{lag:.1f}s'}", highlight=False)
     last = sweep_line(SweepReport.model_validate(sweeps[0])) if sweeps else "none yet"
@@ -96,6 +97,14 @@ def shard_cells(report: ShardReport) -> tuple[str, ...]:
     counts = (report.pid, report.users, report.queued, report.hits, report.misses, report.writes)
     behind, up = report.journal_seconds_behind, report.uptime_seconds
     return (report.shard, *map(str, counts), f"{behind:.1f}s", f"{up:.0f}s")
+
+
+def holds_line(reports: list[ShardReport]) -> str:
+    """Return what is known of holds in one line."""
+    count, expired = sum(r.holds_open for r in reports), sum(r.holds_expired for r in reports)
+    oldest = max((r.oldest_hold_seconds for r in reports), default=0.0)
+    held = sum(r.credits_held for r in reports)
+    return f"holds: {count} open with {held} credits, oldest {oldest:.0f}s, {expired} expired"
 
 
 def findings(report: SweepReport) -> list[tuple[str, str]]:

@@ -13,6 +13,7 @@ from actors.store import HistoryQuery, Reads, StoreError, UsageQuery
 from domain.answering import subscription_record
 from domain.answers import Answer, SubscriptionRecord, UserSubscriptions
 from domain.foreign import read_subscriptions
+from domain.hold_answers import open_holds
 from domain.local_days import ONE_DAY, midnight
 from domain.subscription import Subscription
 from domain.values import Policy, UserId
@@ -48,8 +49,15 @@ class ChangeQuery:
         return self.call.command.user_id
 
 
+@dataclass(frozen=True, slots=True)
+class HoldsQuery:
+    """The open holds of one user."""
+
+    user_id: UserId
+
+
 ReadQuery = UsageQuery | MonthQuery | SubscriptionsQuery | HistoryQuery
-Query = ReadQuery | ChangeQuery
+Query = ReadQuery | HoldsQuery | ChangeQuery
 
 
 def parse_month(text: str) -> tuple[date, date]:
@@ -81,11 +89,20 @@ class Queries:
                 status = await self._shard.handle(Envelope(version, status_of=(query.user_id,)))
                 if status[0].outcome is not Outcome.DONE:
                     return status[0]
+                if isinstance(query, HoldsQuery):
+                    return self._holds(query.user_id)
                 await self._shard.settle(query.user_id)
                 timezone = json.loads(status[0].body or b"")["timezone"]
                 answer = await asyncio.to_thread(self._read, query, timezone)
         except (StoreError, TimeoutError):
             return UNAVAILABLE
+        return Reply(Outcome.DONE, answer.model_dump_json().encode())
+
+    def _holds(self, user_id: UserId) -> Reply:
+        account = self._shard.accounts.get(user_id)
+        if account is None:  # Forgotten since it was read: the caller asks again.
+            return MOVED
+        answer = open_holds(account, self._shard.now(), self._policy)
         return Reply(Outcome.DONE, answer.model_dump_json().encode())
 
     async def _change(self, version: int, call: Call) -> Reply:

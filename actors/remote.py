@@ -134,6 +134,7 @@ class ShardActor:
         """Return what operators read about this shard."""
         shard = await self._shard
         counters, oldest = shard.counters, shard.views.oldest
+        shard.expiry.measure()
         return ShardReport(
             shard=self.name,
             node_id=ray.get_runtime_context().get_node_id(),
@@ -146,6 +147,10 @@ class ShardActor:
             writes=counters.writes,
             journal_seconds_behind=(shard.now() - oldest).total_seconds() if oldest else 0.0,
             uptime_seconds=time.monotonic() - self._started,
+            holds_open=counters.holds_open,
+            credits_held=counters.credits_held,
+            oldest_hold_seconds=counters.oldest_hold_seconds,
+            holds_expired=counters.holds_expired,
             heartbeat_age_seconds=shard.following.heartbeat_age,
             stale=shard.following.is_stale,
         )
@@ -208,6 +213,7 @@ class ShardActor:
         self._loops.start(shard.run())
         self._loops.start(shard.views.run(shard.clean_until))
         self._loops.start(shard.reloader.run())
+        self._loops.start(shard.expiry.run())
         self._loops.start(self._publish_metrics(shard))
         self._loops.start(self._catch_up_and_warm(shard))
         self._shard.set_result(shard)
@@ -217,6 +223,7 @@ class ShardActor:
         while True:
             shard.counters.dormant = len(shard.following.dormant)
             shard.counters.stale = int(shard.following.is_stale)
+            shard.expiry.measure()
             metrics.publish(shard.counters)
             await asyncio.sleep(METRICS_SECONDS)
 

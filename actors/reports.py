@@ -27,6 +27,11 @@ class ShardReport(BaseModel):
     writes: int
     journal_seconds_behind: float
     uptime_seconds: float
+    holds_open: int = 0
+    """Of accounts in RAM, as all that is said of holds here."""
+    credits_held: int = 0
+    oldest_hold_seconds: float = 0.0
+    holds_expired: int = 0
     heartbeat_age_seconds: float
     """RAM contains every change that was in MongoDB so many seconds ago."""
     stale: bool
@@ -57,6 +62,7 @@ class Findings:
     quarantined: int = 0
     repaired: int = 0
     expired: int = 0
+    holds_expired: int = 0
     invariants_broken: int = 0
     trimmed: int = 0
     differed: int = 0
@@ -147,6 +153,8 @@ class SweepReport(BaseModel):
     missing_in_db: int = 0
     stale: int = 0
     expired: int = 0
+    holds_expired: int = 0
+    """Holds that were over and that no shard had in RAM."""
     quarantined: int = 0
     invariants_broken: int = 0
     trimmed: int = 0

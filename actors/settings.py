@@ -61,6 +61,8 @@ class Settings(EventSettings, BaseSettings):
     rollover: str = FULL_ROLLOVER
     timezone: str = "UTC"
     low_credits_percent: Annotated[int, Field(ge=0, le=100)] = 20
+    # With all details a hold may have, 700 of one day still fit into its document (16 MB).
+    holds_per_account: Annotated[int, Field(ge=1, le=700)] = 500
     sweep_cron: Annotated[str, AfterValidator(check_line)] = "*/5 * * * *"
     expire_cron: Annotated[str, AfterValidator(check_line)] = "* * * * *"
     trim_cron: Annotated[str, AfterValidator(check_line)] = "30 3 * * *"
@@ -151,7 +153,12 @@ class Settings(EventSettings, BaseSettings):
         caps = {FULL_ROLLOVER: None, NO_ROLLOVER: Credits(0)}
         cap = caps[self.rollover] if self.rollover in caps else Credits(int(self.rollover))
         return Policy(
-            self.system_portion_bps, cap, self.timezone, self.low_credits_percent, self.spike_factor
+            self.system_portion_bps,
+            cap,
+            self.timezone,
+            self.low_credits_percent,
+            self.spike_factor,
+            self.holds_per_account,
         )
 
 

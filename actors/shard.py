@@ -25,6 +25,7 @@ from actors.directory import Directory, shard_name
 from actors.draft import Draft
 from actors.first_answers import FirstAnswers, answers_of
 from actors.following import Following
+from actors.hold_expiry import HoldExpiry
 from actors.inbox import Inbox, Work
 from actors.reloading import Reloader
 from actors.status_texts import StatusTexts
@@ -76,6 +77,7 @@ class Shard:
         self._committing_since: datetime | None = None
         self.caught_up = False
         self.reloader = Reloader(self.inbox)
+        self.expiry = HoldExpiry(self, self.inbox, self.counters)
         self.following = Following(self, self.counters, max_staleness, monotonic)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"{self.name}-writer")
 
@@ -190,7 +192,7 @@ class Shard:
                 await self._append(draft.entries)
             except (AppendRefusedError, AppendInDoubtError) as error:
                 in_doubt = isinstance(error, AppendInDoubtError)
-                await self._forget_and_look(draft, batch, in_doubt=in_doubt)
+                await self._forget_and_look(draft, batch, doubt=in_doubt)
                 continue
             self._publish(draft, whole)
             for work, reply in zip(batch, replies, strict=True):
@@ -217,9 +219,7 @@ class Shard:
             self.counters.read_throughs += sum([self.forget(work.user_id) for work in batch])
         return named
 
-    async def _load_missing(
-        self, batch: Sequence[Work], whole: Collection[UserId] = frozenset()
-    ) -> None:
+    async def _load_missing(self, batch: Sequence[Work], whole: Collection[UserId]) -> None:
         """Load what RAM lacks; of the users in `whole`, what RAM usually lets go, too."""
         # Again, until none is: the view writer may forget an account while others are loaded.
         while missing := [w.user_id for w in batch if w.user_id not in self._accounts]:
@@ -230,9 +230,9 @@ class Shard:
             for stored in self.following.dormant.wake(users) or await self._load(users, since):
                 recovered = recover(stored, now, self._policy, whole=stored.user_id in whole)
                 self._accounts[stored.user_id] = recovered.account
+                self.expiry.note(recovered.account)
                 self.views.add(recovered.lagging)
-                self.counters.quarantined += len(recovered.quarantined)
-                warn_of(self.name, recovered.quarantined)
+                self.counters.quarantined += warn_of(self.name, recovered.quarantined)
 
     async def _load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
         with self.following.loading(user_ids) as learn:
@@ -252,6 +252,7 @@ class Shard:
             if user_id in self._accounts:  # Else it was forgotten meanwhile, and stays so.
                 account = draft.account(user_id)
                 self._accounts[user_id] = keep_what_matters(account, draft.now)
+                self.expiry.note(account)
                 self._accounts.move_to_end(user_id)
             else:
                 self.following.forgotten(user_id)
@@ -259,14 +260,12 @@ class Shard:
         self.views.add(draft.entries)
         self._evict()
 
-    async def _forget_and_look(
-        self, draft: Draft, batch: Sequence[Work], *, in_doubt: bool
-    ) -> None:
+    async def _forget_and_look(self, draft: Draft, batch: Sequence[Work], *, doubt: bool) -> None:
         """Forget the accounts of a failed append, and remember the answers that have landed."""
-        self.counters.note_failed_append(in_doubt=in_doubt)
+        self.counters.note_failed_append(in_doubt=doubt)
         for user_id in draft.accounts:
             self.forget(user_id)
-        if in_doubt:
+        if doubt:
             self.following.warm.leave_out(draft.accounts)
             for work in batch:
                 work.repeat()
@@ -277,11 +276,13 @@ class Shard:
     def forget(self, user_id: UserId) -> bool:
         """Drop an account from RAM. Returns whether it was there."""
         dormant = self.following.forgotten(user_id)
+        self.expiry.forget(user_id)
         return self._accounts.pop(user_id, None) is not None or dormant
 
     def forget_all(self) -> None:
         """Drop everything from RAM."""
         self._accounts = OrderedDict()
+        self.expiry.forget_all()
         self.reloader.clear()
         self.counters.resyncs += 1
 

@@ -40,7 +40,9 @@ class StatusTexts:
 
     def _keep(self, account: Account, now: datetime) -> _Kept:
         answer = status_answer(account, now, self._policy)
-        boundaries = [m for s in account.subscriptions for m in (s.start, s.end) if m > now]
+        moments = [m for s in account.subscriptions for m in (s.start, s.end)]
+        moments += [hold.expires_at for _, hold in account.holds()]
+        boundaries = [moment for moment in moments if moment > now]
         text = to_json(answer)
         head = text[: text.rindex(LAST_FIELD) + len(LAST_FIELD)]
         kept = _Kept(account, now, min([answer.resets_at, *boundaries]), head)

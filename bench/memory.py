@@ -116,7 +116,7 @@ async def fill(shard: Shard, users: Sequence[range], label: str, console: Consol
     loop = asyncio.get_running_loop()
     for part in track(users, label, console=console, transient=True):
         batch = [Work(UserId(user_id(index)), None, loop.create_future()) for index in part]
-        await shard._load_missing(batch)  # noqa: SLF001 - the loading alone is measured
+        await shard._load_missing(batch, frozenset())  # noqa: SLF001 - the loading alone is measured
 
 
 def empty_shard(accounts: int) -> Shard:

@@ -9,7 +9,7 @@ from ray import serve
 from ray.serve import Deployment
 
 from actors.access import Scope
-from actors.async_client import body_of, make_call
+from actors.asking import body_of, make_call
 from actors.calls import Call, Envelope, Reply
 from actors.directory import Directory
 from actors.edge.backend import allow

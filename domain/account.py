@@ -3,9 +3,10 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from domain.holds import Hold
 from domain.recent_use import NO_USE, RecentUse
 from domain.subscription import Subscription
-from domain.values import UserId
+from domain.values import Credits, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,20 @@ class Account:
             if subscription.subscription_id == subscription_id:
                 return subscription
         return None
+
+    def as_of(self, now: datetime, cap: Credits | None) -> "Account":
+        """Return the account without the holds that are over."""
+        if not any(subscription.holds for subscription in self.subscriptions):
+            return self
+        return replace(self, subscriptions=tuple(s.as_of(now, cap) for s in self.subscriptions))
+
+    def holds(self) -> list[tuple[Subscription, Hold]]:
+        """Return all holds that nothing resolved, each with its subscription."""
+        return [(s, hold) for s in self.subscriptions for hold in s.holds]
+
+    def find_hold(self, hold_id: str) -> tuple[Subscription, Hold] | None:
+        """Return a hold that nothing resolved, and its subscription."""
+        return next((pair for pair in self.holds() if pair[1].hold_id == hold_id), None)
 
     def with_subscription(self, changed: Subscription) -> "Account":
         """Return the account with one subscription put in the place of its older self."""

@@ -15,17 +15,19 @@ from domain.answers import (
     SubscriptionRecord,
     UsageRecordResponse,
 )
+from domain.charges import UsageRecorded
 from domain.codec import entry_document
+from domain.hold_answers import freed_answer, placed_answer
+from domain.holds import HoldFreed, HoldPlaced, HoldSettled
 from domain.local_days import ONE_DAY, day_of, midnight
 from domain.messages import (
     CreditsAdded,
     Entry,
     SubscriptionChanged,
     SubscriptionExpired,
-    UsageRecorded,
 )
 from domain.stripe import GrantsVoided, StripeStateApplied
-from domain.subscription import Day, Subscription
+from domain.subscription import Subscription
 from domain.values import Credits, Policy, Status
 
 
@@ -37,6 +39,8 @@ def is_low(remaining: Credits, day_credits: Credits, policy: Policy) -> bool:
 def status_answer(account: Account, now: datetime, policy: Policy) -> CreditStatusResponse:
     """Return what the account shows at an instant (UTC, cut to milliseconds)."""
     shown = account.shown(now)
+    if shown is not None:
+        shown = shown.as_of(now, policy.rollover_cap)
     timezone = shown.timezone if shown else policy.timezone
     if shown is None:
         today, day = day_of(now, timezone), None
@@ -46,7 +50,8 @@ def status_answer(account: Account, now: datetime, policy: Policy) -> CreditStat
     limit = shown.limit(today) if shown and day else Credits(0)
     rolled_over = day.rolled_over if day else Credits(0)
     used = day.used if day else Credits(0)
-    remaining = Credits(limit + rolled_over - used)
+    held = shown.held_on(today) if shown and shown.holds and day else Credits(0)
+    remaining = Credits(limit + rolled_over - used - held)
     return CreditStatusResponse(
         user_id=account.user_id,
         subscription_id=shown.subscription_id if shown else None,
@@ -62,7 +67,7 @@ def status_answer(account: Account, now: datetime, policy: Policy) -> CreditStat
         daily_credit_limit=limit,
         credits_rolled_over=rolled_over,
         credits_used=used,
-        credits_held=0,
+        credits_held=held,
         remaining_credits=remaining,
         low_credits=day is not None and is_low(remaining, Credits(limit + rolled_over), policy),
         resets_at=midnight(today + ONE_DAY, timezone),
@@ -76,7 +81,9 @@ def change_answer(account: Account, entry: Entry, policy: Policy) -> Answer:
         case CreditsAdded():
             return _addition_answer(account, entry.change, entry.at, policy)
         case UsageRecorded():
-            return _usage_answer(account, entry.change, policy)
+            return _charged_today(account, entry, entry.change, policy)
+        case HoldPlaced() | HoldSettled() | HoldFreed():
+            return _hold_answer(account, entry.change, entry.at, policy)
         case (
             SubscriptionChanged(subscription_id)
             | SubscriptionExpired(subscription_id)
@@ -115,14 +122,38 @@ def _addition_answer(
     )
 
 
-def _usage_answer(account: Account, change: UsageRecorded, policy: Policy) -> UsageRecordResponse:
+def _hold_answer(
+    account: Account, change: HoldPlaced | HoldSettled | HoldFreed, now: datetime, policy: Policy
+) -> Answer:
+    match change:
+        case HoldPlaced():
+            return placed_answer(account, change, now, policy)
+        case HoldSettled(usage=usage, credits_used=used, credits_held=held):
+            return _usage_answer(account.user_id, usage, used, held, policy)
+        case HoldFreed():
+            return freed_answer(change)
+
+
+def _charged_today(
+    account: Account, entry: Entry, change: UsageRecorded, policy: Policy
+) -> UsageRecordResponse:
+    subscription = account.find(change.opening.subscription_id)
+    assert subscription is not None, "a charge has just been made to it"
+    assert subscription.day is not None, "a charge has just touched this day"
+    held = subscription.as_of(entry.at, policy.rollover_cap).held_on(subscription.day.date)
+    return _usage_answer(account.user_id, change, subscription.day.used, held, policy)
+
+
+def _usage_answer(
+    user_id: str, change: UsageRecorded, used: Credits, held: Credits, policy: Policy
+) -> UsageRecordResponse:
+    """Return a charge with the day it was charged to, as that day is after it."""
     opening = change.opening
-    day = _day_of(account, opening.subscription_id)
-    day_credits = Credits(opening.daily_credit_limit + day.rolled_over)
-    remaining = Credits(day_credits - day.used)
+    day_credits = Credits(opening.daily_credit_limit + opening.rolled_over)
+    remaining = Credits(day_credits - used - held)
     return UsageRecordResponse(
         usage_id=change.usage_id,
-        user_id=account.user_id,
+        user_id=user_id,
         subscription_id=opening.subscription_id,
         service_type=change.service_type,
         credit_amount=change.credit_amount,
@@ -133,18 +164,11 @@ def _usage_answer(account: Account, change: UsageRecorded, policy: Policy) -> Us
         timestamp=change.timestamp,
         date=opening.starts_at,
         daily_credit_limit=opening.daily_credit_limit,
-        credits_used=day.used,
-        credits_held=0,
+        credits_used=used,
+        credits_held=held,
         remaining_credits=remaining,
         low_credits=is_low(remaining, day_credits, policy),
     )
-
-
-def _day_of(account: Account, subscription_id: str) -> Day:
-    subscription = account.find(subscription_id)
-    assert subscription is not None, "a charge has just been made to it"
-    assert subscription.day is not None, "a charge has just touched this day"
-    return subscription.day
 
 
 def subscription_record(

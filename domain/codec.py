@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from domain.events import Event, EventType, event_id, to_text
+from domain.holds import HoldFreed, HoldPlaced, HoldSettled
 from domain.messages import (
     Change,
     CommandRefused,
@@ -30,6 +31,9 @@ KINDS: dict[str, TypeAdapter[Change]] = {
     "subscription_expired": TypeAdapter(SubscriptionExpired),
     "stripe_state_applied": TypeAdapter(StripeStateApplied),
     "grants_voided": TypeAdapter(GrantsVoided),
+    "hold_placed": TypeAdapter(HoldPlaced),
+    "hold_settled": TypeAdapter(HoldSettled),
+    "hold_freed": TypeAdapter(HoldFreed),
 }
 _KIND_OF = {
     CreditsAdded: "credits_added",
@@ -40,6 +44,9 @@ _KIND_OF = {
     SubscriptionExpired: "subscription_expired",
     StripeStateApplied: "stripe_state_applied",
     GrantsVoided: "grants_voided",
+    HoldPlaced: "hold_placed",
+    HoldSettled: "hold_settled",
+    HoldFreed: "hold_freed",
 }
 
 

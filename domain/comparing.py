@@ -64,9 +64,9 @@ def _recent_use(account: Account, now: datetime) -> dict[int, int]:
 
 def _at(subscription: Subscription, now: datetime, policy: Policy) -> Subscription:
     if subscription.end <= now:
-        return replace(subscription, day=None)
-    today = subscription.today(now)
-    return replace(subscription, day=subscription.day_at(today, policy.rollover_cap))
+        return replace(subscription, day=None, holds=(), earlier=())
+    known = subscription.as_of(now, policy.rollover_cap)
+    return known.opened(known.day_at(known.today(now), policy.rollover_cap))
 
 
 def difference(in_ram: Account, in_db: Account, now: datetime, policy: Policy) -> Difference | None:

@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import NamedTuple
 
 from domain.account import Account
+from domain.covering import opening_of
 from domain.grants import Grant
 from domain.local_days import midnight
-from domain.messages import CreditsAdded, Opening, Payment, Refusal, Rejection
-from domain.subscription import Day, Subscription
+from domain.messages import CreditsAdded, Payment, Refusal, Rejection
+from domain.subscription import Subscription
 from domain.values import (
     CREDITS_MAX,
     Credits,
@@ -77,18 +78,6 @@ def add_grant(
         made_explicit=name_implied(base.grants, now, account.user_id, key),
         system_portion_before=base.system_portion,
         spendable_before=base.spendable,
-    )
-
-
-def opening_of(subscription: Subscription, day: Day) -> Opening:
-    """Return a day of a subscription as a decision sees it."""
-    return Opening(
-        subscription.subscription_id,
-        day.date,
-        midnight(day.date, subscription.timezone),
-        subscription.limit(day.date),
-        day.rolled_over,
-        first_touch=subscription.day is None or subscription.day.date < day.date,
     )
 
 

@@ -4,16 +4,20 @@ from datetime import datetime
 from typing import assert_never
 
 from domain.account import Account
-from domain.crediting import (
-    Asking,
-    add_grant,
-    begin,
-    name_implied,
-    opening_of,
-    refuse_payment,
-)
+from domain.covering import nothing_to_spend, opening_of, why_not_covered
+from domain.crediting import Asking, add_grant, begin, name_implied, refuse_payment
+from domain.decide_holds import expire_hold, place_hold, release_hold, settle_hold
 from domain.decide_stripe import apply_stripe_state, grant_from_stripe, void_grants
 from domain.grants import Grant, split
+from domain.holds import (
+    ExpireHold,
+    HoldFreed,
+    HoldPlaced,
+    HoldSettled,
+    PlaceHold,
+    ReleaseHold,
+    SettleHold,
+)
 from domain.messages import (
     AddCredit,
     ChangeSubscription,
@@ -22,19 +26,16 @@ from domain.messages import (
     DayOpened,
     ExpireSubscription,
     GrantFromStripe,
-    Limit,
-    OnInsufficient,
     OpenDay,
     RecordUsage,
     Refusal,
     Rejection,
-    Shortfall,
     SubscriptionChanged,
     SubscriptionExpired,
     UsageRecorded,
 )
 from domain.stripe import ApplyStripeState, GrantsVoided, StripeStateApplied, VoidGrants
-from domain.values import CREDITS_MAX, CURRENT_STATUSES, Credits, Policy, derive_object_id
+from domain.values import CURRENT_STATUSES, Credits, Policy, derive_object_id
 
 Decision = (
     CreditsAdded
@@ -44,19 +45,30 @@ Decision = (
     | SubscriptionExpired
     | StripeStateApplied
     | GrantsVoided
+    | HoldPlaced
+    | HoldSettled
+    | HoldFreed
     | Refusal
     | None
 )
 """What changes, why nothing may change, or None where all is already as Stripe says."""
 
 
-def decide(account: Account, command: Command, key: str, now: datetime, policy: Policy) -> Decision:
+HoldCommand = PlaceHold | SettleHold | ReleaseHold | ExpireHold
+
+
+def decide(  # noqa: PLR0911 - one a kind of command
+    account: Account, command: Command, key: str, now: datetime, policy: Policy
+) -> Decision:
     """Return what the command changes, or why it changes nothing.
 
     `now` is in UTC and cut to milliseconds. `key` names what the command makes: the same
     command decided twice makes the same documents. A command that names a subscription needs
     the whole account: `recover(…, whole=True)`.
     """
+    if isinstance(command, HoldCommand):
+        return _decide_hold(account, command, key, now, policy)
+    account = account.as_of(now, policy.rollover_cap)
     match command:
         case AddCredit():
             return _add_credit(account, command, key, now, policy)
@@ -82,6 +94,23 @@ def _decide_on_stripe(
             return apply_stripe_state(account, command, asking)
         case VoidGrants():
             return void_grants(account, command, asking.now)
+        case _:
+            assert_never(command)
+
+
+def _decide_hold(
+    account: Account, command: HoldCommand, key: str, now: datetime, policy: Policy
+) -> HoldPlaced | HoldSettled | HoldFreed | Refusal:
+    if isinstance(command, ExpireHold):  # It speaks of what `as_of` leaves out.
+        return expire_hold(account, command, now, policy)
+    account = account.as_of(now, policy.rollover_cap)
+    match command:
+        case PlaceHold():
+            return place_hold(account, command, key, now, policy)
+        case SettleHold():
+            return settle_hold(account, command, key, now, policy)
+        case ReleaseHold():
+            return release_hold(account, command, now, policy)
         case _:
             assert_never(command)
 
@@ -121,17 +150,11 @@ def _record_usage(
     required = command.credit_amount
     current = account.current(now)
     if current is None or not current.may_spend(now):
-        nothing = Shortfall(Limit.SUBSCRIPTION, Credits(0), required, None)
-        return Refusal(Rejection.NO_ACTIVE_SUBSCRIPTION, nothing)
+        return nothing_to_spend(required)
     day = current.day_at(current.today(now), policy.rollover_cap)
-    remaining = current.remaining(day)
-    if max(day.used + required, required - remaining) > CREDITS_MAX:
-        return Refusal(Rejection.AMOUNT_TOO_LARGE)
-    if required > remaining and command.on_insufficient is OnInsufficient.REJECT:
-        available_at = current.available_at(required, day, policy.rollover_cap)
-        limit = Limit.SUBSCRIPTION if available_at is None else Limit.DAILY
-        shortfall = Shortfall(limit, remaining, required, available_at)
-        return Refusal(Rejection.INSUFFICIENT_CREDITS, shortfall)
+    refusal = why_not_covered(current, day, required, command.on_insufficient, policy)
+    if refusal:
+        return refusal
     # After this point the charge must succeed.
     return UsageRecorded(
         usage_id=derive_object_id(now, "usage", account.user_id, key),
@@ -149,14 +172,14 @@ def _record_usage(
 def _open_day(account: Account, now: datetime, policy: Policy) -> DayOpened | Refusal:
     current = account.current(now)
     if current is None:
-        nothing = Shortfall(Limit.SUBSCRIPTION, Credits(0), Credits(0), None)
-        return Refusal(Rejection.NO_ACTIVE_SUBSCRIPTION, nothing)
-    today = current.today(now)
-    return DayOpened(opening_of(current, current.day_at(today, policy.rollover_cap)))
+        return nothing_to_spend(Credits(0))
+    return DayOpened(opening_of(current, current.day_at(current.today(now), policy.rollover_cap)))
 
 
 def names_a_subscription(command: Command) -> bool:
     """Say whether the command may speak of a subscription that accounts no longer hold."""
+    if isinstance(command, ExpireHold):
+        return command.subscription_id is not None
     return isinstance(command, ChangeSubscription | ExpireSubscription)
 
 

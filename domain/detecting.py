@@ -113,6 +113,7 @@ def _of_day(
 ) -> Iterator[Event]:
     limit = subscription.limit(day.date)
     day_credits = Credits(limit + day.rolled_over)
+    # What is only held does not count: each hold that is released would lift it again.
     remaining = Credits(day_credits - day.used)
     if is_low(remaining, day_credits, policy) and not (
         day.told & Told.LOW_CREDITS and _was_low(earlier, day, policy)
@@ -133,7 +134,7 @@ def _was_low(earlier: Subscription | None, day: Day, policy: Policy) -> bool:
     if earlier is None or earlier.day is None or earlier.day.date != day.date:
         return False
     day_credits = Credits(earlier.limit(day.date) + earlier.day.rolled_over)
-    return is_low(earlier.remaining(earlier.day), day_credits, policy)
+    return is_low(Credits(day_credits - earlier.day.used), day_credits, policy)
 
 
 def _spike(

@@ -7,7 +7,9 @@ from typing import assert_never
 from domain.account import Account
 from domain.decide_stripe import with_voids
 from domain.events import EventType
+from domain.evolve_holds import evolve_hold, with_use_of_closed
 from domain.grants import Grant
+from domain.holds import HoldFreed, HoldPlaced, HoldSettled
 from domain.messages import (
     CommandRefused,
     CreditsAdded,
@@ -39,6 +41,8 @@ def evolve(account: Account, entry: Entry) -> Account:
             return _use(numbered, opening, amount, told_by(entry))
         case DayOpened(opening):
             return _use(numbered, opening, Credits(0), told_by(entry))
+        case HoldPlaced() | HoldSettled() | HoldFreed():
+            return evolve_hold(numbered, entry.change, told_by(entry))
         case CommandRefused():
             return numbered
         case _:
@@ -207,16 +211,14 @@ def _voided_grants(
 def _touch(
     account: Account, subscription: Subscription, opening: Opening, amount: Credits, told: Told
 ) -> Account:
-    day = subscription.day
-    if day is None or day.date < opening.date:
-        if day is not None and day.used > 0:
-            used = with_use(account.recent_use, [(day.date, day.used)])
-            account = replace(account, recent_use=used)
-        day = Day(opening.date, opening.rolled_over, Credits(0))
+    opened = subscription.opened(Day(opening.date, opening.rolled_over, Credits(0)))
+    day, before = opened.day, subscription.day
+    assert day is not None, "it has just been opened"
+    account = with_use_of_closed(account, before, day)
     touched = Day(
         day.date, day.rolled_over, Credits(day.used + amount), day.told | told if told else day.told
     )
-    return account.with_subscription(replace(subscription, day=touched))
+    return account.with_subscription(replace(opened, day=touched))
 
 
 def keep_what_matters(account: Account, now: datetime) -> Account:

@@ -49,7 +49,7 @@ def read_subscriptions(
 def read_subscription(document: Document, default_timezone: str) -> Subscription:
     """Return the subscription a document describes. Raises UnreadableError."""
     timezone = _timezone(document.get("timezone"), default_timezone)
-    start, end = _instant(document, "start_date"), _instant(document, "end_date")
+    start, end = instant(document, "start_date"), instant(document, "end_date")
     if end < start:
         raise UnreadableError("end_date is before start_date")
     system_portion, spendable = _portions(document)
@@ -71,7 +71,7 @@ def read_subscription(document: Document, default_timezone: str) -> Subscription
 
 def read_usage_day(document: Document, timezone: str) -> tuple[date, Credits]:
     """Return which day a day document speaks of and what was used. Raises UnreadableError."""
-    day = day_of(_instant(document, "date"), timezone)
+    day = day_of(instant(document, "date"), timezone)
     return day, Credits(whole(document.get("credits_used", 0), "credits_used"))
 
 
@@ -193,7 +193,8 @@ def _calendar_day(value: object) -> date:
         raise UnreadableError("grants.from_day is not a calendar day") from error
 
 
-def _instant(document: Document, field: str) -> datetime:
+def instant(document: Document, field: str) -> datetime:
+    """Return an instant in UTC. Raises UnreadableError."""
     value = document.get(field)
     if not isinstance(value, datetime):
         raise UnreadableError(f"{field} is not a date")

@@ -6,13 +6,26 @@ what was decided, facts of the day included, so that replaying them needs no pol
 
 import hashlib
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
 
+from domain.charges import OnInsufficient, Opening, UsageRecorded
 from domain.events import Event
 from domain.grants import Grant
+from domain.holds import (
+    ExpireHold,
+    HoldFreed,
+    HoldPlaced,
+    HoldSettled,
+    PlaceHold,
+    ReleaseHold,
+    SettleHold,
+)
 from domain.stripe import ApplyStripeState, GrantsVoided, StripeStateApplied, VoidGrants
 from domain.values import Credits, Status, UserId
+
+# Holds are made of these, too; everybody else finds all messages here.
+__all__ = ["OnInsufficient", "Opening", "UsageRecorded"]
 
 # --- commands -----------------------------------------------------------------------------
 
@@ -49,13 +62,6 @@ class GrantFromStripe:
     period_end: datetime
     payment: Payment
     stripe_subscription_id: str
-
-
-class OnInsufficient(StrEnum):
-    """What a charge does where the remaining credits do not cover it."""
-
-    REJECT = "reject"
-    RECORD = "record"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,10 @@ Command = (
     | ExpireSubscription
     | ApplyStripeState
     | VoidGrants
+    | PlaceHold
+    | SettleHold
+    | ReleaseHold
+    | ExpireHold
 )
 
 
@@ -126,10 +136,12 @@ class Rejection(StrEnum):
     KEY_REUSED = "idempotency_key_reused"
     NO_SUCH_SUBSCRIPTION = "no_such_subscription"
     END_NOT_AFTER_START = "end_not_after_start"
+    HOLD_CLOSED = "hold_closed"
     NOT_ENDED = "not_ended"
     NO_SUCH_GRANT = "no_such_grant"
     DUPLICATE_PAYMENT = "duplicate_payment"
     NO_ACTIVE_SUBSCRIPTION = "no_active_subscription"
+    TOO_MANY_HOLDS = "too_many_holds"
     AMOUNT_TOO_LARGE = "amount_too_large"
     INSUFFICIENT_CREDITS = "insufficient_credits"
 
@@ -163,21 +175,6 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
-    """Today as the decision saw it. It opens the day if nothing has touched it before."""
-
-    subscription_id: str
-    date: date
-    starts_at: datetime
-    """The day's local midnight."""
-    daily_credit_limit: Credits
-    """The limit after the change."""
-    rolled_over: Credits
-    first_touch: bool = True
-    """Nothing had touched the day before: its document is still to be made."""
-
-
-@dataclass(frozen=True, slots=True)
 class CreditsAdded:
     """A grant joined the current subscription, or began a new one."""
 
@@ -195,21 +192,6 @@ class CreditsAdded:
     """Implied grants of another program's document, written out so that they keep their days."""
     system_portion_before: Credits
     spendable_before: Credits
-
-
-@dataclass(frozen=True, slots=True)
-class UsageRecorded:
-    """Credits were charged to a day."""
-
-    usage_id: str
-    opening: Opening
-    service_type: str
-    credit_amount: Credits
-    token_count: int | None
-    model_used: str | None
-    session_id: str | None
-    details: str | None
-    timestamp: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +236,21 @@ Change = (
     | SubscriptionExpired
     | StripeStateApplied
     | GrantsVoided
+    | HoldPlaced
+    | HoldSettled
+    | HoldFreed
 )
+
+
+def charge_in(change: Change) -> UsageRecorded | None:
+    """Return the charge that a change makes, be it by itself or out of a hold."""
+    match change:
+        case UsageRecorded():
+            return change
+        case HoldSettled(usage=usage):
+            return usage
+        case _:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,10 @@ from domain.foreign import (
     read_told,
     read_usage_day,
 )
-from domain.messages import CreditsAdded, DayOpened, Entry, UsageRecorded
+from domain.holds import Hold, HoldFreed, HoldPlaced
+from domain.messages import CreditsAdded, DayOpened, Entry, charge_in
 from domain.recent_use import NO_USE, with_use
+from domain.stored_holds import read_holds
 from domain.subscription import Subscription, Told
 from domain.values import Credits, Policy, UserId
 
@@ -56,11 +58,12 @@ def recover(stored: Stored, now: datetime, policy: Policy, *, whole: bool = Fals
         ]
         days, unreadable = _read_days(documents, subscription.timezone)
         quarantined += unreadable
-        on_days = used[subscription.subscription_id] = [(day, amount) for day, amount, _, _ in days]
+        on_days = used[subscription.subscription_id] = [(day.date, day.used) for day in days]
+        holds = [hold for day in days for hold in day.holds]
         # A day of ours was charged by a clock that had come to it, be it ahead of this one.
-        today = max([subscription.today(now), *(day for day, _, ours, _ in days if ours)])
-        told = {day: told for day, _, _, told in days if told}
-        read = subscription.with_usage_days(on_days, today, policy.rollover_cap, told)
+        today = max([subscription.today(now), *(day.date for day in days if day.is_ours)])
+        told = {day.date: day.told for day in days if day.told}
+        read = subscription.with_usage_days(on_days, today, policy.rollover_cap, told, holds)
         with_days.append(read)
         if read.day is not None:
             recent = with_use(recent, _before_newest(read, on_days))
@@ -71,6 +74,15 @@ def recover(stored: Stored, now: datetime, policy: Policy, *, whole: bool = Fals
     if not whole:
         account = keep_what_matters(account, now)
     return Recovered(account, tuple(quarantined), tuple(stored.entries))
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredDay:
+    date: date
+    used: Credits
+    is_ours: bool
+    told: Told
+    holds: Sequence[Hold]
 
 
 def _before_newest(
@@ -98,36 +110,46 @@ def _with_days_anew(
     """
     charged: dict[str, list[tuple[date, Credits]]] = {}
     for entry in entries:
-        match entry.change:
-            case UsageRecorded(opening=opening, credit_amount=amount):
-                charged.setdefault(opening.subscription_id, []).append((opening.date, amount))
-            case CreditsAdded(opening=opening) | DayOpened(opening):
-                charged.setdefault(opening.subscription_id, []).append((opening.date, Credits(0)))
+        charge = charge_in(entry.change)
+        if charge is not None:
+            on_days = charged.setdefault(charge.opening.subscription_id, [])
+            on_days.append((charge.opening.date, charge.credit_amount))
+        elif isinstance(entry.change, CreditsAdded | DayOpened | HoldPlaced | HoldFreed):
+            opening = entry.change.opening
+            charged.setdefault(opening.subscription_id, []).append((opening.date, Credits(0)))
     for subscription_id, days in charged.items():
         subscription = account.find(subscription_id)
         if subscription is None or subscription.day is None:
             continue  # Another program has deleted it since.
         on_days, newest = [*used.get(subscription_id, ()), *days], subscription.day
-        told = {newest.date: newest.told}
-        anew = subscription.with_usage_days(on_days, newest.date, policy.rollover_cap, told)
+        anew = subscription.with_usage_days(
+            on_days,
+            newest.date,
+            policy.rollover_cap,
+            {newest.date: newest.told},
+            subscription.holds,
+        )
         account = account.with_subscription(anew)
     return account
 
 
 def _read_days(
     documents: Iterable[Document], timezone: str
-) -> tuple[list[tuple[date, Credits, bool, Told]], list[Quarantined]]:
-    """Return (day, used, is it ours, what was told) of readable documents, and the others."""
-    days: list[tuple[date, Credits, bool, Told]] = []
+) -> tuple[list[_StoredDay], list[Quarantined]]:
+    """Return the readable days, and what cannot be read: whole documents, or holds in them."""
+    days: list[_StoredDay] = []
     unreadable: list[Quarantined] = []
     for document in documents:
+        name = str(document.get("_id"))
         try:
             day, used = read_usage_day(document, timezone)
         except UnreadableError as error:
-            unreadable.append(Quarantined(str(document.get("_id")), str(error)))
+            unreadable.append(Quarantined(name, str(error)))
         else:
+            holds, reasons = read_holds(document, day)
+            unreadable += [Quarantined(name, reason) for reason in reasons]
             ours = document.get("applied_seq") is not None
-            days.append((day, used, ours, read_told(document)))
+            days.append(_StoredDay(day, used, ours, read_told(document), holds))
     return days, unreadable
 
 

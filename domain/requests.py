@@ -64,7 +64,8 @@ def _plausible(moment: datetime) -> datetime:
     return to_instant(moment)
 
 
-def _storable_details(details: dict[str, Any]) -> dict[str, Any]:
+def storable_details(details: dict[str, Any]) -> dict[str, Any]:
+    """Return details that MongoDB can keep and JSON can say. Raises ValueError."""
     _check_json(details, DETAILS_DEPTH_MAX)
     if len(json.dumps(details, ensure_ascii=False).encode()) > DETAILS_BYTES_MAX:
         raise ValueError(f"details have at most {DETAILS_BYTES_MAX} bytes as JSON")
@@ -183,7 +184,7 @@ class RecordUsageBody(Body):
     token_count: CreditAmount | None = None
     model_used: Text | None = None
     session_id: Text | None = None
-    details: Annotated[dict[str, Any], AfterValidator(_storable_details)] | None = None
+    details: Annotated[dict[str, Any], AfterValidator(storable_details)] | None = None
     timestamp: Timestamp | None = None
     on_insufficient: OnInsufficient = OnInsufficient.REJECT
 

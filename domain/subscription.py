@@ -1,11 +1,12 @@
-"""One subscription: its grants, its open day, and what it leaves for any later day."""
+"""One subscription: its grants, its open day, its holds, and what it leaves for any later day."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import IntFlag
 
 from domain.grants import Grant
+from domain.holds import Hold
 from domain.local_days import ONE_DAY, day_of, midnight
 from domain.stripe import StripeLink
 from domain.values import CURRENT_STATUSES, SPENDING_STATUSES, Credits, Status
@@ -58,6 +59,10 @@ class Subscription:
     """The newest day that was touched; None before the first."""
     stripe: StripeLink | None = None
     """The Stripe subscription that it follows."""
+    holds: tuple[Hold, ...] = ()
+    """Those that nothing resolved, by expiry; some may be over: `as_of` leaves them out."""
+    earlier: tuple[Day, ...] = ()
+    """The touched days before the newest, back to the oldest hold's: what it frees goes on."""
 
     @property
     def spendable(self) -> Credits:
@@ -115,7 +120,7 @@ class Subscription:
         day = self.day or Day(self.first_day, Credits(0), Credits(0))
         if today <= day.date:
             return day
-        left = Credits(self.limit(day.date) + day.rolled_over - day.used)
+        left = self.remaining(day)
         if cap is None or all(grant.spendable >= 0 for grant in self.grants):
             # Where no day takes credits away, a rest that has reached the cap stays there:
             # cutting it once says the same as cutting it every day.
@@ -139,7 +144,8 @@ class Subscription:
 
     def remaining(self, day: Day) -> Credits:
         """Return what is left to spend on a day of this subscription."""
-        return Credits(self.limit(day.date) + day.rolled_over - day.used)
+        left = self.limit(day.date) + day.rolled_over - day.used
+        return Credits(left - self.held_on(day.date) if self.holds else left)
 
     def available_at(self, required: Credits, today: Day, cap: Credits | None) -> datetime | None:
         """Return the first midnight from which the schedule covers the amount; None if never.
@@ -150,11 +156,66 @@ class Subscription:
         left = self.remaining(today)
         tomorrow = today.date.toordinal() + 1
         last = min(self.last_day.toordinal(), tomorrow + AVAILABLE_WITHIN_DAYS)
+        changes_until = max((hold.expires_at for hold in self.holds), default=None)
         for day in map(date.fromordinal, range(tomorrow, last + 1)):
-            left = Credits(carry(left, cap) + self.limit(day))
+            begins = midnight(day, self.timezone)
+            if changes_until and midnight(day - ONE_DAY, self.timezone) < changes_until:
+                then = self.as_of(begins, cap)
+                left = then.remaining(then.day_at(day, cap))
+            else:
+                left = Credits(carry(left, cap) + self.limit(day))
             if left >= required:
-                return midnight(day, self.timezone)
+                return begins
         return None
+
+    # --- holds --------------------------------------------------------------------------
+
+    @property
+    def touched(self) -> tuple[Day, ...]:
+        """The touched days that are known here, the newest last."""
+        return self.earlier if self.day is None else (*self.earlier, self.day)
+
+    def held_on(self, day: date) -> Credits:
+        """Return what the holds made on a day set aside."""
+        return Credits(sum(hold.credit_amount for hold in self.holds if hold.date == day))
+
+    def is_open(self, hold: Hold, now: datetime) -> bool:
+        """Say whether a hold of this subscription that nothing resolved is not over."""
+        return now < hold.expires_at and self.is_current(now)
+
+    def as_of(self, now: datetime, cap: Credits | None) -> "Subscription":
+        """Return the subscription without the holds that are over; what they free rolls over."""
+        if not self.holds:
+            return self
+        holds = tuple(hold for hold in self.holds if self.is_open(hold, now))
+        return self.with_days(self.carried(self.touched, holds, cap), holds)
+
+    def carried(
+        self, days: Sequence[Day], holds: tuple[Hold, ...], cap: Credits | None
+    ) -> tuple[Day, ...]:
+        """Return touched days with what each inherits from the one before, under these holds."""
+        result: list[Day] = []
+        for day in days:
+            if result:
+                before = replace(self, day=result[-1], holds=holds, earlier=())
+                inherited = before.day_at(day.date, cap).rolled_over
+                result.append(replace(day, rolled_over=inherited))
+            else:
+                result.append(day)
+        return tuple(result)
+
+    def with_days(self, days: Sequence[Day], holds: Iterable[Hold]) -> "Subscription":
+        """Return the subscription with these touched days (in order) as far as holds need them."""
+        in_order = tuple(sorted(holds, key=lambda hold: (hold.expires_at, hold.hold_id)))
+        oldest = min((hold.date for hold in in_order), default=date.max)
+        earlier = tuple(day for day in days[:-1] if day.date >= oldest)
+        return replace(self, day=days[-1] if days else None, holds=in_order, earlier=earlier)
+
+    def opened(self, day: Day) -> "Subscription":
+        """Return the subscription with a day as its newest, if it has no newer one."""
+        if self.day is not None and self.day.date >= day.date:
+            return self
+        return self.with_days((*self.touched, day), self.holds)
 
     def with_usage_days(
         self,
@@ -162,6 +223,7 @@ class Subscription:
         today: date,
         cap: Credits | None,
         told: Mapping[date, Told] | None = None,
+        holds: Iterable[Hold] = (),
     ) -> "Subscription":
         """Return the subscription after the days on which something was used (any order).
 
@@ -172,13 +234,15 @@ class Subscription:
         for day, amount in used:
             if self.first_day <= day <= today:
                 sums[day] = sums.get(day, 0) + amount
-        subscription = replace(self, day=None)
+        counted = tuple(hold for hold in holds if hold.date in sums)
+        subscription = replace(self, day=None, holds=counted, earlier=())
+        days: list[Day] = []
         for day in sorted(sums):
             opened = subscription.day_at(day, cap)
             was_told = (told or {}).get(day, Told.NOTHING)
-            touched = Day(day, opened.rolled_over, Credits(sums[day]), was_told)
-            subscription = replace(subscription, day=touched)
-        return subscription
+            days.append(Day(day, opened.rolled_over, Credits(sums[day]), was_told))
+            subscription = replace(subscription, day=days[-1])
+        return subscription.with_days(days, counted) if counted else subscription
 
     def days_remaining(self, today: date) -> int:
         """Return how many local days the subscription still covers, today included."""

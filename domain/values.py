@@ -56,6 +56,8 @@ class Policy:
 
     spike_factor: Decimal = Decimal(3)
     """A day's use of at least so many times the user's mean is a spike."""
+    holds_per_account: int = 500
+    """How many holds one account may have open."""
 
 
 def is_object_id(text: str) -> bool:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import assert_never
 
 from domain.evolve import told_by
+from domain.holds import Hold, HoldFreed, HoldPlaced, HoldSettled
 from domain.messages import (
     CommandRefused,
     CreditsAdded,
@@ -32,6 +33,10 @@ class DayView:
     """No document of the day is expected to be there."""
     told: Told = Told.NOTHING
     """Which events of the day these entries have told."""
+    placed: list[Hold] = field(default_factory=list)
+    """Holds that the document is to have from now on."""
+    freed: list[str] = field(default_factory=list)
+    """Ids of holds that it is to have no longer."""
 
 
 @dataclass(slots=True)
@@ -56,33 +61,74 @@ def project(entries: Sequence[Entry]) -> AccountViews:
     for entry in entries:
         if entry.events:
             views.events.append(entry)
-        match entry.change:
-            case CreditsAdded(opening=opening):
-                views.subscriptions.append(entry)
-                _touch(views, opening, Credits(0), entry)
-            case UsageRecorded(opening=opening, credit_amount=amount):
-                views.usages.append(entry)
-                _touch(views, opening, amount, entry)
-            case DayOpened(opening):
-                _touch(views, opening, Credits(0), entry)
-            case (
-                SubscriptionChanged()
-                | SubscriptionExpired()
-                | StripeStateApplied()
-                | GrantsVoided()
-            ):
-                views.subscriptions.append(entry)
-            case CommandRefused():
-                pass
-            case _:
-                assert_never(entry.change)
+        _project(views, entry)
     return views
 
 
-def _touch(views: AccountViews, opening: Opening, amount: Credits, entry: Entry) -> None:
-    day = (opening.subscription_id, opening.starts_at)
-    before = views.days.get(day)
-    used = amount + (before.used if before else 0)
-    is_new = before.is_new if before else opening.first_touch
-    told = told_by(entry) | (before.told if before else Told.NOTHING)
-    views.days[day] = DayView(opening, Credits(used), entry.seq, is_new, told)
+def _project(views: AccountViews, entry: Entry) -> None:
+    match entry.change:
+        case CreditsAdded(opening=opening):
+            views.subscriptions.append(entry)
+            _touch(views, opening, Credits(0), entry)
+        case UsageRecorded(opening=opening, credit_amount=amount):
+            views.usages.append(entry)
+            _touch(views, opening, amount, entry)
+        case DayOpened(opening):
+            _touch(views, opening, Credits(0), entry)
+        case HoldPlaced() | HoldSettled() | HoldFreed():
+            _project_hold(views, entry, entry.change)
+        case SubscriptionChanged() | SubscriptionExpired() | StripeStateApplied() | GrantsVoided():
+            views.subscriptions.append(entry)
+        case CommandRefused():
+            pass
+        case _:
+            assert_never(entry.change)
+
+
+def _project_hold(
+    views: AccountViews, entry: Entry, change: HoldPlaced | HoldSettled | HoldFreed
+) -> None:
+    match change:
+        case HoldPlaced(hold, opening):
+            _touch(views, opening, Credits(0), entry).placed.append(hold)
+        case HoldSettled(hold_id, usage, reopened):
+            views.usages.append(entry)
+            _free(views, hold_id, (usage.opening, *reopened), usage.credit_amount, entry)
+        case HoldFreed(hold_id=hold_id, opening=opening, reopened=reopened):
+            _free(views, hold_id, (opening, *reopened), Credits(0), entry)
+
+
+def _touch(views: AccountViews, opening: Opening, amount: Credits, entry: Entry) -> DayView:
+    day = _bring_forward(views, opening, amount, entry.seq)
+    day.told |= told_by(entry)
+    return day
+
+
+def _bring_forward(views: AccountViews, opening: Opening, amount: Credits, seq: int) -> DayView:
+    name = (opening.subscription_id, opening.starts_at)
+    day = views.days.get(name)
+    if day is None:
+        day = views.days[name] = DayView(opening, amount, seq, opening.first_touch)
+    else:
+        day.opening, day.applied_seq = opening, seq
+        day.used = Credits(day.used + amount)
+    return day
+
+
+def _free(
+    views: AccountViews,
+    hold_id: str,
+    openings: Sequence[Opening],
+    charged: Credits,
+    entry: Entry,
+) -> None:
+    """Take a hold out of its own day, the first of these; the later ones inherit anew."""
+    own = day = _bring_forward(views, openings[0], charged, entry.seq)
+    placed_here = [hold for hold in own.placed if hold.hold_id == hold_id]
+    if placed_here:  # No document has ever had it.
+        own.placed.remove(placed_here[0])
+    else:
+        own.freed.append(hold_id)
+    for opening in openings[1:]:
+        day = _bring_forward(views, opening, Credits(0), entry.seq)
+    day.told |= told_by(entry)  # Events are about the newest day.

@@ -4,6 +4,7 @@ from actors.edge.backend import Backend
 from actors.edge.documentation import add_documentation
 from actors.edge.events import add_event_operations
 from actors.edge.gate import Gate
+from actors.edge.holds import add_hold_operations
 from actors.edge.hot import add_hot_operations
 from actors.edge.housekeeping import add_housekeeping_operations
 from actors.edge.operating import add_operating_operations, add_test_clock
@@ -33,6 +34,7 @@ def build_app(backend: Backend) -> Gate:
     operations = add_hot_operations(app, backend)
     add_reading_operations(app, backend)
     add_writing_operations(app, backend)
+    add_hold_operations(app, backend)
     add_operating_operations(app, backend)
     add_test_clock(app, backend)
     add_subscription_operations(app, backend)

@@ -90,7 +90,36 @@ def problem(code: str, status: int, title: str, **more: Any) -> dict[str, Any]:
     return base | more
 
 
+HOLD_ID = "69aff0a14c2d1e0f9a8b7c6d.YWRh.5d41402a"
 EXAMPLES: dict[str, dict[str, Any]] = {
+    "PlaceHoldBody": CHARGE | {"credit_amount": 40, "expires_in": 120},
+    "SettleHoldBody": {"credit_amount": 30, "token_count": 1200},
+    "HoldResponse": {
+        "hold_id": HOLD_ID,
+        "user_id": "ada",
+        "credit_amount": 40,
+        "expires_at": "2026-03-10T12:02:00Z",
+        "remaining_credits": 50,
+    },
+    "OpenHolds": {
+        "user_id": "ada",
+        "credits_held": 40,
+        "holds": [
+            {
+                "hold_id": HOLD_ID,
+                "subscription_id": "69aff0a08b3f0c1d5e6f7a8b",
+                "credit_amount": 40,
+                "made_at": "2026-03-10T12:00:00Z",
+                "expires_at": "2026-03-10T12:02:00Z",
+                "date": "2026-03-10T00:00:00Z",
+                "service_type": "chat",
+                "token_count": None,
+                "model_used": None,
+                "session_id": None,
+                "details": None,
+            }
+        ],
+    },
     "AddCreditBody": {"user_id": "ada", "amount": 3000, "days": 30, "payment": PAYMENT},
     "RecordUsageBody": CHARGE | {"token_count": 1200, "model_used": "small-2"},
     "BatchedUsageBody": CHARGE | {"idempotency_key": "job-17"},

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
 from actors.access import Scope
-from actors.async_client import body_of, make_call
+from actors.asking import body_of, make_call
 from actors.edge.backend import (
     NEEDS_KEY,
     NEEDS_KEY_OR_TOKEN,

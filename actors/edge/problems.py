@@ -1,7 +1,8 @@
 """Problem bodies (RFC 9457): what an HTTP client is told when a request was not done."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
+from math import ceil
 from typing import Any
 
 from fastapi import Request, Response
@@ -15,6 +16,7 @@ from domain.messages import Limit, Shortfall
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 1
+SECONDS_OF_A_DAY = 86_400  # What is covered later is not worth waiting for.
 ERRORS_MAX = 50  # Field errors named in one body.
 SAID_LENGTH_MAX = 300  # Characters of a field's name, or of what is wrong with it.
 
@@ -158,6 +160,10 @@ def sayable(text: str) -> str:
 def respond(problem: Problem, more: Mapping[str, str] | None = None) -> Response:
     """Return the response of a problem, with more headers than its kind has."""
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if problem.status == 503 else {}
+    if isinstance(problem, InsufficientCredits) and problem.available_at is not None:
+        seconds = ceil((problem.available_at - datetime.now(UTC)).total_seconds())
+        if 0 < seconds <= SECONDS_OF_A_DAY:
+            headers["Retry-After"] = str(seconds)
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     headers |= more or {}

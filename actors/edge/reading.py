@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Path, Query, Request, Response
 from pydantic import AfterValidator
 
-from actors.async_client import body_of
+from actors.asking import body_of
 from actors.edge.backend import NEEDS_KEY_OR_TOKEN, Backend, require_reading
 from actors.edge.problems import RequestRefused, invalid
 from actors.edge.responses import Done, problems

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import Response
 
-from actors.async_client import body_of
+from actors.asking import body_of
 from actors.calls import Reply
 from actors.edge.problems import (
     InsufficientCredits,

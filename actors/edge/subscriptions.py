@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Path, Query, Request, Response
 
 from actors.access import Scope
-from actors.async_client import body_of, make_call
+from actors.asking import body_of, make_call
 from actors.clock import real_time
 from actors.edge.backend import Backend, allow, caller_of
 from actors.edge.problems import RequestRefused, invalid

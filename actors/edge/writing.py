@@ -7,7 +7,7 @@ from fastapi import Depends, FastAPI, Header, Request, Response
 from pydantic import ValidationError
 
 from actors.access import Scope
-from actors.async_client import body_of, make_call
+from actors.asking import body_of, make_call
 from actors.edge.backend import Backend, allow, caller_of
 from actors.edge.problems import (
     InsufficientCredits,

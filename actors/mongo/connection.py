@@ -120,6 +120,7 @@ def _make_indexes(database: Documents, *, embedded: bool) -> None:
     database.dailycredits.create_index(
         [("subscription_id", ASCENDING), ("date", ASCENDING)], unique=True
     )
+    database.dailycredits.create_index([("holds_until", ASCENDING)], sparse=True)
     database.usages.create_index([("user_id", ASCENDING), ("timestamp", ASCENDING)])
     database.sweeps.create_index([("started_at", ASCENDING)])
     database.sweeps.create_index([("job", ASCENDING), ("started_at", ASCENDING)])

@@ -9,6 +9,7 @@ from typing import Any
 from bson import Int64, ObjectId
 from pymongo import InsertOne, UpdateOne
 
+from actors.mongo.hold_documents import holds_stages
 from domain.answers import UsageRecord
 from domain.foreign import TOLD_FIELDS, UnreadableError, whole
 from domain.grants import Grant
@@ -18,7 +19,7 @@ from domain.messages import (
     Payment,
     SubscriptionChanged,
     SubscriptionExpired,
-    UsageRecorded,
+    charge_in,
 )
 from domain.values import UserId, is_object_id, owned_id
 from domain.views import AccountViews, DayView
@@ -206,13 +207,15 @@ def day_write(view: DayView, user_id: UserId) -> Write:
                     "credits_used": plus("credits_used", 0, view.used),
                     # What other programs edit of `credits_used` is not in this sum of ours.
                     "credits_charged": plus("credits_charged", 0, view.used),
+                    "credits_held": if_missing("credits_held", Int64(0)),
                     "revision": plus("revision", 0, 1),
                     "daily_credit_limit": Int64(opening.daily_credit_limit),
                     "credits_rolled_over": Int64(opening.rolled_over),
                     "applied_seq": Int64(view.applied_seq),
                     **told_fields(view),
                 }
-            }
+            },
+            *holds_stages(view),
         ],
         upsert=True,
     )
@@ -227,8 +230,8 @@ def told_fields(view: DayView) -> dict[str, bool]:
 
 def usage_document(entry: Entry) -> dict[str, Any]:
     """Return a charge as the usages collection holds it."""
-    change = entry.change
-    assert isinstance(change, UsageRecorded), "usages are entries that record usage"
+    change = charge_in(entry.change)
+    assert change is not None, "usages are entries that charge"
     return {
         "_id": stored_id(change.usage_id),
         "user_id": stored_id(entry.user_id),

@@ -4,11 +4,12 @@
 * `credits_charged` of a day, which only our views raise, is the sum of the journal's charges to
   that day. `credits_used` is not held to it: another program may edit it. Days that the journal
   no longer tells in full are passed over; so are those with more charges than are read.
+* `credits_held` of a day is the sum of the open holds in its document.
 """
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from itertools import islice, pairwise
 from typing import Any
 
@@ -18,7 +19,8 @@ from actors.mongo.connection import Documents, unavailable_on_error
 from actors.reports import DIFFERING_USERS_MAX, Findings
 from domain.codec import entry_id, read_entry
 from domain.foreign import UnreadableError, read_subscription, whole
-from domain.messages import Entry, UsageRecorded
+from domain.messages import Entry, charge_in
+from domain.stored_holds import read_holds
 from domain.values import UserId
 
 PAGE = 200  # Subscriptions checked together.
@@ -72,6 +74,9 @@ class MongoInvariants:
                 {"subscription_id": {"$in": [document["_id"] for document in page]}}
             )
         )
+        for day in days:
+            if not holds_agree(day):
+                self._note(found, day, "day", "holds")
         for day in self._wrong_days([d for d in days if isinstance(d.get("applied_seq"), int)]):
             self._note(found, day, "day", "charges")
 
@@ -136,11 +141,18 @@ def tells_in_full(entries: Sequence[Entry], begin: datetime) -> bool:
 def charges_of(entries: Iterable[Entry], day: Document) -> int:
     """Return the sum of the charges to a day that its document contains."""
     name = str(day["subscription_id"])
+    charges = (charge_in(entry.change) for entry in entries if entry.seq <= day["applied_seq"])
     return sum(
-        entry.change.credit_amount
-        for entry in entries
-        if isinstance(entry.change, UsageRecorded)
-        and entry.seq <= day["applied_seq"]
-        and entry.change.opening.subscription_id == name
-        and entry.change.opening.starts_at == day["date"]
+        charge.credit_amount
+        for charge in charges
+        if charge is not None
+        and charge.opening.subscription_id == name
+        and charge.opening.starts_at == day["date"]
     )
+
+
+def holds_agree(day: Document) -> bool:
+    """Say whether `credits_held` of a day is the sum of the holds in its document."""
+    held = day.get("credits_held", 0)
+    holds, unreadable = read_holds(day, date.min)
+    return bool(unreadable) or held == sum(hold.credit_amount for hold in holds)

@@ -146,7 +146,9 @@ class MongoStore:
         if changes:  # In order: a new subscription comes before what raises it.
             self._database.subscriptions.bulk_write(changes, session=session)
         days = [
-            day_write(day, view.user_id) if day.is_new or careful else day_raise(day)
+            day_write(day, view.user_id)
+            if day.is_new or day.placed or day.freed or careful
+            else day_raise(day)
             for view in views
             for day in view.days.values()
         ]

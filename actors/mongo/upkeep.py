@@ -8,17 +8,19 @@ from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.ended import MongoEnded
 from actors.mongo.events import MongoEvents
 from actors.mongo.invariants import MongoInvariants
+from actors.mongo.overdue import MongoOverdue
 
 TRIM_BATCH = 1_000  # Entries removed together.
 TRIM_STEP = timedelta(hours=1)  # Of the journal, looked at together.
 
 
-class MongoUpkeep(MongoEnded, MongoInvariants):
+class MongoUpkeep(MongoEnded, MongoInvariants, MongoOverdue):
     """All that the jobs need of the database. `timezone` is that of documents that name none."""
 
     def __init__(self, database: Documents, timezone: str) -> None:
         MongoEnded.__init__(self, database, timezone)
         MongoInvariants.__init__(self, database, timezone)
+        MongoOverdue.__init__(self, database)
         self._journal = database.journal
         self._events = MongoEvents(database)
         self._accounts = database.accounts

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import bson
 from bson import ObjectId
@@ -27,6 +27,7 @@ from domain.values import UserId, parse_user_id, user_digest
 SUBSCRIPTIONS_PER_PAGE = 1_000  # Read, looked up in the other collections, and handed on together.
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+NEVER = -(2**63)  # Milliseconds, before every date of BSON.
 OBJECT_ID, DATE, INT64 = 0x07, 0x09, 0x12  # Types of BSON.
 ID_HEAD = b"\x07_id\0"  # A leading `_id` that is an ObjectId, after the document's length,
 ID_AT, ID_END = 9, 21  # and where its bytes are.
@@ -63,6 +64,14 @@ END, SEQ = Field("end_date", DATE), Field("applied_seq", INT64)
 CHANGED = Field("changed_at", DATE)
 
 
+class _Owned(NamedTuple):
+    """One user's subscriptions, and how documents spell the user."""
+
+    user_id: UserId
+    key: Any
+    subscriptions: list[bytes]
+
+
 class WarmReader:
     """The accounts in one database."""
 
@@ -83,11 +92,11 @@ class WarmReader:
         now_ms = (now - EPOCH) // timedelta(milliseconds=1)
         with unavailable_on_error():
             for users in self._users():
-                own = {}
-                for raw, documents in users:
-                    user_id = _user_id(raw)
+                own = []
+                for key, documents in users:
+                    user_id = _user_id(key)
                     if user_id is not None and is_mine(user_id):
-                        own[user_id] = documents
+                        own.append(_Owned(user_id, key, documents))
                 yield self._page(own, now_ms)
 
     def _users(self) -> Iterator[list[tuple[Any, list[bytes]]]]:
@@ -113,64 +122,61 @@ class WarmReader:
             del held[:-1]
         yield held
 
-    def _page(self, users: dict[UserId, list[bytes]], now_ms: int) -> RawPage:
+    def _page(self, users: Iterable[_Owned], now_ms: int) -> RawPage:
         """Add the marks and the days to the subscriptions of users."""
-        current = {
-            user_id
-            for user_id, subscriptions in users.items()
-            if any(_is_after(END, document, now_ms) for document in subscriptions)
-        }
         since = now_ms - RECENT // timedelta(milliseconds=1)
-        days = self._days(
-            {
-                _id(document): user_id
-                for user_id in current
-                for document in users[user_id]
-                if _is_after(END, document, since) or _is_after(CHANGED, document, since)
-            }
-        )
-        marks = self._marks(current)
+        current: list[_Owned] = []
+        with_days: dict[Any, UserId] = {}
+        for owned in users:
+            ends = [_moment(END, document) for document in owned.subscriptions]
+            if max(ends) <= now_ms:
+                continue
+            current.append(owned)
+            for document, end in zip(owned.subscriptions, ends, strict=True):
+                if end > since or _moment(CHANGED, document) > since:
+                    with_days[_id(document)] = owned.user_id
+        days, marks = self._days(with_days), self._marks([owned.key for owned in current])
         accounts, foreign_ids = {}, {}
-        for user_id in current:
-            own_days, subscriptions = days.get(user_id, []), users[user_id]
+        for user_id, key, subscriptions in current:
+            own_days = days.get(user_id, [])
             accounts[user_id] = RawAccount(
-                marks.get(user_id, 0), b"".join(subscriptions), b"".join(own_days)
+                marks.get(key, 0), b"".join(subscriptions), b"".join(own_days)
             )
             foreign_ids[user_id] = _foreign_ids(user_id, (*subscriptions, *own_days))
         return RawPage(accounts, foreign_ids)
 
-    def _days(self, subscriptions: dict[Any, UserId]) -> dict[UserId, list[bytes]]:
+    def _days(self, subscriptions: Mapping[Any, UserId]) -> dict[UserId, list[bytes]]:
         days: dict[UserId, list[bytes]] = {}
-        ids = [_stored(key) for key in subscriptions]
-        for batch in self._find("dailycredits", "subscription_id", ids, DAY_FIELDS):
+        for batch in self._find("dailycredits", "subscription_id", [*subscriptions], DAY_FIELDS):
             for document in batch:
                 days.setdefault(subscriptions[SUBSCRIPTION.of(document)], []).append(document)
         return days
 
-    def _marks(self, user_ids: set[UserId]) -> dict[UserId, int]:
-        ids = [stored_id(user_id) for user_id in user_ids]
+    def _marks(self, keys: Sequence[Any]) -> dict[Any, int]:
         return {
-            UserId(_text(_id(document))): SEQ.of(document)
-            for batch in self._find("accounts", "_id", ids, ("applied_seq",))
+            _id(document): SEQ.of(document)
+            for batch in self._find("accounts", "_id", keys, ("applied_seq",))
             for document in batch
         }
 
     def _find(
         self, collection: str, field: str, values: Sequence[Any], fields: Sequence[str]
     ) -> Iterator[list[bytes]]:
+        """Yield the documents whose field is one of the values, a batch at a time."""
         for start in range(0, len(values), SUBSCRIPTIONS_PER_PAGE):
-            part = values[start : start + SUBSCRIPTIONS_PER_PAGE]
+            part = [_stored(value) for value in values[start : start + SUBSCRIPTIONS_PER_PAGE]]
             yield from raw_batches(self._database, collection, {field: {"$in": part}}, fields)
 
 
 # --- fields of raw documents ------------------------------------------------------------
 
 
-def _is_after(field: Field, document: bytes, moment_ms: int) -> bool:
+def _moment(field: Field, document: bytes) -> int:
+    """Return a date in milliseconds; what is none is before all others."""
     moment = field.of(document)
     if isinstance(moment, datetime):
-        return (moment - EPOCH) // timedelta(milliseconds=1) > moment_ms
-    return isinstance(moment, int) and moment > moment_ms
+        return (moment - EPOCH) // timedelta(milliseconds=1)
+    return moment if isinstance(moment, int) else NEVER
 
 
 def _id(document: bytes) -> Any:

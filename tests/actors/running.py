@@ -75,6 +75,7 @@ async def running(
         monotonic=monotonic,
     )
     loops = [asyncio.create_task(shard.run()), asyncio.create_task(shard.reloader.run())]
+    loops.append(asyncio.create_task(shard.expiry.run()))
     if views:
         loops.append(asyncio.create_task(shard.views.run(shard.clean_until)))
     try:

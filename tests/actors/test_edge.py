@@ -20,6 +20,7 @@ from actors.edge.app import build_app
 from actors.edge.limits import RateLimit
 from actors.edge.stripe import StripeDesk
 from actors.expiring import EndedPage
+from actors.expiring_holds import OverduePage
 from actors.housekeeping import Housekeeping
 from actors.operations import Operations
 from actors.queries import Queries, Query
@@ -79,6 +80,9 @@ class NoUpkeep:
 
     def ended(self, now: datetime, limit: int, cursor: object | None) -> EndedPage:
         return EndedPage([], 0, None)
+
+    def overdue_holds(self, now: datetime, limit: int, cursor: object | None) -> OverduePage:
+        return OverduePage([], 0, None)
 
     def check(self, limit: int | None) -> Findings:
         return Findings()

@@ -20,7 +20,7 @@ from tests.fakes.memory_stripe import MemoryStripe
 
 BODY = event("1", "customer.subscription.created", subscription())
 PATH = "/stripe/webhook"
-FUZZ_SEEDS = 40  # Each with some 25 bodies.
+FUZZ_SEEDS = 40  # Each with some 25 bodies; `tests/service/stripe_fuzz.py` runs more.
 
 
 def signed(body: str, secret: str = "whsec_new", at: float = 0.0) -> str:

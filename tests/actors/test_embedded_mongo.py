@@ -29,6 +29,7 @@ from actors.embedded_engine import (
 )
 from actors.embedded_mongo import EmbeddedMongo, Wire
 from actors.mongo.connection import MongoWire
+from tests.stopping import stop_process
 
 DEADLINE_SECONDS = 20.0
 REPOSITORY = Path(embedded_mongo.__file__).parent.parent
@@ -296,7 +297,7 @@ def test_an_orphan_that_does_not_stop_is_killed(
 ) -> None:
     monkeypatch.setattr(embedded_mongo, "ORPHAN_WAIT_SECONDS", 0.5)
     process, pid = owner
-    os.kill(pid, signal.SIGSTOP)
+    stop_process(pid)
     process.kill()
     process.wait()
 

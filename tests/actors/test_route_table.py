@@ -32,6 +32,7 @@ class Row(NamedTuple):
     """What those who may call it are answered."""
 
 
+HOLD = {"user_id": "ada", "credit_amount": 4}
 ROWS = [
     Row("GET", "/healthz", "/healthz", OPEN),
     Row("GET", "/readyz", "/readyz", OPEN),
@@ -50,6 +51,17 @@ ROWS = [
     Row("POST", "/subscription/credits", "/subscription/credits", WRITE, CREDITS, 201),
     Row("POST", "/subscription/usage", "/subscription/usage", WRITE, USAGE, 402),
     Row("POST", "/subscription/usage/batch", "/subscription/usage/batch", WRITE, {"records": [1]}),
+    Row("GET", "/subscription/holds?user_id=ada", "/subscription/holds", OWN),
+    Row("POST", "/subscription/holds", "/subscription/holds", WRITE, HOLD, 402),
+    Row(
+        "POST",
+        "/subscription/holds/none/settle",
+        "/subscription/holds/{hold_id}/settle",
+        WRITE,
+        {"credit_amount": 1},
+        404,
+    ),
+    Row("DELETE", "/subscription/holds/none", "/subscription/holds/{hold_id}", WRITE, None, 404),
     Row("GET", "/subscriptions", "/subscriptions", ADMIN),
     Row("GET", "/subscriptions/ada/history", "/subscriptions/{user_id}/history", ADMIN),
     Row(

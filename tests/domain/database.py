@@ -12,9 +12,10 @@ from domain.messages import (
     Entry,
     SubscriptionChanged,
     SubscriptionExpired,
-    UsageRecorded,
+    charge_in,
 )
 from domain.recovery import Stored
+from domain.stored_holds import hold_document
 from domain.stripe import GrantsVoided, StripeStateApplied
 from domain.values import UserId
 from domain.views import DayView, project
@@ -61,8 +62,9 @@ class Database:
         for key, day in views.days.items():
             self._touch(key, day)
         for entry in views.usages:
-            assert isinstance(entry.change, UsageRecorded)
-            self.usages.append(entry.change.credit_amount)
+            charge = charge_in(entry.change)
+            assert charge is not None
+            self.usages.append(charge.credit_amount)
         self.applied_seq = views.applied_seq
 
     def stored(self, lagging: list[Entry]) -> Stored:
@@ -141,4 +143,7 @@ class Database:
         document["credits_used"] += view.used
         document["daily_credit_limit"] = view.opening.daily_credit_limit
         document["credits_rolled_over"] = view.opening.rolled_over
+        holds = [h for h in document.get("holds", []) if h["hold_id"] not in view.freed]
+        if holds or view.placed or view.freed:
+            document["holds"] = [*holds, *map(hold_document, view.placed)]
         document |= {name: True for name, told in TOLD_FIELDS.items() if view.told & told}

@@ -8,6 +8,7 @@ from domain.answering import change_answer, status_answer
 from domain.answers import CreditStatusResponse
 from domain.decide import Decision, decide
 from domain.detecting import enter
+from domain.holds import ExpireHold, HoldPlaced, PlaceHold, ReleaseHold, SettleHold
 from domain.messages import (
     AddCredit,
     ChangeSubscription,
@@ -120,6 +121,32 @@ class Ledger:
     def expire(self, now: datetime, which: int = -1) -> Decision:
         subscription_id = self.account.subscriptions[which].subscription_id
         return self.do(ExpireSubscription(self.account.user_id, subscription_id), now)
+
+    def hold(
+        self, amount: int, now: datetime, *, seconds: int = 300, record: bool = False
+    ) -> Decision:
+        manner = OnInsufficient.RECORD if record else OnInsufficient.REJECT
+        command = PlaceHold(
+            self.account.user_id, "chat", Credits(amount), seconds, on_insufficient=manner
+        )
+        return self.do(command, now)
+
+    def held(self, amount: int, now: datetime, *, seconds: int = 300) -> str:
+        """Place a hold that is not refused, and return its id."""
+        decision = self.hold(amount, now, seconds=seconds)
+        assert isinstance(decision, HoldPlaced), decision
+        return decision.hold.hold_id
+
+    def settle(self, hold_id: str, amount: int, now: datetime, *, record: bool = False) -> Decision:
+        manner = OnInsufficient.RECORD if record else OnInsufficient.REJECT
+        user_id = self.account.user_id
+        return self.do(SettleHold(user_id, hold_id, Credits(amount), on_insufficient=manner), now)
+
+    def release(self, hold_id: str, now: datetime) -> Decision:
+        return self.do(ReleaseHold(self.account.user_id, hold_id), now)
+
+    def expire_hold(self, hold_id: str, now: datetime) -> Decision:
+        return self.do(ExpireHold(self.account.user_id, hold_id), now)
 
     def status(self, now: datetime) -> CreditStatusResponse:
         return status_answer(self.account, now, self.policy)

@@ -13,8 +13,11 @@ from tests.domain.ledger import NOON, Ledger, pay
 ZONES = ["UTC", "Pacific/Auckland", "Africa/Cairo", "America/Santiago", "Asia/Beirut"]
 
 
-KINDS = ["add", "charge", "charge", "record", "open", "change", "end", "expire"]
-KINDS += ["paid by stripe", "follow stripe", "void"]
+KINDS = [
+    *["add", "charge", "charge", "record", "open", "change", "end", "expire"],
+    *["hold", "hold", "hold", "settle", "settle", "overspend", "release", "expire hold"],
+    *["paid by stripe", "follow stripe", "void"],
+]
 
 
 class Step(NamedTuple):
@@ -28,7 +31,7 @@ class Step(NamedTuple):
 STEPS = st.lists(
     st.builds(
         Step,
-        st.integers(0, 60) | st.integers(0, 2000),
+        st.integers(0, 12) | st.integers(0, 60) | st.integers(0, 2000),
         st.sampled_from(KINDS),
         st.integers(0, 300),
         st.integers(1, 20),
@@ -55,8 +58,27 @@ def take(ledger: Ledger, step: Step, now: datetime) -> None:
             ledger.open_day(now)
         case "paid by stripe" | "follow stripe" | "void":
             take_from_stripe(ledger, step, now)
+        case "hold" | "settle" | "overspend" | "release" | "expire hold":
+            take_on_hold(ledger, step, now)
         case _ if ledger.account.subscriptions:
             take_on_subscription(ledger, step, now)
+
+
+def take_on_hold(ledger: Ledger, step: Step, now: datetime) -> None:
+    """Make a hold, or resolve one of those there are or one that has gone."""
+    known = [hold.hold_id for _, hold in ledger.account.holds()]
+    hold_id = [*known, "gone"][step.amount % (len(known) + 1)]
+    match step.kind:
+        case "hold":
+            ledger.hold(step.amount // 8, now, seconds=60 * step.amount + step.days * 3000)
+        case "settle":
+            ledger.settle(hold_id, step.amount // 8, now)
+        case "overspend":
+            ledger.settle(hold_id, step.amount, now, record=step.days % 2 == 0)
+        case "release":
+            ledger.release(hold_id, now)
+        case _:
+            ledger.expire_hold(hold_id, now)
 
 
 STATUSES = [status for status in Status if status is not Status.NONE]

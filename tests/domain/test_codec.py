@@ -8,6 +8,16 @@ from hypothesis import strategies as st
 
 from domain.codec import KINDS, command_id, entry_document, entry_id, read_entry
 from domain.grants import Grant, Void
+from domain.holds import (
+    ExpireHold,
+    Hold,
+    HoldFreed,
+    HoldPlaced,
+    HoldSettled,
+    PlaceHold,
+    ReleaseHold,
+    SettleHold,
+)
 from domain.messages import (
     AddCredit,
     Change,
@@ -106,6 +116,20 @@ USAGE_RECORDED = st.builds(
     TEXT | st.none(),
     INSTANTS,
 )
+HOLDS = st.builds(
+    Hold,
+    TEXT,
+    DAYS,
+    AMOUNTS,
+    INSTANTS,
+    TEXT,
+    AMOUNTS | st.none(),
+    TEXT | st.none(),
+    TEXT | st.none(),
+    TEXT | st.none(),
+    INSTANTS,
+)
+REOPENED = st.lists(OPENINGS, max_size=3).map(tuple)
 CHANGES: dict[str, st.SearchStrategy[Change]] = {
     "credits_added": CREDITS_ADDED,
     "usage_recorded": USAGE_RECORDED,
@@ -132,6 +156,9 @@ CHANGES: dict[str, st.SearchStrategy[Change]] = {
         TEXT,
     ),
     "grants_voided": st.builds(GrantsVoided, TEXT, VOIDED),
+    "hold_placed": st.builds(HoldPlaced, HOLDS, OPENINGS),
+    "hold_settled": st.builds(HoldSettled, TEXT, USAGE_RECORDED, REOPENED, AMOUNTS, AMOUNTS),
+    "hold_freed": st.builds(HoldFreed, TEXT, AMOUNTS, OPENINGS, REOPENED, st.booleans()),
 }
 
 
@@ -198,6 +225,16 @@ def test_the_same_command_has_the_same_fingerprint_and_each_other_one_another() 
         ChangeSubscription(USER, "s", None, NOON),
         ChangeSubscription(USER, "s", Status.PAUSED, NOON),
         ExpireSubscription(USER, "s"),
+        PlaceHold(USER, "chat", Credits(1)),
+        PlaceHold(USER, "chat", Credits(1), 301),
+        SettleHold(USER, "h", Credits(1)),
+        SettleHold(USER, "h", Credits(2)),
+        SettleHold(USER, "g", Credits(1)),
+        SettleHold(USER, "h", Credits(1), on_insufficient=OnInsufficient.RECORD),
+        ReleaseHold(USER, "h"),
+        ReleaseHold(USER, "g"),
+        ExpireHold(USER, "h"),
+        ExpireHold(USER, "h", "s"),
     ]
 
     assert len({fingerprint(command) for command in commands}) == len(commands)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from domain.decide import Decision
+from domain.holds import HoldFreed, HoldPlaced, HoldSettled
 from domain.local_days import ONE_DAY, day_of, midnight
 from domain.messages import (
     CreditsAdded,
@@ -66,6 +67,7 @@ class TwoBooks:
             system_portion_bps=bps, rollover=rollover, default_timezone=zone
         )
         self.paid: list[str] = []
+        self.held: list[str] = []
 
     def step(self, now: datetime) -> None:
         chance = self.random.random()
@@ -73,8 +75,12 @@ class TwoBooks:
             self.add(now)
         elif chance < 0.11 and self.paid:
             self.add_again(now)
-        elif chance < 0.85:
+        elif chance < 0.65:
             self.charge(now)
+        elif chance < 0.75:
+            self.hold(now)
+        elif chance < 0.85:
+            self.resolve(now)
         elif chance < 0.92:
             self.ledger.open_day(now)
         elif chance < 0.94 and self.paid:
@@ -120,6 +126,44 @@ class TwoBooks:
         if isinstance(decision, Refusal):
             assert shortfall_of(decision) == expected
 
+    def hold(self, now: datetime) -> None:
+        left = self.ledger.status(now).remaining_credits
+        amount = max(0, self.random.choice([left, left + 1, left // 2, left // 3, 5]))
+        seconds = self.random.choice([1, 300, 3600, 86_400, self.random.randint(1, 86_400)])
+        self.tell_of_hold(amount, seconds, now)
+
+    def tell_of_hold(self, amount: int, seconds: int, now: datetime) -> None:
+        decision = self.ledger.hold(amount, now, seconds=seconds)
+        outcome = self.reference.place_hold(now=now, credit_amount=amount, seconds=seconds)
+
+        assert outcome_of(decision) == outcome
+        if isinstance(decision, HoldPlaced):
+            self.held.append(decision.hold.hold_id)
+
+    def resolve(self, now: datetime) -> None:
+        """Do something to one of the last holds, be it open or not."""
+        if not self.held:
+            return
+        which = max(0, len(self.held) - 1 - self.random.randrange(4))
+        hold_id = self.held[which]
+        if self.random.random() < 0.6:
+            amount = self.random.choice([0, 3, 40, self.random.randint(0, 90)])
+            record = self.random.random() < 0.3
+            decision = self.ledger.settle(hold_id, amount, now, record=record)
+            outcome = self.reference.settle_hold(
+                which,
+                now=now,
+                credit_amount=amount,
+                on_insufficient="record" if record else "reject",
+            )
+        elif self.random.random() < 0.5:
+            decision = self.ledger.release(hold_id, now)
+            outcome = self.reference.release_hold(which, now=now)
+        else:
+            decision = self.ledger.expire_hold(hold_id, now)
+            outcome = self.reference.expire_hold(which, now=now)
+        assert outcome_of(decision) == outcome
+
     def operate(self, now: datetime) -> None:
         """Do to some subscription what an operator or the janitor does."""
         count, chance = len(self.reference.subscriptions), self.random.random()
@@ -152,20 +196,24 @@ class TwoBooks:
             assert {name: answer[name] for name in expected} == expected
 
 
+OUTCOMES: dict[type[object], str] = {
+    UsageRecorded: "recorded",
+    SubscriptionChanged: "changed",
+    SubscriptionExpired: "expired",
+    HoldPlaced: "held",
+    HoldSettled: "settled",
+    HoldFreed: "freed",
+}
+
+
 def outcome_of(decision: Decision) -> str:
     match decision:
         case CreditsAdded(created=created):
             return "created" if created else "added"
-        case UsageRecorded():
-            return "recorded"
-        case SubscriptionChanged():
-            return "changed"
-        case SubscriptionExpired():
-            return "expired"
         case Refusal(reason):
             return str(reason)
         case _:
-            raise AssertionError(decision)
+            return OUTCOMES[type(decision)]
 
 
 def shortfall_of(refusal: Refusal) -> dict[str, Any]:
@@ -183,7 +231,10 @@ def instants(random: Random, zone: str) -> Iterator[datetime]:
     now, end = NOON, NOON + DAYS * ONE_DAY
     while now < end:
         yield now
-        now += timedelta(milliseconds=random.randint(0, 3 * 86_400_000))
+        longest = random.choice(
+            [3 * 86_400_000, 3 * 86_400_000, 6 * 3_600_000]
+        )  # Or within a hold.
+        now += timedelta(milliseconds=random.randint(0, longest))
         if random.random() < 0.1:
             now += timedelta(days=random.randint(1, 30))
         if random.random() < 0.3:
@@ -209,3 +260,6 @@ def test_every_day_of_a_life_is_as_the_reference_tells_it(
 
     assert any(isinstance(entry.change, CreditsAdded) for entry in books.ledger.entries)
     assert any(isinstance(entry.change, UsageRecorded) for entry in books.ledger.entries)
+    assert any(isinstance(entry.change, HoldPlaced) for entry in books.ledger.entries)
+    resolved = (HoldSettled, HoldFreed)
+    assert any(isinstance(entry.change, resolved) for entry in books.ledger.entries)

@@ -1,7 +1,7 @@
 """What holds for every life: nothing is lost, nothing is minted, nothing depends on RAM."""
 
 from collections import Counter
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from hypothesis import given
@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from domain.account import Account
 from domain.evolve import keep_what_matters
+from domain.holds import Hold, HoldFreed, HoldPlaced, HoldSettled
 from domain.local_days import midnight
-from domain.messages import CreditsAdded, DayOpened, UsageRecorded
+from domain.messages import CreditsAdded, DayOpened, Opening, UsageRecorded, charge_in
 from domain.recovery import recover, replay
 from domain.subscription import Subscription
 from domain.values import Credits, Policy, Status
@@ -20,6 +21,22 @@ from tests.domain.lives import POLICIES, STEPS, ZONES, Step, live
 
 FIRST = date(2026, 3, 2)
 BEGIN = Step(0, "add", 300, 20)
+
+
+def as_of(account: Account, now: datetime, policy: Policy) -> Account:
+    return keep_what_matters(account, now).as_of(now, policy.rollover_cap)
+
+
+def holds_of(account: Account) -> list[Hold]:
+    return [hold for _, hold in account.holds()]
+
+
+def end_holds(ledger: Ledger, now: datetime) -> datetime:
+    """Let all holds expire, and return when they have."""
+    end = max([now, *(hold.expires_at for hold in holds_of(ledger.account))])
+    for hold in holds_of(ledger.account):
+        assert isinstance(ledger.expire_hold(hold.hold_id, end), HoldFreed)
+    return end
 
 
 @given(POLICIES, STEPS)
@@ -46,7 +63,8 @@ def test_views_and_the_entries_they_lack_are_the_live_account(
 
     lagging = ledger.entries[database.applied_seq :]
     loaded = recover(database.stored(lagging), now, policy)
-    assert loaded.account == keep_what_matters(ledger.account, now)
+    assert as_of(loaded.account, now, policy) == as_of(ledger.account, now, policy)
+    assert holds_of(loaded.account) == holds_of(keep_what_matters(ledger.account, now))
     assert loaded.quarantined == ()
 
 
@@ -82,24 +100,33 @@ def test_totals_are_the_system_portion_and_the_spendable_credits(
 def used_by_day(ledger: Ledger) -> Counter[tuple[str, date]]:
     used: Counter[tuple[str, date]] = Counter()
     for entry in ledger.entries:
-        match entry.change:
-            case UsageRecorded(opening=opening, credit_amount=amount):
-                used[opening.subscription_id, opening.date] += amount
-            case _:
-                pass
+        charge = charge_in(entry.change)
+        if charge is not None:
+            used[charge.opening.subscription_id, charge.opening.date] += charge.credit_amount
     return used
 
 
 def rolled_over_as_journaled(ledger: Ledger) -> dict[tuple[str, date], Credits]:
-    openings = [
-        entry.change.opening
-        for entry in ledger.entries
-        if isinstance(entry.change, CreditsAdded | UsageRecorded | DayOpened)
-    ]
+    openings: list[Opening] = []
+    for entry in ledger.entries:
+        match entry.change:
+            case CreditsAdded(opening=opening) | UsageRecorded(opening=opening):
+                openings.append(opening)
+            case DayOpened(opening) | HoldPlaced(opening=opening):
+                openings.append(opening)
+            case HoldFreed(opening=opening, reopened=reopened):
+                openings += (opening, *reopened)
+            case HoldSettled(usage=usage, reopened=reopened):
+                openings += (usage.opening, *reopened)
     return {(opening.subscription_id, opening.date): opening.rolled_over for opening in openings}
 
 
-def forfeited(subscription: Subscription, used: dict[date, int], cap: Credits | None) -> list[int]:
+def forfeited(
+    subscription: Subscription,
+    used: dict[date, int],
+    cap: Credits | None,
+    holds: tuple[Hold, ...] = (),
+) -> list[int]:
     """Return what each day loses to the cap, and the last to the end: a debt is a loss below 0."""
     losses, left = [], 0
     # An end that was moved lets what is left be used on days without a grant.
@@ -107,9 +134,11 @@ def forfeited(subscription: Subscription, used: dict[date, int], cap: Credits | 
     for index in range((last - subscription.first_day).days):
         day = subscription.first_day + index * ONE_DAY
         before = [(d, Credits(amount)) for d, amount in used.items() if d < day]
-        opened = subscription.with_usage_days(before, day, cap).day_at(day, cap)
+        earlier = tuple(hold for hold in holds if hold.date < day)
+        opened = subscription.with_usage_days(before, day, cap, None, earlier).day_at(day, cap)
         losses.append(left - opened.rolled_over)
-        left = subscription.limit(day) + opened.rolled_over - used.get(day, 0)
+        held = sum(hold.credit_amount for hold in holds if hold.date == day)
+        left = subscription.limit(day) + opened.rolled_over - used.get(day, 0) - held
     return [*losses, left]
 
 
@@ -119,7 +148,7 @@ def test_over_a_life_used_and_forfeited_are_what_was_spendable(
     steps: list[Step],
 ) -> None:
     ledger = Ledger(policy)
-    live(ledger, [BEGIN, *steps])
+    end_holds(ledger, live(ledger, [BEGIN, *steps]))
     by_day = used_by_day(ledger)
 
     for subscription in ledger.account.subscriptions:
@@ -132,13 +161,46 @@ def test_over_a_life_used_and_forfeited_are_what_was_spendable(
         assert policy.rollover_cap is not None or not any(losses[:-1])
 
 
+@given(POLICIES, STEPS.map(lambda steps: steps[:12]))
+def test_at_any_time_used_held_left_and_forfeited_are_what_was_spendable(
+    policy: Policy,
+    steps: list[Step],
+) -> None:
+    ledger = Ledger(policy)
+    now = live(ledger, [BEGIN, *steps])
+    by_day = used_by_day(ledger)
+
+    for subscription in ledger.account.as_of(now, policy.rollover_cap).subscriptions:
+        name = subscription.subscription_id
+        used = {day: amount for (owner, day), amount in by_day.items() if owner == name}
+        used |= {hold.date: used.get(hold.date, 0) for hold in subscription.holds}
+        held = sum(hold.credit_amount for hold in subscription.holds)
+        *losses, left = forfeited(subscription, used, policy.rollover_cap, subscription.holds)
+
+        assert sum(used.values()) + held + sum(losses) + left == subscription.spendable
+        assert all(loss >= 0 for loss in losses)
+
+
+@given(POLICIES, STEPS)
+def test_the_holds_of_a_day_document_are_those_of_its_account(
+    policy: Policy, steps: list[Step]
+) -> None:
+    ledger, database = Ledger(policy), Database(USER)
+
+    live(ledger, [BEGIN, *steps])
+    database.apply(ledger.entries)
+
+    in_documents = {h["hold_id"] for day in database.days.values() for h in day.get("holds", [])}
+    assert in_documents == {hold.hold_id for hold in holds_of(ledger.account)}
+
+
 @given(POLICIES, STEPS)
 def test_what_a_day_inherited_is_the_same_by_journal_and_by_formula(
     policy: Policy,
     steps: list[Step],
 ) -> None:
     ledger = Ledger(policy)
-    live(ledger, [BEGIN, *steps])
+    end_holds(ledger, live(ledger, [BEGIN, *steps]))
     by_day, journaled = used_by_day(ledger), rolled_over_as_journaled(ledger)
 
     for subscription in ledger.account.subscriptions:
@@ -222,4 +284,4 @@ def test_a_life_on_a_foreign_subscription_is_recovered_too(
 
     lagging = ledger.entries[database.applied_seq :]
     loaded = recover(database.stored(lagging), now, policy)
-    assert loaded.account == keep_what_matters(ledger.account, now)
+    assert as_of(loaded.account, now, policy) == as_of(ledger.account, now, policy)

@@ -8,6 +8,7 @@ import pytest
 from actors.calls import Call, Outcome
 from actors.draft import Draft
 from domain.account import Account
+from domain.holds import PlaceHold, SettleHold
 from domain.messages import (
     AddCredit,
     ChangeSubscription,
@@ -68,6 +69,25 @@ def refused_because_it_goes_on() -> Refusal:
     return refusal_of(ledger.do(ExpireSubscription(USER, subscription_id), NOON))
 
 
+def refused_because_the_hold_is_closed() -> Refusal:
+    ledger = ledger_with(10, 5)
+    hold_id = ledger.held(1, NOON)
+    ledger.release(hold_id, NOON)
+    return refusal_of(ledger.settle(hold_id, 1, NOON))
+
+
+def refused_for_too_many_holds() -> Refusal:
+    return refusal_of(spent_and_with_all_holds().hold(0, NOON))
+
+
+def spent_and_with_all_holds() -> Ledger:
+    ledger = ledger_with(10, 5)
+    for _ in range(ledger.policy.holds_per_account):
+        ledger.held(0, NOON)
+    ledger.charge(10, NOON)
+    return ledger
+
+
 def refused_by_paid_transaction() -> Refusal:
     return refusal_of(ledger_with(10, 5).add(1, 1, NOON, transaction_id=PAID))
 
@@ -92,10 +112,12 @@ EVIDENCE: dict[Rejection, Callable[[], Refusal]] = {
     Rejection.KEY_REUSED: refused_by_reused_key,
     Rejection.NO_SUCH_SUBSCRIPTION: refused_for_want_of_such_a_subscription,
     Rejection.END_NOT_AFTER_START: refused_for_an_end_before_the_start,
+    Rejection.HOLD_CLOSED: refused_because_the_hold_is_closed,
     Rejection.NOT_ENDED: refused_because_it_goes_on,
     Rejection.NO_SUCH_GRANT: refused_for_want_of_such_a_grant,
     Rejection.DUPLICATE_PAYMENT: refused_by_paid_transaction,
     Rejection.NO_ACTIVE_SUBSCRIPTION: refused_without_subscription,
+    Rejection.TOO_MANY_HOLDS: refused_for_too_many_holds,
     Rejection.AMOUNT_TOO_LARGE: refused_for_its_size,
     Rejection.INSUFFICIENT_CREDITS: refused_for_want_of_credits,
 }
@@ -125,11 +147,26 @@ def spent_and_paused() -> Account:
 
 # Each pair of neighbours in the enum that one command can meet, with both reasons there.
 PAID_AGAIN = AddCredit(USER, Credits(CREDITS_MAX), 1, pay(PAID))
+ONE_HOLD = PlaceHold(USER, "chat", Credits(CREDITS_MAX))
+ALL_HOLDS = spent_and_with_all_holds().account
+PAUSED_WITH_ALL_HOLDS = ALL_HOLDS.with_subscription(
+    replace(ALL_HOLDS.subscriptions[0], status=Status.PAUSED)
+)
 BOTH_REASONS: dict[tuple[Rejection, Rejection], tuple[Account, Command]] = {
     (Rejection.KEY_REUSED, Rejection.NO_SUCH_SUBSCRIPTION): (
         spent(),
         ChangeSubscription(USER, "none", None, NOON),
     ),
+    (Rejection.KEY_REUSED, Rejection.HOLD_CLOSED): (
+        spent(),
+        SettleHold(USER, "none", Credits(1)),
+    ),
+    (Rejection.HOLD_CLOSED, Rejection.NO_ACTIVE_SUBSCRIPTION): (
+        spent_and_paused(),
+        SettleHold(USER, "none", Credits(1)),
+    ),
+    (Rejection.NO_ACTIVE_SUBSCRIPTION, Rejection.TOO_MANY_HOLDS): (PAUSED_WITH_ALL_HOLDS, ONE_HOLD),
+    (Rejection.TOO_MANY_HOLDS, Rejection.AMOUNT_TOO_LARGE): (ALL_HOLDS, ONE_HOLD),
     (Rejection.KEY_REUSED, Rejection.DUPLICATE_PAYMENT): (spent(), PAID_AGAIN),
     (Rejection.KEY_REUSED, Rejection.NO_ACTIVE_SUBSCRIPTION): (spent_and_paused(), charge(1)),
     (Rejection.DUPLICATE_PAYMENT, Rejection.AMOUNT_TOO_LARGE): (spent(), PAID_AGAIN),

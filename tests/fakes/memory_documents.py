@@ -8,7 +8,7 @@ from typing import Any
 
 from domain.events import event_id
 from domain.grants import Grant
-from domain.messages import CreditsAdded, Entry, Payment, UsageRecorded
+from domain.messages import CreditsAdded, Entry, Payment, charge_in
 from domain.stripe import StripeLink, StripeStateApplied, VoidedGrant
 
 
@@ -99,8 +99,8 @@ def follow(document: dict[str, Any], change: StripeStateApplied) -> None:
 
 
 def usage_document(entry: Entry) -> dict[str, Any]:
-    change = entry.change
-    assert isinstance(change, UsageRecorded), "usages are entries that record usage"
+    change = charge_in(entry.change)
+    assert change is not None, "usages are entries that charge"
     return {
         "_id": change.usage_id,
         "user_id": entry.user_id,

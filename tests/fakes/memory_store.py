@@ -26,8 +26,10 @@ from domain.messages import (
     SubscriptionChanged,
     SubscriptionExpired,
     UsageRecorded,
+    charge_in,
 )
 from domain.recovery import Stored
+from domain.stored_holds import hold_document
 from domain.stripe import GrantsVoided, StripeStateApplied
 from domain.values import UserId, owned_id
 from domain.views import AccountViews, DayView
@@ -218,7 +220,7 @@ class MemoryStore:
     def _is_taken(self, view: AccountViews) -> bool:
         usages = self.collections["usages"]
         return self._marks.get(view.user_id, 0) != view.after_seq or any(
-            isinstance(e.change, UsageRecorded) and e.change.usage_id in usages for e in view.usages
+            charge.usage_id in usages for charge in filter(None, map(_charge_of, view.usages))
         )
 
     def _bring_forward(self, view: AccountViews) -> None:
@@ -312,6 +314,13 @@ class MemoryStore:
         document |= told_fields(view)
         document["applied_seq"] = view.applied_seq
         document["revision"] = document.get("revision", 0) + 1
+        document.setdefault("credits_held", 0)
+        if view.placed or view.freed:
+            kept = [h for h in _holds(document) if h.get("hold_id") not in view.freed]
+            document["holds"] = [*kept, *map(hold_document, view.placed)]
+            document["credits_held"] = sum(h["credit_amount"] for h in document["holds"])
+            ends = [h["expires_at"] for h in document["holds"]]
+            document["holds_until"] = min(ends, default=None)
 
     def clean_until(self) -> datetime | None:
         self.enter("clean_until")
@@ -320,3 +329,12 @@ class MemoryStore:
     def mark_clean(self, shard: str, until: datetime) -> None:
         self.enter("mark_clean")
         self._clean[shard] = until
+
+
+def _charge_of(entry: Entry) -> UsageRecorded | None:
+    return charge_in(entry.change)
+
+
+def _holds(document: dict[str, Any]) -> list[dict[str, Any]]:
+    holds = document.get("holds")
+    return holds if isinstance(holds, list) else []

@@ -1,8 +1,8 @@
 """One user's accounting, told from the whole history each time a question is asked.
 
 It owns what section 2 of the contract says about split, slice, limit, roll-over, remaining, end,
-adding credits, recording usage and voiding grants, and what an operator may change of a
-subscription; it knows no holds and no foreign documents.
+adding credits and recording usage, holds, voiding grants, and what an operator may change of a
+subscription; it knows no foreign documents.
 It shares no code with `domain/`, remembers nothing but the history, and would rather be slow than
 clever. Instants are expected in the order in which they happen.
 """
@@ -70,8 +70,17 @@ class Day(NamedTuple):
     limit: int
     rolled_over: int
     used: int
+    held: int
     remaining: int
     cut: int  # What the roll-over rule takes away at the end of this day.
+
+
+class Hold:
+    def __init__(self, day: date, amount: int, expires_at: datetime) -> None:
+        self.day = day
+        self.amount = amount
+        self.expires_at = expires_at
+        self.resolved = False
 
 
 class Subscription:
@@ -81,6 +90,7 @@ class Subscription:
         self.zone = ZoneInfo(timezone)
         self.grants: list[Grant] = []
         self.used_on: dict[date, int] = {}
+        self.holds: list[Hold] = []
         self.status = "active"
         self.ends: list[datetime] = []  # What the end is the latest of.
 
@@ -98,17 +108,25 @@ class Subscription:
         goes_on = self.status in ("active", "past_due", "paused")
         return goes_on and self.start_date <= now < self.end_date()
 
-    def schedule(self, rollover: str | int) -> Iterator[Day]:
-        """Every day from the first to the last; those to come as if nothing else is spent."""
+    def is_open(self, hold: Hold, now: datetime) -> bool:
+        return not hold.resolved and now < hold.expires_at and self.is_current(now)
+
+    def schedule(self, rollover: str | int, now: datetime) -> Iterator[Day]:
+        """Every day from the first to the last; those to come as if nothing else is spent.
+
+        Holds count that are open at `now`.
+        """
+        open_holds = [hold for hold in self.holds if self.is_open(hold, now)]
         day = self.local_day(self.start_date)
         end_day = self.end_day()
         rolled_over = 0
         while day < end_day:
             limit = sum(grant.slice_on(day) for grant in self.grants)
             used = self.used_on.get(day, 0)
-            remaining = limit + rolled_over - used
+            held = sum(hold.amount for hold in open_holds if hold.day == day)
+            remaining = limit + rolled_over - used - held
             carried = carry(remaining, rollover)
-            yield Day(day, limit, rolled_over, used, remaining, cut=remaining - carried)
+            yield Day(day, limit, rolled_over, used, held, remaining, cut=remaining - carried)
             rolled_over = carried
             day += ONE_DAY
 
@@ -137,6 +155,7 @@ class ReferenceUser:
         self.default_timezone = default_timezone
         self.subscriptions: list[Subscription] = []  # Oldest first.
         self.transaction_ids: list[str] = []
+        self.holds: list[tuple[Subscription, Hold]] = []  # In the order in which they were placed.
 
     def add_credit(
         self,
@@ -192,6 +211,59 @@ class ReferenceUser:
         subscription.used_on[today.day] = today.used + credit_amount
         return "recorded"
 
+    def place_hold(
+        self, *, now: datetime, credit_amount: int, seconds: int, holds_max: int = 500
+    ) -> str:
+        now = to_milliseconds(now)
+        subscription = self._current(now)
+        if subscription is None or subscription.status == "paused":
+            return "no_active_subscription"
+        open_holds = sum(s.is_open(h, now) for s in self.subscriptions for h in s.holds)
+        if open_holds >= holds_max:
+            return "too_many_holds"
+        today = self._today(subscription, now)
+        if today.remaining < credit_amount:
+            return "insufficient_credits"
+        hold = Hold(today.day, credit_amount, now + timedelta(seconds=seconds))
+        subscription.holds.append(hold)
+        self.holds.append((subscription, hold))
+        return "held"
+
+    def settle_hold(
+        self, which: int, *, now: datetime, credit_amount: int, on_insufficient: str = "reject"
+    ) -> str:
+        """Settle one of all the holds there ever were, in the order in which they were placed."""
+        now = to_milliseconds(now)
+        subscription, hold = self.holds[which]
+        if not subscription.is_open(hold, now):
+            return "hold_closed"
+        beyond = credit_amount - hold.amount
+        if beyond > 0 and subscription.status == "paused":
+            return "no_active_subscription"
+        remaining = self._today(subscription, now).remaining
+        if beyond > 0 and remaining < beyond and on_insufficient == "reject":
+            return "insufficient_credits"
+        hold.resolved = True
+        used = subscription.used_on.get(hold.day, 0)
+        subscription.used_on[hold.day] = used + credit_amount
+        return "settled"
+
+    def release_hold(self, which: int, *, now: datetime) -> str:
+        subscription, hold = self.holds[which]
+        if not subscription.is_open(hold, to_milliseconds(now)):
+            return "hold_closed"
+        hold.resolved = True
+        return "freed"
+
+    def expire_hold(self, which: int, *, now: datetime) -> str:
+        subscription, hold = self.holds[which]
+        if hold.resolved:
+            return "hold_closed"
+        if subscription.is_open(hold, to_milliseconds(now)):
+            return "not_ended"
+        hold.resolved = True
+        return "freed"
+
     def refusal(self, *, now: datetime, credit_amount: int) -> dict[str, Any]:
         """Why a charge that was just refused was refused, and when it would not be."""
         now = to_milliseconds(now)
@@ -201,9 +273,19 @@ class ReferenceUser:
         if subscription is not None and subscription.status != "paused":
             today = self._today(subscription, now)
             remaining = today.remaining
-            for row in subscription.schedule(self.rollover):
-                if row.day > today.day and row.remaining >= credit_amount:
-                    available_at = local_midnight(row.day, subscription.zone)
+            day, end_day = today.day + ONE_DAY, subscription.end_day()
+            while available_at is None and day < end_day:
+                begins = local_midnight(day, subscription.zone)
+                if any(h.expires_at > begins for h in subscription.holds):
+                    rows = {row.day: row for row in subscription.schedule(self.rollover, begins)}
+                    if rows[day].remaining >= credit_amount:
+                        available_at = begins
+                    day += ONE_DAY
+                else:  # Nothing changes any more: one schedule tells all days.
+                    for row in subscription.schedule(self.rollover, begins):
+                        if row.day >= day and row.remaining >= credit_amount:
+                            available_at = local_midnight(row.day, subscription.zone)
+                            break
                     break
         return {
             "limit": "subscription" if available_at is None else "daily",
@@ -238,6 +320,7 @@ class ReferenceUser:
             "daily_credit_limit": today.limit,
             "credits_rolled_over": today.rolled_over,
             "credits_used": today.used,
+            "credits_held": today.held,
             "remaining_credits": today.remaining,
             "low_credits": today.remaining * 100 <= threshold,
         }
@@ -271,7 +354,7 @@ class ReferenceUser:
         if not self.subscriptions:
             return {"used": 0, "left": 0, "forfeited": 0}
         newest = self.subscriptions[-1]
-        rows = list(newest.schedule(self.rollover))
+        rows = list(newest.schedule(self.rollover, now))
         used = sum(newest.used_on.values())
         if self._current(now) is None:
             forfeited = sum(row.cut for row in rows[:-1]) + rows[-1].remaining
@@ -289,7 +372,7 @@ class ReferenceUser:
 
     def _today(self, subscription: Subscription, now: datetime) -> Day:
         today = subscription.local_day(now)
-        return next(row for row in subscription.schedule(self.rollover) if row.day == today)
+        return next(row for row in subscription.schedule(self.rollover, now) if row.day == today)
 
     def _nothing(self, now: datetime, timezone: str) -> dict[str, Any]:
         """Answer for a user who never had a subscription, on the day it is in that zone."""

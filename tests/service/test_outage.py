@@ -10,6 +10,7 @@ import pytest
 
 from tests.service.running import RunningService, wait_until
 from tests.service.test_first_day import add_credits, charge, status
+from tests.stopping import stop_process
 
 pytestmark = pytest.mark.service
 
@@ -57,7 +58,7 @@ def test_a_stopped_database_is_named_and_costs_writes_only(
     add_credits(http, "hanna")
     pid = database_pid(service)
 
-    os.kill(pid, signal.SIGSTOP)
+    stop_process(pid)
     try:
         unready = http.get("/readyz")
         from_ram = status(http, "hanna")

@@ -10,6 +10,7 @@ import pytest
 from tests.service.mongoose import Mongoose, mongoose_of
 from tests.service.processes import actor_pid, wake
 from tests.service.running import RunningService, wait_until
+from tests.stopping import stop_process
 
 pytestmark = pytest.mark.service
 
@@ -48,7 +49,7 @@ def test_a_synchronisation_that_hangs_is_named_and_an_edit_meanwhile_is_seen(
     other.shows(user, daily_credit_limit=90)
     pid = actor_pid(service, "SyncActor")
 
-    os.kill(pid, signal.SIGSTOP)
+    stop_process(pid)
     try:
         other.set(subscription_id, spendable_credits=5400.0)
         unready = http.get("/readyz")

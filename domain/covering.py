@@ -1,0 +1,44 @@
+"""Whether a subscription covers an amount today, and the day as a decision sees it."""
+
+from domain.charges import OnInsufficient, Opening
+from domain.local_days import midnight
+from domain.messages import Limit, Refusal, Rejection, Shortfall
+from domain.subscription import Day, Subscription
+from domain.values import CREDITS_MAX, Credits, Policy
+
+
+def opening_of(subscription: Subscription, day: Day) -> Opening:
+    """Return a day of a subscription as a change carries it."""
+    return Opening(
+        subscription.subscription_id,
+        day.date,
+        midnight(day.date, subscription.timezone),
+        subscription.limit(day.date),
+        day.rolled_over,
+        first_touch=subscription.day is None or subscription.day.date < day.date,
+    )
+
+
+def nothing_to_spend(required: Credits) -> Refusal:
+    """Return the refusal where no subscription may spend."""
+    nothing = Shortfall(Limit.SUBSCRIPTION, Credits(0), required, None)
+    return Refusal(Rejection.NO_ACTIVE_SUBSCRIPTION, nothing)
+
+
+def why_not_covered(
+    subscription: Subscription,
+    day: Day,
+    required: Credits,
+    on_insufficient: OnInsufficient,
+    policy: Policy,
+) -> Refusal | None:
+    """Return why an amount may not be taken from a day; None: it may."""
+    remaining = subscription.remaining(day)
+    if max(day.used + required, required - remaining) > CREDITS_MAX:
+        return Refusal(Rejection.AMOUNT_TOO_LARGE)
+    if required <= remaining or on_insufficient is OnInsufficient.RECORD:
+        return None
+    available_at = subscription.available_at(required, day, policy.rollover_cap)
+    limit = Limit.SUBSCRIPTION if available_at is None else Limit.DAILY
+    shortfall = Shortfall(limit, remaining, required, available_at)
+    return Refusal(Rejection.INSUFFICIENT_CREDITS, shortfall)

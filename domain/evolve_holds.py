@@ -1,0 +1,80 @@
+"""Make a decision about a hold so. Nothing here can refuse."""
+
+from dataclasses import replace
+
+from domain.account import Account
+from domain.charges import Opening
+from domain.holds import Hold, HoldFreed, HoldPlaced, HoldSettled
+from domain.recent_use import with_use
+from domain.subscription import Day, Subscription, Told
+from domain.values import Credits
+
+
+def evolve_hold(
+    account: Account, change: HoldPlaced | HoldSettled | HoldFreed, told: Told
+) -> Account:
+    """Return the account after a hold was made, settled, released, or has expired.
+
+    `told`: which events of the newest day were told with it.
+    """
+    match change:
+        case HoldPlaced(hold, opening):
+            return _apply(account, (opening,), Credits(0), told, placed=hold)
+        case HoldSettled(hold_id, usage, reopened):
+            openings = (usage.opening, *reopened)
+            return _apply(account, openings, usage.credit_amount, told, freed=hold_id)
+        case HoldFreed(hold_id=hold_id, opening=opening, reopened=reopened):
+            return _apply(account, (opening, *reopened), Credits(0), told, freed=hold_id)
+
+
+def with_use_of_closed(account: Account, before: Day | None, newest: Day) -> Account:
+    """Return the account with the use of a day that is its subscription's newest no longer."""
+    if before is None or before.date == newest.date or before.used <= 0:
+        return account
+    return replace(account, recent_use=with_use(account.recent_use, [(before.date, before.used)]))
+
+
+def _apply(
+    account: Account,
+    openings: tuple[Opening, ...],
+    charged: Credits,
+    told: Told,
+    *,
+    placed: Hold | None = None,
+    freed: str | None = None,
+) -> Account:
+    """Charge the first of the days, and let the later ones inherit what they do now."""
+    own = openings[0]
+    subscription = account.find(own.subscription_id)
+    if subscription is None:  # Another program has deleted it since.
+        return account
+    opened = subscription.opened(Day(own.date, own.rolled_over, Credits(0)))
+    assert opened.day is not None, "it has just been opened"
+    account = with_use_of_closed(account, subscription.day, opened.day)
+    if own.date < opened.day.date and charged > 0:
+        used = with_use(account.recent_use, [(own.date, charged)])
+        account = replace(account, recent_use=used)
+    days = _days_after(opened, openings, charged, told)
+    gone = freed if placed is None else placed.hold_id
+    holds = [hold for hold in opened.holds if hold.hold_id != gone]
+    if placed is not None:
+        holds.append(placed)
+    return account.with_subscription(opened.with_days(days, holds))
+
+
+def _days_after(
+    subscription: Subscription, openings: tuple[Opening, ...], charged: Credits, told: Told
+) -> list[Day]:
+    inherited = {opening.date: opening.rolled_over for opening in openings}
+    days = [
+        replace(day, rolled_over=inherited[day.date]) if day.date in inherited else day
+        for day in subscription.touched
+    ]
+    if charged:
+        days = [
+            replace(day, used=Credits(day.used + charged)) if day.date == openings[0].date else day
+            for day in days
+        ]
+    if told:
+        days[-1] = replace(days[-1], told=days[-1].told | told)
+    return days

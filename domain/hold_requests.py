@@ -1,0 +1,88 @@
+"""What a client may send about holds: bodies, checked field by field, and what they mean."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from domain.charges import OnInsufficient
+from domain.holds import (
+    HOLD_SECONDS_DEFAULT,
+    HOLD_SECONDS_MAX,
+    PlaceHold,
+    ReleaseHold,
+    SettleHold,
+    holder_of,
+)
+from domain.requests import Body, CreditAmount, Text, Timestamp, UserIdText, storable_details
+from domain.values import Credits, UserId
+
+Details = Annotated[dict[str, Any], AfterValidator(storable_details)]
+
+
+class PlaceHoldBody(Body):
+    """Credits of today to set aside, and what the usage record will say."""
+
+    user_id: UserIdText
+    credit_amount: CreditAmount
+    expires_in: Annotated[
+        int, Field(strict=True, ge=1, le=HOLD_SECONDS_MAX, description="Seconds.")
+    ] = HOLD_SECONDS_DEFAULT
+    service_type: Text = "hold"
+    token_count: CreditAmount | None = None
+    model_used: Text | None = None
+    session_id: Text | None = None
+    details: Details | None = None
+    timestamp: Timestamp | None = None
+    on_insufficient: OnInsufficient = OnInsufficient.REJECT
+
+    def command(self) -> PlaceHold:
+        return PlaceHold(
+            UserId(self.user_id),
+            self.service_type,
+            Credits(self.credit_amount),
+            self.expires_in,
+            self.token_count,
+            self.model_used,
+            self.session_id,
+            _text(self.details),
+            self.timestamp,
+            self.on_insufficient,
+        )
+
+
+class SettleHoldBody(Body):
+    """What it cost. What is left out stays as the hold said it."""
+
+    credit_amount: CreditAmount
+    token_count: CreditAmount | None = None
+    model_used: Text | None = None
+    details: Details | None = None
+    on_insufficient: OnInsufficient = OnInsufficient.REJECT
+
+    def command(self, hold_id: str) -> SettleHold | None:
+        """Return the command; None: no hold has ever had this id."""
+        user_id = holder_of(hold_id)
+        if user_id is None:
+            return None
+        return SettleHold(
+            user_id,
+            hold_id,
+            Credits(self.credit_amount),
+            self.token_count,
+            self.model_used,
+            _text(self.details),
+            self.on_insufficient,
+        )
+
+
+def release_command(hold_id: str) -> ReleaseHold | None:
+    """Return the command; None: no hold has ever had this id."""
+    user_id = holder_of(hold_id)
+    return None if user_id is None else ReleaseHold(user_id, hold_id)
+
+
+def _text(details: Mapping[str, Any] | None) -> str | None:
+    # Sorted: the order of fields makes no other command.
+    return None if details is None else json.dumps(details, ensure_ascii=False, sort_keys=True)

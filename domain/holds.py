@@ -1,0 +1,156 @@
+"""Holds: credits set aside before their cost is known; what is asked of them, what happens.
+
+A hold counts against the day it is made on until it is settled, released, or over: over is what
+has come to its `expires_at`, or whose subscription is no longer current. Over is a matter of the
+clock alone. That it is written down later changes documents and no answer.
+"""
+
+import hashlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import Error as NotBase64Error
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from domain.charges import OnInsufficient, Opening, UsageRecorded
+from domain.values import Credits, UserId, derive_object_id, is_object_id, parse_user_id
+
+HOLD_SECONDS_DEFAULT = 300
+HOLD_SECONDS_MAX = 86_400
+HOLD_ID_LENGTH_MAX = 24 + 1 + 4 * (128 * 4 + 2) // 3 + 1 + 8  # 128 characters of 4 bytes each.
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Credits set aside on a day, and what the usage record will say once they are charged."""
+
+    hold_id: str
+    date: date
+    credit_amount: Credits
+    expires_at: datetime
+    service_type: str
+    token_count: int | None
+    model_used: str | None
+    session_id: str | None
+    details: str | None
+    timestamp: datetime
+    """As the caller told it, else when the hold was made: months add up as days do."""
+
+    @property
+    def made_at_seconds(self) -> int:
+        """Seconds since 1970 when the hold was made, as its id tells."""
+        return int(self.hold_id[:8], 16)
+
+
+# --- ids ----------------------------------------------------------------------------------
+
+
+def make_hold_id(at: datetime, user_id: UserId, key: str) -> str:
+    """Return the id of the hold that the command with this key makes. It names its user."""
+    head = derive_object_id(at, "hold", user_id, key)
+    name = urlsafe_b64encode(user_id.encode()).decode().rstrip("=")
+    return f"{head}.{name}.{_check(head, user_id)}"
+
+
+def holder_of(hold_id: str) -> UserId | None:
+    """Return whose hold an id of ours names; None: no hold has ever had this id."""
+    head, _, rest = hold_id.partition(".")
+    name, _, check = rest.partition(".")
+    try:
+        user_id = parse_user_id(urlsafe_b64decode(name + "=" * (-len(name) % 4)).decode())
+    except (NotBase64Error, ValueError):
+        return None
+    is_ours = is_object_id(head) and head == head.lower() and check == _check(head, user_id)
+    return user_id if is_ours else None
+
+
+def _check(head: str, user_id: UserId) -> str:
+    return hashlib.blake2b(f"hold {head} {user_id}".encode(), digest_size=4).hexdigest()
+
+
+# --- commands -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceHold:
+    """Set credits of today aside for a service."""
+
+    user_id: UserId
+    service_type: str
+    credit_amount: Credits
+    expires_in: int = HOLD_SECONDS_DEFAULT
+    """Seconds."""
+    token_count: int | None = None
+    model_used: str | None = None
+    session_id: str | None = None
+    details: str | None = None
+    timestamp: datetime | None = None
+    on_insufficient: OnInsufficient = OnInsufficient.REJECT
+
+
+@dataclass(frozen=True, slots=True)
+class SettleHold:
+    """Turn a hold into a charge to its own day. What is None stays as the hold said it."""
+
+    user_id: UserId
+    hold_id: str
+    credit_amount: Credits
+    token_count: int | None = None
+    model_used: str | None = None
+    details: str | None = None
+    on_insufficient: OnInsufficient = OnInsufficient.REJECT
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseHold:
+    """Give back what a hold has set aside."""
+
+    user_id: UserId
+    hold_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExpireHold:
+    """Write down that a hold is over, if it is and nobody has written so."""
+
+    user_id: UserId
+    hold_id: str
+    subscription_id: str | None = None
+    """Named where the subscription may be one that accounts no longer hold."""
+
+
+# --- changes ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class HoldPlaced:
+    """Credits were set aside on a day."""
+
+    hold: Hold
+    opening: Opening
+
+
+@dataclass(frozen=True, slots=True)
+class HoldSettled:
+    """A hold became a charge to its own day, be that a past one."""
+
+    hold_id: str
+    usage: UsageRecorded
+    """Its opening is the hold's own day."""
+    reopened: tuple[Opening, ...]
+    """Later days that were touched before: what they inherit now."""
+    credits_used: Credits
+    """Of the hold's own day, after the charge."""
+    credits_held: Credits
+
+
+@dataclass(frozen=True, slots=True)
+class HoldFreed:
+    """What a hold had set aside was given back."""
+
+    hold_id: str
+    credit_amount: Credits
+    opening: Opening
+    """The hold's own day."""
+    reopened: tuple[Opening, ...]
+    expired: bool
+    """By the clock, not by its caller."""

@@ -1,0 +1,83 @@
+"""Open holds in the document of their day, written by us and read back whoever wrote them."""
+
+import json
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from domain.foreign import Document, UnreadableError, instant, whole
+from domain.holds import Hold, holder_of
+from domain.values import Credits
+
+
+def hold_document(hold: Hold) -> dict[str, Any]:
+    """Return a hold as its day's document holds it. Numbers are plain; a store types them."""
+    return {
+        "hold_id": hold.hold_id,
+        "credit_amount": hold.credit_amount,
+        "expires_at": hold.expires_at,
+        "service_type": hold.service_type,
+        "token_count": hold.token_count,
+        "model_used": hold.model_used,
+        "session_id": hold.session_id,
+        "details": hold.details,
+        "timestamp": hold.timestamp,
+    }
+
+
+def read_holds(document: Document, day: date) -> tuple[list[Hold], list[str]]:
+    """Return the readable holds of a day's document, and why others are not. These hold nothing."""
+    items = document.get("holds")
+    if items is None:
+        return [], []
+    if not isinstance(items, list):
+        return [], ["holds is not a list"]
+    holds: dict[str, Hold] = {}
+    reasons: list[str] = []
+    for item in items:
+        try:
+            hold = _read_hold(item, day)
+        except UnreadableError as error:
+            reasons.append(f"holds: {error}")
+        else:
+            holds[hold.hold_id] = hold
+    return list(holds.values()), reasons
+
+
+def _read_hold(item: object, day: date) -> Hold:
+    if not isinstance(item, Mapping):
+        raise UnreadableError("a hold is not an object")
+    hold_id, amount = item.get("hold_id"), whole(item.get("credit_amount"), "credit_amount")
+    if not isinstance(hold_id, str) or holder_of(hold_id) is None or amount < 0:
+        raise UnreadableError("hold_id is none of ours, or credit_amount is negative")
+    count = item.get("token_count")
+    return Hold(
+        hold_id,
+        day,
+        Credits(amount),
+        instant(item, "expires_at"),
+        _text(item, "service_type") or "hold",
+        None if count is None else whole(count, "token_count"),
+        _text(item, "model_used"),
+        _text(item, "session_id"),
+        _details(item),
+        instant(item, "timestamp"),
+    )
+
+
+def _text(item: Mapping[str, Any], field: str) -> str | None:
+    value = item.get(field)
+    if value is not None and not isinstance(value, str):
+        raise UnreadableError(f"{field} is not a text")
+    return value
+
+
+def _details(item: Mapping[str, Any]) -> str | None:
+    text = _text(item, "details")
+    try:
+        readable = text is None or isinstance(json.loads(text), dict)
+    except ValueError:
+        readable = False
+    if not readable:
+        raise UnreadableError("details is not the text of a JSON object")
+    return text
