@@ -56,7 +56,7 @@ class Watched:
     @property
     def hangs(self) -> bool:
         """Whether it has been silent for too long."""
-        return self.looks > (SILENT_LOOKS_MAX if self.has_started else STARTING_LOOKS_MAX)
+        return self.looks >= (SILENT_LOOKS_MAX if self.has_started else STARTING_LOOKS_MAX)
 
 
 class Supervisor:

@@ -2,8 +2,6 @@
 
 import asyncio
 import multiprocessing
-import os
-import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -24,6 +22,7 @@ from domain.values import UserId
 from tests.actors.authors import NOON, Author
 from tests.actors.running import in_loop, until
 from tests.actors.setups import MongoSetup
+from tests.stopping import stop_process
 
 ANN = UserId("ann")
 OLD, NEW = Holder("here", 1), Holder("there", 2)
@@ -207,7 +206,7 @@ def test_a_process_that_stands_still_is_not_gone_and_one_that_was_killed_is() ->
     assert process.pid is not None
     holder = this_process()._replace(pid=process.pid)
 
-    os.kill(process.pid, signal.SIGSTOP)
+    stop_process(process.pid)
     paused = is_gone(holder)
     elsewhere = is_gone(holder._replace(machine="another"))
     process.kill()

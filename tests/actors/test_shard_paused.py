@@ -24,6 +24,7 @@ from actors.wire import Connection, Endpoint
 from domain.values import UserId
 from tests.actors.running import charge_call, credit_call, in_loop
 from tests.actors.setups import MongoSetup
+from tests.stopping import stop_process
 
 ANN = UserId("ann")
 LEASE_SECONDS = 2.0  # Instead of the service's: who waits for it to lapse waits less.
@@ -94,7 +95,7 @@ async def test_a_paused_shard_that_wakes_up_after_its_successor_answers_and_land
     to_paused = await Connection.open(paused.endpoint)
     await ask(to_paused, credit_call(ANN, 100), charge_call(ANN, 10, "before"))
 
-    os.kill(paused.process.pid, signal.SIGSTOP)
+    stop_process(paused.process.pid)
     late = asyncio.create_task(ask(to_paused, charge_call(ANN, 1, "late")))
     successor = await asyncio.to_thread(start)
     to_successor = await Connection.open(successor.endpoint)

@@ -37,11 +37,11 @@ def test_an_actor_that_answers_no_more_is_started_again_once() -> None:
     look(supervisor, 2)
 
     crew.words["sync"] = Word.AWAITED
-    look(supervisor, SILENT_LOOKS_MAX)
+    look(supervisor, SILENT_LOOKS_MAX - 1)
     in_time = list(crew.restarted)
     look(supervisor, 1)
     crew.words["sync"] = Word.AWAITED
-    look(supervisor, SILENT_LOOKS_MAX + 2)
+    look(supervisor, SILENT_LOOKS_MAX + 1)
 
     assert in_time == []
     assert crew.restarted == ["sync"]
@@ -54,7 +54,7 @@ def test_an_actor_that_is_slow_now_and_then_is_left_alone() -> None:
 
     for _ in range(10):
         crew.words["shard-000"] = Word.AWAITED
-        look(supervisor, SILENT_LOOKS_MAX)
+        look(supervisor, SILENT_LOOKS_MAX - 1)
         crew.words["shard-000"] = Word.ANSWERED
         look(supervisor, 1)
 
@@ -69,7 +69,7 @@ def test_an_actor_that_starts_slowly_is_left_alone_and_one_that_never_starts_is_
     look(supervisor, 2)
 
     crew.words["shard-000"] = Word.AWAITED
-    look(supervisor, STARTING_LOOKS_MAX)
+    look(supervisor, STARTING_LOOKS_MAX - 1)
     while_it_starts = list(crew.restarted)
     look(supervisor, 1)
 
@@ -85,7 +85,7 @@ def test_an_actor_that_has_hung_again_after_its_start_is_started_again() -> None
         crew.words["events"] = Word.ANSWERED
         look(supervisor, 3)
         crew.words["events"] = Word.AWAITED
-        look(supervisor, SILENT_LOOKS_MAX + 1)
+        look(supervisor, SILENT_LOOKS_MAX)
 
     assert crew.restarted == ["events"] * 3
 

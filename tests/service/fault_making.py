@@ -18,6 +18,7 @@ from actors.mongo.connection import Documents, MongoWire
 from tests.service.processes import actor_pids, shard_pid, wake
 from tests.service.running import RunningService
 from tests.service.slow_proxy import SlowProxy
+from tests.stopping import stop_process
 
 REPLACED_SECONDS_MAX = 60.0
 DATABASE_BACK_SECONDS_MAX = 90.0
@@ -86,7 +87,7 @@ async def stop(name: str, on: Stage) -> tuple[float, str]:
     """Stop a process, and wake it up when another one is in its place."""
     (pid,) = await asyncio.to_thread(pids, on, name)
     moment = time.monotonic()
-    os.kill(pid, signal.SIGSTOP)
+    stop_process(pid)
     try:
         await until(lambda: bool(pids(on, name) - {pid}), REPLACED_SECONDS_MAX)
         replaced = time.monotonic() - moment
@@ -120,7 +121,7 @@ async def slow(on: Stage) -> tuple[float, str]:
 
 async def hang(on: Stage) -> tuple[float, str]:
     assert on.mongo.pid is not None, "it runs"
-    os.kill(on.mongo.pid, signal.SIGSTOP)
+    stop_process(on.mongo.pid)
     try:
         await asyncio.sleep(HANGING_SECONDS)
     finally:

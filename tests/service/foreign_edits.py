@@ -41,6 +41,7 @@ from tests.service.mongoose import subscription_document, today
 from tests.service.processes import actor_pid
 from tests.service.running import RunningService, wait_until
 from tests.service.test_outage import database_pid
+from tests.stopping import stop_process
 
 WRITERS = 8  # Documents under way at once in the run for latency.
 POLL_SECONDS = 0.02  # Between two looks at a status.
@@ -301,7 +302,7 @@ def run_lost(service: RunningService, users: list[str], edits: int, seed: int) -
     editor = Editor(database, users, seed)
     broken = {"$set": {"token": {"_data": "no position"}}}
     before = actor_pid(service, "SyncActor")
-    os.kill(before, signal.SIGSTOP)  # It cannot mend what is broken.
+    stop_process(before)  # It cannot mend what is broken.
     database.sync_state.update_one({"_id": "position"}, broken)
     for _ in range(edits):
         editor.edit()
@@ -323,7 +324,7 @@ def kill(pid: int) -> None:
 def stop_database(service: RunningService) -> None:
     """Stop the database now and let it go on later, while edits and charges wait."""
     pid = database_pid(service)
-    os.kill(pid, signal.SIGSTOP)
+    stop_process(pid)
     later = threading.Timer(DATABASE_STOPPED_SECONDS, os.kill, (pid, signal.SIGCONT))
     later.start()
 

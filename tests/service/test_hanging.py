@@ -1,7 +1,5 @@
 """Actors that hang: found, started again, and nothing of what they had said is lost."""
 
-import os
-import signal
 import time
 from collections.abc import Iterator
 
@@ -12,6 +10,7 @@ from actors.mongo.connection import Documents, connect
 from tests.service.processes import actor_pids, shard_pid, wake
 from tests.service.running import RunningService, wait_until
 from tests.service.test_first_day import add_credits, charge, status
+from tests.stopping import stop_process
 
 pytestmark = pytest.mark.service
 
@@ -44,7 +43,7 @@ def test_all_actors_hang_at_once_and_are_started_again_within_seconds(
     began = time.monotonic()
     try:
         for pid in stopped:
-            os.kill(pid, signal.SIGSTOP)
+            stop_process(pid)
         wait_until(all_are_replaced, BACK_SECONDS_MAX)
         took = time.monotonic() - began
     finally:
