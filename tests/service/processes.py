@@ -35,6 +35,15 @@ def shard_pid(database: Documents, shard: str) -> int:
     return int(mark["holder"]["pid"])
 
 
+def runs(pid: int) -> bool:
+    """Whether a process is there, stopped or not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def wake(pid: int) -> None:
     """Let a stopped process go on, if it is still there."""
     with contextlib.suppress(ProcessLookupError):
