@@ -183,6 +183,7 @@ class MongoStore:
 
     def mark_clean(self, shard: str, until: datetime) -> None:
         """Note that the views contain every entry of this shard made before `until`."""
+        self._check_owner()  # One with a successor does not know what that one has entered.
         with unavailable_on_error():
             self._database.shards.update_one(
                 {"_id": shard}, {"$set": {"clean_until": until}}, upsert=True

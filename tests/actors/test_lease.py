@@ -194,8 +194,11 @@ def test_a_shard_without_its_lease_lands_no_write(embedded: MongoSetup) -> None:
         store.append([Author(ANN).add()])
     with pytest.raises(StorageUnavailableError):
         store.write_views([])
+    with pytest.raises(StorageUnavailableError):
+        store.mark_clean("shard-000", NOON)
 
     assert embedded.documents("journal") == []
+    assert embedded.documents("shards") == []
     assert embedded.store.load([ANN], NOON)[0].entries == []
 
 
