@@ -26,6 +26,8 @@ STOP_TIMEOUT_SECONDS = 10.0  # A stop takes 0.5 s, or as long as the longest ope
 POLL_SECONDS = 0.02  # Between two looks at a server that starts.
 SERVER_LOG_BYTES_MAX = 1024 * 1024  # Past it `server.log` starts again from empty.
 LAST_WORDS_CHARS = 600  # Of `server.log`, quoted when the server ends by itself.
+PANIC = b"WT_PANIC"  # Said when the storage has given up, as on a full disk,
+PANIC_BYTES = 64 * 1024  # somewhere in the last words: it is said again and again.
 
 CACHE_SIZE = "512M"
 # The native server removes each old entry of its oplog with an fsync of its own: at the bound it
@@ -151,6 +153,7 @@ class Server:
     def wait_until(self, reached: Callable[[], bool], stopping: threading.Event) -> None:
         """Wait for something that a server does when it starts. Raises EmbeddedMongoError."""
         while not reached():
+            self.end_if_panicked()
             if not self.alive:
                 raise self._cause_of_death()
             if time.monotonic() > self._deadline:
@@ -163,6 +166,14 @@ class Server:
         with contextlib.suppress(FileNotFoundError):
             if self._log.stat().st_size > SERVER_LOG_BYTES_MAX:
                 os.truncate(self._log, 0)
+
+    def end_if_panicked(self) -> None:
+        """Kill a process whose storage has given up: it would live on, and refuse everything."""
+        with contextlib.suppress(FileNotFoundError), self._log.open("rb") as log:
+            log.seek(max(0, self._log.stat().st_size - PANIC_BYTES))
+            if PANIC in log.read() and self.alive:
+                self.kill()
+                self._process.wait()
 
     def end(self) -> None:
         """Stop the process, cleanly if it can. Idempotent."""

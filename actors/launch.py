@@ -1,7 +1,7 @@
 """Brings the whole service up in one process's care, and takes it down in order.
 
 database → indexes, directory, first key → Ray → shards → synchronisation → Stripe → janitor →
-events → HTTP → ready
+events → supervisor → HTTP → ready
 """
 
 import contextlib
@@ -44,6 +44,7 @@ from actors.remote import NAMESPACE, ShardActor, start_shard
 from actors.remote_events import start_events
 from actors.remote_janitor import start_janitor
 from actors.remote_stripe import start_stripe
+from actors.remote_supervisor import supervision
 from actors.remote_sync import start_sync
 from actors.settings import Settings
 
@@ -294,6 +295,7 @@ def service(settings: Settings, tell: Callable[[str], None]) -> Iterator[str | N
         stack.enter_context(stripe(settings))
         stack.enter_context(janitor(settings))
         stack.enter_context(events(settings))
+        stack.enter_context(supervision())
         tell("HTTP")
         stack.enter_context(http(settings))
         yield key

@@ -14,17 +14,19 @@ from typing import cast
 import ray
 from ray.actor import ActorClass, ActorHandle
 
-from actors.calls import Reply
+from actors.calls import UNAVAILABLE, Envelope, Reply
 from actors.changes import Changes, Stamp
 from actors.clock import ServiceClock
 from actors.comparison import Comparison
 from actors.counters import Counters
 from actors.directory import Directory, shard_name
+from actors.lease import Lease, is_gone, this_process
 from actors.loops import Loops
 from actors.metrics import CounterMetrics
 from actors.mongo.clock import MongoClock
 from actors.mongo.connection import connect
 from actors.mongo.directory import MongoDirectory
+from actors.mongo.leases import MongoLeases
 from actors.mongo.prices import MongoPrices
 from actors.mongo.reads import MongoReads
 from actors.mongo.store import MongoStore
@@ -70,6 +72,13 @@ class ShardActor:
         self._database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
         self._directory = MongoDirectory(self._database)
         self._clock = ServiceClock()
+        self._lease = Lease(
+            MongoLeases(self._database),
+            self.name,
+            this_process(),
+            monotonic=time.monotonic,
+            is_gone=is_gone,
+        )
         self._shard: asyncio.Future[Shard] = asyncio.get_running_loop().create_future()
         address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         self._server = asyncio.ensure_future(serve(self.handle, address))
@@ -79,18 +88,38 @@ class ShardActor:
     def __repr__(self) -> str:
         return f"ShardActor({self.name})"
 
+    async def ping(self) -> None:
+        """Return: the loop turns."""
+
     async def endpoint(self) -> Endpoint:
         """Return where this process answers envelopes without Ray."""
         return (await self._server)[1]
 
     async def handle(self, envelope: bytes) -> bytes:
         """Return the replies to an envelope. Both are pickled here: bytes cost Ray the least."""
-        replies = await (await self._shard).handle(pickle.loads(envelope))  # noqa: S301
+        replies = await self._answer(pickle.loads(envelope))  # noqa: S301
         return pickle.dumps(replies, PICKLE_PROTOCOL)
+
+    async def _answer(self, envelope: Envelope) -> list[Reply]:
+        shard = await self._shard
+        if not await self._may_answer():
+            return [UNAVAILABLE] * (len(envelope.calls) + len(envelope.status_of))
+        return await shard.handle(envelope)
+
+    async def _may_answer(self) -> bool:
+        """Say whether the lease is held. SupersededError: the caller asks the successor."""
+        try:
+            await self._lease.confirm()
+        except StorageUnavailableError:
+            return False
+        return True
 
     async def query(self, version: int, query: Query) -> Reply:
         """Return the reply to a query. ValueError: its cursor is not one of ours."""
-        queries = Queries(await self._shard, MongoReads(self._database), self._settings.policy)
+        shard = await self._shard
+        if not await self._may_answer():
+            return UNAVAILABLE
+        queries = Queries(shard, MongoReads(self._database), self._settings.policy)
         return await queries.answer(version, query)
 
     async def directory(self) -> Directory:
@@ -157,7 +186,8 @@ class ShardActor:
 
     async def _begin(self) -> None:
         """Start the loops, as soon as the database has told what there is."""
-        store, kept = MongoStore(self._database), MongoPrices(self._database)
+        store = MongoStore(self._database, lambda: self._lease.is_held)
+        kept = MongoPrices(self._database)
         table, prices = await self._ask_database(store, kept)
         shard = Shard(
             self._index,
@@ -169,6 +199,7 @@ class ShardActor:
             max_staleness=self._settings.max_staleness_seconds,
         )
         decide_by(prices, shard)
+        self._loops.start(self._lease.keep())
         self._loops.start(shard.run())
         self._loops.start(shard.views.run(shard.clean_until))
         self._loops.start(shard.reloader.run())
@@ -186,6 +217,7 @@ class ShardActor:
                 if self._settings.test_clock:
                     ahead = await asyncio.to_thread(MongoClock(self._database).offset)
                     self._clock.set_forward(ahead)
+                await self._lease.take()
                 await asyncio.to_thread(store.take_over, self.name)
                 prices = await asyncio.to_thread(kept.read)
                 table = await asyncio.to_thread(self._directory.read)

@@ -43,6 +43,9 @@ class SyncActor:
     def __repr__(self) -> str:
         return "SyncActor()"
 
+    async def ping(self) -> None:
+        """Return: the loop turns."""
+
     async def report(self) -> SyncReport:
         """Return what operators read."""
         return self._sync.report()

@@ -50,8 +50,9 @@ DUPLICATE_KEY = 11000
 class MongoStore:
     """One process's view of the database. Thread-safe, as pymongo's client is."""
 
-    def __init__(self, database: Documents) -> None:
+    def __init__(self, database: Documents, is_owner: Callable[[], bool] = lambda: True) -> None:
         self._database = database
+        self._is_owner = is_owner
         self._loader = Loader(database)
         self._owner: str | None = None
         self._noted: set[bytes] = set()
@@ -83,6 +84,7 @@ class MongoStore:
     def append(self, entries: Sequence[Entry]) -> None:
         """Make all entries durable, or none."""
         documents = [_journal_document(entry) for entry in entries]
+        self._check_owner()
         try:
             if len(documents) == 1:  # One document is all or nothing by itself.
                 self._database.journal.insert_one(documents[0])
@@ -112,6 +114,7 @@ class MongoStore:
 
         The accounts' marks move first: a mark that is not where it should be refuses all.
         """
+        self._check_owner()
         try:
             self._write_as_expected_or_carefully(views)
         except _MarkMovedError as moved:
@@ -180,6 +183,7 @@ class MongoStore:
 
     def mark_clean(self, shard: str, until: datetime) -> None:
         """Note that the views contain every entry of this shard made before `until`."""
+        self._check_owner()  # One with a successor does not know what that one has entered.
         with unavailable_on_error():
             self._database.shards.update_one(
                 {"_id": shard}, {"$set": {"clean_until": until}}, upsert=True
@@ -215,6 +219,15 @@ class MongoStore:
                 if not conflict or _is_network_error(error) or attempt == CONFLICTS_MAX:
                     raise
                 time.sleep(CONFLICT_PAUSE_SECONDS * attempt)
+
+    def _check_owner(self) -> None:
+        """Refuse to write for a shard whose lease has lapsed: it may have a successor.
+
+        What a shard writes that is stopped behind this line can still land. It is held to the
+        journal's unique keys and to the marks of the views then, like every write of a rival.
+        """
+        if not self._is_owner():
+            raise StorageUnavailableError("the lease has lapsed")
 
     def _end_orphans(self) -> None:
         """End the transactions of which the server may not have heard the end.

@@ -313,6 +313,17 @@ def test_an_orphan_that_does_not_stop_is_killed(
     assert not runs(pid)
 
 
+def test_a_server_whose_storage_has_given_up_is_started_again(directory: Path) -> None:
+    with EmbeddedMongo(directory, wire=PlainWire()) as server:
+        before = server.pid
+        with (directory / "server.log").open("a") as log:
+            log.write("the process must exit and restart: WT_PANIC: WiredTiger library panic\n")
+        wait_until(lambda: server.pid != before and server.alive)
+
+        assert before is not None
+        assert not runs(before)
+
+
 def test_a_directory_of_another_engine_is_refused_and_left_alone(directory: Path) -> None:
     directory.mkdir(mode=0o755)
     (directory / "engine").write_text("secantusd-zig\n")

@@ -25,7 +25,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from actors.async_client import AsyncAllotment
 from tests.service.crossing import ADDS, ROUNDS, Run
-from tests.service.foreign_edits import actor_pid
+from tests.service.processes import actor_pid
 from tests.service.receiver import Receiver, as_setting
 from tests.service.receiver_process import ReceiverProcess
 from tests.service.running import RunningService

@@ -9,6 +9,7 @@ After the last two, what every user is shown must be what MongoDB holds.
 
 import argparse
 import asyncio
+import contextlib
 import json
 import multiprocessing
 import os
@@ -37,8 +38,10 @@ from domain.values import Policy, UserId
 from tests.service.load import CONNECTIONS, open_client, user_name
 from tests.service.load import make_users as make_load_users
 from tests.service.mongoose import subscription_document, today
+from tests.service.processes import actor_pid
 from tests.service.running import RunningService, wait_until
 from tests.service.test_outage import database_pid
+from tests.stopping import stop_process
 
 WRITERS = 8  # Documents under way at once in the run for latency.
 POLL_SECONDS = 0.02  # Between two looks at a status.
@@ -299,7 +302,7 @@ def run_lost(service: RunningService, users: list[str], edits: int, seed: int) -
     editor = Editor(database, users, seed)
     broken = {"$set": {"token": {"_data": "no position"}}}
     before = actor_pid(service, "SyncActor")
-    os.kill(before, signal.SIGSTOP)  # It cannot mend what is broken.
+    stop_process(before)  # It cannot mend what is broken.
     database.sync_state.update_one({"_id": "position"}, broken)
     for _ in range(edits):
         editor.edit()
@@ -314,30 +317,16 @@ def run_lost(service: RunningService, users: list[str], edits: int, seed: int) -
 
 
 def kill(pid: int) -> None:
-    os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(ProcessLookupError):  # The supervisor may have been faster.
+        os.kill(pid, signal.SIGKILL)
 
 
 def stop_database(service: RunningService) -> None:
     """Stop the database now and let it go on later, while edits and charges wait."""
     pid = database_pid(service)
-    os.kill(pid, signal.SIGSTOP)
+    stop_process(pid)
     later = threading.Timer(DATABASE_STOPPED_SECONDS, os.kill, (pid, signal.SIGCONT))
     later.start()
-
-
-def actor_pid(service: RunningService, name: str) -> int:
-    """Return the process of one of this service's actors."""
-    ours = f"ALLOTMENT_DATA_DIR={service.data_dir}".encode()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            title = (process / "cmdline").read_bytes()
-            if title.startswith(f"ray::{name}".encode()) and ours in (
-                (process / "environ").read_bytes().split(b"\0")
-            ):
-                return int(process.name)
-        except OSError:
-            continue
-    raise AssertionError(f"{name} does not run")
 
 
 def shard_pid(service: RunningService) -> int:

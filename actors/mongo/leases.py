@@ -1,0 +1,42 @@
+"""The epochs of the shards, in the documents that also keep their clean marks."""
+
+import pymongo
+from bson import Int64
+from pymongo.read_concern import ReadConcern
+
+from actors.lease import Holder
+from actors.mongo.connection import Documents, unavailable_on_error
+from actors.store import StorageUnavailableError
+
+ANSWER_SECONDS_MAX = 2.0  # How long a renewal may take; then the lease is as old as it is.
+TAKES_MAX = 5  # How often a shard is taken that others take at the same time.
+
+
+class MongoLeases:
+    """The epochs in MongoDB. Thread-safe, as pymongo's client is."""
+
+    def __init__(self, database: Documents) -> None:
+        self._shards = database.shards
+        # Else a primary that was voted out, and does not know it yet, could answer.
+        self._newest = database.shards.with_options(read_concern=ReadConcern("linearizable"))
+
+    def take(self, shard: str, holder: Holder) -> tuple[int, Holder | None]:
+        """Raise the shard's epoch; return it, and who held the one before."""
+        with unavailable_on_error():
+            self._shards.update_one({"_id": shard}, {"$setOnInsert": {"sessions": []}}, upsert=True)
+            for _ in range(TAKES_MAX):
+                mark = self._shards.find_one({"_id": shard}) or {}
+                epoch, before = mark.get("epoch"), mark.get("holder")
+                taken = self._shards.update_one(
+                    {"_id": shard, "epoch": epoch},
+                    {"$set": {"epoch": Int64((epoch or 0) + 1), "holder": holder._asdict()}},
+                )
+                if taken.matched_count:
+                    return (epoch or 0) + 1, Holder(**before) if before else None
+        raise StorageUnavailableError("others take the shard all the time")
+
+    def epoch(self, shard: str) -> int:
+        """Return the shard's epoch as of now: no older one, though a server was cut off."""
+        with unavailable_on_error(), pymongo.timeout(ANSWER_SECONDS_MAX):
+            mark = self._newest.find_one({"_id": shard}, {"epoch": 1}) or {}
+            return int(mark.get("epoch", 0))

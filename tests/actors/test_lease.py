@@ -1,0 +1,220 @@
+"""One incarnation of a shard answers at a time, though the one before lives on, or wakes up."""
+
+import asyncio
+import multiprocessing
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from actors.lease import (
+    LEASE_SECONDS,
+    Holder,
+    Lease,
+    LeaseStore,
+    SupersededError,
+    is_gone,
+    this_process,
+)
+from actors.mongo.leases import MongoLeases
+from actors.mongo.store import MongoStore
+from actors.store import StorageUnavailableError
+from domain.values import UserId
+from tests.actors.authors import NOON, Author
+from tests.actors.running import in_loop, until
+from tests.actors.setups import MongoSetup
+from tests.stopping import stop_process
+
+ANN = UserId("ann")
+OLD, NEW = Holder("here", 1), Holder("there", 2)
+
+
+class MemoryLeases:
+    """Epochs in memory; the database may be away."""
+
+    def __init__(self) -> None:
+        self.taken: dict[str, tuple[int, Holder]] = {}
+        self.is_away = False
+        self.renewals = 0
+
+    def take(self, shard: str, holder: Holder) -> tuple[int, Holder | None]:
+        epoch, before = self.taken.get(shard, (0, None))
+        self.taken[shard] = (epoch + 1, holder)
+        return epoch + 1, before
+
+    def epoch(self, shard: str) -> int:
+        self.renewals += 1
+        if self.is_away:
+            raise StorageUnavailableError("away")
+        return self.taken[shard][0]
+
+
+@pytest.fixture(params=["memory", "mongo"])
+def leases(request: pytest.FixtureRequest) -> Iterator[LeaseStore]:
+    if request.param == "memory":
+        yield MemoryLeases()
+    else:
+        yield MongoLeases(request.getfixturevalue("embedded").database)
+
+
+class Time:
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def lease_of(
+    store: LeaseStore,
+    holder: Holder,
+    time: Time,
+    *,
+    gone: Callable[[Holder], bool] = lambda _: True,
+) -> Lease:
+    return Lease(store, "shard-000", holder, monotonic=time, is_gone=gone)
+
+
+def test_each_taking_raises_the_epoch_and_names_who_held_the_one_before(
+    leases: LeaseStore,
+) -> None:
+    assert leases.take("shard-000", OLD) == (1, None)
+    assert leases.take("shard-000", NEW) == (2, OLD)
+    assert leases.take("shard-001", OLD) == (1, None)
+    assert leases.epoch("shard-000") == 2
+
+
+@in_loop
+async def test_one_that_was_paused_answers_nothing_and_ends(leases: LeaseStore) -> None:
+    time = Time()
+    paused, successor = lease_of(leases, OLD, time), lease_of(leases, NEW, time)
+    await paused.take()
+
+    await successor.take()
+    time.seconds += LEASE_SECONDS
+
+    assert not paused.is_held
+    with pytest.raises(SupersededError):
+        await paused.confirm()
+    await successor.confirm()
+    assert successor.is_held
+
+
+@in_loop
+async def test_one_whose_predecessor_may_live_waits_until_that_ones_lease_has_lapsed() -> None:
+    leases, time = MemoryLeases(), Time()
+    isolated = lease_of(leases, OLD, time)
+    await isolated.take()
+
+    successor = lease_of(leases, NEW, time, gone=lambda _: False)
+    taking = asyncio.create_task(successor.take())
+    await until(lambda: leases.taken["shard-000"][0] == 2)
+    time.seconds += LEASE_SECONDS - 0.1
+    both = isolated.is_held, successor.is_held
+    time.seconds += 0.2
+    await taking
+
+    assert both == (True, False)
+    assert (isolated.is_held, successor.is_held) == (False, True)
+
+
+@in_loop
+async def test_one_whose_taking_was_interrupted_still_waits_for_its_predecessor() -> None:
+    leases, time = MemoryLeases(), Time()
+    isolated = lease_of(leases, OLD, time)
+    await isolated.take()
+    asked: list[Holder] = []
+
+    def gone(holder: Holder) -> bool:
+        asked.append(holder)
+        return len(asked) > 1
+
+    successor = lease_of(leases, NEW, time, gone=gone)
+    leases.is_away = True
+    with pytest.raises(StorageUnavailableError):
+        await successor.take()
+    leases.is_away = False
+    await successor.take()
+
+    assert set(asked) == {OLD}
+    assert successor.is_held
+
+
+@in_loop
+async def test_a_lease_that_lapsed_while_mongodb_was_away_is_renewed_by_the_next_question() -> None:
+    leases, time = MemoryLeases(), Time()
+    lease = lease_of(leases, OLD, time)
+    await lease.take()
+
+    leases.is_away = True
+    time.seconds += LEASE_SECONDS - 0.1
+    await lease.confirm()
+    time.seconds += 0.2
+    with pytest.raises(StorageUnavailableError):
+        await lease.confirm()
+    leases.is_away = False
+    await lease.confirm()
+
+    assert lease.is_held
+
+
+@in_loop
+async def test_a_lease_lasts_from_the_question_not_from_the_answer() -> None:
+    time = Time()
+
+    class Slow(MemoryLeases):
+        def epoch(self, shard: str) -> int:
+            time.seconds += 5
+            return super().epoch(shard)
+
+    lease = lease_of(Slow(), OLD, time)
+    await lease.take()
+    time.seconds += LEASE_SECONDS - 5
+
+    assert not lease.is_held
+
+
+@in_loop
+async def test_a_held_lease_is_confirmed_without_asking_and_a_lapsed_one_once_for_all() -> None:
+    leases, time = MemoryLeases(), Time()
+    lease = lease_of(leases, OLD, time)
+    await lease.take()
+
+    await asyncio.gather(*(lease.confirm() for _ in range(100)))
+    while_held = leases.renewals
+    time.seconds += LEASE_SECONDS
+    await asyncio.gather(*(lease.confirm() for _ in range(100)))
+
+    assert (while_held, leases.renewals) == (1, 2)
+
+
+def test_a_shard_without_its_lease_lands_no_write(embedded: MongoSetup) -> None:
+    store = MongoStore(embedded.database, lambda: False)
+
+    with pytest.raises(StorageUnavailableError):
+        store.append([Author(ANN).add()])
+    with pytest.raises(StorageUnavailableError):
+        store.write_views([])
+    with pytest.raises(StorageUnavailableError):
+        store.mark_clean("shard-000", NOON)
+
+    assert embedded.documents("journal") == []
+    assert embedded.documents("shards") == []
+    assert embedded.store.load([ANN], NOON)[0].entries == []
+
+
+def test_a_process_that_stands_still_is_not_gone_and_one_that_was_killed_is() -> None:
+    started = multiprocessing.get_context("spawn").Event()
+    process = multiprocessing.get_context("spawn").Process(target=started.wait, daemon=True)
+    process.start()
+    assert process.pid is not None
+    holder = this_process()._replace(pid=process.pid)
+
+    stop_process(process.pid)
+    paused = is_gone(holder)
+    elsewhere = is_gone(holder._replace(machine="another"))
+    process.kill()
+    process.join()
+
+    assert (paused, elsewhere) == (False, False)
+    assert is_gone(holder)
+    assert not is_gone(this_process())
