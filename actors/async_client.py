@@ -11,13 +11,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from actors.asking import body_of, checked, invalid, make_call, user_id_of
 from actors.calls import Call
+from actors.detached import NAMESPACE
 from actors.event_stream import EventsWay, records
 from actors.failures import AllotmentError, InvalidRequestError
 from actors.holding import HoldMethods
 from actors.operations import Operations
 from actors.queries import MonthQuery, SubscriptionsQuery, parse_month
 from actors.ray_shards import RayShards
-from actors.remote import NAMESPACE
 from actors.remote_events import RayEvents
 from actors.remote_janitor import RayJanitor
 from actors.reports import RereadReport, SweepReport

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iter
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
 from actors.async_client import TIMEOUT_SECONDS, AsyncAllotment
+from actors.detached import NAMESPACE
 from actors.holding import Holding
-from actors.remote import NAMESPACE
 from domain.events import EventRecord, EventType
 
 __all__ = ["Allotment", "AsyncAllotment"]

@@ -23,6 +23,7 @@ from ray.exceptions import RayError
 
 from actors.access import Scope
 from actors.api_keys import make_key
+from actors.detached import NAMESPACE
 from actors.directory import even, shard_name
 from actors.embedded_mongo import EmbeddedMongo
 from actors.metrics import PricesMetric
@@ -40,7 +41,7 @@ from actors.mongo.prices import MongoPrices
 from actors.mongo.store import MongoStore
 from actors.prices import PriceFile, in_force
 from actors.ray_environment import LOOPBACK, serve_environment
-from actors.remote import NAMESPACE, ShardActor, start_shard
+from actors.remote import ShardActor, start_shard
 from actors.remote_events import start_events
 from actors.remote_janitor import start_janitor
 from actors.remote_stripe import start_stripe
@@ -49,10 +50,9 @@ from actors.remote_sync import start_sync
 from actors.settings import Settings
 
 APPLICATION = "allotment"
-SHARD_START_SECONDS_MAX = 60.0
+START_SECONDS_MAX = 60.0  # How long an actor may take to start.
 DRAIN_SECONDS_MAX = 20.0
-JANITOR_START_SECONDS_MAX = 60.0
-JANITOR_STOP_SECONDS_MAX = 5.0  # What it leaves undone is done at the next start.
+CLOSE_SECONDS_MAX = 5.0  # How long one may take to end its work in order.
 REPLICA_REQUESTS_MAX = 1_000  # Requests one replica works on at once; more wait in HAProxy.
 
 
@@ -181,7 +181,7 @@ def ray_cluster(directory: Path) -> Iterator[None]:
 def shards(settings: Settings) -> Iterator[list[ActorHandle[ShardActor]]]:
     """Run the shards as long as the block; at its end their views are complete."""
     handles = [start_shard(settings, index) for index in range(settings.shards)]
-    ray.get([h.report.remote() for h in handles], timeout=SHARD_START_SECONDS_MAX)
+    ray.get([h.report.remote() for h in handles], timeout=START_SECONDS_MAX)
     try:
         yield handles
     finally:
@@ -191,56 +191,21 @@ def shards(settings: Settings) -> Iterator[list[ActorHandle[ShardActor]]]:
             ray.kill(handle)
 
 
-@contextlib.contextmanager
-def janitor(settings: Settings) -> Iterator[None]:
-    """Run the janitor as long as the block; at its end it works at nothing any more."""
-    handle = start_janitor(settings)
-    ray.get(handle.ping.remote(), timeout=JANITOR_START_SECONDS_MAX)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(RayError):
-            ray.get(handle.close.remote(), timeout=JANITOR_STOP_SECONDS_MAX)
-        ray.kill(handle)
+def singletons(settings: Settings) -> list[Callable[[Settings], ActorHandle[Any]]]:
+    """Return what starts each actor of which there is one, in order."""
+    stripe = [] if settings.stripe_api_key is None else [start_stripe]
+    return [start_sync, *stripe, start_janitor, start_events]
 
 
 @contextlib.contextmanager
-def synchronisation(settings: Settings) -> Iterator[None]:
-    """Tell the shards what other programs change, as long as the block."""
-    handle = start_sync(settings)
-    ray.get(handle.report.remote(), timeout=SHARD_START_SECONDS_MAX)
-    try:
-        yield
-    finally:
-        ray.kill(handle)
-
-
-@contextlib.contextmanager
-def stripe(settings: Settings) -> Iterator[None]:
-    """Apply Stripe's events as long as the block; without a key there is nothing to run."""
-    if settings.stripe_api_key is None:
-        yield
-        return
-    handle = start_stripe(settings)
-    ray.get(handle.ping.remote(), timeout=SHARD_START_SECONDS_MAX)
-    try:
-        yield
-    finally:
-        with contextlib.suppress(RayError):
-            ray.get(handle.close.remote(), timeout=JANITOR_STOP_SECONDS_MAX)
-        ray.kill(handle)
-
-
-@contextlib.contextmanager
-def events(settings: Settings) -> Iterator[None]:
-    """Bring events to their handlers as long as the block; what is left waits for the next start."""
-    handle = start_events(settings)
-    ray.get(handle.ping.remote(), timeout=JANITOR_START_SECONDS_MAX)
+def running(handle: ActorHandle[Any]) -> Iterator[None]:
+    """Run an actor as long as the block; what it leaves undone is done at its next start."""
+    ray.get(handle.ping.remote(), timeout=START_SECONDS_MAX)
     try:
         yield
     finally:
         with contextlib.suppress(RayError):  # Killed amid a transaction it would leave it open.
-            ray.get(handle.close.remote(), timeout=JANITOR_STOP_SECONDS_MAX)
+            ray.get(handle.close.remote(), timeout=CLOSE_SECONDS_MAX)
         ray.kill(handle)
 
 
@@ -291,10 +256,8 @@ def service(settings: Settings, tell: Callable[[str], None]) -> Iterator[str | N
         stack.enter_context(in_force(prices, MongoPrices(database), PricesMetric().publish))
         tell("shards")
         stack.enter_context(shards(settings))
-        stack.enter_context(synchronisation(settings))
-        stack.enter_context(stripe(settings))
-        stack.enter_context(janitor(settings))
-        stack.enter_context(events(settings))
+        for start in singletons(settings):
+            stack.enter_context(running(start(settings)))
         stack.enter_context(supervision())
         tell("HTTP")
         stack.enter_context(http(settings))

@@ -15,9 +15,10 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from actors.calls import Envelope, Reply
 from actors.changes import Changes, Stamp
+from actors.detached import NAMESPACE
 from actors.directory import Directory, shard_name
 from actors.queries import Query
-from actors.remote import NAMESPACE, PICKLE_PROTOCOL, ShardActor
+from actors.remote import PICKLE_PROTOCOL, ShardActor
 from actors.reports import Findings, Reread, ShardReport
 from actors.router import ShardLostError
 from actors.wire import Connection

@@ -9,7 +9,6 @@ import pickle
 import time
 from datetime import timedelta
 from itertools import count
-from typing import cast
 
 import ray
 from ray.actor import ActorClass, ActorHandle
@@ -19,6 +18,7 @@ from actors.changes import Changes, Stamp
 from actors.clock import ServiceClock
 from actors.comparison import Comparison
 from actors.counters import Counters
+from actors.detached import start_actor
 from actors.directory import Directory, shard_name
 from actors.lease import Lease, is_gone, this_process
 from actors.loops import Loops
@@ -40,7 +40,6 @@ from actors.store import StorageUnavailableError
 from actors.wire import Endpoint, serve
 from domain.values import UserId
 
-NAMESPACE = "allotment"
 PICKLE_PROTOCOL = 5
 METRICS_SECONDS = 2.0  # How often counters become metrics.
 RETRY_SECONDS = 1.0  # Pause before the database is asked again at start.
@@ -251,16 +250,4 @@ RemoteShard: ActorClass[ShardActor] = ray.remote(ShardActor)
 
 def start_shard(settings: Settings, index: int) -> ActorHandle[ShardActor]:
     """Start a shard, or return the one that runs already under its name."""
-    handle = RemoteShard.options(
-        name=shard_name(index),
-        namespace=NAMESPACE,
-        lifetime="detached",
-        get_if_exists=True,
-        num_cpus=0,
-        max_restarts=-1,
-        max_task_retries=0,  # Repeating is the caller's, with the same key.
-        max_concurrency=PENDING_CALLS_MAX,
-        max_pending_calls=PENDING_CALLS_MAX,
-        enable_task_events=False,
-    ).remote(settings, index)
-    return cast("ActorHandle[ShardActor]", handle)
+    return start_actor(RemoteShard, shard_name(index), (settings, index), PENDING_CALLS_MAX)

@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
 import ray
 from ray.actor import ActorClass, ActorHandle
@@ -11,6 +11,7 @@ from ray.exceptions import RayError, RayTaskError
 from actors.consumer import SLOTS
 from actors.counters import EventCounters
 from actors.delivering import Handler
+from actors.detached import NAMESPACE, start_actor
 from actors.event_reports import EventsReport
 from actors.events import EventPage, EventQuery
 from actors.failures import UnavailableError
@@ -23,7 +24,7 @@ from actors.mongo.connection import Documents, connect
 from actors.mongo.events import MongoEvents
 from actors.mongo.profiles import MongoProfiles
 from actors.relay import Relay
-from actors.remote import METRICS_SECONDS, NAMESPACE
+from actors.remote import METRICS_SECONDS
 from actors.settings import Settings
 from actors.smtp import SmtpServer
 from actors.webhooks import WebhookHandler
@@ -128,19 +129,7 @@ RemoteEvents: ActorClass[EventActor] = ray.remote(EventActor)
 
 def start_events(settings: Settings) -> ActorHandle[EventActor]:
     """Start the relay, or return the one that runs already."""
-    handle = RemoteEvents.options(
-        name=EVENTS,
-        namespace=NAMESPACE,
-        lifetime="detached",
-        get_if_exists=True,
-        num_cpus=0,
-        max_restarts=-1,
-        max_task_retries=0,
-        max_concurrency=CALLS_MAX,
-        max_pending_calls=CALLS_MAX,
-        enable_task_events=False,
-    ).remote(settings)
-    return cast("ActorHandle[EventActor]", handle)
+    return start_actor(RemoteEvents, EVENTS, (settings,), CALLS_MAX)
 
 
 class RayEvents:

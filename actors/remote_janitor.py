@@ -4,13 +4,14 @@ import asyncio
 import secrets
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
 import ray
 from ray.actor import ActorClass, ActorHandle
 from ray.exceptions import RayError
 
 from actors.clock import ServiceClock
+from actors.detached import NAMESPACE, start_actor
 from actors.failures import UnavailableError
 from actors.housekeeping import Housekeeping
 from actors.janitor import Work
@@ -22,7 +23,7 @@ from actors.mongo.connection import connect
 from actors.mongo.stripe import MongoStripe
 from actors.mongo.upkeep import MongoUpkeep
 from actors.ray_shards import RayShards
-from actors.remote import NAMESPACE, RETRY_SECONDS
+from actors.remote import RETRY_SECONDS
 from actors.reports import SweepReport
 from actors.router import Router
 from actors.settings import Settings
@@ -109,19 +110,7 @@ RemoteJanitor: ActorClass[JanitorActor] = ray.remote(JanitorActor)
 
 def start_janitor(settings: Settings) -> ActorHandle[JanitorActor]:
     """Start the janitor, or return the one that runs already."""
-    handle = RemoteJanitor.options(
-        name=JANITOR,
-        namespace=NAMESPACE,
-        lifetime="detached",
-        get_if_exists=True,
-        num_cpus=0,
-        max_restarts=-1,
-        max_task_retries=0,
-        max_concurrency=CALLS_MAX,
-        max_pending_calls=CALLS_MAX,
-        enable_task_events=False,
-    ).remote(settings)
-    return cast("ActorHandle[JanitorActor]", handle)
+    return start_actor(RemoteJanitor, JANITOR, (settings,), CALLS_MAX)
 
 
 class RayJanitor:

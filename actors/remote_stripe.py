@@ -3,7 +3,6 @@
 import asyncio
 import time
 from datetime import timedelta
-from typing import cast
 
 import ray
 from ray.actor import ActorClass, ActorHandle
@@ -11,6 +10,7 @@ from ray.exceptions import RayError
 
 from actors.clock import ServiceClock
 from actors.counters import StripeCounters
+from actors.detached import NAMESPACE, start_actor
 from actors.failures import UnavailableError
 from actors.loops import Loops
 from actors.metrics import CounterMetrics
@@ -18,7 +18,7 @@ from actors.mongo.clock import MongoClock
 from actors.mongo.connection import connect
 from actors.mongo.stripe import MongoStripe
 from actors.ray_shards import RayShards
-from actors.remote import METRICS_SECONDS, NAMESPACE, RETRY_SECONDS
+from actors.remote import METRICS_SECONDS, RETRY_SECONDS
 from actors.router import Router
 from actors.settings import Settings
 from actors.store import StorageUnavailableError
@@ -28,6 +28,7 @@ from actors.stripe_lookups import Lookups
 from actors.stripe_work import StripeWork
 
 STRIPE = "stripe"
+CALLS_MAX = 100  # Signs of life and the clock's settings, answered at once.
 TELLING_SECONDS_MAX = 10.0  # How long a shard may take for one command, repeats included.
 
 
@@ -87,17 +88,7 @@ RemoteStripe: ActorClass[StripeActor] = ray.remote(StripeActor)
 
 def start_stripe(settings: Settings) -> ActorHandle[StripeActor]:
     """Start the actor, or return the one that runs already."""
-    handle = RemoteStripe.options(
-        name=STRIPE,
-        namespace=NAMESPACE,
-        lifetime="detached",
-        get_if_exists=True,
-        num_cpus=0,
-        max_restarts=-1,
-        max_task_retries=0,
-        enable_task_events=False,
-    ).remote(settings)
-    return cast("ActorHandle[StripeActor]", handle)
+    return start_actor(RemoteStripe, STRIPE, (settings,), CALLS_MAX)
 
 
 async def set_stripe_clock(ahead: timedelta, namespace: str = NAMESPACE) -> None:

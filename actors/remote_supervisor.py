@@ -10,7 +10,7 @@ import ray
 from ray import ObjectRef
 from ray.exceptions import RayError
 
-from actors.remote import NAMESPACE
+from actors.detached import NAMESPACE
 from actors.remote_events import EVENTS
 from actors.remote_janitor import JANITOR
 from actors.remote_stripe import STRIPE

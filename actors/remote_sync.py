@@ -3,24 +3,25 @@
 import asyncio
 import time
 from datetime import UTC, datetime
-from typing import cast
 
 import ray
 from ray.actor import ActorClass, ActorHandle
 
 from actors.counters import SyncCounters
+from actors.detached import NAMESPACE, start_actor
 from actors.loops import Loops
 from actors.metrics import CounterMetrics
 from actors.mongo.changes import MongoChanges
 from actors.mongo.connection import connect
 from actors.mongo.directory import MongoDirectory
 from actors.ray_shards import RayShards
-from actors.remote import METRICS_SECONDS, NAMESPACE
+from actors.remote import METRICS_SECONDS
 from actors.reports import SyncReport
 from actors.settings import Settings
 from actors.sync import Sync
 
 SYNC_NAME = "sync"
+CALLS_MAX = 100  # Reports and signs of life, answered at once.
 
 
 class SyncActor:
@@ -46,6 +47,10 @@ class SyncActor:
     async def ping(self) -> None:
         """Return: the loop turns."""
 
+    async def close(self) -> None:
+        """End the loops: the stream goes on at the next start where its token was stored last."""
+        await self._loops.stop()
+
     async def report(self) -> SyncReport:
         """Return what operators read."""
         return self._sync.report()
@@ -63,17 +68,7 @@ RemoteSync: ActorClass[SyncActor] = ray.remote(SyncActor)
 
 def start_sync(settings: Settings) -> ActorHandle[SyncActor]:
     """Start the synchronisation, or return the one that runs already."""
-    handle = RemoteSync.options(
-        name=SYNC_NAME,
-        namespace=NAMESPACE,
-        lifetime="detached",
-        get_if_exists=True,
-        num_cpus=0,
-        max_restarts=-1,
-        max_task_retries=0,
-        enable_task_events=False,
-    ).remote(settings)
-    return cast("ActorHandle[SyncActor]", handle)
+    return start_actor(RemoteSync, SYNC_NAME, (settings,), CALLS_MAX)
 
 
 async def sync_report(namespace: str = NAMESPACE) -> SyncReport:

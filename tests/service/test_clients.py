@@ -13,6 +13,7 @@ import pytest
 import ray
 
 from actors.client import Allotment, AsyncAllotment
+from actors.detached import NAMESPACE
 from actors.directory import even
 from actors.failures import (
     DuplicatePaymentError,
@@ -21,7 +22,7 @@ from actors.failures import (
     UnavailableError,
 )
 from actors.ray_shards import RayShards
-from actors.remote import NAMESPACE, RemoteShard
+from actors.remote import RemoteShard
 from actors.remote_janitor import JANITOR
 from actors.reports import SweepReport
 from actors.router import Router

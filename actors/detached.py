@@ -1,0 +1,33 @@
+"""How our actors are put on Ray: named, detached, started again for ever, repeated by callers only."""
+
+from collections.abc import Sequence
+from typing import TypeVar, cast
+
+from ray.actor import ActorClass, ActorHandle
+
+NAMESPACE = "allotment"
+
+T = TypeVar("T")
+
+
+def start_actor(
+    kind: ActorClass[T], name: str, arguments: Sequence[object], calls_max: int
+) -> ActorHandle[T]:
+    """Start an actor that outlives whoever starts it, or return the one of that name.
+
+    `calls_max` is how many calls it works at together, and how many Ray holds for it from one
+    process.
+    """
+    handle = kind.options(
+        name=name,
+        namespace=NAMESPACE,
+        lifetime="detached",
+        get_if_exists=True,
+        num_cpus=0,
+        max_restarts=-1,
+        max_task_retries=0,  # Repeating is the caller's, with the same key.
+        max_concurrency=calls_max,
+        max_pending_calls=calls_max,
+        enable_task_events=False,
+    ).remote(*arguments)
+    return cast("ActorHandle[T]", handle)
