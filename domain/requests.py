@@ -3,7 +3,7 @@
 import json
 import math
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any
 
 from pydantic import (
     AfterValidator,
@@ -19,12 +19,11 @@ from pydantic import (
 )
 
 from domain.local_days import zone
-from domain.messages import AddCredit, ChangeSubscription, OnInsufficient, Payment, RecordUsage
+from domain.messages import AddCredit, OnInsufficient, Payment, RecordUsage
 from domain.values import (
     CREDITS_MAX,
     USER_ID_LENGTH_MAX,
     Credits,
-    Status,
     UserId,
     parse_user_id,
     to_instant,
@@ -281,40 +280,3 @@ class RecordUsagesBody(ParsedBody):
             }
         ),
     ]
-
-
-class ChangeSubscriptionBody(ParsedBody):
-    """What an operator gives a subscription: another status, another end, or both."""
-
-    status: Literal["active", "past_due", "paused", "cancelled", "expired"] | None = None
-    end_date: Timestamp | None = None
-
-    @model_validator(mode="after")
-    def _changes_something(self) -> Self:
-        if self.status is None and self.end_date is None:
-            raise ValueError("status or end_date is needed")
-        return self
-
-    def command(self, user_id: UserId, subscription_id: str) -> ChangeSubscription:
-        status = None if self.status is None else Status(self.status)
-        return ChangeSubscription(user_id, subscription_id, status, self.end_date)
-
-
-class SyncBody(ParsedBody):
-    """Whose account to read anew; nobody's: every account in RAM."""
-
-    user_id: UserIdText | None = None
-
-
-class TestClockBody(ParsedBody):
-    """What time it shall be for the whole service: later than it is."""
-
-    __test__ = False  # It tests nothing itself.
-
-    now: Timestamp
-
-
-class ValidateBody(ParsedBody):
-    """Whether what differs from MongoDB is to be read anew."""
-
-    repair: Annotated[bool, Field(strict=True)] = True

@@ -11,7 +11,7 @@ from actors.edge.responses import problems, written
 from actors.failures import UnavailableError
 from actors.reports import RereadReport, SweepReport
 from actors.store import StoreError
-from domain.requests import SyncBody, ValidateBody
+from domain.operator_requests import SyncBody, ValidateBody
 from domain.values import UserId
 
 REPORTS_MAX = 1000

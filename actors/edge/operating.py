@@ -14,7 +14,7 @@ from actors.failures import InvalidRequestError, UnavailableError
 from actors.reports import ShardReport, SyncReport, TestClockReport
 from actors.router import ShardLostError
 from actors.store import StoreError
-from domain.requests import TestClockBody
+from domain.operator_requests import TestClockBody
 
 OPEN: dict[str, Any] = {"security": []}
 """How an operation that needs no key says so in its documentation."""

@@ -17,7 +17,8 @@ from actors.queries import ChangeQuery
 from actors.router import ShardLostError
 from actors.store import HistoryQuery, StoreError, SubscriptionPageQuery
 from domain.answers import HistoryPage, SubscriptionPage, SubscriptionRecord
-from domain.requests import INT64_MAX, TEXT_LENGTH_MAX, ChangeSubscriptionBody, UserIdText
+from domain.operator_requests import ChangeSubscriptionBody
+from domain.requests import INT64_MAX, TEXT_LENGTH_MAX, UserIdText
 from domain.values import Status, UserId
 
 PAGE_MAX = 1000

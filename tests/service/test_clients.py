@@ -6,12 +6,14 @@ import os
 import random
 import signal
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import httpx
 import pymongo
 import pytest
 import ray
 
+from actors.calls import Envelope, Reply
 from actors.client import Allotment, AsyncAllotment
 from actors.detached import NAMESPACE
 from actors.directory import even
@@ -21,13 +23,16 @@ from actors.failures import (
     InvalidRequestError,
     UnavailableError,
 )
+from actors.mongo.connection import connect
+from actors.mongo.store import MongoStore
 from actors.ray_shards import RayShards
-from actors.remote import RemoteShard
 from actors.remote_janitor import JANITOR
 from actors.reports import SweepReport
 from actors.router import Router
 from actors.settings import Settings
+from actors.shard import Shard
 from actors.wire import Connection
+from tests.actors.running import Clock, running
 from tests.service.running import RunningService, wait_until
 
 pytestmark = pytest.mark.cluster
@@ -147,23 +152,32 @@ def test_two_owners_of_one_user_never_let_it_over_the_limit(
     dice = random.Random(seed)
     client.add_credit("niklaus", 3000, 30, PAYMENT)
     index = even(1, 2).owner("niklaus")
-    settings = Settings(mongo_uri=service.mongo_uri, shards=2)
-    rival = RemoteShard.options(
-        name=f"rival-{seed}", namespace=NAMESPACE, num_cpus=0, max_concurrency=1000
-    ).remote(settings, index)
+    database = connect(service.mongo_uri, "allotment")
 
     class Rivals(RayShards):
-        def _handle(self, _index: int) -> object:
-            return rival
+        """One shard, here, that no lease keeps from writing."""
+
+        def __init__(self, rival: Shard) -> None:
+            super().__init__()
+            self.rival = rival
+
+        async def send(self, _index: int, envelope: Envelope) -> list[Reply]:
+            return await self.rival.handle(envelope)
 
     async def charge_both() -> list[object]:
-        other = AsyncAllotment(Router(Rivals(), 30), client.client.operations)
-        charges = [
-            owner.record_usage("niklaus", "chat", dice.randrange(1, 8))
-            for _ in range(100)
-            for owner in (client.client, other)
-        ]
-        return await asyncio.gather(*charges, return_exceptions=True)
+        store, policy = MongoStore(database), Settings(mongo_uri=service.mongo_uri).policy
+        clock = Clock(datetime.now(UTC))
+        rival = running(store, clock=clock, policy=policy, index=index, shards=2)
+        async with rival as shard:
+            other = AsyncAllotment(Router(Rivals(shard), 30), client.client.operations)
+            charges = [
+                owner.record_usage("niklaus", "chat", dice.randrange(1, 8))
+                for _ in range(100)
+                for owner in (client.client, other)
+            ]
+            answers = await asyncio.gather(*charges, return_exceptions=True)
+            await shard.settle()
+            return answers
 
     answers = client.wait(charge_both())
 
@@ -174,7 +188,7 @@ def test_two_owners_of_one_user_never_let_it_over_the_limit(
     assert used <= 90
     month = client.get_monthly_usage("niklaus", f"{charged[0].timestamp:%Y-%m}")
     assert (month.records, month.credit_amount) == (len(charged), used)
-    ray.kill(rival)
+    database.client.close()
 
 
 def test_where_no_socket_reaches_a_shard_ray_carries_the_calls(
