@@ -16,6 +16,7 @@ VENDORS = {
     "bson": ("actors/mongo/",),
     "ray": (
         "actors/async_client.py",
+        "actors/detached.py",
         "actors/launch.py",
         "actors/metrics.py",
         "actors/ray_shards.py",
