@@ -6,16 +6,18 @@ and whether or not the user is in RAM.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from actors.calls import Call, Outcome, Reply
 from actors.failures import UnavailableError
 from actors.reports import Findings
 from domain.messages import ExpireSubscription
 from domain.values import UserId
+
+T = TypeVar("T")
 
 JANITOR = "janitor"  # How the journal names the job.
 ENDED_PAGE = 500  # Subscriptions expired together.
@@ -31,10 +33,10 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
-class EndedPage:
-    """Some ended subscriptions, how many documents could not be read, and where to go on."""
+class Page(Generic[T]):
+    """Some of what is over, how many documents could not be read, and where to go on."""
 
-    ended: Sequence[Ended]
+    items: Sequence[T]
     unreadable: int
     cursor: object | None
 
@@ -42,7 +44,7 @@ class EndedPage:
 class EndedSubscriptions(Protocol):
     """Names ended subscriptions. Every call blocks; may raise StorageUnavailableError."""
 
-    def ended(self, now: datetime, limit: int, cursor: object | None) -> EndedPage:
+    def ended(self, now: datetime, limit: int, cursor: object | None) -> Page[Ended]:
         """Return a page of about `limit` subscriptions with an end up to `now`."""
 
 
@@ -65,19 +67,12 @@ class Expiry:
 
     async def run(self, due: datetime) -> Findings:
         """Expire what has ended. Raises StorageUnavailableError, UnavailableError."""
-        found, now, cursor, lost = Findings(), self._clock(), None, False
-        while True:
-            page = await asyncio.to_thread(self._subscriptions.ended, now, ENDED_PAGE, cursor)
-            found.checked += len(page.ended) + page.unreadable
-            found.quarantined += page.unreadable
-            replies = await self._expire(page.ended, due)
-            found.expired += sum(r.outcome is Outcome.DONE and not r.replayed for r in replies)
-            lost = lost or any(r.outcome > Outcome.REFUSED for r in replies)
-            if page.cursor is None:
-                break
-            cursor = page.cursor
-        if lost:  # The others are expired; the run is repeated for those.
-            raise UnavailableError
+        now = self._clock()
+        found, written = await expire_pages(
+            lambda cursor: self._subscriptions.ended(now, ENDED_PAGE, cursor),
+            lambda ended: self._expire(ended, due),
+        )
+        found.expired = written
         return found
 
     async def _expire(self, ended: Sequence[Ended], due: datetime) -> list[Reply]:
@@ -89,6 +84,30 @@ class Expiry:
         for place, reply in zip(again, await self._router.calls(repeated), strict=True):
             replies[place] = reply
         return replies
+
+
+async def expire_pages(
+    read: Callable[[object | None], Page[T]],
+    expire: Callable[[Sequence[T]], Awaitable[Sequence[Reply]]],
+) -> tuple[Findings, int]:
+    """Expire page after page; return what was found, and how much was written down now.
+
+    `read` blocks. Raises what it raises, and UnavailableError.
+    """
+    found, cursor, lost, written = Findings(), None, False, 0
+    while True:
+        page = await asyncio.to_thread(read, cursor)
+        found.checked += len(page.items) + page.unreadable
+        found.quarantined += page.unreadable
+        replies = await expire(page.items)
+        written += sum(r.outcome is Outcome.DONE and not r.replayed for r in replies)
+        lost = lost or any(r.outcome > Outcome.REFUSED for r in replies)
+        if page.cursor is None:
+            break
+        cursor = page.cursor
+    if lost:  # The others are expired; the run is repeated for those.
+        raise UnavailableError
+    return found, written
 
 
 def expire_call(ended: Ended, suffix: str = "") -> Call:

@@ -4,15 +4,13 @@ MongoDB names the days; the shard that owns the user decides, under the key that
 uses, so that a hold expires once.
 """
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from actors.calls import Outcome
-from actors.expiring import Calls
-from actors.failures import UnavailableError
+from actors.calls import Reply
+from actors.expiring import Calls, Page, expire_pages
 from actors.hold_expiry import expire_call
 from actors.reports import Findings
 from domain.values import UserId
@@ -29,19 +27,10 @@ class OverdueHold:
     hold_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class OverduePage:
-    """Some overdue holds, how many days could not be read, and where to go on."""
-
-    holds: Sequence[OverdueHold]
-    unreadable: int
-    cursor: object | None
-
-
 class OverdueHolds(Protocol):
     """Names overdue holds. Every call blocks; may raise StorageUnavailableError."""
 
-    def overdue_holds(self, now: datetime, limit: int, cursor: object | None) -> OverduePage:
+    def overdue_holds(self, now: datetime, limit: int, cursor: object | None) -> Page[OverdueHold]:
         """Return the holds of about `limit` days that were over at `now`."""
 
 
@@ -55,20 +44,15 @@ class HoldsExpiry:
 
     async def run(self, _due: datetime) -> Findings:
         """Expire what is overdue. Raises StorageUnavailableError, UnavailableError."""
-        found, now, cursor, lost = Findings(), self._clock(), None, False
-        while True:
-            page = await asyncio.to_thread(self._holds.overdue_holds, now, OVERDUE_PAGE, cursor)
-            found.checked += len(page.holds) + page.unreadable
-            found.quarantined += page.unreadable
-            calls = [expire_call(h.user_id, h.hold_id, h.subscription_id) for h in page.holds]
-            replies = await self._router.calls(calls)
-            found.holds_expired += sum(
-                r.outcome is Outcome.DONE and not r.replayed for r in replies
+        now = self._clock()
+
+        async def expire(holds: Sequence[OverdueHold]) -> Sequence[Reply]:
+            return await self._router.calls(
+                [expire_call(hold.user_id, hold.hold_id, hold.subscription_id) for hold in holds]
             )
-            lost = lost or any(r.outcome > Outcome.REFUSED for r in replies)
-            if page.cursor is None:
-                break
-            cursor = page.cursor
-        if lost:  # The others are expired; the run is repeated for those.
-            raise UnavailableError
+
+        found, written = await expire_pages(
+            lambda cursor: self._holds.overdue_holds(now, OVERDUE_PAGE, cursor), expire
+        )
+        found.holds_expired = written
         return found

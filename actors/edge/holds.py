@@ -21,71 +21,79 @@ from actors.queries import HoldsQuery
 from domain.answers import UsageRecordResponse
 from domain.hold_answers import HoldResponse, OpenHolds
 from domain.hold_requests import PlaceHoldBody, SettleHoldBody, release_command
-from domain.holds import HOLD_ID_LENGTH_MAX
+from domain.holds import HOLD_ID_LENGTH_MAX, ReleaseHold, SettleHold
 from domain.values import UserId
 
 HoldId = Annotated[str, Path(min_length=1, max_length=HOLD_ID_LENGTH_MAX)]
 
 
+WRITES: dict[str, Any] = {"dependencies": [Depends(allow(Scope.WRITE))]}
+
+
 def add_hold_operations(app: FastAPI, backend: Backend) -> None:
     """Add the operations on holds."""
-    router = backend.router
+    _add_opening(app, backend)
+    _add_closing(app, backend)
+
+
+def _add_opening(app: FastAPI, backend: Backend) -> None:
     reads: dict[str, Any] = {"openapi_extra": {"security": NEEDS_KEY_OR_TOKEN}}
-    writes: dict[str, Any] = {"dependencies": [Depends(allow(Scope.WRITE))]}
 
     @app.post(
         "/subscription/holds",
         status_code=201,
         response_model=HoldResponse,
         responses=written(402),
-        **writes,
+        **WRITES,
     )
     async def place_hold(
         request: Request, body: PlaceHoldBody, idempotency_key: KeyHeader = None
     ) -> Response:
         """Set credits of today aside until they are settled or released, or the hold expires."""
         call = make_call(body.command(), idempotency_key, caller_of(request).name)
-        return answered(await router.call(call), 201)
+        return answered(await backend.router.call(call), 201)
 
     @app.get("/subscription/holds", response_model=OpenHolds, responses=problems(), **reads)
     async def get_holds(request: Request, user_id: UserIdQuery) -> Response:
         """Return a user's open holds, the one that expires first before the others."""
         require_reading(request, UserId(user_id))
-        return Done(body_of(await router.query(HoldsQuery(UserId(user_id)))))
+        return Done(body_of(await backend.router.query(HoldsQuery(UserId(user_id)))))
+
+
+def _add_closing(app: FastAPI, backend: Backend) -> None:
+    async def close(
+        request: Request, command: SettleHold | ReleaseHold | None, key: str | None, status: int
+    ) -> Response:
+        if command is None:
+            raise HoldNotFoundError
+        call = make_call(command, key, caller_of(request).name)
+        return answered(await backend.router.call(call), status)
 
     @app.post(
         "/subscription/holds/{hold_id}/settle",
         status_code=201,
         response_model=UsageRecordResponse,
         responses=written(402, 404, 409),
-        **writes,
+        **WRITES,
     )
     async def settle_hold(
         request: Request, hold_id: HoldId, body: SettleHoldBody, idempotency_key: KeyHeader = None
     ) -> Response:
         """Turn a hold into a charge to its own day. More than was held must be covered today."""
-        command = body.command(hold_id)
-        if command is None:
-            raise HoldNotFoundError
-        call = make_call(command, idempotency_key, caller_of(request).name)
-        return answered(await router.call(call), 201)
+        return await close(request, body.command(hold_id), idempotency_key, 201)
 
     @app.delete(
         "/subscription/holds/{hold_id}",
         status_code=204,
         response_class=Response,
         responses=problems(404, 409),
-        **writes,
+        **WRITES,
     )
     async def release_hold(
         request: Request, hold_id: HoldId, idempotency_key: KeyHeader = None
     ) -> Response:
         """Give back what a hold has set aside."""
-        command = release_command(hold_id)
-        if command is None:
-            raise HoldNotFoundError
-        call = make_call(command, idempotency_key, caller_of(request).name)
-        response = answered(await router.call(call), 204)
+        response = await close(request, release_command(hold_id), idempotency_key, 204)
         if response.status_code != 204:
             return response
         kept = ("idempotent-replayed",)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from actors.expiring import Ended, EndedPage
+from actors.expiring import Ended, Page
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.documents import stored_id
 from actors.mongo.overview import user_of
@@ -31,7 +31,7 @@ class MongoEnded:
         self._subscriptions = database.subscriptions
         self._timezone = timezone
 
-    def ended(self, now: datetime, limit: int, cursor: object | None) -> EndedPage:
+    def ended(self, now: datetime, limit: int, cursor: object | None) -> Page[Ended]:
         """Return a page of about `limit` subscriptions with an end up to `now`."""
         place = cursor if isinstance(cursor, _Place) else _Place()
         where = {
@@ -53,7 +53,7 @@ class MongoEnded:
             if user_id is not None and stored_id(str(document["_id"])) == document["_id"]:
                 page.append(Ended(user_id, subscription.subscription_id, subscription.end))
         following = _after(place, found) if len(found) == length else _next_status(place)
-        return EndedPage(page, len(fresh) - len(page), following)
+        return Page(page, len(fresh) - len(page), following)
 
 
 def _after(place: _Place, found: list[dict[str, Any]]) -> _Place:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from actors.expiring_holds import OverdueHold, OverduePage
+from actors.expiring import Page
+from actors.expiring_holds import OverdueHold
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.documents import stored_id
 from actors.mongo.overview import user_of
@@ -29,7 +30,7 @@ class MongoOverdue:
     def __init__(self, database: Documents) -> None:
         self._days = database.dailycredits
 
-    def overdue_holds(self, now: datetime, limit: int, cursor: object | None) -> OverduePage:
+    def overdue_holds(self, now: datetime, limit: int, cursor: object | None) -> Page[OverdueHold]:
         """Return the holds of about `limit` days that were over at `now`."""
         place = cursor if isinstance(cursor, _Place) else _Place()
         where = {"holds_until": {"$gte": place.since, "$lte": now}}
@@ -42,7 +43,7 @@ class MongoOverdue:
             named = list(_overdue(day, now))
             unreadable += not named
             holds += named
-        return OverduePage(holds, unreadable, _after(found) if len(found) == length else None)
+        return Page(holds, unreadable, _after(found) if len(found) == length else None)
 
 
 def _overdue(day: dict[str, Any], now: datetime) -> Iterator[OverdueHold]:

@@ -19,8 +19,8 @@ from actors.directory import Directory
 from actors.edge.app import build_app
 from actors.edge.limits import RateLimit
 from actors.edge.stripe import StripeDesk
-from actors.expiring import EndedPage
-from actors.expiring_holds import OverduePage
+from actors.expiring import Ended, Page
+from actors.expiring_holds import OverdueHold
 from actors.housekeeping import Housekeeping
 from actors.operations import Operations
 from actors.queries import Queries, Query
@@ -78,11 +78,11 @@ class OneShard:
 class NoUpkeep:
     """Nothing has ended, all rules hold, nothing is old."""
 
-    def ended(self, now: datetime, limit: int, cursor: object | None) -> EndedPage:
-        return EndedPage([], 0, None)
+    def ended(self, now: datetime, limit: int, cursor: object | None) -> Page[Ended]:
+        return Page([], 0, None)
 
-    def overdue_holds(self, now: datetime, limit: int, cursor: object | None) -> OverduePage:
-        return OverduePage([], 0, None)
+    def overdue_holds(self, now: datetime, limit: int, cursor: object | None) -> Page[OverdueHold]:
+        return Page([], 0, None)
 
     def check(self, limit: int | None) -> Findings:
         return Findings()

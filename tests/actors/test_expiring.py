@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from actors.calls import UNAVAILABLE, Call, Reply
-from actors.expiring import ENDED_PAGE, Ended, EndedPage, Expiry
+from actors.expiring import ENDED_PAGE, Ended, Expiry, Page
 from actors.failures import UnavailableError
 from actors.mongo.ended import MongoEnded
 from actors.reports import Findings
@@ -134,7 +134,7 @@ def test_pages_name_every_ended_subscription_once(mongo: MongoSetup) -> None:
     reads, names, cursor = MongoEnded(mongo.database, "UTC"), [], None
     while True:
         page = reads.ended(NOON + timedelta(minutes=3), 3, cursor)
-        names += [ended.user_id for ended in page.ended]
+        names += [ended.user_id for ended in page.items]
         cursor = page.cursor
         if cursor is None:
             break
@@ -143,8 +143,8 @@ def test_pages_name_every_ended_subscription_once(mongo: MongoSetup) -> None:
 
 
 class OnePage:
-    def ended(self, now: datetime, limit: int, cursor: object | None) -> EndedPage:
-        return EndedPage([Ended("ann", "s", NOON)], 0, None)
+    def ended(self, now: datetime, limit: int, cursor: object | None) -> Page[Ended]:
+        return Page([Ended("ann", "s", NOON)], 0, None)
 
 
 class Lost:

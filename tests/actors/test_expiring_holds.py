@@ -68,7 +68,7 @@ def test_pages_go_on_where_they_ended(mongo: MongoSetup) -> None:
     overdue, cursor, names, pages = MongoOverdue(mongo.database), None, [], 0
     while pages == 0 or cursor is not None:
         page = overdue.overdue_holds(NOON + ONE_DAY, 2, cursor)
-        names += [hold.user_id for hold in page.holds]
+        names += [hold.user_id for hold in page.items]
         cursor, pages = page.cursor, pages + 1
 
     assert sorted(names) == [f"user-{number}" for number in range(7)]

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from actors.changes import Beat, Change, HistoryLostError, Position
 from actors.directory import Directory
 from actors.dormant import RawAccount
-from actors.expiring import Ended, EndedPage
-from actors.expiring_holds import OverdueHold, OverduePage
+from actors.expiring import Ended, Page
+from actors.expiring_holds import OverdueHold
 from actors.store import AppendInDoubtError, AppendRefusedError, StorageUnavailableError
 from actors.warm_start import RawPage
 from domain.messages import Entry
@@ -275,16 +275,16 @@ class SimulatedEnds:
     def __init__(self, store: SimulatedStore) -> None:
         self._store = store
 
-    def ended(self, now: datetime, limit: int, cursor: object | None) -> EndedPage:
+    def ended(self, now: datetime, limit: int, cursor: object | None) -> Page[Ended]:
         self._store.enter("ended")
         found = [
             Ended(UserId(d["user_id"]), d["_id"], d["end_date"])
             for d in self._store.collections["subscriptions"].values()
             if d["status"] in ("active", "past_due", "paused") and d["end_date"] <= now
         ]
-        return EndedPage(found, 0, None)
+        return Page(found, 0, None)
 
-    def overdue_holds(self, now: datetime, limit: int, cursor: object | None) -> OverduePage:
+    def overdue_holds(self, now: datetime, limit: int, cursor: object | None) -> Page[OverdueHold]:
         self._store.enter("overdue_holds")
         found = [
             OverdueHold(UserId(day["user_id"]), day["subscription_id"], hold["hold_id"])
@@ -292,4 +292,4 @@ class SimulatedEnds:
             for hold in day.get("holds") or ()
             if hold["expires_at"] <= now
         ]
-        return OverduePage(found, 0, None)
+        return Page(found, 0, None)

@@ -88,7 +88,7 @@ async def _expire_all_holds(world: "World") -> None:
     await HoldsExpiry(ends, world.routers[0], world.clock).run(world.clock())
     await _read_all(world)
     # A hold that is over just now has its timer, and that its second.
-    left = ends.overdue_holds(world.clock() - A_WHILE, 1, None).holds
+    left = ends.overdue_holds(world.clock() - A_WHILE, 1, None).items
     mine = [hold for hold in left if hold.user_id not in world.auditor.foreign]
     require(not mine, "a hold is over, and its document has it still", found=mine)
 
