@@ -46,8 +46,6 @@ TIMEOUT_SECONDS = 10.0  # How long a method waits for its answer, repeats includ
 STATUSES_TOGETHER = 128  # Answers are read while shards still work on the next so many.
 STATUSES = TypeAdapter(list[CreditStatusResponse])
 
-__all__ = ["AsyncAllotment", "body_of", "make_call"]
-
 
 class AsyncAllotment(HoldMethods):
     """Allotment for asyncio programs inside the Ray cluster. Every method may raise AllotmentError.

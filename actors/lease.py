@@ -151,6 +151,6 @@ def is_gone(holder: Holder) -> bool:
         os.kill(holder.pid, 0)  # Sends nothing.
     except ProcessLookupError:
         return True
-    except PermissionError:
-        return False
+    except PermissionError:  # It is there, and somebody else's.
+        pass
     return False

@@ -11,8 +11,18 @@ from actors.reports import SweepReport
 
 LEVELS = frozenset(
     {
-        *("users", "queued", "lagging_entries", "stale", "dormant", "warming", "lag_seconds"),
-        *("holds_open", "credits_held", "oldest_hold_seconds", "undelivered", "down"),
+        "users",
+        "queued",
+        "lagging_entries",
+        "stale",
+        "dormant",
+        "warming",
+        "lag_seconds",
+        "holds_open",
+        "credits_held",
+        "oldest_hold_seconds",
+        "undelivered",
+        "down",
     }
 )
 
@@ -85,7 +95,11 @@ class SweepMetrics:
                 tag_keys=("job",),
             )
             for name in (
-                *("repaired", "expired", "holds_expired", "invariants_broken", "trimmed"),
+                "repaired",
+                "expired",
+                "holds_expired",
+                "invariants_broken",
+                "trimmed",
                 "differed",
             )
         }
