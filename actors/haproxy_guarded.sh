@@ -11,6 +11,10 @@
 #   replica or no application is there. That is 503; Serve's 404 would tell clients to give up.
 # * Too many headers, and bodies that say they are too long, are refused here, so that they cost no
 #   replica's time. What HAProxy cannot parse, or has no room for, it refuses with its own page.
+# * Where replicas have more to do than they can, what comes is refused here and at once: a refusal
+#   costs a fiftieth of an answer, so whoever was accepted does not wait for those who were not.
+#   A replica works on 512 writes at most, and on 1,000 requests in all: statuses, which come from
+#   RAM, go on where writes wait for the database.
 # * Serve's own paths (/-/…) say nothing to strangers, and clients cannot send the headers that
 #   Serve takes for its own.
 answers="$(dirname "$0")/answers_of_haproxy"
@@ -41,6 +45,14 @@ frontend="\\
     http-request del-header tracestate\\
     http-response return errorfile $answers/400.http if { status 400 403 } $plain\\
     http-response return errorfile $answers/503.http if $plain"
+refusal="status 503 content-type application/problem+json file $answers/overloaded.json"
+refusal="http-request return $refusal hdr Retry-After 1 hdr Cache-Control no-cache"
+limits="\\
+    stick-table type integer size 16 store conn_cur\\
+    http-request set-var(txn.replicas) nbsrv\\
+    http-request track-sc0 int(1) if !METH_GET\\
+    $refusal if { sc0_conn_cur,div(txn.replicas) gt 512 }\\
+    $refusal if { be_conn,div(txn.replicas) gt 1000 }"
 backend="    http-request return errorfile $answers/400.http if !{ path_beg / }\\
     http-request return errorfile $answers/503.http"
 previous=
@@ -53,6 +65,7 @@ for argument in "$@"; do
             -e "s|^global *\$|&$global|" \
             -e "s|^ *option httplog.*|&$defaults|" \
             -e "/^frontend http_frontend/,/^ *bind/ s|^ *bind .*|&$frontend|" \
+            -e "s|^ *http-reuse always.*|&$limits|" \
             -e "/^backend default_backend/,/return/ s|^ *http-request return .*|$backend|" "$argument"
     fi
     previous=$argument

@@ -4,11 +4,14 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
-from actors.calls import Call, Reply
+from actors.calls import OVERLOADED, UNAVAILABLE, Call, Reply
 from domain.values import UserId
 
 INBOX_LENGTH_MAX = 10_000  # Beyond this, callers are told `overloaded` at once.
 BATCH_LENGTH_MAX = 1_000  # Calls decided and appended together.
+# Where the oldest has waited so long, no more is taken. Routers count a shard as lost after 5 seconds
+# and send all of it again, so that more than can be done would become more still.
+WAITING_SECONDS_MAX = 2.5
 
 
 @dataclass(slots=True, eq=False)
@@ -18,6 +21,8 @@ class Work:
     user_id: UserId
     call: Call | None
     reply: "asyncio.Future[Reply]"
+    since: float
+    """When it arrived, on the loop's clock."""
     anew: bool = False
     """Whatever RAM holds of the user is to be read again first."""
 
@@ -44,6 +49,7 @@ class Inbox:
         self._accepted = 0
         self._finished = 0
         self._batch_finished = asyncio.Event()
+        self._taken_at = 0.0
         self.taken: frozenset[UserId] = frozenset()
         """Users of the batch that is being worked on: their accounts may be about to change."""
 
@@ -54,13 +60,23 @@ class Inbox:
         self, user_id: UserId, call: Call | None, *, anew: bool = False
     ) -> "asyncio.Future[Reply] | None":
         """Take one call, or a read (None), and return its future reply; None where it is full."""
-        if len(self._waiting) >= INBOX_LENGTH_MAX:
+        loop = asyncio.get_running_loop()
+        if len(self._waiting) >= INBOX_LENGTH_MAX or (
+            self._waiting and loop.time() - self._waiting[0].since > WAITING_SECONDS_MAX
+        ):
             return None
-        work = Work(user_id, call, asyncio.get_running_loop().create_future(), anew)
+        work = Work(user_id, call, loop.create_future(), loop.time(), anew)
         self._waiting.append(work)
         self._accepted += 1
         self._arrived.set()
         return work.reply
+
+    @property
+    def refusal(self) -> Reply:
+        """What a caller is told of whom nothing was taken: why things wait."""
+        at_work = asyncio.get_running_loop().time() - self._taken_at
+        # One batch takes as long as all that wait for it may: it is the database that is slow.
+        return UNAVAILABLE if self.taken and at_work > WAITING_SECONDS_MAX else OVERLOADED
 
     async def take(self) -> list[Work]:
         """Wait for work and return what has arrived, in order, never waiting for more."""
@@ -69,6 +85,7 @@ class Inbox:
         if not self._waiting:
             self._arrived.clear()
         self.taken = frozenset(work.user_id for work in batch)
+        self._taken_at = asyncio.get_running_loop().time()
         return batch
 
     def finish(self, batch: list[Work]) -> None:

@@ -40,7 +40,7 @@ from actors.mongo.keys import MongoKeys
 from actors.mongo.prices import MongoPrices
 from actors.mongo.store import MongoStore
 from actors.prices import PriceFile, in_force
-from actors.ray_environment import LOOPBACK, serve_environment
+from actors.ray_environment import LOOPBACK, REPLICA_REQUESTS_MAX, serve_environment
 from actors.remote import ShardActor, start_shard
 from actors.remote_events import start_events
 from actors.remote_janitor import start_janitor
@@ -53,7 +53,6 @@ APPLICATION = "allotment"
 START_SECONDS_MAX = 60.0  # How long an actor may take to start.
 DRAIN_SECONDS_MAX = 20.0
 CLOSE_SECONDS_MAX = 5.0  # How long one may take to end its work in order.
-REPLICA_REQUESTS_MAX = 1_000  # Requests one replica works on at once; more wait in HAProxy.
 
 
 logger = logging.getLogger(__name__)

@@ -158,7 +158,7 @@ class Shard:
         reply = self.inbox.put(user_id, call)
         self.counters.queued = len(self.inbox)
         self.counters.overloaded += reply is None
-        return OVERLOADED if reply is None else reply
+        return self.inbox.refusal if reply is None else reply
 
     # --- the loop -----------------------------------------------------------------------
 

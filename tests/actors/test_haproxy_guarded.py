@@ -11,13 +11,19 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from actors import ray_environment
 from actors.edge.gate import BODY_BYTES_MAX, HEADERS_MAX
 from actors.edge.problems import STATUS
-from actors.ray_environment import HEADER_BYTES_MAX, serve_environment
+from actors.ray_environment import (
+    HEADER_BYTES_MAX,
+    REPLICA_REQUESTS_MAX,
+    REPLICA_WRITES_MAX,
+    serve_environment,
+)
 from tests.service.running import free_port, wait_until
 
 SCRIPT = Path(ray_environment.__file__).with_name("haproxy_guarded.sh")
@@ -96,7 +102,9 @@ def test_the_stand_in_guards_a_configuration_once(tmp_path: Path, configuration:
     assert "status 404" not in once
     assert f"req.body_size gt {BODY_BYTES_MAX} " in once
     assert f"req.fhdr_cnt gt {HEADERS_MAX} " in once
-    for path in re.findall(r"errorfile (?:\d+ )?(\S+)", once):
+    assert f"sc0_conn_cur,div(txn.replicas) gt {REPLICA_WRITES_MAX} " in once
+    assert f"be_conn,div(txn.replicas) gt {REPLICA_REQUESTS_MAX} " in once
+    for path in re.findall(r"(?:errorfile (?:\d+ )?|json file )(\S+)", once):
         assert Path(path).parent.name == "answers_of_haproxy"
         assert Path(path).is_file()
 
@@ -136,12 +144,22 @@ ANSWERS = {
 class Replica(socketserver.StreamRequestHandler):
     """Answers as its address says: in the ways in which a web server goes wrong."""
 
+    slow: ClassVar[list[str]] = []
+    go_on = threading.Event()
+
     def handle(self) -> None:
         target = self.rfile.readline().split()[1].decode()
         while self.rfile.readline().strip():
             pass
+        if target == "/slow":
+            Replica.slow.append(target)
+            Replica.go_on.wait(SECONDS_MAX)
         with contextlib.suppress(OSError):
             self.wfile.write(ANSWERS.get(target, ANSWERS["/ok"]) if target != "/" else b"")
+
+
+class Replicas(socketserver.ThreadingTCPServer):
+    request_queue_size = 1_024
 
 
 @contextlib.contextmanager
@@ -171,7 +189,7 @@ def listens(port: int) -> bool:
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Yield the port of an HAProxy before a replica."""
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Replica) as server:
+    with Replicas(("127.0.0.1", 0), Replica) as server:
         threading.Thread(target=server.serve_forever).start()
         try:
             with haproxy(tmp_path_factory.mktemp("proxy"), server.server_address[1]) as port:
@@ -253,3 +271,25 @@ def test_where_no_application_is_there_yet_clients_are_told_to_come_again(tmp_pa
 
     assert (status, headers["retry-after"]) == (503, "1")
     assert json.loads(body)["code"] == "overloaded"
+
+
+def test_more_writes_than_replicas_can_work_on_are_refused_at_once_and_reads_are_not(
+    proxy: int,
+) -> None:
+    head = "POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n".encode()
+
+    with contextlib.ExitStack() as stack:
+        for _ in range(REPLICA_WRITES_MAX):
+            connection = socket.create_connection(("127.0.0.1", proxy), timeout=SECONDS_MAX)
+            stack.enter_context(connection).sendall(head)
+        wait_until(lambda: len(Replica.slow) == REPLICA_WRITES_MAX, SECONDS_MAX)
+        status, headers, body = ask(proxy, head)
+        read = ask(proxy, request("/ok"))[0]
+        Replica.go_on.set()
+
+    assert (status, headers["retry-after"]) == (503, "1")
+    assert "connection" not in headers
+    assert headers["content-type"] == "application/problem+json"
+    assert json.loads(body)["code"] == "overloaded"
+    assert read == 200
+    wait_until(lambda: ask(proxy, head)[0] == 200, SECONDS_MAX)
