@@ -276,7 +276,7 @@ def test_where_no_application_is_there_yet_clients_are_told_to_come_again(tmp_pa
 def test_more_writes_than_replicas_can_work_on_are_refused_at_once_and_reads_are_not(
     proxy: int,
 ) -> None:
-    head = "POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n".encode()
+    head = b"POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
 
     with contextlib.ExitStack() as stack:
         for _ in range(REPLICA_WRITES_MAX):

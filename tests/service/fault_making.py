@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pymongo.errors import PyMongoError
 
@@ -29,6 +30,18 @@ HANGING_SECONDS = 15.0  # Longer than a request waits, and than a lease lasts.
 FULL_SECONDS = 12.0
 POLL_SECONDS = 0.02
 FILL_BYTES = 1024 * 1024
+
+
+class Running(Protocol):
+    """A running service whose processes can be found."""
+
+    @property
+    def service(self) -> RunningService:
+        """The service."""
+
+    @property
+    def database(self) -> Documents:
+        """Its database, past whatever is put between them."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +74,7 @@ class Fault:
 # --- processes ------------------------------------------------------------------------------
 
 
-def pids(on: Stage, name: str) -> set[int]:
+def pids(on: Running, name: str) -> set[int]:
     """Return the processes of an actor: of a shard the one that holds its lease."""
     if name.startswith("shard-"):
         return {shard_pid(on.database, name)}
@@ -75,17 +88,29 @@ async def until(reached: Callable[[], bool], seconds: float) -> None:
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def kill(name: str, on: Stage) -> tuple[float, str]:
-    (pid,) = await asyncio.to_thread(pids, on, name)
+async def pid_of(on: Running, name: str) -> int:
+    """Return an actor's process, once there is one: the one before it may just be ending."""
+    found: list[set[int]] = []
+
+    def is_alone() -> bool:
+        found[:] = [pids(on, name)]
+        return len(found[0]) == 1
+
+    await until(is_alone, REPLACED_SECONDS_MAX)
+    return found[0].pop()
+
+
+async def kill(name: str, on: Running) -> tuple[float, str]:
+    pid = await pid_of(on, name)
     moment = time.monotonic()
     os.kill(pid, signal.SIGKILL)
     await until(lambda: bool(pids(on, name) - {pid}), REPLACED_SECONDS_MAX)
     return moment, ""
 
 
-async def stop(name: str, on: Stage) -> tuple[float, str]:
+async def stop(name: str, on: Running) -> tuple[float, str]:
     """Stop a process, and wake it up when another one is in its place."""
-    (pid,) = await asyncio.to_thread(pids, on, name)
+    pid = await pid_of(on, name)
     moment = time.monotonic()
     stop_process(pid)
     try:

@@ -24,6 +24,7 @@ from typing import Any
 
 import httpx
 import pymongo
+from bson import ObjectId
 from pymongo.database import Database
 
 from bench.load import Load
@@ -57,6 +58,8 @@ COLUMNS = (
     "statuses, p50 / p99 ms",
 )
 
+MINE = {"user_id": {"$gte": ObjectId(user_id(0)), "$lt": ObjectId(user_id(USERS))}}
+
 Answer = tuple[float, float, str, str]
 
 
@@ -64,12 +67,12 @@ Answer = tuple[float, float, str, str]
 class Result:
     """What was offered, what came of it, and what the books say."""
 
-    sustained: float
+    rate: float
     phases: list[Phase]
     account: Account
     acknowledged: int
     usages: int
-    dailycredits: int
+    days: int
 
     def during(self, number: int, job: str, *codes: str) -> list[float]:
         """Return how long the requests of a phase took that had one of these answers."""
@@ -99,7 +102,7 @@ class Result:
     @property
     def books_agree(self) -> bool:
         """Whether every acknowledged charge is in the database, once."""
-        return self.acknowledged == self.usages == self.dailycredits
+        return self.acknowledged == self.usages == self.days
 
 
 def took(
@@ -137,13 +140,13 @@ async def give_credits(service: RunningService) -> None:
             await asyncio.gather(*(give(user_id(number)) for number in users))
 
 
-def busy_rate(service: RunningService, seed: int) -> float:
+def busy_rate(service: RunningService, seed: int, seconds: float = BUSY_SECONDS) -> float:
     """Return the charges a second that connections make which always wait for the last one."""
     path = "/subscription/usage"
-    load = Load("usage", service.port, path, service.key, CONNECTIONS, USERS, BUSY_SECONDS, 0, seed)
+    load = Load("usage", service.port, path, service.key, CONNECTIONS, USERS, seconds, 0, seed)
     done = json.loads(run_process("bench.load", json.dumps(asdict(load))))
     assert not done["errors"], done["errors"]
-    return float(done["operations"] / BUSY_SECONDS)
+    return float(done["operations"] / seconds)
 
 
 def run_process(module: str, text: str) -> str:
@@ -175,22 +178,21 @@ def sustained_rate(service: RunningService, seed: int) -> float:
     raise AssertionError(f"not even {rate:.0f} charges a second are sustained")
 
 
-def run(service: RunningService, lengths: tuple[float, float, float], seed: int) -> Result:
-    """Offer half, twice and half of what is sustained, for so long each; return what came of it."""
-    asyncio.run(give_credits(service))
-    rate = sustained_rate(service, seed)
-    time.sleep(PAUSE_SECONDS)
+def run(
+    service: RunningService, rate: float, lengths: tuple[float, float, float], seed: int
+) -> Result:
+    """Offer half a rate, twice it and half of it, for so long each; return what came of it."""
     phases = [
         Phase(share * rate, STATUSES_A_SECOND, seconds)
         for share, seconds in zip(SHARES, lengths, strict=True)
     ]
     with pymongo.MongoClient(service.mongo_uri, retryWrites=False) as client:
         database = client.allotment
-        before = database.journal.count_documents({}) - USERS  # An entry a charge, of 1 credit.
+        before = database.journal.count_documents(MINE) - USERS  # An entry a charge, of 1 credit.
         account = offer(service, seed + TRIALS_MAX + 1, phases)
         acknowledged = sum(code == "201" for _, _, _, code in account.answers)
         with contextlib.suppress(AssertionError):  # Then the books say what differs.
-            wait_until(lambda: charged(database)[1] == before + acknowledged, REST_SECONDS_MAX)
+            wait_until(lambda: set(charged(database)) == {before + acknowledged}, REST_SECONDS_MAX)
         usages, days = (credits_ - before for credits_ in charged(database))
     return Result(rate, phases, account, acknowledged, usages, days)
 
@@ -199,16 +201,15 @@ def charged(database: Database[dict[str, Any]]) -> tuple[int, int]:
     """Return the credits in all usages, and in all days."""
     sums = []
     for collection, field in (("usages", "credit_amount"), ("dailycredits", "credits_used")):
-        group = [{"$group": {"_id": None, "sum": {"$sum": f"${field}"}}}]
-        found = list(database[collection].aggregate(group))
-        sums.append(int(found[0]["sum"]) if found else 0)
+        found = database[collection].find(MINE, {field: 1})
+        sums.append(sum(int(document[field]) for document in found))
     return sums[0], sums[1]
 
 
 def told(result: Result) -> str:
     """Return what to print."""
     lines = [
-        f"sustained: {result.sustained:.0f} charges a second, beside {STATUSES_A_SECOND} statuses",
+        f"sustained: {result.rate:.0f} charges a second, beside {STATUSES_A_SECOND} statuses",
         f"| {' | '.join(COLUMNS)} |",
         f"|{' --- |' * len(COLUMNS)}",
     ]
@@ -226,18 +227,16 @@ def told(result: Result) -> str:
             f"{1000 * percentile(statuses, 0.5):.0f} / {1000 * p99(statuses):.0f}",
         )
         lines.append(f"| {' | '.join(cells)} |")
-    seconds = sum(phase.seconds for phase in result.phases)
-    return "\n".join(
-        [
-            *lines,
-            f"other answers, and none: {result.others() or 'none'};"
-            f" not sent for want of a connection: {result.account.not_sent}",
-            f"as before after: {result.seconds_until_as_before()} s",
-            f"acknowledged {result.acknowledged}, usages {result.usages},"
-            f" dailycredits {result.dailycredits}: {'agree' if result.books_agree else 'DIFFER'}",
-            f"the sender took {result.account.cpu_seconds / seconds:.2f} of a core",
-        ]
-    )
+    agree = "agree" if result.books_agree else "DIFFER"
+    share = result.account.cpu_seconds / sum(phase.seconds for phase in result.phases)
+    lines += [
+        f"other answers, and none: {result.others() or 'none'}",
+        f"not sent, for want of a connection: {result.account.not_sent}",
+        f"as before after: {result.seconds_until_as_before()} s",
+        f"acknowledged {result.acknowledged}: usages {result.usages}, days {result.days}: {agree}",
+        f"the sender took {share:.2f} of a core",
+    ]
+    return "\n".join(lines)
 
 
 def main() -> None:
@@ -251,7 +250,11 @@ def main() -> None:
         tempfile.TemporaryDirectory() as folder,
         RunningService(Path(folder), ALLOTMENT_SHARDS="2") as service,
     ):
-        result = run(service, (CALM_SECONDS, chosen.seconds, AFTER_SECONDS), chosen.seed)
+        asyncio.run(give_credits(service))
+        rate = sustained_rate(service, chosen.seed)
+        time.sleep(PAUSE_SECONDS)
+        lengths = (CALM_SECONDS, chosen.seconds, AFTER_SECONDS)
+        result = run(service, rate, lengths, chosen.seed)
     print(told(result))
     sys.exit(0 if result.books_agree and not result.others() else 1)
 

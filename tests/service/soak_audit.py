@@ -1,0 +1,189 @@
+"""What is checked after a soak, at rest, and the memory of its processes over time."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from actors.mongo.connection import Documents
+from tests.service.attack import processes
+from tests.service.foreign_edits import compare
+from tests.service.mixed_work import HOLD_SECONDS_MAX, Books
+from tests.service.receiver_process import ReceiverProcess
+from tests.service.running import RunningService, wait_until
+from tests.service.stripe_burst import check
+
+if TYPE_CHECKING:
+    from tests.service.soak import Stage
+
+REST_SECONDS_MAX = 120.0
+EXPIRED_SECONDS_MAX = HOLD_SECONDS_MAX + 60.0
+EXAMPLES = 3
+MINE = {"user_id": {"$regex": "^soak-"}}
+
+
+class Memory:
+    """Resident memory by kind of process, incarnations and processes of a kind averaged."""
+
+    EVERY_SECONDS: ClassVar[float] = 3.0
+
+    def __init__(self) -> None:
+        self._first: dict[str, list[float]] = defaultdict(list)
+        self._last: dict[str, list[float]] = defaultdict(list)
+
+    def look(self, service: RunningService, share: float) -> None:
+        """Measure, at this share of the time."""
+        if 0.25 < share < 0.75:
+            return
+        sizes: dict[str, list[int]] = defaultdict(list)
+        for _, name, kilobytes in processes(service):
+            if kilobytes:
+                sizes[kind_of(name)].append(kilobytes)
+        kept = self._first if share <= 0.25 else self._last
+        for kind, found in sizes.items():
+            kept[kind].append(sum(found) / len(found) / 1024)
+
+    def table(self) -> str:
+        """Return mean megabytes in the first and last quarter, and their ratio."""
+        lines = ["| process | first quarter, MB | last quarter, MB | ratio |", "| --- " * 4 + "|"]
+        for kind in sorted(self._first.keys() & self._last.keys()):
+            first, last = mean(self._first[kind]), mean(self._last[kind])
+            lines.append(f"| {kind} | {first:.0f} | {last:.0f} | {last / first:.2f} |")
+        return "\n".join(lines)
+
+
+def kind_of(name: str) -> str:
+    """Return what a process is called, without what it is just doing."""
+    return Path(name).name.split(".")[0].removeprefix("ray::").split(":")[0]
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+def problems_at_rest(on: "Stage", stripe_names: list[str]) -> list[str]:
+    """Return whatever is not as it must be; nothing changes any more."""
+    books = on.workers.books
+    checks: list[Callable[[], list[str]]] = [
+        lambda: [f"an answer nobody expects: {kind}" for kind in books.answers if "unex" in kind],
+        lambda: wrong_charges(on.database, books),
+        lambda: wrong_grants(on.database, books),
+        lambda: open_holds(on.service, on.database),
+        lambda: wrong_edited(on.service, on.database, on.edited, books),
+        lambda: wrong_stripe(on, stripe_names),
+        lambda: wrong_events(on.database, on.receiver),
+    ]
+    found: list[str] = []
+    for one in checks:
+        found += one()
+    return found
+
+
+def sums(database: Documents, collection: str, field: str) -> int:
+    """Return the sum of a field over the documents of the users that nobody else edits."""
+    return sum(int(one.get(field) or 0) for one in database[collection].find(MINE))
+
+
+def reached(condition: Callable[[], bool], seconds: float) -> bool:
+    """Wait for something; return whether it has come."""
+    try:
+        wait_until(condition, seconds)
+    except AssertionError:
+        return False
+    return True
+
+
+def wrong_charges(database: Documents, books: Books) -> list[str]:
+    """Hold every acknowledged charge against the records, and both against the days."""
+
+    def recorded() -> dict[str, int]:
+        return {str(one["_id"]): int(one["credit_amount"]) for one in database.usages.find(MINE)}
+
+    total = sum(books.charged.values())
+    reached(
+        lambda: (
+            recorded() == books.charged and sums(database, "dailycredits", "credits_used") == total
+        ),
+        REST_SECONDS_MAX,
+    )
+    records, days = recorded(), sums(database, "dailycredits", "credits_used")
+    print(
+        f"charges {len(books.charged):,}, records {len(records):,}; credits acknowledged {total:,},"
+        f" usages {sum(records.values()):,}, dailycredits {days:,}"
+    )
+    problems = []
+    if records != books.charged:
+        lost = sorted(books.charged.keys() - records.keys())
+        unknown = sorted(records.keys() - books.charged.keys())
+        problems.append(
+            f"charges lost: {len(lost)} {lost[:EXAMPLES]}, unknown: {len(unknown)} {unknown[:EXAMPLES]}"
+        )
+    if days != total:
+        problems.append(f"days have {days} credits used, acknowledged are {total}")
+    return problems
+
+
+def wrong_grants(database: Documents, books: Books) -> list[str]:
+    """Hold every acknowledged payment against the subscriptions."""
+    stored = Counter[str]()
+    for one in database.subscriptions.find(MINE):
+        stored[one["user_id"]] += int(one["total_credits"])
+    wrong = {user for user in stored | books.granted if stored[user] != books.granted[user]}
+    print(f"credits granted {books.granted.total():,}, subscriptions {stored.total():,}")
+    return [f"granted and stored credits differ: {sorted(wrong)[:EXAMPLES]}"] if wrong else []
+
+
+def open_holds(service: RunningService, database: Documents) -> list[str]:
+    """Wait until every hold has expired; return what is still held."""
+    is_over = reached(
+        lambda: sums(database, "dailycredits", "credits_held") == 0, EXPIRED_SECONDS_MAX
+    )
+    with service.client() as http:
+        rows = http.get("/admin/shards").raise_for_status().json()
+    open_in_ram = sum(row.get("holds_open", 0) for row in rows)
+    print(
+        f"credits held at rest: {sums(database, 'dailycredits', 'credits_held')}, holds in RAM: {open_in_ram}"
+    )
+    return [] if is_over and not open_in_ram else ["holds are open that have expired"]
+
+
+def wrong_edited(
+    service: RunningService, database: Documents, users: list[str], books: Books
+) -> list[str]:
+    """Compare what edited users are shown with MongoDB, and RAM with MongoDB by two sweeps."""
+    found: dict[str, Any] = compare(service, database, users)
+    records = {str(one["_id"]): one["credit_amount"] for one in database.usages.find()}
+    lost = [name for name, amount in books.charged_edited.items() if records.get(name) != amount]
+    print(f"edited: {found}, charges {len(books.charged_edited):,}, lost {len(lost)}")
+    problems = [f"charges to edited users lost: {lost[:EXAMPLES]}"] if lost else []
+    if found["differing"] or any(found["drifts"]):
+        problems.append(f"RAM and MongoDB differ: {found}")
+    return problems
+
+
+def wrong_stripe(on: "Stage", names: list[str]) -> list[str]:
+    """Compare every subscription of Stripe's, in MongoDB and in RAM, with Stripe."""
+    check(on.service, on.local, names, on.storm)
+    return on.storm.problems
+
+
+def wrong_events(database: Documents, receiver: ReceiverProcess) -> list[str]:
+    """Hold what the endpoint was told against the events that were decided, by their ids."""
+
+    def wanted() -> set[str]:
+        return {str(one["_id"]) for one in database.events.find({}, {"_id": 1})}
+
+    def heard() -> set[str]:
+        return {one.event["id"] for one in receiver.received}
+
+    reached(lambda: wanted() <= heard(), REST_SECONDS_MAX)
+    bodies: dict[str, set[bytes]] = defaultdict(set)
+    for one in receiver.received:
+        bodies[one.event["id"]].add(one.body)
+    differing = [name for name, texts in bodies.items() if len(texts) > 1]
+    repeats = len(receiver.received) - len(bodies)
+    print(f"events {len(wanted()):,}, told {len(bodies):,}, repeats with the same body {repeats}")
+    problems = [f"repeats with another body: {differing[:EXAMPLES]}"] if differing else []
+    if missing := sorted(wanted() ^ heard()):
+        problems.append(f"events decided and told differ: {len(missing)} {missing[:EXAMPLES]}")
+    return problems

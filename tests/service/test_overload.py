@@ -1,0 +1,32 @@
+"""Twice as much as the service can do: what is accepted is answered in time, the rest at once."""
+
+import asyncio
+import math
+import random
+
+import pytest
+
+from tests.service.overload import busy_rate, give_credits, p99, percentile, run, told
+from tests.service.running import RunningService
+
+ACCEPTED_P99_SECONDS_MAX = 5.0  # 512 at work in each replica; a tenth of a good machine's rate.
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("seed", [random.randrange(2**32)])
+def test_what_is_too_much_is_refused_at_once_and_afterwards_all_is_as_before(
+    service: RunningService, seed: int
+) -> None:
+    asyncio.run(give_credits(service))
+
+    result = run(service, busy_rate(service, seed, seconds=3.0), (2.0, 5.0, 4.0), seed)
+
+    accepted = result.during(1, "usage", "201")
+    refused = result.during(1, "usage", "overloaded")
+    assert result.others() == {}, told(result)
+    assert result.account.not_sent == 0, told(result)
+    assert refused, told(result)
+    assert p99(accepted) < ACCEPTED_P99_SECONDS_MAX, told(result)
+    assert percentile(refused, 0.5) < percentile(accepted, 0.5), told(result)
+    assert result.seconds_until_as_before() < math.inf, told(result)
+    assert result.books_agree, told(result)
