@@ -17,12 +17,12 @@ import signal
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from actors.mongo.connection import Documents, MongoWire, connect
+import httpx
+
+from actors.mongo.connection import MongoWire, connect
 from bench.machine import facts
 from tests.service.fault_making import DATABASE_BACK_SECONDS_MAX, kill, stop, until
 from tests.service.foreign_edits import Editor
@@ -30,8 +30,9 @@ from tests.service.mixed_work import Workers
 from tests.service.receiver import as_setting
 from tests.service.receiver_process import ReceiverProcess
 from tests.service.running import RunningService
-from tests.service.soak_audit import Memory, problems_at_rest
-from tests.service.stripe_burst import Storm, deliver, live, told
+from tests.service.soak_audit import problems_at_rest
+from tests.service.soak_stage import LOOK_SECONDS, Stage
+from tests.service.stripe_burst import deliver, live, told
 from tests.service.stripe_clients import LocalStripe, port_and_settings
 from tests.service.test_outage import database_pid
 
@@ -42,30 +43,6 @@ CHUNK = 8  # Stripe's events delivered together.
 EDIT_SECONDS = 0.25
 READY_SECONDS_MAX = 90.0
 PROGRESS_SECONDS = 10.0
-
-
-@dataclass
-class Stage:
-    """A running service, and what is done to it."""
-
-    service: RunningService
-    database: Documents
-    receiver: ReceiverProcess
-    local: LocalStripe
-    workers: Workers
-    edited: list[str]
-    dice: random.Random
-    storm: Storm = field(default_factory=Storm)
-    memory: Memory = field(default_factory=Memory)
-    faults: Counter[str] = field(default_factory=Counter)
-    edits: int = 0
-    over: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def over_within(self, seconds: float) -> bool:
-        """Wait so long, or until it is over; return whether it is."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.over.wait(), seconds)
-        return self.over.is_set()
 
 
 Fault = Callable[[Stage], Awaitable[object]]
@@ -115,7 +92,7 @@ async def break_things(on: Stage, every: float, faults: dict[str, Fault]) -> Non
 
 
 def is_ready(service: RunningService) -> bool:
-    with contextlib.suppress(OSError), service.client() as http:
+    with contextlib.suppress(httpx.TransportError), service.client() as http:
         return http.get("/readyz").status_code == 200
     return False
 
@@ -141,7 +118,7 @@ async def tell_of_stripe(on: Stage, bodies: list[str], seconds: float) -> None:
 async def watch(on: Stage, seconds: float) -> None:
     """Measure memory, and say how far it is."""
     began = told_at = time.monotonic()
-    while not await on.over_within(Memory.EVERY_SECONDS):
+    while not await on.over_within(LOOK_SECONDS):
         now = time.monotonic()
         await asyncio.to_thread(on.memory.look, on.service, (now - began) / seconds)
         events = len(await asyncio.to_thread(lambda: on.receiver.received))
