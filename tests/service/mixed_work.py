@@ -19,7 +19,7 @@ from tests.service.load import CONNECTIONS, Answering, open_client
 GRANT = 60_000  # Credits of one payment, for 30 days.
 AMOUNT_MAX = 6
 RECORDS_MAX = 5  # Of one batch.
-HOLD_SECONDS_MAX = 20
+HOLD_SECONDS_MAX = 6
 PAUSE_SECONDS = 0.2  # Before a request is repeated.
 REPEATS_MAX = 1_000
 

@@ -19,7 +19,7 @@ def test_what_is_too_much_is_refused_at_once_and_afterwards_all_is_as_before(
 ) -> None:
     asyncio.run(give_credits(service))
 
-    result = run(service, busy_rate(service, seed, seconds=3.0), (2.0, 5.0, 6.0), seed)
+    result = run(service, busy_rate(service, seed, seconds=2.0), (2.0, 4.0, 5.0), seed)
 
     accepted = result.during(1, "usage", "201")
     refused = result.during(1, "usage", "overloaded")
