@@ -132,20 +132,29 @@ async def watch(on: Stage, seconds: float) -> None:
             )
 
 
-async def soak(on: Stage, bodies: list[str], editor: Editor, seconds: float, every: float) -> None:
+async def soak(
+    on: Stage,
+    bodies: list[str],
+    editor: Editor,
+    faults: dict[str, Fault],
+    seconds: float,
+    every: float,
+) -> None:
     """Let everything go on for so long; return when all that was begun is answered."""
     async with asyncio.TaskGroup() as group:
         group.create_task(on.workers.run(on.service))
         group.create_task(edit(on, editor))
         group.create_task(tell_of_stripe(on, bodies, seconds))
         group.create_task(watch(on, seconds))
-        group.create_task(break_things(on, every, FAULTS))
+        group.create_task(break_things(on, every, faults))
         await asyncio.sleep(seconds)
         on.over.set()
         on.workers.stop()
 
 
-def run(folder: Path, *, seconds: float, every: float, seed: int) -> tuple[Stage, list[str]]:
+def run(
+    folder: Path, *, seconds: float, every: float, seed: int, faults: dict[str, Fault] = FAULTS
+) -> tuple[Stage, list[str]]:
     """Soak a service of its own; return what was done, and what is wrong afterwards."""
     dice = random.Random(seed)
     port, settings = port_and_settings()
@@ -157,8 +166,10 @@ def run(folder: Path, *, seconds: float, every: float, seed: int) -> tuple[Stage
             "ALLOTMENT_LOG_EVENTS": "0",
             "ALLOTMENT_WEBHOOKS": as_setting(receiver.config("soak")),
         }
+        print("Stripe's subscriptions", flush=True)
         local = stack.enter_context(LocalStripe(port))
         names = live(local, max(2, round(SUBSCRIPTIONS_A_MINUTE * seconds / 60)), dice)
+        print("the service", flush=True)
         service = stack.enter_context(RunningService(folder, **settings))
         database = connect(service.mongo_uri, "allotment")
         stack.callback(database.client.close)
@@ -166,7 +177,7 @@ def run(folder: Path, *, seconds: float, every: float, seed: int) -> tuple[Stage
         on = Stage(service, database, receiver, local, workers, edited, dice)
         editor = Editor(database, edited, seed)
         editor.begin()
-        asyncio.run(soak(on, told(local), editor, seconds, every))
+        asyncio.run(soak(on, told(local), editor, faults, seconds, every))
         print("at rest: the books", flush=True)
         return on, problems_at_rest(on, names)
 
