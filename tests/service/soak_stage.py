@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import random
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from tests.service.receiver_process import ReceiverProcess
 from tests.service.running import RunningService
 from tests.service.stripe_burst import Storm
 from tests.service.stripe_clients import LocalStripe
+from tests.service.test_outage import database_pid
 
 LOOK_SECONDS = 3.0  # Between two looks at the memory.
 
@@ -33,6 +35,8 @@ class Memory:
         for _, name, kilobytes in processes(service):
             if kilobytes:
                 sizes[kind_of(name)].append(kilobytes)
+        with contextlib.suppress(AssertionError, OSError):  # It is just being started again.
+            sizes["database"] = [resident_kilobytes(database_pid(service))]
         kept = self._first if share <= 0.25 else self._last
         for kind, found in sizes.items():
             kept[kind].append(sum(found) / len(found) / 1024)
@@ -44,6 +48,12 @@ class Memory:
             first, last = mean(self._first[kind]), mean(self._last[kind])
             lines.append(f"| {kind} | {first:.0f} | {last:.0f} | {last / first:.2f} |")
         return "\n".join(lines)
+
+
+def resident_kilobytes(pid: int) -> int:
+    """Return the resident memory of a process. OSError: it has ended."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 1024
 
 
 def kind_of(name: str) -> str:
