@@ -36,7 +36,7 @@ from tests.service.stripe_burst import deliver, live, told
 from tests.service.stripe_clients import LocalStripe, port_and_settings
 from tests.service.test_outage import database_pid
 
-USERS = 200  # Whom nobody else edits.
+USERS = 64  # Whom nobody else edits.
 EDITED = 50
 SUBSCRIPTIONS_A_MINUTE = 6  # Of Stripe's, made beforehand.
 CHUNK = 8  # Stripe's events delivered together.
