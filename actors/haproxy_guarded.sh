@@ -11,12 +11,12 @@
 #   replica or no application is there. That is 503; Serve's 404 would tell clients to give up.
 # * Too many headers, and bodies that say they are too long, are refused here, so that they cost no
 #   replica's time. What HAProxy cannot parse, or has no room for, it refuses with its own page.
+# * Serve's own paths (/-/…) say nothing to strangers, and clients cannot send the headers that
+#   Serve takes for its own.
 # * Where replicas have more to do than they can, what comes is refused here and at once: it costs
 #   no replica's time, so whoever was accepted does not wait for those who were not. A replica works
 #   on 512 writes at most, and on 1,000 requests in all: statuses, which come from RAM, go on where
 #   writes wait for the database.
-# * Serve's own paths (/-/…) say nothing to strangers, and clients cannot send the headers that
-#   Serve takes for its own.
 answers="$(dirname "$0")/answers_of_haproxy"
 global="\\
     # guarded\\
