@@ -21,7 +21,7 @@ def test_what_is_too_much_is_refused_at_once_and_afterwards_all_is_as_before(
     asyncio.run(give_credits(service))
 
     rate = AMPLE * busy_rate(service, seed, seconds=2.0)
-    result = run(service, rate, (2.0, 4.0, 6.0), seed)
+    result = run(service, rate, (1.5, 3.0, 6.0), seed)
 
     accepted = result.during(1, "usage", "201")
     refused = result.during(1, "usage", "overloaded")
