@@ -1,7 +1,7 @@
 """Problem bodies (RFC 9457): what an HTTP client is told when a request was not done."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from math import ceil
 from typing import Any
 
@@ -163,16 +163,18 @@ def sayable(text: str) -> str:
 def respond(problem: Problem, more: Mapping[str, str] | None = None) -> Response:
     """Return the response of a problem, with more headers than its kind has."""
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if problem.status == 503 else {}
-    if isinstance(problem, InsufficientCredits) and problem.available_at is not None:
-        seconds = ceil((problem.available_at - datetime.now(UTC)).total_seconds())
-        if 0 < seconds <= SECONDS_OF_A_DAY:
-            headers["Retry-After"] = str(seconds)
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     headers |= more or {}
     return Response(
         problem.model_dump_json(), problem.status, headers=headers, media_type=MEDIA_TYPE
     )
+
+
+def waiting(available_at: datetime, now: datetime) -> dict[str, str]:
+    """Return the header that says when to come again, where that is within a day."""
+    seconds = ceil((available_at - now).total_seconds())
+    return {"Retry-After": str(seconds)} if 0 < seconds <= SECONDS_OF_A_DAY else {}
 
 
 async def on_refused(_: Request, error: Exception) -> Response:
