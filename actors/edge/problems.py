@@ -136,23 +136,36 @@ def invalid_fields(
 
     `parameter` is the name of a value that was checked alone.
     """
+    found: Sequence[Any]
     if isinstance(error, ValidationError):
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        items: Sequence[Any] = found[:errors_max]
     else:
-        items = error.errors()[:errors_max]
+        found = error.errors()
+    from_framework = isinstance(error, RequestValidationError)
     errors = [
         FieldError(
-            field=parameter or sayable(".".join(map(str, item["loc"]))),
-            message=sayable(str(item["msg"])),
+            field=parameter or field_of(item, from_framework=from_framework),
+            message=sayable(str(item["msg"]).removeprefix("Value error, ")),
         )
-        for item in items
+        for item in found[:errors_max]
     ]
     first = errors[0] if errors else FieldError(field="", message="not valid")
     base = make_problem(
         "invalid_request", "The request is not valid", f"{first.field}: {first.message}"
     )
     return with_errors(base, errors)
+
+
+def field_of(item: Mapping[str, Any], *, from_framework: bool) -> str:
+    """Return the name of a field that is wrong: the same, whoever has found out.
+
+    The framework puts the part of the request before it, and the place after it in JSON that
+    cannot be read.
+    """
+    names = item["loc"][1:] if from_framework else item["loc"]
+    if item["type"] == "json_invalid" or not names:
+        return "body"
+    return sayable(".".join(map(str, names)))
 
 
 def sayable(text: str) -> str:

@@ -94,6 +94,55 @@ async def test_what_cannot_be_meant_is_refused(path: str, name: str) -> None:
     assert len(answer.content) < 10_000
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        (PATHS[0], b'{"user_id": "a b"}', "user_id"),
+        (PATHS[1], b'{"user_id": "a b"}', "user_id"),
+        (PATHS[0], b"{", "body"),
+        (PATHS[1], b"{", "body"),
+        (PATHS[0], b"[]", "body"),
+        (PATHS[1], b"[]", "body"),
+    ],
+)
+@in_loop
+async def test_a_field_has_one_name_whoever_found_it_wrong(
+    path: str, body: bytes, field: str
+) -> None:
+    async with edge() as (http, _):
+        problem = (await http.post(path, content=body, headers=JSON)).json()
+        query = (await http.get("/subscriptions?limit=0")).json()
+
+    first = problem["errors"][0]
+    assert first["field"] == field
+    assert problem["detail"] == f"{field}: {first['message']}"
+    assert "Value error" not in problem["detail"]
+    assert query["errors"][0]["field"] == "limit"
+
+
+@pytest.mark.parametrize("path", PATHS)
+@in_loop
+async def test_a_body_that_says_it_is_compressed_is_refused(path: str) -> None:
+    async with edge() as (http, _):
+        body = json.dumps(USAGE)
+        zipped = await http.post(path, content=body, headers=JSON | {"Content-Encoding": "gzip"})
+        plain = await http.post(path, content=body, headers=JSON | {"Content-Encoding": "identity"})
+
+    assert (zipped.status_code, zipped.json()["code"]) == (415, "unsupported_media_type")
+    assert plain.status_code != 415
+
+
+@in_loop
+async def test_of_two_keys_in_one_request_none_counts() -> None:
+    async with edge() as (http, _):
+        shown = http.headers["Authorization"]
+        two = [("Authorization", "Bearer allot_stranger"), ("Authorization", shown)]
+        del http.headers["Authorization"]
+        answer = await http.get("/subscription/status?user_id=ada", headers=two)
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
+
+
 @pytest.mark.parametrize("path", PATHS)
 @in_loop
 async def test_a_body_past_the_limit_is_refused_before_it_is_read(path: str) -> None:
