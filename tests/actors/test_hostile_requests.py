@@ -20,7 +20,8 @@ from tests.actors.test_edge import CREDITS, USAGE, edge
 
 JSON = {"Content-Type": "application/json"}
 PATHS = ["/subscription/usage", "/subscription/credits", "/subscription/usage/batch"]
-LOOP_CPU_SECONDS_MAX = 0.3  # How long a request may keep the loop; 0.04 is usual.
+TRIES = 3  # The best counts: another program on the same core makes any one of them slow.
+TIMES_READING_MAX = 8  # What a refusal may cost, in readings of a megabyte of JSON; 2 are usual.
 
 
 def with_field(text: str) -> bytes:
@@ -371,14 +372,19 @@ async def test_a_megabyte_that_is_refused_keeps_nobody_waiting(path: str, name: 
         body = b'{"records": [' + body + b"]}"
     assert 800_000 < len(body) < BODY_BYTES_MAX
 
+    took, reading = [], []
     async with edge() as (http, _):
-        started = time.thread_time()
-        answer = await http.post(path, content=body, headers=JSON)
-        took = time.thread_time() - started
+        for _try in range(TRIES):
+            started = time.thread_time()
+            answer = await http.post(path, content=body, headers=JSON)
+            answered = time.thread_time()
+            json.loads(DEAR_BODIES["fields"])
+            took.append(answered - started)
+            reading.append(time.thread_time() - answered)
 
     assert len(answer.content) < 10_000
     assert b"invalid_request" in answer.content
-    assert took < LOOP_CPU_SECONDS_MAX
+    assert min(took) < TIMES_READING_MAX * min(reading)
 
 
 @in_loop

@@ -35,7 +35,7 @@ ATTACKERS = 64
 ANSWER_SECONDS_MAX = 2.0
 NORMAL_A_SECOND = 50
 CONTROL_SECONDS = 20.0  # How long the normal load is alone, and beside the sink.
-SETTLE_SECONDS = 10.0
+SETTLE_SECONDS = 5.0
 
 
 @dataclass
