@@ -37,6 +37,7 @@ from actors.terminal import (
 
 READY_SECONDS_MAX = 60.0
 READY_PAUSE_SECONDS = 0.1
+NAME_LENGTH_MAX = 100  # Characters of what a key is for.
 
 ABOUT = """
 Allotment decides whether a user may spend credits. `up` runs the service; the other commands ask
@@ -168,10 +169,17 @@ def key_store(settings: Settings) -> Iterator[MongoKeys]:
         yield MongoKeys(database)
 
 
+def check_name(name: str) -> str:
+    """Refuse a name that would not fit into a line of the list."""
+    if not name.strip() or len(name) > NAME_LENGTH_MAX or not name.isprintable():
+        raise typer.BadParameter(f"give 1 to {NAME_LENGTH_MAX} printable characters")
+    return name
+
+
 @keys.command("create")
 def create_key(
     scope: Annotated[ScopeName, typer.Option(help="What the key may do.")],
-    name: Annotated[str, typer.Option(help="What the key is for.")],
+    name: Annotated[str, typer.Option(help="What the key is for.", callback=check_name)],
     *,
     as_json: AsJson = False,
 ) -> None:

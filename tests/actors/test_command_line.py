@@ -93,6 +93,14 @@ def test_a_key_is_made_listed_and_revoked_once(monkeypatch: pytest.MonkeyPatch) 
     assert again.stdout == ""
 
 
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\tb", "x" * 101])
+def test_a_key_has_a_name_that_fits_into_a_line(name: str) -> None:
+    done = CliRunner().invoke(app, ["keys", "create", "--scope", "read", "--name", name])
+
+    assert done.exit_code == 2
+    assert "printable" in done.output
+
+
 def test_the_version_is_told_without_a_command() -> None:
     assert run("--version") == f"allotment {version('allotment')}\n"
 
