@@ -18,7 +18,13 @@ from actors.access import Scope
 from actors.api_keys import ApiKey, make_key
 from actors.embedded_engine import EmbeddedMongoError
 from actors.embedded_mongo import EmbeddedMongo
-from actors.mongo.connection import MongoWire, UnsuitableDatabaseError, connect, prepare
+from actors.mongo.connection import (
+    MongoWire,
+    UnsuitableDatabaseError,
+    check_suitable,
+    connect,
+    prepare,
+)
 from actors.mongo.keys import MongoKeys
 from actors.operator_commands import add_operator_commands
 from actors.settings import Settings
@@ -165,6 +171,7 @@ def key_store(settings: Settings) -> Iterator[MongoKeys]:
             uri = stack.enter_context(mongo).uri
         database = connect(uri, settings.mongo_db)
         stack.callback(database.client.close)
+        check_suitable(database)
         prepare(database)
         yield MongoKeys(database)
 
