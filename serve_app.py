@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from actors.agenda import Agenda
 from actors.api_keys import KeyRing
-from actors.clock import ServiceClock, TestClock
+from actors.clock import ServiceClock, TestClock, real_time
 from actors.edge.app import build_app
 from actors.edge.limits import RateLimit
 from actors.edge.stripe import StripeDesk
@@ -62,6 +62,10 @@ class RayBackend:
         self.stripe = StripeDesk(
             MongoStripe(self._database), settings.webhook_secrets, lambda: datetime.now(UTC)
         )
+
+    async def now(self) -> datetime:
+        """Return what the service takes to be the time. StoreError: the clock cannot be read."""
+        return await self.test_clock.now() if self.test_clock else real_time()
 
     async def reports(self) -> list[ShardReport]:
         """Return a report of every shard. ShardLostError: one did not answer."""

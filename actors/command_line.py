@@ -18,7 +18,13 @@ from actors.access import Scope
 from actors.api_keys import ApiKey, make_key
 from actors.embedded_engine import EmbeddedMongoError
 from actors.embedded_mongo import EmbeddedMongo
-from actors.mongo.connection import MongoWire, UnsuitableDatabaseError, connect, prepare
+from actors.mongo.connection import (
+    MongoWire,
+    UnsuitableDatabaseError,
+    check_suitable,
+    connect,
+    prepare,
+)
 from actors.mongo.keys import MongoKeys
 from actors.operator_commands import add_operator_commands
 from actors.settings import Settings
@@ -37,6 +43,7 @@ from actors.terminal import (
 
 READY_SECONDS_MAX = 60.0
 READY_PAUSE_SECONDS = 0.1
+NAME_LENGTH_MAX = 100  # Characters of what a key is for.
 
 ABOUT = """
 Allotment decides whether a user may spend credits. `up` runs the service; the other commands ask
@@ -164,14 +171,22 @@ def key_store(settings: Settings) -> Iterator[MongoKeys]:
             uri = stack.enter_context(mongo).uri
         database = connect(uri, settings.mongo_db)
         stack.callback(database.client.close)
+        check_suitable(database)
         prepare(database)
         yield MongoKeys(database)
+
+
+def check_name(name: str) -> str:
+    """Refuse a name that would not fit into a line of the list."""
+    if not name.strip() or len(name) > NAME_LENGTH_MAX or not name.isprintable():
+        raise typer.BadParameter(f"give 1 to {NAME_LENGTH_MAX} printable characters")
+    return name
 
 
 @keys.command("create")
 def create_key(
     scope: Annotated[ScopeName, typer.Option(help="What the key may do.")],
-    name: Annotated[str, typer.Option(help="What the key is for.")],
+    name: Annotated[str, typer.Option(help="What the key is for.", callback=check_name)],
     *,
     as_json: AsJson = False,
 ) -> None:

@@ -1,6 +1,7 @@
 """What the edge stands on, and who may use it."""
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Protocol
 
 from fastapi import Request
@@ -39,6 +40,9 @@ class Backend(Protocol):
     events: EventsWay
     test_clock: TestClock | None
     """None: the clock is the real one, and nobody sets it."""
+
+    async def now(self) -> datetime:
+        """Return what the service takes to be the time. StoreError: the clock cannot be read."""
 
     async def reports(self) -> list[ShardReport]:
         """Return a report of every shard. ShardLostError: one did not answer."""

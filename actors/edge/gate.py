@@ -127,11 +127,10 @@ def check_head(scope: Scope) -> None:
 
 async def authenticate(backend: Backend, scope: Scope) -> Caller:
     """Return who sends a request. Raises RequestRefused."""
-    shown = ""
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            scheme, _, shown = value.decode("latin-1").partition(" ")
-            shown = shown.strip() if scheme.lower() == "bearer" else ""
+    given = [value for name, value in scope["headers"] if name == b"authorization"]
+    only = given[0] if len(given) == 1 else b""  # Of two, nobody says which is meant.
+    scheme, _, shown = only.decode("latin-1").partition(" ")
+    shown = shown.strip() if scheme.lower() == "bearer" else ""
     caller = backend.keys.known(shown) or await look_up(backend, shown)
     if caller is None:
         title = "A valid API key or token is needed"
@@ -171,6 +170,7 @@ async def receive_whole(scope: Scope, receive: Receive) -> Receive:
         raise RequestRefused(make_problem("request_timeout", title)) from None
     if body and scope["path"] != SIGNED:
         check_type(scope, headers.get(b"content-type"))
+        check_coding(headers.get(b"content-encoding"))
         check_containers(body)
     scope["body"] = body  # Where hot operations take it.
     return again(body, receive)
@@ -209,6 +209,13 @@ def check_type(scope: Scope, content_type: bytes | None) -> None:
     )
     if not is_json:
         title = "A body is JSON: Content-Type must be application/json"
+        raise RequestRefused(make_problem("unsupported_media_type", title))
+
+
+def check_coding(coding: bytes | None) -> None:
+    """Refuse a body that is compressed: how long it is would be known too late."""
+    if coding is not None and coding.strip().lower() not in (b"", b"identity"):
+        title = "A body is sent as it is: there is no Content-Encoding but identity"
         raise RequestRefused(make_problem("unsupported_media_type", title))
 
 

@@ -51,7 +51,7 @@ def _add_opening(app: FastAPI, backend: Backend) -> None:
     ) -> Response:
         """Set credits of today aside until they are settled or released, or the hold expires."""
         call = make_call(body.command(), idempotency_key, caller_of(request).name)
-        return answered(await backend.router.call(call), 201)
+        return await answered(backend, await backend.router.call(call), 201)
 
     @app.get("/subscription/holds", response_model=OpenHolds, responses=problems(), **reads)
     async def get_holds(request: Request, user_id: UserIdQuery) -> Response:
@@ -67,7 +67,7 @@ def _add_closing(app: FastAPI, backend: Backend) -> None:
         if command is None:
             raise HoldNotFoundError
         call = make_call(command, key, caller_of(request).name)
-        return answered(await backend.router.call(call), status)
+        return await answered(backend, await backend.router.call(call), status)
 
     @app.post(
         "/subscription/holds/{hold_id}/settle",

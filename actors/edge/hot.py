@@ -85,7 +85,9 @@ def add_hot_operations(app: FastAPI, backend: Backend) -> dict[tuple[str, str], 
             body = RecordUsageBody.model_validate_json(text)
         except ValidationError as error:
             raise RequestRefused(invalid_fields(error)) from None
-        return answered(await router.call(make_call(body.command(), key, caller.name)), 201)
+        return await answered(
+            backend, await router.call(make_call(body.command(), key, caller.name)), 201
+        )
 
     app.get(
         "/subscription/status",

@@ -1,7 +1,7 @@
 """Problem bodies (RFC 9457): what an HTTP client is told when a request was not done."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from math import ceil
 from typing import Any
 
@@ -136,23 +136,36 @@ def invalid_fields(
 
     `parameter` is the name of a value that was checked alone.
     """
+    found: Sequence[Any]
     if isinstance(error, ValidationError):
         found = error.errors(include_url=False, include_context=False, include_input=False)
-        items: Sequence[Any] = found[:errors_max]
     else:
-        items = error.errors()[:errors_max]
+        found = error.errors()
+    from_framework = isinstance(error, RequestValidationError)
     errors = [
         FieldError(
-            field=parameter or sayable(".".join(map(str, item["loc"]))),
-            message=sayable(str(item["msg"])),
+            field=parameter or field_of(item, from_framework=from_framework),
+            message=sayable(str(item["msg"]).removeprefix("Value error, ")),
         )
-        for item in items
+        for item in found[:errors_max]
     ]
     first = errors[0] if errors else FieldError(field="", message="not valid")
     base = make_problem(
         "invalid_request", "The request is not valid", f"{first.field}: {first.message}"
     )
     return with_errors(base, errors)
+
+
+def field_of(item: Mapping[str, Any], *, from_framework: bool) -> str:
+    """Return the name of a field that is wrong: the same, whoever has found out.
+
+    The framework puts the part of the request before it, and the place after it in JSON that
+    cannot be read.
+    """
+    names = item["loc"][1:] if from_framework else item["loc"]
+    if item["type"] == "json_invalid" or not names:
+        return "body"
+    return sayable(".".join(map(str, names)))
 
 
 def sayable(text: str) -> str:
@@ -163,16 +176,18 @@ def sayable(text: str) -> str:
 def respond(problem: Problem, more: Mapping[str, str] | None = None) -> Response:
     """Return the response of a problem, with more headers than its kind has."""
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if problem.status == 503 else {}
-    if isinstance(problem, InsufficientCredits) and problem.available_at is not None:
-        seconds = ceil((problem.available_at - datetime.now(UTC)).total_seconds())
-        if 0 < seconds <= SECONDS_OF_A_DAY:
-            headers["Retry-After"] = str(seconds)
     if problem.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
     headers |= more or {}
     return Response(
         problem.model_dump_json(), problem.status, headers=headers, media_type=MEDIA_TYPE
     )
+
+
+def waiting(available_at: datetime, now: datetime) -> dict[str, str]:
+    """Return the header that says when to come again, where that is within a day."""
+    seconds = ceil((available_at - now).total_seconds())
+    return {"Retry-After": str(seconds)} if 0 < seconds <= SECONDS_OF_A_DAY else {}
 
 
 async def on_refused(_: Request, error: Exception) -> Response:

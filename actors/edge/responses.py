@@ -1,5 +1,6 @@
 """Responses of operations: answers that are text already, problems, and their documentation."""
 
+import contextlib
 from http import HTTPStatus
 from typing import Any
 
@@ -7,14 +8,17 @@ from fastapi import Response
 
 from actors.asking import body_of
 from actors.calls import Reply
+from actors.edge.backend import Backend
 from actors.edge.problems import (
     InsufficientCredits,
     InvalidRequest,
     Problem,
     problem_of,
     respond,
+    waiting,
 )
 from actors.failures import AllotmentError
+from actors.store import StoreError
 
 
 class Done(Response):
@@ -37,12 +41,14 @@ def written(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return problems(408, 415, *statuses)
 
 
-def answered(reply: Reply, status: int) -> Response:
+async def answered(backend: Backend, reply: Reply, status: int) -> Response:
     """Return the response to a write: the first answer, marked where it is given again."""
-    replayed = {"Idempotent-Replayed": "true"} if reply.replayed else {}
+    headers = {"Idempotent-Replayed": "true"} if reply.replayed else {}
     try:
-        return Done(body_of(reply), status, headers=replayed)
+        return Done(body_of(reply), status, headers=headers)
     except AllotmentError as error:
-        response = respond(problem_of(error))
-        response.headers.update(replayed)
-        return response
+        problem = problem_of(error)
+    if isinstance(problem, InsufficientCredits) and problem.available_at is not None:
+        with contextlib.suppress(StoreError):  # What was decided is told, with its time or not.
+            headers |= waiting(problem.available_at, await backend.now())
+    return respond(problem, headers)

@@ -7,7 +7,6 @@ from fastapi import Depends, FastAPI, Path, Query, Request, Response
 
 from actors.access import Scope
 from actors.asking import body_of, make_call
-from actors.clock import real_time
 from actors.edge.backend import Backend, allow, caller_of
 from actors.edge.problems import RequestRefused, invalid
 from actors.edge.responses import Done, answered, problems, written
@@ -54,7 +53,7 @@ def _add_reading(app: FastAPI, backend: Backend) -> None:
         """Return subscriptions of all users by id, as their documents stand."""
         query = SubscriptionPageQuery(status, limit, cursor)
         try:
-            now = await backend.test_clock.now() if backend.test_clock else real_time()
+            now = await backend.now()
             page = await asyncio.to_thread(backend.overview.subscription_page, query, now)
         except StoreError:
             raise UnavailableError from None
@@ -94,7 +93,7 @@ def _add_changing(app: FastAPI, backend: Backend) -> None:
         """Change a status or an end. It is in MongoDB and in RAM when this answers."""
         user_id, known_id = await find_owner(backend, subscription_id)
         call = make_call(body.command(user_id, known_id), idempotency_key, caller_of(request).name)
-        return answered(await backend.router.query(ChangeQuery(call)), 200)
+        return await answered(backend, await backend.router.query(ChangeQuery(call)), 200)
 
 
 async def find_owner(backend: Backend, subscription_id: str) -> tuple[UserId, str]:

@@ -75,7 +75,7 @@ def add_writing_operations(app: FastAPI, backend: Backend) -> None:
     ) -> Response:
         """Add a grant to the current subscription, or begin a new one."""
         call = make_call(body.command(), idempotency_key, caller_of(request).name)
-        return answered(await router.call(call), 201)
+        return await answered(backend, await router.call(call), 201)
 
     @app.post("/subscription/usage/batch", response_model=BatchResponse, **common)
     async def record_usages(

@@ -8,7 +8,7 @@ import pytest
 from actors.clock import ServiceClock, TestClock, TimeGoesForwardError
 from tests.actors.authors import NOON
 from tests.actors.running import in_loop
-from tests.actors.test_edge import CREDITS, edge
+from tests.actors.test_edge import CREDITS, USAGE, edge
 
 MONTH = timedelta(days=31)
 
@@ -119,3 +119,21 @@ async def test_the_interface_sets_the_clock_forward_and_refuses_the_past() -> No
     assert (back.status_code, back.json()["code"]) == (422, "invalid_request")
     assert "backwards" in back.json()["detail"]
     assert odd.status_code == 422
+
+
+@in_loop
+async def test_a_refusal_says_when_to_come_again_by_the_services_clock() -> None:
+    async with edge() as (http, backend):
+        await http.post("/subscription/credits", json=CREDITS)
+        dear = USAGE | {"credit_amount": 91}
+        at_noon = await http.post("/subscription/usage", json=dear)
+        ahead = timedelta(hours=11)
+        backend.shards.shard._clock.now = NOON + ahead
+        offsets = Offsets()
+        offsets.advance(ahead)  # As another replica has set it.
+        backend.test_clock = TestClock(standing(), offsets, Parts())
+        at_eleven = await http.post("/subscription/usage", json=dear)
+
+    assert at_noon.json()["available_at"] == "2026-03-11T00:00:00Z"
+    assert at_noon.headers["Retry-After"] == "43200"
+    assert at_eleven.headers["Retry-After"] == "3600"

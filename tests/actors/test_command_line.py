@@ -15,6 +15,7 @@ from actors.command_line import app, cells_of, key_row
 from actors.edge.examples import EXAMPLES
 from tests.actors.authors import NOON
 from tests.actors.test_api_keys import Keys
+from tests.service.running import free_port
 
 ANSWERS: dict[str, Any] = {
     "/admin/shards": [EXAMPLES["ShardReport"]],
@@ -91,6 +92,25 @@ def test_a_key_is_made_listed_and_revoked_once(monkeypatch: pytest.MonkeyPatch) 
     assert revoked["revoked_at"]
     assert again.exit_code == 1
     assert again.stdout == ""
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\nb", "a\tb", "x" * 101])
+def test_a_key_has_a_name_that_fits_into_a_line(name: str) -> None:
+    done = CliRunner().invoke(app, ["keys", "create", "--scope", "read", "--name", name])
+
+    assert done.exit_code == 2
+    assert "printable" in done.output
+
+
+def test_a_database_that_is_away_is_told_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALLOTMENT_MONGO_URI", f"mongodb://secret:word@127.0.0.1:{free_port()}/")
+
+    done = CliRunner().invoke(app, ["keys", "list"])
+
+    assert done.exit_code == 1
+    assert "Traceback" not in done.output
+    assert "word" not in done.output
+    assert done.exception is None or isinstance(done.exception, SystemExit)
 
 
 def test_the_version_is_told_without_a_command() -> None:

@@ -122,6 +122,9 @@ class LocalBackend:
         self.events = Relay(MemoryEvents(shards.store), [self.handler], clock=clock)
         self.lost = False
 
+    async def now(self) -> datetime:
+        return await self.test_clock.now() if self.test_clock else NOON
+
     async def reports(self) -> list[ShardReport]:
         if self.lost:
             raise ShardLostError

@@ -1,7 +1,7 @@
 """Holds over HTTP and from Python, on a shard in this process."""
 
 import contextlib
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -9,10 +9,9 @@ import pytest
 
 from actors.access import Scope
 from actors.async_client import AsyncAllotment
-from actors.edge.problems import InsufficientCredits, respond
+from actors.edge.problems import waiting
 from actors.failures import HoldClosedError, HoldNotFoundError, InsufficientCreditsError
 from domain.holds import make_hold_id
-from domain.messages import Limit
 from domain.values import UserId
 from tests.actors.authors import NOON
 from tests.actors.running import in_loop
@@ -197,13 +196,7 @@ async def test_a_key_for_reading_sees_holds_and_makes_none() -> None:
 def test_a_refusal_that_passes_within_a_day_says_when_to_come_again(
     seconds: float, header: str | None
 ) -> None:
-    at = datetime.now(UTC) + timedelta(seconds=seconds)
-    problem = InsufficientCredits(
-        title="", status=402, detail="", code="insufficient_credits", limit=Limit.DAILY,
-        remaining_credits=0, required_credits=1, available_at=at,
-    )  # fmt: skip
-
-    assert respond(problem).headers.get("retry-after") == header
+    assert waiting(NOON + timedelta(seconds=seconds), NOON).get("Retry-After") == header
 
 
 # --- from Python --------------------------------------------------------------------------

@@ -68,7 +68,7 @@ async def test_a_settlement_by_tokens_knows_what_the_hold_said() -> None:
         settled = await http.post(path, json={"token_count": 9000})
 
     assert nothing.status_code == 422
-    assert nothing.json()["errors"][0]["field"] == "body.credit_amount"
+    assert nothing.json()["errors"][0]["field"] == "credit_amount"
     assert settled.status_code == 201
     charge = settled.json()
     assert (charge["credit_amount"], charge["model_used"], charge["credits_held"]) == (3, "m-1", 0)

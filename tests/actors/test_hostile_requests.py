@@ -20,7 +20,8 @@ from tests.actors.test_edge import CREDITS, USAGE, edge
 
 JSON = {"Content-Type": "application/json"}
 PATHS = ["/subscription/usage", "/subscription/credits", "/subscription/usage/batch"]
-LOOP_CPU_SECONDS_MAX = 0.3  # How long a request may keep the loop; 0.04 is usual.
+TRIES = 3  # The best counts: another program on the same core makes any one of them slow.
+TIMES_READING_MAX = 8  # What a refusal may cost, in readings of a megabyte of JSON; 2 are usual.
 
 
 def with_field(text: str) -> bytes:
@@ -92,6 +93,55 @@ async def test_what_cannot_be_meant_is_refused(path: str, name: str) -> None:
         assert answer.headers["content-type"] == "application/problem+json"
     assert (problem["status"], problem["code"]) == (422, "invalid_request")
     assert len(answer.content) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        (PATHS[0], b'{"user_id": "a b"}', "user_id"),
+        (PATHS[1], b'{"user_id": "a b"}', "user_id"),
+        (PATHS[0], b"{", "body"),
+        (PATHS[1], b"{", "body"),
+        (PATHS[0], b"[]", "body"),
+        (PATHS[1], b"[]", "body"),
+    ],
+)
+@in_loop
+async def test_a_field_has_one_name_whoever_found_it_wrong(
+    path: str, body: bytes, field: str
+) -> None:
+    async with edge() as (http, _):
+        problem = (await http.post(path, content=body, headers=JSON)).json()
+        query = (await http.get("/subscriptions?limit=0")).json()
+
+    first = problem["errors"][0]
+    assert first["field"] == field
+    assert problem["detail"] == f"{field}: {first['message']}"
+    assert "Value error" not in problem["detail"]
+    assert query["errors"][0]["field"] == "limit"
+
+
+@pytest.mark.parametrize("path", PATHS)
+@in_loop
+async def test_a_body_that_says_it_is_compressed_is_refused(path: str) -> None:
+    async with edge() as (http, _):
+        body = json.dumps(USAGE)
+        zipped = await http.post(path, content=body, headers=JSON | {"Content-Encoding": "gzip"})
+        plain = await http.post(path, content=body, headers=JSON | {"Content-Encoding": "identity"})
+
+    assert (zipped.status_code, zipped.json()["code"]) == (415, "unsupported_media_type")
+    assert plain.status_code != 415
+
+
+@in_loop
+async def test_of_two_keys_in_one_request_none_counts() -> None:
+    async with edge() as (http, _):
+        shown = http.headers["Authorization"]
+        two = [("Authorization", "Bearer allot_stranger"), ("Authorization", shown)]
+        del http.headers["Authorization"]
+        answer = await http.get("/subscription/status?user_id=ada", headers=two)
+
+    assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -322,14 +372,19 @@ async def test_a_megabyte_that_is_refused_keeps_nobody_waiting(path: str, name: 
         body = b'{"records": [' + body + b"]}"
     assert 800_000 < len(body) < BODY_BYTES_MAX
 
+    took, reading = [], []
     async with edge() as (http, _):
-        started = time.thread_time()
-        answer = await http.post(path, content=body, headers=JSON)
-        took = time.thread_time() - started
+        for _try in range(TRIES):
+            started = time.thread_time()
+            answer = await http.post(path, content=body, headers=JSON)
+            answered = time.thread_time()
+            json.loads(DEAR_BODIES["fields"])
+            took.append(answered - started)
+            reading.append(time.thread_time() - answered)
 
     assert len(answer.content) < 10_000
     assert b"invalid_request" in answer.content
-    assert took < LOOP_CPU_SECONDS_MAX
+    assert min(took) < TIMES_READING_MAX * min(reading)
 
 
 @in_loop

@@ -3,9 +3,10 @@
 import itertools
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 BIG = 1_200_000
+PIPELINED = 20  # Requests in one sending.
 
 Make = Callable[[random.Random, bytes], list[bytes]]
 """Returns the parts in which one request is sent; the key is the admin's."""
@@ -48,7 +49,7 @@ def truncated(rng: random.Random, key: bytes) -> list[bytes]:
 
 
 def pipelined(rng: random.Random, key: bytes) -> list[bytes]:
-    return [b"".join(charge(rng, key) for _ in range(20)) + rng.randbytes(50)]
+    return [b"".join(charge(rng, key) for _ in range(PIPELINED)) + rng.randbytes(50)]
 
 
 def oversized(rng: random.Random, key: bytes) -> list[bytes]:
@@ -95,3 +96,12 @@ MAKERS: list[Make] = [
     *(noise, mutated, split, truncated, pipelined, many_headers, odd_target, odd_chunks),
     *(odd_body, mutated, split, truncated, oversized),
 ]
+
+
+def sendings(requests: int, seed: int) -> Iterator[tuple[int, Make]]:
+    """Yield who makes each sending, and how many requests the ones before it are."""
+    rng, sent = random.Random(seed), 0
+    while sent < requests:
+        make = rng.choice(MAKERS)
+        yield sent, make
+        sent += PIPELINED if make is pipelined else 1
