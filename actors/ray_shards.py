@@ -91,6 +91,15 @@ class RayShards:
         """Return once every write that one shard has answered is in the views."""
         await self._ask(index, "drain")
 
+    async def hand_over(self, index: int, version: int) -> int:
+        """Have one shard follow the table; return under which version it has handed over."""
+        handed: int = await self._ask(index, "hand_over", version)
+        return handed
+
+    async def take_up(self, index: int) -> None:
+        """Have one shard take up what former owners could not write, and fill its RAM."""
+        await self._ask(index, "take_up")
+
     async def _connection(self, index: int) -> Connection | None:
         """Return the open connection to a shard; callers at the same time share its opening."""
         if not self._sockets:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Protocol, TypeVar
 
-from actors.calls import OVERLOADED, UNAVAILABLE, Call, Envelope, Outcome, Reply
+from actors.calls import MOVED, OVERLOADED, UNAVAILABLE, Call, Envelope, Outcome, Reply
 from actors.directory import Directory
 from actors.queries import Query
 from domain.values import UserId
@@ -183,24 +183,30 @@ class Router:
         items: Sequence[Sent],
         send: Callable[[Directory, Sequence[Sent]], Awaitable[list[Reply | None]]],
     ) -> list[Reply]:
-        """Send until all are answered: what was lost or has moved again, after a pause."""
+        """Send until all are answered: what was lost or has moved again, after a pause.
+
+        Not the first time that something has only moved: most often the directory is a newer one.
+        """
         replies: list[Reply | None] = [None] * len(items)
         waiting = dict(enumerate(items))
+        outdated: Directory | None = None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._timeout):
                 for attempt in count():
+                    was_lost = True
                     with contextlib.suppress(ShardLostError):
-                        table = self._table or await self._refresh()
+                        table = await self._newest(outdated)
                         answers = await send(table, list(waiting.values()))
-                        waiting = self._take(table, waiting, answers, replies)
+                        outdated, was_lost = table if MOVED in answers else None, None in answers
+                        waiting = self._take(waiting, answers, replies)
                     if not waiting:
                         break
-                    await asyncio.sleep(_pause(attempt))
+                    if attempt or was_lost:
+                        await asyncio.sleep(_pause(attempt))
         return [UNAVAILABLE if reply is None else reply for reply in replies]
 
     def _take(
         self,
-        table: Directory,
         waiting: dict[int, Sent],
         answers: Sequence[Reply | None],
         replies: list[Reply | None],
@@ -212,11 +218,18 @@ class Router:
                 again[place] = _as_repeat(item)
             elif reply.outcome is Outcome.MOVED:
                 again[place] = item
-                if self._table is table:
-                    self._table = None
             else:
                 replies[place] = reply
         return again
+
+    async def _newest(self, outdated: Directory | None) -> Directory:
+        """Return another table than this one, under which something has moved.
+
+        Others go on with it meanwhile: while a slot is on its way, there is no newer version yet.
+        """
+        if self._table is None or self._table is outdated:
+            return await self._refresh()
+        return self._table
 
     async def _refresh(self) -> Directory:
         """Read the directory; callers at the same time share one reading."""
@@ -228,8 +241,9 @@ class Router:
 
     async def _read_directory(self) -> None:
         try:
-            self._table = await self._shards.directory()
-            self._lanes = {}  # The old lanes finish what they carry under the old version.
+            before, self._table = self._table, await self._shards.directory()
+            if before is None or before.version != self._table.version:
+                self._lanes = {}  # The old ones finish what they carry under the old version.
         finally:
             self._refreshing = None
 

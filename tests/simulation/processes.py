@@ -163,7 +163,7 @@ class ShardProcess(Killable):
         except StorageUnavailableError:
             table = None
         if table is not None:
-            await shard.adopt(table)
+            shard.ownership.follow(table)
         return shard.table
 
     async def follow(self, changes: Changes) -> Stamp | None:
