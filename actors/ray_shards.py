@@ -59,9 +59,12 @@ class RayShards:
 
     async def directory(self) -> Directory:
         """Return the newest directory, as the first shard read it."""
-        async with asyncio.timeout(DIRECTORY_SECONDS_MAX):
-            table: Directory = await self._ask(0, "directory")
-            return table
+        try:
+            async with asyncio.timeout(DIRECTORY_SECONDS_MAX):
+                table: Directory = await self._ask(0, "directory")
+                return table
+        except TimeoutError as error:
+            raise ShardLostError(shard_name(0)) from error
 
     async def report(self, index: int) -> ShardReport:
         """Return what operators read about one shard."""

@@ -164,9 +164,9 @@ class Resharding:
 
     async def _wait_until_handed_over(self, table: Directory) -> None:
         told = (self._crew.hand_over(i, table.version) for i in range(table.shards))
-        versions = await asyncio.gather(*told)
-        if set(versions) != {table.version}:
-            raise TimeoutError(f"shards follow {set(versions)} in the place of {table.version}")
+        oldest = min(await asyncio.gather(*told))
+        if oldest < table.version:
+            raise TimeoutError(f"a shard follows version {oldest} in the place of {table.version}")
 
     async def _finish(self, plan: Plan) -> None:
         """Let those that have got users look after them, end what is left over, and the plan."""
@@ -176,6 +176,8 @@ class Resharding:
         left_over = range(plan.shards, plan.shards_before)
         if left_over:
             await self._sleep(UNUSED_SECONDS)
+        if await asyncio.to_thread(self._tables.plan) != plan:
+            return  # It was carried out meanwhile, and the next one may need these shards.
         await asyncio.gather(*map(self._crew.end, left_over))
         await asyncio.to_thread(self._tables.end, plan._replace(ended_at=self._clock()))
 

@@ -25,6 +25,7 @@ ENVELOPE_SECONDS_MAX = 5.0  # How long a shard may take before it counts as lost
 QUEUE_LENGTH_MAX = 10_000  # Calls waiting here for one shard; beyond this, `overloaded`.
 PAUSE_SECONDS_MIN = 0.05  # Pause before a lost call is repeated; doubled each time,
 PAUSE_SECONDS_MAX = 0.5  # up to here.
+ATTEMPTS_BEFORE_GONE = 2  # Lost more often, a shard may be one that was ended: the directory tells.
 
 
 Item = Call | UserId
@@ -197,7 +198,9 @@ class Router:
                     with contextlib.suppress(ShardLostError):
                         table = await self._newest(outdated)
                         answers = await send(table, list(waiting.values()))
-                        outdated, was_lost = table if MOVED in answers else None, None in answers
+                        was_lost = None in answers
+                        may_be_gone = was_lost and attempt >= ATTEMPTS_BEFORE_GONE
+                        outdated = table if MOVED in answers or may_be_gone else None
                         waiting = self._take(waiting, answers, replies)
                     if not waiting:
                         break
