@@ -88,11 +88,14 @@ class Resharding:
         crew: Crew,
         clock: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        *,
+        slots_at_once: int = SLOTS_AT_ONCE,
     ) -> None:
         self._tables = tables
         self._crew = crew
         self._clock = clock
         self._sleep = sleep
+        self._slots_at_once = slots_at_once
         self._begun = asyncio.Event()
 
     async def begin(self, shards: int) -> ReshardReport:
@@ -153,7 +156,7 @@ class Resharding:
             await self._publish(table.with_shards(plan.shards))
             return True
         await self._wait_until_handed_over(table)
-        newer = table.towards(plan.shards, SLOTS_AT_ONCE)
+        newer = table.towards(plan.shards, self._slots_at_once)
         if newer is not None:
             await self._publish(newer)
         elif table.shards > plan.shards:

@@ -238,6 +238,8 @@ class Router:
         """Read the directory; callers at the same time share one reading."""
         if self._refreshing is None:
             self._refreshing = asyncio.create_task(self._read_directory())
+            # Its failure is its callers' matter, and they may have gone.
+            self._refreshing.add_done_callback(lambda task: task.cancelled() or task.exception())
         await asyncio.shield(self._refreshing)
         assert self._table is not None, "the reading has just set it"
         return self._table

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from actors import resharding
 from actors.calls import MOVED, Call, Envelope, Outcome
 from actors.directory import Directory
-from actors.resharding import Resharding
+from actors.resharding import FAILURES, Resharding
 from actors.router import Router
 from actors.store import StorageUnavailableError
 from domain.answers import CreditStatusResponse
@@ -25,17 +24,14 @@ WAYS = [(3, 8), (8, 2)]
 SECONDS = 10.0
 
 
-@pytest.fixture(autouse=True)
-def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resharding, "SLOTS_AT_ONCE", 1024)
-
-
 async def no_pause(_seconds: float) -> None:
     await asyncio.sleep(0)
 
 
 def carried_out_by(fleet: Fleet, tables: Any = None, crew: Any = None) -> Resharding:
-    return Resharding(tables or fleet.tables, crew or fleet, fleet.clock, no_pause)
+    return Resharding(
+        tables or fleet.tables, crew or fleet, fleet.clock, no_pause, slots_at_once=1024
+    )
 
 
 async def carry_out(janitor: Resharding) -> None:
@@ -234,7 +230,7 @@ async def test_the_next_version_waits_for_a_shard_that_does_not_answer() -> None
         await fleet.end(1)
 
         for _ in range(3):
-            with pytest.raises(resharding.FAILURES):
+            with pytest.raises(FAILURES):
                 await janitor.step()
         assert fleet.tables.table.version == version
 

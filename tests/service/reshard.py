@@ -13,6 +13,7 @@ import json
 import os
 import secrets
 import signal
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -109,7 +110,7 @@ class Caller:
     async def _list(self) -> None:
         path = f"/subscription/usage/monthly?user_id={self._user}&month={time.strftime('%Y-%m')}"
         month = await self._ask("GET", path, 200)
-        self._check("total_credits", month["total_credits"])
+        self._check("credit_amount", month["credit_amount"])
 
     def _note(self, credits_charged: int) -> None:
         self._used += credits_charged
@@ -214,7 +215,7 @@ def row(what: str, told: dict[str, Any], answers: list[Answer], old: int, books:
         str(told.get("slots", "")),
         f"{told['elapsed_seconds']:.1f} s",
         str(len(answers)),
-        ", ".join(f"{count} × {code}" for code, count in failed.items()) or "0",
+        ", ".join(f"{count} of {code}" for code, count in failed.items()) or "0",
         str(old),
         *(f"{ordered[int((len(ordered) - 1) * p)] * 1000:.0f} ms" for p in (0.5, 0.99, 1.0)),
         books,
@@ -260,7 +261,8 @@ async def main(ways: list[tuple[int, int]], callers: int, kills: list[bool]) -> 
         finally:
             database.client.close()
             await asyncio.to_thread(service.stop)
-            print("".join(service.output), flush=True)
+            told = "".join(line for line in service.output if "WARNING" in line or "ERROR" in line)
+            print(told, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
