@@ -47,10 +47,6 @@ class Directory:
         """Return the index of the shard that owns the user, or will once its slot has arrived."""
         return self.owners[slot_of(user_id)]
 
-    def is_on_its_way(self, user_id: UserId) -> bool:
-        """Whether nobody answers for the user under this version."""
-        return bool(self.leaving) and slot_of(user_id) in self.leaving
-
     def answers(self, index: int, user_id: UserId) -> bool:
         """Whether a shard owns the user now, so that it may answer for it."""
         slot = slot_of(user_id)

@@ -8,7 +8,7 @@ operator, a restart has asked for it) serves one batch and nobody else: see `Sha
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from actors.counters import Counters
@@ -54,6 +54,14 @@ class Ownership:
         """Whether the shard answers for the user."""
         return self.table.answers(self._index, user_id)
 
+    def check(self, version: int) -> Callable[[UserId], bool]:
+        """Return what says of the users in an envelope whether the shard answers for them.
+
+        Its own table decides, whatever the sender's version is: nobody else answers for a user who
+        is this shard's in it. Who has the same table has looked already, but for slots on their way.
+        """
+        return _is if version == self.table.version and not self.table.leaving else self.owns
+
     @property
     def has_slots(self) -> bool:
         """Whether the shard answers for anybody."""
@@ -97,3 +105,7 @@ class Ownership:
                     shard.forget(user_id)
             await asyncio.sleep(0)
         shard.counters.users = len(shard.accounts)
+
+
+def _is(_: UserId) -> bool:
+    return True

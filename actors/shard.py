@@ -85,15 +85,12 @@ class Shard:
 
     async def handle(self, envelope: Envelope) -> list[Reply]:
         """Return the replies to an envelope's calls, then to its reads, in order."""
-        table = self.table
-        if envelope.version != table.version:
-            return [MOVED] * (len(envelope.calls) + len(envelope.status_of))
-        waits = table.is_on_its_way
+        mine = self.ownership.check(envelope.version)
         replies = [
-            MOVED if waits(call.command.user_id) else self._write(call) for call in envelope.calls
+            self._write(call) if mine(call.command.user_id) else MOVED for call in envelope.calls
         ]
         now = None if self.following.is_stale else self.now()
-        replies += [MOVED if waits(u) else self._read(u, now) for u in envelope.status_of]
+        replies += [self._read(u, now) if mine(u) else MOVED for u in envelope.status_of]
         return [r if isinstance(r, Reply) else await r for r in replies]
 
     def now(self) -> datetime:

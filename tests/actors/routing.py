@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from actors.calls import MOVED, Call, Envelope, Outcome, Reply
-from actors.directory import Directory, even
+from actors.directory import Directory, even, slot_of
 from actors.queries import Query
 from actors.router import ShardLostError
 from domain.values import UserId
@@ -42,7 +42,7 @@ class FakeShards:
             return [MOVED] * (len(envelope.calls) + len(envelope.status_of))
         users = [*(call.command.user_id for call in envelope.calls), *envelope.status_of]
         return [
-            MOVED if self.table.is_on_its_way(user_id) else echo(item)
+            MOVED if slot_of(user_id) in self.table.leaving else echo(item)
             for user_id, item in zip(users, (*envelope.calls, *envelope.status_of), strict=True)
         ]
 

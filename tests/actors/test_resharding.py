@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from actors.calls import MOVED, Call, Envelope, Outcome
-from actors.directory import Directory
+from actors.directory import Directory, slot_of
 from actors.resharding import FAILURES, Resharding
 from actors.router import Router
 from actors.store import StorageUnavailableError
@@ -204,7 +204,7 @@ async def test_a_stale_reader_is_sent_away_by_everybody_until_all_have_handed_ov
         before = fleet.tables.table
         newer = moving(fleet, 1)
         fleet.tables.publish(newer)
-        user = next(u for u in USERS if newer.is_on_its_way(u))
+        user = next(u for u in USERS if slot_of(u) in newer.leaving)
         stale, leaving = Envelope(before.version, (), (user,)), Envelope(newer.version, (), (user,))
 
         await asyncio.gather(*(fleet.hand_over(index, newer.version) for index in range(2)))
@@ -246,7 +246,7 @@ async def test_a_shard_that_restarts_amid_a_move_writes_what_its_predecessor_lef
         await router.calls([credit_call(user_id, 1000) for user_id in USERS])
         await asyncio.gather(*(one.shard.settle() for one in fleet.running.values()))
         newer = moving(fleet, 1)
-        leaving = [u for u in USERS if newer.is_on_its_way(u)]
+        leaving = [u for u in USERS if slot_of(u) in newer.leaving]
         fleet.running[1].loops[1].cancel()  # Its views are written no longer.
         await router.calls([charge_call(user_id, 1, "k") for user_id in leaving])
         fleet.tables.publish(newer)
@@ -294,7 +294,7 @@ async def test_a_hold_that_has_moved_is_not_expired_by_its_former_shard() -> Non
         router = Router(fleet, SECONDS)
         await router.calls([credit_call(user_id, 1000) for user_id in USERS])
         newer = moving(fleet, 1)
-        user = next(u for u in USERS if newer.is_on_its_way(u))
+        user = next(u for u in USERS if slot_of(u) in newer.leaving)
         await router.call(Call(PlaceHold(user, "chat", Credits(5), 30), "h", keep_refusal=True))
         fleet.tables.publish(newer)
         await fleet.hand_over(1, newer.version)
@@ -315,7 +315,7 @@ async def test_a_batch_amid_its_append_is_finished_before_its_users_are_handed_o
         router = Router(fleet, SECONDS)
         await router.calls([credit_call(user_id, 1000) for user_id in USERS])
         newer = moving(fleet, 1)
-        user = next(u for u in USERS if newer.is_on_its_way(u))
+        user = next(u for u in USERS if slot_of(u) in newer.leaving)
         gate = fleet.store.hold("append")
         charging = asyncio.create_task(router.call(charge_call(user, 1, "k")))
         await at_the_gate(gate)

@@ -6,7 +6,7 @@ from itertools import chain
 import pytest
 
 from actors import router as router_module
-from actors.directory import even
+from actors.directory import even, slot_of
 from actors.queries import SubscriptionsQuery
 from actors.router import Router, ShardLostError
 from domain.values import UserId
@@ -249,7 +249,9 @@ async def test_while_a_slot_is_on_its_way_its_callers_wait_and_the_others_read_n
     newer = shards.table.towards(1, 4096)
     assert newer is not None
     shards.table = newer
-    stays, leaves = (next(u for u in USERS if newer.is_on_its_way(u) is b) for b in (False, True))
+    stays, leaves = (
+        next(u for u in USERS if (slot_of(u) in newer.leaving) is b) for b in (False, True)
+    )
     await router.status(stays)
 
     waiting = asyncio.create_task(router.status(leaves))

@@ -233,12 +233,17 @@ async def test_a_shard_forgets_the_users_it_no_longer_owns() -> None:
 
 
 @in_loop
-async def test_calls_under_the_old_directory_have_moved() -> None:
+async def test_who_is_still_here_is_answered_whatever_directory_the_caller_knows() -> None:
     async with running(MemoryStore()) as shard:
         shard.ownership.follow(even(2, 2))
 
-        assert await shard.handle(Envelope(1, (credit_call(ANN, 1),), (ANN,))) == [MOVED, MOVED]
-        assert (await shard.handle(Envelope(2, (), (ANN,))))[0].outcome is Outcome.DONE
+        stays = next(u for u in USERS if shard.owns(u))
+        moves = next(u for u in USERS if not shard.owns(u))
+        for version in (1, 3):  # Of the sender's table.
+            sent = Envelope(version, (credit_call(moves, 1), credit_call(stays, 1)), (moves, stays))
+            replies = await shard.handle(sent)
+            assert [reply is MOVED for reply in replies] == [True, False, True, False]
+            assert {reply.outcome for reply in replies} == {Outcome.MOVED, Outcome.DONE}
 
 
 @in_loop

@@ -246,6 +246,15 @@ async def change(
     ]
 
 
+def restarted(service: RunningService) -> str:
+    """Stop and start the service; return how many shards it has then."""
+    service.stop()
+    service.start()
+    with service.client() as client:
+        shards = [row["shard"] for row in client.get("/admin/shards").json()]
+    return f"\nstarted again: {', '.join(shards)}"
+
+
 async def main(ways: list[tuple[int, int]], callers: int, kills: list[bool]) -> None:
     """Go all ways, one after another, on one service."""
     print(", ".join(f"{name} {value}" for name, value in facts().items()), flush=True)
@@ -258,6 +267,7 @@ async def main(ways: list[tuple[int, int]], callers: int, kills: list[bool]) -> 
             for kill, way in itertools.product(kills, ways):
                 for line in await change(service, database, way, kill=kill, callers=callers):
                     print(line, flush=True)
+            print(await asyncio.to_thread(restarted, service), flush=True)
         finally:
             database.client.close()
             await asyncio.to_thread(service.stop)
