@@ -24,7 +24,7 @@ from ray.exceptions import RayError
 from actors.access import Scope
 from actors.api_keys import make_key
 from actors.detached import NAMESPACE
-from actors.directory import Directory, even, shard_name
+from actors.directory import shard_name
 from actors.embedded_mongo import EmbeddedMongo
 from actors.metrics import PricesMetric
 from actors.mongo.clock import MongoClock
@@ -47,6 +47,7 @@ from actors.remote_janitor import start_janitor
 from actors.remote_stripe import start_stripe
 from actors.remote_supervisor import SHARD_NAMES, supervision
 from actors.remote_sync import start_sync
+from actors.resharding import table_at_start
 from actors.settings import Settings
 
 APPLICATION = "allotment"
@@ -109,26 +110,10 @@ def prepare_database(settings: Settings, uri: str) -> tuple[Documents, int]:
     check_suitable(database)
     prepare(database)
     MongoClock(database).check(may_be_ahead=settings.test_clock)
-    table = directory_of_slots(settings, MongoDirectory(database))
+    is_set = "shards" in settings.model_fields_set
+    table = table_at_start(MongoDirectory(database), settings.shards, is_set=is_set)
     MongoStore(database).keep_marks([shard_name(index) for index in range(table.shards)])
     return database, table.shards
-
-
-def directory_of_slots(settings: Settings, directory: MongoDirectory) -> Directory:
-    """Return the table of slots; the first one is made for ALLOTMENT_SHARDS."""
-    table = directory.read()
-    if table is None:
-        table = even(1, settings.shards)
-        directory.publish(table)
-    elif table.shards != settings.shards and "shards" in settings.model_fields_set:
-        logger.warning(
-            "ALLOTMENT_SHARDS=%d counts for a first start only; there are %d shards, and"
-            " `allotment reshard --shards %d` changes that",
-            settings.shards,
-            table.shards,
-            settings.shards,
-        )
-    return table
 
 
 def first_key(database: Documents, directory: Path) -> str | None:

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from actors.directory import Directory
+from actors.directory import Directory, even
 from actors.failures import TryAgainError
 from actors.reports import ReshardReport
 from actors.router import ShardLostError
@@ -77,6 +77,26 @@ class Crew(Protocol):
 
     async def end(self, index: int) -> None:
         """Return once a shard runs no longer, if it did."""
+
+
+def table_at_start(tables: Tables, shards: int, *, is_set: bool) -> Directory:
+    """Return the table with which the service starts: the first one is made for so many shards.
+
+    A later one has its own number, and it is said where the operator's (`is_set`) is another one.
+    """
+    table = tables.read()
+    if table is None:
+        tables.publish(even(1, shards))
+        return even(1, shards)
+    if is_set and table.shards != shards:
+        logger.warning(
+            "ALLOTMENT_SHARDS=%d counts for the first start only: there are %d shards, and"
+            " `allotment reshard --shards %d` changes that",
+            shards,
+            table.shards,
+            shards,
+        )
+    return table
 
 
 class Resharding:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from actors.directory import SLOTS, Directory, even, moves_towards, slot_of
 from actors.mongo.directory import MongoDirectory
-from actors.resharding import Plan
+from actors.resharding import Plan, table_at_start
 from domain.values import UserId
 from tests.actors.authors import NOON
 from tests.actors.setups import MongoSetup
@@ -165,3 +165,16 @@ def test_of_two_plans_the_first_is_kept_until_it_is_carried_out(mongo: MongoSetu
 
     assert directory.plan() == Plan(2, 8, 3072, NOON)
     assert directory.read() is None
+
+
+def test_the_directory_says_how_many_shards_there_are_after_the_first_start(
+    mongo: MongoSetup, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = MongoDirectory(mongo.database)
+
+    assert table_at_start(directory, 3, is_set=True) == even(1, 3) == directory.read()
+    assert table_at_start(directory, 8, is_set=False) == even(1, 3)
+    assert not caplog.records
+    assert table_at_start(directory, 8, is_set=True) == even(1, 3)
+
+    assert "`allotment reshard --shards 8`" in caplog.text
