@@ -16,6 +16,7 @@ from actors.settings import Settings
 
 START_SECONDS_MAX = 60.0  # How long a shard may take to start.
 HAND_OVER_SECONDS_MAX = 20.0  # How long one may take to say that it has handed over.
+TAKE_UP_SECONDS_MAX = 300.0  # It reads the newest part of the journal.
 CLOSE_SECONDS_MAX = 5.0  # How long one may take to end its loops; then it is killed amid them.
 
 
@@ -43,7 +44,7 @@ class RayCrew:
 
     async def take_up(self, index: int) -> None:
         """Have a shard look after what its new users' former owners could not write."""
-        async with asyncio.timeout(HAND_OVER_SECONDS_MAX):
+        async with asyncio.timeout(TAKE_UP_SECONDS_MAX):
             await self._shards.take_up(index)
 
     async def end(self, index: int) -> None:

@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,7 +35,7 @@ DAYS = 300
 TIMEOUT_SECONDS = 30.0
 QUIET_SECONDS = 4.0  # Of calls that nothing disturbs, first.
 SETTLE_SECONDS_MAX = 30.0
-MIDWAY_SECONDS_MAX = 60.0
+REPORT_SECONDS_MAX = 60.0
 HEAD = (
     "| change | slots moved | took | requests | failed | old answers | p50 | p99 | longest |"
     " lost, doubled |"
@@ -177,15 +177,19 @@ async def reshard(service: RunningService, shards: int, *, kill: bool) -> dict[s
 
 def kill_janitor_amid(service: RunningService, shards: int) -> None:
     """Kill the janitor when some slots have arrived, and some have not."""
-    deadline = time.monotonic() + MIDWAY_SECONDS_MAX
     with service.client() as client:
-        while time.monotonic() < deadline:
-            answer = client.get("/admin/reshard")
-            told = answer.json() if answer.status_code == 200 else {}
-            if told.get("running") and told["shards"] == shards and told["moved"]:
-                os.kill(actor_pid(service, "JanitorActor"), signal.SIGKILL)
-                return
-    raise AssertionError("it was never amid it")
+        wait_for_report(client, lambda told: told["shards"] == shards and bool(told["moved"]))
+    os.kill(actor_pid(service, "JanitorActor"), signal.SIGKILL)
+
+
+def wait_for_report(client: httpx.Client, reached: Callable[[Any], bool]) -> Any:
+    """Return the report of the change once something holds of it."""
+    deadline = time.monotonic() + REPORT_SECONDS_MAX
+    while time.monotonic() < deadline:
+        answer = client.get("/admin/reshard")
+        if answer.status_code == 200 and reached(answer.json()):
+            return answer.json()
+    raise AssertionError("it never came to that")
 
 
 async def differing(seen: Seen, run: str, database: Documents) -> tuple[int, int]:
@@ -246,13 +250,20 @@ async def change(
     ]
 
 
-def restarted(service: RunningService) -> str:
-    """Stop and start the service; return how many shards it has then."""
+def restarted(service: RunningService, shards: int) -> str:
+    """Stop the service amid a change of the number of shards, and start it; return what it does."""
+    with service.client() as client:
+        client.post("/admin/reshard", json={"shards": shards}).raise_for_status()
+        before = wait_for_report(client, lambda told: bool(told["moved"]))
     service.stop()
     service.start()
     with service.client() as client:
-        shards = [row["shard"] for row in client.get("/admin/shards").json()]
-    return f"\nstarted again: {', '.join(shards)}"
+        after = wait_for_report(client, lambda told: not told["running"])
+        rows = client.get("/admin/shards").json()
+    return (
+        f"\nstopped with {before['moved']} of {before['slots']} slots moved to {shards} shards;"
+        f" started again: {after['moved']} moved, {len(rows)} shards"
+    )
 
 
 async def main(ways: list[tuple[int, int]], callers: int, kills: list[bool]) -> None:
@@ -267,7 +278,8 @@ async def main(ways: list[tuple[int, int]], callers: int, kills: list[bool]) -> 
             for kill, way in itertools.product(kills, ways):
                 for line in await change(service, database, way, kill=kill, callers=callers):
                     print(line, flush=True)
-            print(await asyncio.to_thread(restarted, service), flush=True)
+            shards = ways[-1][1] + 1
+            print(await asyncio.to_thread(restarted, service, shards), flush=True)
         finally:
             database.client.close()
             await asyncio.to_thread(service.stop)
