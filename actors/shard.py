@@ -227,7 +227,7 @@ class Shard:
                 if not self.owns(stored.user_id):
                     self.following.doubted.add(stored.user_id)
                 self.expiry.note(recovered.account)
-                self.views.add(recovered.lagging)
+                self.views.add(recovered.lagging, then_forget=bool(recovered.quarantined))
                 self.counters.quarantined += warn_of(self.name, recovered.quarantined)
 
     async def _load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
