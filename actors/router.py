@@ -25,6 +25,7 @@ ENVELOPE_SECONDS_MAX = 5.0  # How long a shard may take before it counts as lost
 QUEUE_LENGTH_MAX = 10_000  # Calls waiting here for one shard; beyond this, `overloaded`.
 PAUSE_SECONDS_MIN = 0.05  # Pause before a lost call is repeated; doubled each time,
 PAUSE_SECONDS_MAX = 0.5  # up to here.
+MOVED_PAUSE_SECONDS_MAX = 0.1  # The same while a user's slot is on its way.
 ATTEMPTS_BEFORE_GONE = 2  # Lost more often, a shard may be one that was ended: the directory tells.
 
 
@@ -205,7 +206,7 @@ class Router:
                     if not waiting:
                         break
                     if attempt or was_lost:
-                        await asyncio.sleep(_pause(attempt))
+                        await asyncio.sleep(_pause(attempt, was_lost=was_lost))
         return [UNAVAILABLE if reply is None else reply for reply in replies]
 
     def _take(
@@ -270,7 +271,8 @@ def _as_repeat(item: Sent) -> Sent:
     return item._replace(keep_refusal=True) if isinstance(item, Call) else item
 
 
-def _pause(attempt: int) -> float:
+def _pause(attempt: int, *, was_lost: bool) -> float:
     """Return seconds to wait before the next attempt: doubled each time, with jitter."""
-    pause = min(PAUSE_SECONDS_MIN * 2.0 ** min(attempt, 10), PAUSE_SECONDS_MAX)
+    most = PAUSE_SECONDS_MAX if was_lost else MOVED_PAUSE_SECONDS_MAX
+    pause = min(PAUSE_SECONDS_MIN * 2.0 ** min(attempt, 10), most)
     return pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
