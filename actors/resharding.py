@@ -193,9 +193,10 @@ class Resharding:
 
     async def _finish(self, plan: Plan) -> None:
         """Let those that have got users look after them, end what is left over, and the plan."""
-        grown = plan.shards > plan.shards_before
-        have_got = range(plan.shards_before if grown else 0, plan.shards)
-        await asyncio.gather(*map(self._crew.take_up, have_got))
+        if plan.slots:
+            grown = plan.shards > plan.shards_before
+            have_got = range(plan.shards_before if grown else 0, plan.shards)
+            await asyncio.gather(*map(self._crew.take_up, have_got))
         left_over = range(plan.shards, plan.shards_before)
         if left_over:
             await self._sleep(UNUSED_SECONDS)

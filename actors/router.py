@@ -230,9 +230,13 @@ class Router:
         """Return another table than this one, under which something has moved.
 
         Others go on with it meanwhile: while a slot is on its way, there is no newer version yet.
+        So does the caller where the directory cannot be read.
         """
-        if self._table is None or self._table is outdated:
+        if self._table is None:
             return await self._refresh()
+        if self._table is outdated:
+            with contextlib.suppress(ShardLostError):
+                return await self._refresh()
         return self._table
 
     async def _refresh(self) -> Directory:
