@@ -17,7 +17,7 @@ class Outcome(IntEnum):
     UNAVAILABLE = 3
     """The database did not answer. It may have been written; repeat with the same key."""
     MOVED = 4
-    """The caller's directory is not the shard's: read it again and follow it."""
+    """The user is not this shard's (now): read the directory again and follow it."""
 
 
 class Call(NamedTuple):

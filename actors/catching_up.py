@@ -2,12 +2,12 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from actors.calls import Envelope, Outcome, Reply
-from actors.directory import Directory
+from actors.calls import Outcome
+from actors.inbox import Inbox
 from actors.store import StorageUnavailableError, Store
 from domain.foreign import Quarantined
 from domain.values import UserId
@@ -23,13 +23,10 @@ class Loading(Protocol):
     """The part of a shard that loads accounts because somebody reads them."""
 
     name: str
-    table: Directory
+    inbox: Inbox
 
     def now(self) -> datetime:
         """Return the shard's instant."""
-
-    def handle(self, envelope: Envelope) -> Awaitable[list[Reply]]:
-        """Return the replies to reads."""
 
 
 async def load_lagging(shard: Loading, store: Store, is_mine: Callable[[UserId], bool]) -> None:
@@ -42,10 +39,10 @@ async def load_lagging(shard: Loading, store: Store, is_mine: Callable[[UserId],
     users = await asyncio.to_thread(store.appended_since, since - LATE_APPEND, until)
     mine = [user_id for user_id in users if is_mine(user_id)]
     for start in range(0, len(mine), CATCH_UP_CHUNK):
-        chunk = tuple(mine[start : start + CATCH_UP_CHUNK])
-        replies = await shard.handle(Envelope(shard.table.version, status_of=chunk))
-        if any(reply.outcome is not Outcome.DONE for reply in replies):
-            raise StorageUnavailableError("not every account could be read")
+        chunk = mine[start : start + CATCH_UP_CHUNK]
+        for reply in [shard.inbox.put(user_id, None) for user_id in chunk]:
+            if reply is None or (await reply).outcome is not Outcome.DONE:
+                raise StorageUnavailableError("not every account could be read")
         done = start + len(chunk)
         logger.info("%s: caught up with %d accounts of %d", shard.name, done, len(mine))
 

@@ -109,10 +109,10 @@ class Following:
             self._owners.learn(one.user_id, [str(d["_id"]) for d in documents])
 
     def end_batch(self) -> None:
-        """Forget the accounts that served the batch but may be old."""
+        """Forget the accounts that served the batch but may be old, or are other shards'."""
         for user_id in self.doubted:
             self._shard.forget(user_id)
-        self._shard.reloader.want(self.doubted)
+        self._shard.reloader.want(filter(self._shard.owns, self.doubted))
         self.doubted = set()
 
     def forgotten(self, user_id: UserId) -> bool:

@@ -36,6 +36,9 @@ class Resident(Protocol):
     def accounts(self) -> Mapping[UserId, Account]:
         """What is in RAM."""
 
+    def owns(self, user_id: UserId) -> bool:
+        """Whether the shard answers for the user."""
+
 
 def expire_call(user_id: UserId, hold_id: str, subscription_id: str | None = None) -> Call:
     """Return the call that expires a hold, once."""
@@ -132,6 +135,8 @@ class HoldExpiry:
         now = self._shard.now()
         while self._due and self._due[0][0] <= now and len(calls) < EXPIRIES_AT_ONCE:
             _, hold_id, user_id = heapq.heappop(self._due)
+            if not self._shard.owns(user_id):  # The user has moved: so has the hold.
+                continue
             account = self._shard.accounts.get(user_id)
             if account is not None and account.find_hold(hold_id) is None:
                 continue

@@ -24,7 +24,7 @@ from ray.exceptions import RayError
 from actors.access import Scope
 from actors.api_keys import make_key
 from actors.detached import NAMESPACE
-from actors.directory import even, shard_name
+from actors.directory import shard_name
 from actors.embedded_mongo import EmbeddedMongo
 from actors.metrics import PricesMetric
 from actors.mongo.clock import MongoClock
@@ -41,12 +41,13 @@ from actors.mongo.prices import MongoPrices
 from actors.mongo.store import MongoStore
 from actors.prices import PriceFile, in_force
 from actors.ray_environment import LOOPBACK, REPLICA_REQUESTS_MAX, serve_environment
-from actors.remote import ShardActor, start_shard
+from actors.remote import start_shard
 from actors.remote_events import start_events
 from actors.remote_janitor import start_janitor
 from actors.remote_stripe import start_stripe
-from actors.remote_supervisor import supervision
+from actors.remote_supervisor import SHARD_NAMES, supervision
 from actors.remote_sync import start_sync
+from actors.resharding import table_at_start
 from actors.settings import Settings
 
 APPLICATION = "allotment"
@@ -102,19 +103,16 @@ def check_port_is_free(host: str, port: int) -> None:
             ) from error
 
 
-def prepare_database(settings: Settings, uri: str) -> Documents:
-    """Return the database, suitable and with its indexes and its directory of slots."""
+def prepare_database(settings: Settings, uri: str) -> tuple[Documents, int]:
+    """Return the database, suitable and with its indexes; and how many shards its directory has."""
     database = connect(uri, settings.mongo_db)
     check_suitable(database)
     prepare(database)
     MongoClock(database).check(may_be_ahead=settings.test_clock)
-    directory = MongoDirectory(database)
-    table = directory.read()
-    if table is None or table.shards != settings.shards:
-        version = 1 if table is None else table.version + 1
-        directory.publish(even(version, settings.shards))
-    MongoStore(database).keep_marks([shard_name(index) for index in range(settings.shards)])
-    return database
+    is_set = "shards" in settings.model_fields_set
+    table = table_at_start(MongoDirectory(database), settings.shards, is_set=is_set)
+    MongoStore(database).keep_marks([shard_name(index) for index in range(table.shards)])
+    return database, table.shards
 
 
 def first_key(database: Documents, directory: Path) -> str | None:
@@ -177,13 +175,21 @@ def ray_cluster(directory: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def shards(settings: Settings) -> Iterator[list[ActorHandle[ShardActor]]]:
-    """Run the shards as long as the block; at its end their views are complete."""
-    handles = [start_shard(settings, index) for index in range(settings.shards)]
+def shards(settings: Settings, count: int) -> Iterator[None]:
+    """Run the shards as long as the block; at its end their views are complete.
+
+    Those that run then are ended, however many there are by now.
+    """
+    handles = [start_shard(settings, index) for index in range(count)]
     ray.get([h.report.remote() for h in handles], timeout=START_SECONDS_MAX)
     try:
-        yield handles
+        yield
     finally:
+        handles = [
+            ray.get_actor(name, namespace=NAMESPACE)
+            for name in ray.util.list_named_actors()
+            if SHARD_NAMES.fullmatch(name)
+        ]
         with contextlib.suppress(RayError):
             ray.get([h.drain.remote() for h in handles], timeout=DRAIN_SECONDS_MAX)
         for handle in handles:
@@ -246,7 +252,7 @@ def service(settings: Settings, tell: Callable[[str], None]) -> Iterator[str | N
             logger.warning("%s is not set: tokens of the issuer for others are taken, too", name)
         tell("database")
         uri = stack.enter_context(database_uri(settings, directory))
-        database = prepare_database(settings, uri)
+        database, count = prepare_database(settings, uri)
         stack.callback(database.client.close)
         key = first_key(database, directory)
         settings = settings.model_copy(update={"mongo_uri": SecretStr(uri)})
@@ -254,7 +260,7 @@ def service(settings: Settings, tell: Callable[[str], None]) -> Iterator[str | N
         stack.enter_context(ray_cluster(directory))
         stack.enter_context(in_force(prices, MongoPrices(database), PricesMetric().publish))
         tell("shards")
-        stack.enter_context(shards(settings))
+        stack.enter_context(shards(settings, count))
         for start in singletons(settings):
             stack.enter_context(running(start(settings)))
         stack.enter_context(supervision())

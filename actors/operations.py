@@ -5,11 +5,12 @@ from typing import Protocol
 
 from actors.directory import Directory
 from actors.failures import UnavailableError
-from actors.reports import Reread, RereadReport, SweepReport
+from actors.reports import Reread, RereadReport, ReshardReport, SweepReport
 from actors.router import ShardLostError
 from domain.values import UserId
 
 SYNC_SECONDS_MAX = 900.0  # How long all shards may take to read everything anew.
+ASK_SECONDS_MAX = 5.0  # How long the janitor may take to answer what needs no run.
 RECONCILE_SECONDS_MAX = 3600.0  # How long a comparison with Stripe may take.
 RUN_SECONDS_MAX = 900.0  # How long a run of the janitor may take, those before it included.
 
@@ -35,6 +36,12 @@ class JanitorWay(Protocol):
 
     async def reconcile(self) -> SweepReport | None:
         """Compare with Stripe, now; None: Stripe is not set up."""
+
+    async def reshard(self, shards: int) -> ReshardReport:
+        """Begin to change the number of shards; report of what runs now, be it another change."""
+
+    async def resharding(self) -> ReshardReport:
+        """Report of the newest change of the number of shards."""
 
 
 class Operations:
@@ -86,5 +93,21 @@ class Operations:
         try:
             async with asyncio.timeout(RECONCILE_SECONDS_MAX):
                 return await self._janitor.reconcile()
+        except TimeoutError as error:
+            raise UnavailableError from error
+
+    async def reshard(self, shards: int) -> ReshardReport:
+        """Begin to change the number of shards; report of what runs now, be it another change."""
+        try:
+            async with asyncio.timeout(ASK_SECONDS_MAX):
+                return await self._janitor.reshard(shards)
+        except TimeoutError as error:
+            raise UnavailableError from error
+
+    async def resharding(self) -> ReshardReport:
+        """Report of the newest change of the number of shards."""
+        try:
+            async with asyncio.timeout(ASK_SECONDS_MAX):
+                return await self._janitor.resharding()
         except TimeoutError as error:
             raise UnavailableError from error

@@ -1,24 +1,31 @@
 """The commands that ask the running service: its state, reading RAM anew, comparing it."""
 
+import time
 from typing import Annotated
 
 import typer
 
 from actors.event_reports import EventsReport
-from actors.reports import RereadReport, ShardReport, SweepReport
+from actors.reports import RereadReport, ReshardReport, ShardReport, SweepReport
 from actors.terminal import (
     RUN_SECONDS_MAX,
     AsJson,
     Service,
+    fail,
     load_settings,
     out,
     print_json,
     print_table,
+    progress_bar,
     working,
 )
+from domain.operator_requests import SHARDS_MAX
 
 SHARD_COLUMNS = ("shard", "pid", "users", "queued", "hits", "misses", "writes", "behind", "up")
 FOUND = ("missing_in_ram", "missing_in_db", "stale", "quarantined", "invariants_broken")
+PROGRESS_SECONDS = 0.5  # Between two looks how far something is.
+RUNNING = frozenset({409})
+AWAY = frozenset({503})  # The janitor, or its database, is being started again: it goes on.
 NOT_THERE = frozenset({404, 405})  # A service without synchronisation has nothing to tell of it.
 
 
@@ -85,6 +92,43 @@ def validate(
     out.print(sweep_line(report), highlight=False, soft_wrap=True)
 
 
+def reshard(
+    shards: Annotated[
+        int, typer.Option(min=1, max=SHARDS_MAX, help="How many shards there shall be.")
+    ],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Change the number of shards while they serve, and wait until it is done.
+
+    Interrupted, it goes on in the service; asked again for the same number, this follows it.
+    """
+    service = Service(load_settings())
+    begun = service.ask("POST", "/admin/reshard", {"shards": shards}, unless=RUNNING)
+    if begun is None:
+        other = ReshardReport.model_validate(service.ask("GET", "/admin/reshard"))
+        fail(f"Another change is not finished: {reshard_line(other)}.")
+    report = ReshardReport.model_validate(begun)
+    with progress_bar("moving slots", report.slots) as show:
+        while report.running:
+            show(report.moved)
+            time.sleep(PROGRESS_SECONDS)
+            found = service.ask("GET", "/admin/reshard", unless=AWAY)
+            report = report if found is None else ReshardReport.model_validate(found)
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+        return
+    out.print(reshard_line(report), highlight=False)
+
+
+def reshard_line(report: ReshardReport) -> str:
+    """Return how far a change of the number of shards is, in one line."""
+    return (
+        f"{report.shards_before} to {report.shards} shards,"
+        f" {report.moved} of {report.slots} slots moved in {report.elapsed_seconds:.1f}s"
+    )
+
+
 def events_line(report: EventsReport) -> str:
     """Return how delivery stands, with the endpoints that are down."""
     down = ", ".join(one.endpoint for one in report.endpoints if not one.healthy)
@@ -123,5 +167,5 @@ def sweep_line(report: SweepReport) -> str:
 
 def add_operator_commands(app: typer.Typer) -> None:
     """Add the commands that ask the running service."""
-    for command in (status, sync, validate):
+    for command in (status, sync, validate, reshard):
         app.command()(command)

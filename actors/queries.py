@@ -79,8 +79,6 @@ class Queries:
 
     async def answer(self, version: int, query: Query) -> Reply:
         """Return the answer to one query. A cursor that is not ours raises ValueError."""
-        if version != self._shard.table.version:
-            return MOVED
         try:
             async with asyncio.timeout(QUERY_SECONDS_MAX):
                 if isinstance(query, ChangeQuery):

@@ -59,9 +59,12 @@ class RayShards:
 
     async def directory(self) -> Directory:
         """Return the newest directory, as the first shard read it."""
-        async with asyncio.timeout(DIRECTORY_SECONDS_MAX):
-            table: Directory = await self._ask(0, "directory")
-            return table
+        try:
+            async with asyncio.timeout(DIRECTORY_SECONDS_MAX):
+                table: Directory = await self._ask(0, "directory")
+                return table
+        except TimeoutError as error:
+            raise ShardLostError(shard_name(0)) from error
 
     async def report(self, index: int) -> ShardReport:
         """Return what operators read about one shard."""
@@ -90,6 +93,15 @@ class RayShards:
     async def drain(self, index: int) -> None:
         """Return once every write that one shard has answered is in the views."""
         await self._ask(index, "drain")
+
+    async def hand_over(self, index: int, version: int) -> int:
+        """Have one shard follow the table; return under which version it has handed over."""
+        handed: int = await self._ask(index, "hand_over", version)
+        return handed
+
+    async def take_up(self, index: int) -> None:
+        """Have one shard take up what former owners could not write, and fill its RAM."""
+        await self._ask(index, "take_up")
 
     async def _connection(self, index: int) -> Connection | None:
         """Return the open connection to a shard; callers at the same time share its opening."""

@@ -48,6 +48,7 @@ GC_GENERATION_THRESHOLD = 100  # Collections of one age before the next age is c
 PENDING_CALLS_MAX = 2_000  # Messages Ray holds for one shard from one process.
 DIRECTORY_READ_SECONDS_MAX = 1.0  # Then the directory known to the shard is the answer.
 DRAIN_SECONDS_MAX = 15.0
+HAND_OVER_SECONDS_MAX = 15.0
 
 logger = logging.getLogger(__name__)
 
@@ -126,10 +127,37 @@ class ShardActor:
         shard = await self._shard
         with contextlib.suppress(StorageUnavailableError, TimeoutError):
             async with asyncio.timeout(DIRECTORY_READ_SECONDS_MAX):
-                table = await asyncio.to_thread(self._directory.read)
-            if table is not None:
-                await shard.adopt(table)
+                await self._follow_directory(shard)
         return shard.table
+
+    async def _follow_directory(self, shard: Shard) -> None:
+        table = await asyncio.to_thread(self._directory.read)
+        if table is not None:
+            shard.ownership.follow(table)
+
+    async def hand_over(self, version: int) -> int:
+        """Follow the table of this version, or a newer one; return it once all is handed over.
+
+        Raises StorageUnavailableError, SupersededError, TimeoutError.
+        """
+        shard = await self._shard
+        await self._lease.confirm()
+        async with asyncio.timeout(HAND_OVER_SECONDS_MAX):
+            if shard.table.version < version:
+                await self._follow_directory(shard)
+            if self._settings.test_clock:  # It may have been set before the table named this shard.
+                await self._read_clock()
+            return await shard.ownership.hand_over()
+
+    async def take_up(self) -> None:
+        """Take up what former owners could not write, and fill RAM. StorageUnavailableError."""
+        shard = await self._shard
+        await shard.catch_up()
+        shard.following.warm.begin()
+
+    async def close(self) -> None:
+        """End the loops: nothing is written from here on."""
+        await self._loops.stop()
 
     async def report(self) -> ShardReport:
         """Return what operators read about this shard."""
@@ -214,8 +242,7 @@ class ShardActor:
             await asyncio.sleep(RETRY_SECONDS if attempt else 0)
             try:
                 if self._settings.test_clock:
-                    ahead = await asyncio.to_thread(MongoClock(self._database).offset)
-                    self._clock.set_forward(ahead)
+                    await self._read_clock()
                 await self._lease.take()
                 await asyncio.to_thread(store.take_over, self.name)
                 prices = await asyncio.to_thread(kept.read)
@@ -226,6 +253,9 @@ class ShardActor:
             if table is not None:
                 return table, prices
         raise AssertionError("the loop ends with a table only")
+
+    async def _read_clock(self) -> None:
+        self._clock.set_forward(await asyncio.to_thread(MongoClock(self._database).offset))
 
     async def _publish_metrics(self, shard: Shard) -> None:
         metrics = CounterMetrics("shard", self.name, Counters())
@@ -242,7 +272,8 @@ class ShardActor:
                 await shard.catch_up()
             except StorageUnavailableError:
                 await asyncio.sleep(RETRY_SECONDS)
-        await shard.following.warm.run(WarmReader(self._database))
+        warm = WarmReader(self._database)  # A shard that was started to get users has none yet.
+        await shard.following.warm.run(warm, at_once=shard.ownership.has_slots)
 
 
 RemoteShard: ActorClass[ShardActor] = ray.remote(ShardActor)

@@ -10,7 +10,7 @@ import ray
 from ray.actor import ActorClass, ActorHandle
 from ray.exceptions import RayError
 
-from actors.clock import ServiceClock
+from actors.clock import ServiceClock, real_time
 from actors.detached import NAMESPACE, start_actor
 from actors.failures import UnavailableError
 from actors.housekeeping import Housekeeping
@@ -20,11 +20,15 @@ from actors.metrics import SweepMetrics
 from actors.mongo.agenda import MongoAgenda
 from actors.mongo.clock import MongoClock
 from actors.mongo.connection import connect
+from actors.mongo.directory import MongoDirectory
+from actors.mongo.leases import MongoLeases
 from actors.mongo.stripe import MongoStripe
 from actors.mongo.upkeep import MongoUpkeep
 from actors.ray_shards import RayShards
 from actors.remote import RETRY_SECONDS
-from actors.reports import SweepReport
+from actors.remote_resharding import RayCrew
+from actors.reports import ReshardReport, SweepReport
+from actors.resharding import Resharding
 from actors.router import Router
 from actors.settings import Settings
 from actors.store import StorageUnavailableError
@@ -58,8 +62,14 @@ class JanitorActor:
             reconcile=reconciliation(settings, MongoStripe(database)),
             sleep=self._clock.sleep,
         )
+        self._resharding = Resharding(
+            MongoDirectory(database),
+            RayCrew(settings, shards, MongoLeases(database)),
+            clock=real_time,
+        )
         self._loops = Loops(JANITOR)
         self._loops.start(self._begin(settings))
+        self._loops.start(self._resharding.run())
 
     async def validate(self, *, repair: bool) -> SweepReport:
         """Run a whole sweep now."""
@@ -72,6 +82,14 @@ class JanitorActor:
     async def reconcile(self) -> SweepReport | None:
         """Compare with Stripe, now; None: Stripe is not set up."""
         return await self._housekeeping.reconcile()
+
+    async def reshard(self, shards: int) -> ReshardReport:
+        """Begin to change the number of shards; report of what runs now, be it another change."""
+        return await self._resharding.begin(shards)
+
+    async def resharding(self) -> ReshardReport:
+        """Report of the newest change of the number of shards."""
+        return await self._resharding.report()
 
     async def set_clock(self, ahead: timedelta) -> None:
         """Be so far ahead of the real time from now on; what is due then is done now."""
@@ -132,6 +150,16 @@ class RayJanitor:
     async def reconcile(self) -> SweepReport | None:
         """Compare with Stripe, now; None: Stripe is not set up."""
         report: SweepReport | None = await self._ask("reconcile")
+        return report
+
+    async def reshard(self, shards: int) -> ReshardReport:
+        """Begin to change the number of shards; report of what runs now, be it another change."""
+        report: ReshardReport = await self._ask("reshard", shards=shards)
+        return report
+
+    async def resharding(self) -> ReshardReport:
+        """Report of the newest change of the number of shards."""
+        report: ReshardReport = await self._ask("resharding")
         return report
 
     async def set_clock(self, ahead: timedelta) -> None:

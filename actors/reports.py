@@ -124,6 +124,20 @@ class Reread:
         self.removed += other.removed
 
 
+class ReshardReport(BaseModel):
+    """The answer of `/admin/reshard`: the resharding that runs, or ran last."""
+
+    shards: int
+    """How many there shall be; how many there are, where nothing was ever changed."""
+    shards_before: int
+    slots: int = 0
+    """How many of the 4,096 had to move when it began."""
+    moved: int = 0
+    running: bool
+    started_at: datetime | None = None
+    elapsed_seconds: float = 0.0
+
+
 class RereadReport(BaseModel):
     """The answer to `POST /admin/sync`."""
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Protocol, TypeVar
 
-from actors.calls import OVERLOADED, UNAVAILABLE, Call, Envelope, Outcome, Reply
+from actors.calls import MOVED, OVERLOADED, UNAVAILABLE, Call, Envelope, Outcome, Reply
 from actors.directory import Directory
 from actors.queries import Query
 from domain.values import UserId
@@ -25,6 +25,8 @@ ENVELOPE_SECONDS_MAX = 5.0  # How long a shard may take before it counts as lost
 QUEUE_LENGTH_MAX = 10_000  # Calls waiting here for one shard; beyond this, `overloaded`.
 PAUSE_SECONDS_MIN = 0.05  # Pause before a lost call is repeated; doubled each time,
 PAUSE_SECONDS_MAX = 0.5  # up to here.
+MOVED_PAUSE_SECONDS_MAX = 0.1  # The same while a user's slot is on its way.
+ATTEMPTS_BEFORE_GONE = 2  # Lost more often, a shard may be one that was ended: the directory tells.
 
 
 Item = Call | UserId
@@ -183,24 +185,32 @@ class Router:
         items: Sequence[Sent],
         send: Callable[[Directory, Sequence[Sent]], Awaitable[list[Reply | None]]],
     ) -> list[Reply]:
-        """Send until all are answered: what was lost or has moved again, after a pause."""
+        """Send until all are answered: what was lost or has moved again, after a pause.
+
+        Not the first time that something has only moved: most often the directory is a newer one.
+        """
         replies: list[Reply | None] = [None] * len(items)
         waiting = dict(enumerate(items))
+        outdated: Directory | None = None
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._timeout):
                 for attempt in count():
+                    was_lost = True
                     with contextlib.suppress(ShardLostError):
-                        table = self._table or await self._refresh()
+                        table = await self._newest(outdated)
                         answers = await send(table, list(waiting.values()))
-                        waiting = self._take(table, waiting, answers, replies)
+                        was_lost = None in answers
+                        may_be_gone = was_lost and attempt >= ATTEMPTS_BEFORE_GONE
+                        outdated = table if MOVED in answers or may_be_gone else None
+                        waiting = self._take(waiting, answers, replies)
                     if not waiting:
                         break
-                    await asyncio.sleep(_pause(attempt))
+                    if attempt or was_lost:
+                        await asyncio.sleep(_pause(attempt, was_lost=was_lost))
         return [UNAVAILABLE if reply is None else reply for reply in replies]
 
     def _take(
         self,
-        table: Directory,
         waiting: dict[int, Sent],
         answers: Sequence[Reply | None],
         replies: list[Reply | None],
@@ -212,24 +222,38 @@ class Router:
                 again[place] = _as_repeat(item)
             elif reply.outcome is Outcome.MOVED:
                 again[place] = item
-                if self._table is table:
-                    self._table = None
             else:
                 replies[place] = reply
         return again
+
+    async def _newest(self, outdated: Directory | None) -> Directory:
+        """Return another table than this one, under which something has moved.
+
+        Others go on with it meanwhile: while a slot is on its way, there is no newer version yet.
+        So does the caller where the directory cannot be read.
+        """
+        if self._table is None:
+            return await self._refresh()
+        if self._table is outdated:
+            with contextlib.suppress(ShardLostError):
+                return await self._refresh()
+        return self._table
 
     async def _refresh(self) -> Directory:
         """Read the directory; callers at the same time share one reading."""
         if self._refreshing is None:
             self._refreshing = asyncio.create_task(self._read_directory())
+            # Its failure is its callers' matter, and they may have gone.
+            self._refreshing.add_done_callback(lambda task: task.cancelled() or task.exception())
         await asyncio.shield(self._refreshing)
         assert self._table is not None, "the reading has just set it"
         return self._table
 
     async def _read_directory(self) -> None:
         try:
-            self._table = await self._shards.directory()
-            self._lanes = {}  # The old lanes finish what they carry under the old version.
+            before, self._table = self._table, await self._shards.directory()
+            if before is None or before.version != self._table.version:
+                self._lanes = {}  # The old ones finish what they carry under the old version.
         finally:
             self._refreshing = None
 
@@ -251,7 +275,8 @@ def _as_repeat(item: Sent) -> Sent:
     return item._replace(keep_refusal=True) if isinstance(item, Call) else item
 
 
-def _pause(attempt: int) -> float:
+def _pause(attempt: int, *, was_lost: bool) -> float:
     """Return seconds to wait before the next attempt: doubled each time, with jitter."""
-    pause = min(PAUSE_SECONDS_MIN * 2.0 ** min(attempt, 10), PAUSE_SECONDS_MAX)
+    most = PAUSE_SECONDS_MAX if was_lost else MOVED_PAUSE_SECONDS_MAX
+    pause = min(PAUSE_SECONDS_MIN * 2.0 ** min(attempt, 10), most)
     return pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing

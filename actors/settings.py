@@ -21,6 +21,7 @@ from actors.cron import check_line
 from actors.event_settings import EventSettings
 from actors.tokens import SECRET_LENGTH_MIN, TokenRules
 from domain.local_days import zone
+from domain.operator_requests import SHARDS_MAX
 from domain.values import CREDITS_MAX, Credits, Policy
 
 FULL_ROLLOVER = "full"
@@ -60,7 +61,7 @@ class Settings(EventSettings, BaseSettings):
     data_dir: Path = Path(".allotment")
     mongo_uri: Annotated[SecretStr | None, BeforeValidator(_blank_is_unset)] = None
     mongo_db: Annotated[str, Field(min_length=1, max_length=38)] = "allotment"
-    shards: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=_half_of_the_cores)
+    shards: Annotated[int, Field(ge=1, le=SHARDS_MAX)] = Field(default_factory=_half_of_the_cores)
     accounts_per_shard: Annotated[int, Field(ge=1)] = 500_000
     system_portion_bps: Annotated[int, Field(ge=0, le=10_000)] = 1000
     rollover: str = FULL_ROLLOVER

@@ -27,6 +27,7 @@ from actors.first_answers import FirstAnswers, answers_of
 from actors.following import Following
 from actors.hold_expiry import HoldExpiry
 from actors.inbox import Inbox, Work
+from actors.ownership import Ownership
 from actors.reloading import Reloader
 from actors.status_texts import StatusTexts
 from actors.store import AppendInDoubtError, AppendRefusedError, StorageUnavailableError, Store
@@ -61,11 +62,9 @@ class Shard:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.name = shard_name(index)
-        self.table = table
         self.counters = Counters()
         self.inbox = Inbox()
         self.views = ViewWriter(self.name, store, self.counters, self.forget)
-        self._index = index
         self._store = store
         self.policy = policy  # Who follows the price list puts a newer one in its place.
         self._texts = StatusTexts(policy)
@@ -79,17 +78,19 @@ class Shard:
         self.reloader = Reloader(self.inbox)
         self.expiry = HoldExpiry(self, self.inbox, self.counters)
         self.following = Following(self, self.counters, max_staleness, monotonic)
+        self.ownership = Ownership(self, index, table)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"{self.name}-writer")
 
     # --- what callers use ---------------------------------------------------------------
 
     async def handle(self, envelope: Envelope) -> list[Reply]:
         """Return the replies to an envelope's calls, then to its reads, in order."""
-        if envelope.version != self.table.version:
-            return [MOVED] * (len(envelope.calls) + len(envelope.status_of))
-        replies = [self._write(call) for call in envelope.calls]
+        mine = self.ownership.check(envelope.version)
+        replies = [
+            self._write(call) if mine(call.command.user_id) else MOVED for call in envelope.calls
+        ]
         now = None if self.following.is_stale else self.now()
-        replies += [self._read(user_id, now) for user_id in envelope.status_of]
+        replies += [self._read(u, now) if mine(u) else MOVED for u in envelope.status_of]
         return [r if isinstance(r, Reply) else await r for r in replies]
 
     def now(self) -> datetime:
@@ -103,8 +104,13 @@ class Shard:
         return self._accounts
 
     def owns(self, user_id: UserId) -> bool:
-        """Whether the user is this shard's."""
-        return self.table.owner(user_id) == self._index
+        """Whether this shard answers for the user."""
+        return self.ownership.owns(user_id)
+
+    @property
+    def table(self) -> Directory:
+        """The newest table of slots that this shard knows."""
+        return self.ownership.table
 
     def holds(self, user_id: UserId) -> bool:
         """Whether the user's account is in RAM."""
@@ -119,21 +125,9 @@ class Shard:
         """Wait until the views contain every answered write of one user, or of all."""
         await self.views.settle(user_id)
 
-    async def adopt(self, table: Directory) -> None:
-        """Follow a newer directory: finish, write the views, forget users of other shards."""
-        if table.version <= self.table.version:
-            return
-        self.table = table
-        await self.inbox.settle()
-        await self.views.settle()
-        for user_id in [u for u in self._accounts if not self.owns(u)]:
-            self.forget(user_id)
-        self.following.make_room(self._accounts_max)
-        self.counters.users = len(self._accounts)
-
     async def catch_up(self) -> None:
         """Take up what an earlier incarnation left behind. Raises StorageUnavailableError."""
-        await load_lagging(self, self._store, self.owns)
+        await load_lagging(self, self._store, self.ownership.writes_views)
         self.caught_up = True
 
     def _write(self, call: Call) -> "Reply | asyncio.Future[Reply]":
@@ -230,6 +224,8 @@ class Shard:
             for stored in self.following.dormant.wake(users) or await self._load(users, since):
                 recovered = recover(stored, now, self.policy, whole=stored.user_id in whole)
                 self._accounts[stored.user_id] = recovered.account
+                if not self.owns(stored.user_id):
+                    self.following.doubted.add(stored.user_id)
                 self.expiry.note(recovered.account)
                 self.views.add(recovered.lagging, then_forget=bool(recovered.quarantined))
                 self.counters.quarantined += warn_of(self.name, recovered.quarantined)

@@ -57,6 +57,7 @@ class Sync:
         self._started = monotonic()
         self._table: Directory | None = None
         self._lanes: list[Lane] = []
+        self._lane_tasks: list[asyncio.Task[None]] = []
         self._loops = asyncio.TaskGroup()
         self._moved = asyncio.Event()
         self._number = 0
@@ -155,7 +156,7 @@ class Sync:
         self._tell(changes)
         if beats:
             self._hear(beats)
-            for lane in self._owners:
+            for lane in self._lanes:
                 lane.beat(self._number)
         if self._beat is not None:
             self._read = Position(changes[-1].token, self._beat)
@@ -185,7 +186,7 @@ class Sync:
             self._note(change)
             for user_id in change.users:
                 users.setdefault(self._table.owner(user_id), []).append(user_id)
-        for index, lane in enumerate(self._owners):
+        for index, lane in enumerate(self._lanes):
             own = users.get(index, ())
             if own or documents:
                 lane.tell(own, documents, self._number)
@@ -199,7 +200,7 @@ class Sync:
 
     def _forget_all(self) -> None:
         self._number += 1
-        for lane in self._owners:
+        for lane in self._lanes:
             lane.tell_to_forget_all(self._number)
 
     def _age(self) -> float | None:
@@ -209,18 +210,12 @@ class Sync:
         """Move what all shards have acknowledged forward, one candidate after the other."""
         if self._candidate is not None:
             number, position, current_at = self._candidate
-            if not all(lane.has_told(number) for lane in self._owners):
+            if not all(lane.has_told(number) for lane in self._lanes):
                 return
             self._stored, self._acknowledged_at = position, current_at
         self._candidate = self._number, self._read, self._current_at
 
     # --- the directory ------------------------------------------------------------------
-
-    @property
-    def _owners(self) -> list[Lane]:
-        """The lanes to the shards of the newest directory; others are waited for no longer."""
-        assert self._table is not None, "the directory is read first"
-        return self._lanes[: self._table.shards]
 
     async def _follow_directory_for_ever(self) -> None:
         while True:
@@ -247,6 +242,9 @@ class Sync:
         for lane in self._lanes:
             lane.version = table.version
         self._sort_again(table)
+        for task in self._lane_tasks[table.shards :]:
+            task.cancel()
+        del self._lanes[table.shards :], self._lane_tasks[table.shards :]
 
     def _add_lane(self, index: int) -> None:
         lane = Lane(
@@ -257,11 +255,11 @@ class Sync:
             moved=self._moved.set,
         )
         self._lanes.append(lane)
-        self._loops.create_task(lane.run())
+        self._lane_tasks.append(self._loops.create_task(lane.run()))
 
     def _sort_again(self, table: Directory) -> None:
         waiting = [user_id for lane in self._lanes for user_id in lane.waiting_users]
-        for index, lane in enumerate(self._owners):
+        for index, lane in enumerate(self._lanes):
             own = [user_id for user_id in waiting if table.owner(user_id) == index]
             if own:
                 lane.tell(own, (), self._number)

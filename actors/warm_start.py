@@ -91,6 +91,11 @@ class WarmStart:
         self._again = True
         self._wanted.set()
 
+    def begin_again(self) -> None:
+        """Drop what is being filled now, if anything, and fill from the start."""
+        if self._counters.warming:
+            self.begin()
+
     def disturb(self, user_id: UserId) -> None:
         """Leave out a user to whom something happens while accounts are read."""
         if self._counters.warming:
@@ -114,13 +119,14 @@ class WarmStart:
 
     # --- the loop -----------------------------------------------------------------------
 
-    async def run(self, source: WarmSource) -> None:
-        """Fill now, and each time it is wanted again.
+    async def run(self, source: WarmSource, *, at_once: bool = True) -> None:
+        """Fill now (`at_once`), and each time it is wanted again.
 
         To be called once no earlier incarnation's entries are missing in the views.
         """
         self._dormant.open(source.read)
-        self._wanted.set()
+        if at_once:
+            self._wanted.set()
         while True:
             await self._wanted.wait()
             self._wanted.clear()
@@ -156,7 +162,7 @@ class WarmStart:
             foreign_ids = page.foreign_ids[user_id]
             if user_id in self._disturbed or user_id in self._in_doubt:
                 continue
-            if self._shard.holds(user_id):
+            if self._shard.holds(user_id) or not self._shard.owns(user_id):
                 continue
             if marks and (
                 owner_mark(user_id) in marks or not self._documents.isdisjoint(foreign_ids)

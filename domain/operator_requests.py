@@ -8,6 +8,8 @@ from domain.messages import ChangeSubscription
 from domain.requests import ParsedBody, Timestamp, UserIdText
 from domain.values import Status, UserId
 
+SHARDS_MAX = 256
+
 
 class ChangeSubscriptionBody(ParsedBody):
     """What an operator gives a subscription: another status, another end, or both."""
@@ -38,6 +40,12 @@ class TestClockBody(ParsedBody):
     __test__ = False  # It tests nothing itself.
 
     now: Timestamp
+
+
+class ReshardBody(ParsedBody):
+    """How many shards there shall be."""
+
+    shards: Annotated[int, Field(strict=True, ge=1, le=SHARDS_MAX)]
 
 
 class ValidateBody(ParsedBody):

@@ -23,6 +23,7 @@ VENDORS = {
         "actors/remote.py",
         "actors/remote_events.py",
         "actors/remote_janitor.py",
+        "actors/remote_resharding.py",
         "actors/remote_stripe.py",
         "actors/remote_supervisor.py",
         "actors/remote_sync.py",

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from actors.edge.operator_examples import REPORTS
+
 STATUS: dict[str, Any] = {
     "user_id": "ada",
     "subscription_id": "69aff0a08b3f0c1d5e6f7a8b",
@@ -75,23 +77,6 @@ SUBSCRIPTION: dict[str, Any] = {
     "stripe": None,
 }
 SUMS = {"records": 1, "credit_amount": 30, "token_count": 1200}
-SWEEP: dict[str, Any] = {
-    "sweep_id": "sweep-20260310T120000Z",
-    "job": "sweep",
-    "started_at": "2026-03-10T12:00:00Z",
-    "elapsed_ms": 1200,
-    "checked": 5000,
-    "missing_in_ram": 0,
-    "missing_in_db": 0,
-    "stale": 0,
-    "expired": 0,
-    "quarantined": 0,
-    "invariants_broken": 0,
-    "trimmed": 0,
-    "repaired": 0,
-    "drift": 0.0,
-    "users": [],
-}
 
 
 def problem(code: str, status: int, title: str, **more: Any) -> dict[str, Any]:
@@ -142,6 +127,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "RecordUsagesBody": {"records": [CHARGE | {"idempotency_key": "job-17"}]},
     "ChangeSubscriptionBody": {"status": "paused"},
     "SyncBody": {"user_id": "ada"},
+    "ReshardBody": {"shards": 8},
     "ValidateBody": {"repair": False},
     "Taken": {"received": True, "repeated": False},
     "Progress": {"running": True, "kind": "invoices", "checked": 1200, "differed": 3},
@@ -193,78 +179,6 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         ],
         "next_cursor": "2",
     },
-    "ShardReport": {
-        "shard": "shard-000",
-        "node_id": "6f1e",
-        "pid": 4242,
-        "users": 5000,
-        "queued": 0,
-        "hits": 90000,
-        "misses": 5000,
-        "reads": 95000,
-        "writes": 12000,
-        "journal_seconds_behind": 0.1,
-        "uptime_seconds": 3600.0,
-        "heartbeat_age_seconds": 0.4,
-        "stale": False,
-    },
-    "SyncReport": {
-        "lag_seconds": 0.4,
-        "last_event_at": "2026-03-10T12:00:00Z",
-        "events_applied": 3,
-        "resumes": 1,
-        "resyncs": 0,
-        "quarantined": 0,
-    },
-    "SweepReport": SWEEP,
-    "RereadReport": {"checked": 1, "reloaded": 1, "removed": 0, "elapsed_ms": 12},
-    "EventsReport": {
-        "stripe": [
-            {
-                "id": "evt_1",
-                "type": "invoice.paid",
-                "subject": "sub_1",
-                "state": "received",
-                "parked": True,
-                "attempts": 3,
-                "last_error": "its user is not known yet",
-                "received_at": "2026-03-10T12:00:00Z",
-            }
-        ],
-        "head": 7,
-        "undelivered_count": 1,
-        "dead_count": 0,
-        "endpoints": [
-            {
-                "endpoint": "webhook crm",
-                "healthy": True,
-                "undelivered": 1,
-                "delivered": 6,
-                "failures": 1,
-                "failures_in_a_row": 1,
-                "dead": 0,
-                "last_success_at": "2026-03-10T12:00:00Z",
-                "last_error": "the endpoint answers 503",
-            }
-        ],
-        "undelivered": [
-            {
-                "id": "evt_08bfafddfadfc136dbc25477122e9dac",
-                "type": "subscription.low_credits",
-                "user_id": "ada",
-                "created": "2026-03-10T12:00:01Z",
-                "endpoint": "webhook crm",
-                "attempts": 1,
-                "last_error": "the endpoint answers 503",
-            }
-        ],
-        "dead": [],
-    },
-    "Redelivery": {
-        "id": "evt_08bfafddfadfc136dbc25477122e9dac",
-        "endpoints": ["webhook crm"],
-    },
-    "TestClockReport": {"now": "2026-04-09T00:00:00Z"},
     "Health": {"status": "ok"},
     "NotReady": problem(
         "storage_unavailable", 503, "The service waits for: database", missing=["database"]
@@ -284,6 +198,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "The request is not valid",
         errors=[{"field": "credit_amount", "message": "Input should be a valid integer"}],
     ),
+    **REPORTS,
 }
 PROBLEMS: dict[str, dict[str, Any]] = {
     "400": problem("bad_signature", 400, "This is no event that Stripe has signed for us"),

@@ -7,11 +7,12 @@ from fastapi import Depends, FastAPI, Query
 
 from actors.access import Scope
 from actors.edge.backend import Backend, allow
+from actors.edge.problems import RequestRefused, make_problem
 from actors.edge.responses import problems, written
 from actors.failures import UnavailableError
-from actors.reports import RereadReport, SweepReport
+from actors.reports import RereadReport, ReshardReport, SweepReport
 from actors.store import StoreError
-from domain.operator_requests import SyncBody, ValidateBody
+from domain.operator_requests import ReshardBody, SyncBody, ValidateBody
 from domain.values import UserId
 
 REPORTS_MAX = 1000
@@ -39,6 +40,23 @@ def add_housekeeping_operations(app: FastAPI, backend: Backend) -> None:
         """Compare all of RAM with MongoDB, hold the views to their rules, and report."""
         repair = body.repair if body else True
         return await backend.operations.validate(repair=repair)
+
+    @app.post("/admin/reshard", **(common | {"responses": written(409)}))
+    async def reshard(body: ReshardBody) -> ReshardReport:
+        """Begin to change the number of shards, while they serve.
+
+        Asked again for the same number, it tells how far it is.
+        """
+        report = await backend.operations.reshard(body.shards)
+        if report.shards != body.shards:
+            title = f"A change to {report.shards} shards is not finished"
+            raise RequestRefused(make_problem("reshard_running", title))
+        return report
+
+    @app.get("/admin/reshard", **(common | {"responses": problems()}))
+    async def get_resharding() -> ReshardReport:
+        """Say how far the newest change of the number of shards is."""
+        return await backend.operations.resharding()
 
     @app.get("/admin/sweeps", **(common | {"responses": problems()}))
     async def list_sweeps(

@@ -30,6 +30,7 @@ STATUS = {
     "method_not_allowed": 405,
     "request_timeout": 408,
     "hold_closed": 409,
+    "reshard_running": 409,
     "too_large": 413,
     "unsupported_media_type": 415,
     "invalid_request": 422,

@@ -1,4 +1,7 @@
-"""The directory in the database: one document, replaced by whoever knows its version."""
+"""The directory in the database: one document, replaced by whoever knows its version.
+
+Beside it is the plan of how many shards there shall be: of two who want another number, one wins.
+"""
 
 from typing import Any
 
@@ -6,32 +9,70 @@ from pymongo.errors import DuplicateKeyError
 
 from actors.directory import Directory
 from actors.mongo.connection import Documents, unavailable_on_error
+from actors.resharding import Plan
+
+TABLE, PLAN = "slots", "plan"
 
 
 class MongoDirectory:
-    """Reads and publishes the table of slots."""
+    """Reads and publishes the table of slots, and the plan for it."""
 
     def __init__(self, database: Documents) -> None:
-        self._database = database
+        self._documents = database.directory
 
     def read(self) -> Directory | None:
         """Return the newest table; None before the first one."""
         with unavailable_on_error():
-            document = self._database.directory.find_one({"_id": "slots"})
+            document = self._documents.find_one({"_id": TABLE})
         if document is None:
             return None
-        return Directory(int(document["version"]), tuple(document["owners"]))
+        return Directory(
+            int(document["version"]),
+            tuple(document["owners"]),
+            dict(document.get("leaving", [])),
+            int(document.get("started", 0)),
+        )
 
     def publish(self, table: Directory) -> bool:
         """Put a table in the place of its predecessor. False: somebody else was faster."""
-        document: dict[str, Any] = {"version": table.version, "owners": list(table.owners)}
+        document: dict[str, Any] = {
+            "version": table.version,
+            "owners": list(table.owners),
+            "leaving": [list(pair) for pair in table.leaving.items()],
+            "started": table.started,
+        }
         with unavailable_on_error():
             if table.version > 1:
-                where = {"_id": "slots", "version": table.version - 1}
-                changed = self._database.directory.update_one(where, {"$set": document})
+                where = {"_id": TABLE, "version": table.version - 1}
+                changed = self._documents.update_one(where, {"$set": document})
                 return changed.matched_count == 1
             try:
-                self._database.directory.insert_one({"_id": "slots", **document})
+                self._documents.insert_one({"_id": TABLE, **document})
             except DuplicateKeyError:
                 return False
             return True
+
+    def plan(self) -> Plan | None:
+        """Return the newest plan, be it carried out or not."""
+        with unavailable_on_error():
+            document = self._documents.find_one({"_id": PLAN})
+        if document is None:
+            return None
+        return Plan(**{name: document[name] for name in Plan._fields})
+
+    def begin(self, plan: Plan) -> bool:
+        """Keep a plan. False: another one is not carried out yet."""
+        with unavailable_on_error():
+            try:
+                self._documents.update_one(
+                    {"_id": PLAN, "ended_at": {"$ne": None}}, {"$set": plan._asdict()}, upsert=True
+                )
+            except DuplicateKeyError:
+                return False
+            return True
+
+    def end(self, plan: Plan) -> None:
+        """Note that a plan is carried out. One that was ended stays as it is."""
+        where = {"_id": PLAN, "started_at": plan.started_at, "ended_at": None}
+        with unavailable_on_error():
+            self._documents.update_one(where, {"$set": {"ended_at": plan.ended_at}})

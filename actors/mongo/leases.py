@@ -1,4 +1,6 @@
-"""The epochs of the shards, in the documents that also keep their clean marks."""
+"""The documents of the shards: their epochs, and the clean marks of those that come and go."""
+
+from typing import Any
 
 import pymongo
 from bson import Int64
@@ -34,6 +36,30 @@ class MongoLeases:
                 if taken.matched_count:
                     return (epoch or 0) + 1, Holder(**before) if before else None
         raise StorageUnavailableError("others take the shard all the time")
+
+    def begin_mark(self, shard: str) -> None:
+        """Give a shard that is to be started its clean mark, if it has none."""
+        with unavailable_on_error():
+            marks = [mark.get("clean_until") for mark in self._shards.find()]
+            until = min(filter(None, marks), default=None)
+            begun: dict[str, Any] = {"sessions": [], "clean_until": until}
+            self._shards.update_one({"_id": shard}, {"$setOnInsert": begun}, upsert=True)
+            self._shards.update_one(
+                {"_id": shard, "clean_until": None}, {"$set": {"clean_until": until}}
+            )
+
+    def end_mark(self, shard: str) -> None:
+        """Take the clean mark from a shard that is gone: those that are there answer for it.
+
+        Its epoch stays, for whoever is started under this name.
+        """
+        with unavailable_on_error():
+            mark = self._shards.find_one({"_id": shard}) or {}
+            until = mark.get("clean_until")
+            if until is not None:
+                others = {"_id": {"$ne": shard}, "clean_until": {"$ne": None}}
+                self._shards.update_many(others, {"$min": {"clean_until": until}})
+                self._shards.update_one({"_id": shard}, {"$set": {"clean_until": None}})
 
     def epoch(self, shard: str) -> int:
         """Return the shard's epoch as of now: no older one, though a server was cut off."""

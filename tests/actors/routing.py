@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from actors.calls import MOVED, Call, Envelope, Outcome, Reply
-from actors.directory import Directory, even
+from actors.directory import Directory, even, slot_of
 from actors.queries import Query
+from actors.router import ShardLostError
 from domain.values import UserId
 
 Answer = Callable[[int, Envelope], Awaitable[list[Reply]]]
@@ -27,15 +28,23 @@ class FakeShards:
         self.gate = asyncio.Event()
         """Shards answer only while it is set."""
         self.gate.set()
+        self.ended: set[int] = set()
+        """These shards are gone for ever."""
         self.faults: list[type[Exception]] = []
         """What the next messages meet instead of a shard."""
 
     async def send(self, index: int, envelope: Envelope) -> list[Reply]:
         self.sent.append((index, envelope))
         await self._reach()
+        if index in self.ended:
+            raise ShardLostError
         if envelope.version != self.table.version:
             return [MOVED] * (len(envelope.calls) + len(envelope.status_of))
-        return [echo(item) for item in (*envelope.calls, *envelope.status_of)]
+        users = [*(call.command.user_id for call in envelope.calls), *envelope.status_of]
+        return [
+            MOVED if slot_of(user_id) in self.table.leaving else echo(item)
+            for user_id, item in zip(users, (*envelope.calls, *envelope.status_of), strict=True)
+        ]
 
     async def query(self, index: int, version: int, query: Query) -> Reply:
         self.sent.append((index, Envelope(version)))

@@ -13,7 +13,9 @@ SECONDS_MAX = 120.0
 CONFIG = Path(__file__).parents[1] / "schemathesis.toml"
 
 
-def attack(address: str, key: str, cases: int, seed: int, directory: Path) -> tuple[int, str]:
+def attack(
+    address: str, key: str, cases: int, seed: int, directory: Path, *options: str
+) -> tuple[int, str]:
     """Run schemathesis, all checks on; return its exit code and what it printed."""
     run = subprocess.run(
         [
@@ -22,6 +24,7 @@ def attack(address: str, key: str, cases: int, seed: int, directory: Path) -> tu
             *("--phases", "examples,coverage,fuzzing", "--checks", "all"),
             *("--max-examples", str(cases), "--seed", str(seed), "--no-color"),
             "--continue-on-failure",
+            *options,
         ],
         cwd=directory,  # Its notes of former failures are kept there.
         capture_output=True,

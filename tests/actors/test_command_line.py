@@ -23,6 +23,7 @@ ANSWERS: dict[str, Any] = {
     "/admin/events": EXAMPLES["EventsReport"],
     "/admin/sweeps?job=sweep&limit=1": [EXAMPLES["SweepReport"]],
     "/admin/validate": EXAMPLES["SweepReport"],
+    "/admin/reshard": EXAMPLES["ReshardReport"] | {"running": False, "moved": 2560},
 }
 
 
@@ -49,9 +50,9 @@ def run(*arguments: str) -> str:
     return result.output
 
 
-@pytest.mark.parametrize("command", ["status", "sync", "validate"])
+@pytest.mark.parametrize("command", ["status", "sync", "validate", "reshard --shards 8"])
 def test_machines_get_json_and_nothing_else(command: str) -> None:
-    assert json.loads(run(command, "--json"))
+    assert json.loads(run(*command.split(), "--json"))
 
 
 def test_pipes_get_a_line_a_row(capsys: pytest.CaptureFixture[str]) -> None:
@@ -121,6 +122,33 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
     printed = run("--help")
 
     assert all(
-        name in printed for name in ("up", "keys", "status", "sync", "validate", "Exit codes")
+        name in printed
+        for name in ("up", "keys", "status", "sync", "validate", "reshard", "Exit codes")
     )
     assert CliRunner().invoke(app, ["nonsense"]).exit_code == 2
+
+
+def test_a_change_of_the_number_of_shards_is_followed_to_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = EXAMPLES["ReshardReport"]
+    answers = iter([told, None, told | {"moved": 1280}, told | {"moved": 2560, "running": False}])
+    monkeypatch.setattr(operator_commands, "PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(Service, "ask", lambda *_, **__: next(answers))
+
+    assert run("reshard", "--shards", "8") == "3 to 8 shards, 2560 of 2560 slots moved in 2.5s\n"
+
+
+def test_another_change_that_runs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([None, EXAMPLES["ReshardReport"]])
+    monkeypatch.setattr(Service, "ask", lambda *_, **__: next(answers))
+
+    refused = CliRunner().invoke(app, ["reshard", "--shards", "4"])
+
+    assert refused.exit_code == 1
+    assert "3 to 8 shards, 640 of 2560" in refused.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["--shards", "0"], ["--shards", "257"]])
+def test_a_number_of_shards_that_cannot_be_is_wrong_usage(arguments: list[str]) -> None:
+    assert CliRunner().invoke(app, ["reshard", *arguments]).exit_code == 2

@@ -26,12 +26,14 @@ from actors.operations import Operations
 from actors.queries import Queries, Query
 from actors.relay import Relay
 from actors.reports import Findings, Reread, ShardReport, SyncReport
+from actors.resharding import Resharding
 from actors.router import Router, ShardLostError
 from actors.settings import Settings
 from actors.shard import Shard
 from actors.tokens import Tokens
 from domain.values import Policy, UserId
 from tests.actors.authors import NOON
+from tests.actors.fleet import Fleet, MemoryTables
 from tests.actors.running import Clock, in_loop, running
 from tests.actors.test_api_keys import Keys, made
 from tests.actors.test_janitor import yielding
@@ -96,6 +98,17 @@ SYNC = SyncReport(
 )
 
 
+class OneJanitor:
+    """What operators ask of the janitor."""
+
+    def __init__(self, housekeeping: Housekeeping, resharding: Resharding) -> None:
+        self.validate = housekeeping.validate
+        self.expire = housekeeping.expire
+        self.reconcile = housekeeping.reconcile
+        self.reshard = resharding.begin
+        self.resharding = resharding.report
+
+
 class LocalBackend:
     def __init__(self, shards: OneShard, keys: Keys) -> None:
         self.router = Router(shards, 5.0)
@@ -116,7 +129,11 @@ class LocalBackend:
             self.router,
             clock=clock,
         )
-        self.operations = Operations(shards, shards.housekeeping)
+        self.tables = MemoryTables(shards.shard.table)
+        crew = Fleet(shards.store, self.tables)  # Nobody carries its plans out.
+        self.operations = Operations(
+            shards, OneJanitor(shards.housekeeping, Resharding(self.tables, crew, clock))
+        )
         self.stripe = StripeDesk(MemoryStripe(), ("whsec_old", "whsec_new"), clock)
         self.handler = NotingHandler()
         self.events = Relay(MemoryEvents(shards.store), [self.handler], clock=clock)

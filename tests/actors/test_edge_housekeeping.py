@@ -59,10 +59,14 @@ async def test_ram_is_read_anew_for_one_user_and_for_all() -> None:
         ("/admin/sync", {"user_id": "a b"}),
         ("/admin/sync", {"user": "ada"}),
         ("/admin/validate", {"repair": "yes"}),
+        ("/admin/reshard", {}),
+        ("/admin/reshard", {"shards": 0}),
+        ("/admin/reshard", {"shards": 257}),
+        ("/admin/reshard", {"shards": "2"}),
     ],
 )
 @in_loop
-async def test_what_is_asked_for_wrongly_is_refused(path: str, body: dict[str, str]) -> None:
+async def test_what_is_asked_for_wrongly_is_refused(path: str, body: dict[str, object]) -> None:
     async with edge() as (http, _):
         answer = await http.post(path, json=body)
 
@@ -86,6 +90,24 @@ async def test_only_an_operator_may_ask() -> None:
             await http.post("/admin/sync"),
             await http.post("/admin/validate"),
             await http.get("/admin/sweeps"),
+            await http.post("/admin/reshard", json={"shards": 2}),
+            await http.get("/admin/reshard"),
         ]
 
-    assert [answer.status_code for answer in answers] == [403] * 3
+    assert [answer.status_code for answer in answers] == [403] * 5
+
+
+@in_loop
+async def test_one_change_of_the_number_of_shards_runs_at_a_time() -> None:
+    async with edge() as (http, _):
+        quiet = await http.get("/admin/reshard")
+        begun = await http.post("/admin/reshard", json={"shards": 4})
+        again = await http.post("/admin/reshard", json={"shards": 4})
+        other = await http.post("/admin/reshard", json={"shards": 3})
+        shown = await http.get("/admin/reshard")
+
+    assert (quiet.json()["shards"], quiet.json()["running"]) == (1, False)
+    assert begun.json()["slots"] == 3072
+    assert begun.json() == again.json() == shown.json()
+    assert (other.status_code, other.json()["code"]) == (409, "reshard_running")
+    assert "4 shards" in other.json()["detail"]

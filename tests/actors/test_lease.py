@@ -3,6 +3,7 @@
 import asyncio
 import multiprocessing
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -218,3 +219,39 @@ def test_a_process_that_stands_still_is_not_gone_and_one_that_was_killed_is() ->
     assert (paused, elsewhere) == (False, False)
     assert is_gone(holder)
     assert not is_gone(this_process())
+
+
+# --- marks of shards that come and go -----------------------------------------------------
+
+
+def test_a_shard_that_is_to_be_started_is_clean_as_long_as_all_are(mongo: MongoSetup) -> None:
+    store, leases = MongoStore(mongo.database), MongoLeases(mongo.database)
+    store.mark_clean("shard-000", NOON)
+    store.mark_clean("shard-001", NOON + timedelta(hours=1))
+
+    leases.begin_mark("shard-002")
+    leases.begin_mark("shard-001")
+
+    marks = {mark["_id"]: mark["clean_until"] for mark in mongo.database.shards.find()}
+    assert marks == {
+        "shard-000": NOON,
+        "shard-001": NOON + timedelta(hours=1),
+        "shard-002": NOON,
+    }
+
+
+def test_for_a_shard_that_is_gone_the_others_answer_and_its_epoch_stays(mongo: MongoSetup) -> None:
+    store, leases = MongoStore(mongo.database), MongoLeases(mongo.database)
+    for index in range(3):
+        leases.take(f"shard-00{index}", OLD)
+    store.mark_clean("shard-000", NOON + timedelta(hours=1))
+    store.mark_clean("shard-001", NOON)
+
+    leases.end_mark("shard-001")
+    leases.end_mark("shard-001")
+    leases.end_mark("shard-009")
+
+    assert store.clean_until() == NOON
+    marks = {mark["_id"]: mark.get("clean_until") for mark in mongo.database.shards.find()}
+    assert marks == {"shard-000": NOON, "shard-001": None, "shard-002": None}
+    assert leases.take("shard-001", NEW) == (2, OLD)

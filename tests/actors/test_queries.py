@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from actors.calls import MOVED, OVERLOADED, UNAVAILABLE, Outcome
+from actors.directory import even
 from actors.queries import MonthQuery, Queries, Query, SubscriptionsQuery, parse_month
 from actors.shard import Shard
 from actors.store import UsageQuery
@@ -138,9 +139,10 @@ async def test_an_absent_user_has_nothing() -> None:
 
 
 @in_loop
-async def test_a_query_under_another_directory_has_moved() -> None:
+async def test_a_query_about_a_user_of_another_shard_has_moved() -> None:
     store = MemoryStore()
-    async with running(store) as shard:
+    other = 1 - even(1, 2).owner(PAGE.user_id)
+    async with running(store, index=other, shards=2) as shard:
         queries = Queries(shard, MemoryReads(store), WHOLE)
 
         assert await queries.answer(2, PAGE) == MOVED

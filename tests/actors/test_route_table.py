@@ -84,6 +84,8 @@ ROWS = [
     ),
     Row("POST", "/admin/sync", "/admin/sync", ADMIN, {}),
     Row("POST", "/admin/validate", "/admin/validate", ADMIN, {}),
+    Row("POST", "/admin/reshard", "/admin/reshard", ADMIN, {"shards": 2}),
+    Row("GET", "/admin/reshard", "/admin/reshard", ADMIN),
     Row("GET", "/admin/sweeps", "/admin/sweeps", ADMIN),
     Row("GET", "/admin/shards", "/admin/shards", ADMIN),
     Row("GET", "/admin/sync", "/admin/sync", ADMIN),

@@ -6,7 +6,7 @@ from itertools import chain
 import pytest
 
 from actors import router as router_module
-from actors.directory import even
+from actors.directory import even, slot_of
 from actors.queries import SubscriptionsQuery
 from actors.router import Router, ShardLostError
 from domain.values import UserId
@@ -225,3 +225,44 @@ async def test_a_query_follows_a_newer_directory() -> None:
     await router.query(SubscriptionsQuery(USERS[3]))
 
     assert shards.sent[-1][0] == shards.table.owner(USERS[3])
+
+
+@in_loop
+async def test_a_shard_that_was_ended_is_looked_for_in_the_directory() -> None:
+    shards = FakeShards(2)
+    router = Router(shards, SECONDS)
+    user = next(u for u in USERS if shards.table.owner(u) == 1)
+    await router.status(user)
+    shards.table = even(2, 1)
+    shards.ended = {1}
+
+    assert texts([await router.status(user)]) == [user]
+
+
+@in_loop
+async def test_while_a_slot_is_on_its_way_its_callers_wait_and_the_others_read_no_directory() -> (
+    None
+):
+    shards = FakeShards(2)
+    router = Router(shards, SECONDS)
+    await router.status(USERS[0])
+    newer = shards.table.towards(1, 4096)
+    assert newer is not None
+    shards.table = newer
+    stays, leaves = (
+        next(u for u in USERS if (slot_of(u) in newer.leaving) is b) for b in (False, True)
+    )
+    await router.status(stays)
+
+    waiting = asyncio.create_task(router.status(leaves))
+    await until(lambda: shards.directories_read >= 4)
+    before, read = len(shards.sent), shards.directories_read
+    assert texts([await router.status(stays)]) == [stays]
+    assert len(shards.sent) - before <= 2
+    assert shards.directories_read - read <= 1
+    assert not waiting.done()
+    arrived = newer.towards(1, 4096)
+    assert arrived is not None
+    shards.table = arrived
+
+    assert texts([await waiting]) == [leaves]

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from actors.calls import MOVED, OVERLOADED, Envelope, Outcome
+from actors.calls import OVERLOADED, Envelope, Outcome
 from domain.answers import UsageRecordResponse
 from domain.messages import OpenDay
 from domain.values import Credits, Policy, UserId
@@ -263,15 +263,3 @@ async def test_a_charge_answers_with_the_day_as_it_stands_after_it() -> None:
     answer = UsageRecordResponse.model_validate_json(reply.body or b"")
     assert (answer.daily_credit_limit, answer.credits_used) == (90, 30)
     assert answer.remaining_credits == Credits(60)
-
-
-@in_loop
-async def test_an_envelope_of_another_version_has_moved() -> None:
-    store = MemoryStore()
-    async with running(store) as shard:
-        envelope = Envelope(0, (charge_call(ANN, 1, "k"),), (ANN,))
-
-        assert await shard.handle(envelope) == [MOVED, MOVED]
-        assert await shard.handle(envelope._replace(version=2)) == [MOVED, MOVED]
-
-    assert store.calls["load"] == 0

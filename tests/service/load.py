@@ -21,7 +21,9 @@ import httpx
 import pymongo
 from pymongo.database import Database
 
-from actors.directory import Directory, even
+from actors.directory import Directory
+from actors.mongo.connection import connect
+from actors.mongo.directory import MongoDirectory
 from domain.values import UserId
 from tests.service.running import RunningService, wait_until
 
@@ -193,9 +195,11 @@ async def load_with_kills(
     service: RunningService, users: int, seconds: float, seed: int, kill_every: float | None
 ) -> Sent:
     """Charge random users; with `kill_every`, kill a shard every so many seconds meanwhile."""
-    async with open_client(service) as client:
-        shards = len((await client.get("/admin/shards")).json())
-    sent = Sent(even(1, shards))
+    database = connect(service.mongo_uri, "allotment")
+    table = MongoDirectory(database).read()
+    database.client.close()
+    assert table is not None, "the service has begun with one"
+    sent = Sent(table)
     killer = asyncio.create_task(kill_shards(service, kill_every, sent)) if kill_every else None
     try:
         await run_load(service, users, seconds, seed, sent)

@@ -126,7 +126,7 @@ def test_a_shard_killed_during_calls_charges_each_once(
 
     async def charge_and_kill() -> list[int]:
         allotment = client.client
-        index = even(1, 2).owner("donald")
+        index = (await shard.directory()).owner("donald")
         pid = (await shard.report(index)).pid
         charges = [
             asyncio.create_task(allotment.record_usage("donald", "chat", 1)) for _ in range(CHARGES)

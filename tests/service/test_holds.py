@@ -16,7 +16,6 @@ import pytest
 import ray
 
 from actors.client import Allotment
-from actors.directory import even
 from actors.failures import HoldClosedError, InsufficientCreditsError
 from actors.ray_shards import RayShards
 from tests.service.running import RunningService, wait_until
@@ -94,7 +93,8 @@ def test_five_hundred_pairs_on_one_user_are_exact_while_its_shard_is_killed(
         return charged.credit_amount
 
     async def all_and_kill() -> list[int]:
-        pid = (await RayShards().report(even(1, 2).owner("silvio"))).pid
+        shards = RayShards()
+        pid = (await shards.report((await shards.directory()).owner("silvio"))).pid
         pairs = [asyncio.create_task(pair(number)) for number in range(PAIRS)]
         await pairs[PAIRS // 4]
         os.kill(pid, signal.SIGKILL)

@@ -75,28 +75,28 @@ class SimulatedStore(MemoryStore):
         self.faults = Faults()
         self._loop.share_of_slow_calls = 0.0
 
-    def _strikes(self, share: float) -> bool:
+    def strikes(self, share: float) -> bool:
         return self._dice.random() < share
 
     def enter(self, call: str) -> None:
         super().enter(call)
-        if self._strikes(self.faults.unavailable):
+        if self.strikes(self.faults.unavailable):
             raise StorageUnavailableError(call) from ConnectionError("a fault was rolled")
 
     def append(self, entries: Sequence[Entry]) -> None:
         self.enter("append")
-        if self._strikes(self.faults.refused_appends):
+        if self.strikes(self.faults.refused_appends):
             raise AppendRefusedError("a fault was rolled")
-        if self._strikes(self.faults.lost_appends):
+        if self.strikes(self.faults.lost_appends):
             raise AppendInDoubtError("lost")
-        if self._strikes(self.faults.late_appends):
+        if self.strikes(self.faults.late_appends):
             # Often at once: amid what its writer does about it.
             after = self._dice.uniform(0, self._dice.choice((0.01, 0.01, LATE_SECONDS_MAX)))
             self._loop.call_later(after, self._land_late, list(entries))
             raise AppendInDoubtError("lands later")
         self._append(entries)
         self._watcher.landed(entries, late=False)
-        if self._strikes(self.faults.lost_answers):
+        if self.strikes(self.faults.lost_answers):
             raise AppendInDoubtError("landed")
 
     def _land_late(self, entries: list[Entry]) -> None:
@@ -109,7 +109,7 @@ class SimulatedStore(MemoryStore):
         PROCESS.reset(token)
 
     def write_views(self, views: Sequence[AccountViews]) -> None:
-        lost = self._strikes(self.faults.lost_views)
+        lost = self.strikes(self.faults.lost_views)
         if lost and self._dice.random() < 0.5:
             raise StorageUnavailableError("lost") from ConnectionError("a fault was rolled")
         super().write_views(views)

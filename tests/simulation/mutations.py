@@ -209,6 +209,20 @@ MUTATIONS = (
         "holds: list[Hold] = []",
         "an account that is read again has no holds",
     ),
+    Mutation(
+        "hand-over-at-once",
+        "actors.ownership",
+        "        await shard.inbox.settle()\n        await shard.views.settle()\n",
+        "",
+        "a shard hands over what it is still working on",
+    ),
+    Mutation(
+        "keep-accounts-that-moved",
+        "actors.ownership",
+        "                    shard.forget(user_id)\n",
+        "                    pass\n",
+        "accounts that moved stay in RAM, and are found there when they come back",
+    ),
 )
 
 

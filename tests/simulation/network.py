@@ -59,22 +59,25 @@ class Network:
         async def handle(process: ShardProcess) -> list[Reply]:
             return await (await process.shard).handle(envelope)
 
-        return await self._ask(index, handle, may_repeat=may_repeat, any_owner=True)
+        return await self.ask(index, handle, may_repeat=may_repeat, any_owner=True)
 
     async def query(self, index: int, version: int, query: Query) -> Reply:
         raise NotImplementedError("lists are not simulated")
 
     async def directory(self) -> Directory:
-        async with asyncio.timeout(DIRECTORY_SECONDS_MAX):
-            return await self._ask(0, ShardProcess.directory)
+        try:
+            async with asyncio.timeout(DIRECTORY_SECONDS_MAX):
+                return await self.ask(0, ShardProcess.directory)
+        except TimeoutError as error:
+            raise ShardLostError from error
 
     async def follow(self, index: int, changes: Changes) -> Stamp | None:
         def follow(process: ShardProcess) -> Coroutine[Any, Any, Stamp | None]:
             return process.follow(changes)
 
-        return await self._ask(index, follow, may_repeat=True)
+        return await self.ask(index, follow, may_repeat=True)
 
-    async def _ask(
+    async def ask(
         self,
         index: int,
         question: Callable[[ShardProcess], Coroutine[Any, Any, T]],

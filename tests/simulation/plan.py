@@ -45,6 +45,9 @@ class Plan:
     edit_seconds: float
     sweeps: bool
     janitor_ahead_seconds: float
+    reshards: float = 0.0
+    """Of occasions: so often another number of shards is asked for."""
+    janitor_kills: float = 0.0
 
 
 def plan_of(seed: int) -> Plan:
@@ -101,7 +104,8 @@ def plan_of(seed: int) -> Plan:
         sweeps=dice.random() < 0.3,
         janitor_ahead_seconds=dice.choice((0.0, 2.0)),
     )
-    return _on_news(plan) if edited and dice.random() < 0.3 else plan
+    plan = _on_news(plan) if edited and dice.random() < 0.3 else plan
+    return _with_other_shards(plan)
 
 
 def duels_of(seed: int) -> Plan:
@@ -116,6 +120,23 @@ def duels_of(seed: int) -> Plan:
         holds_max=500,
         duels=0.9,
         jumps=0.0,
+    )
+
+
+def _with_other_shards(plan: Plan) -> Plan:
+    """Let the number of shards change in some plans, with dice of its own: the rest stays.
+
+    Not beside two owners: leases are not simulated, and an old incarnation that answers on under
+    an old table is what they are there for.
+    """
+    dice = random.Random(f"reshards {plan.seed}")
+    if dice.random() < 0.6:
+        return plan
+    return replace(
+        plan,
+        zombies=0.0,
+        reshards=dice.choice((0.1, 0.5)),
+        janitor_kills=dice.choice((0.0, 0.0, 0.3)),
     )
 
 

@@ -153,7 +153,8 @@ class ShardProcess(Killable):
                 await shard.catch_up()
             except StorageUnavailableError:
                 await asyncio.sleep(RETRY_SECONDS)
-        await shard.following.warm.run(SimulatedWarmth(self._setting.store))
+        warmth = SimulatedWarmth(self._setting.store)
+        await shard.following.warm.run(warmth, at_once=shard.ownership.has_slots)
 
     async def directory(self) -> Directory:
         """Return the newest directory, and follow it."""
@@ -163,7 +164,7 @@ class ShardProcess(Killable):
         except StorageUnavailableError:
             table = None
         if table is not None:
-            await shard.adopt(table)
+            shard.ownership.follow(table)
         return shard.table
 
     async def follow(self, changes: Changes) -> Stamp | None:
@@ -171,6 +172,20 @@ class ShardProcess(Killable):
         if changes.version > shard.table.version:
             await self.directory()
         return shard.following.follow(changes) if changes.version == shard.table.version else None
+
+    async def hand_over(self, version: int) -> int:
+        """Follow the newest table; return under which version all is handed over."""
+        shard = await self.shard
+        if shard.table.version < version:
+            table = await asyncio.to_thread(self._setting.store.read_table)
+            assert table is not None, "it is published at the start"
+            shard.ownership.follow(table)
+        return await shard.ownership.hand_over()
+
+    async def take_up(self) -> None:
+        shard = await self.shard
+        await shard.catch_up()
+        shard.following.warm.begin()
 
     async def compare(self, *, repair: bool) -> Findings:
         shard = await self.shard

@@ -42,6 +42,7 @@ def simulate(seed: int, *, duels: bool = False) -> Verdict:
         "reads": tally.reads,
         "deaths": tally.deaths,
         "two owners": tally.two_owners,
+        "reshards": tally.reshards,
         "foreign edits": tally.edits,
         "resyncs": tally.resyncs,
         "jumps to another day": tally.days,

@@ -20,6 +20,7 @@ from tests.simulation.foreign_edits import ForeignProgram
 from tests.simulation.network import Network
 from tests.simulation.plan import Plan
 from tests.simulation.processes import Setting, ShardProcess, SyncProcess
+from tests.simulation.resharding import JanitorProcess, SimulatedCrew, SimulatedTables
 from tests.simulation.resting import audit, come_to_rest
 from tests.simulation.virtual_time import PROCESS, VirtualLoop
 
@@ -37,6 +38,7 @@ class Tally:
     reads: int = 0
     deaths: int = 0
     two_owners: int = 0
+    reshards: int = 0
     edits: int = 0
     resyncs: int = 0
     days: int = 0
@@ -51,7 +53,7 @@ class Tally:
 class World:
     """Runs one plan."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan) -> None:  # noqa: PLR0915 - all that a world is made of
         dice = random.Random(plan.seed)
         self.plan = plan
         self.tally = Tally()
@@ -84,6 +86,8 @@ class World:
         self.shards: list[ShardProcess | None] = [None] * plan.shards
         self.zombies: list[ShardProcess] = []
         self.sync: SyncProcess | None = None
+        self.janitor: JanitorProcess | None = None
+        self.tables = SimulatedTables(self.store)
         self._numbers = 0
         self._at_work = True
         users = [f"user-{number}" for number in range(plan.users)]
@@ -110,7 +114,7 @@ class World:
         return self.plan.start + self._jumps + timedelta(seconds=self.loop.time())
 
     def _owners(self, index: int) -> list[ShardProcess]:
-        named = self.shards[index]
+        named = self.shards[index] if index < len(self.shards) else None
         zombies = [z for z in self.zombies if z.index == index and not z.is_dead]
         return ([named] if named is not None and not named.is_dead else []) + zombies
 
@@ -128,7 +132,34 @@ class World:
     def _start_shard(self, index: int) -> None:
         self._numbers += 1
         shard = self.shards[index] = ShardProcess(self.setting, index, self._numbers)
-        shard.on_death = lambda: self._died(lambda: self._start_shard(index), shard, index)
+        shard.on_death = lambda: self._died(lambda: self._start_again(shard), shard, index)
+
+    def start(self, index: int) -> None:
+        """Start a shard, unless it is there, or will be again soon."""
+        if index >= len(self.shards):
+            self.shards += [None] * (index + 1 - len(self.shards))
+        if self.shards[index] is None:
+            self._start_shard(index)
+
+    def end(self, index: int) -> None:
+        """End a shard for good, if it is there."""
+        ended = self.shards[index] if index < len(self.shards) else None
+        if ended is not None:
+            self.shards[index] = None
+            ended.on_death = lambda: None
+            ended.kill()
+        while self.shards[-1] is None:
+            self.shards.pop()
+
+    def _start_again(self, shard: ShardProcess) -> None:
+        if shard in self.shards:  # Else it was replaced, or ended for good.
+            self._start_shard(shard.index)
+
+    def _start_janitor(self) -> None:
+        self._numbers += 1
+        crew = SimulatedCrew(self, self.network)
+        self.janitor = JanitorProcess(self.setting, self.tables, crew, self.clock, self._numbers)
+        self.janitor.on_death = lambda: self._died(self._start_janitor)
 
     def _start_sync(self) -> None:
         self._numbers += 1
@@ -169,6 +200,16 @@ class World:
                 self._two_owners(dice.randrange(plan.shards))
             if dice.random() < plan.jumps:
                 self._jump()
+
+    async def _reshard(self) -> None:
+        dice = self._dice
+        while self._at_work and self.plan.reshards:
+            await asyncio.sleep(dice.uniform(0.1, 1.0) / self.plan.reshards)
+            if self.janitor is not None and self._at_work:
+                self.tally.reshards += 1
+                self.janitor.begin(dice.randrange(1, 5))
+                if dice.random() < self.plan.janitor_kills:
+                    self.loop.call_later(dice.uniform(0, 1), self.janitor.kill)
 
     def _die(self, shard: ShardProcess | None) -> None:
         if shard is not None:
@@ -238,11 +279,14 @@ class World:
         for index in range(self.plan.shards):
             self._start_shard(index)
         self._start_sync()
+        if self.plan.reshards:
+            self._start_janitor()
         self.store.faults = self.plan.faults
         self.network.troubles = self.plan.troubles
         self.setting.crash_share = self.plan.crash_share
         self.loop.share_of_slow_calls = self.plan.slow_calls
         background = [self._make_trouble(), self._edit(), self._expire(), self._sweep()]
+        background.append(self._reshard())
         tasks = [asyncio.ensure_future(job) for job in background]
         work = [c.work(self.plan.commands, self.plan.pause_seconds) for c in self.clients]
         await self.watched(asyncio.gather(*work))

@@ -1,0 +1,129 @@
+"""Changes the number of shards amid everything else, as the janitor's process does."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from actors.directory import Directory
+from actors.resharding import Plan, Resharding
+from actors.store import StorageUnavailableError
+from tests.simulation.database import SimulatedStore
+from tests.simulation.processes import Killable, Setting, ShardProcess
+
+SLOTS_AT_ONCE = 1024  # Users are few, and so are the steps in which one of them moves.
+ANSWER_SECONDS_MAX = 5.0
+
+T = TypeVar("T")
+
+
+class SimulatedTables:
+    """Table and plan. What is written may land although the writer hears nothing of it."""
+
+    def __init__(self, store: SimulatedStore) -> None:
+        self._store = store
+        self.kept: Plan | None = None
+
+    def read(self) -> Directory | None:
+        return self._store.read_table()
+
+    def publish(self, table: Directory) -> bool:
+        assert self._store.table is not None, "the first one is there from the beginning"
+        self._store.enter("publish")
+        fits = table.version == self._store.table.version + 1
+        if fits:
+            self._store.table = table
+        self._perhaps_lose()
+        return fits
+
+    def plan(self) -> Plan | None:
+        self._store.enter("plan")
+        return self.kept
+
+    def begin(self, plan: Plan) -> bool:
+        self._store.enter("begin")
+        if self.kept is not None and self.kept.ended_at is None:
+            return False
+        self.kept = plan
+        self._perhaps_lose()
+        return True
+
+    def end(self, plan: Plan) -> None:
+        self._store.enter("end")
+        self.kept = plan
+        self._perhaps_lose()
+
+    def _perhaps_lose(self) -> None:
+        if self._store.strikes(self._store.faults.unavailable):
+            raise StorageUnavailableError("landed") from ConnectionError("a fault was rolled")
+
+
+class Machines(Protocol):
+    """Where shards are started and ended."""
+
+    def start(self, index: int) -> None:
+        """Start a shard, unless it is there, or will be again soon."""
+
+    def end(self, index: int) -> None:
+        """End a shard for good, if it is there."""
+
+
+class Asking(Protocol):
+    """The way to the shards."""
+
+    async def ask(
+        self, index: int, question: Callable[[ShardProcess], Coroutine[Any, Any, T]]
+    ) -> T:
+        """Return a shard's answer. Raises ShardLostError; some answers never come."""
+
+
+class SimulatedCrew:
+    """The shards over the network."""
+
+    def __init__(self, machines: Machines, network: Asking) -> None:
+        self._machines = machines
+        self._network = network
+
+    async def start(self, index: int) -> None:
+        self._machines.start(index)
+        await self._ask(index, ShardProcess.directory)
+
+    async def hand_over(self, index: int, version: int) -> int:
+        return await self._ask(index, lambda process: process.hand_over(version))
+
+    async def take_up(self, index: int) -> None:
+        await self._ask(index, ShardProcess.take_up)
+
+    async def end(self, index: int) -> None:
+        self._machines.end(index)
+
+    async def _ask(
+        self, index: int, question: Callable[[ShardProcess], Coroutine[Any, Any, T]]
+    ) -> T:
+        async with asyncio.timeout(ANSWER_SECONDS_MAX):
+            return await self._network.ask(index, question)
+
+
+class JanitorProcess(Killable):
+    """One incarnation of the janitor, as far as it carries out plans."""
+
+    def __init__(
+        self,
+        setting: Setting,
+        tables: SimulatedTables,
+        crew: SimulatedCrew,
+        clock: Callable[[], datetime],
+        number: int,
+    ) -> None:
+        super().__init__(setting, f"janitor.{number}")
+        self._resharding = Resharding(tables, crew, clock, slots_at_once=SLOTS_AT_ONCE)
+        self.spawn_loop(self._resharding.run())
+
+    def begin(self, shards: int) -> None:
+        self.spawn(self._begin(shards))
+
+    async def _begin(self, shards: int) -> None:
+        try:
+            await self._resharding.begin(shards)
+        except StorageUnavailableError:
+            return  # Whoever asked for it may ask again.
