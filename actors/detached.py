@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TypeVar, cast
 
 from ray.actor import ActorClass, ActorHandle
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 NAMESPACE = "allotment"
 
@@ -11,13 +12,18 @@ T = TypeVar("T")
 
 
 def start_actor(
-    kind: ActorClass[T], name: str, arguments: Sequence[object], calls_max: int
+    kind: ActorClass[T],
+    name: str,
+    arguments: Sequence[object],
+    calls_max: int,
+    node_id: str | None = None,
 ) -> ActorHandle[T]:
     """Start an actor that outlives whoever starts it, or return the one of that name.
 
     `calls_max` is how many calls it works at together, and how many Ray holds for it from one
-    process.
+    process. Its node is `node_id` as long as that takes actors, and any other after.
     """
+    home = None if node_id is None else NodeAffinitySchedulingStrategy(node_id, soft=True)
     handle = kind.options(
         name=name,
         namespace=NAMESPACE,
@@ -29,5 +35,6 @@ def start_actor(
         max_concurrency=calls_max,
         max_pending_calls=calls_max,
         enable_task_events=False,
+        scheduling_strategy=home,
     ).remote(*arguments)
     return cast("ActorHandle[T]", handle)

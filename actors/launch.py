@@ -17,7 +17,6 @@ from typing import Any
 
 import ray
 from pydantic import SecretStr
-from ray import serve
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
@@ -40,20 +39,18 @@ from actors.mongo.keys import MongoKeys
 from actors.mongo.prices import MongoPrices
 from actors.mongo.store import MongoStore
 from actors.prices import PriceFile, in_force
-from actors.ray_environment import LOOPBACK, serve_environment
+from actors.ray_environment import LOOPBACK
 from actors.remote import ShardActor, start_shard
 from actors.remote_events import start_events
 from actors.remote_janitor import start_janitor
 from actors.remote_stripe import start_stripe
-from actors.remote_supervisor import supervision
+from actors.remote_supervisor import SHARD_NAMES, supervision
 from actors.remote_sync import start_sync
 from actors.settings import Settings
 
-APPLICATION = "allotment"
 START_SECONDS_MAX = 60.0  # How long an actor may take to start.
 DRAIN_SECONDS_MAX = 20.0
 CLOSE_SECONDS_MAX = 5.0  # How long one may take to end its work in order.
-REPLICA_REQUESTS_MAX = 1_000  # Requests one replica works on at once; more wait in HAProxy.
 
 
 logger = logging.getLogger(__name__)
@@ -178,17 +175,28 @@ def ray_cluster(directory: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def shards(settings: Settings) -> Iterator[list[ActorHandle[ShardActor]]]:
+def shards(settings: Settings) -> Iterator[None]:
     """Run the shards as long as the block; at its end their views are complete."""
     handles = [start_shard(settings, index) for index in range(settings.shards)]
     ray.get([h.report.remote() for h in handles], timeout=START_SECONDS_MAX)
     try:
-        yield handles
+        yield
     finally:
-        with contextlib.suppress(RayError):
-            ray.get([h.drain.remote() for h in handles], timeout=DRAIN_SECONDS_MAX)
-        for handle in handles:
-            ray.kill(handle)
+        end_shards()
+
+
+def end_shards() -> None:
+    """End all shards in order: some may have moved, and be other actors, since they were started."""
+    handles: list[ActorHandle[ShardActor]] = [
+        ray.get_actor(name, namespace=NAMESPACE)
+        for name in ray.util.list_named_actors()
+        if SHARD_NAMES.fullmatch(name)
+    ]
+    leaving: list[Any] = [handle.leave.remote() for handle in handles]
+    if leaving:
+        ray.wait(leaving, num_returns=len(leaving), timeout=DRAIN_SECONDS_MAX)
+    for handle in handles:
+        ray.kill(handle)
 
 
 def singletons(settings: Settings) -> list[Callable[[Settings], ActorHandle[Any]]]:
@@ -212,24 +220,14 @@ def running(handle: ActorHandle[Any]) -> Iterator[None]:
 @contextlib.contextmanager
 def http(settings: Settings) -> Iterator[None]:
     """Serve HTTP as long as the block; at its end accepted requests are answered."""
-    from serve_app import edge  # noqa: PLC0415 - it composes the actors, this composes it
+    from actors import serving  # noqa: PLC0415 - it composes the actors, this composes it
 
-    options: dict[str, Any] = {}
-    if os.environ.get("RAY_ADDRESS"):  # A local cluster has inherited our environment.
-        options["controller_options"] = {"runtime_env": {"env_vars": serve_environment()}}
-    serve.start(
-        http_options={"host": settings.http_host, "port": settings.http_port},
-        logging_config={"enable_access_log": False},
-        **options,
-    )
-    replicas = edge.options(
-        num_replicas=settings.http_replicas, max_ongoing_requests=REPLICA_REQUESTS_MAX
-    )
-    serve.run(replicas.bind(settings), name=APPLICATION, route_prefix="/")
+    serving.start_serve(settings)
+    serving.deploy(settings, settings.http_replicas, serving.new_version())
     try:
         yield
     finally:
-        serve.delete(APPLICATION)
+        serving.end_serving()
 
 
 @contextlib.contextmanager

@@ -18,7 +18,10 @@ from actors.remote_sync import SYNC_NAME
 from actors.supervisor import LOOK_SECONDS, Supervisor, Word
 
 STOP_SECONDS_MAX = 5.0
-OURS = re.compile(rf"{JANITOR}|{SYNC_NAME}|{EVENTS}|{STRIPE}|shard-\d+")
+SINGLETONS = re.compile(rf"{JANITOR}|{SYNC_NAME}|{EVENTS}|{STRIPE}")
+"""Names of the actors of which there is one."""
+SHARD_NAMES = re.compile(r"shard-\d+")
+OURS = re.compile(f"{SINGLETONS.pattern}|{SHARD_NAMES.pattern}")
 """Names of our actors. Programs that joined may have named others in our namespace."""
 
 
