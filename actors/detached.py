@@ -7,6 +7,8 @@ from ray.actor import ActorClass, ActorHandle
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 NAMESPACE = "allotment"
+PLACED_CPUS = 0.001
+"""What an actor claims. Hardly anything: but one that claims nothing is put anywhere, by chance."""
 
 T = TypeVar("T")
 
@@ -29,7 +31,7 @@ def start_actor(
         namespace=NAMESPACE,
         lifetime="detached",
         get_if_exists=True,
-        num_cpus=0,
+        num_cpus=PLACED_CPUS,
         max_restarts=-1,
         max_task_retries=0,  # Repeating is the caller's, with the same key.
         max_concurrency=calls_max,

@@ -46,7 +46,7 @@ backend="    http-request return errorfile $answers/400.http if !{ path_beg / }\
 previous=
 for argument in "$@"; do
     if [ "$previous" = "-f" ] && ! grep -q '# guarded' "$argument"; then
-        sed -i -e 's/^\( *bind \)[*]\{0,1\}:/\1127.0.0.1:/' \
+        sed -i -e '/^frontend http_frontend/,/^ *bind/! s/^\( *bind \)[*]\{0,1\}:/\1127.0.0.1:/' \
             -e 's/mode 666 level admin/mode 600 level admin/' \
             -e '/^ *timeout http-/d' \
             -e '/^ *errorfile /d' \

@@ -68,6 +68,8 @@ def cluster_environment() -> dict[str, str]:
         "RAY_health_check_period_ms": "1000",
         "RAY_health_check_timeout_ms": "2000",
         "RAY_health_check_failure_threshold": "4",
+        # Of several nodes the emptiest: else what a lost node had would all go to one.
+        "RAY_scheduler_spread_threshold": "0",
         # HAProxy hears that a replica ends before it does.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
     }

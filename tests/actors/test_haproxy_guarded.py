@@ -82,6 +82,18 @@ def test_the_stand_in_puts_every_listener_on_loopback(tmp_path: Path, configurat
     assert given == ["-db", "-f", str(file), "-x", "socket"]
 
 
+def test_http_stays_on_all_interfaces_where_it_is_to_be_and_nothing_else_does(
+    tmp_path: Path, configuration: str
+) -> None:
+    file = tmp_path / "haproxy.cfg"
+    file.write_text(configuration.replace("bind 127.0.0.1:8000", "bind *:8000"))
+
+    guard(file)
+
+    bound = re.findall(r"^ *bind (\S+):", file.read_text(), re.MULTILINE)
+    assert sorted(bound) == ["*", "127.0.0.1", "127.0.0.1"]
+
+
 def test_the_stand_in_guards_a_configuration_once(tmp_path: Path, configuration: str) -> None:
     file = tmp_path / "haproxy.cfg"
     file.write_text(configuration)

@@ -48,13 +48,14 @@ class Machine:
         self._holder = subprocess.Popen(
             ["unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"]
             + ["sleep", "infinity"],
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
         self.init = child_of(self._holder.pid)
         link = f"ip link add {name} type veth peer name eth0 netns {self.init}"
         for command in (link, f"ip link set {name} master {bridge} up"):
             subprocess.run(command.split(), check=True)
-        self.run(f"ip addr add {address}/24 dev eth0; ip link set eth0 up; ip link set lo up")
+        self.run(f"ip addr add {address}/24 dev eth0 && ip link set eth0 up && ip link set lo up")
         for folder in SHARED_FOLDERS:
             Path(folder).mkdir(exist_ok=True)
             self.run(f"mount -t tmpfs tmpfs {folder}")
@@ -66,7 +67,7 @@ class Machine:
 
     def run(self, script: str, environment: dict[str, str] | None = None) -> None:
         """Run shell commands on the machine, to their end."""
-        command = [*self.within, "bash", "-ec", script]
+        command = [*self.within, "bash", "-c", script]
         done = subprocess.run(
             command,
             env=environment,
