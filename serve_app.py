@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 from ray import serve
 from ray.exceptions import RayError
-from ray.serve import Deployment
+from ray.serve import Application, Deployment
 from starlette.types import ASGIApp
 
 from actors.agenda import Agenda
 from actors.api_keys import KeyRing
 from actors.clock import ServiceClock, TestClock
+from actors.detached import PLACED_CPUS
 from actors.edge.app import build_app
 from actors.edge.limits import RateLimit
 from actors.edge.stripe import StripeDesk
@@ -34,6 +35,7 @@ from actors.store import Overview
 from actors.tokens import Tokens
 
 LOGGING = {"log_level": "WARNING", "enable_access_log": False}  # A line a request costs a tenth.
+REPLICA_REQUESTS_MAX = 1_000  # Requests one replica works on at once; more wait in HAProxy.
 READY_SECONDS_MAX = 2.0  # How long the shards may take to show that they are there.
 
 
@@ -124,4 +126,21 @@ class Edge:
         return build_app(self._backend)
 
 
-edge: Deployment = serve.deployment(name="http", logging_config=LOGGING)(serve.ingress()(Edge))
+edge: Deployment = serve.deployment(
+    name="http",
+    logging_config=LOGGING,
+    max_ongoing_requests=REPLICA_REQUESTS_MAX,
+    ray_actor_options={"num_cpus": PLACED_CPUS},  # By default a whole one each.
+)(serve.ingress()(Edge))
+
+
+def app(_arguments: dict[str, str]) -> Application:
+    """Build the application for `serve run` and `serve deploy`: settings are in the environment.
+
+    Actors that do not run yet are started, and outlive Serve: `allotment up` is not needed.
+    """
+    from actors.launch import start_actors  # noqa: PLC0415 - it puts this file on Serve
+
+    settings = Settings()
+    start_actors(settings)
+    return edge.options(num_replicas=settings.http_replicas).bind(settings)

@@ -44,7 +44,12 @@ from actors.remote import ShardActor, start_shard
 from actors.remote_events import start_events
 from actors.remote_janitor import start_janitor
 from actors.remote_stripe import start_stripe
-from actors.remote_supervisor import SHARD_NAMES, supervision
+from actors.remote_supervisor import (
+    SHARD_NAMES,
+    names_of_ours,
+    start_supervisor,
+    supervision,
+)
 from actors.remote_sync import start_sync
 from actors.settings import Settings
 
@@ -189,7 +194,7 @@ def end_shards() -> None:
     """End all shards in order: some may have moved, and be other actors, since they were started."""
     handles: list[ActorHandle[ShardActor]] = [
         ray.get_actor(name, namespace=NAMESPACE)
-        for name in ray.util.list_named_actors()
+        for name in names_of_ours()
         if SHARD_NAMES.fullmatch(name)
     ]
     leaving: list[Any] = [handle.leave.remote() for handle in handles]
@@ -203,6 +208,21 @@ def singletons(settings: Settings) -> list[Callable[[Settings], ActorHandle[Any]
     """Return what starts each actor of which there is one, in order."""
     stripe = [] if settings.stripe_api_key is None else [start_stripe]
     return [start_sync, *stripe, start_janitor, start_events]
+
+
+def start_actors(settings: Settings) -> None:
+    """Start all actors that do not run yet, and leave them running. Raises CannotStartError.
+
+    The database is one that all nodes reach: `mongo_uri` is set.
+    """
+    if settings.mongo_uri is None:
+        raise CannotStartError("ALLOTMENT_MONGO_URI has to name a database that all nodes reach.")
+    database = prepare_database(settings, settings.mongo_uri.get_secret_value())
+    database.client.close()
+    handles = [start_shard(settings, index) for index in range(settings.shards)]
+    ray.get([h.report.remote() for h in handles], timeout=START_SECONDS_MAX)
+    for start in (*singletons(settings), start_supervisor):
+        ray.get(start(settings).ping.remote(), timeout=START_SECONDS_MAX)
 
 
 @contextlib.contextmanager
@@ -256,7 +276,8 @@ def service(settings: Settings, tell: Callable[[str], None]) -> Iterator[str | N
         stack.enter_context(shards(settings))
         for start in singletons(settings):
             stack.enter_context(running(start(settings)))
-        stack.enter_context(supervision())
+        in_cluster = bool(os.environ.get("RAY_ADDRESS"))  # It may outlive this process.
+        stack.enter_context(running(start_supervisor(settings)) if in_cluster else supervision())
         tell("HTTP")
         stack.enter_context(http(settings))
         yield key

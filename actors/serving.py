@@ -6,13 +6,11 @@ from typing import Any
 
 from ray import serve
 
-from actors.detached import PLACED_CPUS
 from actors.ray_environment import serve_environment
 from actors.settings import Settings
 from serve_app import edge
 
 APPLICATION = "allotment"
-REPLICA_REQUESTS_MAX = 1_000  # Requests one replica works on at once; more wait in HAProxy.
 
 
 def start_serve(settings: Settings) -> None:
@@ -33,8 +31,6 @@ def deploy(settings: Settings, replicas: int, version: str) -> None:
     """Have so many replicas run; those of another version are replaced, one after another."""
     deployment = edge.options(
         num_replicas=replicas,
-        ray_actor_options={"num_cpus": PLACED_CPUS},  # By default a whole one each.
-        max_ongoing_requests=REPLICA_REQUESTS_MAX,
         version=version,
         _internal=True,  # Else every deployment is a new version, and none changes only its number.
     )

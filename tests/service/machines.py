@@ -6,14 +6,13 @@ started by the lines of `cluster.yaml`.
 """
 
 import contextlib
+import json
 import os
 import secrets
-import shlex
 import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -46,8 +45,17 @@ class Machine:
         self.address = address
         self._name = name
         self._holder = subprocess.Popen(
-            ["unshare", "--net", "--pid", "--mount", "--fork", "--kill-child", "--mount-proc"]
-            + ["sleep", "infinity"],
+            [
+                "unshare",
+                "--net",
+                "--pid",
+                "--mount",
+                "--fork",
+                "--kill-child",
+                "--mount-proc",
+                "sleep",
+                "infinity",
+            ],
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
@@ -80,6 +88,16 @@ class Machine:
         )
         assert done.returncode == 0, done.stdout
 
+    def count(self, title: str) -> int:
+        """Return how many processes of the machine have this in their command line."""
+        ours = Path(f"/proc/{self.init}/ns/pid").readlink()
+        found = 0
+        for process in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):  # It has ended meanwhile.
+                if (process / "ns/pid").readlink() == ours:
+                    found += title.encode() in (process / "cmdline").read_bytes()
+        return found
+
     def cut(self) -> None:
         """Cut the machine off from the others."""
         subprocess.run(["ip", "link", "set", self._name, "down"], check=True)
@@ -110,18 +128,18 @@ class ServiceOnMachines(RunningService):
 
     def __init__(self, machines: "Machines", **settings: str) -> None:
         super().__init__(machines.folder, **settings)
-        self._machines = machines
+        self.machines = machines
         self.within = machines.head.within
         self.port = 8000
         self.address = f"http://{machines.head.address}:{self.port}"
 
     def environment(self) -> dict[str, str]:
-        return self._machines.environment | {
-            "RAY_ADDRESS": f"{self._machines.head.address}:6379",
+        return self.machines.environment | {
+            "RAY_ADDRESS": f"{self.machines.head.address}:6379",
             "ALLOTMENT_DATA_DIR": str(self.data_dir),
             "ALLOTMENT_HTTP_HOST": "0.0.0.0",
             "ALLOTMENT_HTTP_PORT": str(self.port),
-            "ALLOTMENT_MONGO_URI": self._machines.mongo_uri,
+            "ALLOTMENT_MONGO_URI": self.machines.mongo_uri,
             **self._settings,
         }
 
@@ -176,6 +194,23 @@ class Machines:
         machine = self._machine()
         self._start_ray(machine, "worker_start_ray_commands")
         return machine
+
+    def node_ids(self) -> dict[str, str]:
+        """Return the ids of the nodes there are, by their addresses."""
+        script = (
+            "import json, ray; ray.init(logging_level='ERROR', log_to_driver=False); print(json.dumps("
+            "{n['NodeManagerAddress']: n['NodeID'] for n in ray.nodes() if n['Alive']}))"
+        )
+        done = subprocess.run(
+            [*self.head.within, sys.executable, "-c", script],
+            env=self.environment
+            | {"RAY_ADDRESS": f"{self.head.address}:6379", "RAY_AUTH_MODE": "token"},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        found: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
+        return found
 
     def _machine(self) -> Machine:
         self._made += 1
