@@ -4,64 +4,80 @@ import contextlib
 import logging
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 import typer
 
 from actors import ray_environment
 from actors.settings import Settings
-from actors.terminal import fail, load_settings, out
+from actors.terminal import AsJson, fail, load_settings, out, print_json
 
 NO_SERVICE = "No service runs here: RAY_ADDRESS or the data directory say where one does."
 
 
-def environment() -> None:
+def environment(*, as_json: AsJson = False) -> None:
     """Print what has to be in the environment of `ray start`, on every node, as shell commands.
 
     `eval "$(allotment environment)"` sets it: Ray reads it there, and nowhere later.
     """
-    for name, value in ray_environment.cluster_environment().items():
+    variables = ray_environment.cluster_environment()
+    if as_json:
+        print_json(variables)
+        return
+    for name, value in variables.items():
         typer.echo(f"export {name}={shlex.quote(value)}")
 
 
 def drain(
     node: Annotated[str, typer.Argument(help="Its id, or how that begins: `allotment status`.")],
+    *,
+    as_json: AsJson = False,
 ) -> None:
-    """Take a node of the cluster out of use: move its shards, one after another, to the others.
+    """Move everything off a node of the cluster, one after another: it may be ended then.
 
-    No request fails. Nothing is put on the node any more, and it may be ended. For good: a node
-    that is to come back is started anew. Given again, it goes on where it was interrupted.
+    No request fails. Nothing is put on the node any more. For good: a node that is to come back
+    is started anew. Given again, it goes on where it was interrupted.
     """
-    with joined():
+    with joined(), told_steps(as_json=as_json) as tell:
         from actors import moving  # noqa: PLC0415 - imports ray, whose environment is set first
 
         try:
             moving.drain(node, tell)
         except moving.NotMovedError as error:
             fail(str(error))
-    out.print("the node is empty", highlight=False)
 
 
-def restart() -> None:
+def restart(*, as_json: AsJson = False) -> None:
     """Start all processes anew, one after another, with the code that is on disk.
 
     No request fails. Shards are put on the nodes evenly, so this is also for a node that has
     joined. Settings stay as `allotment up` has read them. Given again, it starts over.
     """
-    with joined():
+    with joined(), told_steps(as_json=as_json) as tell:
         from actors import moving, serving  # noqa: PLC0415 - imports ray, as above
 
         try:
             moving.restart(tell, serving.roll)
         except moving.NotMovedError as error:
             fail(str(error))
-    out.print("all runs anew", highlight=False)
 
 
-def tell(step: str) -> None:
-    """Print what is done now."""
-    out.print(f"moving {step} …", highlight=False)
+@contextlib.contextmanager
+def told_steps(*, as_json: bool) -> Iterator[Callable[[str], None]]:
+    """Yield what is told each step: people see it at once, machines get all at the end."""
+    steps: list[str] = []
+
+    def tell(step: str) -> None:
+        steps.append(step)
+        if not as_json:
+            out.print(f"moving {step} …", highlight=False)
+
+    yield tell
+    if as_json:
+        print_json({"moved": steps})
+    else:
+        out.print("done", highlight=False)
 
 
 @contextlib.contextmanager

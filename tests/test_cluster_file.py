@@ -53,3 +53,19 @@ def test_serves_own_schema_takes_the_file_for_serve_deploy() -> None:
     )
 
     assert done.stdout.split() == ["serve_app:app"]
+
+
+def test_the_example_for_kubernetes_sets_what_a_node_needs_on_head_and_workers() -> None:
+    config = yaml.safe_load((ROOT / "deploy" / "kuberay.yaml").read_text())
+    cluster = config["spec"]["rayClusterConfig"]
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    wanted = cluster_environment()
+    own_paths = {"RAY_SERVE_HAPROXY_BINARY_PATH", "ALLOTMENT_HAPROXY_BINARY"}
+
+    for group in groups:
+        (container,) = group["template"]["spec"]["containers"]
+        given = {one["name"]: one.get("value") for one in container["env"]}
+        assert given.keys() >= wanted.keys() | {"ALLOTMENT_MONGO_URI"}
+        assert all(given[name] == wanted[name] for name in wanted.keys() - own_paths)
+    serve = yaml.safe_load(config["spec"]["serveConfigV2"])
+    assert serve == yaml.safe_load((ROOT / "serve.yaml").read_text())
