@@ -194,14 +194,15 @@ class ShardActor:
     async def leave(self) -> None:
         """Return once a successor may begin at once: all is in the views, and the lease is free.
 
-        From the first moment on callers are told to ask again. Where the views do not follow in
-        time (TimeoutError) the shard goes on. Else its process ends by itself soon, so that Ray
-        starts another one, though whoever asked for it has died meanwhile.
+        Callers are told to ask again as soon as there is little left to write. Where the views do
+        not follow in time (TimeoutError) the shard goes on. Else its process ends by itself soon,
+        so that Ray starts another one, though whoever asked for it has died meanwhile.
         """
         shard = await self._shard
-        self._is_leaving = True
         try:
             async with asyncio.timeout(DRAIN_SECONDS_MAX):
+                await shard.settle()
+                self._is_leaving = True
                 await shard.inbox.settle()
                 await shard.settle()
         except BaseException:
