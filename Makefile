@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench simulate clean
+.PHONY: run test lint bench simulate search clean
 
 run: $(VENV)/.ready
 	@exec $(BIN)/allotment up
@@ -21,6 +21,10 @@ SEEDS ?= 1000
 FIRST ?= 0
 simulate: $(VENV)/.ready
 	@PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST)
+
+EXAMPLES ?= 1000
+search: $(VENV)/.ready
+	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/domain
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m bench

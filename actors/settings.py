@@ -31,6 +31,11 @@ def _blank_is_unset(value: object) -> object:
     return None if value == "" else value
 
 
+def _half_of_the_cores() -> int:
+    """Return how many shards there are by default: whatever feeds them needs the other half."""
+    return max((os.cpu_count() or 1) // 2, 1)
+
+
 def _fetched_safely(url: str | None) -> str | None:
     if url is None:
         return None
@@ -55,7 +60,7 @@ class Settings(EventSettings, BaseSettings):
     data_dir: Path = Path(".allotment")
     mongo_uri: Annotated[SecretStr | None, BeforeValidator(_blank_is_unset)] = None
     mongo_db: Annotated[str, Field(min_length=1, max_length=38)] = "allotment"
-    shards: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=lambda: os.cpu_count() or 1)
+    shards: Annotated[int, Field(ge=1, le=256)] = Field(default_factory=_half_of_the_cores)
     accounts_per_shard: Annotated[int, Field(ge=1)] = 500_000
     system_portion_bps: Annotated[int, Field(ge=0, le=10_000)] = 1000
     rollover: str = FULL_ROLLOVER

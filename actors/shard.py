@@ -231,7 +231,7 @@ class Shard:
                 recovered = recover(stored, now, self.policy, whole=stored.user_id in whole)
                 self._accounts[stored.user_id] = recovered.account
                 self.expiry.note(recovered.account)
-                self.views.add(recovered.lagging)
+                self.views.add(recovered.lagging, then_forget=bool(recovered.quarantined))
                 self.counters.quarantined += warn_of(self.name, recovered.quarantined)
 
     async def _load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:

@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 class ViewWriter:
     """Holds the entries that no view contains yet, and writes them account by account.
 
-    `forget` is told of accounts whose views another writer moved past what is held here.
+    `forget` is told of accounts whose views another writer moved past what is held here, and of
+    those that were to be forgotten once written.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class ViewWriter:
         self._forget = forget
         self._lagging: dict[UserId, list[Entry]] = {}
         self._set_aside: dict[UserId, float] = {}
+        self._to_forget: set[UserId] = set()
         self._arrived = asyncio.Event()
         self._flushed = asyncio.Event()
         self._wanted = asyncio.Event()
@@ -62,9 +64,15 @@ class ViewWriter:
         """When the oldest lagging entry was made."""
         return min((entries[0].at for entries in self._lagging.values()), default=None)
 
-    def add(self, entries: Iterable[Entry]) -> None:
-        """Take entries that are durable in the journal. Those held already are passed over."""
+    def add(self, entries: Iterable[Entry], *, then_forget: bool = False) -> None:
+        """Take entries that are durable in the journal. Those held already are passed over.
+
+        `then_forget`: once the views contain them, their accounts are read anew. Our write may
+        mend a document that another program made unreadable.
+        """
         for entry in entries:
+            if then_forget:
+                self._to_forget.add(entry.user_id)
             held = self._lagging.setdefault(entry.user_id, [])
             if not held or entry.seq > held[-1].seq:
                 held.append(entry)
@@ -176,6 +184,9 @@ class ViewWriter:
         self._lagging.pop(user_id, None)
         if rest:  # At the end: others come first at the next flush.
             self._lagging[user_id] = rest
+        elif user_id in self._to_forget:
+            self._to_forget.discard(user_id)
+            self._forget(user_id)
 
     async def _mark_clean(self, clean_until: Callable[[], datetime | None]) -> None:
         now = asyncio.get_running_loop().time()

@@ -2,6 +2,8 @@
 
 import queue
 import threading
+import time
+from collections.abc import Callable
 from typing import Any
 
 from bson.errors import BSONError
@@ -14,6 +16,10 @@ from actors.store import StorageUnavailableError
 # The server is asked at intervals and does not wait for changes itself: so it looks through what
 # was written in the meantime once, and not at every commit. The embedded one needs half for it.
 POLL_SECONDS = 0.2
+# It looks through 1,000 entries at most for one answer, all our own writes among them. An answer
+# without changes that took long may have ended before the newest: it is asked again soon.
+LONG_ANSWER_SECONDS = 0.005
+SOON_SECONDS = 0.01
 AWAIT_MILLISECONDS = 1
 PUT_SECONDS = 1.0  # How long the reader waits for room before it looks whether it is stopped.
 TAKE_SECONDS = 1.0  # How long `take` waits for a first change.
@@ -33,10 +39,18 @@ ENDS_HISTORY = ["drop", "rename", "dropDatabase", "invalidate"]
 class StreamReader:
     """Reads one stream in a thread of its own, so that what has arrived is known at any time."""
 
-    def __init__(self, stream: DatabaseChangeStream[dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        stream: DatabaseChangeStream[dict[str, Any]],
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], object] | None = None,
+    ) -> None:
         self._stream = stream
+        self._monotonic = monotonic
         self._arrived: queue.Queue[dict[str, Any] | PyMongoError] = queue.Queue(READ_AHEAD_MAX)
         self._stopped = threading.Event()
+        self._pause = pause or self._stopped.wait
         threading.Thread(target=self._read, name="change-reader", daemon=True).start()
 
     def take(self) -> list[dict[str, Any]]:
@@ -65,13 +79,15 @@ class StreamReader:
         try:
             with self._stream as stream:
                 while not self._stopped.is_set():
+                    asked = self._monotonic()
                     event = stream.try_next()
                     if event is not None:
                         self._put(event)
                     elif not stream.alive:
                         raise OperationFailure("the stream has ended", 286)
                     else:
-                        self._stopped.wait(POLL_SECONDS)
+                        took = self._monotonic() - asked
+                        self._pause(SOON_SECONDS if took > LONG_ANSWER_SECONDS else POLL_SECONDS)
         except PyMongoError as error:
             self._put(error)
         except BSONError as error:  # An event that nobody can read is passed by a new stream.

@@ -32,9 +32,8 @@ class EventReference:
 
     def _subscription(self, subscription: Any, at: datetime, account: Any) -> list[str]:
         name = subscription.subscription_id
-        amounts = sum(grant.amount - grant.system_portion for grant in subscription.grants)
         now = (
-            amounts,
+            subscription.spendable,
             subscription.system_portion,
             subscription.start,
             subscription.end,

@@ -252,7 +252,10 @@ def main() -> None:
     options.add_argument("--kill-every", type=float, help="seconds between two SIGKILLs of a shard")
     options.add_argument("--seed", type=int, default=random.randrange(2**32))
     chosen = options.parse_args()
-    with tempfile.TemporaryDirectory() as folder, RunningService(Path(folder)) as service:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        RunningService(Path(folder), ALLOTMENT_SHARDS="2") as service,
+    ):
         print("seed", chosen.seed, file=sys.stderr)
         asyncio.run(make_users(service, chosen.users))
         print("users made", file=sys.stderr)
