@@ -126,6 +126,7 @@ async def test_a_frame_beyond_the_limit_ends_its_connection() -> None:
 @in_loop
 async def test_a_machine_that_is_gone_without_a_word_ends_its_connections() -> None:
     async with served(echo) as endpoint, connected(endpoint) as connection:
+        await connection.ask(b"here")
         opened = connection._writer.get_extra_info("socket")
         milliseconds = opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
 
