@@ -141,6 +141,5 @@ def app(_arguments: dict[str, str]) -> Application:
     """
     from actors.launch import start_actors  # noqa: PLC0415 - it puts this file on Serve
 
-    settings = Settings()
-    start_actors(settings)
+    settings = start_actors(Settings())
     return edge.options(num_replicas=settings.http_replicas).bind(settings)

@@ -23,7 +23,7 @@ from ray.exceptions import RayError
 from actors.access import Scope
 from actors.api_keys import make_key
 from actors.detached import NAMESPACE
-from actors.directory import even, shard_name
+from actors.directory import Directory, even, shard_name
 from actors.embedded_mongo import EmbeddedMongo
 from actors.metrics import PricesMetric
 from actors.mongo.clock import MongoClock
@@ -38,6 +38,7 @@ from actors.mongo.directory import MongoDirectory
 from actors.mongo.keys import MongoKeys
 from actors.mongo.prices import MongoPrices
 from actors.mongo.store import MongoStore
+from actors.moving import settings_in_force
 from actors.prices import PriceFile, in_force
 from actors.ray_environment import LOOPBACK
 from actors.remote import ShardActor, start_shard
@@ -192,11 +193,10 @@ def shards(settings: Settings) -> Iterator[None]:
 
 def end_shards() -> None:
     """End all shards in order: some may have moved, and be other actors, since they were started."""
-    handles: list[ActorHandle[ShardActor]] = [
-        ray.get_actor(name, namespace=NAMESPACE)
-        for name in names_of_ours()
-        if SHARD_NAMES.fullmatch(name)
-    ]
+    handles: list[ActorHandle[ShardActor]] = []
+    for name in filter(SHARD_NAMES.fullmatch, names_of_ours()):
+        with contextlib.suppress(ValueError):  # It has ended meanwhile.
+            handles.append(ray.get_actor(name, namespace=NAMESPACE))
     leaving: list[Any] = [handle.leave.remote() for handle in handles]
     if leaving:
         ray.wait(leaving, num_returns=len(leaving), timeout=DRAIN_SECONDS_MAX)
@@ -210,19 +210,24 @@ def singletons(settings: Settings) -> list[Callable[[Settings], ActorHandle[Any]
     return [start_sync, *stripe, start_janitor, start_events]
 
 
-def start_actors(settings: Settings) -> None:
-    """Start all actors that do not run yet, and leave them running. Raises CannotStartError.
+def start_actors(settings: Settings) -> Settings:
+    """Start all actors that do not run yet, and leave them running; return their settings.
 
-    The database is one that all nodes reach: `mongo_uri` is set.
+    Where a service runs already, these are its own. Raises CannotStartError.
     """
-    if settings.mongo_uri is None:
+    if shard_name(0) in names_of_ours():
+        settings = settings_in_force()
+    elif settings.mongo_uri is None:
         raise CannotStartError("ALLOTMENT_MONGO_URI has to name a database that all nodes reach.")
-    database = prepare_database(settings, settings.mongo_uri.get_secret_value())
-    database.client.close()
-    handles = [start_shard(settings, index) for index in range(settings.shards)]
+    else:
+        prepare_database(settings, settings.mongo_uri.get_secret_value()).client.close()
+    first: Any = start_shard(settings, 0)
+    table: Directory = ray.get(first.directory.remote(), timeout=START_SECONDS_MAX)
+    handles = [start_shard(settings, index) for index in range(table.shards)]
     ray.get([h.report.remote() for h in handles], timeout=START_SECONDS_MAX)
     for start in (*singletons(settings), start_supervisor):
         ray.get(start(settings).ping.remote(), timeout=START_SECONDS_MAX)
+    return settings
 
 
 @contextlib.contextmanager

@@ -27,6 +27,7 @@ ANSWER_SECONDS_MAX = 10.0  # How long the first shard may take to tell what ther
 LEAVE_SECONDS_MAX = 30.0  # How long one may take to write what it has in hand.
 BACK_SECONDS_MAX = 120.0  # How long one may take to be there again.
 EMPTY_SECONDS_MAX = 120.0  # How long Serve may take to move its replicas off a node.
+LOOK_SECONDS_MAX = 2.0  # How long one that was just started is waited for at one look.
 PAUSE_SECONDS = 0.1  # Between two looks.
 
 Tell = Callable[[str], None]
@@ -115,14 +116,17 @@ def move_shard(settings: Settings, name: str, node_id: str, tell: Tell) -> None:
     """Start a shard anew on a node, its own or another one; return when it answers."""
     tell(f"{name} on {node_id[:8]}")
     before = nodes.incarnations().get(name)
+    stays = before is not None and before.node_id == node_id
     if before is not None:
         with not_done(f"{name} has not written what it has in hand"):
             handle = ray.get_actor(name, namespace=NAMESPACE)
             ray.get(handle.leave.remote(), timeout=LEAVE_SECONDS_MAX)
             # Ray starts it on its node again; elsewhere it has to be another actor.
-            ray.kill(handle, no_restart=before.node_id != node_id)
+            ray.kill(handle, no_restart=not stays)
     index = int(name.removeprefix("shard-"))
     wait_until(lambda: is_back(settings, index, node_id, before), name, BACK_SECONDS_MAX)
+    if stays and nodes.incarnations()[name].node_id != node_id:  # Its first node is another one.
+        move_shard(settings, name, node_id, tell)
 
 
 def is_back(settings: Settings, index: int, node_id: str, before: Incarnation | None) -> bool:
@@ -132,7 +136,7 @@ def is_back(settings: Settings, index: int, node_id: str, before: Incarnation | 
         now = nodes.incarnations().get(shard_name(index))
         if now is None or now == before:
             return False
-        ray.get(handle.report.remote(), timeout=PAUSE_SECONDS)
+        ray.get(handle.report.remote(), timeout=LOOK_SECONDS_MAX)
     except (RayError, ValueError):  # It is still being ended, or started.
         return False
     return True
@@ -152,7 +156,7 @@ def restart_singleton(name: str, tell: Tell) -> None:
         if nodes.incarnations().get(name) in {None, before}:
             return False
         try:
-            ray.get(handle.ping.remote(), timeout=PAUSE_SECONDS)
+            ray.get(handle.ping.remote(), timeout=LOOK_SECONDS_MAX)
         except RayError:
             return False
         return True
