@@ -124,13 +124,10 @@ def test_a_drained_node_hands_its_shards_over_and_no_charge_fails(
     leaving = ids[service.machines.workers[0].address]
     head = ids[service.machines.head.address]
 
-    refused = [service.command("drain", wanted) for wanted in ("nonsense", head)]
     with Charging(service, "drain") as answers:
         done = service.command("drain", leaving[:12])
     after = shards(service)
 
-    assert [one.returncode for one in refused] == [1, 1]
-    assert "There is no node nonsense." in refused[0].stderr
     assert done.returncode == 0, done.stderr
     assert answers.keys() == {201}
     assert {row["node_id"] for row in after} == {head}
