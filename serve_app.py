@@ -23,6 +23,7 @@ from actors.mongo.keys import MongoKeys
 from actors.mongo.overview import MongoOverview
 from actors.mongo.stripe import MongoStripe
 from actors.operations import Operations
+from actors.ray_environment import REPLICA_REQUESTS_MAX
 from actors.ray_shards import RayShards
 from actors.remote_events import RayEvents
 from actors.remote_janitor import RayJanitor
@@ -35,7 +36,6 @@ from actors.store import Overview
 from actors.tokens import Tokens
 
 LOGGING = {"log_level": "WARNING", "enable_access_log": False}  # A line a request costs a tenth.
-REPLICA_REQUESTS_MAX = 1_000  # Requests one replica works on at once; more wait in HAProxy.
 READY_SECONDS_MAX = 2.0  # How long the shards may take to show that they are there.
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 HEADER_BYTES_MAX = 16 * 1024  # Names and values of a request's headers.
+REPLICA_REQUESTS_MAX = 1_000  # Requests one replica works on at once; more wait in HAProxy.
 
 
 def haproxy_binary() -> str | None:
