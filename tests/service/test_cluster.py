@@ -79,7 +79,7 @@ def charge(client: httpx.Client, user: str, key: str) -> int:
 
 def shards(service: ServiceOnMachines) -> list[dict[str, Any]]:
     with service.client() as client:
-        rows: list[dict[str, Any]] = client.get("/admin/shards").json()
+        rows: list[dict[str, Any]] = client.get("/admin/shards").raise_for_status().json()
         return rows
 
 
