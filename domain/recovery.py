@@ -121,12 +121,11 @@ def _with_days_anew(
         subscription = account.find(subscription_id)
         if subscription is None or subscription.day is None:
             continue  # Another program has deleted it since.
-        on_days, newest = [*used.get(subscription_id, ()), *days], subscription.day
         anew = subscription.with_usage_days(
-            on_days,
-            newest.date,
+            [*used.get(subscription_id, ()), *days],
+            subscription.day.date,
             policy.rollover_cap,
-            {newest.date: newest.told},
+            {day.date: day.told for day in subscription.touched},
             subscription.holds,
         )
         account = account.with_subscription(anew)

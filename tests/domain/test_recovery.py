@@ -11,7 +11,7 @@ from domain.account import Account
 from domain.evolve import keep_what_matters
 from domain.foreign import Quarantined
 from domain.recovery import Recovered, Stored, recover, replay
-from domain.subscription import Day
+from domain.subscription import Day, Told
 from domain.values import Credits, Policy
 from tests.domain.database import Database
 from tests.domain.ledger import ALL_SPENDABLE, NOON, ONE_DAY, USER, Ledger, ledger_with, utc
@@ -269,3 +269,18 @@ def test_an_edit_of_the_day_before_reaches_a_charge_that_no_view_contains() -> N
     assert lagging == complete
     (subscription,) = lagging.subscriptions
     assert subscription.day == Day(date(2026, 3, 3), Credits(6), Credits(3))
+
+
+def test_what_was_told_of_a_day_that_a_hold_keeps_is_known_beside_an_entry_of_the_next() -> None:
+    ledger = ledger_with(100, 5)
+    ledger.hold(5, NOON, seconds=86_400)
+    ledger.charge(85, NOON)
+    database = Database(USER)
+    database.apply(ledger.entries)
+    tomorrow = NOON + 0.5 * ONE_DAY
+    ledger.charge(1, tomorrow)
+
+    account = recovered(database, ledger, tomorrow).account
+
+    assert account == ledger.account
+    assert account.subscriptions[0].earlier[0].told is Told.LOW_CREDITS
