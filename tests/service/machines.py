@@ -31,9 +31,17 @@ CPUS = 4
 
 def can_have_machines() -> bool:
     """Whether this program may make namespaces and a bridge."""
-    probe = ["unshare", "--net", "--pid", "--mount", "--fork", "--mount-proc", "ip", "link"]
+    bridge = f"al{secrets.token_hex(3)}"
+    commands = (
+        "unshare --net --pid --mount --fork --mount-proc true",
+        f"ip link add {bridge} type bridge",
+        f"ip link del {bridge}",
+    )
     try:
-        return subprocess.run(probe, capture_output=True, check=False).returncode == 0
+        return not any(
+            subprocess.run(one.split(), capture_output=True, check=False).returncode
+            for one in commands
+        )
     except FileNotFoundError:
         return False
 
