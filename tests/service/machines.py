@@ -27,13 +27,15 @@ ROOT = Path(__file__).parents[2]
 START_SECONDS_MAX = 120.0
 SHARED_FOLDERS = ("/tmp/haproxy-serve", "/tmp/ray")  # Where each machine needs its own files.
 CPUS = 4
+OWN = "--net --pid --mount --fork --mount-proc"
+WITH_US = "setpriv --pdeathsig KILL"  # A machine ends with the program that made it.
 
 
 def can_have_machines() -> bool:
     """Whether this program may make namespaces and a bridge."""
     bridge = f"al{secrets.token_hex(3)}"
     commands = (
-        "unshare --net --pid --mount --fork --mount-proc true",
+        f"{WITH_US} unshare {OWN} true",
         f"ip link add {bridge} type bridge",
         f"ip link del {bridge}",
     )
