@@ -28,14 +28,13 @@ START_SECONDS_MAX = 120.0
 SHARED_FOLDERS = ("/tmp/haproxy-serve", "/tmp/ray")  # Where each machine needs its own files.
 CPUS = 4
 OWN = "--net --pid --mount --fork --mount-proc"
-WITH_US = "setpriv --pdeathsig KILL"  # A machine ends with the program that made it.
 
 
 def can_have_machines() -> bool:
     """Whether this program may make namespaces and a bridge."""
     bridge = f"al{secrets.token_hex(3)}"
     commands = (
-        f"{WITH_US} unshare {OWN} true",
+        f"unshare {OWN} true",
         f"ip link add {bridge} type bridge",
         f"ip link del {bridge}",
     )
@@ -54,18 +53,11 @@ class Machine:
     def __init__(self, name: str, bridge: str, address: str) -> None:
         self.address = address
         self._name = name
+        # Its first process ends when nobody holds the pipe to it any more, and all others with it.
         self._holder = subprocess.Popen(
-            [
-                "unshare",
-                "--net",
-                "--pid",
-                "--mount",
-                "--fork",
-                "--kill-child",
-                "--mount-proc",
-                "sleep",
-                "infinity",
-            ],
+            ["unshare", "--kill-child", *OWN.split(), "cat"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
@@ -120,7 +112,7 @@ class Machine:
         """End all its processes at once (SIGKILL): its network ends with them."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.init, signal.SIGKILL)
-        self._holder.wait()
+        self._holder.communicate()
 
 
 def child_of(pid: int) -> int:
