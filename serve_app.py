@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 
 from ray import serve
 from ray.exceptions import RayError
-from ray.serve import Deployment
+from ray.serve import Application, Deployment
 from starlette.types import ASGIApp
 
 from actors.agenda import Agenda
 from actors.api_keys import KeyRing
 from actors.clock import ServiceClock, TestClock, real_time
+from actors.detached import PLACED_CPUS
 from actors.edge.app import build_app
 from actors.edge.limits import RateLimit
 from actors.edge.stripe import StripeDesk
@@ -22,6 +23,7 @@ from actors.mongo.keys import MongoKeys
 from actors.mongo.overview import MongoOverview
 from actors.mongo.stripe import MongoStripe
 from actors.operations import Operations
+from actors.ray_environment import REPLICA_REQUESTS_MAX
 from actors.ray_shards import RayShards
 from actors.remote_events import RayEvents
 from actors.remote_janitor import RayJanitor
@@ -128,4 +130,20 @@ class Edge:
         return build_app(self._backend)
 
 
-edge: Deployment = serve.deployment(name="http", logging_config=LOGGING)(serve.ingress()(Edge))
+edge: Deployment = serve.deployment(
+    name="http",
+    logging_config=LOGGING,
+    max_ongoing_requests=REPLICA_REQUESTS_MAX,
+    ray_actor_options={"num_cpus": PLACED_CPUS},  # By default a whole one each.
+)(serve.ingress()(Edge))
+
+
+def app(_arguments: dict[str, str]) -> Application:
+    """Build the application for `serve run` and `serve deploy`: settings are in the environment.
+
+    Actors that do not run yet are started, and outlive Serve: `allotment up` is not needed.
+    """
+    from actors.launch import start_actors  # noqa: PLC0415 - it puts this file on Serve
+
+    settings = start_actors(Settings())
+    return edge.options(num_replicas=settings.http_replicas).bind(settings)

@@ -16,6 +16,7 @@ import typer
 from actors import ray_environment
 from actors.access import Scope
 from actors.api_keys import ApiKey, make_key
+from actors.cluster_commands import add_cluster_commands
 from actors.embedded_engine import EmbeddedMongoError
 from actors.embedded_mongo import EmbeddedMongo
 from actors.mongo.connection import (
@@ -266,6 +267,7 @@ def revoke_key(
 
 
 add_operator_commands(app)
+add_cluster_commands(app)
 
 
 def main() -> None:

@@ -11,6 +11,8 @@
 #   replica or no application is there. That is 503; Serve's 404 would tell clients to give up.
 # * Too many headers, and bodies that say they are too long, are refused here, so that they cost no
 #   replica's time. What HAProxy cannot parse, or has no room for, it refuses with its own page.
+# * A replica's machine that has not acknowledged what it was sent for 5 seconds is gone: without that,
+#   a request waits for as long as its client does.
 # * Serve's own paths (/-/…) say nothing to strangers, and clients cannot send the headers that
 #   Serve takes for its own.
 # * Where replicas have more to do than they can, what comes is refused here and at once: it costs
@@ -58,8 +60,9 @@ backend="    http-request return errorfile $answers/400.http if !{ path_beg / }\
 previous=
 for argument in "$@"; do
     if [ "$previous" = "-f" ] && ! grep -q '# guarded' "$argument"; then
-        sed -i -e 's/^\( *bind \)[*]\{0,1\}:/\1127.0.0.1:/' \
+        sed -i -e '/^frontend http_frontend/,/^ *bind/! s/^\( *bind \)[*]\{0,1\}:/\1127.0.0.1:/' \
             -e 's/mode 666 level admin/mode 600 level admin/' \
+            -e 's/^ *server [^ ]* [^ ]* check/& tcp-ut 5s/' \
             -e '/^ *timeout http-/d' \
             -e '/^ *errorfile /d' \
             -e "s|^global *\$|&$global|" \

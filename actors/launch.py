@@ -17,14 +17,13 @@ from typing import Any
 
 import ray
 from pydantic import SecretStr
-from ray import serve
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
 from actors.access import Scope
 from actors.api_keys import make_key
 from actors.detached import NAMESPACE
-from actors.directory import shard_name
+from actors.directory import Directory, shard_name
 from actors.embedded_mongo import EmbeddedMongo
 from actors.metrics import PricesMetric
 from actors.mongo.clock import MongoClock
@@ -39,18 +38,23 @@ from actors.mongo.directory import MongoDirectory
 from actors.mongo.keys import MongoKeys
 from actors.mongo.prices import MongoPrices
 from actors.mongo.store import MongoStore
+from actors.moving import settings_in_force
 from actors.prices import PriceFile, in_force
-from actors.ray_environment import LOOPBACK, REPLICA_REQUESTS_MAX, serve_environment
-from actors.remote import start_shard
+from actors.ray_environment import LOOPBACK
+from actors.remote import ShardActor, start_shard
 from actors.remote_events import start_events
 from actors.remote_janitor import start_janitor
 from actors.remote_stripe import start_stripe
-from actors.remote_supervisor import SHARD_NAMES, supervision
+from actors.remote_supervisor import (
+    SHARD_NAMES,
+    names_of_ours,
+    start_supervisor,
+    supervision,
+)
 from actors.remote_sync import start_sync
 from actors.resharding import table_at_start
 from actors.settings import Settings
 
-APPLICATION = "allotment"
 START_SECONDS_MAX = 60.0  # How long an actor may take to start.
 DRAIN_SECONDS_MAX = 20.0
 CLOSE_SECONDS_MAX = 5.0  # How long one may take to end its work in order.
@@ -176,30 +180,53 @@ def ray_cluster(directory: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def shards(settings: Settings, count: int) -> Iterator[None]:
-    """Run the shards as long as the block; at its end their views are complete.
-
-    Those that run then are ended, however many there are by now.
-    """
+    """Run the shards as long as the block; at its end their views are complete."""
     handles = [start_shard(settings, index) for index in range(count)]
     ray.get([h.report.remote() for h in handles], timeout=START_SECONDS_MAX)
     try:
         yield
     finally:
-        handles = [
-            ray.get_actor(name, namespace=NAMESPACE)
-            for name in ray.util.list_named_actors()
-            if SHARD_NAMES.fullmatch(name)
-        ]
-        with contextlib.suppress(RayError):
-            ray.get([h.drain.remote() for h in handles], timeout=DRAIN_SECONDS_MAX)
-        for handle in handles:
-            ray.kill(handle)
+        end_shards()
+
+
+def end_shards() -> None:
+    """End all shards in order: since they were started some may have moved, and their number may have changed."""
+    handles: list[ActorHandle[ShardActor]] = []
+    for name in filter(SHARD_NAMES.fullmatch, names_of_ours()):
+        with contextlib.suppress(ValueError):  # It has ended meanwhile.
+            handles.append(ray.get_actor(name, namespace=NAMESPACE))
+    leaving: list[Any] = [handle.leave.remote() for handle in handles]
+    if leaving:
+        ray.wait(leaving, num_returns=len(leaving), timeout=DRAIN_SECONDS_MAX)
+    for handle in handles:
+        ray.kill(handle)
 
 
 def singletons(settings: Settings) -> list[Callable[[Settings], ActorHandle[Any]]]:
     """Return what starts each actor of which there is one, in order."""
     stripe = [] if settings.stripe_api_key is None else [start_stripe]
     return [start_sync, *stripe, start_janitor, start_events]
+
+
+def start_actors(settings: Settings) -> Settings:
+    """Start all actors that do not run yet, and leave them running; return their settings.
+
+    Where a service runs already, these are its own. Raises CannotStartError.
+    """
+    if shard_name(0) in names_of_ours():
+        settings = settings_in_force()
+    elif settings.mongo_uri is None:
+        raise CannotStartError("ALLOTMENT_MONGO_URI has to name a database that all nodes reach.")
+    else:
+        database, _ = prepare_database(settings, settings.mongo_uri.get_secret_value())
+        database.client.close()
+    first: Any = start_shard(settings, 0)
+    table: Directory = ray.get(first.directory.remote(), timeout=START_SECONDS_MAX)
+    handles = [start_shard(settings, index) for index in range(table.shards)]
+    ray.get([h.report.remote() for h in handles], timeout=START_SECONDS_MAX)
+    for start in (*singletons(settings), start_supervisor):
+        ray.get(start(settings).ping.remote(), timeout=START_SECONDS_MAX)
+    return settings
 
 
 @contextlib.contextmanager
@@ -217,24 +244,14 @@ def running(handle: ActorHandle[Any]) -> Iterator[None]:
 @contextlib.contextmanager
 def http(settings: Settings) -> Iterator[None]:
     """Serve HTTP as long as the block; at its end accepted requests are answered."""
-    from serve_app import edge  # noqa: PLC0415 - it composes the actors, this composes it
+    from actors import serving  # noqa: PLC0415 - it composes the actors, this composes it
 
-    options: dict[str, Any] = {}
-    if os.environ.get("RAY_ADDRESS"):  # A local cluster has inherited our environment.
-        options["controller_options"] = {"runtime_env": {"env_vars": serve_environment()}}
-    serve.start(
-        http_options={"host": settings.http_host, "port": settings.http_port},
-        logging_config={"enable_access_log": False},
-        **options,
-    )
-    replicas = edge.options(
-        num_replicas=settings.http_replicas, max_ongoing_requests=REPLICA_REQUESTS_MAX
-    )
-    serve.run(replicas.bind(settings), name=APPLICATION, route_prefix="/")
+    serving.start_serve(settings)
+    serving.deploy(settings, settings.http_replicas, serving.new_version())
     try:
         yield
     finally:
-        serve.delete(APPLICATION)
+        serving.end_serving()
 
 
 @contextlib.contextmanager
@@ -263,7 +280,8 @@ def service(settings: Settings, tell: Callable[[str], None]) -> Iterator[str | N
         stack.enter_context(shards(settings, count))
         for start in singletons(settings):
             stack.enter_context(running(start(settings)))
-        stack.enter_context(supervision())
+        in_cluster = bool(os.environ.get("RAY_ADDRESS"))  # It may outlive this process.
+        stack.enter_context(running(start_supervisor(settings)) if in_cluster else supervision())
         tell("HTTP")
         stack.enter_context(http(settings))
         yield key

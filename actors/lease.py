@@ -5,6 +5,8 @@ is gone, or until that one's lease must have lapsed. A lease lasts from an insta
 was asked whether the epoch is still its own. No two clocks are compared: both sides only measure
 the same number of seconds.
 
+Whoever ends in order says so, and its successor waits for nobody.
+
 One check an envelope is enough for reads. What is in RAM while the lease is held is the truth, and
 whatever is answered later from it was so between the question and the answer.
 """
@@ -42,9 +44,12 @@ class LeaseStore(Protocol):
     def epoch(self, shard: str) -> int:
         """Return the shard's epoch as of now: no older one, though a server was cut off."""
 
+    def release(self, shard: str, epoch: int) -> None:
+        """Note that nobody holds this epoch any more; nothing, where there is a newer one."""
+
 
 class SupersededError(Exception):
-    """Another incarnation of this shard has taken over: this one has to end."""
+    """Another incarnation of this shard has taken over, or may: this one has to end."""
 
 
 class Lease:
@@ -69,6 +74,7 @@ class Lease:
         self._before_until = 0.0
         self._until = 0.0
         self._renewing: asyncio.Task[None] | None = None
+        self._is_released = False
 
     @property
     def is_held(self) -> bool:
@@ -108,6 +114,15 @@ class Lease:
             self._renewing = asyncio.create_task(self._renew())
         await asyncio.shield(self._renewing)
 
+    async def release(self) -> None:
+        """Give the lease up for good: a successor need not wait until it would have lapsed.
+
+        StorageUnavailableError: it has to wait. `keep` ends as if there were a successor.
+        """
+        self._is_released = True
+        self._until = 0.0
+        await asyncio.to_thread(self._store.release, self._shard, self._epoch)
+
     async def keep(self) -> None:
         """Renew for ever. SupersededError: there is a successor. Without MongoDB it lapses."""
         while True:
@@ -123,7 +138,7 @@ class Lease:
             epoch = await asyncio.to_thread(self._store.epoch, self._shard)
         finally:
             self._renewing = None
-        if epoch != self._epoch:
+        if epoch != self._epoch or self._is_released:
             self._until = 0.0
             raise SupersededError(self._shard)
         self._until = asked + LEASE_SECONDS

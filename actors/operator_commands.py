@@ -21,7 +21,11 @@ from actors.terminal import (
 )
 from domain.operator_requests import SHARDS_MAX
 
-SHARD_COLUMNS = ("shard", "pid", "users", "queued", "hits", "misses", "writes", "behind", "up")
+SHARD_COLUMNS = (
+    *("shard", "node", "pid", "code", "users", "queued"),
+    *("hits", "misses", "writes", "behind", "up"),
+)
+NODE_LENGTH = 8  # Characters of a node's id: enough to tell it from others.
 FOUND = ("missing_in_ram", "missing_in_db", "stale", "quarantined", "invariants_broken")
 PROGRESS_SECONDS = 0.5  # Between two looks how far something is.
 RUNNING = frozenset({409})
@@ -138,9 +142,10 @@ def events_line(report: EventsReport) -> str:
 
 def shard_cells(report: ShardReport) -> tuple[str, ...]:
     """Return a shard as the table shows it."""
-    counts = (report.pid, report.users, report.queued, report.hits, report.misses, report.writes)
+    process = (report.shard, report.node_id[:NODE_LENGTH], str(report.pid), report.code)
+    counts = (report.users, report.queued, report.hits, report.misses, report.writes)
     behind, up = report.journal_seconds_behind, report.uptime_seconds
-    return (report.shard, *map(str, counts), f"{behind:.1f}s", f"{up:.0f}s")
+    return (*process, *map(str, counts), f"{behind:.1f}s", f"{up:.0f}s")
 
 
 def holds_line(reports: list[ShardReport]) -> str:

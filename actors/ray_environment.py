@@ -49,9 +49,9 @@ def serve_environment() -> dict[str, str]:
     }
 
 
-def prepare(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Set what the operator has not set otherwise."""
-    wanted = serve_environment() | {
+def environment() -> dict[str, str]:
+    """Return what every process of Ray is started with."""
+    return serve_environment() | {
         "RAY_AUTH_MODE": "token",
         "RAY_worker_niceness": "0",  # By default actors yield to every other program (15).
         # Else a stopped process that is to be killed gets five seconds to end by itself.
@@ -59,5 +59,26 @@ def prepare(environment: MutableMapping[str, str] = os.environ) -> None:
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
         "RAY_USAGE_STATS_ENABLED": "0",
     }
+
+
+def cluster_environment() -> dict[str, str]:
+    """Return what is to be set before `ray start`, on every node of a cluster."""
+    return environment() | {
+        # A node that is cut off, or hangs, is given up after some 12 seconds, as long as a shard's
+        # lease lasts; by default after 65. One whose processes have ended is known to be gone at
+        # once.
+        "RAY_health_check_period_ms": "1000",
+        "RAY_health_check_timeout_ms": "2000",
+        "RAY_health_check_failure_threshold": "4",
+        # Of several nodes the emptiest: else what a lost node had would all go to one.
+        "RAY_scheduler_spread_threshold": "0",
+        # HAProxy hears that a replica ends before it does.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
+    }
+
+
+def prepare(environ: MutableMapping[str, str] = os.environ) -> None:
+    """Set what the operator has not set otherwise."""
+    wanted = cluster_environment() if environ.get("RAY_ADDRESS") else environment()
     for name, value in wanted.items():
-        environment.setdefault(name, value)
+        environ.setdefault(name, value)

@@ -68,7 +68,10 @@ class RayShards:
 
     async def report(self, index: int) -> ShardReport:
         """Return what operators read about one shard."""
-        report: ShardReport = await self._ask(index, "report")
+        try:
+            report: ShardReport = await self._ask(index, "report")
+        except ShardLostError:  # It may have moved, and be another actor by now.
+            report = await self._ask(index, "report")
         return report
 
     async def follow(self, index: int, changes: Changes) -> Stamp | None:

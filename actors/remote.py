@@ -13,9 +13,11 @@ from itertools import count
 import ray
 from ray.actor import ActorClass, ActorHandle
 
-from actors.calls import UNAVAILABLE, Envelope, Reply
+from actors import nodes
+from actors.calls import MOVED, UNAVAILABLE, Envelope, Reply
 from actors.changes import Changes, Stamp
 from actors.clock import ServiceClock
+from actors.code import code_digest
 from actors.comparison import Comparison
 from actors.counters import Counters
 from actors.detached import start_actor
@@ -49,6 +51,7 @@ PENDING_CALLS_MAX = 2_000  # Messages Ray holds for one shard from one process.
 DIRECTORY_READ_SECONDS_MAX = 1.0  # Then the directory known to the shard is the answer.
 DRAIN_SECONDS_MAX = 15.0
 HAND_OVER_SECONDS_MAX = 15.0
+CODE = code_digest()
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +82,7 @@ class ShardActor:
             monotonic=time.monotonic,
             is_gone=is_gone,
         )
+        self._is_leaving = False
         self._shard: asyncio.Future[Shard] = asyncio.get_running_loop().create_future()
         address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         self._server = asyncio.ensure_future(serve(self.handle, address))
@@ -102,23 +106,26 @@ class ShardActor:
 
     async def _answer(self, envelope: Envelope) -> list[Reply]:
         shard = await self._shard
-        if not await self._may_answer():
-            return [UNAVAILABLE] * (len(envelope.calls) + len(envelope.status_of))
+        refusal = await self._refusal()
+        if refusal is not None:
+            return [refusal] * (len(envelope.calls) + len(envelope.status_of))
         return await shard.handle(envelope)
 
-    async def _may_answer(self) -> bool:
-        """Say whether the lease is held. SupersededError: the caller asks the successor."""
+    async def _refusal(self) -> Reply | None:
+        """Return why nothing may be answered now. SupersededError: the successor is to be asked."""
         try:
-            await self._lease.confirm()
+            if not self._is_leaving:
+                await self._lease.confirm()
         except StorageUnavailableError:
-            return False
-        return True
+            return UNAVAILABLE
+        return MOVED if self._is_leaving else None
 
     async def query(self, version: int, query: Query) -> Reply:
         """Return the reply to a query. ValueError: its cursor is not one of ours."""
         shard = await self._shard
-        if not await self._may_answer():
-            return UNAVAILABLE
+        refusal = await self._refusal()
+        if refusal is not None:
+            return refusal
         queries = Queries(shard, MongoReads(self._database), self._settings.policy)
         return await queries.answer(version, query)
 
@@ -182,6 +189,7 @@ class ShardActor:
             holds_expired=counters.holds_expired,
             heartbeat_age_seconds=shard.following.heartbeat_age,
             stale=shard.following.is_stale,
+            code=CODE,
         )
 
     async def follow(self, changes: Changes) -> Stamp | None:
@@ -210,6 +218,32 @@ class ShardActor:
         """Return once every answered write is in the views."""
         async with asyncio.timeout(DRAIN_SECONDS_MAX):
             await (await self._shard).settle()
+
+    async def leave(self) -> None:
+        """Return once a successor may begin at once: all is in the views, and the lease is free.
+
+        Callers are told to ask again as soon as there is little left to write. Where the views do
+        not follow in time (TimeoutError) the shard goes on. Else its process ends by itself soon,
+        so that Ray starts another one, though whoever asked for it has died meanwhile.
+        """
+        shard = await self._shard
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS_MAX):
+                await shard.settle()
+                self._is_leaving = True
+                await shard.inbox.settle()
+                await shard.settle()
+        except BaseException:
+            self._is_leaving = False
+            raise
+        try:
+            await self._lease.release()
+        except StorageUnavailableError as error:
+            logger.warning("%s: the lease is not released: %r", self.name, error.__cause__)
+
+    async def settings(self) -> Settings:
+        """Return what the service was started with, for whoever starts its actors elsewhere."""
+        return self._settings
 
     async def _begin(self) -> None:
         """Start the loops, as soon as the database has told what there is."""
@@ -279,6 +313,14 @@ class ShardActor:
 RemoteShard: ActorClass[ShardActor] = ray.remote(ShardActor)
 
 
-def start_shard(settings: Settings, index: int) -> ActorHandle[ShardActor]:
-    """Start a shard, or return the one that runs already under its name."""
-    return start_actor(RemoteShard, shard_name(index), (settings, index), PENDING_CALLS_MAX)
+def start_shard(
+    settings: Settings, index: int, node_id: str | None = None
+) -> ActorHandle[ShardActor]:
+    """Start a shard, or return the one that runs already under its name.
+
+    Without `node_id`, neighbours by number are on different nodes.
+    """
+    open_nodes = nodes.open_node_ids()
+    home = node_id or open_nodes[index % len(open_nodes)]
+    arguments = (settings, index)
+    return start_actor(RemoteShard, shard_name(index), arguments, PENDING_CALLS_MAX, home)

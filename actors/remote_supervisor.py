@@ -8,19 +8,32 @@ from typing import cast
 
 import ray
 from ray import ObjectRef
+from ray.actor import ActorClass, ActorHandle
 from ray.exceptions import RayError
 
-from actors.detached import NAMESPACE
+from actors.detached import NAMESPACE, start_actor
 from actors.remote_events import EVENTS
 from actors.remote_janitor import JANITOR
 from actors.remote_stripe import STRIPE
 from actors.remote_sync import SYNC_NAME
+from actors.settings import Settings
 from actors.supervisor import LOOK_SECONDS, Supervisor, Word
 
 STOP_SECONDS_MAX = 5.0
+SUPERVISOR = "supervisor"
+CALLS_MAX = 10
+SINGLETONS = re.compile(rf"{JANITOR}|{SYNC_NAME}|{EVENTS}|{STRIPE}|{SUPERVISOR}")
+"""Names of the actors of which there is one."""
 SHARD_NAMES = re.compile(r"shard-\d+")
-OURS = re.compile(rf"{JANITOR}|{SYNC_NAME}|{EVENTS}|{STRIPE}|{SHARD_NAMES.pattern}")
-"""Names of our actors. Programs that joined may have named others in our namespace."""
+WATCHED = re.compile(rf"(?!{SUPERVISOR})({SINGLETONS.pattern}|{SHARD_NAMES.pattern})")
+"""Names of the actors that are watched. Programs that joined may have named others in our
+namespace; and the supervisor, where it is an actor, does not watch itself."""
+
+
+def names_of_ours() -> list[str]:
+    """Return the names in our namespace, whichever this process works in."""
+    named: list[dict[str, str]] = ray.util.list_named_actors(all_namespaces=True)
+    return [one["name"] for one in named if one["namespace"] == NAMESPACE]
 
 
 class RayActors:
@@ -28,7 +41,7 @@ class RayActors:
 
     def names(self) -> list[str]:
         """Return the names of all actors, those that are being started included."""
-        return [name for name in ray.util.list_named_actors() if OURS.fullmatch(name)]
+        return [name for name in names_of_ours() if WATCHED.fullmatch(name)]
 
     def ask(self, name: str) -> object:
         """Ask an actor for a sign of life; return the question, None where it just ended."""
@@ -70,3 +83,29 @@ def supervision() -> Iterator[None]:
     finally:
         stopping.set()
         thread.join(STOP_SECONDS_MAX)
+
+
+class SupervisorActor:
+    """The supervisor as an actor: where no process of ours lives as long as the service."""
+
+    def __init__(self) -> None:
+        self._watching = contextlib.ExitStack()
+        self._watching.enter_context(supervision())
+
+    def __repr__(self) -> str:
+        return "SupervisorActor()"
+
+    def ping(self) -> None:
+        """Return: the actor is there."""
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._watching.close()
+
+
+RemoteSupervisor: ActorClass[SupervisorActor] = ray.remote(SupervisorActor)
+
+
+def start_supervisor(_settings: Settings) -> ActorHandle[SupervisorActor]:
+    """Start the supervisor, or return the one that runs already."""
+    return start_actor(RemoteSupervisor, SUPERVISOR, (), CALLS_MAX)

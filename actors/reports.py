@@ -36,6 +36,8 @@ class ShardReport(BaseModel):
     """RAM contains every change that was in MongoDB so many seconds ago."""
     stale: bool
     """The heartbeat is too old: every call is answered from MongoDB."""
+    code: str = ""
+    """Which code its process runs: equal where it is the same."""
 
 
 class SyncReport(BaseModel):

@@ -3,7 +3,7 @@
 import os
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -92,6 +92,14 @@ class Settings(EventSettings, BaseSettings):
     stripe_api_base: Annotated[str | None, BeforeValidator(_blank_is_unset)] = None
     reconcile_cron: Annotated[str, AfterValidator(check_line)] = "15 * * * *"
     request_timeout_seconds: Annotated[float, Field(gt=0, le=300)] = 10.0
+
+    def __setstate__(self, state: dict[Any, Any]) -> None:
+        """Take what an older version packed, too: what that did not know has its default."""
+        defaults = {
+            name: known.get_default(call_default_factory=True)
+            for name, known in type(self).model_fields.items()
+        }
+        super().__setstate__(state | {"__dict__": defaults | state["__dict__"]})
 
     @field_validator("timezone")
     @classmethod

@@ -66,3 +66,10 @@ class MongoLeases:
         with unavailable_on_error(), pymongo.timeout(ANSWER_SECONDS_MAX):
             mark = self._newest.find_one({"_id": shard}, {"epoch": 1}) or {}
             return int(mark.get("epoch", 0))
+
+    def release(self, shard: str, epoch: int) -> None:
+        """Note that nobody holds this epoch any more; nothing, where there is a newer one."""
+        with unavailable_on_error(), pymongo.timeout(ANSWER_SECONDS_MAX):
+            self._shards.update_one(
+                {"_id": shard, "epoch": Int64(epoch)}, {"$set": {"holder": None}}
+            )

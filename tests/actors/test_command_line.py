@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import subprocess
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,8 +62,8 @@ def test_pipes_get_a_line_a_row(capsys: pytest.CaptureFixture[str]) -> None:
 
     lines = run("status").splitlines()
 
-    assert lines[0].split("\t")[:2] == ["shard", "pid"]
-    assert lines[1].split("\t")[:2] == ["shard-000", "4242"]
+    assert lines[0].split("\t")[:4] == ["shard", "node", "pid", "code"]
+    assert lines[1].split("\t")[:3] == ["shard-000", "6f1e", "4242"]
 
 
 def test_nothing_moves_where_nobody_watches() -> None:
@@ -118,12 +120,36 @@ def test_the_version_is_told_without_a_command() -> None:
     assert run("--version") == f"allotment {version('allotment')}\n"
 
 
+def test_the_environment_is_printed_as_a_shell_takes_it() -> None:
+    shell = 'eval "$0"; printf %s "$RAY_AUTH_MODE $RAY_health_check_failure_threshold"'
+    done = subprocess.run(
+        ["sh", "-c", shell, run("environment")], capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout == "token 4"
+
+
+def test_commands_for_a_cluster_say_that_no_service_runs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ALLOTMENT_DATA_DIR", str(tmp_path))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+    ended = [CliRunner().invoke(app, line) for line in (["restart"], ["drain", "0abc"])]
+
+    assert [one.exit_code for one in ended] == [1, 1]
+    assert all("No service runs here" in " ".join(one.output.split()) for one in ended)
+
+
 def test_help_names_every_command_and_the_exit_codes() -> None:
     printed = run("--help")
 
     assert all(
         name in printed
-        for name in ("up", "keys", "status", "sync", "validate", "reshard", "Exit codes")
+        for name in (
+            *("up", "keys", "status", "sync", "validate", "reshard", "drain", "restart"),
+            "Exit codes",
+        )
     )
     assert CliRunner().invoke(app, ["nonsense"]).exit_code == 2
 

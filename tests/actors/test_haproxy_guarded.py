@@ -88,6 +88,18 @@ def test_the_stand_in_puts_every_listener_on_loopback(tmp_path: Path, configurat
     assert given == ["-db", "-f", str(file), "-x", "socket"]
 
 
+def test_http_stays_on_all_interfaces_where_it_is_to_be_and_nothing_else_does(
+    tmp_path: Path, configuration: str
+) -> None:
+    file = tmp_path / "haproxy.cfg"
+    file.write_text(configuration.replace("bind 127.0.0.1:8000", "bind *:8000"))
+
+    guard(file)
+
+    bound = re.findall(r"^ *bind (\S+):", file.read_text(), re.MULTILINE)
+    assert sorted(bound) == ["*", "127.0.0.1", "127.0.0.1"]
+
+
 def test_the_stand_in_guards_a_configuration_once(tmp_path: Path, configuration: str) -> None:
     file = tmp_path / "haproxy.cfg"
     file.write_text(configuration)
@@ -100,6 +112,7 @@ def test_the_stand_in_guards_a_configuration_once(tmp_path: Path, configuration:
     assert "mode 600 level admin" in once
     assert once.count("# guarded") == once.count("timeout http-request 10s") == 1
     assert "status 404" not in once
+    assert re.search(r"server replica 127.0.0.1:30000 check tcp-ut 5s", once)
     assert f"req.body_size gt {BODY_BYTES_MAX} " in once
     assert f"req.fhdr_cnt gt {HEADERS_MAX} " in once
     assert f"sc0_conn_cur,div(txn.replicas) gt {REPLICA_WRITES_MAX} " in once

@@ -33,7 +33,7 @@ class MemoryLeases:
     """Epochs in memory; the database may be away."""
 
     def __init__(self) -> None:
-        self.taken: dict[str, tuple[int, Holder]] = {}
+        self.taken: dict[str, tuple[int, Holder | None]] = {}
         self.is_away = False
         self.renewals = 0
 
@@ -47,6 +47,12 @@ class MemoryLeases:
         if self.is_away:
             raise StorageUnavailableError("away")
         return self.taken[shard][0]
+
+    def release(self, shard: str, epoch: int) -> None:
+        if self.is_away:
+            raise StorageUnavailableError("away")
+        if self.taken[shard][0] == epoch:
+            self.taken[shard] = (epoch, None)
 
 
 @pytest.fixture(params=["memory", "mongo"])
@@ -116,6 +122,60 @@ async def test_one_whose_predecessor_may_live_waits_until_that_ones_lease_has_la
 
     assert both == (True, False)
     assert (isolated.is_held, successor.is_held) == (False, True)
+
+
+@in_loop
+async def test_one_whose_predecessor_gave_the_lease_back_waits_for_nobody(
+    leases: LeaseStore,
+) -> None:
+    time = Time()
+    elsewhere = lease_of(leases, OLD, time)
+    await elsewhere.take()
+
+    await elsewhere.release()
+    successor = lease_of(leases, NEW, time, gone=lambda _: False)
+    await successor.take()
+
+    assert (elsewhere.is_held, successor.is_held) == (False, True)
+
+
+@in_loop
+async def test_a_lease_that_was_given_back_is_held_no_more_though_nobody_has_taken_it(
+    leases: LeaseStore,
+) -> None:
+    time = Time()
+    lease = lease_of(leases, OLD, time)
+    await lease.take()
+
+    await asyncio.gather(lease.renew(), lease.release(), return_exceptions=True)
+
+    assert not lease.is_held
+    with pytest.raises(SupersededError):
+        await lease.confirm()
+    assert not lease.is_held
+
+
+@in_loop
+async def test_a_lease_that_could_not_be_given_back_is_not_held_either() -> None:
+    leases, time = MemoryLeases(), Time()
+    lease = lease_of(leases, OLD, time)
+    await lease.take()
+    leases.is_away = True
+
+    with pytest.raises(StorageUnavailableError):
+        await lease.release()
+
+    assert not lease.is_held
+    assert leases.taken["shard-000"] == (1, OLD)
+
+
+def test_giving_back_what_a_successor_has_taken_changes_nothing(leases: LeaseStore) -> None:
+    epoch, _ = leases.take("shard-000", OLD)
+    leases.take("shard-000", NEW)
+
+    leases.release("shard-000", epoch)
+
+    assert leases.take("shard-000", OLD) == (3, NEW)
 
 
 @in_loop

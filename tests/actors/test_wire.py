@@ -1,6 +1,7 @@
 """Requests over a socket: answered in any order, lost with their connection, for friends only."""
 
 import asyncio
+import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -119,3 +120,14 @@ async def test_a_frame_beyond_the_limit_ends_its_connection() -> None:
 
         assert await reader.read() == b""
         writer.close()
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="a timeout of Linux")
+@in_loop
+async def test_a_machine_that_is_gone_without_a_word_ends_its_connections() -> None:
+    async with served(echo) as endpoint, connected(endpoint) as connection:
+        await connection.ask(b"here")
+        opened = connection._writer.get_extra_info("socket")
+        milliseconds = opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
+
+    assert milliseconds == wire.SILENCE_SECONDS_MAX * 1000

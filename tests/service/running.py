@@ -53,14 +53,18 @@ class RunningService:
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.output: list[str] = []
+        self.within: list[str] = []
+        """What a command is to begin with, where the service runs on another machine."""
+        self.cwd = Path(__file__).parents[2]
+        """Where the code is."""
         self._directory = directory
         self._settings = settings
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "actors", "up"],
-            cwd=Path(__file__).parents[2],
+            [*self.within, sys.executable, "-m", "actors", "up"],
+            cwd=self.cwd,
             env=self.environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -91,14 +95,22 @@ class RunningService:
         """Signal the service and return its exit code."""
         assert self._process is not None, "it was started"
         if self._process.poll() is None:
-            self._process.send_signal(number)
+            os.kill(self._pid(), number)
         return self._process.wait(STOP_SECONDS_MAX)
+
+    def _pid(self) -> int:
+        """Return the service's process: on another machine, the child of what went there."""
+        assert self._process is not None, "it was started"
+        pid = self._process.pid
+        if not self.within:
+            return pid
+        return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run another `allotment` command beside the service."""
         return subprocess.run(
-            [sys.executable, "-m", "actors", *arguments],
-            cwd=Path(__file__).parents[2],
+            [*self.within, sys.executable, "-m", "actors", *arguments],
+            cwd=self.cwd,
             env=self.environment(),
             capture_output=True,
             text=True,

@@ -9,17 +9,18 @@ CHUNK_BYTES = 65_536
 class SlowProxy:
     """Stands between the service and a port of this machine."""
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, host: str = "127.0.0.1") -> None:
         self.port = 0
         self.delay_seconds = 0.0
         """How long each answer of the target is held back."""
         self._target_port = target_port
+        self._host = host
         self._server: asyncio.Server | None = None
         self._open: set[asyncio.Task[None]] = set()
 
     async def allow(self) -> None:
         """Take connections, on the same port as ever."""
-        self._server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(self._connected, self._host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def refuse(self) -> None:

@@ -1,0 +1,54 @@
+"""Puts the HTTP edge on Ray Serve: on every node, and anew without a gap."""
+
+import os
+import secrets
+from typing import Any
+
+from ray import serve
+
+from actors.ray_environment import serve_environment
+from actors.settings import Settings
+from serve_app import edge
+
+APPLICATION = "allotment"
+
+
+def start_serve(settings: Settings) -> None:
+    """Start Serve, if it does not run yet: HTTP on every node that has a replica."""
+    options: dict[str, Any] = {}
+    if os.environ.get("RAY_ADDRESS"):  # A local cluster has inherited our environment.
+        ours = {name: os.environ[name] for name in serve_environment()}
+        options["controller_options"] = {"runtime_env": {"env_vars": ours}}
+    serve.start(
+        proxy_location="EveryNode",
+        http_options={"host": settings.http_host, "port": settings.http_port},
+        logging_config={"enable_access_log": False},
+        **options,
+    )
+
+
+def deploy(settings: Settings, replicas: int, version: str) -> None:
+    """Have so many replicas run; those of another version are replaced, one after another."""
+    deployment = edge.options(
+        num_replicas=replicas,
+        version=version,
+        _internal=True,  # Else every deployment is a new version, and none changes only its number.
+    )
+    serve.run(deployment.bind(settings), name=APPLICATION, route_prefix="/")
+
+
+def new_version() -> str:
+    """Return a version that no replica has."""
+    return secrets.token_hex(4)
+
+
+def roll(settings: Settings) -> None:
+    """Replace all replicas by new ones. One more than wanted runs first, so that one always does."""
+    version = new_version()
+    deploy(settings, settings.http_replicas + 1, version)
+    deploy(settings, settings.http_replicas, version)
+
+
+def end_serving() -> None:
+    """Answer what was accepted, and nothing more."""
+    serve.delete(APPLICATION)
