@@ -41,7 +41,7 @@ from actors.mongo.store import MongoStore
 from actors.moving import settings_in_force
 from actors.prices import PriceFile, in_force
 from actors.ray_environment import LOOPBACK
-from actors.remote import ShardActor, start_shard
+from actors.remote import ShardActor
 from actors.remote_events import start_events
 from actors.remote_janitor import start_janitor
 from actors.remote_stripe import start_stripe
@@ -54,6 +54,7 @@ from actors.remote_supervisor import (
 from actors.remote_sync import start_sync
 from actors.resharding import table_at_start
 from actors.settings import Settings
+from actors.starting import start_shard
 
 START_SECONDS_MAX = 60.0  # How long an actor may take to start.
 DRAIN_SECONDS_MAX = 20.0

@@ -19,9 +19,10 @@ from actors.detached import NAMESPACE
 from actors.directory import Directory, shard_name
 from actors.nodes import Incarnation, Node, Standing
 from actors.placement import elsewhere, evenly
-from actors.remote import ShardActor, start_shard
+from actors.remote import ShardActor
 from actors.remote_supervisor import SINGLETONS
 from actors.settings import Settings
+from actors.starting import start_shard
 
 ANSWER_SECONDS_MAX = 10.0  # How long the first shard may take to tell what there is.
 LEAVE_SECONDS_MAX = 30.0  # How long one may take to write what it has in hand.

@@ -1,26 +1,21 @@
-"""Puts Ray on: the actors' shells and their options."""
+"""Puts Ray on the shards: what starts one, watches its loops, and answers for it."""
 
 import asyncio
 import contextlib
 import gc
 import logging
-import os
 import pickle
 import time
 from datetime import timedelta
 from itertools import count
 
 import ray
-from ray.actor import ActorClass, ActorHandle
 
-from actors import nodes
 from actors.calls import MOVED, UNAVAILABLE, Envelope, Reply
 from actors.changes import Changes, Stamp
 from actors.clock import ServiceClock
-from actors.code import code_digest
 from actors.comparison import Comparison
 from actors.counters import Counters
-from actors.detached import start_actor
 from actors.directory import Directory, shard_name
 from actors.lease import Lease, is_gone, this_process
 from actors.loops import Loops
@@ -38,6 +33,7 @@ from actors.queries import Queries, Query
 from actors.reports import Findings, Reread, ShardReport
 from actors.settings import Settings
 from actors.shard import Shard
+from actors.shard_reports import measured, report_of
 from actors.store import StorageUnavailableError
 from actors.wire import Endpoint, serve
 from domain.values import UserId
@@ -47,11 +43,9 @@ METRICS_SECONDS = 2.0  # How often counters become metrics.
 RETRY_SECONDS = 1.0  # Pause before the database is asked again at start.
 GC_THRESHOLD = 100_000  # New objects before the youngest are collected.
 GC_GENERATION_THRESHOLD = 100  # Collections of one age before the next age is collected.
-PENDING_CALLS_MAX = 2_000  # Messages Ray holds for one shard from one process.
 DIRECTORY_READ_SECONDS_MAX = 1.0  # Then the directory known to the shard is the answer.
 DRAIN_SECONDS_MAX = 15.0
 HAND_OVER_SECONDS_MAX = 15.0
-CODE = code_digest()
 
 logger = logging.getLogger(__name__)
 
@@ -168,28 +162,10 @@ class ShardActor:
 
     async def report(self) -> ShardReport:
         """Return what operators read about this shard."""
-        shard = await self._shard
-        counters, oldest = shard.counters, shard.views.oldest
-        shard.expiry.measure()
-        return ShardReport(
-            shard=self.name,
+        return report_of(
+            await self._shard,
             node_id=ray.get_runtime_context().get_node_id(),
-            pid=os.getpid(),
-            users=counters.users + len(shard.following.dormant),
-            queued=counters.queued,
-            hits=counters.hits,
-            misses=counters.misses,
-            reads=counters.reads,
-            writes=counters.writes,
-            journal_seconds_behind=(shard.now() - oldest).total_seconds() if oldest else 0.0,
             uptime_seconds=time.monotonic() - self._started,
-            holds_open=counters.holds_open,
-            credits_held=counters.credits_held,
-            oldest_hold_seconds=counters.oldest_hold_seconds,
-            holds_expired=counters.holds_expired,
-            heartbeat_age_seconds=shard.following.heartbeat_age,
-            stale=shard.following.is_stale,
-            code=CODE,
         )
 
     async def follow(self, changes: Changes) -> Stamp | None:
@@ -294,10 +270,7 @@ class ShardActor:
     async def _publish_metrics(self, shard: Shard) -> None:
         metrics = CounterMetrics("shard", self.name, Counters())
         while True:
-            shard.counters.dormant = len(shard.following.dormant)
-            shard.counters.stale = int(shard.following.is_stale)
-            shard.expiry.measure()
-            metrics.publish(shard.counters)
+            metrics.publish(measured(shard))
             await asyncio.sleep(METRICS_SECONDS)
 
     async def _catch_up_and_warm(self, shard: Shard) -> None:
@@ -308,19 +281,3 @@ class ShardActor:
                 await asyncio.sleep(RETRY_SECONDS)
         warm = WarmReader(self._database)  # A shard that was started to get users has none yet.
         await shard.following.warm.run(warm, at_once=shard.ownership.has_slots)
-
-
-RemoteShard: ActorClass[ShardActor] = ray.remote(ShardActor)
-
-
-def start_shard(
-    settings: Settings, index: int, node_id: str | None = None
-) -> ActorHandle[ShardActor]:
-    """Start a shard, or return the one that runs already under its name.
-
-    Without `node_id`, neighbours by number are on different nodes.
-    """
-    open_nodes = nodes.open_node_ids()
-    home = node_id or open_nodes[index % len(open_nodes)]
-    arguments = (settings, index)
-    return start_actor(RemoteShard, shard_name(index), arguments, PENDING_CALLS_MAX, home)

@@ -10,9 +10,9 @@ from actors.detached import NAMESPACE
 from actors.directory import shard_name
 from actors.mongo.leases import MongoLeases
 from actors.ray_shards import RayShards
-from actors.remote import start_shard
 from actors.router import ShardLostError
 from actors.settings import Settings
+from actors.starting import start_shard
 
 START_SECONDS_MAX = 60.0  # How long a shard may take to start.
 HAND_OVER_SECONDS_MAX = 20.0  # How long one may take to say that it has handed over.

@@ -31,6 +31,7 @@ VENDORS = {
         "actors/remote_supervisor.py",
         "actors/remote_sync.py",
         "actors/serving.py",
+        "actors/starting.py",
         "serve_app.py",
     ),
     "stripe": ("actors/stripe_api.py",),
