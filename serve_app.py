@@ -15,7 +15,7 @@ from actors.detached import PLACED_CPUS
 from actors.edge.app import build_app
 from actors.edge.limits import RateLimit
 from actors.edge.stripe import StripeDesk
-from actors.event_stream import EventsWay
+from actors.events.stream import EventsWay
 from actors.mongo.agenda import MongoAgenda
 from actors.mongo.clock import MongoClock
 from actors.mongo.connection import connect, is_reachable

@@ -12,16 +12,16 @@ from pydantic import TypeAdapter, ValidationError
 from actors.asking import body_of, checked, invalid, make_call, user_id_of
 from actors.calls import Call
 from actors.detached import NAMESPACE
-from actors.event_stream import EventsWay, records
+from actors.events.stream import EventsWay, records
 from actors.failures import AllotmentError, InvalidRequestError
 from actors.holding import HoldMethods
 from actors.operations import Operations
-from actors.queries import MonthQuery, SubscriptionsQuery, parse_month
 from actors.ray_shards import RayShards
 from actors.remote_events import RayEvents
 from actors.remote_janitor import RayJanitor
 from actors.reports import RereadReport, SweepReport
 from actors.router import Router
+from actors.shards.queries import MonthQuery, SubscriptionsQuery, parse_month
 from actors.store import UsageQuery
 from domain.answers import (
     CreditAdditionResponse,

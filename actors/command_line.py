@@ -16,7 +16,7 @@ import typer
 from actors import ray_environment
 from actors.access import Scope
 from actors.api_keys import ApiKey, make_key
-from actors.cluster_commands import add_cluster_commands
+from actors.cluster.commands import add_cluster_commands
 from actors.embedded_engine import EmbeddedMongoError
 from actors.embedded_mongo import EmbeddedMongo
 from actors.mongo.connection import (
@@ -30,7 +30,7 @@ from actors.mongo.keys import MongoKeys
 from actors.operator_commands import add_operator_commands
 from actors.settings import Settings
 from actors.store import StorageUnavailableError
-from actors.stripe_commands import stripe
+from actors.stripe.commands import stripe
 from actors.terminal import (
     HTTP_SECONDS_MAX,
     AsJson,

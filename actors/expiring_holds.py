@@ -11,8 +11,8 @@ from typing import Protocol
 
 from actors.calls import Reply
 from actors.expiring import Calls, Page, expire_pages
-from actors.hold_expiry import expire_call
 from actors.reports import Findings
+from actors.shards.hold_expiry import expire_call
 from domain.values import UserId
 
 OVERDUE_PAGE = 500  # Days whose holds are expired together.

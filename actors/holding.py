@@ -9,8 +9,8 @@ from typing import Any, Literal
 
 from actors.asking import body_of, checked, make_call, user_id_of
 from actors.failures import AllotmentError, HoldNotFoundError
-from actors.queries import HoldsQuery
 from actors.router import Router
+from actors.shards.queries import HoldsQuery
 from domain.answers import UsageRecordResponse
 from domain.charges import OnInsufficient
 from domain.hold_answers import HoldResponse, OpenHolds

@@ -22,6 +22,7 @@ from ray.exceptions import RayError
 
 from actors.access import Scope
 from actors.api_keys import make_key
+from actors.cluster.moving import settings_in_force
 from actors.detached import NAMESPACE
 from actors.directory import Directory, shard_name
 from actors.embedded_mongo import EmbeddedMongo
@@ -38,7 +39,6 @@ from actors.mongo.directory import MongoDirectory
 from actors.mongo.keys import MongoKeys
 from actors.mongo.prices import MongoPrices
 from actors.mongo.store import MongoStore
-from actors.moving import settings_in_force
 from actors.prices import PriceFile, in_force
 from actors.ray_environment import LOOPBACK
 from actors.remote import ShardActor

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from actors.event_reports import EventsReport
+from actors.events.reports import EventsReport
 from actors.reports import RereadReport, ReshardReport, ShardReport, SweepReport
 from actors.terminal import (
     RUN_SECONDS_MAX,

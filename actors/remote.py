@@ -12,12 +12,9 @@ from itertools import count
 import ray
 
 from actors.calls import MOVED, UNAVAILABLE, Envelope, Reply
-from actors.changes import Changes, Stamp
 from actors.clock import ServiceClock
-from actors.comparison import Comparison
 from actors.counters import Counters
 from actors.directory import Directory, shard_name
-from actors.lease import Lease, is_gone, this_process
 from actors.loops import Loops
 from actors.metrics import CounterMetrics
 from actors.mongo.clock import MongoClock
@@ -29,12 +26,15 @@ from actors.mongo.reads import MongoReads
 from actors.mongo.store import MongoStore
 from actors.mongo.warm import WarmReader
 from actors.prices import decide_by, follow_prices
-from actors.queries import Queries, Query
 from actors.reports import Findings, Reread, ShardReport
 from actors.settings import Settings
-from actors.shard import Shard
-from actors.shard_reports import measured, report_of
+from actors.shards.comparison import Comparison
+from actors.shards.lease import Lease, is_gone, this_process
+from actors.shards.queries import Queries, Query
+from actors.shards.reports import measured, report_of
+from actors.shards.shard import Shard
 from actors.store import StorageUnavailableError
+from actors.sync.changes import Changes, Stamp
 from actors.wire import Endpoint, serve
 from domain.values import UserId
 

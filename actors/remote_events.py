@@ -8,26 +8,26 @@ import ray
 from ray.actor import ActorClass, ActorHandle
 from ray.exceptions import RayError, RayTaskError
 
-from actors.consumer import SLOTS
 from actors.counters import EventCounters
-from actors.delivering import Handler
 from actors.detached import NAMESPACE, start_actor
-from actors.event_reports import EventsReport
-from actors.events import EventPage, EventQuery
+from actors.events.consumer import SLOTS
+from actors.events.delivering import Handler
+from actors.events.handlers import FeaturesHandler, LogHandler, ProfileHandler
+from actors.events.http_out import HttpOut
+from actors.events.mail import MailHandler, MailTemplates
+from actors.events.records import EventPage, EventQuery
+from actors.events.relay import Relay
+from actors.events.reports import EventsReport
+from actors.events.smtp import SmtpServer
+from actors.events.webhooks import WebhookHandler
 from actors.failures import UnavailableError
-from actors.handlers import FeaturesHandler, LogHandler, ProfileHandler
-from actors.http_out import HttpOut
 from actors.loops import Loops
-from actors.mail import MailHandler, MailTemplates
 from actors.metrics import CounterMetrics
 from actors.mongo.connection import Documents, connect
 from actors.mongo.events import MongoEvents
 from actors.mongo.profiles import MongoProfiles
-from actors.relay import Relay
 from actors.remote import METRICS_SECONDS
 from actors.settings import Settings
-from actors.smtp import SmtpServer
-from actors.webhooks import WebhookHandler
 
 EVENTS = "events"
 CALLS_MAX = 5_000  # Questions of programs that wait for events; beyond, they try again.

@@ -32,9 +32,9 @@ from actors.resharding import Resharding
 from actors.router import Router
 from actors.settings import Settings
 from actors.store import StorageUnavailableError
-from actors.stripe_api import StripeClientApi
-from actors.stripe_lookups import RECONCILING_REQUESTS_PER_SECOND, Lookups
-from actors.stripe_reconciling import Reconciliation
+from actors.stripe.api import StripeClientApi
+from actors.stripe.lookups import RECONCILING_REQUESTS_PER_SECOND, Lookups
+from actors.stripe.reconciling import Reconciliation
 
 JANITOR = "janitor"
 CALLS_MAX = 100  # Calls the janitor works on or holds at once.

@@ -22,10 +22,10 @@ from actors.remote import METRICS_SECONDS, RETRY_SECONDS
 from actors.router import Router
 from actors.settings import Settings
 from actors.store import StorageUnavailableError
-from actors.stripe_api import StripeClientApi
-from actors.stripe_applying import Applier
-from actors.stripe_lookups import Lookups
-from actors.stripe_work import StripeWork
+from actors.stripe.api import StripeClientApi
+from actors.stripe.applying import Applier
+from actors.stripe.lookups import Lookups
+from actors.stripe.work import StripeWork
 
 STRIPE = "stripe"
 CALLS_MAX = 100  # Signs of life and the clock's settings, answered at once.

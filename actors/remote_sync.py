@@ -18,7 +18,7 @@ from actors.ray_shards import RayShards
 from actors.remote import METRICS_SECONDS
 from actors.reports import SyncReport
 from actors.settings import Settings
-from actors.sync import Sync
+from actors.sync.sync import Sync
 
 SYNC_NAME = "sync"
 CALLS_MAX = 100  # Reports and signs of life, answered at once.

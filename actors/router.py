@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 
 from actors.calls import MOVED, OVERLOADED, UNAVAILABLE, Call, Envelope, Outcome, Reply
 from actors.directory import Directory
-from actors.queries import Query
+from actors.shards.queries import Query
 from domain.values import UserId
 
 ENVELOPE_LENGTH_MAX = 512  # Calls in one message to a shard.

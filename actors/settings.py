@@ -18,7 +18,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from actors.cron import check_line
-from actors.event_settings import EventSettings
+from actors.events.settings import EventSettings
 from actors.tokens import SECRET_LENGTH_MIN, TokenRules
 from domain.local_days import zone
 from domain.operator_requests import SHARDS_MAX

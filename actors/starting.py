@@ -3,7 +3,7 @@
 import ray
 from ray.actor import ActorClass, ActorHandle
 
-from actors import nodes
+from actors.cluster import nodes
 from actors.detached import start_actor
 from actors.directory import shard_name
 from actors.remote import ShardActor

@@ -15,7 +15,7 @@ from rich.progress import track
 from rich.table import Table
 
 from actors.calls import Call, Outcome
-from actors.draft import Draft
+from actors.shards.draft import Draft
 from bench import machine
 from bench.memory import stored, through_bson
 from bench.users import user_id

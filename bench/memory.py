@@ -24,7 +24,7 @@ from rich.progress import track
 from rich.table import Table
 
 from actors.directory import even
-from actors.shard import Shard, Work
+from actors.shards.shard import Shard, Work
 from bench import machine
 from bench.users import user_id
 from domain.account import Account

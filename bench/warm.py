@@ -27,7 +27,7 @@ from actors.mongo.connection import Documents, MongoWire, connect, prepare
 from actors.mongo.store import MongoStore
 from actors.mongo.warm import WarmReader
 from actors.remote import GC_GENERATION_THRESHOLD, GC_THRESHOLD
-from actors.shard import Shard
+from actors.shards.shard import Shard
 from bench import machine
 from bench.memory import stored
 from bench.seeding import parts

@@ -13,7 +13,7 @@ from actors.clock import TestClock
 from actors.edge.limits import RateLimit
 from actors.edge.problems import RequestRefused, make_problem
 from actors.edge.stripe import StripeDesk
-from actors.event_stream import EventsWay
+from actors.events.stream import EventsWay
 from actors.operations import Operations
 from actors.reports import ShardReport, SyncReport
 from actors.router import Router

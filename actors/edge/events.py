@@ -12,9 +12,9 @@ from actors.edge.backend import NEEDS_KEY_OR_TOKEN, Backend, allow, caller_of
 from actors.edge.problems import RequestRefused, invalid, make_problem
 from actors.edge.responses import problems
 from actors.edge.stripe import stripe_events
-from actors.event_reports import EventsReport, Redelivery
-from actors.event_stream import EventsWay, pages
-from actors.events import EventPage, EventQuery
+from actors.events.records import EventPage, EventQuery
+from actors.events.reports import EventsReport, Redelivery
+from actors.events.stream import EventsWay, pages
 from actors.failures import OverloadedError, UnavailableError
 from actors.store import StoreError
 from domain.events import EventRecord, EventType

@@ -17,7 +17,7 @@ from actors.edge.reading import UserIdQuery
 from actors.edge.responses import Done, answered, problems, written
 from actors.edge.writing import KeyHeader
 from actors.failures import HoldNotFoundError
-from actors.queries import HoldsQuery
+from actors.shards.queries import HoldsQuery
 from domain.answers import UsageRecordResponse
 from domain.hold_answers import HoldResponse, OpenHolds
 from domain.hold_requests import PlaceHoldBody, SettleHoldBody, release_command

@@ -9,7 +9,7 @@ from actors.asking import body_of
 from actors.edge.backend import NEEDS_KEY_OR_TOKEN, Backend, require_reading
 from actors.edge.problems import RequestRefused, invalid
 from actors.edge.responses import Done, problems
-from actors.queries import MonthQuery, SubscriptionsQuery, parse_month
+from actors.shards.queries import MonthQuery, SubscriptionsQuery, parse_month
 from actors.store import UsageQuery
 from domain.answers import MonthlyUsage, UsagePage, UserSubscriptions
 from domain.requests import TIMESTAMP_MAX, TIMESTAMP_MIN, Timestamp, UserIdText

@@ -14,11 +14,11 @@ from fastapi import FastAPI, Request
 from pydantic import BaseModel
 
 from actors.edge.problems import Problem, RequestRefused, make_problem
-from actors.event_reports import StripeEventReport
+from actors.events.reports import StripeEventReport
 from actors.store import StoreError
-from actors.stripe_api import BadSignatureError, verify_signature
-from actors.stripe_reading import UnreadablePayloadError, read_event
-from actors.stripe_records import StripeEvent, StripeStore
+from actors.stripe.api import BadSignatureError, verify_signature
+from actors.stripe.reading import UnreadablePayloadError, read_event
+from actors.stripe.records import StripeEvent, StripeStore
 
 HEADER_LENGTH_MAX = 4_096
 UNAPPLIED_MAX = 1_000  # Events listed for operators.

@@ -12,8 +12,8 @@ from actors.edge.problems import RequestRefused, invalid
 from actors.edge.responses import Done, answered, problems, written
 from actors.edge.writing import KeyHeader
 from actors.failures import NotFoundError, UnavailableError
-from actors.queries import ChangeQuery
 from actors.router import ShardLostError
+from actors.shards.queries import ChangeQuery
 from actors.store import HistoryQuery, StoreError, SubscriptionPageQuery
 from domain.answers import HistoryPage, SubscriptionPage, SubscriptionRecord
 from domain.operator_requests import ChangeSubscriptionBody

@@ -10,8 +10,8 @@ from bson.errors import BSONError
 from pymongo.change_stream import DatabaseChangeStream
 from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
 
-from actors.changes import HistoryLostError
 from actors.store import StorageUnavailableError
+from actors.sync.changes import HistoryLostError
 
 # The server is asked at intervals and does not wait for changes itself: so it looks through what
 # was written in the meantime once, and not at every commit. The embedded one needs half for it.

@@ -11,10 +11,10 @@ from bson import Int64
 from bson.codec_options import CodecOptions
 from pymongo.errors import PyMongoError
 
-from actors.changes import Beat, Change, HistoryLostError, Position
 from actors.mongo.change_reader import AWAIT_MILLISECONDS, StreamReader, stream_failure
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.store import StorageUnavailableError
+from actors.sync.changes import Beat, Change, HistoryLostError, Position
 from domain.values import UserId, is_object_id, parse_user_id
 
 FOLLOWED = ["subscriptions", "dailycredits"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from bson import Int64
 
-from actors.events import OrderedEvent
+from actors.events.records import OrderedEvent
 from actors.mongo.documents import stored_id
 from domain.events import EventRecord, event_id
 from domain.messages import Entry

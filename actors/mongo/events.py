@@ -9,7 +9,7 @@ from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
-from actors.events import DeadLetter, OrderedEvent, Progress, dead_name, in_order
+from actors.events.records import DeadLetter, OrderedEvent, Progress, dead_name, in_order
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.documents import stored_id
 from actors.mongo.event_documents import UNORDERED, read_event

@@ -6,8 +6,8 @@ import pymongo
 from bson import Int64
 from pymongo.read_concern import ReadConcern
 
-from actors.lease import Holder
 from actors.mongo.connection import Documents, unavailable_on_error
+from actors.shards.lease import Holder
 from actors.store import StorageUnavailableError
 
 ANSWER_SECONDS_MAX = 2.0  # How long a renewal may take; then the lease is as old as it is.

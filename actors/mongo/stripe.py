@@ -16,7 +16,7 @@ from pymongo.errors import DuplicateKeyError
 
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.overview import user_of
-from actors.stripe_records import EventState, ReconcilePlace, StripeEvent, StripeRecord
+from actors.stripe.records import EventState, ReconcilePlace, StripeEvent, StripeRecord
 from domain.stripe import ENDED
 from domain.values import UserId
 

@@ -15,12 +15,12 @@ import bson
 from bson import ObjectId
 from bson.codec_options import CodecOptions, DatetimeConversion
 
-from actors.dormant import RawAccount
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.documents import stored_id
 from actors.mongo.loading import DAY_FIELDS, RECENT, SUBSCRIPTION_FIELDS
 from actors.mongo.raw import raw_batches, split
-from actors.warm_start import RawPage
+from actors.shards.dormant import RawAccount
+from actors.shards.warm_start import RawPage
 from domain.recovery import Stored
 from domain.values import UserId, parse_user_id, user_digest
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 from actors.calls import Envelope, Reply
 from actors.directory import Directory, even
-from actors.queries import Query
 from actors.resharding import Plan
 from actors.router import ShardLostError
-from actors.shard import Shard
+from actors.shards.queries import Query
+from actors.shards.shard import Shard
 from domain.values import Policy
 from tests.actors.running import Clock
 from tests.fakes.memory_store import MemoryStore

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from actors.calls import MOVED, Call, Envelope, Outcome, Reply
 from actors.directory import Directory, even, slot_of
-from actors.queries import Query
 from actors.router import ShardLostError
+from actors.shards.queries import Query
 from domain.values import UserId
 
 Answer = Callable[[int, Envelope], Awaitable[list[Reply]]]

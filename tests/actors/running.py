@@ -12,7 +12,7 @@ from typing import Any, ParamSpec
 
 from actors.calls import Call, Envelope, Reply
 from actors.directory import even
-from actors.shard import Shard
+from actors.shards.shard import Shard
 from actors.store import Store
 from domain.answers import CreditStatusResponse
 from domain.values import Policy, UserId

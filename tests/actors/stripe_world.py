@@ -9,12 +9,12 @@ from typing import Any
 
 from actors.calls import Call, Envelope, Reply
 from actors.clock import ServiceClock
-from actors.shard import Shard
-from actors.stripe_applying import Applier
-from actors.stripe_lookups import Lookups
-from actors.stripe_reading import read_event
-from actors.stripe_records import EventState
-from actors.stripe_work import StripeWork
+from actors.shards.shard import Shard
+from actors.stripe.applying import Applier
+from actors.stripe.lookups import Lookups
+from actors.stripe.reading import read_event
+from actors.stripe.records import EventState
+from actors.stripe.work import StripeWork
 from domain.answers import CreditStatusResponse
 from domain.subscription import Subscription
 from domain.values import UserId

@@ -8,9 +8,9 @@ from random import Random
 import pytest
 
 from actors.calls import Call
-from actors.comparison import CHUNK, RECHECK_SECONDS, Comparison
 from actors.reports import Findings, Reread
-from actors.shard import Shard
+from actors.shards.comparison import CHUNK, RECHECK_SECONDS, Comparison
+from actors.shards.shard import Shard
 from actors.store import Store
 from domain.account import Account
 from domain.messages import ChangeSubscription

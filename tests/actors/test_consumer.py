@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from actors.consumer import REFUSALS_MAX, SLOTS
-from actors.delivering import DOWN_AFTER, DeliveryError, RefusedDeliveryError, pause
-from actors.events import OrderedEvent
-from actors.relay import Relay
+from actors.events.consumer import REFUSALS_MAX, SLOTS
+from actors.events.delivering import DOWN_AFTER, DeliveryError, RefusedDeliveryError, pause
+from actors.events.records import OrderedEvent
+from actors.events.relay import Relay
 from tests.actors.authors import Author, write
 from tests.actors.running import Clock, in_loop, until
 from tests.actors.test_janitor import yielding

@@ -14,22 +14,22 @@ from actors.access import Scope
 from actors.api_keys import KeyRing
 from actors.calls import Envelope, Reply
 from actors.clock import TestClock
-from actors.comparison import Comparison
 from actors.directory import Directory
 from actors.edge.app import build_app
 from actors.edge.limits import RateLimit
 from actors.edge.stripe import StripeDesk
+from actors.events.relay import Relay
 from actors.expiring import Ended, Page
 from actors.expiring_holds import OverdueHold
 from actors.housekeeping import Housekeeping
 from actors.operations import Operations
-from actors.queries import Queries, Query
-from actors.relay import Relay
 from actors.reports import Findings, Reread, ShardReport, SyncReport
 from actors.resharding import Resharding
 from actors.router import Router, ShardLostError
 from actors.settings import Settings
-from actors.shard import Shard
+from actors.shards.comparison import Comparison
+from actors.shards.queries import Queries, Query
+from actors.shards.shard import Shard
 from actors.tokens import Tokens
 from domain.values import Policy, UserId
 from tests.actors.authors import NOON

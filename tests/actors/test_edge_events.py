@@ -5,9 +5,9 @@ import asyncio
 import httpx
 
 from actors.access import Scope
-from actors.delivering import RefusedDeliveryError
 from actors.edge.events import FIRST_WORDS, STILL_HERE, sent, text_of
-from actors.events import BEGINNING, EventPage, EventQuery
+from actors.events.delivering import RefusedDeliveryError
+from actors.events.records import BEGINNING, EventPage, EventQuery
 from tests.actors.listening import listening
 from tests.actors.running import in_loop, until
 from tests.actors.test_edge import CREDITS, edge

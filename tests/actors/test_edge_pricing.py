@@ -9,7 +9,7 @@ import pytest
 
 from actors.async_client import AsyncAllotment
 from actors.failures import AllotmentError, InvalidRequestError
-from actors.shard import Shard
+from actors.shards.shard import Shard
 from domain.answers import UsageRecordResponse
 from domain.pricing import Price, PriceList
 from tests.actors.running import in_loop

@@ -11,7 +11,7 @@ import stripe
 
 from actors.edge.gate import BODY_BYTES_MAX
 from actors.edge.stripe import StripeDesk
-from actors.stripe_records import EventState
+from actors.stripe.records import EventState
 from tests.actors.authors import NOON
 from tests.actors.running import Clock, in_loop
 from tests.actors.stripe_world import event, subscription

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from actors.events import DeadLetter, EventStore, OrderedEvent, Progress
+from actors.events.records import DeadLetter, EventStore, OrderedEvent, Progress
 from actors.mongo.connection import connect
 from actors.mongo.events import MongoEvents
 from actors.store import StorageUnavailableError

@@ -10,7 +10,7 @@ from actors.expiring import ENDED_PAGE, Ended, Expiry, Page
 from actors.failures import UnavailableError
 from actors.mongo.ended import MongoEnded
 from actors.reports import Findings
-from actors.shard import Shard
+from actors.shards.shard import Shard
 from tests.actors.authors import NOON, Author, write
 from tests.actors.running import Clock, ask, in_loop, running
 from tests.actors.setups import MongoSetup

@@ -6,7 +6,7 @@ from actors.expiring_holds import HoldsExpiry
 from actors.mongo.overdue import MongoOverdue
 from actors.mongo.upkeep import MongoUpkeep
 from actors.reports import Findings
-from actors.shard import Shard
+from actors.shards.shard import Shard
 from domain.holds import PlaceHold
 from domain.values import Credits, UserId
 from tests.actors.authors import NOON, Author, write

@@ -6,10 +6,10 @@ from random import Random
 
 import pytest
 
-from actors import hold_expiry
 from actors.calls import Call, Outcome, Reply
-from actors.hold_expiry import expire_call
-from actors.shard import Shard
+from actors.shards import hold_expiry
+from actors.shards.hold_expiry import expire_call
+from actors.shards.shard import Shard
 from domain.hold_answers import HoldResponse
 from domain.holds import PlaceHold, ReleaseHold, SettleHold
 from domain.messages import Rejection

@@ -3,7 +3,7 @@
 import pytest
 
 from actors.calls import OVERLOADED, UNAVAILABLE, Call
-from actors.inbox import Inbox, Work
+from actors.shards.inbox import Inbox, Work
 from domain.values import UserId
 from tests.actors.running import charge_call, in_loop
 
@@ -22,7 +22,7 @@ async def test_nothing_is_taken_behind_a_call_that_has_waited_too_long(
     first, second, third = calls(3)
     waiting = inbox.put(ANN, first)
     beside_it = inbox.put(ANN, second)
-    monkeypatch.setattr("actors.inbox.WAITING_SECONDS_MAX", 0.0)
+    monkeypatch.setattr("actors.shards.inbox.WAITING_SECONDS_MAX", 0.0)
 
     assert inbox.put(ANN, third) is None
     assert inbox.refusal == OVERLOADED
@@ -40,7 +40,7 @@ async def test_where_one_batch_takes_that_long_it_is_the_storage_that_is_away(
     inbox.put(ANN, calls(1)[0])
     batch: list[Work] = await inbox.take()
     inbox.put(ANN, calls(2)[1])
-    monkeypatch.setattr("actors.inbox.WAITING_SECONDS_MAX", 0.0)
+    monkeypatch.setattr("actors.shards.inbox.WAITING_SECONDS_MAX", 0.0)
 
     assert inbox.put(ANN, calls(3)[2]) is None
     assert inbox.refusal == UNAVAILABLE

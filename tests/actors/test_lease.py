@@ -7,7 +7,9 @@ from datetime import timedelta
 
 import pytest
 
-from actors.lease import (
+from actors.mongo.leases import MongoLeases
+from actors.mongo.store import MongoStore
+from actors.shards.lease import (
     LEASE_SECONDS,
     Holder,
     Lease,
@@ -16,8 +18,6 @@ from actors.lease import (
     is_gone,
     this_process,
 )
-from actors.mongo.leases import MongoLeases
-from actors.mongo.store import MongoStore
 from actors.store import StorageUnavailableError
 from domain.values import UserId
 from tests.actors.authors import NOON, Author

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from actors.delivering import DeliveryError, RefusedDeliveryError
-from actors.events import OrderedEvent
-from actors.mail import MailHandler, MailTemplates
-from actors.smtp import SmtpServer
+from actors.events.delivering import DeliveryError, RefusedDeliveryError
+from actors.events.mail import MailHandler, MailTemplates
+from actors.events.records import OrderedEvent
+from actors.events.smtp import SmtpServer
 from domain.events import EventRecord, EventType
 from domain.values import UserId
 from tests.actors.authors import NOON

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from actors.changes import Change, HistoryLostError, Position
 from actors.mongo.changes import MongoChanges
+from actors.sync.changes import Change, HistoryLostError, Position
 from domain.values import UserId
 from tests.actors.authors import NOON, Author, write
 from tests.actors.setups import MongoSetup

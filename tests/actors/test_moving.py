@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from actors.cluster.moving import NotMovedError, drainable
+from actors.cluster.nodes import Node, Standing
 from actors.code import code_digest
-from actors.moving import NotMovedError, drainable
-from actors.nodes import Node, Standing
 from actors.settings import Settings
 
 HEAD = Node("0head", Standing.OPEN, is_head=True)

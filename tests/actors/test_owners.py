@@ -2,8 +2,8 @@
 
 import pytest
 
-from actors import owners as owners_module
-from actors.owners import Owners
+from actors.shards import owners as owners_module
+from actors.shards.owners import Owners
 from domain.values import UserId, owned_id
 from tests.actors.authors import NOON
 

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from actors.placement import elsewhere, evenly
+from actors.cluster.placement import elsewhere, evenly
 
 
 def test_who_can_stay_stays() -> None:

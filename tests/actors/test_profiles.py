@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from actors.events import OrderedEvent
-from actors.handlers import FeaturesHandler, ProfileHandler
+from actors.events.handlers import FeaturesHandler, ProfileHandler
+from actors.events.records import OrderedEvent
 from actors.mongo.events import MongoEvents
 from actors.mongo.profiles import MongoProfiles
 from domain.messages import ChangeSubscription, ExpireSubscription

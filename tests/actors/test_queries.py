@@ -9,8 +9,8 @@ import pytest
 
 from actors.calls import MOVED, OVERLOADED, UNAVAILABLE, Outcome
 from actors.directory import even
-from actors.queries import MonthQuery, Queries, Query, SubscriptionsQuery, parse_month
-from actors.shard import Shard
+from actors.shards.queries import MonthQuery, Queries, Query, SubscriptionsQuery, parse_month
+from actors.shards.shard import Shard
 from actors.store import UsageQuery
 from domain.messages import AddCredit
 from domain.values import Credits, Policy, UserId
@@ -164,7 +164,7 @@ async def test_a_query_without_a_database_is_unavailable() -> None:
 
 @in_loop
 async def test_a_query_that_waits_too_long_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.queries.QUERY_SECONDS_MAX", 0.02)
+    monkeypatch.setattr("actors.shards.queries.QUERY_SECONDS_MAX", 0.02)
     store = MemoryStore()
     async with running(store, views=False) as shard:
         await ask_one(shard, credit_call(ANN, 10))
@@ -174,7 +174,7 @@ async def test_a_query_that_waits_too_long_is_unavailable(monkeypatch: pytest.Mo
 
 @in_loop
 async def test_a_query_at_a_full_shard_is_overloaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.inbox.INBOX_LENGTH_MAX", 0)
+    monkeypatch.setattr("actors.shards.inbox.INBOX_LENGTH_MAX", 0)
     store = MemoryStore()
     async with running(store) as shard:
         assert await Queries(shard, MemoryReads(store), WHOLE).answer(1, PAGE) == OVERLOADED

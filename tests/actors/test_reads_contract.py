@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.queries import parse_month
+from actors.shards.queries import parse_month
 from actors.store import HistoryQuery, UsageQuery
 from domain.answers import UsageSums
 from domain.local_days import midnight

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from actors.event_stream import pages
-from actors.events import BEGINNING, EventQuery
+from actors.events.records import BEGINNING, EventQuery
+from actors.events.relay import TAIL_LENGTH, Relay, UnknownEventError
+from actors.events.stream import pages
 from actors.failures import UnavailableError
-from actors.relay import TAIL_LENGTH, Relay, UnknownEventError
 from domain.events import EventRecord, EventType
 from domain.values import UserId
 from tests.actors.running import in_loop, until
@@ -74,7 +74,7 @@ async def test_events_are_told_by_user_and_by_type() -> None:
 async def test_a_user_is_found_among_events_that_are_no_longer_in_ram(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("actors.relay.TAIL_LENGTH", 2)
+    monkeypatch.setattr("actors.events.relay.TAIL_LENGTH", 2)
     world = World()
     world.happen("ann", 3)
     world.happen("bob", 5)
@@ -116,7 +116,7 @@ class Flaky:
 async def test_a_relay_that_is_away_for_a_while_ends_no_stream(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("actors.event_stream.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("actors.events.stream.RETRY_SECONDS", 0.0)
     world = World()
     world.happen("ann", 2)
     async with world.relaying() as relay:

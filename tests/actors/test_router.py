@@ -7,8 +7,8 @@ import pytest
 
 from actors import router as router_module
 from actors.directory import even, slot_of
-from actors.queries import SubscriptionsQuery
 from actors.router import Router, ShardLostError
+from actors.shards.queries import SubscriptionsQuery
 from domain.values import UserId
 from tests.actors.routing import FakeShards, texts
 from tests.actors.running import charge_call, in_loop, until

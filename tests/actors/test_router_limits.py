@@ -6,8 +6,8 @@ import pytest
 
 from actors import router as router_module
 from actors.calls import OVERLOADED, UNAVAILABLE, Outcome
-from actors.queries import SubscriptionsQuery
 from actors.router import Router, ShardLostError
+from actors.shards.queries import SubscriptionsQuery
 from domain.values import UserId
 from tests.actors.routing import FakeShards, texts
 from tests.actors.running import charge_call, in_loop, until

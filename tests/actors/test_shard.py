@@ -199,7 +199,7 @@ async def test_the_shards_time_never_goes_back() -> None:
 
 @in_loop
 async def test_a_full_inbox_is_overloaded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.inbox.INBOX_LENGTH_MAX", 3)
+    monkeypatch.setattr("actors.shards.inbox.INBOX_LENGTH_MAX", 3)
     store = MemoryStore()
     async with running(store) as shard:
         gate = store.hold("append")
@@ -220,7 +220,7 @@ async def test_a_full_inbox_is_overloaded_at_once(monkeypatch: pytest.MonkeyPatc
 
 @in_loop
 async def test_writes_are_overloaded_while_too_much_lags(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.view_writer.LAGGING_ENTRIES_MAX", 2)
+    monkeypatch.setattr("actors.shards.view_writer.LAGGING_ENTRIES_MAX", 2)
     async with running(MemoryStore(), views=False, policy=WHOLE) as shard:
         await ask(shard, credit_call(ANN, 100), charge_call(ANN, 1, "a"))
 

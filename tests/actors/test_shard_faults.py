@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from actors import shard as shard_module
 from actors.calls import UNAVAILABLE, Envelope, Outcome, Reply
-from actors.shard import Shard
+from actors.shards import shard as shard_module
+from actors.shards.shard import Shard
 from actors.store import StorageUnavailableError
 from domain.values import Policy, UserId
 from tests.actors.running import (

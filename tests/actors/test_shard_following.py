@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from actors.calls import Outcome
-from actors.changes import Changes, Stamp
-from actors.shard import Shard
+from actors.shards.shard import Shard
+from actors.sync.changes import Changes, Stamp
 from domain.values import UserId, mark_of, owner_mark
 from tests.actors.authors import NOON
 from tests.actors.running import (

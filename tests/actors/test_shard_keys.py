@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from actors import first_answers
 from actors.calls import Call, Outcome
-from actors.draft import KEY_REUSED
+from actors.shards import first_answers
+from actors.shards.draft import KEY_REUSED
 from domain.messages import CommandRefused, OpenDay, Rejection
 from domain.values import Policy, UserId
 from tests.actors.running import (

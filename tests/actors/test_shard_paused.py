@@ -13,13 +13,13 @@ from typing import NamedTuple
 import pytest
 from pydantic import SecretStr
 
-from actors import lease
 from actors.calls import Call, Envelope, Outcome, Reply
 from actors.directory import even
 from actors.mongo.directory import MongoDirectory
 from actors.mongo.store import MongoStore
 from actors.remote import ShardActor
 from actors.settings import Settings
+from actors.shards import lease
 from actors.wire import Connection, Endpoint
 from domain.values import UserId
 from tests.actors.running import charge_call, credit_call, in_loop

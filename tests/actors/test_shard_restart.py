@@ -5,9 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from actors import catching_up
 from actors.calls import MOVED, Envelope, Outcome
 from actors.directory import Directory, even
+from actors.shards import catching_up
 from domain.values import Policy, UserId
 from tests.actors.authors import NOON, Author
 from tests.actors.running import (

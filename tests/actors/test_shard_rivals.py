@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from actors.calls import Call, Outcome, Reply
-from actors.shard import Shard
+from actors.shards.shard import Shard
 from domain.messages import UsageRecorded
 from domain.values import Policy, UserId
 from tests.actors.authors import NOON

@@ -1,7 +1,7 @@
 """Documents that another program made unreadable, and that a write of ours makes readable again."""
 
 from actors.calls import Call
-from actors.changes import Changes
+from actors.sync.changes import Changes
 from domain.messages import ChangeSubscription
 from domain.values import Status, UserId
 from tests.actors.running import ask_one, credit_call, in_loop, running, status

@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from actors.stripe_api import StripeAwayError, StripeClientApi, StripeError, StripeRefusedError
+from actors.stripe.api import StripeAwayError, StripeClientApi, StripeError, StripeRefusedError
 
 KEY = "sk_test_never_told"
 ITEMS = [{"id": f"si_{n:02}", "object": "subscription_item"} for n in range(25)]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from actors.mongo.stripe import MongoStripe
-from actors.stripe_reading import read_event, read_subscription
-from actors.stripe_records import (
+from actors.stripe.reading import read_event, read_subscription
+from actors.stripe.records import (
     EventState,
     Grantable,
     ReconcilePlace,

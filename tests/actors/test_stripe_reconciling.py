@@ -8,8 +8,8 @@ import pytest
 
 from actors.failures import UnavailableError
 from actors.reports import Findings
-from actors.stripe_reconciling import PLACE_AGE_MAX, Reconciliation
-from actors.stripe_records import ReconcilePlace
+from actors.stripe.reconciling import PLACE_AGE_MAX, Reconciliation
+from actors.stripe.records import ReconcilePlace
 from tests.actors.authors import NOON
 from tests.actors.running import in_loop
 from tests.actors.stripe_world import (

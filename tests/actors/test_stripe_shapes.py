@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.stripe_reading import RELEASES
+from actors.stripe.reading import RELEASES
 from domain.stripe import STATUS_OF
 from tests.actors.authors import NOON
 from tests.actors.running import ask, credit_call, in_loop

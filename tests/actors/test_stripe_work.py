@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from actors.stripe_work import DEFECT_ATTEMPTS_MAX, pause_after
+from actors.stripe.work import DEFECT_ATTEMPTS_MAX, pause_after
 from domain.messages import AddCredit, Payment
 from domain.values import Credits
 from tests.actors.running import ask, credit_call, in_loop, status

@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from actors import sync as sync_module
-from actors import sync_lanes
-from actors.changes import Position
 from actors.directory import Directory, even
-from actors.sync import Sync
+from actors.sync import lanes as sync_lanes
+from actors.sync import sync as sync_module
+from actors.sync.changes import Position
+from actors.sync.sync import Sync
 from tests.actors.running import Clock, in_loop, until
 from tests.fakes.memory_changes import MemoryChanges, NotingShards, owned_by
 

@@ -28,7 +28,7 @@ def used(store: MemoryStore, user_id: UserId) -> int:
 async def test_views_that_failed_are_written_once(
     monkeypatch: pytest.MonkeyPatch, fault: ViewsFault
 ) -> None:
-    monkeypatch.setattr("actors.view_writer.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("actors.shards.view_writer.RETRY_SECONDS", 0.0)
     store = MemoryStore()
     async with running(store, policy=WHOLE) as shard:
         store.fail_views(fault)
@@ -99,7 +99,7 @@ def _entries(store: MemoryStore, user_id: UserId) -> Sequence[Entry]:
 async def test_views_that_fail_together_are_written_in_smaller_transactions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("actors.view_writer.RETRY_SECONDS", 0.0)
+    monkeypatch.setattr("actors.shards.view_writer.RETRY_SECONDS", 0.0)
     store = Conflicting()
     users = [UserId(f"user-{number}") for number in range(50)]
     async with running(store, policy=WHOLE) as shard:

@@ -10,12 +10,12 @@ import pytest
 from bson import ObjectId
 
 from actors.calls import Outcome
-from actors.changes import Changes
-from actors.dormant import RawAccount
 from actors.mongo import warm as warm_module
 from actors.mongo.warm import WarmReader
-from actors.shard import Shard
-from actors.warm_start import RawPage, WarmSource
+from actors.shards.dormant import RawAccount
+from actors.shards.shard import Shard
+from actors.shards.warm_start import RawPage, WarmSource
+from actors.sync.changes import Changes
 from domain.recovery import Stored, recover
 from domain.values import UserId
 from tests.actors.authors import NOON, POLICY, Author, write

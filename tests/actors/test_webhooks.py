@@ -13,14 +13,14 @@ import pytest
 from pydantic import ValidationError
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from actors import http_out
-from actors.delivering import DeliveryError, RefusedDeliveryError
-from actors.event_settings import WebhookEndpoint
-from actors.events import OrderedEvent
-from actors.http_out import HttpOut
+from actors.events import http_out
+from actors.events.delivering import DeliveryError, RefusedDeliveryError
+from actors.events.http_out import HttpOut
+from actors.events.records import OrderedEvent
+from actors.events.settings import WebhookEndpoint
+from actors.events.signatures import Signer
+from actors.events.webhooks import WebhookHandler
 from actors.settings import Settings, explain
-from actors.signatures import Signer
-from actors.webhooks import WebhookHandler
 from domain.events import EventRecord, EventType
 from tests.actors.authors import NOON
 from tests.actors.running import in_loop

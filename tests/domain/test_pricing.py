@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.calls import Call, Outcome
-from actors.draft import Draft
+from actors.shards.draft import Draft
 from domain.codec import entry_document, read_entry
 from domain.holds import HoldSettled, SettleHold
 from domain.messages import RecordUsage, Rejection, fingerprint

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from actors.calls import Call, Outcome
-from actors.draft import Draft
+from actors.shards.draft import Draft
 from domain.account import Account
 from domain.holds import PlaceHold, SettleHold
 from domain.messages import (

@@ -3,7 +3,9 @@
 import threading
 from collections.abc import Callable, Sequence
 
-from actors.changes import (
+from actors.router import ShardLostError
+from actors.store import StorageUnavailableError
+from actors.sync.changes import (
     Beat,
     Change,
     Changes,
@@ -11,8 +13,6 @@ from actors.changes import (
     Position,
     Stamp,
 )
-from actors.router import ShardLostError
-from actors.store import StorageUnavailableError
 from domain.values import UserId
 
 TAKE_SECONDS = 0.02

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from actors.events import DeadLetter, OrderedEvent, Progress, dead_name, in_order
+from actors.events.records import DeadLetter, OrderedEvent, Progress, dead_name, in_order
 from actors.store import StorageUnavailableError
 from domain.events import EventRecord
 from domain.values import UserId

@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from actors.store import StorageUnavailableError
-from actors.stripe_api import StripeAwayError
-from actors.stripe_reading import Payload
-from actors.stripe_records import EventState, ReconcilePlace, StripeEvent, StripeRecord
+from actors.stripe.api import StripeAwayError
+from actors.stripe.reading import Payload
+from actors.stripe.records import EventState, ReconcilePlace, StripeEvent, StripeRecord
 from domain.values import UserId
 
 RECORD: TypeAdapter[StripeRecord] = TypeAdapter(StripeRecord)

@@ -4,8 +4,8 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 
-from actors.delivering import DeliveryError
-from actors.events import OrderedEvent
+from actors.events.delivering import DeliveryError
+from actors.events.records import OrderedEvent
 
 
 class NotingHandler:

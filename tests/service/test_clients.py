@@ -30,7 +30,7 @@ from actors.remote_janitor import JANITOR
 from actors.reports import SweepReport
 from actors.router import Router
 from actors.settings import Settings
-from actors.shard import Shard
+from actors.shards.shard import Shard
 from actors.wire import Connection
 from tests.actors.running import Clock, running
 from tests.service.running import RunningService, wait_until

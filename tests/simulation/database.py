@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from actors.changes import Beat, Change, HistoryLostError, Position
 from actors.directory import Directory
-from actors.dormant import RawAccount
 from actors.expiring import Ended, Page
 from actors.expiring_holds import OverdueHold
+from actors.shards.dormant import RawAccount
+from actors.shards.warm_start import RawPage
 from actors.store import AppendInDoubtError, AppendRefusedError, StorageUnavailableError
-from actors.warm_start import RawPage
+from actors.sync.changes import Beat, Change, HistoryLostError, Position
 from domain.messages import Entry
 from domain.recovery import Stored
 from domain.values import UserId, mark_of, owner_mark

@@ -45,7 +45,7 @@ MUTATIONS = (
     ),
     Mutation(
         "publish-before-append",
-        "actors.shard",
+        "actors.shards.shard",
         "            try:\n                await self._append(draft.entries)\n",
         "            self._publish(draft, whole)\n"
         "            try:\n                await self._append(draft.entries)\n",
@@ -53,7 +53,7 @@ MUTATIONS = (
     ),
     Mutation(
         "answer-before-append",
-        "actors.shard",
+        "actors.shards.shard",
         "            try:\n                await self._append(draft.entries)\n",
         "            for work, reply in zip(batch, replies, strict=True):\n"
         "                work.answer(reply)\n"
@@ -62,14 +62,14 @@ MUTATIONS = (
     ),
     Mutation(
         "do-not-forget",
-        "actors.shard",
+        "actors.shards.shard",
         "        for user_id in draft.accounts:\n            self.forget(user_id)\n",
         "",
         "accounts of a failed append stay in RAM",
     ),
     Mutation(
         "do-not-forget-after-doubt",
-        "actors.shard",
+        "actors.shards.shard",
         "        for user_id in draft.accounts:\n            self.forget(user_id)\n",
         "        for user_id in () if doubt else draft.accounts:\n"
         "            self.forget(user_id)\n",
@@ -77,28 +77,28 @@ MUTATIONS = (
     ),
     Mutation(
         "do-not-look-up-what-landed",
-        "actors.shard",
+        "actors.shards.shard",
         "        self._answers.remember(answers_of(landed))\n",
         "        del landed\n",
         "keys that have landed are not found",
     ),
     Mutation(
         "no-doubt-is-a-repeat",
-        "actors.shard",
+        "actors.shards.shard",
         "            for work in batch:\n                work.repeat()\n",
         "",
         "what may have landed is refused without a trace",
     ),
     Mutation(
         "warm-what-is-in-doubt",
-        "actors.warm_start",
+        "actors.shards.warm_start",
         "if user_id in self._disturbed or user_id in self._in_doubt:",
         "if user_id in self._disturbed:",
         "RAM is filled with accounts that lack entries",
     ),
     Mutation(
         "drop-the-idempotency-check",
-        "actors.draft",
+        "actors.shards.draft",
         "return known[1]._replace(replayed=True) if known[0] == digest else KEY_REUSED",
         "return known[1]._replace(replayed=True)",
         "a key used for another command gets that one's answer",
@@ -119,14 +119,14 @@ MUTATIONS = (
     ),
     Mutation(
         "keep-the-views-that-others-wrote",
-        "actors.view_writer",
+        "actors.shards.view_writer",
         "            for user_id in users:\n                self._follow(user_id, taken.applied_seq[user_id])\n",
         "            for user_id in users:\n                self._drop(user_id, self._lagging[user_id][-1].seq)\n",
         "views that met another writer are thrown away",
     ),
     Mutation(
         "store-the-token-before-acknowledgement",
-        "actors.sync",
+        "actors.sync.sync",
         "            if not all(lane.has_told(number) for lane in self._owners):\n"
         "                return\n",
         "            del number\n",
@@ -134,14 +134,14 @@ MUTATIONS = (
     ),
     Mutation(
         "do-not-count-beats",
-        "actors.sync",
+        "actors.sync.sync",
         "        if beat.number > before + 1 or (self._beat is not None and beat.number <= before):",
         "        if before < 0:",
         "what the stream leaves out is not noticed",
     ),
     Mutation(
         "publish-what-was-forgotten",
-        "actors.shard",
+        "actors.shards.shard",
         "            if user_id in self._accounts:  # Else it was forgotten meanwhile, and stays so.",
         "            if user_id in draft.accounts or user_id in self._accounts:",
         "a change told amid a commit is undone by it",
@@ -183,7 +183,7 @@ MUTATIONS = (
     ),
     Mutation(
         "an-early-expiry-spends-its-key",
-        "actors.draft",
+        "actors.shards.draft",
         "if call.keep_refusal and not isinstance(call.command, ExpireHold):",
         "if call.keep_refusal:",
         "a hold that was asked about too early can never expire",
@@ -211,14 +211,14 @@ MUTATIONS = (
     ),
     Mutation(
         "hand-over-at-once",
-        "actors.ownership",
+        "actors.shards.ownership",
         "        await shard.inbox.settle()\n        await shard.views.settle()\n",
         "",
         "a shard hands over what it is still working on",
     ),
     Mutation(
         "keep-accounts-that-moved",
-        "actors.ownership",
+        "actors.shards.ownership",
         "                    shard.forget(user_id)\n",
         "                    pass\n",
         "accounts that moved stay in RAM, and are found there when they come back",

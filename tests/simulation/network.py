@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from actors.calls import Envelope, Reply
-from actors.changes import Changes, Stamp
 from actors.directory import Directory
-from actors.queries import Query
 from actors.router import ShardLostError
+from actors.shards.queries import Query
+from actors.sync.changes import Changes, Stamp
 from tests.simulation.processes import ShardProcess
 from tests.simulation.virtual_time import VirtualLoop
 

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from actors.changes import Changes, Stamp
-from actors.comparison import Comparison
 from actors.directory import Directory
 from actors.reports import Findings
-from actors.shard import Shard
+from actors.shards.comparison import Comparison
+from actors.shards.shard import Shard
 from actors.store import StorageUnavailableError, StoreError
-from actors.sync import Sync
-from actors.sync_lanes import FollowingShards
+from actors.sync.changes import Changes, Stamp
+from actors.sync.lanes import FollowingShards
+from actors.sync.sync import Sync
 from domain.values import Policy
 from tests.simulation.database import (
     SimulatedReader,

@@ -1,0 +1,1 @@
+"""Which shard is on which node, and how shards and nodes are started anew."""

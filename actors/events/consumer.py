@@ -1,0 +1,250 @@
+"""Brings events to one handler: each user's in order, many users at once, until they are done.
+
+An event counts as done once its handler has taken it (or it is a dead letter) and that is kept.
+Only then its slot is free again: a process killed at any instant repeats at most SLOTS events.
+
+A handler that fails for several events in a row is taken to be down: one event at a time is
+tried, until one passes; then all that wait are tried at once.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from itertools import count
+from typing import TypeVar
+
+from actors.events.delivering import (
+    PROBE_SECONDS_MAX,
+    RETRY_SECONDS_MAX,
+    DeliveryError,
+    Feed,
+    Handler,
+    Health,
+    Held,
+    RefusedDeliveryError,
+    pause,
+)
+from actors.events.records import DeadLetter, EventStore, OrderedEvent, Progress
+from actors.store import StorageUnavailableError
+
+SLOTS = 16  # Deliveries of one consumer at once.
+HELD_MAX = 2_000  # Events of one consumer in RAM; more are read once some are done.
+PAGE = 500  # Events read together.
+ATTEMPT_SECONDS_MAX = 15.0  # How long a handler may take for one event.
+GIVE_UP_AFTER = timedelta(days=1)  # Then an event is a dead letter, unless settings say otherwise,
+REFUSALS_MAX = 5  # or after so many attempts, where the handler says that it will not take it.
+STORE_RETRY_SECONDS = 1.0  # Pause before the database is asked again.
+ERROR_LENGTH_MAX = 500
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+
+class Consumer:
+    """One handler and its way through the events."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        store: EventStore,
+        feed: Feed,
+        *,
+        clock: Callable[[], datetime],
+        give_up_after: timedelta = GIVE_UP_AFTER,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.name = handler.name
+        self.health = Health()
+        self.progress = Progress()
+        self.held: dict[tuple[int, bool], Held] = {}
+        self._handler = handler
+        self._store = store
+        self._feed = feed
+        self._clock = clock
+        self._give_up_after = give_up_after
+        self._sleep = sleep
+        self._lanes: dict[str, deque[Held]] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._slots = asyncio.Semaphore(SLOTS)
+        self._probe = asyncio.Lock()
+        self._recovered = asyncio.Event()
+        self._keeping = asyncio.Lock()
+        self._finished = self._kept = 0
+        self._freed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Deliver for ever."""
+        known = await self._insist(lambda: self._store.progress(self.name))
+        if known is None:  # A handler that is new here begins with what is new.
+            known = Progress(await self._feed.head())
+        self.progress = known
+        await self._keep_all()
+        again = await self._insist(lambda: self._store.dead(HELD_MAX, again=True))
+        async with asyncio.TaskGroup() as self._tasks:
+            for user in self._lanes:  # Asked for before this ran.
+                self._tasks.create_task(self._drain(user))
+            for letter in reversed(again):
+                if letter.consumer == self.name:
+                    self.deliver_again(letter.event)
+            await self._follow(known.done_until)
+
+    def wants(self, event: OrderedEvent) -> bool:
+        """Say whether the event concerns the handler."""
+        return self._handler.wants(event)
+
+    def deliver_again(self, event: OrderedEvent) -> None:
+        """Deliver an event behind what of its user is on its way. It is kept as a letter."""
+        self._hold(Held(event, again=True))
+
+    async def _follow(self, order: int) -> None:
+        while True:
+            for event in await self._feed.read(order, PAGE):
+                order = event.order
+                if order in self.progress:
+                    continue
+                if self._handler.wants(event):
+                    await self._room()
+                    self._hold(Held(event))
+                else:
+                    self.progress.finish(order)
+                    self._finished += 1
+            await self._keep_all()
+
+    async def _room(self) -> None:
+        while len(self.held) >= HELD_MAX:
+            self._freed.clear()
+            await self._freed.wait()
+
+    def _hold(self, held: Held) -> None:
+        place = (held.event.order, held.again)
+        if place in self.held:
+            return
+        self.held[place] = held
+        user = held.event.record.user_id
+        lane = self._lanes.get(user)
+        if lane is None:
+            self._lanes[user] = deque([held])
+            if self._tasks is not None:
+                self._tasks.create_task(self._drain(user))
+        else:
+            lane.append(held)
+
+    # --- one user's events --------------------------------------------------------------
+
+    async def _drain(self, user: str) -> None:
+        lane = self._lanes[user]
+        while lane:
+            await self._deliver(lane[0])
+            held = lane.popleft()
+            del self.held[held.event.order, held.again]
+            self._freed.set()
+        del self._lanes[user]
+
+    async def _deliver(self, held: Held) -> None:
+        """Try until the event is taken or is a dead letter."""
+        begun = self._clock()
+        for attempt in count(1):
+            held.attempts = attempt
+            if self.health.is_down:
+                async with self._probe:
+                    if self.health.is_down:
+                        await self._sleep(pause(self.health.failures_in_a_row, PROBE_SECONDS_MAX))
+                    failure = await self._try(held)
+            else:
+                failure = await self._try(held)
+            if failure is None:
+                return
+            refused = isinstance(failure, RefusedDeliveryError) and attempt >= REFUSALS_MAX
+            if refused or self._clock() - begun >= self._give_up_after:
+                await self._bury(held)
+                return
+            if not self.health.is_down:
+                await self._pause(attempt)
+
+    async def _try(self, held: Held) -> DeliveryError | None:
+        async with self._slots:
+            try:
+                async with asyncio.timeout(ATTEMPT_SECONDS_MAX):
+                    await self._handler.handle(held.event)
+            except TimeoutError:
+                failure = DeliveryError(f"no answer within {ATTEMPT_SECONDS_MAX:.0f} seconds")
+            except DeliveryError as error:
+                failure = error
+            except Exception as error:  # A defect in one handler keeps no other from its events.
+                logger.exception("%s failed for event %s", self.name, held.event.record.id)
+                failure = DeliveryError(f"a defect: {type(error).__name__}")
+            else:
+                self._note_success()
+                await self._finish(held)
+                return None
+        self._note_failure(held, failure)
+        return failure
+
+    async def _pause(self, attempt: int) -> None:
+        """Wait before the next attempt, or until the handler is back."""
+        sleeping = asyncio.ensure_future(self._sleep(pause(attempt, RETRY_SECONDS_MAX)))
+        recovered = asyncio.ensure_future(self._recovered.wait())
+        try:
+            await asyncio.wait((sleeping, recovered), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            sleeping.cancel()
+            recovered.cancel()
+
+    def _note_success(self) -> None:
+        if self.health.is_down:  # Whoever waits need not wait longer.
+            self._recovered.set()
+            self._recovered = asyncio.Event()
+        self.health.failures_in_a_row = 0
+        self.health.delivered += 1
+        self.health.last_success_at = self._clock()
+
+    def _note_failure(self, held: Held, failure: DeliveryError) -> None:
+        held.error = self.health.last_error = str(failure)[:ERROR_LENGTH_MAX]
+        self.health.failures += 1
+        # One that refuses an event is there, and may take others.
+        if not isinstance(failure, RefusedDeliveryError):
+            self.health.failures_in_a_row += 1
+
+    async def _bury(self, held: Held) -> None:
+        letter = DeadLetter(
+            self.name, held.event, self._clock(), held.attempts, held.error or "unknown"
+        )
+        self.health.dead += 1
+        logger.warning("%s: event %s is a dead letter", self.name, held.event.record.id)
+        await self._insist(lambda: self._store.bury(letter))
+        if not held.again:
+            self.progress.finish(held.event.order)
+            self._finished += 1
+            await self._keep_all()
+
+    # --- what is done -------------------------------------------------------------------
+
+    async def _finish(self, held: Held) -> None:
+        """Note that an event is done, and return once that is kept."""
+        if held.again:
+            event_id = held.event.record.id
+            await self._insist(lambda: self._store.unbury(self.name, event_id))
+            return
+        self.progress.finish(held.event.order)
+        self._finished += 1
+        await self._keep_all()
+
+    async def _keep_all(self) -> None:
+        """Keep what is finished by now; those who come meanwhile share the next write."""
+        wanted = self._finished
+        async with self._keeping:
+            if self._kept >= wanted and wanted:
+                return
+            finished, progress = self._finished, self.progress.copy()
+            await self._insist(lambda: self._store.keep(self.name, progress))
+            self._kept = finished
+
+    async def _insist(self, call: Callable[[], T]) -> T:
+        while True:
+            try:
+                return await asyncio.to_thread(call)
+            except StorageUnavailableError as error:
+                logger.warning("%s waits for the database: %r", self.name, error.__cause__)
+                await self._sleep(STORE_RETRY_SECONDS)

@@ -1,0 +1,77 @@
+"""What a delivery is: a handler, an event on its way, what may go wrong, how long to wait."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from actors.events.records import OrderedEvent
+
+RETRY_SECONDS_MIN = 0.5  # Pause after a first failure; doubled each time,
+RETRY_SECONDS_MAX = 300.0  # up to here.
+PROBE_SECONDS_MAX = 5.0  # The same, for a handler that is down.
+DOWN_AFTER = 5  # Failures in a row after which a handler counts as down.
+
+
+class DeliveryError(Exception):
+    """The handler could not take the event now. The message is for operators, without secrets."""
+
+
+class RefusedDeliveryError(DeliveryError):
+    """The handler says that it will not take this event, whenever it comes."""
+
+
+class Handler(Protocol):
+    """What is done with events."""
+
+    name: str
+
+    def wants(self, event: OrderedEvent) -> bool:
+        """Say whether the event concerns this handler."""
+
+    async def handle(self, event: OrderedEvent) -> None:
+        """Take an event. DeliveryError: not now. It may come more than once."""
+
+
+class Feed(Protocol):
+    """The events in their order."""
+
+    async def head(self) -> int:
+        """Return the last place that was given."""
+
+    async def read(self, order: int, limit: int) -> Sequence[OrderedEvent]:
+        """Return events after a place, in order, as soon as there are some."""
+
+
+@dataclass(slots=True)
+class Health:
+    """How a handler does."""
+
+    delivered: int = 0
+    failures: int = 0
+    dead: int = 0
+    failures_in_a_row: int = 0
+    last_success_at: datetime | None = None
+    last_error: str | None = None
+
+    @property
+    def is_down(self) -> bool:
+        return self.failures_in_a_row >= DOWN_AFTER
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """An event on its way."""
+
+    event: OrderedEvent
+    again: bool = False
+    """It is delivered again because somebody asked."""
+    attempts: int = 0
+    error: str | None = None
+
+
+def pause(attempt: int, longest: float) -> float:
+    """Return seconds to wait after an attempt: doubled each time, with jitter."""
+    seconds = min(RETRY_SECONDS_MIN * 2.0 ** min(attempt - 1, 30), longest)
+    return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing

@@ -1,0 +1,105 @@
+"""Events as mail: low credits to the user, a spike to the administrators."""
+
+import asyncio
+from collections.abc import Sequence
+from email.message import EmailMessage
+from email.utils import format_datetime
+from pathlib import Path
+from string import Template
+from typing import Protocol
+
+from actors.events.delivering import DeliveryError, RefusedDeliveryError
+from actors.events.handlers import Profiles
+from actors.events.records import OrderedEvent
+from actors.events.smtp import MailRefusedError, MailUnavailableError
+from actors.store import StorageUnavailableError
+from domain.events import EventRecord, EventType
+from domain.values import UserId
+
+TEMPLATES = Path(__file__).with_name("mail_templates")
+TEMPLATE_OF = {EventType.LOW_CREDITS: "low_credits.txt", EventType.SPIKE: "spike.txt"}
+
+
+class Mailer(Protocol):
+    """The way out."""
+
+    async def send(self, message: EmailMessage) -> None:
+        """Hand a message over. Raises MailRefusedError, MailUnavailableError."""
+
+
+class MailTemplates:
+    """Texts with `$fields` of an event: a first line that is the subject, a blank one, the rest."""
+
+    def __init__(self, folder: Path | None) -> None:
+        """Read the files; one that the folder lacks is ours. Raises OSError, ValueError."""
+        self._texts: dict[EventType, tuple[Template, Template]] = {}
+        for kind, name in TEMPLATE_OF.items():
+            own = folder / name if folder else None
+            path = own if own and own.exists() else TEMPLATES / name
+            subject, _, rest = path.read_text(encoding="utf-8").partition("\n")
+            self._texts[kind] = Template(subject.strip()), Template(rest.lstrip("\n"))
+
+    def write(self, record: EventRecord) -> tuple[str, str]:
+        """Return subject and text for an event."""
+        envelope = record.model_dump(mode="json", exclude={"data"})
+        facts = {name: str(value) for name, value in (record.data | envelope).items()}
+        subject, text = self._texts[record.type]
+        one_line = " ".join(subject.safe_substitute(facts).split())
+        return one_line, text.safe_substitute(facts)
+
+
+class MailHandler:
+    """Sends mail. Its Message-ID is the event's, the same at each try."""
+
+    name = "mail"
+
+    def __init__(
+        self,
+        mailer: Mailer,
+        profiles: Profiles,
+        templates: MailTemplates,
+        *,
+        sender: str,
+        administrators: Sequence[str],
+    ) -> None:
+        self._mailer = mailer
+        self._profiles = profiles
+        self._templates = templates
+        self._sender = sender
+        self._administrators = administrators
+
+    def wants(self, event: OrderedEvent) -> bool:
+        """Say whether somebody is told by mail."""
+        return event.record.type in TEMPLATE_OF
+
+    async def handle(self, event: OrderedEvent) -> None:
+        """Send mail, if there is somebody to send it to. Raises DeliveryError."""
+        to = await self._recipients(event.record)
+        if not to:
+            return
+        try:
+            await self._mailer.send(self._message(event.record, to))
+        except MailRefusedError as error:
+            raise RefusedDeliveryError(str(error)) from None
+        except MailUnavailableError as error:
+            raise DeliveryError(f"the mail server: {error}") from None
+
+    async def _recipients(self, record: EventRecord) -> Sequence[str]:
+        if record.type is EventType.SPIKE:
+            return self._administrators
+        try:
+            email = await asyncio.to_thread(self._profiles.email_of, UserId(record.user_id))
+        except StorageUnavailableError as error:
+            raise DeliveryError("the database does not answer") from error
+        return [email] if email else []
+
+    def _message(self, record: EventRecord, to: Sequence[str]) -> EmailMessage:
+        message = EmailMessage()
+        message["Subject"], text = self._templates.write(record)
+        message["From"] = self._sender
+        message["To"] = ", ".join(to)
+        message["Date"] = format_datetime(record.created)
+        message["Message-ID"] = f"<{record.id}@{self._sender.rpartition('@')[2] or 'allotment'}>"
+        message["Auto-Submitted"] = "auto-generated"
+        message.set_content(text)
+        return message

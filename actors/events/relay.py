@@ -1,0 +1,253 @@
+"""Gives events their places and hands them on: to consumers, and to programs that follow.
+
+Plain Python: Ray is added in `actors/remote_events.py`.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from itertools import islice
+from typing import TypeVar
+
+from actors.events.consumer import GIVE_UP_AFTER, Consumer
+from actors.events.delivering import Handler
+from actors.events.records import (
+    BEGINNING,
+    DeadLetter,
+    EventPage,
+    EventQuery,
+    EventStore,
+    OrderedEvent,
+)
+from actors.events.reports import ConsumerReport, DeadReport, EventsReport, UndeliveredReport
+from actors.store import StorageUnavailableError
+
+POLL_SECONDS = 0.05  # How often it is looked for events without a place.
+HEAD_SECONDS = 5.0  # How often it is looked whether another relay has given places.
+NUMBERED_MAX = 1_000  # Events that are given places together.
+TAIL_LENGTH = 5_000  # The newest events, kept in RAM for all who read them.
+RETRY_SECONDS = 1.0  # Pause before the database is asked again.
+PAGE_MAX = 200  # Events told to a program together.
+FOLLOW_SECONDS = 10.0  # How long a program's question waits for an event.
+LISTED_MAX = 200  # Undelivered events, and dead letters, in one report.
+
+T = TypeVar("T")
+logger = logging.getLogger(__name__)
+
+
+class UnknownEventError(ValueError):
+    """No event has this id (any more)."""
+
+
+class Relay:
+    """The events of one database, and those who consume them."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        handlers: Sequence[Handler],
+        *,
+        clock: Callable[[], datetime],
+        give_up_after: timedelta = GIVE_UP_AFTER,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._sleep = sleep
+        self._tail: OrderedDict[int, OrderedEvent] = OrderedDict()
+        self._head = 0
+        self._ready = asyncio.Event()
+        self._closing, self._closed = False, asyncio.Event()
+        self._arrived = asyncio.Event()
+        self._threads = asyncio.Semaphore(4)
+        self.consumers = {
+            handler.name: Consumer(
+                handler, store, self, clock=clock, give_up_after=give_up_after, sleep=sleep
+            )
+            for handler in handlers
+        }
+
+    async def run(self) -> None:
+        """Relay for ever."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self._number_for_ever())
+            for consumer in self.consumers.values():
+                loops.create_task(consumer.run())
+
+    async def _number_for_ever(self) -> None:
+        looked_at, taken_over = 0.0, False
+        while not self._closing:
+            try:
+                now = asyncio.get_running_loop().time()
+                if not taken_over:
+                    await self._ask(self._store.take_over)
+                    taken_over = True
+                if not self._ready.is_set() or now > looked_at + HEAD_SECONDS:
+                    self._note_head(await self._ask(self._store.head))
+                    looked_at = now
+                numbered = await self._ask(lambda: self._store.number(NUMBERED_MAX))
+            except StorageUnavailableError as error:
+                # Another relay may have given places meanwhile: theirs are read, not guessed.
+                logger.warning("events wait for the database: %r", error.__cause__)
+                self._ready.clear()
+                await self._sleep(RETRY_SECONDS)
+                continue
+            self._take(numbered)
+            if len(numbered) < NUMBERED_MAX:
+                await self._sleep(POLL_SECONDS)
+        self._closed.set()
+
+    async def close(self) -> None:
+        """Give no more places, and return when nothing is open at the database for it."""
+        self._closing = True
+        await self._closed.wait()
+
+    def _note_head(self, head: int) -> None:
+        """Take up the last place: another relay may have given some."""
+        is_new = self._ready.is_set() and head > self._head
+        self._head = max(head, self._head)
+        self._ready.set()
+        if is_new:
+            self._announce()
+
+    def _announce(self) -> None:
+        self._arrived.set()
+        self._arrived = asyncio.Event()
+
+    def _take(self, numbered: Sequence[OrderedEvent]) -> None:
+        if not numbered:
+            return
+        self._tail.update((event.order, event) for event in numbered)
+        while len(self._tail) > TAIL_LENGTH:
+            self._tail.popitem(last=False)
+        self._head = numbered[-1].order
+        self._announce()
+
+    # --- for consumers ------------------------------------------------------------------
+
+    async def head(self) -> int:
+        """Return the last place that was given."""
+        await self._ready.wait()
+        return self._head
+
+    async def read(self, order: int, limit: int) -> Sequence[OrderedEvent]:
+        """Return events after a place, as soon as there are some."""
+        while True:
+            arrived = self._arrived
+            if order < await self.head():
+                try:
+                    return await self._after(order, limit)
+                except StorageUnavailableError:
+                    await self._sleep(RETRY_SECONDS)
+            else:
+                await arrived.wait()
+
+    async def _after(self, order: int, limit: int) -> Sequence[OrderedEvent]:
+        """Return the events after a place that are there: not all, where old ones were removed."""
+        last = min(order + limit, self._head)
+        known = [self._tail[o] for o in range(order + 1, last + 1) if o in self._tail]
+        if len(known) == last - order:
+            return known
+        return await self._ask(partial(self._store.after, order, limit))
+
+    # --- for programs -------------------------------------------------------------------
+
+    async def follow(self, query: EventQuery, order: int) -> EventPage:
+        """Return the next events after a place, or none after FOLLOW_SECONDS."""
+        deadline = asyncio.get_running_loop().time() + FOLLOW_SECONDS
+        while True:
+            arrived = self._arrived
+            found, order = await self._wanted(query, order)
+            if found:
+                return EventPage([event.record for event in found], order)
+            seconds = deadline - asyncio.get_running_loop().time()
+            try:
+                async with asyncio.timeout(max(seconds, 0)):
+                    await arrived.wait()
+            except TimeoutError:
+                return EventPage([], order)
+
+    async def place(self, after: str | None) -> int:
+        """Return the place after which events come. UnknownEventError."""
+        if after is None:
+            return await self.head()
+        if after == BEGINNING:
+            return 0
+        found = await self._ask(lambda: self._store.find(after))
+        if found is None:
+            raise UnknownEventError("no event has this id, or it is too old")
+        return found.order
+
+    async def _wanted(self, query: EventQuery, order: int) -> tuple[list[OrderedEvent], int]:
+        """Return what is asked for of the events after a place, and the place looked up to."""
+        head = await self.head()
+        user = query.user_id
+        if user is not None and order + 1 not in self._tail and order < head:
+            start = order
+            found = list(await self._ask(lambda: self._store.of_user(user, start, PAGE_MAX)))
+            wanted = [event for event in found if query.wants(event)]
+            last = found[-1].order if found else order
+            return wanted, last if len(found) == PAGE_MAX else max(head, last)
+        while order < head:
+            events = await self._after(order, PAGE_MAX)
+            if not events:
+                return [], head
+            order = events[-1].order
+            wanted = [event for event in events if query.wants(event)]
+            if wanted:
+                return wanted, order
+        return [], order
+
+    # --- for operators ------------------------------------------------------------------
+
+    async def report(self) -> EventsReport:
+        """Return what is undelivered, what is dead, and how the handlers do."""
+        dead = await self._ask(lambda: self._store.dead(LISTED_MAX))
+        count = await self._ask(self._store.count_dead)
+        undelivered = [
+            UndeliveredReport.of(name, held.event.record, held.attempts, held.error)
+            for name, consumer in self.consumers.items()
+            for held in islice(consumer.held.values(), LISTED_MAX)
+        ]
+        return EventsReport(
+            head=self._head,
+            undelivered=undelivered[:LISTED_MAX],
+            undelivered_count=sum(map(self.lag_of, self.consumers.values())),
+            dead=[DeadReport.of_letter(letter) for letter in dead],
+            dead_count=count,
+            endpoints=[
+                ConsumerReport.of(name, consumer.health, self.lag_of(consumer))
+                for name, consumer in self.consumers.items()
+            ],
+        )
+
+    def lag_of(self, consumer: Consumer) -> int:
+        """Return how many events a consumer is not done with."""
+        done = sum(last - first + 1 for first, last in consumer.progress.done)
+        behind = max(self._head - consumer.progress.done_until - done, 0)
+        return behind + sum(held.again for held in consumer.held.values())
+
+    async def redeliver(self, event_id: str) -> list[str]:
+        """Deliver an event again: where it is a dead letter, else to all who want it.
+
+        Returns to whom. It is kept as a letter until it is delivered. UnknownEventError.
+        """
+        event = await self._ask(lambda: self._store.find(event_id))
+        if event is None:
+            raise UnknownEventError("no event has this id, or it is too old")
+        letters = await self._ask(lambda: self._store.dead(LISTED_MAX, event_id=event_id))
+        names = [letter.consumer for letter in letters if letter.consumer in self.consumers]
+        if not names:
+            names = [name for name, c in self.consumers.items() if c.wants(event)]
+        for name in names:
+            letter = DeadLetter(name, event, self._clock(), 0, "to be delivered again", again=True)
+            await self._ask(partial(self._store.bury, letter))
+            self.consumers[name].deliver_again(event)
+        return names
+
+    async def _ask(self, call: Callable[[], T]) -> T:
+        async with self._threads:
+            return await asyncio.to_thread(call)

@@ -1,0 +1,1 @@
+"""Stripe: events in, what they mean, and the commands they become."""

@@ -1,0 +1,199 @@
+"""What is asked of Stripe: few requests a second, prices remembered, and their meaning for us."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+from actors.stripe.api import StripeApi, StripeAwayError, StripeRestingError
+from actors.stripe.reading import (
+    Payload,
+    UnreadablePayloadError,
+    amount_of,
+    has_more_lines,
+    id_of,
+    is_proration,
+    lines_of,
+    period_of,
+    price_of,
+    quantity_of,
+    subscription_of_invoice,
+    whole_metadata,
+)
+from actors.stripe.records import Grantable
+
+REQUESTS_PER_SECOND = 20.0  # Stripe allows 25 a second to one endpoint of a sandbox:
+RECONCILING_REQUESTS_PER_SECOND = 4.0  # those who apply events and who compare ask beside another.
+AWAY_SECONDS = 2.0  # How long nobody asks after Stripe did not answer.
+PRICE_SECONDS = 60.0  # How long a price's metadata are remembered.
+PRICES_MAX = 1_000
+
+CREDITS, DAYS = "allotment_credits", "allotment_days"
+
+T = TypeVar("T")
+
+
+class Lookups:
+    """Asks Stripe. Every method may raise StripeError."""
+
+    def __init__(
+        self,
+        api: StripeApi,
+        monotonic: Callable[[], float],
+        per_second: float = REQUESTS_PER_SECOND,
+    ) -> None:
+        self._api = api
+        self._monotonic = monotonic
+        self._seconds_apart = 1 / per_second
+        self._free_at = 0.0
+        self._away_until = 0.0
+        self._prices: dict[str, tuple[float, Payload]] = {}
+        self.requests = 0
+
+    async def subscription(self, subscription_id: str) -> Payload | None:
+        """Return a subscription as it is now; None where Stripe has none."""
+        return await self._ask(lambda: self._api.subscription(subscription_id))
+
+    async def customer(self, customer_id: str) -> Payload | None:
+        """Return a customer as it is now."""
+        return await self._ask(lambda: self._api.customer(customer_id))
+
+    async def whole(self, object_id: str, kind: str) -> Payload | None:
+        """Return the object that a thin event only names."""
+        family = kind.partition(".")[0]
+        ask = {
+            "invoice": self._api.invoice,
+            "checkout": self._api.checkout,
+            "charge": self._api.charge,
+        }.get(family)
+        return None if ask is None else await self._ask(lambda: ask(object_id))
+
+    async def page(
+        self, kind: str, after: str | None, since: int | None
+    ) -> tuple[list[Payload], bool]:
+        """Return a page of a list, and whether there are more."""
+        return await self._ask(lambda: self._api.page(kind, after, since))
+
+    async def paid_lines(self, invoice: Payload) -> list[Grantable]:
+        """Return what the lines of a paid invoice stand for."""
+        invoice_id = id_of(invoice) or ""
+        if has_more_lines(invoice):
+            whole = await self._ask(lambda: self._api.invoice(invoice_id))
+            invoice = whole or invoice
+        found: list[Grantable] = []
+        corrections: list[tuple[int, Payload]] = []
+        for line in lines_of(invoice):
+            credits_each = await self._credits_of(line)
+            if credits_each is None:
+                continue
+            if is_proration(line):
+                corrections.append((await self._share_of(line, credits_each), line))
+            elif quantity_of(line) > 0:
+                found.append(_grantable(line, credits_each * quantity_of(line), invoice))
+        net = sum(credits_ for credits_, _ in corrections)
+        if net > 0:  # An upgrade; what a downgrade gives back stays given.
+            last = max((line for _, line in corrections), key=lambda line: period_of(line)[1])
+            found.append(_grantable(last, net, invoice))
+        return _named(found, invoice_id)
+
+    async def packs(self, session: Payload) -> list[Grantable]:
+        """Return what a one-off checkout sold. Raises UnreadablePayloadError."""
+        session_id = id_of(session) or ""
+        found: list[Grantable] = []
+        for line in await self._ask(lambda: self._api.checkout_lines(session_id)):
+            price_id, inline = price_of(line)
+            price = inline if "metadata" in inline else await self._price(price_id)
+            credits_each = await self._metadata(price, CREDITS)
+            if credits_each is None:
+                continue
+            days = await self._metadata(price, DAYS)
+            if days is None:
+                raise UnreadablePayloadError(f"the price has {CREDITS} and no {DAYS}")
+            amount = max(amount_of(line, "amount_total"), 0)
+            currency = str(line.get("currency") or session.get("currency") or "")
+            credits_ = credits_each * quantity_of(line)
+            found.append(Grantable(str(line.get("id")), credits_, amount, currency, days=days))
+        return _named(found, session_id)
+
+    async def paid_by(self, charge: Payload) -> tuple[str, str] | None:
+        """Return (payment, subject) that a charge paid for; None where it is none of ours."""
+        intent = id_of(charge.get("payment_intent"))
+        invoice_id = id_of(charge.get("invoice"))
+        if invoice_id is None and intent is not None:
+            invoice_id = await self._ask(lambda: self._api.invoice_paid_by(intent))
+        if invoice_id is not None:
+            invoice = await self._ask(lambda: self._api.invoice(invoice_id))
+            subject = subscription_of_invoice(invoice or {})
+            return None if subject is None else (invoice_id, subject)
+        if intent is None:
+            return None
+        session_id = await self._ask(lambda: self._api.checkout_paid_by(intent))
+        return None if session_id is None else (session_id, session_id)
+
+    async def _credits_of(self, line: Payload) -> int | None:
+        price_id, inline = price_of(line)
+        price = inline if "metadata" in inline else await self._price(price_id)
+        return await self._metadata(price, CREDITS)
+
+    async def _share_of(self, line: Payload, credits_each: int) -> int:
+        """Return a correction's credits: the share of a whole period that its money is."""
+        price_id, inline = price_of(line)
+        price = inline or await self._price(price_id)
+        unit = amount_of(price, "unit_amount") or amount_of(price, "amount")
+        return credits_each * amount_of(line) // unit if unit > 0 else 0
+
+    async def _metadata(self, price: Payload, name: str) -> int | None:
+        """Return a number of a price's metadata, else of its product's."""
+        found = whole_metadata(price, name)
+        product = price.get("product")
+        if found is not None or product is None:
+            return found
+        if not isinstance(product, dict) or "metadata" not in product:
+            product = await self._remembered(f"{id_of(product)}", self._api.product)
+        return whole_metadata(product, name)
+
+    async def _price(self, price_id: str | None) -> Payload:
+        return {} if price_id is None else await self._remembered(price_id, self._api.price)
+
+    async def _remembered(self, name: str, ask: Callable[[str], Payload | None]) -> Payload:
+        known = self._prices.get(name)
+        if known is not None and known[0] > self._monotonic():
+            return known[1]
+        found = await self._ask(lambda: ask(name)) or {}
+        if len(self._prices) >= PRICES_MAX:
+            self._prices.clear()
+        self._prices[name] = (self._monotonic() + PRICE_SECONDS, found)
+        return found
+
+    async def _ask(self, request: Callable[[], T]) -> T:
+        """Ask when it is our turn. After no answer nobody asks for a while."""
+        now = self._monotonic()
+        if now < self._away_until:
+            raise StripeRestingError("Stripe has not answered a moment ago")
+        turn = max(self._free_at, now)
+        self._free_at = turn + self._seconds_apart
+        if turn > now:
+            await asyncio.sleep(turn - now)
+        self.requests += 1
+        try:
+            return await asyncio.to_thread(request)
+        except StripeAwayError:
+            self._away_until = self._monotonic() + AWAY_SECONDS
+            raise
+
+
+def _grantable(line: Payload, credits_: int, invoice: Payload) -> Grantable:
+    start, end = period_of(line)
+    currency = str(line.get("currency") or invoice.get("currency") or "")
+    return Grantable(str(line.get("id")), credits_, max(amount_of(line), 0), currency, start, end)
+
+
+def _named(found: list[Grantable], payment: str) -> list[Grantable]:
+    """Name each part after its payment; the only one has the payment's own name."""
+    if len(found) == 1:
+        return [_renamed(found[0], payment)]
+    return [_renamed(one, f"{payment} {one.transaction_id}") for one in found]
+
+
+def _renamed(one: Grantable, name: str) -> Grantable:
+    return replace(one, transaction_id=name)

@@ -1,0 +1,59 @@
+"""What a shard is told of a Stripe record, under which keys, and what its replies mean."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from actors.calls import Outcome, Reply
+from actors.failures import UnavailableError
+from actors.stripe.records import Grantable, StripeRecord
+from domain.messages import AddCredit, Command, GrantFromStripe, Payment, Rejection
+from domain.stripe import ApplyStripeState, VoidGrants
+from domain.values import Credits, UserId
+
+METHOD = "stripe"
+
+
+class CannotBeAppliedError(Exception):
+    """A repeat would come to the same."""
+
+
+def commands_of(record: StripeRecord, touched: Sequence[str]) -> list[tuple[Command, str]]:
+    """Return what a shard is told of a record, with keys: payments, state, refunds."""
+    assert record.user_id is not None, "the user is known before anything is told"
+    user_id, commands = record.user_id, list[tuple[Command, str]]()
+    payments = [payment for payment in dict.fromkeys(touched) if payment in record.payments]
+    for payment in payments:
+        for paid in record.payments[payment]:
+            command = _grant(user_id, record.subject, paid)
+            commands.append((command, f"stripe {paid.transaction_id}"))
+    if record.state is not None:
+        link = replace(record.state, version=record.revision)
+        key = f"stripe state {record.subject} {record.revision}"
+        commands.append((ApplyStripeState(user_id, link), key))
+    for payment in payments:
+        if payment in record.refunds:
+            kept, parts = record.refunds[payment]
+            key = f"stripe refund {payment} {kept} of {parts}"
+            commands.append((VoidGrants(user_id, payment, kept, parts), key))
+    return commands
+
+
+def _grant(user_id: UserId, subject: str, paid: Grantable) -> Command:
+    payment = Payment(METHOD, paid.transaction_id, paid.amount, paid.currency)
+    if paid.period_start is None or paid.period_end is None:
+        assert paid.days is not None, "what has no period has days"
+        return AddCredit(user_id, Credits(paid.credits), paid.days, payment)
+    return GrantFromStripe(
+        user_id, Credits(paid.credits), paid.period_start, paid.period_end, payment, subject
+    )
+
+
+def check(reply: Reply) -> None:
+    """Raise what a reply says, where it says that nothing was done."""
+    if reply.outcome is Outcome.DONE:
+        return
+    if reply.outcome is not Outcome.REFUSED or reply.refusal is None:
+        raise UnavailableError
+    if reply.refusal.reason in (Rejection.DUPLICATE_PAYMENT, Rejection.NO_SUCH_GRANT):
+        return  # It was granted before; or it was never granted, so nothing is to be voided.
+    raise CannotBeAppliedError(f"the account refuses it: {reply.refusal.reason}")

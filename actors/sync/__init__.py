@@ -1,0 +1,1 @@
+"""What other programs change in MongoDB, told to the shards."""
