@@ -62,8 +62,11 @@ class MemoryChanges:
 
     def take(self) -> Sequence[Change]:
         with self._arrived:
+            stream = len(self.opened)
             self._arrived.wait_for(self._has_more, TAKE_SECONDS)
             self._check()
+            if stream != len(self.opened):  # Another reader's stream is open by now.
+                return []
             if self._next is None:
                 raise HistoryLostError("286")
             taken = self.events[self._next :]
