@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Collection, Sequence
 from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from actors.calls import Outcome
@@ -101,9 +102,19 @@ def _count_duels(world: "World") -> None:
         fate = world.auditor.fate_of(user_id, hold_id)
         one = ["settled"] if settled else fate[:1]  # Another client may have resolved it before.
         edited = user_id in world.auditor.foreign  # Its document may be gone, and the hold with it.
-        require(fate == one and (fate or edited), "a duel", fate=fate, settled=settled)
+        may_go_on = edited or _went_back(world, user_id)
+        require(fate == one and (fate or may_go_on), "a duel", fate=fate, settled=settled)
         world.tally.settled_in_time += settled
         world.tally.settled_too_late += not settled and fate == ["expired"]
+
+
+def _went_back(world: "World", user_id: str) -> bool:
+    """Say whether the clock went back between two entries: to before its subscription, it may be.
+
+    No hold is open there. It goes on, and is over by its own time, when the clock comes back.
+    """
+    own = sorted((e.seq, e.at) for e in world.store.journal.values() if e.user_id == user_id)
+    return any(later < earlier for (_, earlier), (_, later) in pairwise(own))
 
 
 async def _compare_with_documents(world: "World", users: Sequence[str]) -> None:
