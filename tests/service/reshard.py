@@ -2,8 +2,8 @@
 
 `python -m tests.service.reshard` does 3 → 8 → 2 under 64 connections of mixed work, and 2 → 8 → 2 with
 the janitor, which carries it out, killed amid it; then it stops the service amid another change, and
-starts it. Every caller has a user of its
-own: each answer must be what this caller's own requests make of it, so an old one is seen at once.
+starts it. Every caller has a user of its own: each answer must be what this caller's own requests
+make of it, so an old one is seen at once.
 """
 
 import argparse
@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import aiohttp
 import httpx
 
 from actors.mongo.connection import Documents, connect
@@ -68,7 +69,7 @@ class Seen:
 class Caller:
     """Charges, holds, settles, reads and lists for one user, one request after another."""
 
-    def __init__(self, client: httpx.AsyncClient, user: str, seen: Seen) -> None:
+    def __init__(self, client: aiohttp.ClientSession, user: str, seen: Seen) -> None:
         self._client = client
         self._user = user
         self._seen = seen
@@ -130,16 +131,15 @@ class Caller:
         headers = {} if key is None else {"Idempotency-Key": key}
         while True:
             sent = time.monotonic()
-            try:
-                answer = await self._client.request(method, path, headers=headers, **named)
-                code = answer.status_code
-            except httpx.TransportError:
-                code = 0
+            code, text = 0, ""
+            with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+                async with self._client.request(method, path, headers=headers, **named) as answer:
+                    code, text = answer.status, await answer.text()
             what = f"{method} {path.partition('?')[0].rpartition('/')[2]}"
             self._seen.answers.append(Answer(what, sent, time.monotonic() - sent, code))
             if code == good:
-                return answer.json()
-            self._seen.problems.append(f"{method} {path}: {code} {answer.text if code else ''}")
+                return json.loads(text)
+            self._seen.problems.append(f"{method} {path}: {code} {text}")
             await asyncio.sleep(1.0)
 
 
@@ -147,11 +147,11 @@ class Caller:
 async def calling(service: RunningService, run: str, callers: int) -> AsyncIterator[Seen]:
     """Call as long as the block; at its end every request is answered."""
     seen, stopping = Seen(), asyncio.Event()
-    async with httpx.AsyncClient(
-        base_url=service.address,
+    async with aiohttp.ClientSession(
+        service.address,
         headers={"Authorization": f"Bearer {service.key}"},
-        limits=httpx.Limits(max_connections=callers, max_keepalive_connections=callers),
-        timeout=TIMEOUT_SECONDS,
+        connector=aiohttp.TCPConnector(limit=callers),
+        timeout=aiohttp.ClientTimeout(TIMEOUT_SECONDS),
     ) as client:
         crew = [Caller(client, f"{run}-{number}", seen) for number in range(callers)]
         await asyncio.gather(*(caller.open() for caller in crew))
