@@ -12,7 +12,7 @@ from secrets import token_hex
 from typing import Any, Literal
 
 from actors.mongo.documents import told_fields
-from actors.mongo.loading import has_recent_days
+from actors.mongo.loading import BEGINNING, has_recent_days
 from actors.store import (
     AppendInDoubtError,
     AppendRefusedError,
@@ -329,6 +329,16 @@ class MemoryStore:
     def mark_clean(self, shard: str, until: datetime) -> None:
         self.enter("mark_clean")
         self._clean[shard] = until
+
+    def begin_mark(self, shard: str) -> None:
+        """Give a shard that is to be started its clean mark, as the oldest there is."""
+        self._clean.setdefault(shard, min(self._clean.values(), default=BEGINNING))
+
+    def end_mark(self, shard: str) -> None:
+        """Take the mark of a shard that is gone: the others answer for what it may have left."""
+        until = self._clean.pop(shard, None)
+        if until is not None:
+            self._clean = {name: min(mark, until) for name, mark in self._clean.items()}
 
 
 def _charge_of(entry: Entry) -> UsageRecorded | None:

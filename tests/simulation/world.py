@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from actors.directory import even
+from actors.directory import even, shard_name
 from actors.expiring import Expiry
 from actors.expiring_holds import HoldsExpiry
 from actors.failures import UnavailableError
@@ -138,6 +138,7 @@ class World:
         """Start a shard, unless it is there, or will be again soon."""
         if index >= len(self.shards):
             self.shards += [None] * (index + 1 - len(self.shards))
+        self.store.begin_mark(shard_name(index))
         if self.shards[index] is None:
             self._start_shard(index)
 
@@ -148,6 +149,7 @@ class World:
             self.shards[index] = None
             ended.on_death = lambda: None
             ended.kill()
+        self.store.end_mark(shard_name(index))
         while self.shards[-1] is None:
             self.shards.pop()
 
@@ -277,7 +279,7 @@ class World:
     async def _run(self) -> None:
         self.store.table = even(1, self.plan.shards)
         for index in range(self.plan.shards):
-            self._start_shard(index)
+            self.start(index)
         self._start_sync()
         if self.plan.reshards:
             self._start_janitor()
