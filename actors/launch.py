@@ -191,7 +191,7 @@ def shards(settings: Settings, count: int) -> Iterator[None]:
 
 
 def end_shards() -> None:
-    """End all shards in order: since they were started some may have moved, and their number may have changed."""
+    """End all shards in order, however many there are by now, and wherever."""
     handles: list[ActorHandle[ShardActor]] = []
     for name in filter(SHARD_NAMES.fullmatch, names_of_ours()):
         with contextlib.suppress(ValueError):  # It has ended meanwhile.

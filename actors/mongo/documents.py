@@ -182,9 +182,9 @@ def day_raise(view: DayView) -> Write:
 def day_write(view: DayView, user_id: UserId) -> Write:
     """Return the write that brings any day document forward; the day is made if it is new.
 
-    It costs twice as much as `day_raise`. A pipeline, because only there a document that is made can be given an `_id` and one that is
-    found can keep its own. The new `_id` is one that nobody has had: another program may have
-    kept a former one and made it another day's.
+    It costs twice as much as `day_raise`. A pipeline, because only there a document that is made
+    can be given an `_id` and one that is found can keep its own. The new `_id` is one that nobody
+    has had: another program may have kept a former one and made it another day's.
     """
     opening = view.opening
     new_id = owned_id(opening.starts_at, user_id, secrets.token_hex(4))
