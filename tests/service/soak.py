@@ -108,7 +108,7 @@ async def tell_of_stripe(on: Stage, bodies: list[str], seconds: float) -> None:
     """Deliver Stripe's events one to three times each, in any order, over the whole time."""
     sent = [body for body in bodies for _ in range(on.dice.randint(1, 3))]
     on.dice.shuffle(sent)
-    on.storm.events, on.storm.deliveries = len(bodies), len(sent)
+    on.storm.sends(bodies, len(sent))
     pause = 0.8 * seconds * CHUNK / max(1, len(sent))
     for first in range(0, len(sent), CHUNK):
         await deliver(on.service, sent[first : first + CHUNK], on.storm)
