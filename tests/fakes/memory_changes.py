@@ -26,6 +26,8 @@ class MemoryChanges:
         self.position: Position | None = None
         """What was stored last."""
         self.unavailable = False
+        self.refusals = 0
+        """How often it was unavailable when it was asked."""
         self.opened: list[Position | None] = []
         self._beats = 0
         self._next: int | None = None
@@ -105,6 +107,7 @@ class MemoryChanges:
 
     def _check(self) -> None:
         if self.unavailable:
+            self.refusals += 1
             raise StorageUnavailableError from ConnectionError("a fault was asked for")
 
 
