@@ -1,6 +1,8 @@
 """What operators ask of the whole service: the same over HTTP, from Python and by command."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from typing import Protocol
 
 from actors.directory import Directory
@@ -74,40 +76,35 @@ class Operations:
 
     async def validate(self, *, repair: bool) -> SweepReport:
         """Compare RAM with MongoDB and hold the views to their rules, now."""
-        try:
-            async with asyncio.timeout(RUN_SECONDS_MAX):
-                return await self._janitor.validate(repair=repair)
-        except TimeoutError as error:
-            raise UnavailableError from error
+        async with _within(RUN_SECONDS_MAX):
+            return await self._janitor.validate(repair=repair)
 
     async def expire(self) -> SweepReport:
         """Expire the subscriptions that have ended, now."""
-        try:
-            async with asyncio.timeout(RUN_SECONDS_MAX):
-                return await self._janitor.expire()
-        except TimeoutError as error:
-            raise UnavailableError from error
+        async with _within(RUN_SECONDS_MAX):
+            return await self._janitor.expire()
 
     async def reconcile(self) -> SweepReport | None:
         """Compare with Stripe, now; None: Stripe is not set up."""
-        try:
-            async with asyncio.timeout(RECONCILE_SECONDS_MAX):
-                return await self._janitor.reconcile()
-        except TimeoutError as error:
-            raise UnavailableError from error
+        async with _within(RECONCILE_SECONDS_MAX):
+            return await self._janitor.reconcile()
 
     async def reshard(self, shards: int) -> ReshardReport:
         """Begin to change the number of shards; report of what runs now, be it another change."""
-        try:
-            async with asyncio.timeout(ASK_SECONDS_MAX):
-                return await self._janitor.reshard(shards)
-        except TimeoutError as error:
-            raise UnavailableError from error
+        async with _within(ASK_SECONDS_MAX):
+            return await self._janitor.reshard(shards)
 
     async def resharding(self) -> ReshardReport:
         """Report of the newest change of the number of shards."""
-        try:
-            async with asyncio.timeout(ASK_SECONDS_MAX):
-                return await self._janitor.resharding()
-        except TimeoutError as error:
-            raise UnavailableError from error
+        async with _within(ASK_SECONDS_MAX):
+            return await self._janitor.resharding()
+
+
+@contextlib.asynccontextmanager
+async def _within(seconds: float) -> AsyncIterator[None]:
+    """Give the block so long. Raises UnavailableError."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as error:
+        raise UnavailableError from error

@@ -25,8 +25,6 @@ from domain.holds import HOLD_ID_LENGTH_MAX, ReleaseHold, SettleHold
 from domain.values import UserId
 
 HoldId = Annotated[str, Path(min_length=1, max_length=HOLD_ID_LENGTH_MAX)]
-
-
 WRITES: dict[str, Any] = {"dependencies": [Depends(allow(Scope.WRITE))]}
 
 

@@ -16,16 +16,17 @@ from domain.operator_requests import ReshardBody, SyncBody, ValidateBody
 from domain.values import UserId
 
 REPORTS_MAX = 1000
+ADMIN: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN))]}
 
 
 def add_housekeeping_operations(app: FastAPI, backend: Backend) -> None:
-    """Add the operations that compare RAM with MongoDB."""
-    common: dict[str, Any] = {
-        "dependencies": [Depends(allow(Scope.ADMIN))],
-        "responses": written(),
-    }
+    """Add the operations on RAM and MongoDB as a whole."""
+    _add_comparing(app, backend)
+    _add_resharding(app, backend)
 
-    @app.post("/admin/sync", **common)
+
+def _add_comparing(app: FastAPI, backend: Backend) -> None:
+    @app.post("/admin/sync", **ADMIN, responses=written())
     async def synchronise(body: SyncBody | None = None) -> RereadReport:
         """Read RAM anew from MongoDB, for one user or for all.
 
@@ -35,13 +36,26 @@ def add_housekeeping_operations(app: FastAPI, backend: Backend) -> None:
         named = body.user_id if body else None
         return await backend.operations.sync(None if named is None else UserId(named))
 
-    @app.post("/admin/validate", **common)
+    @app.post("/admin/validate", **ADMIN, responses=written())
     async def validate(body: ValidateBody | None = None) -> SweepReport:
         """Compare all of RAM with MongoDB, hold the views to their rules, and report."""
         repair = body.repair if body else True
         return await backend.operations.validate(repair=repair)
 
-    @app.post("/admin/reshard", **(common | {"responses": written(409)}))
+    @app.get("/admin/sweeps", **ADMIN, responses=problems())
+    async def list_sweeps(
+        job: Annotated[str | None, Query(max_length=64, description="sweep, expire, trim")] = None,
+        limit: Annotated[int, Query(ge=1, le=REPORTS_MAX)] = 50,
+    ) -> list[SweepReport]:
+        """Return the newest reports of the janitor's runs, newest first."""
+        try:
+            return await asyncio.to_thread(backend.agenda.reports, limit, job)
+        except StoreError:
+            raise UnavailableError from None
+
+
+def _add_resharding(app: FastAPI, backend: Backend) -> None:
+    @app.post("/admin/reshard", **ADMIN, responses=written(409))
     async def reshard(body: ReshardBody) -> ReshardReport:
         """Begin to change the number of shards, while they serve.
 
@@ -53,18 +67,7 @@ def add_housekeeping_operations(app: FastAPI, backend: Backend) -> None:
             raise RequestRefused(make_problem("reshard_running", title))
         return report
 
-    @app.get("/admin/reshard", **(common | {"responses": problems()}))
+    @app.get("/admin/reshard", **ADMIN, responses=problems())
     async def get_resharding() -> ReshardReport:
         """Say how far the newest change of the number of shards is."""
         return await backend.operations.resharding()
-
-    @app.get("/admin/sweeps", **(common | {"responses": problems()}))
-    async def list_sweeps(
-        job: Annotated[str | None, Query(max_length=64, description="sweep, expire, trim")] = None,
-        limit: Annotated[int, Query(ge=1, le=REPORTS_MAX)] = 50,
-    ) -> list[SweepReport]:
-        """Return the newest reports of the janitor's runs, newest first."""
-        try:
-            return await asyncio.to_thread(backend.agenda.reports, limit, job)
-        except StoreError:
-            raise UnavailableError from None
