@@ -182,12 +182,17 @@ def ray_cluster(directory: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def shards(settings: Settings, count: int) -> Iterator[None]:
     """Run the shards as long as the block; at its end their views are complete."""
-    handles = [start_shard(settings, index) for index in range(count)]
-    ray.get([h.report.remote() for h in handles], timeout=START_SECONDS_MAX)
+    start_shards(settings, count)
     try:
         yield
     finally:
         end_shards()
+
+
+def start_shards(settings: Settings, count: int) -> None:
+    """Start so many shards, those that do not run yet; return when all answer."""
+    handles = [start_shard(settings, index) for index in range(count)]
+    ray.get([h.report.remote() for h in handles], timeout=START_SECONDS_MAX)
 
 
 def end_shards() -> None:
@@ -223,8 +228,7 @@ def start_actors(settings: Settings) -> Settings:
         database.client.close()
     first: Any = start_shard(settings, 0)
     table: Directory = ray.get(first.directory.remote(), timeout=START_SECONDS_MAX)
-    handles = [start_shard(settings, index) for index in range(table.shards)]
-    ray.get([h.report.remote() for h in handles], timeout=START_SECONDS_MAX)
+    start_shards(settings, table.shards)
     for start in (*singletons(settings), start_supervisor):
         ray.get(start(settings).ping.remote(), timeout=START_SECONDS_MAX)
     return settings

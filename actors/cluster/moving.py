@@ -126,7 +126,8 @@ def move_shard(settings: Settings, name: str, node_id: str, tell: Tell) -> None:
             ray.kill(handle, no_restart=not stays)
     index = int(name.removeprefix("shard-"))
     wait_until(lambda: is_back(settings, index, node_id, before), name, BACK_SECONDS_MAX)
-    if stays and nodes.incarnations()[name].node_id != node_id:  # Its first node is another one.
+    now = nodes.incarnations().get(name)
+    if stays and now is not None and now.node_id != node_id:  # Its first node is another one.
         move_shard(settings, name, node_id, tell)
 
 

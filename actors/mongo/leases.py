@@ -1,9 +1,11 @@
 """The documents of the shards: their epochs, and the clean marks of those that come and go."""
 
+from datetime import datetime
 from typing import Any
 
 import pymongo
 from bson import Int64
+from pymongo.collection import Collection
 from pymongo.read_concern import ReadConcern
 
 from actors.mongo.connection import Documents, unavailable_on_error
@@ -40,8 +42,7 @@ class MongoLeases:
     def begin_mark(self, shard: str) -> None:
         """Give a shard that is to be started its clean mark, if it has none."""
         with unavailable_on_error():
-            marks = [mark.get("clean_until") for mark in self._shards.find()]
-            until = min(filter(None, marks), default=None)
+            until = oldest_mark(self._shards)
             begun: dict[str, Any] = {"sessions": [], "clean_until": until}
             self._shards.update_one({"_id": shard}, {"$setOnInsert": begun}, upsert=True)
             self._shards.update_one(
@@ -73,3 +74,9 @@ class MongoLeases:
             self._shards.update_one(
                 {"_id": shard, "epoch": Int64(epoch)}, {"$set": {"holder": None}}
             )
+
+
+def oldest_mark(shards: Collection[dict[str, Any]]) -> datetime | None:
+    """Return an instant before which no entry of any shard is missing in the views."""
+    marks = [mark.get("clean_until") for mark in shards.find()]
+    return min(filter(None, marks), default=None)

@@ -22,6 +22,7 @@ from actors.mongo.documents import (
     stored_id,
 )
 from actors.mongo.event_documents import event_documents
+from actors.mongo.leases import oldest_mark
 from actors.mongo.loading import Loader
 from actors.mongo.stripe_documents import view_write
 from actors.mongo.usage_documents import usage_document
@@ -178,8 +179,7 @@ class MongoStore:
     def clean_until(self) -> datetime | None:
         """Return an instant before which no entry of any shard is missing in the views."""
         with unavailable_on_error():
-            marks = [mark.get("clean_until") for mark in self._database.shards.find()]
-            return min(filter(None, marks), default=None)
+            return oldest_mark(self._database.shards)
 
     def mark_clean(self, shard: str, until: datetime) -> None:
         """Note that the views contain every entry of this shard made before `until`."""
