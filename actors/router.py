@@ -93,8 +93,10 @@ class Lane:
 
     async def _send_all(self) -> None:
         loop = asyncio.get_running_loop()
+        await asyncio.sleep(0)
         while self._queue:
-            await asyncio.sleep(max(self._gather_until - loop.time(), 0.0))
+            if (early := self._gather_until - loop.time()) > 0:
+                await asyncio.sleep(early)
             length = min(len(self._queue), ENVELOPE_LENGTH_MAX)
             batch = [self._queue.popleft() for _ in range(length)]
             batch = [waiting for waiting in batch if not waiting.reply.done()]
