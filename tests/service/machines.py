@@ -8,6 +8,7 @@ started by the lines of `cluster.yaml`.
 import contextlib
 import json
 import os
+import re
 import secrets
 import signal
 import subprocess
@@ -75,8 +76,8 @@ class Machine:
         """What a command is to begin with to run on the machine."""
         return ["nsenter", "-t", str(self.init), "--net", "--pid", "--mount"]
 
-    def run(self, script: str, environment: dict[str, str] | None = None) -> None:
-        """Run shell commands on the machine, to their end."""
+    def run(self, script: str, environment: dict[str, str] | None = None) -> str:
+        """Run shell commands on the machine, to their end; return what they print."""
         command = [*self.within, "bash", "-c", script]
         done = subprocess.run(
             command,
@@ -89,16 +90,28 @@ class Machine:
             check=False,
         )
         assert done.returncode == 0, done.stdout
+        return done.stdout
 
-    def count(self, title: str) -> int:
-        """Return how many processes of the machine have this in their command line."""
+    def pids(self, title: str) -> set[int]:
+        """Return the machine's processes with this in their command line, as we number them."""
         ours = Path(f"/proc/{self.init}/ns/pid").readlink()
-        found = 0
+        found = set()
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):  # It has ended meanwhile.
-                if (process / "ns/pid").readlink() == ours:
-                    found += title.encode() in (process / "cmdline").read_bytes()
+                if (process / "ns/pid").readlink() == ours and (
+                    title.encode() in (process / "cmdline").read_bytes()
+                ):
+                    found.add(int(process.name))
         return found
+
+    def pid_here(self, title: str, pid: int) -> int:
+        """Return how we number the process with this title that has a number on the machine."""
+        numbers = {here: Path(f"/proc/{here}/status").read_text() for here in self.pids(title)}
+        return next(
+            here
+            for here, text in numbers.items()
+            if re.search(rf"^NSpid:.*\t{pid}$", text, re.MULTILINE)
+        )
 
     def cut(self) -> None:
         """Cut the machine off from the others."""
@@ -149,12 +162,14 @@ class ServiceOnMachines(RunningService):
 class Machines:
     """A head and workers with Ray, and a database that all of them reach."""
 
-    def __init__(self, folder: Path, workers: int, code: Path = ROOT) -> None:
+    def __init__(self, folder: Path, workers: int, code: Path = ROOT, **settings: str) -> None:
+        """Put `settings`, if any, and where the database is, into the environment of Ray."""
         self.folder = folder
         self._net = f"10.{200 + secrets.randbelow(50)}.{secrets.randbelow(250)}"
         self._bridge = f"al{secrets.token_hex(3)}"
         self._stack = contextlib.ExitStack()
         self._code = code
+        self._settings = settings
         self._lines = yaml.safe_load((ROOT / "cluster.yaml").read_text())
         self.environment = self._make_home()
         self._wanted = workers
@@ -187,6 +202,8 @@ class Machines:
         to = int(mongo.uri.strip("/").rpartition(":")[2])
         forwarding = self._stack.enter_context(Forwarding(f"{self._net}.1", to))
         self.mongo_uri = f"mongodb://{self._net}.1:{forwarding.port}/?directConnection=true"
+        if self._settings:
+            self.environment |= {"ALLOTMENT_MONGO_URI": self.mongo_uri, **self._settings}
         self.head = self._machine()
         self._start_ray(self.head, "head_start_ray_commands")
         self.workers = [self.add_worker() for _ in range(self._wanted)]
@@ -196,6 +213,10 @@ class Machines:
         machine = self._machine()
         self._start_ray(machine, "worker_start_ray_commands")
         return machine
+
+    def pids(self, title: str) -> set[int]:
+        """Return the processes of all machines with this in their command line."""
+        return set().union(*(machine.pids(title) for machine in (self.head, *self.workers)))
 
     def node_ids(self) -> dict[str, str]:
         """Return the ids of the nodes there are, by their addresses."""

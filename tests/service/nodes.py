@@ -1,6 +1,6 @@
 """Takes nodes from a running cluster in every way listed here, under load, and prints what callers saw.
 
-`python -m tests.service.nodes` takes some ten minutes; `--only NAME` makes one of them. Each has a
+`python -m tests.service.nodes` takes some thirteen minutes; `--only NAME` makes one of them. Each has a
 cluster of its own, with a head and two workers (`machines.py`; root is needed), four shards, and an
 HTTP replica for each node. The callers use the head's address, and are those of `faults.py`.
 """
@@ -21,6 +21,8 @@ from bench.machine import facts
 from tests.service.fault_making import Fault
 from tests.service.faults import HEAD, run
 from tests.service.machines import Machines, ServiceOnMachines
+from tests.service.processes import runs, shard_pid, wake
+from tests.stopping import stop_process
 
 CUT_SECONDS = 40.0  # Longer than a node's silence is borne, and a lease lasts.
 SUCCEEDED_SECONDS_MAX = 90.0
@@ -87,15 +89,47 @@ async def cut_off(on: Cluster) -> tuple[float, str]:
     victim.cut()
     note = await succeeded(on, node_id, began)
     await asyncio.sleep(began + CUT_SECONDS - time.monotonic())
-    before = await asyncio.to_thread(victim.count, "ray::ShardActor")
+    before = await asyncio.to_thread(victim.pids, "ray::ShardActor")
     victim.mend()
     mended = time.monotonic()
-    await until(lambda: victim.count("ray::ShardActor") == 0)
+    await until(lambda: not victim.pids("ray::ShardActor"))
     ended = time.monotonic() - mended
     return (
         began,
-        f"{note}; mended after {CUT_SECONDS:.0f} s, its {before} shard(s) ended {ended:.1f} s later",
+        f"{note}; mended after {CUT_SECONDS:.0f} s, its {len(before)} shard(s) ended {ended:.1f} s later",
     )
+
+
+async def hang_shard(on: Cluster) -> tuple[float, str]:
+    victim = on.machines.workers[0]
+    node_id = await asyncio.to_thread(on.node_of, victim.address)
+    name = next(row["shard"] for row in on.shards() if row["node_id"] == node_id)
+    number = shard_pid(on.database, name)
+    pid = victim.pid_here("ray::ShardActor", number)
+    return await hang({pid}, lambda: shard_pid(on.database, name) != number)
+
+
+async def hang_others(on: Cluster) -> tuple[float, str]:
+    titles = ("ray::SyncActor", "ray::JanitorActor", "ray::EventActor")
+    pids = set().union(*map(on.machines.pids, titles))
+    assert len(pids) == len(titles), "each has one process"
+    return await hang(pids, lambda: all(on.machines.pids(title) - pids for title in titles))
+
+
+async def hang(stopped: set[int], are_replaced: Callable[[], bool]) -> tuple[float, str]:
+    """Stop processes, and wake them up when others are in their places."""
+    began = time.monotonic()
+    try:
+        for pid in stopped:
+            stop_process(pid)
+        await until(lambda: not any(runs(pid) for pid in stopped))
+        ended = time.monotonic() - began
+        await until(are_replaced)
+        replaced = time.monotonic() - began
+    finally:
+        for pid in stopped:
+            wake(pid)
+    return began, f" (ended after {ended:.1f} s, replaced after {replaced:.1f} s)"
 
 
 async def drain(on: Cluster) -> tuple[float, str]:
@@ -106,7 +140,7 @@ async def drain(on: Cluster) -> tuple[float, str]:
     assert done.returncode == 0, done.stderr
     ended = time.monotonic()
     await asyncio.sleep(LAST_SECONDS)
-    left = "had" if not victim.count("raylet/raylet") else "had not"
+    left = "had" if not victim.pids("raylet/raylet") else "had not"
     return began, f" (done after {ended - began:.0f} s; Ray {left} left the node by itself)"
 
 
@@ -140,6 +174,8 @@ FAULTS = [
     Fault("node's processes killed", "`kill -9` of all processes of a node", kill_processes),
     Fault("node lost", "its network, then its processes are gone", lose),
     Fault("node cut off", "its network is away for 40 s", cut_off),
+    Fault("shard hangs", "`kill -STOP` of a shard on a worker", hang_shard),
+    Fault("others hang", "`kill -STOP` of SyncActor, JanitorActor, EventActor", hang_others),
     Fault("node drained", "`allotment drain NODE`", drain),
     Fault("all restarted", "`allotment restart`", restart),
 ]

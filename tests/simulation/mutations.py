@@ -127,7 +127,7 @@ MUTATIONS = (
     Mutation(
         "store-the-token-before-acknowledgement",
         "actors.sync.sync",
-        "            if not all(lane.has_told(number) for lane in self._owners):\n"
+        "            if not all(lane.has_told(number) for lane in self._lanes):\n"
         "                return\n",
         "            del number\n",
         "a change that a shard has not heard of is passed",
@@ -226,18 +226,24 @@ MUTATIONS = (
 )
 
 
-def apply(name: str) -> None:
-    """Import the module of a mutation as the mutation has it."""
-    (mutation,) = [m for m in MUTATIONS if m.name == name]
+def file_of(mutation: Mutation) -> Path:
+    """Return the file of a mutation's module."""
     spec = importlib.util.find_spec(mutation.module)
     assert spec is not None, "it is a module of ours"
     assert spec.origin is not None, "it has a file"
-    text = Path(spec.origin).read_text()
+    return Path(spec.origin)
+
+
+def apply(name: str) -> None:
+    """Import the module of a mutation as the mutation has it."""
+    (mutation,) = [m for m in MUTATIONS if m.name == name]
+    file = file_of(mutation)
+    text = file.read_text()
     assert text.count(mutation.old) == 1, f"{name}: what it replaces is not there once"
     module = types.ModuleType(mutation.module)
-    module.__file__ = spec.origin
+    module.__file__ = str(file)
     sys.modules[mutation.module] = module
-    exec(compile(text.replace(mutation.old, mutation.new), spec.origin, "exec"), module.__dict__)
+    exec(compile(text.replace(mutation.old, mutation.new), file, "exec"), module.__dict__)
     parent, _, child = mutation.module.rpartition(".")
     setattr(sys.modules[parent], child, module)
 
