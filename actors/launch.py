@@ -162,7 +162,6 @@ def ray_cluster(directory: Path) -> Iterator[None]:
     options: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False}
     if not os.environ.get("RAY_ADDRESS"):
         options |= {"address": "local", "include_dashboard": True, "_node_ip_address": LOOPBACK}
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         ray.init(**options, logging_level=logging.ERROR)

@@ -1,5 +1,6 @@
 """Puts the HTTP edge on Ray Serve: on every node, and anew without a gap."""
 
+import logging
 import os
 import secrets
 from typing import Any
@@ -11,6 +12,9 @@ from actors.settings import Settings
 from serve_app import edge
 
 APPLICATION = "allotment"
+
+# Importing Serve has it tell its steps on standard error; those who deploy tell their own.
+logging.getLogger("ray.serve").setLevel(logging.WARNING)
 
 
 def start_serve(settings: Settings) -> None:

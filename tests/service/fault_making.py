@@ -111,8 +111,8 @@ async def kill(name: str, on: Running) -> tuple[float, str]:
 async def stop(name: str, on: Running) -> tuple[float, str]:
     """Stop a process, and wake it up when another one is in its place."""
     pid = await pid_of(on, name)
-    moment = time.monotonic()
     stop_process(pid)
+    moment = time.monotonic()  # It may have answered until it stood still.
     try:
         await until(lambda: bool(pids(on, name) - {pid}), REPLACED_SECONDS_MAX)
         replaced = time.monotonic() - moment

@@ -118,10 +118,10 @@ async def hang_others(on: Cluster) -> tuple[float, str]:
 
 async def hang(stopped: set[int], are_replaced: Callable[[], bool]) -> tuple[float, str]:
     """Stop processes, and wake them up when others are in their places."""
-    began = time.monotonic()
     try:
         for pid in stopped:
             stop_process(pid)
+        began = time.monotonic()
         await until(lambda: not any(runs(pid) for pid in stopped))
         ended = time.monotonic() - began
         await until(are_replaced)

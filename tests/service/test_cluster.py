@@ -1,4 +1,4 @@
-"""The service on two nodes: shards and HTTP on both, started anew, and drained, without a failure."""
+"""The service on two nodes: shards and HTTP on both, started anew, drained, and one that hangs."""
 
 import contextlib
 import itertools
@@ -12,7 +12,12 @@ from typing import Any
 import httpx
 import pytest
 
+from actors.mongo.connection import Documents, connect
 from tests.service.machines import ROOT, Machines, ServiceOnMachines, can_have_machines
+from tests.service.processes import runs, shard_pid, wake
+from tests.service.running import wait_until
+from tests.service.test_hanging import BACK_SECONDS_MAX, FOUND_SECONDS_MAX
+from tests.stopping import stop_process
 
 pytestmark = [
     pytest.mark.service,
@@ -40,6 +45,13 @@ def service(tmp_path_factory: pytest.TempPathFactory, code: Path) -> Iterator[Se
         service.cwd = code
         with service:
             yield service
+
+
+@pytest.fixture
+def database(service: ServiceOnMachines) -> Iterator[Documents]:
+    database = connect(service.machines.own_mongo_uri, "allotment")
+    yield database
+    database.client.close()
 
 
 class Charging:
@@ -110,11 +122,33 @@ def test_a_restart_brings_new_code_into_force_and_no_charge_fails(
         done = service.command("restart")
     after = shards(service)
 
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     assert answers.keys() == {201}
     assert len({row["code"] for row in after}) == len({row["code"] for row in before}) == 1
     assert before[0]["code"] != after[0]["code"]
     assert [row["node_id"] for row in after] == [row["node_id"] for row in before]
+
+
+def test_a_shard_that_hangs_on_another_node_is_found_and_started_again_there(
+    service: ServiceOnMachines, database: Documents
+) -> None:
+    worker = service.machines.workers[0]
+    node_id = service.machines.node_ids()[worker.address]
+    name = next(row["shard"] for row in shards(service) if row["node_id"] == node_id)
+    number = shard_pid(database, name)
+    pid = worker.pid_here("ray::ShardActor", number)
+
+    try:
+        stop_process(pid)
+        wait_until(lambda: not runs(pid), FOUND_SECONDS_MAX)
+        wait_until(lambda: shard_pid(database, name) != number, BACK_SECONDS_MAX)
+    finally:
+        wake(pid)
+    with service.client() as client:
+        answers = {charge(client, user, "hung") for user in USERS}
+
+    assert answers == {201}
+    assert node_id in {row["node_id"] for row in shards(service) if row["shard"] == name}
 
 
 def test_a_drained_node_hands_its_shards_over_and_no_charge_fails(
@@ -128,6 +162,6 @@ def test_a_drained_node_hands_its_shards_over_and_no_charge_fails(
         done = service.command("drain", leaving[:12])
     after = shards(service)
 
-    assert done.returncode == 0, done.stderr
+    assert (done.returncode, done.stderr) == (0, "")
     assert answers.keys() == {201}
     assert {row["node_id"] for row in after} == {head}
