@@ -24,7 +24,7 @@ SETTINGS = {
     "ALLOTMENT_HTTP_REPLICAS": "2",
 }
 BIN = "~/allotment-venv/bin"
-DEPLOY = f"{BIN}/serve deploy --address http://127.0.0.1:8265 {ROOT}/serve.yaml"
+DEPLOY = f'eval "$({BIN}/allotment environment)"; {BIN}/serve deploy {ROOT}/serve.yaml'
 CREATE_KEY = f"{BIN}/allotment keys create --scope admin --name operator 2>/dev/null"
 
 

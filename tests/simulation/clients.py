@@ -83,6 +83,10 @@ class Client:
             else:
                 await self._send(self._ask())
 
+    async def ask(self, user_id: str) -> None:
+        """Ask for something of one user."""
+        await self._send(self._own(*self._command(user_id)))
+
     async def _duel(self, user_id: str) -> None:
         """Settle a hold when it is over, a little before or after."""
         asked = self._own(*self._hold(UserId(user_id), self._dice.choice((1, 2))))

@@ -48,6 +48,8 @@ class Plan:
     reshards: float = 0.0
     """Of occasions: so often another number of shards is asked for."""
     janitor_kills: float = 0.0
+    hand_over_lag: float = 0.0
+    """Seconds after which a shard is told at most that slots are on their way."""
 
 
 def plan_of(seed: int) -> Plan:
@@ -137,6 +139,7 @@ def _with_other_shards(plan: Plan) -> Plan:
         zombies=0.0,
         reshards=dice.choice((0.1, 0.5)),
         janitor_kills=dice.choice((0.0, 0.0, 0.3)),
+        hand_over_lag=dice.choice((0.0, 0.0, 2.0)),
     )
 
 

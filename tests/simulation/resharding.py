@@ -78,17 +78,20 @@ class Asking(Protocol):
 
 
 class SimulatedCrew:
-    """The shards over the network."""
+    """The shards over the network. `lag` rolls how late one hears that slots are on their way."""
 
-    def __init__(self, machines: Machines, network: Asking) -> None:
+    def __init__(self, machines: Machines, network: Asking, lag: Callable[[], float]) -> None:
         self._machines = machines
         self._network = network
+        self._lag = lag
 
     async def start(self, index: int) -> None:
         self._machines.start(index)
         await self._ask(index, ShardProcess.directory)
 
     async def hand_over(self, index: int, version: int) -> int:
+        if lag := self._lag():
+            await asyncio.sleep(lag)
         return await self._ask(index, lambda process: process.hand_over(version))
 
     async def take_up(self, index: int) -> None:

@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from actors.directory import even, shard_name
+from actors.directory import even, shard_name, slot_of
 from actors.expiring import Expiry
 from actors.expiring_holds import HoldsExpiry
 from actors.failures import UnavailableError
@@ -26,6 +26,7 @@ from tests.simulation.virtual_time import PROCESS, VirtualLoop
 
 ROUTER_SECONDS_MAX = 12.0
 RESTART_SECONDS = 0.5  # A process that died is there again after so long.
+WATCH_SECONDS = 0.1  # Between two reads of a user whose slot is on its way, at most.
 ZOMBIE_SECONDS = 4.0  # An old incarnation lives on beside its successor so long at most.
 
 
@@ -90,23 +91,26 @@ class World:
         self.tables = SimulatedTables(self.store)
         self._numbers = 0
         self._at_work = True
-        users = [f"user-{number}" for number in range(plan.users)]
-        self.auditor.foreign = set(users[: plan.edited_users])
+        self._users = [f"user-{number}" for number in range(plan.users)]
+        self.auditor.foreign = set(self._users[: plan.edited_users])
         self.program = ForeignProgram(self.store, self.stream, self.auditor, dice, self.clock)
         self.routers = [Router(self.network, ROUTER_SECONDS_MAX) for _ in range(2)]
         self.clients = [
-            Client(
-                f"client-{number}",
-                self.routers[number % 2],
-                self.auditor,
-                dice,
-                users,
-                self.clock,
-                self._is_doubtful,
-                plan.duels,
-            )
+            self._client(f"client-{number}", self.routers[number % 2])
             for number in range(plan.clients)
         ]
+
+    def _client(self, name: str, router: Router) -> Client:
+        return Client(
+            name,
+            router,
+            self.auditor,
+            self._dice,
+            self._users,
+            self.clock,
+            self._is_doubtful,
+            self.plan.duels,
+        )
 
     # --- time and ownership -------------------------------------------------------------
 
@@ -159,9 +163,13 @@ class World:
 
     def _start_janitor(self) -> None:
         self._numbers += 1
-        crew = SimulatedCrew(self, self.network)
+        crew = SimulatedCrew(self, self.network, self._hand_over_lag)
         self.janitor = JanitorProcess(self.setting, self.tables, crew, self.clock, self._numbers)
         self.janitor.on_death = lambda: self._died(self._start_janitor)
+
+    def _hand_over_lag(self) -> float:
+        lag = self.plan.hand_over_lag
+        return self._dice.uniform(0, lag) if lag else 0.0
 
     def _start_sync(self) -> None:
         self._numbers += 1
@@ -212,6 +220,33 @@ class World:
                 self.janitor.begin(dice.randrange(1, 5))
                 if dice.random() < self.plan.janitor_kills:
                     self.loop.call_later(dice.uniform(0, 1), self.janitor.kill)
+
+    async def _watch(self, user_id: str) -> None:
+        """Read a user while its slot is on its way, past those who know: what is said may be old.
+
+        In between once a version: else the way would be led astray by an older one.
+        """
+        reader = self._client(f"watcher of {user_id}", Router(self.network, ROUTER_SECONDS_MAX))
+        seen = 0
+        while self._at_work and self.plan.hand_over_lag:
+            await asyncio.sleep(self._dice.uniform(0, WATCH_SECONDS))
+            table = self.store.table
+            assert table is not None, "it is published at the start"
+            if self._at_work and (table.version > seen or slot_of(UserId(user_id)) in table.leaving):
+                seen = table.version
+                await reader.read(user_id)
+
+    async def _arrive(self, user_id: str) -> None:
+        """Write, in a process that starts just now, while a slot is on its way."""
+        seen = 0
+        while self._at_work and self.plan.hand_over_lag:
+            await asyncio.sleep(self._dice.uniform(0, WATCH_SECONDS))
+            table = self.store.table
+            assert table is not None, "it is published at the start"
+            if self._at_work and table.version > seen and slot_of(UserId(user_id)) in table.leaving:
+                seen = table.version
+                router = Router(self.network, ROUTER_SECONDS_MAX)
+                await self._client(f"newcomer {seen} of {user_id}", router).ask(user_id)
 
     def _die(self, shard: ShardProcess | None) -> None:
         if shard is not None:
@@ -288,7 +323,8 @@ class World:
         self.setting.crash_share = self.plan.crash_share
         self.loop.share_of_slow_calls = self.plan.slow_calls
         background = [self._make_trouble(), self._edit(), self._expire(), self._sweep()]
-        background.append(self._reshard())
+        background += [self._reshard(), *map(self._watch, self._users)]
+        background += map(self._arrive, self._users)
         tasks = [asyncio.ensure_future(job) for job in background]
         work = [c.work(self.plan.commands, self.plan.pause_seconds) for c in self.clients]
         await self.watched(asyncio.gather(*work))
