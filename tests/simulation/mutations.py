@@ -223,6 +223,20 @@ MUTATIONS = (
         "                    pass\n",
         "accounts that moved stay in RAM, and are found there when they come back",
     ),
+    Mutation(
+        "answer-for-slots-on-their-way",
+        "actors.directory",
+        "return self.owners[slot] == index and slot not in self.leaving",
+        "return self.owners[slot] == index",
+        "a new owner answers before the old one has handed over",
+    ),
+    Mutation(
+        "trust-callers-with-the-same-table",
+        "actors.shards.ownership",
+        "return _is if version == self.table.version and not self.table.leaving else self.owns",
+        "return _is if version == self.table.version else self.owns",
+        "the same, where only the caller is not asked what is on its way",
+    ),
 )
 
 

@@ -1,6 +1,7 @@
 """Changes the number of shards amid everything else, as the janitor's process does."""
 
 import asyncio
+import random
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -78,11 +79,14 @@ class Asking(Protocol):
 
 
 class SimulatedCrew:
-    """The shards over the network. `lag` rolls how late one hears that slots are on their way."""
+    """The shards over the network. Each hears up to `lag` seconds late of slots on their way."""
 
-    def __init__(self, machines: Machines, network: Asking, lag: Callable[[], float]) -> None:
+    def __init__(
+        self, machines: Machines, network: Asking, dice: random.Random, lag: float
+    ) -> None:
         self._machines = machines
         self._network = network
+        self._dice = dice
         self._lag = lag
 
     async def start(self, index: int) -> None:
@@ -90,8 +94,8 @@ class SimulatedCrew:
         await self._ask(index, ShardProcess.directory)
 
     async def hand_over(self, index: int, version: int) -> int:
-        if lag := self._lag():
-            await asyncio.sleep(lag)
+        if self._lag:
+            await asyncio.sleep(self._dice.uniform(0, self._lag))
         return await self._ask(index, lambda process: process.hand_over(version))
 
     async def take_up(self, index: int) -> None:

@@ -5,7 +5,7 @@ import random
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from actors.directory import even, shard_name, slot_of
+from actors.directory import even, shard_name
 from actors.expiring import Expiry
 from actors.expiring_holds import HoldsExpiry
 from actors.failures import UnavailableError
@@ -18,6 +18,7 @@ from tests.simulation.clients import Client
 from tests.simulation.database import SimulatedEnds, SimulatedStore, SimulatedStream
 from tests.simulation.foreign_edits import ForeignProgram
 from tests.simulation.network import Network
+from tests.simulation.onlookers import onlookers
 from tests.simulation.plan import Plan
 from tests.simulation.processes import Setting, ShardProcess, SyncProcess
 from tests.simulation.resharding import JanitorProcess, SimulatedCrew, SimulatedTables
@@ -26,7 +27,6 @@ from tests.simulation.virtual_time import PROCESS, VirtualLoop
 
 ROUTER_SECONDS_MAX = 12.0
 RESTART_SECONDS = 0.5  # A process that died is there again after so long.
-WATCH_SECONDS = 0.1  # Between two reads of a user whose slot is on its way, at most.
 ZOMBIE_SECONDS = 4.0  # An old incarnation lives on beside its successor so long at most.
 
 
@@ -90,23 +90,24 @@ class World:
         self.janitor: JanitorProcess | None = None
         self.tables = SimulatedTables(self.store)
         self._numbers = 0
-        self._at_work = True
-        self._users = [f"user-{number}" for number in range(plan.users)]
-        self.auditor.foreign = set(self._users[: plan.edited_users])
+        self.at_work = True
+        self.users = [f"user-{number}" for number in range(plan.users)]
+        self.auditor.foreign = set(self.users[: plan.edited_users])
         self.program = ForeignProgram(self.store, self.stream, self.auditor, dice, self.clock)
         self.routers = [Router(self.network, ROUTER_SECONDS_MAX) for _ in range(2)]
         self.clients = [
-            self._client(f"client-{number}", self.routers[number % 2])
+            self.client(f"client-{number}", self.routers[number % 2])
             for number in range(plan.clients)
         ]
 
-    def _client(self, name: str, router: Router) -> Client:
+    def client(self, name: str, router: Router | None = None) -> Client:
+        """Return one more client, by default in a process of its own."""
         return Client(
             name,
-            router,
+            router or Router(self.network, ROUTER_SECONDS_MAX),
             self.auditor,
             self._dice,
-            self._users,
+            self.users,
             self.clock,
             self._is_doubtful,
             self.plan.duels,
@@ -163,13 +164,9 @@ class World:
 
     def _start_janitor(self) -> None:
         self._numbers += 1
-        crew = SimulatedCrew(self, self.network, self._hand_over_lag)
+        crew = SimulatedCrew(self, self.network, self._dice, self.plan.hand_over_lag)
         self.janitor = JanitorProcess(self.setting, self.tables, crew, self.clock, self._numbers)
         self.janitor.on_death = lambda: self._died(self._start_janitor)
-
-    def _hand_over_lag(self) -> float:
-        lag = self.plan.hand_over_lag
-        return self._dice.uniform(0, lag) if lag else 0.0
 
     def _start_sync(self) -> None:
         self._numbers += 1
@@ -198,9 +195,9 @@ class World:
 
     async def _make_trouble(self) -> None:
         plan, dice = self.plan, self._dice
-        while self._at_work:
+        while self.at_work:
             await asyncio.sleep(dice.uniform(0.1, 1.0))
-            if not self._at_work:
+            if not self.at_work:
                 break
             if dice.random() < plan.kills:
                 self._die(dice.choice(self.shards))
@@ -213,40 +210,13 @@ class World:
 
     async def _reshard(self) -> None:
         dice = self._dice
-        while self._at_work and self.plan.reshards:
+        while self.at_work and self.plan.reshards:
             await asyncio.sleep(dice.uniform(0.1, 1.0) / self.plan.reshards)
-            if self.janitor is not None and self._at_work:
+            if self.janitor is not None and self.at_work:
                 self.tally.reshards += 1
                 self.janitor.begin(dice.randrange(1, 5))
                 if dice.random() < self.plan.janitor_kills:
                     self.loop.call_later(dice.uniform(0, 1), self.janitor.kill)
-
-    async def _watch(self, user_id: str) -> None:
-        """Read a user while its slot is on its way, past those who know: what is said may be old.
-
-        In between once a version: else the way would be led astray by an older one.
-        """
-        reader = self._client(f"watcher of {user_id}", Router(self.network, ROUTER_SECONDS_MAX))
-        seen = 0
-        while self._at_work and self.plan.hand_over_lag:
-            await asyncio.sleep(self._dice.uniform(0, WATCH_SECONDS))
-            table = self.store.table
-            assert table is not None, "it is published at the start"
-            if self._at_work and (table.version > seen or slot_of(UserId(user_id)) in table.leaving):
-                seen = table.version
-                await reader.read(user_id)
-
-    async def _arrive(self, user_id: str) -> None:
-        """Write, in a process that starts just now, while a slot is on its way."""
-        seen = 0
-        while self._at_work and self.plan.hand_over_lag:
-            await asyncio.sleep(self._dice.uniform(0, WATCH_SECONDS))
-            table = self.store.table
-            assert table is not None, "it is published at the start"
-            if self._at_work and table.version > seen and slot_of(UserId(user_id)) in table.leaving:
-                seen = table.version
-                router = Router(self.network, ROUTER_SECONDS_MAX)
-                await self._client(f"newcomer {seen} of {user_id}", router).ask(user_id)
 
     def _die(self, shard: ShardProcess | None) -> None:
         if shard is not None:
@@ -259,9 +229,9 @@ class World:
         self._jumps += timedelta(seconds=jump)
 
     async def _edit(self) -> None:
-        while self._at_work and self.plan.edited_users:
+        while self.at_work and self.plan.edited_users:
             await asyncio.sleep(self._dice.uniform(0, 2 * self.plan.edit_seconds))
-            if self._at_work:
+            if self.at_work:
                 self.program.edit()
 
     async def _expire(self) -> None:
@@ -270,7 +240,7 @@ class World:
         ahead = timedelta(seconds=self.plan.janitor_ahead_seconds)
         expiry = Expiry(ends, self.routers[0], lambda: self.clock() + ahead)
         holds = HoldsExpiry(ends, self.routers[0], lambda: self.clock() + ahead)
-        while self._at_work:
+        while self.at_work:
             await asyncio.sleep(self._dice.uniform(1, 6))
             try:
                 await expiry.run(self.clock())
@@ -279,7 +249,7 @@ class World:
                 continue
 
     async def _sweep(self) -> None:
-        while self._at_work and self.plan.sweeps:
+        while self.at_work and self.plan.sweeps:
             await asyncio.sleep(self._dice.uniform(2, 8))
             for shard in list(self.shards):
                 if shard is not None and not shard.is_dead:
@@ -323,12 +293,11 @@ class World:
         self.setting.crash_share = self.plan.crash_share
         self.loop.share_of_slow_calls = self.plan.slow_calls
         background = [self._make_trouble(), self._edit(), self._expire(), self._sweep()]
-        background += [self._reshard(), *map(self._watch, self._users)]
-        background += map(self._arrive, self._users)
+        background += [self._reshard(), *onlookers(self)]
         tasks = [asyncio.ensure_future(job) for job in background]
         work = [c.work(self.plan.commands, self.plan.pause_seconds) for c in self.clients]
         await self.watched(asyncio.gather(*work))
-        self._at_work = False
+        self.at_work = False
         self._heal()
         await self.watched(asyncio.gather(*tasks))
         await come_to_rest(self)
