@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
 
+import httpx
 import pytest
 
 from actors import ray_environment
@@ -200,12 +201,18 @@ def listens(port: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return where the configuration of the HAProxy is that `proxy` runs."""
+    return tmp_path_factory.mktemp("proxy")
+
+
+@pytest.fixture(scope="module")
+def proxy(folder: Path) -> Iterator[int]:
     """Yield the port of an HAProxy before a replica."""
     with Replicas(("127.0.0.1", 0), Replica) as server:
         threading.Thread(target=server.serve_forever).start()
         try:
-            with haproxy(tmp_path_factory.mktemp("proxy"), server.server_address[1]) as port:
+            with haproxy(folder, server.server_address[1]) as port:
                 wait_until(lambda: ask(port, request("/ok"))[0] == 200, SECONDS_MAX)
                 yield port
         finally:
@@ -286,8 +293,23 @@ def test_where_no_application_is_there_yet_clients_are_told_to_come_again(tmp_pa
     assert json.loads(body)["code"] == "overloaded"
 
 
+def refusals(folder: Path) -> float:
+    """Return how often HAProxy has refused itself: its 5xx without those of replicas."""
+    found = re.search(r"frontend prometheus\n *bind (\S+)", (folder / "haproxy.cfg").read_text())
+    assert found is not None, "Serve writes it"
+    lines = httpx.get(f"http://{found[1]}/metrics").text.splitlines()
+    told, passed_on = (
+        sum(float(line.split()[-1]) for line in lines if re.match(pattern, line))
+        for pattern in (
+            r'haproxy_frontend_http_responses_total\{proxy="http_frontend",code="5xx"\}',
+            r'haproxy_server_http_responses_total\{.*code="5xx"\}',
+        )
+    )
+    return told - passed_on
+
+
 def test_more_writes_than_replicas_can_work_on_are_refused_at_once_and_reads_are_not(
-    proxy: int,
+    proxy: int, folder: Path
 ) -> None:
     head = b"POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
 
@@ -296,7 +318,9 @@ def test_more_writes_than_replicas_can_work_on_are_refused_at_once_and_reads_are
             connection = socket.create_connection(("127.0.0.1", proxy), timeout=SECONDS_MAX)
             stack.enter_context(connection).sendall(head)
         wait_until(lambda: len(Replica.slow) == REPLICA_WRITES_MAX, SECONDS_MAX)
+        counted = refusals(folder)
         status, headers, body = ask(proxy, head)
+        counted = refusals(folder) - counted
         read = ask(proxy, request("/ok"))[0]
         Replica.go_on.set()
 
@@ -304,5 +328,6 @@ def test_more_writes_than_replicas_can_work_on_are_refused_at_once_and_reads_are
     assert "connection" not in headers
     assert headers["content-type"] == "application/problem+json"
     assert json.loads(body)["code"] == "overloaded"
+    assert counted == 1
     assert read == 200
     wait_until(lambda: ask(proxy, head)[0] == 200, SECONDS_MAX)
