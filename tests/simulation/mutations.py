@@ -235,7 +235,7 @@ MUTATIONS = (
         "actors.shards.ownership",
         "return _is if version == self.table.version and not self.table.leaving else self.owns",
         "return _is if version == self.table.version else self.owns",
-        "the same, where only the caller is not asked what is on its way",
+        "a new owner answers before that, to callers who have its table",
     ),
 )
 
