@@ -109,12 +109,14 @@ def _count_duels(world: "World") -> None:
 
 
 def _went_back(world: "World", user_id: str) -> bool:
-    """Say whether the clock went back between two entries: to before its subscription, it may be.
+    """Say whether the clock went back between two entries, or after the last one.
 
-    No hold is open there. It goes on, and is over by its own time, when the clock comes back.
+    To before its subscription, it may be: no hold is open there. It goes on, and is over by its own
+    time, when the clock comes back.
     """
     own = sorted((e.seq, e.at) for e in world.store.journal.values() if e.user_id == user_id)
-    return any(later < earlier for (_, earlier), (_, later) in pairwise(own))
+    moments = [*(at for _, at in own), world.clock()]
+    return any(later < earlier for earlier, later in pairwise(moments))
 
 
 async def _compare_with_documents(world: "World", users: Sequence[str]) -> None:
