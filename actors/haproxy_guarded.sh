@@ -11,8 +11,9 @@
 #   replica or no application is there. That is 503; Serve's 404 would tell clients to give up.
 # * Too many headers, and bodies that say they are too long, are refused here, so that they cost no
 #   replica's time. What HAProxy cannot parse, or has no room for, it refuses with its own page.
-# * A replica's machine that has not acknowledged what it was sent for 5 seconds is gone: without that,
-#   a request waits for as long as its client does.
+# * A replica's machine that has not acknowledged what it was sent for 5 seconds is gone, and so is one
+#   that has, and gives no sign of life for as long while it works on it: without that, a request
+#   waits for as long as its client does.
 # * Serve's own paths (/-/…) say nothing to strangers, and clients cannot send the headers that
 #   Serve takes for its own.
 # * Where replicas have more to do than they can, what comes is refused here and at once: it costs
@@ -27,6 +28,10 @@ defaults="\\
     timeout http-request 10s\\
     timeout http-keep-alive 60s\\
     option http-buffer-request\\
+    option srvtcpka\\
+    srvtcpka-idle 2s\\
+    srvtcpka-intvl 1s\\
+    srvtcpka-cnt 3\\
     errorfile 400 $answers/400.http\\
     errorfile 408 $answers/408.http\\
     errorfile 413 $answers/413.http\\

@@ -114,6 +114,7 @@ def test_the_stand_in_guards_a_configuration_once(tmp_path: Path, configuration:
     assert once.count("# guarded") == once.count("timeout http-request 10s") == 1
     assert "status 404" not in once
     assert re.search(r"server replica 127.0.0.1:30000 check tcp-ut 5s", once)
+    assert re.search(r"option srvtcpka\n *srvtcpka-idle 2s\n *srvtcpka-intvl 1s", once)
     assert f"req.body_size gt {BODY_BYTES_MAX} " in once
     assert f"req.fhdr_cnt gt {HEADERS_MAX} " in once
     assert f"sc0_conn_cur,div(txn.replicas) gt {REPLICA_WRITES_MAX} " in once
