@@ -29,6 +29,7 @@ LAST_WORDS_CHARS = 600  # Of `server.log`, quoted when the server ends by itself
 PANIC = b"WT_PANIC"  # Said when the storage has given up, as on a full disk,
 PANIC_BYTES = 64 * 1024  # somewhere in the last words: it is said again and again.
 
+# The server keeps in RAM what it read and wrote, up to this: filled, it takes a fifth more in all.
 CACHE_SIZE = "512M"
 # The native server removes each old entry of its oplog with an fsync of its own: at the bound it
 # writes 1,500 documents a second instead of 13,000. An entry takes about 0.3 KB of disk.

@@ -18,6 +18,7 @@ WORKERS = 1
 REPLICAS = 2  # Of HTTP: one for each machine.
 SUCCEEDED_SECONDS_MAX = 90.0
 RESTARTS_MAX = 3  # The database may be away when an operator asks: he asks again.
+KILLED, JOINED = "worker machine killed", "worker machine joined"
 ACTORS = ("Shard", "Sync", "Janitor", "Event", "Stripe", "Supervisor")
 
 
@@ -39,6 +40,7 @@ async def lose_worker(on: Stage) -> None:
     machines = machines_of(on)
     if not machines.workers:
         await join_worker(on)
+        on.faults[JOINED] += 1
     victim = machines.workers.pop()
     silently = on.dice.random() < 0.5
     held = await asyncio.to_thread(described, victim)
@@ -56,6 +58,7 @@ async def join_worker(on: Stage) -> None:
     machines = machines_of(on)
     if machines.workers:
         await lose_worker(on)
+        on.faults[KILLED] += 1
     machines.workers.append(await asyncio.to_thread(machines.add_worker))
     for attempt in itertools.count(1):
         done = await asyncio.to_thread(on.service.command, "restart")
@@ -73,6 +76,6 @@ def machines_of(on: Stage) -> Machines:
 
 NODE_FAULTS: dict[str, Fault] = {
     "replica killed": functools.partial(kill, "ServeReplica", count=REPLICAS),
-    "worker machine killed": lose_worker,
-    "worker machine joined": join_worker,
+    KILLED: lose_worker,
+    JOINED: join_worker,
 }
