@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -41,19 +42,27 @@ class Service:
     """What other processes must share to join its cluster."""
 
     def settle(self) -> float:
-        """Wait until the views contain every charge; return how many seconds that took."""
+        """Wait until views and consumers have every charge; return how many seconds that took.
+
+        A case begins when nothing is left of the one before, least of all of the seeding.
+        """
         began = time.monotonic()
         while time.monotonic() - began < SETTLE_SECONDS_MAX:
-            answer = httpx.get(
-                f"http://127.0.0.1:{self.port}/admin/shards",
-                headers={"Authorization": f"Bearer {self.key}"},
-                timeout=SETTLE_SECONDS_MAX,
-            )
-            answer.raise_for_status()
-            if not any(row["journal_seconds_behind"] or row["queued"] for row in answer.json()):
+            shards, events = self._get("/admin/shards"), self._get("/admin/events")
+            behind = any(row["journal_seconds_behind"] or row["queued"] for row in shards)
+            if not behind and not events["undelivered_count"]:
                 return time.monotonic() - began
             time.sleep(POLL_SECONDS)
-        raise BenchError(f"the views were not written within {SETTLE_SECONDS_MAX:.0f} seconds")
+        raise BenchError(f"it was not at rest within {SETTLE_SECONDS_MAX:.0f} seconds")
+
+    def _get(self, path: str) -> Any:
+        answer = httpx.get(
+            f"http://127.0.0.1:{self.port}{path}",
+            headers={"Authorization": f"Bearer {self.key}"},
+            timeout=SETTLE_SECONDS_MAX,
+        )
+        answer.raise_for_status()
+        return answer.json()
 
 
 def free_port() -> int:

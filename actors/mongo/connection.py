@@ -136,7 +136,6 @@ def _make_indexes(database: Documents, *, embedded: bool) -> None:
     database.dead_letters.create_index([("state", ASCENDING), ("at", ASCENDING)])
     database.dead_letters.create_index([("event_id", ASCENDING), ("at", ASCENDING)])
     if embedded:  # It uses an index only where the index covers the whole filter.
-        database.accounts.create_index([("_id", ASCENDING), ("applied_seq", ASCENDING)])
         database.subscriptions.create_index([("_id", ASCENDING), ("status", ASCENDING)])
         database.jobs.create_index([("_id", ASCENDING), ("revision", ASCENDING)])
         database.stripe_records.create_index([("_id", ASCENDING), ("revision", ASCENDING)])

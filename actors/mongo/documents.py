@@ -19,7 +19,7 @@ from domain.messages import (
     SubscriptionExpired,
 )
 from domain.values import UserId, is_object_id, owned_id
-from domain.views import AccountViews, DayView
+from domain.views import DayView
 
 Write = InsertOne[dict[str, Any]] | UpdateOne
 
@@ -223,14 +223,3 @@ def told_fields(view: DayView) -> dict[str, bool]:
     if not view.told:
         return {}
     return {name: True for name, told in TOLD_FIELDS.items() if view.told & told}
-
-
-def mark_write(views: AccountViews) -> Write:
-    """Return the write that moves an account's mark, if nobody else has moved it."""
-    user_id = stored_id(views.user_id)
-    if views.after_seq == 0:  # Not an upsert: a mark that is there already must refuse it.
-        return InsertOne({"_id": user_id, "applied_seq": Int64(views.applied_seq)})
-    return UpdateOne(
-        {"_id": user_id, "applied_seq": Int64(views.after_seq)},
-        {"$set": {"applied_seq": Int64(views.applied_seq)}},
-    )

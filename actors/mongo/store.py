@@ -18,12 +18,12 @@ from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.documents import (
     day_raise,
     day_write,
-    mark_write,
     stored_id,
 )
 from actors.mongo.event_documents import event_documents
 from actors.mongo.leases import oldest_mark
 from actors.mongo.loading import Loader
+from actors.mongo.marks import MarkMovedError, move_marks, read_marks
 from actors.mongo.stripe_documents import view_write
 from actors.mongo.usage_documents import usage_document
 from actors.store import (
@@ -118,7 +118,7 @@ class MongoStore:
         self._check_owner()
         try:
             self._write_as_expected_or_carefully(views)
-        except _MarkMovedError as moved:
+        except MarkMovedError as moved:
             raise self._views_taken(views) from moved
         except PyMongoError as error:
             if _is_duplicate(error):
@@ -139,10 +139,7 @@ class MongoStore:
     def _write_views(
         self, views: Sequence[AccountViews], session: ClientSession, *, careful: bool
     ) -> None:
-        marks = [mark_write(view) for view in views]
-        moved = self._database.accounts.bulk_write(marks, ordered=False, session=session)
-        if moved.matched_count + moved.inserted_count != len(marks):
-            raise _MarkMovedError
+        move_marks(self._database, views, session)
         changes = [view_write(entry) for view in views for entry in view.subscriptions]
         if changes:  # In order: a new subscription comes before what raises it.
             self._database.subscriptions.bulk_write(changes, session=session)
@@ -166,11 +163,7 @@ class MongoStore:
 
     def _views_taken(self, views: Sequence[AccountViews]) -> StoreError:
         with unavailable_on_error():
-            ids = [stored_id(view.user_id) for view in views]
-            marks = {
-                UserId(str(mark["_id"])): int(mark["applied_seq"])
-                for mark in self._loader.find("accounts", "_id", ids)
-            }
+            marks = read_marks(self._database, [view.user_id for view in views])
         applied = {view.user_id: marks.get(view.user_id, 0) for view in views}
         if all(applied[view.user_id] == view.after_seq for view in views):
             return ViewsRefusedError("a document that is to be made is there already")
@@ -256,10 +249,6 @@ class MongoStore:
             upsert=True,
         )
         self._noted.add(session_id)
-
-
-class _MarkMovedError(Exception):
-    """An account's views are not where the writer thought."""
 
 
 class _DayMissingError(Exception):

@@ -11,6 +11,7 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import NetworkTimeout, OperationFailure
 
 from actors.mongo.connection import connect
+from actors.mongo.marks import move_marks, read_marks
 from actors.mongo.reads import MongoReads
 from actors.mongo.store import MongoStore
 from actors.store import StorageUnavailableError, UsageQuery
@@ -56,6 +57,26 @@ def test_amounts_are_int64_and_ids_are_object_ids(embedded: MongoSetup) -> None:
 
     assert {type(amount) for amount in amounts} == {Int64}
     assert {type(i) for i in ids} == {ObjectId}
+
+
+def test_a_mark_that_another_moves_after_it_was_read_is_not_moved_again(
+    embedded: MongoSetup,
+) -> None:
+    author, rival = Author(ANN), MongoStore(embedded.database)
+    write(embedded.store, [author.add()])
+    entry = author.use(30)
+    embedded.store.append([entry])
+    database = embedded.database
+
+    with database.client.start_session() as session:
+        session.start_transaction()
+        assert read_marks(database, [ANN], session) == {ANN: 1}
+        rival.write_views(views_of(entry))
+        with pytest.raises(OperationFailure) as refused:
+            move_marks(database, views_of(entry), session)
+
+    assert refused.value.has_error_label("TransientTransactionError")
+    assert read_marks(database, [ANN]) == {ANN: 2}
 
 
 def test_1500_users_load_in_a_bounded_number_of_round_trips(

@@ -1,0 +1,54 @@
+"""The marks in `accounts`: up to which entry all views of an account contain its journal."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from bson import Int64, ObjectId
+from pymongo.client_session import ClientSession
+
+from actors.mongo.connection import Documents
+from actors.mongo.documents import stored_id
+from domain.values import UserId
+from domain.views import AccountViews
+
+
+class MarkMovedError(Exception):
+    """An account's views are not where the writer thought."""
+
+
+def read_marks(
+    database: Documents, user_ids: Sequence[UserId], session: ClientSession | None = None
+) -> dict[UserId, int]:
+    """Return the marks of these users; an account that was never written has none."""
+    where = {"_id": {"$in": [stored_id(user_id) for user_id in user_ids]}}
+    return {
+        UserId(str(mark["_id"])): int(mark["applied_seq"])
+        for mark in database.accounts.find(where, session=session)
+    }
+
+
+def move_marks(database: Documents, views: Sequence[AccountViews], session: ClientSession) -> None:
+    """Move the marks of many accounts in a transaction. MarkMovedError: one is elsewhere.
+
+    They are read and then moved without a condition: where another transaction moves one in
+    between, the server refuses the later of the two. So one statement moves all that go
+    equally far, which is most of them.
+    """
+    marks = read_marks(database, [view.user_id for view in views if view.after_seq], session)
+    if any(marks.get(view.user_id, 0) != view.after_seq for view in views):
+        raise MarkMovedError
+    new = [
+        {"_id": stored_id(view.user_id), "applied_seq": Int64(view.applied_seq)}
+        for view in views
+        if not view.after_seq
+    ]
+    if new:  # No upsert: a mark that is there already must refuse it.
+        database.accounts.insert_many(new, ordered=False, session=session)
+    by_step: defaultdict[int, list[ObjectId | str]] = defaultdict(list)
+    for view in views:
+        if view.after_seq:
+            by_step[view.applied_seq - view.after_seq].append(stored_id(view.user_id))
+    for step, ids in by_step.items():
+        database.accounts.update_many(
+            {"_id": {"$in": ids}}, {"$inc": {"applied_seq": Int64(step)}}, session=session
+        )
