@@ -335,7 +335,9 @@ def holds(uri: str) -> bool:
     return False
 
 
-@pytest.mark.skipif(find_engines()[0].name != "secantusd-rs", reason="the other waits otherwise")
+@pytest.mark.skipif(
+    [engine.name for engine in find_engines()][:1] != ["secantusd-rs"], reason="of that engine"
+)
 def test_a_server_in_which_two_writes_wait_for_each_other_is_started_again(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
