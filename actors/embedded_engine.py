@@ -28,7 +28,12 @@ SERVER_LOG_BYTES_MAX = 1024 * 1024  # Past it `server.log` starts again from emp
 LAST_WORDS_CHARS = 600  # Of `server.log`, quoted when the server ends by itself.
 PANIC = b"WT_PANIC"  # Said when the storage has given up, as on a full disk,
 PANIC_BYTES = 64 * 1024  # somewhere in the last words: it is said again and again.
+# A write of many documents holds their collection while it waits for one that a transaction has
+# written. When the transaction needs the collection again, both wait for ever, and whoever comes.
+STUCK = re.compile(rb"retrying on write conflicts for (\d+)")
+STUCK_SECONDS_MAX = 15  # Longer than any client of ours waits for an answer.
 
+# The server keeps in RAM what it read and wrote, up to this: filled, it takes a fifth more in all.
 CACHE_SIZE = "512M"
 # The native server removes each old entry of its oplog with an fsync of its own: at the bound it
 # writes 1,500 documents a second instead of 13,000. An entry takes about 0.3 KB of disk.
@@ -153,7 +158,7 @@ class Server:
     def wait_until(self, reached: Callable[[], bool], stopping: threading.Event) -> None:
         """Wait for something that a server does when it starts. Raises EmbeddedMongoError."""
         while not reached():
-            self.end_if_panicked()
+            self.end_if_helpless()
             if not self.alive:
                 raise self._cause_of_death()
             if time.monotonic() > self._deadline:
@@ -167,11 +172,13 @@ class Server:
             if self._log.stat().st_size > SERVER_LOG_BYTES_MAX:
                 os.truncate(self._log, 0)
 
-    def end_if_panicked(self) -> None:
-        """Kill a process whose storage has given up: it would live on, and refuse everything."""
+    def end_if_helpless(self) -> None:
+        """Kill a process that lives on and does nothing: its storage has given up, or is stuck."""
         with contextlib.suppress(FileNotFoundError), self._log.open("rb") as log:
             log.seek(max(0, self._log.stat().st_size - PANIC_BYTES))
-            if PANIC in log.read() and self.alive:
+            words = log.read()
+            waited = max(map(int, STUCK.findall(words)), default=0)
+            if (PANIC in words or waited >= STUCK_SECONDS_MAX) and self.alive:
                 self.kill()
                 self._process.wait()
 

@@ -170,7 +170,7 @@ class EmbeddedMongo:
     def _care(self, engine: Engine, server: Server) -> Server:
         """Tend a living server, replace a dead one."""
         try:
-            server.end_if_panicked()
+            server.end_if_helpless()
             if server.alive:
                 self.tend()
                 return server

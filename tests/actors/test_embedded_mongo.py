@@ -11,11 +11,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pymongo
 import pytest
-from pymongo.errors import OperationFailure, PyMongoError
+from pymongo.errors import NetworkTimeout, OperationFailure, PyMongoError
 
 from actors import embedded_engine, embedded_mongo
 from actors.embedded_engine import (
@@ -322,6 +323,46 @@ def test_a_server_whose_storage_has_given_up_is_started_again(directory: Path) -
 
         assert before is not None
         assert not runs(before)
+
+
+def holds(uri: str) -> bool:
+    """Whether writes of the days wait."""
+    try:
+        with pymongo.MongoClient(uri, retryWrites=False, socketTimeoutMS=300) as client:
+            client.scratch.days.insert_one({})
+    except NetworkTimeout:
+        return True
+    return False
+
+
+@pytest.mark.skipif(
+    [engine.name for engine in find_engines()][:1] != ["secantusd-rs"], reason="of that engine"
+)
+def test_a_server_in_which_two_writes_wait_for_each_other_is_started_again(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_engine, "STUCK_SECONDS_MAX", 5)
+    with (
+        EmbeddedMongo(directory, wire=PlainWire()) as server,
+        pymongo.MongoClient(server.uri, retryWrites=False, socketTimeoutMS=15_000) as client,
+        ThreadPoolExecutor(1) as others,
+    ):
+        days, before = client.scratch.days, server.pid
+        days.insert_many([{"_id": 0}, {"_id": 1}])
+        with client.start_session() as session:
+            session.start_transaction()
+            days.update_one({"_id": 0}, {"$set": {"used": 1}}, session=session)
+            other = others.submit(days.delete_many, {"_id": 0})
+            wait_until(lambda: holds(server.uri))
+            with pytest.raises(PyMongoError):
+                days.update_one({"_id": 1}, {"$set": {"used": 1}}, session=session)
+        wait_until(lambda: server.pid != before and server.alive)
+
+        assert isinstance(other.exception(), PyMongoError)
+        with client_of(server.uri) as after:
+            after.scratch.days.update_one({"_id": 0}, {"$set": {"used": 2}})
+            kept = [after.scratch.days.find_one({"_id": number}) for number in range(2)]
+        assert kept == [{"_id": 0, "used": 2}, {"_id": 1}]
 
 
 def test_a_directory_of_another_engine_is_refused_and_left_alone(directory: Path) -> None:

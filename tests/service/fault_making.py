@@ -16,7 +16,7 @@ from pymongo.errors import PyMongoError
 
 from actors.embedded_mongo import EmbeddedMongo
 from actors.mongo.connection import Documents, MongoWire
-from tests.service.processes import actor_pids, shard_pid, wake
+from tests.service.processes import actor_pids, shard_pids, wake
 from tests.service.running import RunningService
 from tests.service.slow_proxy import SlowProxy
 from tests.stopping import stop_process
@@ -77,7 +77,7 @@ class Fault:
 def pids(on: Running, name: str) -> set[int]:
     """Return the processes of an actor: of a shard the one that holds its lease."""
     if name.startswith("shard-"):
-        return {shard_pid(on.database, name)}
+        return shard_pids(on.database, name)
     return actor_pids(on.service, name)
 
 
@@ -88,23 +88,24 @@ async def until(reached: Callable[[], bool], seconds: float) -> None:
             await asyncio.sleep(POLL_SECONDS)
 
 
-async def pid_of(on: Running, name: str) -> int:
-    """Return an actor's process, once there is one: the one before it may just be ending."""
+async def pid_of(on: Running, name: str, count: int = 1) -> int:
+    """Return an actor's process, once there are so many: the one before it may just be ending."""
     found: list[set[int]] = []
 
-    def is_alone() -> bool:
+    def are_all_there() -> bool:
         found[:] = [pids(on, name)]
-        return len(found[0]) == 1
+        return len(found[0]) == count
 
-    await until(is_alone, REPLACED_SECONDS_MAX)
+    await until(are_all_there, REPLACED_SECONDS_MAX)
     return found[0].pop()
 
 
-async def kill(name: str, on: Running) -> tuple[float, str]:
-    pid = await pid_of(on, name)
+async def kill(name: str, on: Running, count: int = 1) -> tuple[float, str]:
+    """Kill one of so many processes, and wait for its successor."""
+    pid = await pid_of(on, name, count)
     moment = time.monotonic()
     os.kill(pid, signal.SIGKILL)
-    await until(lambda: bool(pids(on, name) - {pid}), REPLACED_SECONDS_MAX)
+    await until(lambda: len(pids(on, name) - {pid}) == count, REPLACED_SECONDS_MAX)
     return moment, ""
 
 

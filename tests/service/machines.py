@@ -22,6 +22,7 @@ import yaml
 from actors.embedded_mongo import EmbeddedMongo
 from actors.mongo.connection import MongoWire
 from tests.service.forwarding import Forwarding
+from tests.service.processes import pids_in
 from tests.service.running import RunningService
 
 ROOT = Path(__file__).parents[2]
@@ -63,6 +64,8 @@ class Machine:
             start_new_session=True,
         )
         self.init = child_of(self._holder.pid)
+        self.space = str(Path(f"/proc/{self.init}/ns/pid").readlink())
+        """Of its process numbers, as its processes know it."""
         link = f"ip link add {name} type veth peer name eth0 netns {self.init}"
         for command in (link, f"ip link set {name} master {bridge} up"):
             subprocess.run(command.split(), check=True)
@@ -94,14 +97,11 @@ class Machine:
 
     def pids(self, title: str) -> set[int]:
         """Return the machine's processes with this in their command line, as we number them."""
-        ours = Path(f"/proc/{self.init}/ns/pid").readlink()
         found = set()
-        for process in Path("/proc").glob("[0-9]*"):
+        for pid in pids_in(self.space):
             with contextlib.suppress(OSError):  # It has ended meanwhile.
-                if (process / "ns/pid").readlink() == ours and (
-                    title.encode() in (process / "cmdline").read_bytes()
-                ):
-                    found.add(int(process.name))
+                if title.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.add(pid)
         return found
 
     def pid_here(self, title: str, pid: int) -> int:
@@ -123,7 +123,7 @@ class Machine:
 
     def kill(self) -> None:
         """End all its processes at once (SIGKILL): its network ends with them."""
-        with contextlib.suppress(ProcessLookupError):
+        if self._holder.poll() is None:  # Else its number may be another process's by now.
             os.kill(self.init, signal.SIGKILL)
         self._holder.communicate()
 
@@ -158,6 +158,10 @@ class ServiceOnMachines(RunningService):
             **self._settings,
         }
 
+    @property
+    def mongo_uri(self) -> str:
+        return self.machines.own_mongo_uri
+
 
 class Machines:
     """A head and workers with Ray, and a database that all of them reach."""
@@ -165,6 +169,7 @@ class Machines:
     def __init__(self, folder: Path, workers: int, code: Path = ROOT, **settings: str) -> None:
         """Put `settings`, if any, and where the database is, into the environment of Ray."""
         self.folder = folder
+        self._data = folder / "data"
         self._net = f"10.{200 + secrets.randbelow(50)}.{secrets.randbelow(250)}"
         self._bridge = f"al{secrets.token_hex(3)}"
         self._stack = contextlib.ExitStack()
@@ -190,7 +195,7 @@ class Machines:
         self._stack.close()
 
     def _begin(self) -> None:
-        mongo = self._stack.enter_context(EmbeddedMongo(self.folder / "mongo", wire=MongoWire()))
+        mongo = self._stack.enter_context(EmbeddedMongo(self._data / "mongo", wire=MongoWire()))
         self.own_mongo_uri = mongo.uri
         for command in (
             f"ip link add {self._bridge} type bridge",
@@ -199,14 +204,18 @@ class Machines:
         ):
             subprocess.run(command.split(), check=True)
         self._stack.callback(subprocess.run, f"ip link del {self._bridge}".split(), check=True)
-        to = int(mongo.uri.strip("/").rpartition(":")[2])
-        forwarding = self._stack.enter_context(Forwarding(f"{self._net}.1", to))
-        self.mongo_uri = f"mongodb://{self._net}.1:{forwarding.port}/?directConnection=true"
+        way = self.reach(int(mongo.uri.strip("/").rpartition(":")[2]))
+        self.mongo_uri = f"mongodb://{way}/?directConnection=true"
         if self._settings:
             self.environment |= {"ALLOTMENT_MONGO_URI": self.mongo_uri, **self._settings}
         self.head = self._machine()
         self._start_ray(self.head, "head_start_ray_commands")
         self.workers = [self.add_worker() for _ in range(self._wanted)]
+
+    def reach(self, port: int) -> str:
+        """Return the address by which the machines reach a port of this program's loopback."""
+        forwarding = self._stack.enter_context(Forwarding(f"{self._net}.1", port))
+        return f"{self._net}.1:{forwarding.port}"
 
     def add_worker(self) -> Machine:
         """Return one more machine, which has joined the cluster."""
@@ -263,4 +272,5 @@ class Machines:
             for name, value in os.environ.items()
             if not name.startswith(("ALLOTMENT_", "RAY_"))
         }
-        return inherited | {"HOME": str(home), "PYTHONPATH": str(self._code)}
+        ours = {"HOME": str(home), "PYTHONPATH": str(self._code)}
+        return inherited | ours | {"ALLOTMENT_DATA_DIR": str(self._data)}  # Tells whose they are.

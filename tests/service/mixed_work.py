@@ -7,6 +7,7 @@ into the books: which usage record has which amount, how much was granted to who
 import asyncio
 import itertools
 import random
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ class Books:
     granted: Counter[str] = field(default_factory=Counter)
     answers: Counter[str] = field(default_factory=Counter)
     repeats: int = 0
+    slowest: float = 0.0
+    """How long the slowest request took from its first sending to its answer, in seconds."""
 
 
 class Workers:
@@ -81,6 +84,7 @@ class Workers:
     async def _send(self, kind: str, method: str, path: str, **named: Any) -> httpx.Response:
         """Send a request, with one key, until it is answered for good."""
         headers = {"Idempotency-Key": next(self._keys)} if method != "GET" else {}
+        began = time.monotonic()
         for _ in range(REPEATS_MAX):
             try:
                 answer = await self._client.request(method, path, headers=headers, **named)
@@ -88,6 +92,7 @@ class Workers:
                 answer = None
             if answer is not None and answer.status_code < 500:
                 self.books.answers[f"{kind} {answer.status_code}"] += 1
+                self.books.slowest = max(self.books.slowest, time.monotonic() - began)
                 return answer
             if answer is not None and (answer.status_code, "Retry-After" in answer.headers) != (
                 503,

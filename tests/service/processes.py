@@ -3,9 +3,11 @@
 import contextlib
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 from actors.mongo.connection import Documents
+from actors.shards.lease import Holder, this_process
 from tests.service.running import RunningService
 
 
@@ -29,10 +31,38 @@ def actor_pid(service: RunningService, title: str) -> int:
     return min(found)
 
 
+def shard_pids(database: Documents, shard: str) -> set[int]:
+    """Return the process that has taken a shard's lease last, if it may still be there."""
+    held = (database.shards.find_one({"_id": shard}) or {}).get("holder")
+    if not held:
+        return set()
+    holder = Holder(**held)
+    if holder.machine == this_process().machine:
+        return {holder.pid}
+    return {pid for pid in pids_in(holder.machine.split()[-1]) if own_pid(pid) == holder.pid}
+
+
 def shard_pid(database: Documents, shard: str) -> int:
-    """Return the process that has taken a shard's lease last."""
-    mark = database.shards.find_one({"_id": shard}) or {}
-    return int(mark["holder"]["pid"])
+    """Return that process, where there is one."""
+    (found,) = shard_pids(database, shard)
+    return found
+
+
+def pids_in(space: str) -> Iterator[int]:
+    """Yield the processes that live in a space of process numbers, by their numbers in ours."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # It has ended meanwhile.
+            if str((process / "ns/pid").readlink()) == space:
+                yield int(process.name)
+
+
+def own_pid(pid: int) -> int | None:
+    """Return the number a process has in its own space; None: it has ended."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("NSpid:"):
+                return int(line.split()[-1])
+    return None
 
 
 def runs(pid: int) -> bool:

@@ -24,6 +24,7 @@ unit_size = 1000
 POLL_SECONDS = 0.1
 START_SECONDS_MAX = 180.0
 STOP_SECONDS_MAX = 60.0
+COMMAND_SECONDS_MAX = 120.0
 
 
 def free_port() -> int:
@@ -114,7 +115,7 @@ class RunningService:
             env=self.environment(),
             capture_output=True,
             text=True,
-            timeout=STOP_SECONDS_MAX,
+            timeout=COMMAND_SECONDS_MAX,
             check=False,
         )
 

@@ -2,9 +2,10 @@
 
 `python -m tests.service.soak --minutes 20 --seed 1` starts a service with two shards, an endpoint of
 webhooks and a local Stripe; 64 connections work, another program edits documents, Stripe's events
-arrive, and one process after the other is killed or stopped. Afterwards the books must agree to the
-credit. It prints what it does, the books, and the memory of each kind of process in the first and
-the last quarter; the exit code is 1 where anything differs.
+arrive, and one process after the other is killed or stopped. With `--nodes` the service runs on two
+machines (`machines.py`; root is needed), and one of them is killed whole, too. Afterwards the books
+must agree to the credit. It prints what it does, the books, and the memory of each kind of process
+in the first and the last quarter; the exit code is 1 where anything differs.
 """
 
 import argparse
@@ -17,7 +18,6 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import httpx
@@ -26,14 +26,16 @@ from actors.mongo.connection import MongoWire, connect
 from bench.machine import facts
 from tests.service.fault_making import DATABASE_BACK_SECONDS_MAX, kill, stop, until
 from tests.service.foreign_edits import Editor
+from tests.service.machines import Machines, ServiceOnMachines
 from tests.service.mixed_work import Workers
 from tests.service.receiver import as_setting
 from tests.service.receiver_process import ReceiverProcess
-from tests.service.running import RunningService
+from tests.service.running import RunningService, free_port
 from tests.service.soak_audit import problems_at_rest
-from tests.service.soak_stage import LOOK_SECONDS, Stage
+from tests.service.soak_machines import NODE_FAULTS, REPLICAS, WORKERS
+from tests.service.soak_stage import LOOK_SECONDS, Fault, Stage
 from tests.service.stripe_burst import deliver, live, told
-from tests.service.stripe_clients import LocalStripe, port_and_settings
+from tests.service.stripe_clients import LocalStripe, settings_for
 from tests.service.test_outage import database_pid
 
 USERS = 64  # Whom nobody else edits.
@@ -43,9 +45,7 @@ CHUNK = 8  # Stripe's events delivered together.
 EDIT_SECONDS = 0.25
 READY_SECONDS_MAX = 90.0
 PROGRESS_SECONDS = 10.0
-
-
-Fault = Callable[[Stage], Awaitable[object]]
+FLAT_MINUTES_MIN = 10.0  # Before, processes still fill what they keep.
 
 
 async def kill_database(on: Stage) -> None:
@@ -120,7 +120,7 @@ async def watch(on: Stage, seconds: float) -> None:
     began = told_at = time.monotonic()
     while not await on.over_within(LOOK_SECONDS):
         now = time.monotonic()
-        await asyncio.to_thread(on.memory.look, on.service, (now - began) / seconds)
+        await asyncio.to_thread(on.memory.look, on.service, now - began, seconds)
         events = len(await asyncio.to_thread(lambda: on.receiver.received))
         if now - told_at >= PROGRESS_SECONDS:
             told_at = now
@@ -152,29 +152,43 @@ async def soak(
         on.workers.stop()
 
 
+def service_for(
+    folder: Path, machines: Machines | None, receiver: ReceiverProcess, stripe_port: int
+) -> RunningService:
+    """Return a service that knows the endpoint and the local Stripe, on as many machines."""
+    reach = machines.reach if machines else "127.0.0.1:{}".format
+    hooks = receiver.config("soak") | {"url": f"http://{reach(receiver.port)}/hooks"}
+    settings = settings_for(stripe_port) | {
+        "ALLOTMENT_STRIPE_API_BASE": f"http://{reach(stripe_port)}",
+        "ALLOTMENT_SHARDS": "2",
+        "ALLOTMENT_LOG_EVENTS": "0",
+        "ALLOTMENT_WEBHOOKS": as_setting(hooks),
+    }
+    if machines is None:
+        return RunningService(folder, **settings)
+    return ServiceOnMachines(machines, ALLOTMENT_HTTP_REPLICAS=str(REPLICAS), **settings)
+
+
 def run(
-    folder: Path, *, seconds: float, every: float, seed: int, faults: dict[str, Fault] = FAULTS
+    folder: Path, *, seconds: float, every: float, seed: int, nodes: bool = False
 ) -> tuple[Stage, list[str]]:
     """Soak a service of its own; return what was done, and what is wrong afterwards."""
     dice = random.Random(seed)
-    port, settings = port_and_settings()
+    port = free_port()
     edited = [f"{number:024x}"[::-1] for number in range(1, EDITED + 1)]
+    faults = FAULTS | NODE_FAULTS if nodes else FAULTS
     with contextlib.ExitStack() as stack:
         receiver = stack.enter_context(ReceiverProcess(folder))
-        settings |= {
-            "ALLOTMENT_SHARDS": "2",
-            "ALLOTMENT_LOG_EVENTS": "0",
-            "ALLOTMENT_WEBHOOKS": as_setting(receiver.config("soak")),
-        }
         print("Stripe's subscriptions", flush=True)
         local = stack.enter_context(LocalStripe(port))
         names = live(local, max(2, round(SUBSCRIPTIONS_A_MINUTE * seconds / 60)), dice)
         print("the service", flush=True)
-        service = stack.enter_context(RunningService(folder, **settings))
+        machines = stack.enter_context(Machines(folder, WORKERS)) if nodes else None
+        service = stack.enter_context(service_for(folder, machines, receiver, port))
         database = connect(service.mongo_uri, "allotment")
         stack.callback(database.client.close)
         workers = Workers([f"soak-{number}" for number in range(USERS)], edited, seed)
-        on = Stage(service, database, receiver, local, workers, edited, dice)
+        on = Stage(service, database, receiver, local, workers, edited, dice, machines)
         editor = Editor(database, edited, seed)
         editor.begin()
         asyncio.run(soak(on, told(local), editor, faults, seconds, every))
@@ -187,15 +201,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--every", type=float, default=6.0, help="seconds between two faults")
+    parser.add_argument("--nodes", action="store_true", help="on two machines; one is killed, too")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     chosen = parser.parse_args()
     print(", ".join(f"{name} {value}" for name, value in facts().items()), "seed", chosen.seed)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         on, problems = run(
-            Path(folder), seconds=60 * chosen.minutes, every=chosen.every, seed=chosen.seed
+            Path(folder),
+            seconds=60 * chosen.minutes,
+            every=chosen.every,
+            seed=chosen.seed,
+            nodes=chosen.nodes,
         )
+    if chosen.minutes >= FLAT_MINUTES_MIN:
+        problems += on.memory.not_flat()
     books = on.workers.books
-    print("\nanswers:", dict(sorted(books.answers.items())), "repeats:", books.repeats)
+    print("\nanswers:", dict(sorted(books.answers.items())), "repeats:", books.repeats, end="; ")
+    print(f"the slowest took {books.slowest:.1f} s with its repeats")
     print("faults:", dict(sorted(on.faults.items())))
     print(
         f"edits: {on.edits}; Stripe's events: {on.storm.events}, {on.storm.deliveries} deliveries"
@@ -203,7 +225,7 @@ def main() -> None:
     print(on.memory.table())
     for problem in problems:
         print("WRONG:", problem)
-    print("the books agree" if not problems else f"{len(problems)} things are wrong")
+    print("all is as it must be" if not problems else f"{len(problems)} things are wrong")
     sys.exit(1 if problems else 0)
 
 

@@ -85,7 +85,12 @@ class LocalStripe:
 def port_and_settings() -> tuple[int, dict[str, str]]:
     """Return a free port for a local Stripe, and the settings of a service that uses it."""
     port = free_port()
-    return port, {
+    return port, settings_for(port)
+
+
+def settings_for(port: int) -> dict[str, str]:
+    """Return the settings of a service that uses a local Stripe."""
+    return {
         "ALLOTMENT_STRIPE_API_KEY": KEY,
         "ALLOTMENT_STRIPE_WEBHOOK_SECRETS": f"whsec_former,{SECRET}",
         "ALLOTMENT_STRIPE_API_BASE": f"http://127.0.0.1:{port}",
