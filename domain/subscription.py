@@ -159,11 +159,13 @@ class Subscription:
         changes_until = max((hold.expires_at for hold in self.holds), default=None)
         for day in map(date.fromordinal, range(tomorrow, last + 1)):
             begins = midnight(day, self.timezone)
-            if changes_until and midnight(day - ONE_DAY, self.timezone) < changes_until:
+            if changes_until is None:
+                left = Credits(carry(left, cap) + self.limit(day))
+            else:
                 then = self.as_of(begins, cap)
                 left = then.remaining(then.day_at(day, cap))
-            else:
-                left = Credits(carry(left, cap) + self.limit(day))
+                if changes_until <= begins:  # `left` is known without any hold from here on.
+                    changes_until = None
             if left >= required:
                 return begins
         return None

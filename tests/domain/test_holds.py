@@ -308,6 +308,19 @@ def test_a_hold_in_ram_that_the_document_lacks_is_a_difference() -> None:
 
 # --- when a refused request would pass ----------------------------------------------------
 
+
+def test_a_hold_that_is_over_before_its_own_day_begins_again_is_foreseen() -> None:
+    ledger = ledger_with(15, 3, rollover_cap=0)
+    tomorrow = midnight(NOON.date() + ONE_DAY, "UTC")
+    ledger.charge(0, tomorrow)  # By a clock that was ahead, and is set back:
+    ledger.hold(40, tomorrow - ONE_MINUTE, seconds=30, record=True)
+
+    refusal = ask_for(ledger, 7, tomorrow - ONE_MINUTE)
+
+    assert isinstance(refusal, Shortfall)
+    assert refusal.available_at == tomorrow + ONE_DAY
+
+
 ZONES = ["UTC", "Pacific/Auckland", "America/Santiago", "Africa/Cairo", "Asia/Kathmandu"]
 
 
