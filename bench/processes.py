@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -21,8 +22,11 @@ START_SECONDS_MAX = 180.0
 STOP_SECONDS_MAX = 90.0
 POLL_SECONDS = 0.1
 OUTPUT_LINES_MAX = 200  # Of a service's last words, shown where it fails.
+# Below what Linux gives to clients: one of those could take it before its server does.
+SERVER_PORTS = range(20_000, 30_000)
+PORTS_TRIED_MAX = 100
 REPLICA_PORTS = 20  # Ports for Serve's replicas; a run needs two.
-REPLICA_PORTS_FROM, REPLICA_PORTS_TO = 31_100, 32_700  # Below what Linux gives to clients.
+REPLICA_PORTS_FROM, REPLICA_PORTS_TO = 31_100, 32_700  # The same, past the others.
 SETTLE_SECONDS_MAX = 120.0
 
 
@@ -67,10 +71,11 @@ class Service:
 
 def free_port() -> int:
     """Return a port on which nobody listens now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    for port in secrets.SystemRandom().sample(SERVER_PORTS, PORTS_TRIED_MAX):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise BenchError("no port is free")
 
 
 def free_range() -> int:

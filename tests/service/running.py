@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +12,8 @@ from types import TracebackType
 from typing import Self
 
 import httpx
+
+from bench.processes import free_port
 
 PRICES = """
 [[prices]]
@@ -25,12 +26,6 @@ POLL_SECONDS = 0.1
 START_SECONDS_MAX = 180.0
 STOP_SECONDS_MAX = 60.0
 COMMAND_SECONDS_MAX = 120.0
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_until(reached: Callable[[], bool], seconds: float) -> None:
