@@ -31,8 +31,9 @@ from domain.answers import (
     UsageRecordResponse,
     UserSubscriptions,
 )
+from domain.charges import OnInsufficient
 from domain.events import EventRecord, EventType
-from domain.messages import OnInsufficient, OpenDay
+from domain.messages import OpenDay
 from domain.requests import (
     BATCH_RECORDS_MAX,
     AddCreditBody,

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from domain.charges import UsageRecorded
 from domain.events import Event, EventType, event_id, to_text
 from domain.holds import HoldFreed, HoldPlaced, HoldSettled
 from domain.messages import (
@@ -17,7 +18,6 @@ from domain.messages import (
     Entry,
     SubscriptionChanged,
     SubscriptionExpired,
-    UsageRecorded,
 )
 from domain.stripe import GrantsVoided, StripeStateApplied
 from domain.values import UserId

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import assert_never
 
 from domain.account import Account
+from domain.charges import UsageRecorded
 from domain.covering import cost_of, nothing_to_spend, opening_of, why_not_covered
 from domain.crediting import Asking, add_grant, begin, name_implied, refuse_payment
 from domain.decide_holds import expire_hold, place_hold, release_hold, settle_hold
@@ -32,7 +33,6 @@ from domain.messages import (
     Rejection,
     SubscriptionChanged,
     SubscriptionExpired,
-    UsageRecorded,
 )
 from domain.stripe import ApplyStripeState, GrantsVoided, StripeStateApplied, VoidGrants
 from domain.values import CURRENT_STATUSES, Credits, Policy, derive_object_id

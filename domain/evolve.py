@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import assert_never
 
 from domain.account import Account
+from domain.charges import Opening, UsageRecorded
 from domain.decide_stripe import with_voids
 from domain.events import EventType
 from domain.evolve_holds import evolve_hold, with_use_of_closed
@@ -15,10 +16,8 @@ from domain.messages import (
     CreditsAdded,
     DayOpened,
     Entry,
-    Opening,
     SubscriptionChanged,
     SubscriptionExpired,
-    UsageRecorded,
 )
 from domain.recent_use import forget_old, with_use
 from domain.stripe import GrantsVoided, StripeStateApplied, VoidedGrant

@@ -24,9 +24,6 @@ from domain.holds import (
 from domain.stripe import ApplyStripeState, GrantsVoided, StripeStateApplied, VoidGrants
 from domain.values import Credits, Status, UserId
 
-# Holds are made of these, too; everybody else finds all messages here.
-__all__ = ["OnInsufficient", "Opening", "UsageRecorded"]
-
 # --- commands -----------------------------------------------------------------------------
 
 

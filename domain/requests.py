@@ -18,8 +18,9 @@ from pydantic import (
     model_validator,
 )
 
+from domain.charges import OnInsufficient
 from domain.local_days import zone
-from domain.messages import AddCredit, OnInsufficient, Payment, RecordUsage
+from domain.messages import AddCredit, Payment, RecordUsage
 from domain.values import (
     CREDITS_MAX,
     USER_ID_LENGTH_MAX,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
+from domain.charges import Opening, UsageRecorded
 from domain.evolve import told_by
 from domain.holds import Hold, HoldFreed, HoldPlaced, HoldSettled
 from domain.messages import (
@@ -12,10 +13,8 @@ from domain.messages import (
     CreditsAdded,
     DayOpened,
     Entry,
-    Opening,
     SubscriptionChanged,
     SubscriptionExpired,
-    UsageRecorded,
 )
 from domain.stripe import GrantsVoided, StripeStateApplied
 from domain.subscription import Told

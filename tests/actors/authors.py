@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from actors.store import Store
 from domain.account import Account
 from domain.answering import change_answer
+from domain.charges import OnInsufficient
 from domain.decide import decide
 from domain.detecting import enter
 from domain.messages import (
@@ -14,7 +15,6 @@ from domain.messages import (
     Command,
     CommandRefused,
     Entry,
-    OnInsufficient,
     OpenDay,
     Payment,
     RecordUsage,

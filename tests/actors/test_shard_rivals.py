@@ -9,7 +9,7 @@ import pytest
 
 from actors.calls import Call, Outcome, Reply
 from actors.shards.shard import Shard
-from domain.messages import UsageRecorded
+from domain.charges import UsageRecorded
 from domain.values import Policy, UserId
 from tests.actors.authors import NOON
 from tests.actors.running import (

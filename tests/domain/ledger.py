@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from domain.account import Account
 from domain.answering import change_answer, status_answer
 from domain.answers import CreditStatusResponse
+from domain.charges import OnInsufficient, UsageRecorded
 from domain.decide import Decision, decide
 from domain.detecting import enter
 from domain.holds import ExpireHold, HoldPlaced, PlaceHold, ReleaseHold, SettleHold
@@ -17,12 +18,10 @@ from domain.messages import (
     CreditsAdded,
     Entry,
     ExpireSubscription,
-    OnInsufficient,
     OpenDay,
     Payment,
     RecordUsage,
     Refusal,
-    UsageRecorded,
     fingerprint,
 )
 from domain.values import Credits, Policy, Status, UserId

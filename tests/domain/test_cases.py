@@ -2,7 +2,8 @@
 
 import pytest
 
-from domain.messages import Rejection, UsageRecorded
+from domain.charges import UsageRecorded
+from domain.messages import Rejection
 from tests.domain.ledger import (
     NOON,
     ONE_DAY,

@@ -6,6 +6,7 @@ from datetime import timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.charges import OnInsufficient, Opening, UsageRecorded
 from domain.codec import KINDS, command_id, entry_document, entry_id, read_entry
 from domain.grants import Grant, Void
 from domain.holds import (
@@ -29,9 +30,7 @@ from domain.messages import (
     Entry,
     ExpireSubscription,
     Limit,
-    OnInsufficient,
     OpenDay,
-    Opening,
     Payment,
     RecordUsage,
     Refusal,
@@ -39,7 +38,6 @@ from domain.messages import (
     Shortfall,
     SubscriptionChanged,
     SubscriptionExpired,
-    UsageRecorded,
     fingerprint,
 )
 from domain.pricing import Price

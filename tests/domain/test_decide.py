@@ -6,13 +6,12 @@ from datetime import date, timedelta
 import pytest
 
 from domain.account import Account
+from domain.charges import OnInsufficient, Opening
 from domain.decide import decide
 from domain.evolve import evolve
 from domain.messages import (
     AddCredit,
     DayOpened,
-    OnInsufficient,
-    Opening,
     RecordUsage,
     Refusal,
     Rejection,

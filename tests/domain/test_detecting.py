@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from domain.charges import UsageRecorded
 from domain.codec import entry_document, read_entry
 from domain.comparing import difference
 from domain.events import EventType, event_id
-from domain.messages import UsageRecorded
 from domain.recovery import recover
 from domain.values import Policy, Status, UserId
 from tests.domain.database import Database

@@ -6,8 +6,9 @@ from datetime import date
 import pytest
 
 from domain.account import Account
+from domain.charges import UsageRecorded
 from domain.evolve import evolve
-from domain.messages import CreditsAdded, Entry, UsageRecorded
+from domain.messages import CreditsAdded, Entry
 from domain.subscription import Day
 from domain.values import Credits, Status
 from tests.domain.ledger import NOON, ONE_DAY, USER, Ledger, ledger_with

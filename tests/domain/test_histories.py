@@ -12,16 +12,11 @@ from typing import Any
 
 import pytest
 
+from domain.charges import UsageRecorded
 from domain.decide import Decision
 from domain.holds import HoldFreed, HoldPlaced, HoldSettled
 from domain.local_days import ONE_DAY, day_of, midnight
-from domain.messages import (
-    CreditsAdded,
-    Refusal,
-    SubscriptionChanged,
-    SubscriptionExpired,
-    UsageRecorded,
-)
+from domain.messages import CreditsAdded, Refusal, SubscriptionChanged, SubscriptionExpired
 from domain.stripe import VoidGrants
 from domain.values import Credits, Policy, Status
 from tests.domain.ledger import NOON, ONE_MILLISECOND, USER, Ledger

@@ -6,6 +6,7 @@ from random import Random
 
 import pytest
 
+from domain.charges import UsageRecorded
 from domain.comparing import difference
 from domain.decide import decide
 from domain.holds import (
@@ -18,7 +19,7 @@ from domain.holds import (
     make_hold_id,
 )
 from domain.local_days import day_of, midnight
-from domain.messages import Rejection, Shortfall, UsageRecorded
+from domain.messages import Rejection, Shortfall
 from domain.recovery import recover
 from domain.stored_holds import hold_document
 from domain.values import Credits, Policy, Status, UserId

@@ -8,6 +8,7 @@ import pytest
 from actors.calls import Call, Outcome
 from actors.shards.draft import Draft
 from domain.account import Account
+from domain.charges import OnInsufficient
 from domain.holds import PlaceHold, SettleHold
 from domain.messages import (
     AddCredit,
@@ -16,7 +17,6 @@ from domain.messages import (
     CommandRefused,
     ExpireSubscription,
     Limit,
-    OnInsufficient,
     RecordUsage,
     Refusal,
     Rejection,

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from domain.messages import AddCredit, OnInsufficient, Payment, RecordUsage, fingerprint
+from domain.charges import OnInsufficient
+from domain.messages import AddCredit, Payment, RecordUsage, fingerprint
 from domain.requests import (
     BATCH_RECORDS_MAX,
     GRANT_DAYS_MAX,

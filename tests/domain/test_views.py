@@ -2,7 +2,8 @@
 
 from datetime import date
 
-from domain.messages import CreditsAdded, UsageRecorded
+from domain.charges import UsageRecorded
+from domain.messages import CreditsAdded
 from domain.views import project
 from tests.domain.ledger import NOON, ONE_DAY, ledger_with, utc
 

@@ -19,15 +19,9 @@ from actors.store import (
     StorageUnavailableError,
     ViewsTakenError,
 )
+from domain.charges import UsageRecorded
 from domain.codec import command_id, entry_id
-from domain.messages import (
-    CreditsAdded,
-    Entry,
-    SubscriptionChanged,
-    SubscriptionExpired,
-    UsageRecorded,
-    charge_in,
-)
+from domain.messages import CreditsAdded, Entry, SubscriptionChanged, SubscriptionExpired, charge_in
 from domain.recovery import Stored
 from domain.stored_holds import hold_document
 from domain.stripe import GrantsVoided, StripeStateApplied

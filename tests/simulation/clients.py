@@ -11,16 +11,9 @@ from typing import Any
 
 from actors.calls import Call, Outcome, Reply
 from actors.router import Router
+from domain.charges import OnInsufficient
 from domain.holds import PlaceHold, ReleaseHold, SettleHold
-from domain.messages import (
-    AddCredit,
-    ChangeSubscription,
-    Command,
-    OnInsufficient,
-    OpenDay,
-    Payment,
-    RecordUsage,
-)
+from domain.messages import AddCredit, ChangeSubscription, Command, OpenDay, Payment, RecordUsage
 from domain.values import Credits, Status, UserId
 from tests.simulation.auditor import Auditor, Sent
 from tests.simulation.books import require
