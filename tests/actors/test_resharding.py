@@ -2,22 +2,25 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from typing import Any
 
 import pytest
 
 from actors.calls import MOVED, Call, Envelope, Outcome
-from actors.directory import Directory, slot_of
+from actors.directory import Directory, even, slot_of
 from actors.resharding import FAILURES, Resharding
 from actors.router import Router
-from actors.store import StorageUnavailableError
+from actors.store import StorageUnavailableError, ViewsRefusedError
 from domain.answers import CreditStatusResponse
 from domain.holds import PlaceHold
 from domain.values import Credits, UserId
+from domain.views import AccountViews
 from tests.actors.fleet import Fleet, JanitorCrashedError, fleet_of
 from tests.actors.running import at_the_gate, charge_call, credit_call, in_loop, until
+from tests.actors.test_warm_start import Held
+from tests.simulation.database import SimulatedWarmth
 
 USERS = [UserId(f"u-{number}") for number in range(60)]
 WAYS = [(3, 8), (8, 2)]
@@ -193,6 +196,11 @@ async def test_two_at_once_do_no_harm() -> None:
         assert fleet.tables.table.shards == 5
 
 
+def refuse(_views: Sequence[AccountViews]) -> None:
+    """Refuse every view, as where documents of another program stand in the way."""
+    raise ViewsRefusedError("a document is there already")
+
+
 # --- the two versions of a move -----------------------------------------------------------
 
 
@@ -237,6 +245,79 @@ async def test_the_next_version_waits_for_a_shard_that_does_not_answer() -> None
         await fleet.start(1)
         await carry_out(janitor)
         assert fleet.tables.table.slots_to_move(1) == 0
+
+
+@in_loop
+async def test_the_next_version_waits_for_a_shard_that_follows_an_older_one() -> None:
+    async with fleet_of(2) as fleet:
+        janitor = carried_out_by(fleet)
+        await janitor.begin(1)
+        while not fleet.tables.table.leaving:
+            await janitor.step()
+        version = fleet.tables.table.version
+        behind = fleet.running[1].shard.ownership
+        follow, behind.follow = behind.follow, lambda _: None  # type: ignore[method-assign]
+
+        with pytest.raises(FAILURES):
+            await janitor.step()
+        assert fleet.tables.table.version == version
+
+        behind.follow = follow  # type: ignore[method-assign]
+        await carry_out(janitor)
+        assert fleet.tables.table.slots_to_move(1) == 0
+
+
+@in_loop
+async def test_a_new_owner_writes_what_the_former_one_could_not() -> None:
+    async with fleet_of(1) as fleet:
+        router = Router(fleet, SECONDS)
+        await router.calls([credit_call(user_id, 1000) for user_id in USERS])
+        await fleet.running[0].shard.settle()
+        arrived = even(1, 2)
+        moved = next(user_id for user_id in USERS if arrived.owner(user_id) == 1)
+        write_views, fleet.store.write_views = fleet.store.write_views, refuse  # type: ignore[method-assign]
+        await router.call(charge_call(moved, 1, "k"))
+        janitor = carried_out_by(fleet)
+        await janitor.begin(2)
+        while fleet.tables.table.slots_to_move(2) or fleet.tables.table.leaving:
+            await janitor.step()
+        assert not fleet.store.collections["usages"]
+
+        fleet.store.write_views = write_views  # type: ignore[method-assign]
+        await carry_out(janitor)
+
+        await until(lambda: fleet.store.collections["usages"])
+        assert moved not in fleet.running[0].shard.accounts
+
+
+@in_loop
+async def test_what_is_read_for_the_warm_start_is_not_kept_of_users_that_leave() -> None:
+    async with fleet_of(2) as fleet:
+        router = Router(fleet, SECONDS)
+        await router.calls([credit_call(user_id, 1000) for user_id in USERS])
+        former = fleet.running[1].shard
+        await asyncio.gather(*(one.shard.settle() for one in fleet.running.values()))
+        user = next(u for u in USERS if fleet.tables.table.owner(u) == 1)
+        former.forget(user)
+        source = Held(SimulatedWarmth(fleet.store))
+        warming = asyncio.create_task(former.following.warm.run(source))
+        await asyncio.to_thread(source.read_page.wait, 10)
+
+        janitor = carried_out_by(fleet)
+        await janitor.begin(1)
+        while fleet.tables.table.owner(user) == 1 or fleet.tables.table.leaving:
+            await janitor.step()
+        await router.call(charge_call(user, 1, "k"))
+        fleet.tables.kept = None  # Another plan takes the place of this one.
+        await janitor.begin(2)
+        while fleet.tables.table.slots_to_move(2):
+            await janitor.step()
+        await fleet.hand_over(1, fleet.tables.table.version)
+        source.go_on.set()
+        await until(lambda: not former.counters.warming)
+
+        assert await remaining(router, user) == 999
+        warming.cancel()
 
 
 @in_loop
