@@ -82,9 +82,15 @@ def pids(on: Running, name: str) -> set[int]:
 
 
 async def until(reached: Callable[[], bool], seconds: float) -> None:
-    """Return once something holds; TimeoutError where it does not in time."""
+    """Return once something holds; TimeoutError where it does not in time.
+
+    Where the database has to be asked, it may be away just then.
+    """
     async with asyncio.timeout(seconds):
-        while not await asyncio.to_thread(reached):
+        while True:
+            with contextlib.suppress(PyMongoError):
+                if await asyncio.to_thread(reached):
+                    return
             await asyncio.sleep(POLL_SECONDS)
 
 
