@@ -8,7 +8,6 @@ started by the lines of `cluster.yaml`.
 import contextlib
 import json
 import os
-import re
 import secrets
 import signal
 import subprocess
@@ -103,15 +102,6 @@ class Machine:
                 if title.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
                     found.add(pid)
         return found
-
-    def pid_here(self, title: str, pid: int) -> int:
-        """Return how we number the process with this title that has a number on the machine."""
-        numbers = {here: Path(f"/proc/{here}/status").read_text() for here in self.pids(title)}
-        return next(
-            here
-            for here, text in numbers.items()
-            if re.search(rf"^NSpid:.*\t{pid}$", text, re.MULTILINE)
-        )
 
     def cut(self) -> None:
         """Cut the machine off from the others."""

@@ -21,7 +21,7 @@ from bench.machine import facts
 from tests.service.fault_making import Fault
 from tests.service.faults import HEAD, run
 from tests.service.machines import Machines, ServiceOnMachines
-from tests.service.processes import runs, shard_pid, wake
+from tests.service.processes import runs, shard_pids, wake
 from tests.stopping import stop_process
 
 CUT_SECONDS = 40.0  # Longer than a node's silence is borne, and a lease lasts.
@@ -104,9 +104,8 @@ async def hang_shard(on: Cluster) -> tuple[float, str]:
     victim = on.machines.workers[0]
     node_id = await asyncio.to_thread(on.node_of, victim.address)
     name = next(row["shard"] for row in on.shards() if row["node_id"] == node_id)
-    number = shard_pid(on.database, name)
-    pid = victim.pid_here("ray::ShardActor", number)
-    return await hang({pid}, lambda: shard_pid(on.database, name) != number)
+    stopped = shard_pids(on.database, name)
+    return await hang(stopped, lambda: bool(shard_pids(on.database, name) - stopped))
 
 
 async def hang_others(on: Cluster) -> tuple[float, str]:

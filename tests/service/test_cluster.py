@@ -14,7 +14,7 @@ import pytest
 
 from actors.mongo.connection import Documents, connect
 from tests.service.machines import ROOT, Machines, ServiceOnMachines, can_have_machines
-from tests.service.processes import runs, shard_pid, wake
+from tests.service.processes import runs, shard_pids, wake
 from tests.service.running import wait_until
 from tests.service.test_hanging import BACK_SECONDS_MAX, FOUND_SECONDS_MAX
 from tests.stopping import stop_process
@@ -135,13 +135,12 @@ def test_a_shard_that_hangs_on_another_node_is_found_and_started_again_there(
     worker = service.machines.workers[0]
     node_id = service.machines.node_ids()[worker.address]
     name = next(row["shard"] for row in shards(service) if row["node_id"] == node_id)
-    number = shard_pid(database, name)
-    pid = worker.pid_here("ray::ShardActor", number)
+    (pid,) = shard_pids(database, name)
 
     try:
         stop_process(pid)
         wait_until(lambda: not runs(pid), FOUND_SECONDS_MAX)
-        wait_until(lambda: shard_pid(database, name) != number, BACK_SECONDS_MAX)
+        wait_until(lambda: bool(shard_pids(database, name) - {pid}), BACK_SECONDS_MAX)
     finally:
         wake(pid)
     with service.client() as client:
