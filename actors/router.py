@@ -93,8 +93,10 @@ class Lane:
 
     async def _send_all(self) -> None:
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # Who calls in the same turn of the loop travels along.
         while self._queue:
+            # The callers of the last message have not had their turn yet: the shard begins with
+            # the next one while they write their answers.
             if (early := self._gather_until - loop.time()) > 0:
                 await asyncio.sleep(early)
             length = min(len(self._queue), ENVELOPE_LENGTH_MAX)
