@@ -42,6 +42,15 @@ async def carry_out(janitor: Resharding) -> None:
         pass
 
 
+async def amid_a_move(fleet: Fleet) -> Resharding:
+    """Begin to move all to one shard; return once the first slots are on their way."""
+    janitor = carried_out_by(fleet)
+    await janitor.begin(1)
+    while not fleet.tables.table.leaving:
+        await janitor.step()
+    return janitor
+
+
 def moving(fleet: Fleet, shards: int) -> Directory:
     """Return the version in which the first slots are on their way."""
     table = fleet.tables.table.with_shards(max(shards, fleet.tables.table.shards))
@@ -230,10 +239,7 @@ async def test_a_stale_reader_is_sent_away_by_everybody_until_all_have_handed_ov
 @in_loop
 async def test_the_next_version_waits_for_a_shard_that_does_not_answer() -> None:
     async with fleet_of(2) as fleet:
-        janitor = carried_out_by(fleet)
-        await janitor.begin(1)
-        while not fleet.tables.table.leaving:
-            await janitor.step()
+        janitor = await amid_a_move(fleet)
         version = fleet.tables.table.version
         await fleet.end(1)
 
@@ -250,10 +256,7 @@ async def test_the_next_version_waits_for_a_shard_that_does_not_answer() -> None
 @in_loop
 async def test_the_next_version_waits_for_a_shard_that_follows_an_older_one() -> None:
     async with fleet_of(2) as fleet:
-        janitor = carried_out_by(fleet)
-        await janitor.begin(1)
-        while not fleet.tables.table.leaving:
-            await janitor.step()
+        janitor = await amid_a_move(fleet)
         version = fleet.tables.table.version
         behind = fleet.running[1].shard.ownership
         follow, behind.follow = behind.follow, lambda _: None  # type: ignore[method-assign]
