@@ -26,12 +26,12 @@ STOP_TIMEOUT_SECONDS = 10.0  # A stop takes 0.5 s, or as long as the longest ope
 POLL_SECONDS = 0.02  # Between two looks at a server that starts.
 SERVER_LOG_BYTES_MAX = 1024 * 1024  # Past it `server.log` starts again from empty.
 LAST_WORDS_CHARS = 600  # Of `server.log`, quoted when the server ends by itself.
-PANIC = b"WT_PANIC"  # Said when the storage has given up, as on a full disk,
-PANIC_BYTES = 64 * 1024  # somewhere in the last words: it is said again and again.
+PANIC = b"WT_PANIC"  # Said, again and again, when the storage has given up, as on a full disk.
 # A write of many documents holds their collection while it waits for one that a transaction has
 # written. When the transaction needs the collection again, both wait for ever, and whoever comes.
 STUCK = re.compile(rb"retrying on write conflicts for (\d+)")
 STUCK_SECONDS_MAX = 15  # Longer than any client of ours waits for an answer.
+HELPLESS_BYTES = 64 * 1024  # At the end of `server.log`, where either is looked for.
 
 # The server keeps in RAM what it read and wrote, up to this: filled, it takes a fifth more in all.
 CACHE_SIZE = "512M"
@@ -175,7 +175,7 @@ class Server:
     def end_if_helpless(self) -> None:
         """Kill a process that lives on and does nothing: its storage has given up, or is stuck."""
         with contextlib.suppress(FileNotFoundError), self._log.open("rb") as log:
-            log.seek(max(0, self._log.stat().st_size - PANIC_BYTES))
+            log.seek(max(0, self._log.stat().st_size - HELPLESS_BYTES))
             words = log.read()
             waited = max(map(int, STUCK.findall(words)), default=0)
             if (PANIC in words or waited >= STUCK_SECONDS_MAX) and self.alive:
