@@ -213,12 +213,12 @@ async def test_a_handler_that_is_new_begins_with_what_is_new() -> None:
     world, first, second = World(), NotingHandler("first"), NotingHandler("second")
     world.happen("ann", 3)
     async with world.relaying(first):
-        await until(lambda: len(first.taken) == 3)
+        await until(lambda: (kept := world.events.progress("first")) and kept.done_until == 3)
 
     async with world.relaying(first, second):
         await until(lambda: world.events.progress("second") is not None)
         world.happen("ann")
-        await until(lambda: len(first.taken) == 4 and len(second.taken) == 1)
+        await until(lambda: 4 in first.orders and 4 in second.orders)
 
     assert second.orders == [4]
 

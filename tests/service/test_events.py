@@ -40,11 +40,15 @@ def test_500_concurrent_charges_across_the_line_tell_once_and_after_a_top_up_onc
 ) -> None:
     add(http, "edge-500", amount=1200, days=2)  # 540 a day.
 
-    def charge_all(_: int) -> int:
-        return charge(http, "edge-500", 1).status_code
+    def charge_ten(_: int) -> int:
+        # One client of all threads may close a connection that another thread reads from.
+        with httpx.Client(
+            base_url=http.base_url, headers=http.headers, timeout=http.timeout
+        ) as own:
+            return [charge(own, "edge-500", 1).status_code for _ in range(10)].count(201)
 
     with ThreadPoolExecutor(50) as pool:
-        accepted = list(pool.map(charge_all, range(500))).count(201)
+        accepted = sum(pool.map(charge_ten, range(50)))
     until_told(receiver, "edge-500", LOW)
     add(http, "edge-500", "t-2", amount=1200, days=2)
     charge(http, "edge-500", 400).raise_for_status()
