@@ -214,6 +214,6 @@ def history_entry(entry: Entry) -> HistoryEntry:
         by=entry.by,
         kind=document["kind"],
         idempotency_key=entry.key,
-        change=document["body"],
+        change=json.loads(document["body"]),
         answer=None if entry.answer is None else json.loads(entry.answer),
     )
