@@ -5,6 +5,7 @@ import contextlib
 import gc
 import logging
 import pickle
+import sys
 import time
 from datetime import timedelta
 from itertools import count
@@ -43,6 +44,9 @@ METRICS_SECONDS = 2.0  # How often counters become metrics.
 RETRY_SECONDS = 1.0  # Pause before the database is asked again at start.
 GC_THRESHOLD = 100_000  # New objects before the youngest are collected.
 GC_GENERATION_THRESHOLD = 100  # Collections of one age before the next age is collected.
+# How long a thread keeps the interpreter: the one that writes the views has much to do, and at 5 ms,
+# the default, what callers wait for would wait for it several times a batch.
+SWITCH_SECONDS = 0.0005
 DIRECTORY_READ_SECONDS_MAX = 1.0  # Then the directory known to the shard is the answer.
 DRAIN_SECONDS_MAX = 15.0
 HAND_OVER_SECONDS_MAX = 15.0
@@ -62,6 +66,7 @@ class ShardActor:
         # An account is millions of objects' neighbour and part of no cycle: rare collections
         # are enough, and each of them would stop the shard for as long as it looks at them all.
         gc.set_threshold(GC_THRESHOLD, GC_GENERATION_THRESHOLD, GC_GENERATION_THRESHOLD)
+        sys.setswitchinterval(SWITCH_SECONDS)
         self.name = shard_name(index)
         self._index = index
         self._settings = settings

@@ -17,6 +17,7 @@ ACCOUNTS_PER_FLUSH_MAX = 500  # One transaction stays small enough for any serve
 LAGGING_ENTRIES_MAX = 100_000  # Beyond this the shard refuses writes until the views follow.
 RETRY_SECONDS = 0.5  # Pause after a flush that failed.
 FLUSH_PAUSE_SECONDS = 0.25  # Entries gather this long, unless somebody waits for the views.
+FLUSHES_BEHIND = 4  # Where so many are needed for what lags, they follow each other at once.
 SET_ASIDE_SECONDS = 30.0  # How long an account waits whose views the database refuses.
 MARK_SECONDS = 5.0  # How often the point up to which all views are written is noted.
 
@@ -60,6 +61,12 @@ class ViewWriter:
         return self._counters.lagging_entries >= LAGGING_ENTRIES_MAX
 
     @property
+    def _is_behind(self) -> bool:
+        """Whether more lags than a few flushes take."""
+        due = len(self._lagging) - len(self._set_aside)
+        return due >= FLUSHES_BEHIND * self._accounts_max
+
+    @property
     def oldest(self) -> datetime | None:
         """When the oldest lagging entry was made."""
         return min((entries[0].at for entries in self._lagging.values()), default=None)
@@ -90,9 +97,10 @@ class ViewWriter:
             self._wanted.clear()
             await self.flush()
             await self._mark_clean(clean_until)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(FLUSH_PAUSE_SECONDS):
-                    await self._wanted.wait()
+            if not self._is_behind:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(FLUSH_PAUSE_SECONDS):
+                        await self._wanted.wait()
             if self._lagging.keys() <= self._set_aside.keys():
                 self._arrived.clear()
 

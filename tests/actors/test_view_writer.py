@@ -9,7 +9,15 @@ from domain.messages import Entry
 from domain.values import Policy, UserId
 from domain.views import AccountViews
 from tests.actors.authors import views_of
-from tests.actors.running import ask, ask_one, charge_call, credit_call, in_loop, running
+from tests.actors.running import (
+    ask,
+    ask_one,
+    charge_call,
+    credit_call,
+    in_loop,
+    running,
+    until,
+)
 from tests.fakes.memory_store import MemoryStore, ViewsFault
 
 ANN, BOB = UserId("ann"), UserId("bob")
@@ -39,6 +47,23 @@ async def test_views_that_failed_are_written_once(
         assert used(store, ANN) == 50
         assert len(store.collections["usages"]) == 1
         assert shard.counters.lagging_entries == 0
+
+
+@in_loop
+async def test_where_much_lags_flushes_follow_each_other_without_a_pause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("actors.shards.view_writer.FLUSH_PAUSE_SECONDS", 3600.0)
+    store = MemoryStore()
+    async with running(store, policy=WHOLE) as shard:
+        shard.views._accounts_max = 2
+        monkeypatch.setattr("actors.shards.view_writer.ACCOUNTS_PER_FLUSH_MAX", 2)
+
+        await ask(shard, *(credit_call(UserId(f"u-{number}"), 9) for number in range(14)))
+
+        # Of 14 two are written at a time, until fewer than four times two are left.
+        await until(lambda: shard.counters.lagging_entries == 6)
+        assert len(store.collections["subscriptions"]) == 8
 
 
 @in_loop
