@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from actors.agenda import CLAIM_SECONDS, Agenda, JobEntry, claimed, finished, released, renewed
 from actors.cron import due_after, due_at_or_before
 from actors.failures import TryAgainError
+from actors.lane import ShardLostError
 from actors.reports import Findings, SweepReport
-from actors.router import ShardLostError
 from actors.store import StoreError
 
 POLL_SECONDS = 15.0  # How often it is looked whether another janitor has left a run undone.

@@ -7,8 +7,8 @@ from typing import Protocol
 
 from actors.directory import Directory
 from actors.failures import UnavailableError
+from actors.lane import ShardLostError
 from actors.reports import Reread, RereadReport, ReshardReport, SweepReport
-from actors.router import ShardLostError
 from domain.values import UserId
 
 SYNC_SECONDS_MAX = 900.0  # How long all shards may take to read everything anew.

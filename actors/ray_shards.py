@@ -16,9 +16,9 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from actors.calls import Envelope, Reply
 from actors.detached import NAMESPACE
 from actors.directory import Directory, shard_name
+from actors.lane import ShardLostError
 from actors.remote import PICKLE_PROTOCOL, ShardActor
 from actors.reports import Findings, Reread, ShardReport
-from actors.router import ShardLostError
 from actors.shards.queries import Query
 from actors.sync.changes import Changes, Stamp
 from actors.wire import Connection

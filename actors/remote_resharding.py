@@ -8,9 +8,9 @@ from ray.exceptions import RayError
 
 from actors.detached import NAMESPACE
 from actors.directory import shard_name
+from actors.lane import ShardLostError
 from actors.mongo.leases import MongoLeases
 from actors.ray_shards import RayShards
-from actors.router import ShardLostError
 from actors.settings import Settings
 from actors.starting import start_shard
 

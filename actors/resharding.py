@@ -16,8 +16,8 @@ from typing import NamedTuple, Protocol
 
 from actors.directory import Directory, even
 from actors.failures import TryAgainError
+from actors.lane import ShardLostError
 from actors.reports import ReshardReport
-from actors.router import ShardLostError
 from actors.store import StoreError
 
 SLOTS_AT_ONCE = 128  # On their way together: their users wait until all shards have handed over.

@@ -1,129 +1,28 @@
-"""Sends every call to the shard that owns its user: gathered, followed, repeated, in time.
+"""Sends every call to the shard that owns its user: followed, repeated, in time.
 
-Concurrent calls for one shard travel together in one message. A shard lost on the way is
-asked again with the same key, so that nothing is charged twice; a newer directory is followed.
+A shard lost on the way is asked again with the same key, so that nothing is charged twice; a newer
+directory is followed.
 """
 
 import asyncio
 import contextlib
 import random
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from itertools import count
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from actors.calls import MOVED, OVERLOADED, UNAVAILABLE, Call, Envelope, Outcome, Reply
+from actors.calls import MOVED, UNAVAILABLE, Call, Outcome, Reply
 from actors.directory import Directory
+from actors.lane import Item, Lane, ShardLostError, Shards, deliver
 from actors.shards.queries import Query
 from domain.values import UserId
 
-ENVELOPE_LENGTH_MAX = 512  # Calls in one message to a shard.
-ENVELOPES_IN_FLIGHT_MAX = 1  # What comes while one is being decided gathers for the next.
-GATHER_SECONDS = 0.002  # Time between two messages to a shard, while callers are many.
-ENVELOPE_SECONDS_MAX = 5.0  # How long a shard may take before it counts as lost.
-QUEUE_LENGTH_MAX = 10_000  # Calls waiting here for one shard; beyond this, `overloaded`.
 PAUSE_SECONDS_MIN = 0.05  # Pause before a lost call is repeated; doubled each time,
 PAUSE_SECONDS_MAX = 0.5  # up to here.
 MOVED_PAUSE_SECONDS_MAX = 0.1  # The same while a user's slot is on its way.
 ATTEMPTS_BEFORE_GONE = 2  # Lost more often, a shard may be one that was ended: the directory tells.
 
-
-Item = Call | UserId
-"""What is sent: a command under its key, or a user whose status is read."""
-
 Sent = TypeVar("Sent", Call, UserId)
-
-
-class ShardLostError(Exception):
-    """The shard did not answer. What it was told may or may not have been done."""
-
-
-class Shards(Protocol):
-    """The way to the shards. Every call may raise ShardLostError."""
-
-    async def send(self, index: int, envelope: Envelope) -> list[Reply]:
-        """Return the replies of one shard to an envelope."""
-
-    async def query(self, index: int, version: int, query: Query) -> Reply:
-        """Return one shard's reply to a query."""
-
-    async def directory(self) -> Directory:
-        """Return the newest directory."""
-
-
-@dataclass(slots=True, eq=False)
-class Waiting:
-    """Something to send, and the future of its reply (None: the shard was lost)."""
-
-    item: Item
-    reply: "asyncio.Future[Reply | None]"
-
-
-class Lane:
-    """The way to one shard, for calls or for reads. Gathers what waits into one message."""
-
-    def __init__(self, shards: Shards, index: int, version: int) -> None:
-        self.version = version
-        self._shards = shards
-        self._index = index
-        self._queue: deque[Waiting] = deque()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._in_flight = 0
-        self._gather_until = 0.0
-
-    async def send(self, item: Item) -> Reply | None:
-        """Return the reply; None where the shard was lost."""
-        if len(self._queue) >= QUEUE_LENGTH_MAX:
-            return OVERLOADED
-        waiting = Waiting(item, asyncio.get_running_loop().create_future())
-        self._queue.append(waiting)
-        if self._in_flight < ENVELOPES_IN_FLIGHT_MAX:
-            self._in_flight += 1
-            task = asyncio.create_task(self._drain())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        return await waiting.reply
-
-    async def _drain(self) -> None:
-        try:
-            await self._send_all()
-        finally:  # At once: whoever puts something into the empty queue now begins anew.
-            self._in_flight -= 1
-
-    async def _send_all(self) -> None:
-        loop = asyncio.get_running_loop()
-        await asyncio.sleep(0)  # Who calls in the same turn of the loop travels along.
-        while self._queue:
-            # The callers of the last message have not had their turn yet: the shard begins with
-            # the next one while they write their answers.
-            if (early := self._gather_until - loop.time()) > 0:
-                await asyncio.sleep(early)
-            length = min(len(self._queue), ENVELOPE_LENGTH_MAX)
-            batch = [self._queue.popleft() for _ in range(length)]
-            batch = [waiting for waiting in batch if not waiting.reply.done()]
-            if not batch:  # All its callers have gone.
-                continue
-            items = [waiting.item for waiting in batch]
-            if len(items) > 1:  # Callers are many now: the next message may gather some of them.
-                self._gather_until = loop.time() + GATHER_SECONDS
-            replies = await deliver(self._shards, self._index, self.version, items)
-            for waiting, reply in zip(batch, replies, strict=True):
-                if not waiting.reply.done():  # Its caller may have gone meanwhile.
-                    waiting.reply.set_result(reply)
-
-
-async def deliver(
-    shards: Shards, index: int, version: int, items: Sequence[Item]
-) -> Sequence[Reply | None]:
-    """Return one shard's replies to calls, or to reads, in order; None where it was lost."""
-    calls = tuple(item for item in items if isinstance(item, Call))
-    reads = tuple(item for item in items if not isinstance(item, Call))
-    try:
-        async with asyncio.timeout(ENVELOPE_SECONDS_MAX):
-            return await shards.send(index, Envelope(version, calls, reads))
-    except (ShardLostError, TimeoutError):
-        return [None] * len(items)
 
 
 class Router:

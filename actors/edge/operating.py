@@ -11,8 +11,8 @@ from actors.edge.backend import Backend, allow
 from actors.edge.problems import NotReady, RequestRefused, make_problem, respond
 from actors.edge.responses import Done, problems, written
 from actors.failures import InvalidRequestError, UnavailableError
+from actors.lane import ShardLostError
 from actors.reports import ShardReport, SyncReport, TestClockReport
-from actors.router import ShardLostError
 from actors.store import StoreError
 from domain.operator_requests import TestClockBody
 

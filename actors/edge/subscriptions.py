@@ -12,7 +12,7 @@ from actors.edge.problems import RequestRefused, invalid
 from actors.edge.responses import Done, answered, problems, written
 from actors.edge.writing import KeyHeader
 from actors.failures import NotFoundError, UnavailableError
-from actors.router import ShardLostError
+from actors.lane import ShardLostError
 from actors.shards.queries import ChangeQuery
 from actors.store import HistoryQuery, StoreError, SubscriptionPageQuery
 from domain.answers import HistoryPage, SubscriptionPage, SubscriptionRecord

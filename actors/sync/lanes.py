@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
 
-from actors.router import ShardLostError
+from actors.lane import ShardLostError
 from actors.sync.changes import Changes, Stamp
 from domain.values import UserId
 

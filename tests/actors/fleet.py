@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from actors.calls import Envelope, Reply
 from actors.directory import Directory, even
+from actors.lane import ShardLostError
 from actors.resharding import Plan
-from actors.router import ShardLostError
 from actors.shards.queries import Query
 from actors.shards.shard import Shard
 from domain.values import Policy

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from actors.calls import MOVED, Call, Envelope, Outcome, Reply
 from actors.directory import Directory, even, slot_of
-from actors.router import ShardLostError
+from actors.lane import ShardLostError
 from actors.shards.queries import Query
 from domain.values import UserId
 

@@ -22,10 +22,11 @@ from actors.events.relay import Relay
 from actors.expiring import Ended, Page
 from actors.expiring_holds import OverdueHold
 from actors.housekeeping import Housekeeping
+from actors.lane import ShardLostError
 from actors.operations import Operations
 from actors.reports import Findings, Reread, ShardReport, SyncReport
 from actors.resharding import Resharding
-from actors.router import Router, ShardLostError
+from actors.router import Router
 from actors.settings import Settings
 from actors.shards.comparison import Comparison
 from actors.shards.queries import Queries, Query

@@ -5,9 +5,10 @@ from itertools import chain
 
 import pytest
 
-from actors import router as router_module
+from actors import lane as lane_module
 from actors.directory import even, slot_of
-from actors.router import Router, ShardLostError
+from actors.lane import GATHER_SECONDS, ShardLostError
+from actors.router import Router
 from actors.shards.queries import SubscriptionsQuery
 from domain.values import UserId
 from tests.actors.routing import FakeShards, texts
@@ -31,24 +32,47 @@ async def test_concurrent_calls_for_one_shard_travel_together() -> None:
 
 
 @in_loop
-async def test_what_arrives_while_a_message_is_on_its_way_waits_for_the_next() -> None:
+async def test_the_next_message_leaves_once_it_is_as_long_as_the_one_on_its_way() -> None:
     shards = FakeShards()
     router = Router(shards, SECONDS)
     await router.status(USERS[0])
     shards.sent.clear()
     shards.gate.clear()
     waiting = []
-    for call in CALLS:
-        waiting.append(asyncio.create_task(router.call(call)))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-    await until(lambda: len(shards.sent) == 1)
+
+    async def lengths_after(more: int) -> list[int]:
+        begun = len(waiting)
+        calls = CALLS[begun : begun + more]
+        waiting.extend(asyncio.create_task(router.call(call)) for call in calls)
+        await asyncio.sleep(2 * GATHER_SECONDS)  # As long as a message gathers, and as long again.
+        return [len(keys) for keys in shards.keys]
+
+    assert await lengths_after(8) == [8]
+    assert await lengths_after(7) == [8]
+    assert await lengths_after(1) == [8, 8]
+    assert await lengths_after(20) == [8, 8]
 
     shards.gate.set()
     replies = await asyncio.gather(*waiting)
 
+    assert texts(replies) == [call.key for call in CALLS[:36]]
+    assert shards.keys[2:] == [[call.key for call in CALLS[16:36]]]
+
+
+@in_loop
+async def test_callers_that_come_one_by_one_are_all_answered_in_order() -> None:
+    shards = FakeShards()
+    router = Router(shards, SECONDS)
+    await router.status(USERS[0])
+    shards.sent.clear()
+    waiting = []
+    for call in CALLS:
+        waiting.append(asyncio.create_task(router.call(call)))
+        await asyncio.sleep(0)
+
+    replies = await asyncio.gather(*waiting)
+
     assert texts(replies) == [call.key for call in CALLS]
-    assert len(shards.sent) == 2
     assert list(chain(*shards.keys)) == [call.key for call in CALLS]
 
 
@@ -63,7 +87,7 @@ async def test_a_caller_that_goes_on_at_once_is_answered_again() -> None:
 
 @in_loop
 async def test_a_message_is_no_longer_than_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(router_module, "ENVELOPE_LENGTH_MAX", 16)
+    monkeypatch.setattr(lane_module, "ENVELOPE_LENGTH_MAX", 16)
     shards = FakeShards()
     router = Router(shards, SECONDS)
 
@@ -138,7 +162,7 @@ async def test_a_call_lost_with_its_shard_is_sent_again_as_a_repeat() -> None:
 
 @in_loop
 async def test_a_shard_that_does_not_answer_counts_as_lost(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(router_module, "ENVELOPE_SECONDS_MAX", 0.01)
+    monkeypatch.setattr(lane_module, "ENVELOPE_SECONDS_MAX", 0.01)
     shards = FakeShards()
     router = Router(shards, SECONDS)
     await router.status(USERS[0])

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from actors import router as router_module
+from actors import lane as lane_module
 from actors.calls import OVERLOADED, UNAVAILABLE, Outcome
-from actors.router import Router, ShardLostError
+from actors.lane import ShardLostError
+from actors.router import Router
 from actors.shards.queries import SubscriptionsQuery
 from domain.values import UserId
 from tests.actors.routing import FakeShards, texts
@@ -113,7 +114,7 @@ async def test_a_deadline_keeps_the_answers_that_came() -> None:
 
 @in_loop
 async def test_a_full_queue_is_overloaded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(router_module, "QUEUE_LENGTH_MAX", 3)
+    monkeypatch.setattr(lane_module, "QUEUE_LENGTH_MAX", 3)
     shards = FakeShards()
     router = Router(shards, SECONDS)
     await router.status(USERS[0])

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Sequence
 
-from actors.router import ShardLostError
+from actors.lane import ShardLostError
 from actors.store import StorageUnavailableError
 from actors.sync.changes import (
     Beat,

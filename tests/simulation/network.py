@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from actors.calls import Envelope, Reply
 from actors.directory import Directory
-from actors.router import ShardLostError
+from actors.lane import ShardLostError
 from actors.shards.queries import Query
 from actors.sync.changes import Changes, Stamp
 from tests.simulation.processes import ShardProcess
