@@ -1,6 +1,7 @@
 """The composition for Ray Serve: the HTTP edge on the shards, the keys and the database."""
 
 import asyncio
+import gc
 from datetime import UTC, datetime, timedelta
 
 from ray import serve
@@ -11,11 +12,17 @@ from starlette.types import ASGIApp
 from actors.agenda import Agenda
 from actors.api_keys import KeyRing
 from actors.clock import ServiceClock, TestClock, real_time
+from actors.counters import OperationCounters
 from actors.detached import PLACED_CPUS
 from actors.edge.app import build_app
+from actors.edge.gate import Gate
 from actors.edge.limits import RateLimit
+from actors.edge.shortcut import ENVIRONMENT, open_shortcut
 from actors.edge.stripe import StripeDesk
 from actors.events.stream import EventsWay
+from actors.lane import ShardLostError
+from actors.loops import Loops
+from actors.metrics import CounterMetrics
 from actors.mongo.agenda import MongoAgenda
 from actors.mongo.clock import MongoClock
 from actors.mongo.connection import connect, is_reachable
@@ -25,18 +32,22 @@ from actors.mongo.stripe import MongoStripe
 from actors.operations import Operations
 from actors.ray_environment import REPLICA_REQUESTS_MAX
 from actors.ray_shards import RayShards
+from actors.remote import METRICS_SECONDS
 from actors.remote_events import RayEvents
 from actors.remote_janitor import RayJanitor
 from actors.remote_stripe import set_stripe_clock
 from actors.remote_sync import sync_report
 from actors.reports import ShardReport, SyncReport
-from actors.router import Router, ShardLostError
+from actors.router import Router
 from actors.settings import Settings
 from actors.store import Overview
 from actors.tokens import Tokens
 
 LOGGING = {"log_level": "WARNING", "enable_access_log": False}  # A line a request costs a tenth.
 READY_SECONDS_MAX = 2.0  # How long the shards may take to show that they are there.
+# By default every 700 new objects are looked through, which some ten requests make: a seventh of a
+# replica's time, for cycles that requests do not leave.
+GC_THRESHOLDS = 50_000, 50, 100
 
 
 class RayBackend:
@@ -125,16 +136,37 @@ class Edge:
 
     def __init__(self, settings: Settings) -> None:
         self._backend = RayBackend(settings)
+        self._loops = Loops("http")
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        return build_app(self._backend)
+        app = build_app(self._backend)
+        self._loops.start(publish_forever(app))
+        open_shortcut(app)
+        gc.freeze()  # Full collections would pass over all that was imported.
+        gc.set_threshold(*GC_THRESHOLDS)
+        return app
+
+
+async def publish_forever(gate: Gate) -> None:
+    """Bring Ray's metrics up to what the gate has counted, again and again."""
+    metrics = {
+        place: CounterMetrics("operation", " ".join(place), OperationCounters())
+        for place in gate.counters
+    }
+    while True:
+        await asyncio.sleep(METRICS_SECONDS)
+        for place, published in metrics.items():
+            published.publish(gate.counters[place])
 
 
 edge: Deployment = serve.deployment(
     name="http",
     logging_config=LOGGING,
     max_ongoing_requests=REPLICA_REQUESTS_MAX,
-    ray_actor_options={"num_cpus": PLACED_CPUS},  # By default a whole one each.
+    ray_actor_options={
+        "num_cpus": PLACED_CPUS,  # By default a whole one each.
+        "runtime_env": {"env_vars": ENVIRONMENT},
+    },
 )(serve.ingress()(Edge))
 
 

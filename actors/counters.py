@@ -104,3 +104,23 @@ class EventCounters:
     dead: int = 0
     down: int = 0
     """1 while the handler has failed so often in a row that it is only probed."""
+
+
+@dataclass(slots=True)
+class OperationCounters:
+    """What a replica counts of one hot operation, which Serve does not see."""
+
+    requests: int = 0
+    refused: int = 0
+    """Requests answered with 4xx."""
+    failed: int = 0
+    """Requests answered with 5xx."""
+    seconds: float = 0.0
+    """From the whole head of a request until its answer begins, summed up."""
+
+    def note(self, status: int, seconds: float) -> None:
+        """Count one answer."""
+        self.requests += 1
+        self.refused += 400 <= status < 500
+        self.failed += status >= 500
+        self.seconds += seconds

@@ -20,6 +20,7 @@
 #   no replica's time, so whoever was accepted does not wait for those who were not. A replica works
 #   on 512 writes at most, and on 1,000 requests in all: statuses, which come from RAM, go on where
 #   writes wait for the database.
+# * Only errors are logged: a line a request is what nobody hears by default, and costs the sending.
 answers="$(dirname "$0")/answers_of_haproxy"
 global="\\
     # guarded\\
@@ -28,6 +29,7 @@ defaults="\\
     timeout http-request 10s\\
     timeout http-keep-alive 60s\\
     option http-buffer-request\\
+    option dontlog-normal\\
     option srvtcpka\\
     srvtcpka-idle 2s\\
     srvtcpka-intvl 1s\\

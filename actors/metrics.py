@@ -1,11 +1,17 @@
-"""Counters and reports as Ray metrics: `ray_allotment_…`, one series a shard, a job, the sync."""
+"""Counters and reports as Ray metrics: `ray_allotment_…`, one series a shard, a job, the sync, …."""
 
 from dataclasses import fields
 from typing import Generic, TypeVar
 
 from ray.util.metrics import Counter, Gauge
 
-from actors.counters import Counters, EventCounters, StripeCounters, SyncCounters
+from actors.counters import (
+    Counters,
+    EventCounters,
+    OperationCounters,
+    StripeCounters,
+    SyncCounters,
+)
 from actors.prices import PriceFile
 from actors.reports import SweepReport
 
@@ -26,7 +32,7 @@ LEVELS = frozenset(
     }
 )
 
-C = TypeVar("C", Counters, SyncCounters, EventCounters, StripeCounters)
+C = TypeVar("C", Counters, SyncCounters, EventCounters, StripeCounters, OperationCounters)
 
 
 class CounterMetrics(Generic[C]):

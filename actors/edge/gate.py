@@ -12,10 +12,11 @@ from urllib.parse import unquote_to_bytes
 
 from fastapi import FastAPI, Request, Response
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from actors.access import Caller
 from actors.api_keys import KEY_PREFIX
+from actors.counters import OperationCounters
 from actors.edge.backend import Backend
 from actors.edge.limits import Allowance
 from actors.edge.problems import RequestRefused, invalid, make_problem, problem_of, respond
@@ -50,28 +51,27 @@ class Gate:
         self._app = app
         self._backend = backend
         self._operations = operations
+        self.counters = {place: OperationCounters() for place in operations}
+        """Of each hot operation, by method and path."""
 
     @property
     def routes(self) -> list[BaseRoute]:
         """Every route behind the gate."""
         return self._app.routes
 
+    def answers_at_once(self, scope: Scope) -> bool:
+        """Whether a request is for a hot operation."""
+        return (scope["method"], scope["path"]) in self._operations
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. There are no others: no WebSockets, no lifespan."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        allowance: Allowance | None = None
-        response: ASGIApp
+        began = time.monotonic()
+        response: Response | FastAPI
         try:
-            check_head(scope)
-            if not is_open(scope["path"]):
-                caller = await authenticate(self._backend, scope)
-                scope["caller"] = caller
-                allowance = self._count(caller)
-            receive = await receive_whole(scope, receive)
-            operation = self._operations.get((scope["method"], scope["path"]))
-            response = self._app if operation is None else await operation(Request(scope, receive))
+            response, receive = await self._answer(scope, receive)
         except ClientGoneError:
             return
         except RequestRefused as refused:
@@ -81,7 +81,23 @@ class Gate:
         except Exception:
             logger.exception("%s failed", scope["path"])
             response = respond(make_problem("internal_error", "The service failed"))
-        await response(scope, receive, with_headers(send, allowance))
+        counters = self.counters.get((scope["method"], scope["path"]))
+        if counters is not None and isinstance(response, Response):
+            counters.note(response.status_code, time.monotonic() - began)
+        await response(scope, receive, with_headers(send, scope.get("allowance")))
+
+    async def _answer(self, scope: Scope, receive: Receive) -> tuple[Response | FastAPI, Receive]:
+        """Return the answer, or the application that has it; and how to receive the body again."""
+        check_head(scope)
+        if not is_open(scope["path"]):
+            caller = await authenticate(self._backend, scope)
+            scope["caller"] = caller
+            scope["allowance"] = self._count(caller)
+        receive = await receive_whole(scope, receive)
+        operation = self._operations.get((scope["method"], scope["path"]))
+        if operation is None:
+            return self._app, receive
+        return await operation(Request(scope, receive)), receive
 
     def _count(self, caller: Caller) -> Allowance | None:
         """Count a request against the caller's quota. Raises RequestRefused."""

@@ -112,6 +112,7 @@ def test_the_stand_in_guards_a_configuration_once(tmp_path: Path, configuration:
     assert file.read_text() == once
     assert "mode 600 level admin" in once
     assert once.count("# guarded") == once.count("timeout http-request 10s") == 1
+    assert once.count("option dontlog-normal") == 1
     assert "status 404" not in once
     assert re.search(r"server replica 127.0.0.1:30000 check tcp-ut 5s", once)
     assert re.search(r"option srvtcpka\n *srvtcpka-idle 2s\n *srvtcpka-intvl 1s", once)

@@ -1,0 +1,44 @@
+"""The way past Serve for the operations of an application's every request.
+
+Serve spends as much on a request as everything else of a charge costs a replica: two tasks, two
+ids, its own metrics, a context. Its HTTP server calls middleware before all that, and here the
+replica's gate answers what it answers at once; whatever else comes goes on to Serve.
+
+Serve neither counts nor bounds what comes this way. The gate counts it; HAProxy bounds it, and so
+does the queue before each shard. A replica that ends still answers it: that is its HTTP server's
+own doing.
+"""
+
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from actors.edge.gate import Gate
+
+ENVIRONMENT = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": f"{__name__}.middlewares"}
+"""What tells Serve to take this middleware. For our replicas alone: others know no gate."""
+
+_gates: list[Gate] = []
+
+
+def open_shortcut(gate: Gate) -> None:
+    """Have this process answer by this gate, past Serve, what the gate answers at once."""
+    _gates[:] = [gate]
+
+
+def middlewares() -> list[Middleware]:
+    """Return what Serve puts before itself: it finds this function by its name."""
+    return [Middleware(Shortcut)]
+
+
+class Shortcut:
+    """ASGI middleware that sends hot operations to the gate, and all else on to Serve."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or hand it on. Before the gate is there, all goes to Serve."""
+        if scope["type"] == "http" and _gates and _gates[0].answers_at_once(scope):
+            await _gates[0](scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
