@@ -45,8 +45,7 @@ from actors.tokens import Tokens
 
 LOGGING = {"log_level": "WARNING", "enable_access_log": False}  # A line a request costs a tenth.
 READY_SECONDS_MAX = 2.0  # How long the shards may take to show that they are there.
-# By default every 700 new objects are looked through, which some ten requests make: a seventh of a
-# replica's time, for cycles that requests do not leave.
+# By default every 700 new objects are looked through: that took a seventh of a replica's time.
 GC_THRESHOLDS = 50_000, 50, 100
 
 
