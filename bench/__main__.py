@@ -15,17 +15,15 @@ from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bench import events, machine, memory, sweep, warm
-from bench.cases import Case, Measured, all_cases, chosen, measure
+from bench.cases import Case, Extent, Measured, all_cases, chosen, measure
 from bench.cluster import prepare_cluster
 from bench.processes import BenchError, allotment, plain_service
+from bench.progress import begin, track
 from bench.report import print_report, write_json
 
-ROUNDS = 2
 WIDTH_IN_FILES = 140  # Of what is printed, where it goes to no terminal.
-REFRESHES_PER_SECOND = 2  # Drawing takes its share of the two cores, too.
 
 
 def arguments(given: Sequence[str]) -> argparse.Namespace:
@@ -39,6 +37,8 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         default="service",
     )
     parser.add_argument("--seconds", type=float, default=10.0, help="of each case and round")
+    parser.add_argument("--warm-up", type=float, default=2.0, help="seconds before each of them")
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 64, 128])
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument(
@@ -60,16 +60,7 @@ def bench_service(options: argparse.Namespace, console: Console) -> int:
         console.print("No case has such a name.")
         return 2
     facts = machine.facts()
-    progress = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        refresh_per_second=REFRESHES_PER_SECOND,
-    )
-    with progress:
-        measured = measure_all(cases, options, progress)
+    measured = measure_all(cases, options, console)
     print_report(console, measured, facts)
     if options.json:
         write_json(options.json, measured, facts)
@@ -77,27 +68,22 @@ def bench_service(options: argparse.Namespace, console: Console) -> int:
 
 
 def measure_all(
-    cases: list[Case], options: argparse.Namespace, progress: Progress
+    cases: list[Case], options: argparse.Namespace, console: Console
 ) -> dict[Case, Measured]:
     """Start everything, measure all cases round by round, and stop everything."""
-    starting = progress.add_task("starting the service", total=1)
+    measured = {case: Measured() for case in cases}
+    turns = [(seed, case) for seed in range(options.rounds) for case in cases]
+    extent = Extent(options.users, options.seconds, options.warm_up)
+    begin(console, "starting the service")
     with allotment() as service:
-        progress.update(starting, completed=1)
-        plain_key = prepare_cluster(service, options.users, progress)
+        plain_key = prepare_cluster(service, options.users, console)
         with plain_service(service.mongo_uri) as plain_port:
-            measured = {case: Measured() for case in cases}
-            task = progress.add_task("measuring", total=ROUNDS * len(cases))
-            for seed in range(ROUNDS):
-                for case in cases:
-                    progress.update(task, description=case.name)
-                    result = measure(
-                        case, service, (plain_port, plain_key), options.users, options.seconds, seed
-                    )
-                    measured[case].add(result)
-                    measured[case].settle_seconds.append(service.settle())
-                    progress.advance(task)
-            progress.update(task, description="measured")
-        progress.add_task("stopping the service", total=None)
+            plain = (plain_port, plain_key)
+            for seed, case in track(console, turns, lambda turn: turn[1].name):
+                result = measure(case, service, plain, extent, seed)
+                measured[case].add(result)
+                measured[case].settle_seconds.append(service.settle())
+        begin(console, "stopping the service")
     return measured
 
 
@@ -107,7 +93,8 @@ def bench(options: argparse.Namespace, console: Console) -> int:
         case "memory":
             return memory.bench_memory(options.accounts, console, options.json)
         case "sweep":
-            return sweep.bench_sweep(options.accounts, options.seconds, console, options.json)
+            extent = Extent(options.accounts, options.seconds, options.warm_up)
+            return sweep.bench_sweep(extent, console, options.json)
         case "warm":
             return warm.bench_warm(options.accounts, console)
         case "events":

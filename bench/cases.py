@@ -5,13 +5,12 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bench.load import PAIR
-from bench.processes import ROOT, Service
+from bench.processes import ROOT, BenchError, Service
 
-WARM_UP_SECONDS = 2.0
 MEASURE_SECONDS_SPARE = 120.0  # What a load process may take on top of its measuring time.
 BATCH = 256
 
@@ -25,6 +24,15 @@ PATHS = {
     ("plain FastAPI", "status"): "/status",
     ("plain FastAPI", "usage"): "/usage",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Extent:
+    """How large a run is: whom it is for, and how long each case takes."""
+
+    users: int
+    seconds: float
+    warm_up_seconds: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,16 +119,10 @@ def chosen(cases: Sequence[Case], only: Sequence[str]) -> list[Case]:
 
 
 def measure(
-    case: Case, service: Service, plain: tuple[int, str], users: int, seconds: float, seed: int
+    case: Case, service: Service, plain: tuple[int, str], extent: Extent, seed: int
 ) -> dict[str, Any]:
     """Run one case once, in a process of its own, and return its result."""
-    common = {
-        "job": case.job,
-        "users": users,
-        "seconds": seconds,
-        "warm_up_seconds": WARM_UP_SECONDS,
-        "seed": seed,
-    }
+    common = {"job": case.job, "seed": seed, **asdict(extent)}
     if case.is_python:
         load = common | {"ray_address": service.ray_address, "batch": case.width}
         return run("bench.python_load", load)
@@ -133,15 +135,22 @@ def measure(
 
 
 def run(module: str, load: dict[str, Any]) -> dict[str, Any]:
-    """Run a load process and return what it measured."""
-    done = subprocess.run(
-        [sys.executable, "-m", module],
-        input=json.dumps(load),
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        check=True,
-        timeout=load["seconds"] + load["warm_up_seconds"] + MEASURE_SECONDS_SPARE,
-    )
+    """Run a load process and return what it measured. BenchError: it failed, or did not end."""
+    what = f"the load of {load['job']} ({module})"
+    seconds = load["seconds"] + load["warm_up_seconds"] + MEASURE_SECONDS_SPARE
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", module],
+            input=json.dumps(load),
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            check=True,
+            timeout=seconds,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BenchError(f"{what} did not end within {seconds:.0f} seconds") from error
+    except subprocess.CalledProcessError as error:
+        raise BenchError(f"{what} ended with {error.returncode}; why is said above") from error
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result

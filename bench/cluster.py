@@ -4,21 +4,20 @@ import logging
 import os
 
 from pydantic import SecretStr
-from rich.progress import Progress
+from rich.console import Console
 
 from actors import ray_environment
 from actors.settings import Settings
 from bench.processes import Service, clean_environment
+from bench.progress import begin
 from bench.users import PLAIN_DATABASE
 
 SEED_SECONDS_MAX = 60.0  # How long one payment may take while all users are seeded at once.
 
 
-def prepare_cluster(service: Service, users: int, progress: Progress) -> str:
+def prepare_cluster(service: Service, users: int, console: Console) -> str:
     """Join, deploy what is compared, seed the users; return a key for the plain service."""
-    own = clean_environment() | service.environment
-    os.environ.clear()
-    os.environ.update(own)
+    share_environment(service)
     settings = Settings(_env_file=None, mongo_uri=SecretStr(service.mongo_uri))
     ray_environment.prepare(os.environ)
     import ray  # noqa: PLC0415
@@ -29,12 +28,18 @@ def prepare_cluster(service: Service, users: int, progress: Progress) -> str:
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     ray.init(service.ray_address, log_to_driver=False, logging_level=logging.ERROR)
     client = Allotment.connect(timeout_seconds=SEED_SECONDS_MAX)
-    task = progress.add_task("deploying one call per request", total=1)
+    begin(console, "deploying one call per request")
     one_call.deploy(settings)
-    progress.update(task, completed=1)
-    task = progress.add_task("seeding users", total=users)
-    seeding.seed_service(client, users, lambda count: progress.advance(task, count))
+    seeding.seed_service(client, users, console)
     client.close()
     ray.shutdown()
+    begin(console, "waiting until the service is at rest")
     service.settle()
-    return seeding.seed_plain(service.mongo_uri, PLAIN_DATABASE, users)
+    return seeding.seed_plain(service.mongo_uri, PLAIN_DATABASE, users, console)
+
+
+def share_environment(service: Service) -> None:
+    """Take over what a process must have to join the service's cluster, before ray is imported."""
+    own = {**clean_environment(), **service.environment}
+    os.environ.clear()
+    os.environ.update(own)

@@ -11,13 +11,13 @@ from datetime import UTC, datetime, timedelta
 
 from bson import Int64, ObjectId
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from actors.calls import Call, Outcome
 from actors.shards.draft import Draft
 from bench import machine
 from bench.memory import stored, through_bson
+from bench.progress import track
 from bench.users import user_id
 from domain.account import Account
 from domain.detecting import detect
@@ -91,7 +91,7 @@ def bench_events(console: Console) -> int:
         for days in {days for _, days, _ in CASES}
     }
     rounds: dict[str, list[tuple[float, float, int]]] = {name: [] for name, _, _ in CASES}
-    for _ in track(range(ROUNDS), "charging", console=console, transient=True):
+    for _ in track(console, range(ROUNDS), lambda _: "charging"):
         for name, days, credits_ in CASES:  # In turn: a busy machine slows all of them.
             rounds[name].append(measure(users[days], credits_, now))
     table = Table("a charge that", title=f"looking for events, {USERS:,} charges a round")

@@ -20,12 +20,13 @@ from typing import Any
 import bson
 from bson import CodecOptions, Int64, ObjectId
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from actors.directory import even
-from actors.shards.shard import Shard, Work
+from actors.shards.inbox import Work
+from actors.shards.shard import Shard
 from bench import machine
+from bench.progress import track
 from bench.users import user_id
 from domain.account import Account
 from domain.local_days import ONE_DAY, midnight
@@ -114,8 +115,10 @@ def through_bson(document: dict[str, Any]) -> dict[str, Any]:
 async def fill(shard: Shard, users: Sequence[range], label: str, console: Console) -> None:
     """Load accounts as the shard's loop does, batch by batch."""
     loop = asyncio.get_running_loop()
-    for part in track(users, label, console=console, transient=True):
-        batch = [Work(UserId(user_id(index)), None, loop.create_future()) for index in part]
+    for part in track(console, users, lambda _: label):
+        batch = [
+            Work(UserId(user_id(index)), None, loop.create_future(), loop.time()) for index in part
+        ]
         await shard._load_missing(batch, frozenset())  # noqa: SLF001 - the loading alone is measured
 
 

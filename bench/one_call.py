@@ -67,7 +67,8 @@ def build_app(backend: RayBackend, shards: OneCallShards) -> Gate:
 
     @writing.post("/usage", status_code=201, response_model=UsageRecordResponse)
     async def record_usage(body: RecordUsageBody, idempotency_key: KeyHeader = None) -> Response:
-        return answered(await shards.call(make_call(body.command(), idempotency_key)), 201)
+        reply = await shards.call(make_call(body.command(), idempotency_key))
+        return await answered(backend, reply, 201)
 
     app.include_router(reading)
     app.include_router(writing)

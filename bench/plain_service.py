@@ -106,15 +106,22 @@ def charge(body: RecordUsageBody, now: datetime, session: ClientSession) -> Usag
     """Read the day, check its limit, add to its use and write the usage record."""
     where = {"user_id": ObjectId(body.user_id), "date": today(now)}
     day = DATA.dailycredits.find_one(where, session=session)
-    if day is None or left_of(day) < body.credit_amount:
+    amount = amount_of(body)
+    if day is None or left_of(day) < amount:
         raise HTTPException(402)
-    amount = Int64(body.credit_amount)
     DATA.dailycredits.update_one(
         {"_id": day["_id"]}, {"$inc": {"credits_used": amount}}, session=session
     )
     usage = usage_document(body, day, now)
     DATA.usages.insert_one(usage, session=session)
     return usage_answer(usage, day)
+
+
+def amount_of(body: RecordUsageBody) -> Int64:
+    """Return the credits of a charge. It has no price list: they are to be named."""
+    if body.credit_amount is None:
+        raise HTTPException(422)
+    return Int64(body.credit_amount)
 
 
 def today(now: datetime) -> datetime:
@@ -169,7 +176,7 @@ def usage_document(body: RecordUsageBody, day: Document, now: datetime) -> Docum
         "user_id": day["user_id"],
         "subscription_id": day["subscription_id"],
         "service_type": body.service_type,
-        "credit_amount": Int64(body.credit_amount),
+        "credit_amount": amount_of(body),
         "token_count": None if body.token_count is None else Int64(body.token_count),
         "model_used": body.model_used,
         "timestamp": body.timestamp or now,

@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ PORTS_TRIED_MAX = 100
 REPLICA_PORTS = 20  # Ports for Serve's replicas; a run needs two.
 REPLICA_PORTS_FROM, REPLICA_PORTS_TO = 31_100, 32_700  # The same, past the others.
 SETTLE_SECONDS_MAX = 120.0
+ANSWER_SECONDS_MAX = 30.0  # Of one of its reports.
 
 
 class BenchError(Exception):
@@ -51,22 +52,42 @@ class Service:
         A case begins when nothing is left of the one before, least of all of the seeding.
         """
         began = time.monotonic()
-        while time.monotonic() - began < SETTLE_SECONDS_MAX:
-            shards, events = self._get("/admin/shards"), self._get("/admin/events")
-            behind = any(row["journal_seconds_behind"] or row["queued"] for row in shards)
-            if not behind and not events["undelivered_count"]:
-                return time.monotonic() - began
+        while left := self._unsettled():
+            if time.monotonic() - began > SETTLE_SECONDS_MAX:
+                still = "; ".join(left)
+                raise BenchError(f"not at rest within {SETTLE_SECONDS_MAX:.0f} seconds: {still}")
             time.sleep(POLL_SECONDS)
-        raise BenchError(f"it was not at rest within {SETTLE_SECONDS_MAX:.0f} seconds")
+        return time.monotonic() - began
+
+    def _unsettled(self) -> list[str]:
+        """Return what is still to do; a report that cannot be had now is to be had, too."""
+        try:
+            return unsettled(self._get("/admin/shards"), self._get("/admin/events"))
+        except httpx.HTTPError as error:
+            return [f"GET {error.request.url.path}: {error!r}"]
 
     def _get(self, path: str) -> Any:
         answer = httpx.get(
             f"http://127.0.0.1:{self.port}{path}",
             headers={"Authorization": f"Bearer {self.key}"},
-            timeout=SETTLE_SECONDS_MAX,
+            timeout=ANSWER_SECONDS_MAX,
         )
-        answer.raise_for_status()
-        return answer.json()
+        return answer.raise_for_status().json()
+
+
+def unsettled(shards: Sequence[Mapping[str, Any]], events: Mapping[str, Any]) -> list[str]:
+    """Return what a service has still to do, by its own reports; nothing: it is at rest."""
+    left = [
+        f"{row['shard']} has {row['queued']} calls queued,"
+        f" its views are {row['journal_seconds_behind']:.1f} s behind the journal"
+        for row in shards
+        if row["queued"] or row["journal_seconds_behind"]
+    ]
+    if events["undelivered_count"]:
+        waiting = [f"{one['endpoint']} {one['undelivered']}" for one in events["endpoints"]]
+        told = f"{events['undelivered_count']} deliveries of events are outstanding"
+        left.append(f"{told} ({', '.join(waiting)})" if waiting else told)
+    return left
 
 
 def free_port() -> int:
@@ -171,7 +192,7 @@ def running(
     reader = threading.Thread(target=read_lines, args=(process, lines, is_ready, ready))
     reader.start()
     try:
-        wait_until_ready(process, ready, lines)
+        wait_until_ready(command, process, ready, lines)
         yield
     finally:
         stop(process)
@@ -194,14 +215,19 @@ def read_lines(
 
 
 def wait_until_ready(
-    process: "subprocess.Popen[str]", ready: threading.Event, lines: list[str]
+    command: list[str],
+    process: "subprocess.Popen[str]",
+    ready: threading.Event,
+    lines: list[str],
 ) -> None:
     """Return when the program is ready. BenchError: it ended, or took too long."""
     deadline = time.monotonic() + START_SECONDS_MAX
     while not ready.wait(POLL_SECONDS):
         if process.poll() is not None or time.monotonic() > deadline:
-            said = "\n".join(lines)
-            raise BenchError(f"{Path(process.args[0]).name} did not get ready:\n{said}")
+            name, code = Path(command[0]).name, process.returncode
+            how = f"was not ready within {START_SECONDS_MAX:.0f} seconds"
+            how = how if code is None else f"ended with {code} before it was ready"
+            raise BenchError("\n".join([f"{name} {how}. It said:", *lines]))
 
 
 def stop(process: "subprocess.Popen[str]") -> None:

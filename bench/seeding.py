@@ -1,18 +1,20 @@
 """Gives every user of a run one subscription: in the service, and in the plain service's data."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pymongo
 from bson import Int64, ObjectId
+from rich.console import Console
 
 from actors.access import Scope
 from actors.api_keys import make_key
 from actors.client import Allotment
 from actors.mongo.connection import connect
 from actors.mongo.keys import MongoKeys
+from bench.progress import begin, track
 from bench.users import AMOUNT, DAYS, user_id
 from domain.local_days import ONE_DAY, midnight
 
@@ -21,8 +23,8 @@ DOCUMENTS_PER_INSERT = 2_000
 SYSTEM_PORTION = AMOUNT // 10  # The service's default of 10 percent.
 
 
-def seed_service(client: Allotment, users: int, done: Callable[[int], None]) -> None:
-    """Add credits to every user, as a payment does. `done` is told of users as they are ready."""
+def seed_service(client: Allotment, users: int, console: Console) -> None:
+    """Add credits to every user, as a payment does."""
 
     async def add(index: int) -> None:
         payment = {
@@ -36,14 +38,13 @@ def seed_service(client: Allotment, users: int, done: Callable[[int], None]) -> 
     async def add_all(part: range) -> None:
         await asyncio.gather(*map(add, part))
 
-    for start in range(0, users, CONCURRENT):
-        part = range(start, min(start + CONCURRENT, users))
-        client.wait(add_all(part))
-        done(len(part))
+    for start in track(console, range(0, users, CONCURRENT), lambda _: "seeding the service"):
+        client.wait(add_all(range(start, min(start + CONCURRENT, users))))
 
 
-def seed_plain(uri: str, name: str, users: int) -> str:
+def seed_plain(uri: str, name: str, users: int, console: Console) -> str:
     """Fill the plain service's database, and return a key for it."""
+    begin(console, "seeding the plain service")
     now = datetime.now(UTC)
     database = connect(uri, name)
     text, key = make_key("bench", Scope.ADMIN, now)

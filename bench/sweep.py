@@ -3,35 +3,30 @@
 import asyncio
 import json
 import logging
-import os
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from actors.mongo.connection import connect
 from actors.reports import Findings
 from bench import machine
-from bench.cases import MEASURE_SECONDS_SPARE, WARM_UP_SECONDS, Measured, run
-from bench.processes import BenchError, Service, allotment, clean_environment
+from bench.cases import Extent, Measured, run
+from bench.cluster import share_environment
+from bench.processes import BenchError, Service, allotment
+from bench.progress import begin, track
 from bench.users import user_id
 
 NEVER = "0 0 29 2 *"  # Sweeps are asked for here; none comes by itself.
 CONNECTIONS = 64
 ACCOUNTS_PER_CALL = 500
-
-
-def share_environment(service: Service) -> None:
-    """Take over what a process must have to join the service's cluster, before ray is imported."""
-    own = clean_environment() | service.environment
-    os.environ.clear()
-    os.environ.update(own)
+SWEEP_SECONDS_MAX = 600.0  # Ten times what 200,000 accounts take beside usage.
+ROUNDS_BESIDE_MAX = 120
 
 
 def insert_users(service: Service, accounts: int, console: Console) -> None:
@@ -41,7 +36,7 @@ def insert_users(service: Service, accounts: int, console: Console) -> None:
     database = connect(service.mongo_uri, "allotment")
     now = datetime.now(UTC)
     indexes = list(parts([{"index": index} for index in range(accounts)]))
-    for part in track(indexes, "writing documents", console=console, transient=True):
+    for part in track(console, indexes, lambda _: "writing documents"):
         documents = [subscription_document(row["index"], now) for row in part]
         database.subscriptions.insert_many(documents, ordered=False)
         days = [day for document in documents for day in day_documents(document, now)]
@@ -58,7 +53,7 @@ def load_into_ram(service: Service, accounts: int, console: Console) -> None:
     ray.init(service.ray_address, log_to_driver=False, logging_level=logging.ERROR)
     client = Allotment.connect(timeout_seconds=60)
     starts = range(0, accounts, ACCOUNTS_PER_CALL)
-    for start in track(starts, "loading accounts", console=console, transient=True):
+    for start in track(console, starts, lambda _: "loading accounts"):
         chunk = range(start, min(start + ACCOUNTS_PER_CALL, accounts))
         client.check_daily_allocations([user_id(index) for index in chunk])
     client.close()
@@ -72,8 +67,13 @@ def sweep() -> dict[str, Any]:
         shards, found = RayShards(), Findings()
         table = await shards.directory()
         work = (shards.compare(index, repair=True) for index in range(table.shards))
-        for one in await asyncio.gather(*work):
-            found.add(one)
+        try:
+            async with asyncio.timeout(SWEEP_SECONDS_MAX):
+                for one in await asyncio.gather(*work):
+                    found.add(one)
+        except TimeoutError:
+            took = f"{SWEEP_SECONDS_MAX:.0f} seconds"
+            raise BenchError(f"the sweep over {table.shards} shards took over {took}") from None
         return found
 
     began = time.monotonic()
@@ -89,14 +89,12 @@ def leave_cluster() -> None:
     ray.shutdown()
 
 
-def usage(service: Service, accounts: int, seconds: float, seed: int) -> dict[str, Any]:
+def usage(service: Service, extent: Extent, seed: int) -> dict[str, Any]:
     """Charge users at random for a while."""
     load = {
         "job": "usage",
-        "users": accounts,
-        "seconds": seconds,
-        "warm_up_seconds": WARM_UP_SECONDS,
         "seed": seed,
+        **asdict(extent),
         "port": service.port,
         "key": service.key,
         "path": "/subscription/usage",
@@ -105,39 +103,39 @@ def usage(service: Service, accounts: int, seconds: float, seed: int) -> dict[st
     return run("bench.load", load)
 
 
-def usage_beside(
-    service: Service, accounts: int, seconds: float, measured: Measured
-) -> dict[str, Any]:
+def usage_beside(service: Service, extent: Extent, measured: Measured) -> dict[str, Any]:
     """Charge users again and again until a sweep beside it is done; return its report."""
-    reports: list[dict[str, Any]] = []
-    beside = threading.Thread(target=lambda: reports.append(sweep()))
-    beside.start()
-    for seed in range(100, 100 + int(MEASURE_SECONDS_SPARE)):
-        result = usage(service, accounts, seconds, seed)
-        if not beside.is_alive():  # Part of this round had no sweep beside it.
-            break
-        measured.add(result)
-    beside.join()
-    if not reports:
-        raise BenchError("the sweep beside the usage did not end")
+    with ThreadPoolExecutor(1) as thread:
+        beside = thread.submit(sweep)
+        for seed in range(100, 100 + ROUNDS_BESIDE_MAX):
+            result = usage(service, extent, seed)
+            if beside.done():  # Part of this round had no sweep beside it.
+                break
+            measured.add(result)
+        report = beside.result()
     if not measured.rates:
         measured.add(result)
-    return reports[0]
+    return report
 
 
-def bench_sweep(accounts: int, seconds: float, console: Console, file: Path | None) -> int:
+def bench_sweep(extent: Extent, console: Console, file: Path | None) -> int:
     """Measure and print; return the exit code."""
     alone, beside = Measured(), Measured()
+    begin(console, "starting the service")
     with allotment(ALLOTMENT_SWEEP_CRON=NEVER, ALLOTMENT_TRIM_CRON=NEVER) as service:
         share_environment(service)
-        insert_users(service, accounts, console)
-        load_into_ram(service, accounts, console)
+        insert_users(service, extent.users, console)
+        load_into_ram(service, extent.users, console)
+        begin(console, "a sweep alone")
         quiet = sweep()
+        begin(console, "usage alone")
         for seed in range(2):
-            alone.add(usage(service, accounts, seconds, seed))
+            alone.add(usage(service, extent, seed))
         service.settle()
-        busy = usage_beside(service, accounts, seconds, beside)
+        begin(console, "a sweep and usage beside each other")
+        busy = usage_beside(service, extent, beside)
         service.settle()
+        begin(console, "a sweep after it")
         after = sweep()
         leave_cluster()
     print_report(console, (quiet, busy, after), (alone, beside))
