@@ -15,16 +15,19 @@ import argparse
 import asyncio
 import copy
 import time
+from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from localstripe import resources as R
+from localstripe import server
 from localstripe import webhooks as W
-from localstripe.server import app, get_post_data, json_response
+from localstripe.server import app, get_post_data
 
 API_VERSION = "2026-10-28.endive"
-FAULTS = {"status": 200, "until": 0.0}
-ONE_TIME = {}
-CHECKOUTS = {}
+FAULTS: dict[str, Any] = {"status": 200, "until": 0.0}
+ONE_TIME: dict[str, dict[str, Any]] = {}
+CHECKOUTS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {}
 
 R.Store.dump_to_disk = lambda self: None  # It would write a file that all users share.
 
@@ -32,7 +35,7 @@ R.Store.dump_to_disk = lambda self: None  # It would write a file that all users
 # --- shapes since 2025-03-31.basil --------------------------------------------------------
 
 
-def price_of(plan):
+def price_of(plan: Any) -> Any:
     return {
         "id": plan["id"],
         "object": "price",
@@ -49,7 +52,7 @@ def price_of(plan):
     }
 
 
-def basil_subscription(o):
+def basil_subscription(o: Any) -> None:
     start, end = o.pop("current_period_start", None), o.pop("current_period_end", None)
     for field in ("plan", "quantity", "tax_percent"):
         o.pop(field, None)
@@ -62,7 +65,7 @@ def basil_subscription(o):
         o["canceled_at"] = o["canceled_at"] or o["ended_at"]
 
 
-def basil_invoice(o):
+def basil_invoice(o: Any) -> None:
     for field in ("subscription", "payment_intent", "charge", "tax", "tax_percent", "discount"):
         o.pop(field, None)
     o["lines"] = copy.deepcopy(o["lines"])
@@ -79,7 +82,7 @@ def basil_invoice(o):
             line["pricing"] = {"type": "price_details", "price_details": price}
 
 
-def basil(o):
+def basil(o: Any) -> Any:
     if o.get("object") == "subscription":
         basil_subscription(o)
     if o.get("object") == "invoice":
@@ -93,7 +96,7 @@ R.StripeObject._export = lambda self, expand=None: basil(export(self, expand))
 make_event = R.Event.__init__
 
 
-def make_new_event(self, kind, data, previous_attributes=None):
+def make_new_event(self: Any, kind: Any, data: Any, previous_attributes: Any = None) -> None:
     make_event(self, kind, data)
     self.api_version, self.pending_webhooks = API_VERSION, 1
     self.request = {"id": None, "idempotency_key": None}
@@ -107,14 +110,19 @@ R.Event.__init__ = make_new_event
 class Plain:
     """A plain value where localstripe expects one of its objects."""
 
-    def __init__(self, value):
+    def __init__(self, value: Any) -> None:
         self.value = value
 
-    def _export(self, expand=None):
+    def _export(self, expand: Any = None) -> Any:
         return copy.deepcopy(self.value)
 
 
-def tell(kind, about, previous=None):
+def json_response(value: Any) -> web.StreamResponse:
+    response: web.StreamResponse = server.json_response(value)
+    return response
+
+
+def tell(kind: Any, about: Any, previous: Any = None) -> None:
     R.schedule_webhook(R.Event(kind, about, previous))
 
 
@@ -124,7 +132,7 @@ update_subscription = R.Subscription._api_update.__func__
 create_subscription = R.Subscription._api_create.__func__
 
 
-def as_plans(data):
+def as_plans(data: Any) -> Any:
     for item in data.get("items") or []:
         if "price" in item:
             item["plan"] = item.pop("price")
@@ -133,7 +141,7 @@ def as_plans(data):
     return data
 
 
-def new_update(cls, id, **data):
+def new_update(cls: Any, /, id: Any, **data: Any) -> Any:
     before = cls._api_retrieve(id)._export()
     metadata = data.pop("metadata", None) or {}
     obj = update_subscription(cls, id, **as_plans(data))
@@ -152,7 +160,7 @@ R.Subscription._api_create = classmethod(
 on_paid = R.Invoice._on_payment_success
 
 
-def new_on_paid(self):
+def new_on_paid(self: Any) -> None:
     on_paid(self)
     tell("invoice.paid", self)
 
@@ -162,7 +170,7 @@ R.Invoice._on_payment_success = new_on_paid
 make_refund = R.Refund.__init__
 
 
-def new_refund(self, **data):
+def new_refund(self: Any, **data: Any) -> None:
     make_refund(self, **data)
     charge = R.Charge._api_retrieve(self.charge)
     refunds = [r for r in R.Refund._api_list_all(None, limit=99)._list if r.charge == charge.id]
@@ -174,10 +182,10 @@ def new_refund(self, **data):
     tell("charge.refunded", Plain(value))
 
 
-def intent_of(charge_id):
+def intent_of(charge_id: Any) -> str | None:
     for intent in R.PaymentIntent._api_list_all(None, limit=99)._list:
         if intent.latest_charge is not None and intent.latest_charge.id == charge_id:
-            return intent.id
+            return str(intent.id)
     return None
 
 
@@ -187,7 +195,7 @@ R.Refund.__init__ = new_refund
 # --- prices, checkouts, payments of invoices ----------------------------------------------
 
 
-async def create_price(request):
+async def create_price(request: web.Request) -> web.StreamResponse:
     data = await get_post_data(request)
     recurring = data.get("recurring")
     price_id = "price_" + R.random_id(14)
@@ -213,14 +221,14 @@ async def create_price(request):
     return json_response(ONE_TIME[price_id])
 
 
-async def retrieve_price(request):
+async def retrieve_price(request: web.Request) -> web.StreamResponse:
     price_id = request.match_info["id"]
     if price_id in ONE_TIME:
         return json_response(ONE_TIME[price_id])
     return json_response(price_of(R.Plan._api_retrieve(price_id)._export()))
 
 
-async def create_checkout(request):
+async def create_checkout(request: web.Request) -> web.StreamResponse:
     data = await get_post_data(request)
     lines = [
         {
@@ -253,7 +261,7 @@ async def create_checkout(request):
     return json_response(session)
 
 
-async def pay_checkout(request):
+async def pay_checkout(request: web.Request) -> web.StreamResponse:
     session, _ = CHECKOUTS[request.match_info["id"]]
     intent = R.PaymentIntent(
         amount=session["amount_total"], currency=session["currency"], customer=session["customer"]
@@ -266,27 +274,27 @@ async def pay_checkout(request):
     return json_response(session)
 
 
-def listed(items):
+def listed(items: Any) -> web.StreamResponse:
     return json_response({"object": "list", "data": items, "has_more": False})
 
 
-async def list_checkouts(request):
+async def list_checkouts(request: web.Request) -> web.StreamResponse:
     intent = request.query.get("payment_intent")
     return listed([s for s, _ in CHECKOUTS.values() if s["payment_intent"] == intent])
 
 
-async def list_checkout_lines(request):
+async def list_checkout_lines(request: web.Request) -> web.StreamResponse:
     return listed(CHECKOUTS[request.match_info["id"]][1])
 
 
-async def list_invoice_payments(request):
+async def list_invoice_payments(request: web.Request) -> web.StreamResponse:
     intent = request.query.get("payment[payment_intent]")
     found = R.PaymentIntent._api_retrieve(intent).invoice if intent else None
     paid = {"id": "inpay_1", "object": "invoice_payment", "invoice": found, "status": "paid"}
     return listed([paid] if found else [])
 
 
-async def renew(request):
+async def renew(request: web.Request) -> web.StreamResponse:
     subscription = R.Subscription._api_retrieve(request.match_info["id"])
     before = subscription._export()
     subscription.start_date = subscription.current_period_end
@@ -298,7 +306,9 @@ async def renew(request):
 list_invoices = R.Invoice._api_list_all.__func__
 
 
-def new_list_invoices(cls, url, status=None, created=None, **rest):
+def new_list_invoices(
+    cls: Any, /, url: Any, status: Any = None, created: Any = None, **rest: Any
+) -> Any:
     found = list_invoices(cls, url, **rest)
     since = int((created or {}).get("gte", 0))
     found._list = [i for i in found._list if status in (None, i.status) and i.created >= since]
@@ -311,7 +321,7 @@ R.Invoice._api_list_all = classmethod(new_list_invoices)
 list_events = R.Event._api_list_all.__func__
 
 
-def new_list_events(cls, url, types=None, **rest):
+def new_list_events(cls: Any, /, url: Any, types: Any = None, **rest: Any) -> Any:
     found = list_events(cls, url, **rest)
     wanted = types.values() if isinstance(types, dict) else types
     found._list = [e for e in found._list if wanted is None or e.type in wanted]
@@ -324,7 +334,7 @@ R.Event._api_list_all = classmethod(new_list_events)
 # --- faults, and deliveries that are repeated ---------------------------------------------
 
 
-async def set_faults(request):
+async def set_faults(request: web.Request) -> web.StreamResponse:
     data = await get_post_data(request)
     FAULTS["status"] = int(data["status"])
     FAULTS["until"] = time.monotonic() + float(data["seconds"])
@@ -332,7 +342,7 @@ async def set_faults(request):
 
 
 @web.middleware
-async def fail_on_demand(request, handler):
+async def fail_on_demand(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.path.startswith("/v1/") and time.monotonic() < FAULTS["until"]:
         if FAULTS["status"] == 0:
             await asyncio.sleep(FAULTS["until"] - time.monotonic())
@@ -357,7 +367,7 @@ for method, path, answer in (
     app.router.add_route(method, path, answer)
 
 
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description="Run a Stripe on 127.0.0.1.")
     parser.add_argument("--port", type=int, default=8420)
     parser.add_argument("--webhook", help="where events are sent")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from actors.store import Store
 from domain.account import Account
 from domain.answering import change_answer
-from domain.charges import OnInsufficient
+from domain.charges import OnInsufficient, UsageRecorded
 from domain.decide import decide
 from domain.detecting import enter
 from domain.messages import (
@@ -51,6 +51,12 @@ def use(
         timestamp=at,
         on_insufficient=on_insufficient,
     )
+
+
+def usage_id_of(entry: Entry) -> str:
+    """Return the id of the record that an entry makes, which is a charge."""
+    assert isinstance(entry.change, UsageRecorded)
+    return entry.change.usage_id
 
 
 class Author:

@@ -12,12 +12,13 @@ import uvicorn
 from actors.access import Scope
 from actors.edge.app import build_app
 from actors.tokens import Tokens
+from bench.processes import free_port
+from tests.actors.authors import NOON
 from tests.actors.running import Clock, running
 from tests.actors.test_api_keys import Keys, made
-from tests.actors.test_edge import NOON, LocalBackend, OneShard
+from tests.actors.test_edge import LocalBackend, OneShard
 from tests.actors.test_tokens import RULES
 from tests.fakes.memory_store import MemoryStore
-from tests.service.running import free_port
 
 START_SECONDS_MAX = 20.0
 
@@ -77,7 +78,7 @@ def listening() -> Iterator[Listening]:
             )
             servers.append(Server(config))
             ready.set()
-            await beside(backend.events.run(), servers[0]._serve())
+            await beside(backend.relay.run(), servers[0]._serve())
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()))
     thread.start()

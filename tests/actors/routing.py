@@ -12,6 +12,10 @@ from domain.values import UserId
 Answer = Callable[[int, Envelope], Awaitable[list[Reply]]]
 
 
+def user_of(item: Call | UserId) -> UserId:
+    return item.command.user_id if isinstance(item, Call) else item
+
+
 def echo(item: Call | UserId) -> Reply:
     """Return a reply that names what it replies to."""
     text = item.key if isinstance(item, Call) else item
@@ -40,10 +44,9 @@ class FakeShards:
             raise ShardLostError
         if envelope.version != self.table.version:
             return [MOVED] * (len(envelope.calls) + len(envelope.status_of))
-        users = [*(call.command.user_id for call in envelope.calls), *envelope.status_of]
+        items: list[Call | UserId] = [*envelope.calls, *envelope.status_of]
         return [
-            MOVED if slot_of(user_id) in self.table.leaving else echo(item)
-            for user_id, item in zip(users, (*envelope.calls, *envelope.status_of), strict=True)
+            MOVED if slot_of(user_of(item)) in self.table.leaving else echo(item) for item in items
         ]
 
     async def query(self, index: int, version: int, query: Query) -> Reply:

@@ -7,8 +7,8 @@ import pytest
 
 from actors.clock import ServiceClock, TestClock, TimeGoesForwardError
 from tests.actors.authors import NOON
-from tests.actors.running import in_loop
-from tests.actors.test_edge import CREDITS, USAGE, edge
+from tests.actors.running import Clock, in_loop
+from tests.actors.test_edge import CREDITS, USAGE, LocalBackend, edge
 
 MONTH = timedelta(days=31)
 
@@ -95,6 +95,13 @@ async def test_a_sleep_lasts_as_long_as_it_says_where_nobody_sets_the_clock() ->
     assert clock() == NOON
 
 
+def clock_of(backend: LocalBackend) -> Clock:
+    """Return the clock of the one shard, which stands."""
+    clock = backend.shards.shard._clock
+    assert isinstance(clock, Clock)
+    return clock
+
+
 @in_loop
 async def test_the_interface_sets_the_clock_forward_and_refuses_the_past() -> None:
     async with edge() as (http, backend):
@@ -102,7 +109,7 @@ async def test_the_interface_sets_the_clock_forward_and_refuses_the_past() -> No
         clock = standing()
 
         async def tell(ahead: timedelta) -> None:
-            backend.shards.shard._clock.now = NOON + ahead
+            clock_of(backend).now = NOON + ahead
 
         backend.test_clock = TestClock(clock, Offsets(), tell)
         body = {"now": (NOON + MONTH).isoformat()}
@@ -128,7 +135,7 @@ async def test_a_refusal_says_when_to_come_again_by_the_services_clock() -> None
         dear = USAGE | {"credit_amount": 91}
         at_noon = await http.post("/subscription/usage", json=dear)
         ahead = timedelta(hours=11)
-        backend.shards.shard._clock.now = NOON + ahead
+        clock_of(backend).now = NOON + ahead
         offsets = Offsets()
         offsets.advance(ahead)  # As another replica has set it.
         backend.test_clock = TestClock(standing(), offsets, Parts())

@@ -15,9 +15,9 @@ from actors.access import Scope
 from actors.api_keys import make_key
 from actors.command_line import app, cells_of, key_row
 from actors.edge.examples import EXAMPLES
+from bench.processes import free_port
 from tests.actors.authors import NOON
 from tests.actors.test_api_keys import Keys
-from tests.service.running import free_port
 
 ANSWERS: dict[str, Any] = {
     "/admin/shards": [EXAMPLES["ShardReport"]],

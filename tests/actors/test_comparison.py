@@ -1,7 +1,7 @@
 """RAM is compared with MongoDB beside the shard's work: what differs is found, nothing else is."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from random import Random
 
@@ -13,7 +13,7 @@ from actors.shards.comparison import CHUNK, RECHECK_SECONDS, Comparison
 from actors.shards.shard import Shard
 from actors.store import Store
 from domain.account import Account
-from domain.messages import ChangeSubscription
+from domain.messages import ChangeSubscription, Entry
 from domain.subscription import Subscription
 from domain.values import Credits, Policy, Status, UserId
 from tests.actors.authors import POLICY, Author, write
@@ -98,7 +98,7 @@ async def test_corrupted_accounts_are_found_named_and_repaired_and_then_none_dif
         second = await compare(shard, store)
         after = dict(shard._accounts)
 
-    assert first == Findings(checked=40, stale=3, repaired=3, users=USERS[7:10])
+    assert first == Findings(checked=40, stale=3, repaired=3, users=[*USERS[7:10]])
     assert second == Findings(checked=40)
     assert after == before
 
@@ -188,7 +188,9 @@ async def test_an_account_whose_views_lag_is_no_difference() -> None:
 
 
 @in_loop
-async def test_an_append_on_its_way_is_no_difference_however_long_it_takes() -> None:
+async def test_an_append_on_its_way_is_no_difference_however_long_it_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     store = MemoryStore()
     async with running(store) as shard:
         await begin(shard, [ANN])
@@ -197,15 +199,15 @@ async def test_an_append_on_its_way_is_no_difference_however_long_it_takes() -> 
         append, loop = store.append, asyncio.get_running_loop()
         gate = store.hold("after append")
 
-        def slow_append(entries: object) -> None:
+        def slow_append(entries: Sequence[Entry]) -> None:
             append(entries)
             loop.call_soon_threadsafe(landed.set)
             store.enter("after append")
 
-        store.append = slow_append
+        monkeypatch.setattr(store, "append", slow_append)
         charge = asyncio.create_task(ask_one(shard, charge_call(ANN, 1, "slow")))
         await landed.wait()
-        naps = Naps(lambda: naps.rechecks == 3 and gate.open(), turns=20)
+        naps = Naps(lambda: gate.open() if naps.rechecks == 3 else None, turns=20)
 
         report = await compare(shard, store, naps)
         await charge

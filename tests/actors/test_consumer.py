@@ -1,6 +1,7 @@
 """How events reach one handler: in order a user, many users at once, until it has taken them."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -190,6 +191,11 @@ async def test_a_handler_that_hangs_or_fails_delays_no_other() -> None:
     assert (undelivered["hanging"], undelivered["failing"]) == (50, 50)
 
 
+def have_taken(count: int, *handlers: NotingHandler) -> bool:
+    """Whether handlers have taken so many events together, repeats not counted."""
+    return len({order for handler in handlers for order in handler.orders}) >= count
+
+
 @in_loop
 async def test_killed_at_any_instant_it_repeats_at_most_what_was_in_flight() -> None:
     for killed_after in range(0, 60, 7):
@@ -198,9 +204,9 @@ async def test_killed_at_any_instant_it_repeats_at_most_what_was_in_flight() -> 
             world.happen(f"user-{number}", 3)
 
         async with world.relaying(before):
-            await until(lambda handler=before, n=killed_after: len(handler.taken) >= n)
+            await until(functools.partial(have_taken, killed_after, before))
         async with world.relaying(after):
-            await until(lambda one=before, two=after: len({*one.orders, *two.orders}) == 60)
+            await until(functools.partial(have_taken, 60, before, after))
 
         repeated = set(before.orders) & set(after.orders)
         assert len(repeated) <= SLOTS

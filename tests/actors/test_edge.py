@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from actors.access import Scope
+from actors.agenda import Agenda
 from actors.api_keys import KeyRing
 from actors.calls import Envelope, Reply
 from actors.clock import TestClock
@@ -19,6 +20,7 @@ from actors.edge.app import build_app
 from actors.edge.limits import RateLimit
 from actors.edge.stripe import StripeDesk
 from actors.events.relay import Relay
+from actors.events.stream import EventsWay
 from actors.expiring import Ended, Page
 from actors.expiring_holds import OverdueHold
 from actors.housekeeping import Housekeeping
@@ -31,6 +33,7 @@ from actors.settings import Settings
 from actors.shards.comparison import Comparison
 from actors.shards.queries import Queries, Query
 from actors.shards.shard import Shard
+from actors.store import Overview
 from actors.tokens import Tokens
 from domain.values import Policy, UserId
 from tests.actors.authors import NOON
@@ -117,11 +120,12 @@ class LocalBackend:
         self.tokens: Tokens | None = None
         self.rate_limit: RateLimit | None = None
         self.test_clock: TestClock | None = None
-        self.overview = MemoryOverview(shards.store)
+        self.overview: Overview = MemoryOverview(shards.store)
         self.shards = shards
-        self.agenda = MemoryAgenda()
+        self.memory_agenda = MemoryAgenda()
+        self.agenda: Agenda = self.memory_agenda
         clock = Clock(NOON)
-        shards.housekeeping = Housekeeping(
+        self.housekeeping = Housekeeping(
             "edge",
             Settings(_env_file=None),
             self.agenda,
@@ -133,11 +137,12 @@ class LocalBackend:
         self.tables = MemoryTables(shards.shard.table)
         crew = Fleet(shards.store, self.tables)  # Nobody carries its plans out.
         self.operations = Operations(
-            shards, OneJanitor(shards.housekeeping, Resharding(self.tables, crew, clock))
+            shards, OneJanitor(self.housekeeping, Resharding(self.tables, crew, clock))
         )
         self.stripe = StripeDesk(MemoryStripe(), ("whsec_old", "whsec_new"), clock)
         self.handler = NotingHandler()
-        self.events = Relay(MemoryEvents(shards.store), [self.handler], clock=clock)
+        self.relay = Relay(MemoryEvents(shards.store), [self.handler], clock=clock)
+        self.events: EventsWay = self.relay
         self.lost = False
 
     async def now(self) -> datetime:
@@ -174,7 +179,7 @@ async def edge(
             base_url="http://allotment",
             headers={"Authorization": f"Bearer {text}"},
         )
-        relaying = asyncio.create_task(backend.events.run())
+        relaying = asyncio.create_task(backend.relay.run())
         async with client:
             yield client, backend
         relaying.cancel()

@@ -1,6 +1,7 @@
 """Events over HTTP: who may follow them, what operators read, and what they may ask for."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 
 import httpx
 
@@ -73,6 +74,7 @@ async def test_a_stream_says_each_event_with_its_id_and_that_it_is_still_there()
         stream = sent(backend.events, EventQuery(BEGINNING), 0, streams)
         first, second = await anext(stream), await anext(stream)
         assert streams.locked()
+        assert isinstance(stream, AsyncGenerator)
         await stream.aclose()
 
     record = backend.handler.taken[0].record

@@ -76,7 +76,7 @@ async def test_what_is_asked_for_wrongly_is_refused(path: str, body: dict[str, o
 @in_loop
 async def test_what_cannot_be_reached_is_to_be_tried_again() -> None:
     async with edge() as (http, backend):
-        backend.shards.lost = backend.agenda.unavailable = True
+        backend.shards.lost = backend.memory_agenda.unavailable = True
 
         answers = [await http.post("/admin/sync"), await http.get("/admin/sweeps")]
 

@@ -25,7 +25,8 @@ FUZZ_SEEDS = 40  # Each with some 25 bodies; `tests/service/stripe_fuzz.py` runs
 
 def signed(body: str, secret: str = "whsec_new", at: float = 0.0) -> str:
     stamp = int(NOON.timestamp() + at)
-    return stripe.WebhookSignature.generate_signature_header(body, secret, stamp)
+    header: str = stripe.WebhookSignature.generate_signature_header(body, secret, stamp)
+    return header
 
 
 async def send(

@@ -11,6 +11,7 @@ from actors.failures import UnavailableError
 from actors.mongo.ended import MongoEnded
 from actors.reports import Findings
 from actors.shards.shard import Shard
+from domain.values import UserId
 from tests.actors.authors import NOON, Author, write
 from tests.actors.running import Clock, ask, in_loop, running
 from tests.actors.setups import MongoSetup
@@ -144,7 +145,7 @@ def test_pages_name_every_ended_subscription_once(mongo: MongoSetup) -> None:
 
 class OnePage:
     def ended(self, now: datetime, limit: int, cursor: object | None) -> Page[Ended]:
-        return Page([Ended("ann", "s", NOON)], 0, None)
+        return Page([Ended(UserId("ann"), "s", NOON)], 0, None)
 
 
 class Lost:

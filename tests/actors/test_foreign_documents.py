@@ -7,7 +7,7 @@ import pytest
 from bson import DatetimeMS
 
 from domain.values import UserId
-from tests.actors.authors import NOON, Author, use, write
+from tests.actors.authors import NOON, Author, usage_id_of, use, write
 from tests.actors.running import ask, charge_call, credit_call, in_loop, running, status
 from tests.actors.setups import MongoSetup, Setup
 
@@ -240,7 +240,7 @@ async def test_a_usage_record_that_is_there_already_holds_up_nobody_else(
 ) -> None:
     entries = [(author := Author(ANN)).add(), author.use(1)]
     embedded.store.append(entries)
-    embedded.insert("usages", _id=entries[1].change.usage_id, user_id=ANN, timestamp=NOON)
+    embedded.insert("usages", _id=usage_id_of(entries[1]), user_id=ANN, timestamp=NOON)
     async with running(embedded.store) as shard:
         await status(shard, ANN)
         await ask(shard, credit_call(BOB, 100))

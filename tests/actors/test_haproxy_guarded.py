@@ -25,7 +25,8 @@ from actors.ray_environment import (
     REPLICA_WRITES_MAX,
     serve_environment,
 )
-from tests.service.running import free_port, wait_until
+from bench.processes import free_port
+from tests.service.running import wait_until
 
 SCRIPT = Path(ray_environment.__file__).with_name("haproxy_guarded.sh")
 SECONDS_MAX = 20.0

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from email.message import Message
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,18 +16,19 @@ from actors.events.delivering import DeliveryError, RefusedDeliveryError
 from actors.events.mail import MailHandler, MailTemplates
 from actors.events.records import OrderedEvent
 from actors.events.smtp import SmtpServer
+from bench.processes import free_port
 from domain.events import EventRecord, EventType
 from domain.values import UserId
 from tests.actors.authors import NOON
 from tests.actors.running import in_loop
-from tests.service.running import free_port, wait_until
+from tests.service.running import wait_until
 
-LOW = {
+LOW: dict[str, Any] = {
     "remaining_credits": 10,
     "credits_used": 80,
     "resets_at": "2026-03-11T00:00:00.000Z",
 }
-SPIKE = {"credits_used": 60, "mean_credits_used": 20.0, "days_with_use": 3}
+SPIKE: dict[str, Any] = {"credits_used": 60, "mean_credits_used": 20.0, "days_with_use": 3}
 
 
 class SmtpProcess:
@@ -73,7 +75,7 @@ class Addresses:
     def switch_features(self, *_: object, on: bool) -> None: ...
 
 
-def event(kind: EventType, user: str = "ann", **data: object) -> OrderedEvent:
+def event(kind: EventType, user: str = "ann", **data: Any) -> OrderedEvent:
     record = EventRecord(
         id="evt_1", type=kind, created=NOON, user_id=user, subscription_id="s", data=data
     )
@@ -131,7 +133,7 @@ def test_texts_may_be_the_operators_own(smtp: SmtpProcess, tmp_path: Path) -> No
 
     (mail,) = smtp.messages
     assert "ann" in str(mail["Subject"])
-    assert mail.get_payload().strip() == "Hallo!"
+    assert str(mail.get_payload()).strip() == "Hallo!"
 
 
 def test_a_name_with_a_line_break_adds_no_header() -> None:

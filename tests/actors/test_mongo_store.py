@@ -1,7 +1,9 @@
 """What only a store that speaks to MongoDB promises: types, round trips, reads that are torn."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import islice
+from typing import Any
 
 import mongomock
 import pymongo
@@ -86,7 +88,7 @@ def test_1500_users_load_in_a_bounded_number_of_round_trips(
     write(embedded.store, [author.add() for author in authors])
     embedded.store.append([author.use(1) for author in islice(authors, 0, None, 3)])
     counter = Counter()
-    with pymongo.MongoClient(mongo_uri, event_listeners=[counter]) as client:
+    with pymongo.MongoClient[dict[str, Any]](mongo_uri, event_listeners=[counter]) as client:
         store = MongoStore(in_utc(client, embedded.database.name))
 
         stored = store.load([author.account.user_id for author in authors], NOON)
@@ -166,7 +168,7 @@ def test_a_server_that_is_away_is_unavailable_for_reads_and_writes(embedded: Mon
     )
     with client:
         store, reads = MongoStore(in_utc(client, "away")), MongoReads(in_utc(client, "away"))
-        calls = [
+        calls: list[Callable[[], object]] = [
             lambda: store.load([ANN], NOON),
             lambda: store.append([entry]),
             lambda: store.append([entry, author.use(1)]),
@@ -190,7 +192,7 @@ def test_documents_written_by_the_embedded_server_read_the_same_in_mongomock(
     write(embedded.store, [author.add(), author.use(30), author.use(4)])
     embedded.store.append(author.use_often(20))
     embedded.store.mark_clean("shard-000", NOON)
-    database = mongomock.MongoClient(tz_aware=True)["copy"]
+    database: Any = mongomock.MongoClient(tz_aware=True)["copy"]
     for name in ("accounts", "subscriptions", "dailycredits", "usages", "journal", "shards"):
         for document in embedded.database[name].find():
             database[name].insert_one(document)
@@ -296,7 +298,7 @@ def test_a_transaction_whose_end_the_server_did_not_hear_holds_nobody_up(
         raise NetworkTimeout("the answer did not come in time")
 
     with pytest.raises(NetworkTimeout):
-        embedded.store.in_transaction(lose)
+        MongoStore(embedded.database).in_transaction(lose)
     write(embedded.store, [author.use(5)])
 
     assert embedded.document("dailycredits")["credits_used"] == 9

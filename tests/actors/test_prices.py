@@ -149,7 +149,7 @@ def test_a_service_does_not_start_with_a_file_that_is_not_valid(
 
 
 def test_a_service_without_a_file_has_no_prices() -> None:
-    store, seen = MemoryPrices(ONE), []
+    store, seen = MemoryPrices(ONE), list[PriceFile]()
 
     with in_force(None, store, seen.append):
         kept = store.text
@@ -161,7 +161,7 @@ def test_the_file_is_watched_as_long_as_the_block(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prices, "LOOK_SECONDS", 0.001)
-    store, invalid, file = MemoryPrices(), [], PriceFile(path)
+    store, invalid, file = MemoryPrices(), list[object](), PriceFile(path)
     waiting = iter(lambda: len(invalid) < 10, False)
 
     with in_force(file, store, lambda seen: invalid.append(seen.is_invalid)):

@@ -14,7 +14,7 @@ from domain.local_days import midnight
 from domain.messages import RecordUsage
 from domain.pricing import Price, PriceList
 from domain.values import UserId
-from tests.actors.authors import NOON, POLICY, Author, write
+from tests.actors.authors import NOON, POLICY, Author, usage_id_of, write
 from tests.actors.setups import Setup
 
 ANN = UserId("ann")
@@ -62,7 +62,7 @@ def test_a_page_shows_the_newest_records_first_with_all_their_fields(setup: Setu
 
     newest, oldest = page.items
     assert page.next_cursor is None
-    assert [newest.usage_id, oldest.usage_id] == [e.change.usage_id for e in entries[1:]]
+    assert [newest.usage_id, oldest.usage_id] == [usage_id_of(entry) for entry in entries[1:]]
     assert newest.model_dump(exclude={"usage_id", "subscription_id"}) == {
         "user_id": CAT,
         "service_type": "chat",
@@ -323,7 +323,7 @@ def test_the_journal_is_read_page_by_page_newest_first(setup: Setup) -> None:
     for _ in range(3):
         page = setup.reads.history(HistoryQuery(ANN, 2, before))
         found.append([item.seq for item in page.items])
-        before = page.next_cursor and int(page.next_cursor)
+        before = int(page.next_cursor) if page.next_cursor else None
 
     assert found == [[5, 4], [3, 2], [1]]
     assert before is None

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from actors.events.records import BEGINNING, EventQuery
+from actors.events.records import BEGINNING, EventPage, EventQuery
 from actors.events.relay import TAIL_LENGTH, Relay, UnknownEventError
 from actors.events.stream import pages
 from actors.failures import UnavailableError
@@ -102,14 +102,17 @@ class Flaky:
     """A way to a relay that is away now and then."""
 
     def __init__(self, relay: Relay) -> None:
-        self.relay = relay
         self.failures = 2
+        self.place = relay.place
+        self.report = relay.report
+        self.redeliver = relay.redeliver
+        self._follow = relay.follow
 
-    async def follow(self, query: EventQuery, order: int) -> object:
+    async def follow(self, query: EventQuery, order: int) -> EventPage:
         self.failures -= 1
         if self.failures >= 0:
             raise UnavailableError
-        return await self.relay.follow(query, order)
+        return await self._follow(query, order)
 
 
 @in_loop
@@ -120,7 +123,7 @@ async def test_a_relay_that_is_away_for_a_while_ends_no_stream(
     world = World()
     world.happen("ann", 2)
     async with world.relaying() as relay:
-        found = []
+        found: list[EventRecord] = []
         async for page in pages(Flaky(relay), EventQuery(BEGINNING), 0):
             found += page.events
             if len(found) == 2:

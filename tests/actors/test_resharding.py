@@ -254,31 +254,37 @@ async def test_the_next_version_waits_for_a_shard_that_does_not_answer() -> None
 
 
 @in_loop
-async def test_the_next_version_waits_for_a_shard_that_follows_an_older_one() -> None:
+async def test_the_next_version_waits_for_a_shard_that_follows_an_older_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async with fleet_of(2) as fleet:
         janitor = await amid_a_move(fleet)
         version = fleet.tables.table.version
         behind = fleet.running[1].shard.ownership
-        follow, behind.follow = behind.follow, lambda _: None  # type: ignore[method-assign]
+        follow = behind.follow
+        monkeypatch.setattr(behind, "follow", lambda _: None)
 
         with pytest.raises(FAILURES):
             await janitor.step()
         assert fleet.tables.table.version == version
 
-        behind.follow = follow  # type: ignore[method-assign]
+        monkeypatch.setattr(behind, "follow", follow)
         await carry_out(janitor)
         assert fleet.tables.table.slots_to_move(1) == 0
 
 
 @in_loop
-async def test_a_new_owner_writes_what_the_former_one_could_not() -> None:
+async def test_a_new_owner_writes_what_the_former_one_could_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async with fleet_of(1) as fleet:
         router = Router(fleet, SECONDS)
         await router.calls([credit_call(user_id, 1000) for user_id in USERS])
         await fleet.running[0].shard.settle()
         arrived = even(1, 2)
         moved = next(user_id for user_id in USERS if arrived.owner(user_id) == 1)
-        write_views, fleet.store.write_views = fleet.store.write_views, refuse  # type: ignore[method-assign]
+        write_views = fleet.store.write_views
+        monkeypatch.setattr(fleet.store, "write_views", refuse)
         await router.call(charge_call(moved, 1, "k"))
         janitor = carried_out_by(fleet)
         await janitor.begin(2)
@@ -286,7 +292,7 @@ async def test_a_new_owner_writes_what_the_former_one_could_not() -> None:
             await janitor.step()
         assert not fleet.store.collections["usages"]
 
-        fleet.store.write_views = write_views  # type: ignore[method-assign]
+        monkeypatch.setattr(fleet.store, "write_views", write_views)
         await carry_out(janitor)
 
         await until(lambda: fleet.store.collections["usages"])

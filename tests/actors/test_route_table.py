@@ -11,9 +11,10 @@ from actors.access import Scope
 from actors.edge.app import build_app
 from actors.edge.gate import Gate
 from actors.tokens import Tokens
+from tests.actors.authors import NOON
 from tests.actors.running import Clock, in_loop, running
 from tests.actors.test_api_keys import Keys, made, stranger_like
-from tests.actors.test_edge import CREDITS, NOON, USAGE, LocalBackend, OneShard
+from tests.actors.test_edge import CREDITS, USAGE, LocalBackend, OneShard
 from tests.actors.test_tokens import RULES, now, token
 from tests.fakes.memory_store import MemoryStore
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from itertools import chain
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,7 @@ async def test_the_next_message_leaves_once_it_is_as_long_as_the_one_on_its_way(
     await router.status(USERS[0])
     shards.sent.clear()
     shards.gate.clear()
-    waiting = []
+    waiting: list[asyncio.Future[Any]] = []
 
     async def lengths_after(more: int) -> list[int]:
         begun = len(waiting)
@@ -65,7 +66,7 @@ async def test_callers_that_come_one_by_one_are_all_answered_in_order() -> None:
     router = Router(shards, SECONDS)
     await router.status(USERS[0])
     shards.sent.clear()
-    waiting = []
+    waiting: list[asyncio.Future[Any]] = []
     for call in CALLS:
         waiting.append(asyncio.create_task(router.call(call)))
         await asyncio.sleep(0)

@@ -86,7 +86,7 @@ async def test_what_has_no_answer_in_time_is_unavailable(reached: str) -> None:
     )
     many = await router.calls(CALLS)
 
-    assert replies == [UNAVAILABLE] * 3
+    assert [*replies] == [UNAVAILABLE] * 3
     assert many == [UNAVAILABLE] * len(CALLS)
 
 

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from actors.settings import Settings, explain
 from actors.tokens import TokenRules
-from domain.values import Policy
+from domain.values import Credits, Policy
 
 
 def settings(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
@@ -16,7 +16,7 @@ def settings(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
 
 @pytest.mark.parametrize(("rollover", "cap"), [("full", None), ("none", 0), ("0", 0), ("250", 250)])
 def test_rollover_is_a_word_or_a_cap(
-    monkeypatch: pytest.MonkeyPatch, rollover: str, cap: int | None
+    monkeypatch: pytest.MonkeyPatch, rollover: str, cap: Credits | None
 ) -> None:
     assert settings(monkeypatch, ALLOTMENT_ROLLOVER=rollover).policy == Policy(rollover_cap=cap)
 

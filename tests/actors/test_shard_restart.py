@@ -1,6 +1,7 @@
 """A shard that starts again, or that gets another share of the users."""
 
 import asyncio
+import functools
 from datetime import timedelta
 
 import pytest
@@ -189,6 +190,10 @@ async def test_settling_a_user_without_lag_waits_for_nothing() -> None:
         assert store.collections["subscriptions"] == {}
 
 
+def has_more_than(count: int, answered: list[str]) -> bool:
+    return len(answered) > count
+
+
 @in_loop
 async def test_settling_ends_while_new_charges_keep_coming() -> None:
     store = MemoryStore()
@@ -204,7 +209,7 @@ async def test_settling_ends_while_new_charges_keep_coming() -> None:
 
         charges = asyncio.create_task(charge_for_ever())
         for done in range(5):
-            await until(lambda done=done: len(answered) > done)
+            await until(functools.partial(has_more_than, done, answered))
             before = len(answered)
             await shard.settle(ANN)
             assert len(store.collections["usages"]) >= before

@@ -34,7 +34,9 @@ async def behind_the_shortcut(
         if is_open:
             shortcut.open_shortcut(gate)
         (middleware,) = shortcut.middlewares()
-        transport = httpx.ASGITransport(middleware.cls(serve))
+        transport = httpx.ASGITransport(
+            middleware.cls(serve, *middleware.args, **middleware.kwargs)
+        )
         async with httpx.AsyncClient(
             transport=transport, base_url="http://edge", headers=http.headers
         ) as client:

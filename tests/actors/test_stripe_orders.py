@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from domain.subscription import Subscription
+from domain.values import UserId
 from tests.actors.running import in_loop
 from tests.actors.stripe_world import StripeWorld, event, invoice, stripe_world, subscription
 
@@ -71,7 +72,7 @@ async def outcome(names: tuple[str, ...], *, together: bool) -> list[Subscriptio
                 await world.settle(body, body)
         assert set(world.states().values()) == {"applied"}, world.ledger.events
         await world.status()
-        return [meaning(s) for s in world.shard.accounts["ada"].subscriptions]
+        return [meaning(s) for s in world.shard.accounts[UserId("ada")].subscriptions]
 
 
 @pytest.mark.parametrize("names", CHOSEN, ids="-".join)

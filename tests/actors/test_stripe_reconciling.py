@@ -8,6 +8,7 @@ import pytest
 
 from actors.failures import UnavailableError
 from actors.reports import Findings
+from actors.stripe.reading import Payload
 from actors.stripe.reconciling import PLACE_AGE_MAX, Reconciliation
 from actors.stripe.records import ReconcilePlace
 from tests.actors.authors import NOON
@@ -38,7 +39,7 @@ async def reconcile(world: StripeWorld) -> Findings:
     return found
 
 
-def has(world: StripeWorld, *subscriptions: dict[str, Any], **pages: list[dict[str, Any]]) -> None:
+def has(world: StripeWorld, *subscriptions: dict[str, Any], **pages: list[Payload]) -> None:
     """Let Stripe have these subscriptions, and list these objects."""
     world.stripe.objects |= {one["id"]: one for one in subscriptions}
     world.stripe.pages = {"subscriptions": list(subscriptions), **pages}
@@ -92,7 +93,9 @@ async def test_what_an_event_told_meanwhile_is_left_alone() -> None:
             event("paid", "invoice.paid", invoice()),
         )
 
-        assert (await world.subscription()).stripe.status == "active"
+        link = (await world.subscription()).stripe
+        assert link is not None
+        assert link.status == "active"
 
 
 @in_loop

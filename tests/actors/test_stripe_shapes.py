@@ -28,7 +28,8 @@ DAY = 86_400
 
 
 def line(name: str, price: str, start: int = BEGAN, end: int = BEGAN + MONTH) -> dict[str, Any]:
-    return invoice(name)["lines"]["data"][0] | {
+    return {
+        **invoice(name)["lines"]["data"][0],
         "id": name,
         "period": {"start": start, "end": end},
         "pricing": {"price_details": {"price": price}},
@@ -126,7 +127,7 @@ async def test_a_failed_payment_has_the_state_looked_up() -> None:
         assert (shown.status, shown.total_credits) == ("past_due", 0)
 
 
-SCHEDULED = {
+SCHEDULED: dict[str, dict[str, Any]] = {
     "classic": {"cancel_at_period_end": True},
     "flexible": {"cancel_at": BEGAN + MONTH},
 }

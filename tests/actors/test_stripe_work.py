@@ -133,8 +133,12 @@ async def test_a_burst_for_one_subscription_is_one_look_up() -> None:
         await world.settle(*burst, PAID)
 
         assert world.stripe.calls.count("sub_1") == 1
-        assert (await world.subscription()).stripe.cancel_at is not None
-        assert world.ledger.records["sub_1"].state.cancel_at.timestamp() == BEGAN + 50
+        link, state = (await world.subscription()).stripe, world.ledger.records["sub_1"].state
+        assert link is not None
+        assert link.cancel_at is not None
+        assert state is not None
+        assert state.cancel_at is not None
+        assert state.cancel_at.timestamp() == BEGAN + 50
 
 
 @pytest.mark.parametrize("source", ["customer", "reference", "document"])
@@ -276,7 +280,7 @@ async def test_a_pack_without_days_is_a_dead_letter_that_says_why() -> None:
 async def test_one_event_that_cannot_be_read_keeps_no_other_back() -> None:
     async with stripe_world() as world:
         world.stripe.objects["sub_1"] = subscription()
-        broken = event("odd", "customer.subscription.updated", subscription(status=7), 1)
+        broken = event("odd", "customer.subscription.updated", subscription() | {"status": 7}, 1)
 
         await world.settle(CREATED, broken, PAID)
 
@@ -380,6 +384,7 @@ async def test_a_new_subscription_at_stripe_takes_the_place_of_the_one_that_ende
         await world.settle(event("6", "customer.subscription.updated", subscription(), 8))
 
         found = await world.subscription()
+        assert found.stripe is not None
         assert found.stripe.subscription_id == "sub_2"
         assert found.spendable == 900 + 90 + 2700
 

@@ -1,6 +1,7 @@
 """Changes of subscriptions by operators and by time: in the documents, in RAM, after a restart."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,7 @@ ANN = UserId("ann")
 ONE_DAY = timedelta(days=1)
 
 
-def change(subscription_id: str, key: str = "change", **fields: object) -> Call:
+def change(subscription_id: str, key: str = "change", **fields: Any) -> Call:
     return Call(ChangeSubscription(ANN, subscription_id, **fields), key, keep_refusal=True)
 
 

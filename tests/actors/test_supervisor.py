@@ -1,5 +1,6 @@
 """Actors that hang are found and started again; those that start, or are busy, are left alone."""
 
+import threading
 from collections.abc import Callable
 
 from actors.supervisor import SILENT_LOOKS_MAX, STARTING_LOOKS_MAX, Supervisor, Word
@@ -109,13 +110,14 @@ def test_the_supervisor_outlives_what_goes_wrong_while_it_looks() -> None:
             self.looks += 1
             raise RuntimeError("the cluster is away")
 
-    class Stopping:
+    class Stopping(threading.Event):
         """Says that it is time to stop at the third look."""
 
         def __init__(self, looks: Callable[[], int]) -> None:
+            super().__init__()
             self._looks = looks
 
-        def wait(self, seconds: float) -> bool:
+        def wait(self, timeout: float | None = None) -> bool:
             return self._looks() == 3
 
     crew = Broken()

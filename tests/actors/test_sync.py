@@ -12,6 +12,7 @@ from actors.sync import lanes as sync_lanes
 from actors.sync import sync as sync_module
 from actors.sync.changes import Position
 from actors.sync.sync import Sync
+from domain.values import UserId
 from tests.actors.running import Clock, in_loop, until
 from tests.fakes.memory_changes import MemoryChanges, NotingShards, owned_by
 
@@ -283,7 +284,7 @@ async def test_a_shard_that_was_ended_is_not_waited_for_and_one_that_is_new_is_t
         source.change(BOB)
         await settled(source)
 
-        assert BOB in shards.users(TABLE.owner(BOB))
+        assert BOB in shards.users(TABLE.owner(UserId(BOB)))
 
 
 @in_loop

@@ -162,7 +162,7 @@ class Issuer:
         elliptic = isinstance(key, ec.EllipticCurvePrivateKey)
         algorithm = jwt.get_algorithm_by_name("ES256" if elliptic else "RS256")
         public: Any = key.public_key()
-        return json.loads(algorithm.to_jwk(public)) | {"kid": key_id, "use": "sig"}
+        return {**json.loads(algorithm.to_jwk(public)), "kid": key_id, "use": "sig"}
 
 
 @pytest.mark.parametrize("kind", ["EC", "RSA"])

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from actors.store import ViewsTakenError
+from domain.messages import CreditsAdded
 from domain.values import UserId
 from tests.actors.authors import NOON, Author, views_of, write
 from tests.actors.setups import Setup
@@ -31,6 +32,7 @@ def test_a_new_subscription_becomes_a_document(setup: Setup, user_id: UserId) ->
 
     document = setup.document("subscriptions", user_id=user_id)
     grant = document["grants"][0]
+    assert isinstance(entry.change, CreditsAdded)
     assert document["_id"] == entry.change.opening.subscription_id
     assert document["start_date"] == NOON
     assert document["end_date"] == datetime(2026, 4, 9, tzinfo=UTC)

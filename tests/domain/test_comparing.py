@@ -1,7 +1,7 @@
 """What differs between RAM and MongoDB is found, and what only looks different is not."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -45,7 +45,9 @@ def test_a_life_in_ram_means_what_its_documents_say_at_every_later_instant(
     assert difference(in_ram, in_db, later, policy) is None
 
 
-def recovered(entries: list[Entry], now: object, policy: Policy, *, whole: bool = False) -> Account:
+def recovered(
+    entries: list[Entry], now: datetime, policy: Policy, *, whole: bool = False
+) -> Account:
     database = Database(USER)
     database.apply(entries)
     return recover(database.stored([]), now, policy, whole=whole).account

@@ -1,5 +1,6 @@
 """Credits that are set aside: the worked cases of the field, midnight, expiry, and who wins."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from random import Random
@@ -78,7 +79,10 @@ def test_case_8_of_a_settlement_and_an_expiry_at_one_instant_one_wins(seed: int)
     seconds = random.randint(1, 86_400)
     hold_id = ledger.held(8, NOON, seconds=seconds)
     at = NOON + timedelta(seconds=seconds) + random.choice([-1, 0, 0, 1]) * ONE_MILLISECOND
-    tell = [lambda: ledger.settle(hold_id, 4, at), lambda: ledger.expire_hold(hold_id, at)]
+    tell: list[Callable[[], object]] = [
+        lambda: ledger.settle(hold_id, 4, at),
+        lambda: ledger.expire_hold(hold_id, at),
+    ]
     random.shuffle(tell)
 
     decisions = [ask() for ask in tell]

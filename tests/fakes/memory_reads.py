@@ -121,7 +121,7 @@ class MemoryOverview:
     def owner_of(self, subscription_id: str) -> tuple[UserId, str] | None:
         self._store.enter("owner_of")
         document = self._documents.get(subscription_id.lower())
-        return document and (UserId(document["user_id"]), subscription_id.lower())
+        return (UserId(document["user_id"]), subscription_id.lower()) if document else None
 
     def subscription_page(self, query: SubscriptionPageQuery, now: datetime) -> SubscriptionPage:
         self._store.enter("subscription_page")

@@ -10,7 +10,6 @@ their own. `--cases 5000` lets schemathesis make up requests first.
 import argparse
 import asyncio
 import contextlib
-import functools
 import itertools
 import multiprocessing
 import os
@@ -19,8 +18,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Awaitable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,8 +33,7 @@ from tests.service.running import RunningService
 ATTACKERS = 64
 ANSWER_SECONDS_MAX = 2.0
 NORMAL_A_SECOND = 50
-CONTROL_SECONDS = 20.0  # How long the normal load is alone, and beside the sink.
-SETTLE_SECONDS = 5.0
+SETTLE_SHARE = 0.25  # Of the time without the attack: how long is waited after each part.
 
 
 @dataclass
@@ -177,23 +175,29 @@ async def beside(service: RunningService, name: str, attack: Awaitable[Seen]) ->
     return p99_ms(took), seen
 
 
-async def run(service: RunningService, requests: int, seconds: float, seed: int) -> bool:
+async def run(
+    service: RunningService, requests: int, seconds: float, control: float, seed: int
+) -> bool:
     actors = {pid for pid, name, _ in processes(service) if name.startswith("ray::")}
     replica = {pid for pid, name, _ in processes(service) if "ServeReplica" in name}
     memory = [sum(kb for _, _, kb in processes(service))]
     key, loop = service.key.encode(), asyncio.get_running_loop()
-    few = int(requests * CONTROL_SECONDS / seconds)  # As many a second.
+    few = int(requests * control / seconds)  # As many a second.
     p99s: list[float] = []
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        start = functools.partial(loop.run_in_executor, pool, strike)
-        for name, attack_of in (
-            ("alone", lambda: asyncio.sleep(CONTROL_SECONDS, Seen())),
-            ("beside a sink", lambda: start(None, key, few, CONTROL_SECONDS, seed)),
-            ("beside the attack", lambda: start(service.port, key, requests, seconds, seed)),
-        ):
+
+        def start(port: int | None, number: int, span: float) -> Awaitable[Seen]:
+            return loop.run_in_executor(pool, strike, port, key, number, span, seed)
+
+        parts: dict[str, Callable[[], Awaitable[Seen]]] = {
+            "alone": lambda: asyncio.sleep(control, Seen()),
+            "beside a sink": lambda: start(None, few, control),
+            "beside the attack": lambda: start(service.port, requests, seconds),
+        }
+        for name, attack_of in parts.items():
             p99, seen = await beside(service, name, attack_of())
             p99s.append(p99)
-            await asyncio.sleep(SETTLE_SECONDS)
+            await asyncio.sleep(SETTLE_SHARE * control)
             memory.append(sum(kb for _, _, kb in processes(service)))
     alive = {pid for pid, _, _ in processes(service)}
     print(f"p99 beside the attack: x{p99s[2] / p99s[0]:.2f} alone, x{p99s[2] / p99s[1]:.2f} sink")
@@ -205,9 +209,9 @@ async def run(service: RunningService, requests: int, seconds: float, seed: int)
     return not seen.failures and replica <= alive
 
 
-def cpu_seconds(service: RunningService) -> Counter[str]:
+def cpu_seconds(service: RunningService) -> dict[str, float]:
     """Return the CPU seconds that processes of the service have used, by name."""
-    used: Counter[str] = Counter()
+    used: dict[str, float] = defaultdict(float)
     for pid, name, _ in processes(service):
         with contextlib.suppress(OSError):
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -216,15 +220,20 @@ def cpu_seconds(service: RunningService) -> Counter[str]:
     return used
 
 
-def difference(after: Counter[str], before: Counter[str]) -> dict[str, float]:
+def difference(after: dict[str, float], before: dict[str, float]) -> dict[str, float]:
     """Return what was used in between, by those who used most."""
-    return {name: round(used, 1) for name, used in (after - before).most_common(6)}
+    used = {name: seconds - before.get(name, 0.0) for name, seconds in after.items()}
+    most = sorted(used, key=lambda name: used[name], reverse=True)[:6]
+    return {name: round(used[name], 1) for name in most}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument(
+        "--control", type=float, default=20.0, help="seconds alone, and beside the sink"
+    )
     parser.add_argument(
         "--cases", type=int, default=0, help="of schemathesis, all operations together"
     )
@@ -242,7 +251,7 @@ def main() -> None:
                 print(printed[-3_000:])
                 well = code == 0
             if options.requests:
-                arguments = (options.requests, options.seconds, options.seed)
+                arguments = (options.requests, options.seconds, options.control, options.seed)
                 well = asyncio.run(run(service, *arguments)) and well
     sys.exit(0 if well else 1)
 

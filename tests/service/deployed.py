@@ -5,6 +5,7 @@ worker (`machines.py`; root is needed), whose nodes have the settings in the env
 docs/cluster.md says. It exits with 1 unless every machine answers, and charges the same account.
 """
 
+import functools
 import sys
 import tempfile
 import time
@@ -61,14 +62,14 @@ def main() -> int:
     """Deploy, wait until all machines answer, and charge on each."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        Machines(Path(folder), workers=1, **SETTINGS) as machines,
+        Machines(Path(folder), 1, ROOT, **SETTINGS) as machines,
     ):
         everybody = [machines.head, *machines.workers]
         began = time.monotonic()
         machines.head.run(DEPLOY, machines.environment)
         print(f"serve deploy returned after {time.monotonic() - began:.1f} s", flush=True)
         for machine in everybody:
-            wait_until(lambda asked=machine: is_ready(asked), READY_SECONDS_MAX)
+            wait_until(functools.partial(is_ready, machine), READY_SECONDS_MAX)
             print(f"{machine.address} ready after {time.monotonic() - began:.1f} s", flush=True)
         key = machines.head.run(CREATE_KEY, machines.environment).strip()
         payment = {"method": "card", "transaction_id": "t", "amount": 1, "currency": "eur"}

@@ -173,7 +173,6 @@ def main() -> None:
         with progress_bar(options.users) as bar:
             return await run_with_kills(run, service, receiver, options.kill_every, bar)
 
-    os.environ["RAY_AUTH_MODE"] = "token"
     with (
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         ReceiverProcess(Path(folder)) as receiver,

@@ -10,7 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from pymongo.errors import PyMongoError
 
@@ -57,18 +57,18 @@ class Stage:
     """A small file system under the database, where one could be had."""
 
 
-Make = Callable[[Stage], Awaitable[tuple[float, str]]]
-"""Makes the fault; returns the moment from which recovery counts, and a note for the table."""
+On = TypeVar("On", bound=Running)
 
 
 @dataclass(frozen=True)
-class Fault:
+class Fault(Generic[On]):
     """One way to break the service."""
 
     name: str
     command: str
     """How a reader would make it by hand."""
-    make: Make
+    make: Callable[[On], Awaitable[tuple[float, str]]]
+    """Makes it; returns the moment from which recovery counts, and a note for the table."""
 
 
 # --- processes ------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from actors.embedded_mongo import EmbeddedMongo
 from actors.mongo.connection import MongoWire, connect
 from bench.machine import facts
 from tests.service.callers import Answer, Audit, Books, Callers, audit
-from tests.service.fault_making import FAULTS, Fault, Stage
+from tests.service.fault_making import FAULTS, Fault, On, Stage
 from tests.service.running import RunningService
 from tests.service.slow_proxy import SlowProxy
 
@@ -74,7 +74,7 @@ async def stage() -> AsyncIterator[Stage]:
             await proxy.refuse()
 
 
-async def run(fault: Fault, on: Stage) -> str:
+async def run(fault: Fault[On], on: On) -> str:
     """Make one fault under load; return its row of the table."""
     name = f"{fault.name.replace(' ', '-')}-{secrets.token_hex(4)}"
     callers = Callers(on.service.address, on.service.key, name)
@@ -101,7 +101,7 @@ def told(seconds: float | None) -> str:
     return f"not within {BACK_SECONDS_MAX:.0f} s" if seconds is None else f"{seconds:.1f} s"
 
 
-def row(fault: Fault, books: Books, span: tuple[float, float], found: Audit, back: str) -> str:
+def row(fault: Fault[On], books: Books, span: tuple[float, float], found: Audit, back: str) -> str:
     """Return what callers saw from the fault until all was well."""
     charges = [a for a in books.charges if span[0] <= a.at + a.seconds and a.at <= span[1]]
     reads = [a for a in books.reads if span[0] <= a.at + a.seconds and a.at <= span[1]]

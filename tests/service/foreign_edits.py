@@ -26,29 +26,28 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
-import pymongo
 from bson import ObjectId
 from pymongo.errors import DuplicateKeyError, PyMongoError
+from rich.console import Console
 
 from actors.mongo.connection import Documents, connect
 from actors.mongo.store import MongoStore
+from bench.progress import track
 from domain.answering import status_answer
 from domain.recovery import recover
 from domain.values import Policy, UserId
 from tests.service.load import CONNECTIONS, open_client, user_name
 from tests.service.load import make_users as make_load_users
 from tests.service.mongoose import subscription_document, today
-from tests.service.processes import actor_pid
+from tests.service.processes import actor_pid, actor_pids
 from tests.service.running import RunningService, wait_until
 from tests.service.test_outage import database_pid
 from tests.stopping import stop_process
 
 WRITERS = 8  # Documents under way at once in the run for latency.
 POLL_SECONDS = 0.02  # Between two looks at a status.
-DATABASE_STOPPED_SECONDS = 20.0
 SETTLES_SECONDS_MAX = 90.0
 BEGINS_SECONDS_MAX = 60.0
-LOAD_USERS = 500
 
 
 @dataclass
@@ -152,7 +151,7 @@ def latencies(service: RunningService, documents: int) -> list[float]:
     numbers = iter(range(documents))
 
     def writer() -> None:
-        with pymongo.MongoClient(service.mongo_uri) as mongo, service.client() as http:
+        with service.mongo() as mongo, service.client() as http:
             while next(numbers, None) is not None:
                 user = ObjectId()
                 assert shown(http, str(user))["status"] == "none"
@@ -180,9 +179,9 @@ def shown(http: httpx.Client, user: str) -> dict[str, Any]:
 NOTHING = {"remaining_credits": None}
 
 
-def run_latency(service: RunningService, documents: int, seed: int) -> dict[str, Any]:
-    asyncio.run(make_load_users(service, LOAD_USERS))
-    with Usage(service, [user_name(n) for n in range(LOAD_USERS)], seed) as usage:
+def run_latency(service: RunningService, documents: int, users: int, seed: int) -> dict[str, Any]:
+    asyncio.run(make_load_users(service, users))
+    with Usage(service, [user_name(n) for n in range(users)], seed) as usage:
         started = time.monotonic()
         seconds = latencies(service, documents)
         elapsed = time.monotonic() - started
@@ -266,21 +265,24 @@ class Editor:
         self._database.subscriptions.replace_one({"_id": subscription_id}, document)
 
 
-def run_chaos(service: RunningService, users: list[str], edits: int, seed: int) -> dict[str, Any]:
+def run_chaos(
+    service: RunningService, users: list[str], edits: int, stopped: float, seed: int
+) -> dict[str, Any]:
+    """Edit and charge while processes are killed, and the database is stopped for so long."""
     database = connect(service.mongo_uri, "allotment")
     editor = Editor(database, users, seed)
     editor.begin()
     faults = {
-        edits // 5: ("synchronisation", lambda: kill(actor_pid(service, "SyncActor"))),
-        edits * 2 // 5: ("database", lambda: stop_database(service)),
-        edits * 3 // 5: ("shard", lambda: kill(shard_pid(service))),
-        edits * 4 // 5: ("synchronisation", lambda: kill(actor_pid(service, "SyncActor"))),
+        edits // 5: lambda: kill_sync(service),
+        edits * 2 // 5: lambda: stop_database(service, stopped),
+        edits * 3 // 5: lambda: kill(shard_pid(service)),
+        edits * 4 // 5: lambda: kill_sync(service),
     }
     started = time.monotonic()
     with Usage(service, users, seed) as usage:
         for number in range(edits):
             if number in faults:
-                faults[number][1]()
+                faults[number]()
             editor.edit()
     elapsed = time.monotonic() - started
     return {
@@ -321,11 +323,17 @@ def kill(pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-def stop_database(service: RunningService) -> None:
+def kill_sync(service: RunningService) -> None:
+    """Kill the synchronisation as soon as there is one."""
+    wait_until(lambda: bool(actor_pids(service, "SyncActor")), SETTLES_SECONDS_MAX)
+    kill(actor_pid(service, "SyncActor"))
+
+
+def stop_database(service: RunningService, seconds: float) -> None:
     """Stop the database now and let it go on later, while edits and charges wait."""
     pid = database_pid(service)
     stop_process(pid)
-    later = threading.Timer(DATABASE_STOPPED_SECONDS, os.kill, (pid, signal.SIGCONT))
+    later = threading.Timer(seconds, os.kill, (pid, signal.SIGCONT))
     later.start()
 
 
@@ -396,6 +404,9 @@ def main() -> None:
     options.add_argument("--documents", type=int, default=1000)
     options.add_argument("--edits", type=int, default=5000)
     options.add_argument("--users", type=int, default=500)
+    options.add_argument(
+        "--stopped", type=float, default=20.0, help="seconds for which the database is stopped"
+    )
     options.add_argument("--seed", type=int, default=random.randrange(2**32))
     chosen = options.parse_args()
     with (
@@ -403,9 +414,13 @@ def main() -> None:
         RunningService(Path(folder), ALLOTMENT_SHARDS="2") as service,
     ):
         users = [f"{number:024x}"[::-1] for number in range(1, chosen.users + 1)]
-        print(json.dumps(run_latency(service, chosen.documents, chosen.seed)), flush=True)
-        print(json.dumps(run_chaos(service, users, chosen.edits, chosen.seed)), flush=True)
-        print(json.dumps(run_lost(service, users, chosen.edits // 10, chosen.seed)), flush=True)
+        runs: dict[str, Callable[[], dict[str, Any]]] = {
+            "latency": lambda: run_latency(service, chosen.documents, chosen.users, chosen.seed),
+            "chaos": lambda: run_chaos(service, users, chosen.edits, chosen.stopped, chosen.seed),
+            "lost": lambda: run_lost(service, users, chosen.edits // 10, chosen.seed),
+        }
+        for name in track(Console(stderr=True), list(runs), str):
+            print(json.dumps(runs[name]()), flush=True)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import httpx
-import pymongo
 from pymongo.database import Database
 
 from actors.directory import Directory
@@ -214,7 +213,7 @@ def audit(service: RunningService, sent: Sent) -> dict[str, int]:
 
     Raises AssertionError where a charge was lost, doubled, or went over a limit.
     """
-    with pymongo.MongoClient(service.mongo_uri, retryWrites=False) as client:
+    with service.mongo() as client:
         database = client.allotment
         wait_until(lambda: not missing(database, sent), REST_SECONDS_MAX)
         mine = {"user_id": {"$regex": "^load-"}}

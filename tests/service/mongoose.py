@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
-import pymongo
 from bson import ObjectId
 from pymongo.database import Database
 
@@ -46,7 +45,7 @@ class Mongoose:
 
     def day(self, subscription_id: ObjectId, used: float, days_ago: int = 0) -> ObjectId:
         """Insert a day: without `user_id`, as its schema has none."""
-        document = {
+        document: dict[str, Any] = {
             "_id": ObjectId(),
             "subscription_id": subscription_id,
             "date": today() - timedelta(days=days_ago),
@@ -97,7 +96,7 @@ def subscription_document(user_id: Any, **changed: Any) -> dict[str, Any]:
 
 @contextmanager
 def mongoose_of(service: RunningService, http: httpx.Client) -> Iterator[Mongoose]:
-    with pymongo.MongoClient(service.mongo_uri, retryWrites=False) as client:
+    with service.mongo() as client:
         yield Mongoose(client.allotment, http)
 
 

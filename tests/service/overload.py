@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pymongo
 from bson import ObjectId
 from pymongo.database import Database
 
@@ -36,13 +35,13 @@ from tests.service.running import RunningService, wait_until
 USERS = 500
 CONNECTIONS = 64  # That keep a service busy.
 STATUSES_A_SECOND = 20
-BUSY_SECONDS = 6.0
-TRIAL_SECONDS = 6.0
-TRIALS_MAX = 6
+SECONDS = 60.0  # Of twice the sustained rate. Shares of it are:
+TRIAL_SHARE = 0.1  # to find out how much is done at most, and each rate that is tried,
+CALM_SHARE = 1 / 6  # half the sustained rate, before,
+AFTER_SHARE = 1 / 3  # and after.
+TRIALS_MAX = 12
 SUSTAINED_P99_SECONDS_MAX = 0.5  # A rate is sustained if its p99 stays within this,
 STEP_DOWN = 0.8  # else a lower one is tried.
-CALM_SECONDS = 10.0  # Of half the sustained rate, before,
-AFTER_SECONDS = 20.0  # and after.
 PAUSE_SECONDS = 2.0
 AS_BEFORE = 2.0  # A second is as before if its p99 is at most so many times that before,
 AS_BEFORE_SECONDS = 0.2  # or this, which a busy machine makes of anything.
@@ -141,7 +140,7 @@ async def give_credits(service: RunningService) -> None:
             await asyncio.gather(*(give(user_id(number)) for number in users))
 
 
-def busy_rate(service: RunningService, seed: int, seconds: float = BUSY_SECONDS) -> float:
+def busy_rate(service: RunningService, seed: int, seconds: float) -> float:
     """Return the charges a second that connections make which always wait for the last one."""
     path = "/subscription/usage"
     load = Load("usage", service.port, path, service.key, CONNECTIONS, USERS, seconds, 0, seed)
@@ -163,13 +162,13 @@ def offer(service: RunningService, seed: int, phases: list[Phase]) -> Account:
     return Account(**done | {"answers": [tuple(answer) for answer in done["answers"]]})
 
 
-def sustained_rate(service: RunningService, seed: int) -> float:
-    """Return a rate of charges that is answered in time and without refusals."""
-    rate = busy_rate(service, seed)
+def sustained_rate(service: RunningService, seed: int, seconds: float) -> float:
+    """Return a rate of charges that is answered for so long in time and without refusals."""
+    rate = busy_rate(service, seed, seconds)
     for trial in range(1, TRIALS_MAX + 1):
-        phases = [Phase(rate, STATUSES_A_SECOND, TRIAL_SECONDS)]
+        phases = [Phase(rate, STATUSES_A_SECOND, seconds)]
         found = offer(service, seed + trial, phases)
-        slow = p99(took(found.answers, 0, TRIAL_SECONDS, "usage", ["201"]))
+        slow = p99(took(found.answers, 0, seconds, "usage", ["201"]))
         print(f"{rate:.0f} charges a second: p99 {1000 * slow:.0f} ms", file=sys.stderr)
         codes = {code for _, _, _, code in found.answers}
         if slow <= SUSTAINED_P99_SECONDS_MAX and codes == {"200", "201"} and not found.failures:
@@ -187,7 +186,7 @@ def run(
         Phase(share * rate, STATUSES_A_SECOND, seconds)
         for share, seconds in zip(SHARES, lengths, strict=True)
     ]
-    with pymongo.MongoClient(service.mongo_uri, retryWrites=False) as client:
+    with service.mongo() as client:
         database = client.allotment
         before = database.journal.count_documents(MINE) - USERS  # An entry a charge, of 1 credit.
         account = offer(service, seed + TRIALS_MAX + 1, phases)
@@ -243,7 +242,7 @@ def told(result: Result) -> str:
 def main() -> None:
     """Overload a service of its own, and print what came of it."""
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument("--seconds", type=float, default=60.0)
+    options.add_argument("--seconds", type=float, default=SECONDS, help="of twice that rate")
     options.add_argument("--seed", type=int, default=random.randrange(2**32))
     chosen = options.parse_args()
     print(", ".join(f"{name} {value}" for name, value in facts().items()), "seed", chosen.seed)
@@ -252,10 +251,10 @@ def main() -> None:
         RunningService(Path(folder), ALLOTMENT_SHARDS="2") as service,
     ):
         asyncio.run(give_credits(service))
-        rate = sustained_rate(service, chosen.seed)
+        rate = sustained_rate(service, chosen.seed, TRIAL_SHARE * chosen.seconds)
         time.sleep(PAUSE_SECONDS)
-        lengths = (CALM_SECONDS, chosen.seconds, AFTER_SECONDS)
-        result = run(service, rate, lengths, chosen.seed)
+        before, after = (share * chosen.seconds for share in (CALM_SHARE, AFTER_SHARE))
+        result = run(service, rate, (before, chosen.seconds, after), chosen.seed)
     print(told(result))
     sys.exit(0 if result.books_agree and not result.others() else 1)
 

@@ -15,8 +15,8 @@ from typing import Any, Self
 
 from standardwebhooks import Webhook
 
+from bench.processes import free_port
 from tests.service.receiver import SECRET, Received
-from tests.service.running import free_port
 
 TAKEN = b"HTTP/1.1 204 No Content\r\n\r\n"
 STOP_SECONDS_MAX = 10.0

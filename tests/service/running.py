@@ -9,9 +9,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import httpx
+import pymongo
 
 from bench.processes import free_port
 
@@ -125,6 +126,10 @@ class RunningService:
     @property
     def ray_address(self) -> str:
         return (self.data_dir / "ray.address").read_text()
+
+    def mongo(self) -> "pymongo.MongoClient[dict[str, Any]]":
+        """Return a client of the database, as another program would have."""
+        return pymongo.MongoClient(self.mongo_uri, retryWrites=False)
 
     def client(self) -> httpx.Client:
         return httpx.Client(

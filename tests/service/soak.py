@@ -24,13 +24,14 @@ import httpx
 
 from actors.mongo.connection import MongoWire, connect
 from bench.machine import facts
+from bench.processes import free_port
 from tests.service.fault_making import DATABASE_BACK_SECONDS_MAX, kill, stop, until
 from tests.service.foreign_edits import Editor
 from tests.service.machines import Machines, ServiceOnMachines
 from tests.service.mixed_work import Workers
 from tests.service.receiver import as_setting
 from tests.service.receiver_process import ReceiverProcess
-from tests.service.running import RunningService, free_port
+from tests.service.running import RunningService
 from tests.service.soak_audit import problems_at_rest
 from tests.service.soak_machines import NODE_FAULTS, REPLICAS, WORKERS
 from tests.service.soak_stage import LOOK_SECONDS, Fault, Stage

@@ -20,7 +20,6 @@ from random import Random
 from typing import Any
 
 import httpx
-import pymongo
 import stripe
 
 from actors.stripe.reading import read_subscription
@@ -29,8 +28,13 @@ from tests.service.running import RunningService, wait_until
 from tests.service.stripe_clients import SECRET, LocalStripe, port_and_settings
 
 CONNECTIONS = 32
-KINDS = ("customer.subscription.created", "customer.subscription.updated")
-KINDS += ("customer.subscription.deleted", "invoice.paid", "invoice.payment_succeeded")
+KINDS = (
+    "customer.subscription.created",
+    "customer.subscription.updated",
+    "customer.subscription.deleted",
+    "invoice.paid",
+    "invoice.payment_succeeded",
+)
 SETTLE_SECONDS_MAX = 300.0
 CREDITS = 3000
 PAUSE_SECONDS = 0.1  # After a delivery that was not taken.
@@ -173,7 +177,7 @@ def run(
 
 def check(service: RunningService, local: LocalStripe, names: list[str], storm: Storm) -> None:
     """Note whatever is not as Stripe says."""
-    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(service.mongo_uri)
+    client = service.mongo()
     database = client.allotment
     waiting = {"state": {"$ne": "applied"}}
     wait_until(lambda: database.stripe_events.count_documents(waiting) == 0, SETTLE_SECONDS_MAX)

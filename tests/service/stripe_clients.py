@@ -4,12 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import httpx
 import stripe
 
-from tests.service.running import free_port, wait_until
+from bench.processes import free_port
+from tests.service.running import wait_until
 
 SECRET = "whsec_local"
 KEY = "sk_test_local"
@@ -21,7 +22,8 @@ class LocalStripe:
     def __init__(self, port: int, webhook: str | None = None) -> None:
         self.address = f"http://127.0.0.1:{port}"
         addresses = dict.fromkeys(("api", "files", "connect", "meter_events"), self.address)
-        self.client = stripe.StripeClient(KEY, base_addresses=addresses).v1
+        # Its own types know nothing of fields that are given by name, as here.
+        self.client: Any = stripe.StripeClient(KEY, base_addresses=cast("Any", addresses)).v1
         self._command = [
             sys.executable,
             str(Path(__file__).parents[1] / "local_stripe.py"),

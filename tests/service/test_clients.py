@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import httpx
-import pymongo
 import pytest
 import ray
 
@@ -32,6 +31,8 @@ from actors.router import Router
 from actors.settings import Settings
 from actors.shards.shard import Shard
 from actors.wire import Connection
+from domain.answers import UsageRecordResponse
+from domain.values import UserId
 from tests.actors.running import Clock, running
 from tests.service.running import RunningService, wait_until
 
@@ -94,7 +95,7 @@ def test_a_day_is_opened_once_by_five_first_touches(
     client.wait(touch())
 
     client.get_subscriptions("alan")  # Waits until the views contain what was answered.
-    with pymongo.MongoClient(service.mongo_uri) as mongo:
+    with service.mongo() as mongo:
         assert mongo.allotment.dailycredits.count_documents({"user_id": "alan"}) == 1
 
 
@@ -126,7 +127,7 @@ def test_a_shard_killed_during_calls_charges_each_once(
 
     async def charge_and_kill() -> list[int]:
         allotment = client.client
-        index = (await shard.directory()).owner("donald")
+        index = (await shard.directory()).owner(UserId("donald"))
         pid = (await shard.report(index)).pid
         charges = [
             asyncio.create_task(allotment.record_usage("donald", "chat", 1)) for _ in range(CHARGES)
@@ -151,7 +152,7 @@ def test_two_owners_of_one_user_never_let_it_over_the_limit(
 ) -> None:
     dice = random.Random(seed)
     client.add_credit("niklaus", 3000, 30, PAYMENT)
-    index = even(1, 2).owner("niklaus")
+    index = even(1, 2).owner(UserId("niklaus"))
     database = connect(service.mongo_uri, "allotment")
 
     class Rivals(RayShards):
@@ -164,7 +165,7 @@ def test_two_owners_of_one_user_never_let_it_over_the_limit(
         async def send(self, _index: int, envelope: Envelope) -> list[Reply]:
             return await self.rival.handle(envelope)
 
-    async def charge_both() -> list[object]:
+    async def charge_both() -> list[UsageRecordResponse | BaseException]:
         store, policy = MongoStore(database), Settings(mongo_uri=service.mongo_uri).policy
         clock = Clock(datetime.now(UTC))
         rival = running(store, clock=clock, policy=policy, index=index, shards=2)
@@ -181,8 +182,8 @@ def test_two_owners_of_one_user_never_let_it_over_the_limit(
 
     answers = client.wait(charge_both())
 
-    charged = [answer for answer in answers if not isinstance(answer, Exception)]
-    refused = [answer for answer in answers if isinstance(answer, Exception)]
+    charged = [answer for answer in answers if isinstance(answer, UsageRecordResponse)]
+    refused = [answer for answer in answers if isinstance(answer, BaseException)]
     used = sum(answer.credit_amount for answer in charged)
     assert {type(error) for error in refused} == {InsufficientCreditsError}
     assert used <= 90

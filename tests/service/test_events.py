@@ -1,13 +1,12 @@
 """Events that arrive: from a charge to webhooks, mail, profile, streams and clients."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import httpx
-import pymongo
 import pytest
 import ray
 
@@ -66,7 +65,7 @@ def test_500_concurrent_charges_across_the_line_tell_once_and_after_a_top_up_onc
 def test_a_day_of_a_user_is_told_in_order_to_webhook_mail_profile_and_features(
     service: RunningService, http: httpx.Client, receiver: Receiver, smtp: SmtpProcess
 ) -> None:
-    database = pymongo.MongoClient(service.mongo_uri).allotment
+    database = service.mongo().allotment
     database.users.insert_one({"_id": "told", "email": "told@example.test"})
     add(http, "told")
     charge(http, "told", 80).raise_for_status()
@@ -145,6 +144,7 @@ def test_a_stream_resumes_after_the_event_it_saw_last(
     assert resumed["id"] == seen[1]["id"]
     assert live["event"] == "subscription.changed"
     assert json.loads(live["data"])["data"]["total_credits"] == 3100
+    assert isinstance(rest, Generator)
     rest.close()
 
 
@@ -182,8 +182,7 @@ def test_an_endpoint_in_trouble_delays_no_other_and_gets_all_later(
     reported = http.get("/admin/events").json()
     other_receiver.manner = "ok"
 
-    for user in users:
-        wait_until(lambda u=user: bool(other_receiver.events_of(u)), 60)
+    wait_until(lambda: all(other_receiver.events_of(user) for user in users), 60)
     assert reported["undelivered_count"] > 0
     health = {one["endpoint"]: one for one in reported["endpoints"]}
     assert health["webhook other"]["undelivered"] >= 5

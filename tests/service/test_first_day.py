@@ -19,7 +19,8 @@ PAYMENT = {"method": "card", "transaction_id": "t-1", "amount": 2900, "currency"
 @pytest.fixture
 def user(request: pytest.FixtureRequest) -> str:
     """Return the name of a user nobody else charges."""
-    return request.node.name[-100:].replace("[", "-").replace("]", "")
+    name: str = request.node.name
+    return name[-100:].replace("[", "-").replace("]", "")
 
 
 def add_credits(http: httpx.Client, user: str, **changes: Any) -> httpx.Response:

@@ -11,13 +11,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
-import pymongo
 import pytest
 import ray
 
 from actors.client import Allotment
 from actors.failures import HoldClosedError, InsufficientCreditsError
 from actors.ray_shards import RayShards
+from domain.values import UserId
 from tests.service.running import RunningService, wait_until
 
 pytestmark = pytest.mark.cluster
@@ -41,7 +41,7 @@ def client(service: RunningService) -> Iterator[Allotment]:
 
 def books_of(service: RunningService, user_id: str) -> dict[str, int]:
     """Return the sums over a user's documents."""
-    with pymongo.MongoClient(service.mongo_uri) as mongo:
+    with service.mongo() as mongo:
         days = list(mongo.allotment.dailycredits.find({"user_id": user_id}))
         usages = list(mongo.allotment.usages.find({"user_id": user_id}))
     return {
@@ -94,7 +94,7 @@ def test_five_hundred_pairs_on_one_user_are_exact_while_its_shard_is_killed(
 
     async def all_and_kill() -> list[int]:
         shards = RayShards()
-        pid = (await shards.report((await shards.directory()).owner("silvio"))).pid
+        pid = (await shards.report((await shards.directory()).owner(UserId("silvio")))).pid
         pairs = [asyncio.create_task(pair(number)) for number in range(PAIRS)]
         await pairs[PAIRS // 4]
         os.kill(pid, signal.SIGKILL)
@@ -150,7 +150,7 @@ def test_no_hold_of_a_client_that_was_killed_outlives_its_expiry(
     wait_until(free, EXPIRY_SECONDS_MAX)
     report = client.validate(repair=False)
     assert (report.drift, report.invariants_broken) == (0.0, broken_before)
-    with pymongo.MongoClient(service.mongo_uri) as mongo:
+    with service.mongo() as mongo:
         days = list(mongo.allotment.dailycredits.find({"user_id": {"$in": users}}))
         kinds = mongo.allotment.journal.distinct("kind", {"user_id": {"$in": users}})
         open_ones = mongo.allotment.dailycredits.count_documents(

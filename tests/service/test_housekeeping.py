@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import pymongo
 import pytest
 from bson import Int64, ObjectId
 
@@ -37,7 +36,7 @@ def test_a_changed_subscription_is_so_everywhere_when_it_answers(
 
     changed = http.patch(f"/subscriptions/{added}", json=body, headers=key)
 
-    database = pymongo.MongoClient(service.mongo_uri, tz_aware=True).allotment
+    database = service.mongo().allotment
     document = database.subscriptions.find_one({"_id": ObjectId(added)})
     again = http.patch(f"/subscriptions/{added}", json=body, headers=key)
     assert changed.status_code == 200, changed.text
@@ -58,7 +57,7 @@ def test_subscriptions_are_listed_by_status_page_by_page(http: httpx.Client) -> 
 
     found, cursor = [], None
     while True:
-        params = {"status": "past_due", "limit": 2} | ({"cursor": cursor} if cursor else {})
+        params = {"status": "past_due", "limit": "2"} | ({"cursor": cursor} if cursor else {})
         page = http.get("/subscriptions", params=params).json()
         found += [item["user_id"] for item in page["items"]]
         cursor = page["next_cursor"]
@@ -83,7 +82,7 @@ def test_ram_follows_mongodb_when_it_is_told_to(
 ) -> None:
     add_credits(http, "read-anew").raise_for_status()
     charge(http, "read-anew", 5).raise_for_status()
-    with pymongo.MongoClient(service.mongo_uri) as client:
+    with service.mongo() as client:
         wait_until(lambda: is_flushed(client.allotment, "read-anew"), FOLLOWS_SECONDS_MAX)
         day = {"user_id": "read-anew"}
         client.allotment.dailycredits.update_one(day, {"$set": {"credits_used": Int64(11)}})
@@ -140,7 +139,7 @@ def test_what_ended_while_the_service_was_down_expires_once_at_the_next_start(
     wait_until(lambda: iso(datetime.now(UTC)) > end, 10)
 
     with service, service.client() as http:
-        database = pymongo.MongoClient(service.mongo_uri).allotment
+        database = service.mongo().allotment
         where = {"_id": ObjectId(added)}
         wait_until(
             lambda: (database.subscriptions.find_one(where) or {})["status"] == "expired",

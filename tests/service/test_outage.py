@@ -5,7 +5,6 @@ import signal
 from pathlib import Path
 
 import httpx
-import pymongo
 import pytest
 
 from tests.service.running import RunningService, wait_until
@@ -47,7 +46,7 @@ def test_a_killed_database_costs_seconds_and_no_charge(
     assert charge(http, "grete", 10, key="before").content == first.content
     assert status(http, "grete")["remaining_credits"] == 60
     http.get("/subscription/usage", params={"user_id": "grete"}).raise_for_status()
-    with pymongo.MongoClient(service.mongo_uri) as mongo:
+    with service.mongo() as mongo:
         charges = [u["credit_amount"] for u in mongo.allotment.usages.find({"user_id": "grete"})]
     assert sorted(charges) == [10, 20]
 

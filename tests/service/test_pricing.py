@@ -54,7 +54,7 @@ def test_a_price_changes_without_a_restart_and_no_repeat_is_charged_by_it(
     for refused in (unpriced, unknown):  # The hold is of the service `hold`.
         assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
         assert "no price" in refused.json()["detail"]
-    span = {"from": "2000-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z", "limit": 2}
+    span = {"from": "2000-01-01T00:00:00Z", "to": "2100-01-01T00:00:00Z", "limit": "2"}
     page = http.get("/subscription/usage", params={"user_id": "ludmila"} | span).json()
     rates = [item["price"] and item["price"]["credits_per_unit"] for item in page["items"]]
     assert rates == [None, "2"]

@@ -9,7 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.service.running import RunningService, free_port, wait_until
+from bench.processes import free_port
+from tests.service.running import RunningService, wait_until
 from tests.service.stripe_clients import SECRET, LocalStripe, port_and_settings
 
 SECONDS_MAX = 3.0  # From Stripe's event to the status, as promised; it waits one second itself.

@@ -21,7 +21,8 @@ from tests.simulation.books import (
     status,
 )
 from tests.simulation.database import SimulatedStore
-from tests.simulation.journal_rules import Said, enter, is_of
+from tests.simulation.entry_checks import Said
+from tests.simulation.journal_rules import enter, is_of
 from tests.simulation.views_audit import audit_charges, audit_views, book_of_documents
 
 
@@ -157,6 +158,7 @@ class Auditor:
         if entry is None and sent.fields["does"] == "open" and not kept:
             return  # The day was open: there was nothing to write.
         require(entry is not None, "acknowledged, and not durable", sent=sent, answer=answer)
+        assert entry is not None
         require(is_of(entry, sent.fields), "answered as another command", sent=sent, entry=entry)
         seen = _answer_of(entry)
         require(seen == (outcome, answer), "told otherwise than entered", told=answer, entry=seen)

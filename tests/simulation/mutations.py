@@ -4,6 +4,7 @@
 until one fails, and prints a table. A mutation is a text that is replaced; it must be there once.
 """
 
+import argparse
 import importlib.util
 import os
 import re
@@ -262,12 +263,12 @@ def apply(name: str) -> None:
     setattr(sys.modules[parent], child, module)
 
 
-def catch(mutation: Mutation) -> tuple[str, int | None, float]:
-    """Return what was noticed, after how many seeds, and in how many seconds."""
+def catch(mutation: Mutation, seeds: int) -> tuple[str, int | None, float]:
+    """Return what was noticed within so many seeds, after how many, and in how many seconds."""
     command = [sys.executable, "-m", "tests.simulation", "--mutate", mutation.name]
     started = time.monotonic()
     ran = subprocess.run(
-        [*command, "--seeds", str(SEEDS_MAX)],
+        [*command, "--seeds", str(seeds)],
         env={**os.environ, "PYTHONHASHSEED": "0"},
         capture_output=True,
         text=True,
@@ -282,14 +283,20 @@ def catch(mutation: Mutation) -> tuple[str, int | None, float]:
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    names = [mutation.name for mutation in MUTATIONS]
+    parser.add_argument("--only", nargs="+", default=names, choices=names, metavar="NAME")
+    parser.add_argument("--seeds", type=int, default=SEEDS_MAX, help="at most, of each")
+    options = parser.parse_args()
+    chosen = [mutation for mutation in MUTATIONS if mutation.name in options.only]
     missed = 0
     print(f"{'mutation':40} {'seeds':>6} {'s':>6}  noticed as")
-    for mutation in MUTATIONS:
-        noticed, seeds, seconds = catch(mutation)
+    for mutation in chosen:
+        noticed, seeds, seconds = catch(mutation, options.seeds)
         missed += seeds is None
         shown = "MISSED" if seeds is None else str(seeds)
         print(f"{mutation.name:40} {shown:>6} {seconds:6.1f}  {noticed}", flush=True)
-    print(f"{len(MUTATIONS) - missed} of {len(MUTATIONS)} caught within {SEEDS_MAX} seeds")
+    print(f"{len(chosen) - missed} of {len(chosen)} caught within {options.seeds} seeds")
     return 1 if missed else 0
 
 

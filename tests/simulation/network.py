@@ -120,8 +120,8 @@ class Network:
         task = process.spawn(question(process))
         await asyncio.wait([task])
         await asyncio.sleep(self._dice.uniform(0, QUICK_SECONDS))
-        if not task.cancelled() and task.exception() is not None:
-            process.report(task.exception())
+        if not task.cancelled() and (error := task.exception()) is not None:
+            process.report(error)
             self._lose(answer)
         elif task.cancelled() or self._strikes(self.troubles.lost_answers):
             self._lose(answer)

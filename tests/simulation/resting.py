@@ -77,7 +77,7 @@ async def audit(world: "World") -> None:
     _count_duels(world)
     await _compare_with_documents(world, users)
     for client in world.clients:
-        await world.watched(asyncio.ensure_future(asyncio.gather(client.repeat_some(0.3))))
+        await world.watched(asyncio.ensure_future(client.repeat_some(0.3)))
     tally, auditor = world.tally, world.auditor
     tally.entries, tally.replies, tally.reads = auditor.entries, auditor.replies, auditor.reads
     tally.edits = world.program.edits

@@ -19,10 +19,16 @@ class Verdict:
     did: dict[str, int] = field(default_factory=dict)
 
 
+def rolled_hex(length: int | None = None) -> str:
+    """Return so many bytes of the dice, as `secrets.token_hex` does of the system."""
+    assert length is not None, "who asks says how many"
+    return f"{random.getrandbits(8 * length):0{2 * length}x}"
+
+
 def world_of(seed: int, *, duels: bool = False) -> World:
     """Return what a seed decides, the dice that are shared by all modules included."""
     random.seed(seed)  # The pauses of router and lanes are rolled with these.
-    memory_store.token_hex = lambda length: f"{random.getrandbits(8 * length):0{2 * length}x}"
+    setattr(memory_store, "token_hex", rolled_hex)  # noqa: B010 - it imports the name
     return World(duels_of(seed) if duels else plan_of(seed))
 
 

@@ -8,8 +8,9 @@ more: so it is with a thread, and with a request that is on its way to a databas
 import asyncio
 import random
 from collections.abc import Callable
+from concurrent.futures import Executor
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, TypeVarTuple, Unpack
 
 QUICK_SECONDS = 0.002  # Usual way of a blocking call, there or back.
 TURNS_MAX = 300_000  # No simulation needs so many turns of the loop.
@@ -52,6 +53,10 @@ class _JumpingSelector:
         pass
 
 
+Arguments = TypeVarTuple("Arguments")
+Result = TypeVar("Result")
+
+
 class VirtualLoop(asyncio.BaseEventLoop):
     """`share_of_slow_calls` is the part of blocking calls that takes long."""
 
@@ -70,9 +75,12 @@ class VirtualLoop(asyncio.BaseEventLoop):
         return self._selector.now
 
     def run_in_executor(
-        self, executor: object, func: Callable[..., Any], *args: Any
-    ) -> "asyncio.Future[Any]":
-        answer: asyncio.Future[Any] = self.create_future()
+        self,
+        executor: Executor | None,
+        func: "Callable[[Unpack[Arguments]], Result]",
+        *args: *Arguments,
+    ) -> "asyncio.Future[Result]":
+        answer: asyncio.Future[Result] = self.create_future()
         process = PROCESS.get()
         if process is not None:
             process.asks()

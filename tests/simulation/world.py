@@ -4,6 +4,7 @@ import asyncio
 import random
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from actors.directory import even, shard_name
 from actors.expiring import Expiry
@@ -303,7 +304,7 @@ class World:
         await come_to_rest(self)
         await audit(self)
 
-    async def watched(self, work: "asyncio.Future[list[None]]") -> None:
+    async def watched(self, work: "asyncio.Future[Any]") -> None:
         """Wait, and raise at once what has broken meanwhile."""
         while not work.done():
             await asyncio.wait([work], timeout=1.0)
