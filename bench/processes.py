@@ -84,7 +84,11 @@ def unsettled(shards: Sequence[Mapping[str, Any]], events: Mapping[str, Any]) ->
         if row["queued"] or row["journal_seconds_behind"]
     ]
     if events["undelivered_count"]:
-        waiting = [f"{one['endpoint']} {one['undelivered']}" for one in events["endpoints"]]
+        waiting = [
+            f"{one['endpoint']} {one['undelivered']}"
+            for one in events["endpoints"]
+            if one["undelivered"]
+        ]
         told = f"{events['undelivered_count']} deliveries of events are outstanding"
         left.append(f"{told} ({', '.join(waiting)})" if waiting else told)
     return left

@@ -1,0 +1,153 @@
+"""Every benchmark and every script at its smallest size: it ends well, and says what it is for.
+
+The storm of Stripe's events and the soak are the suite's only runs of theirs.
+"""
+
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.service.machines import can_have_machines
+
+ROOT = Path(__file__).parents[2]
+RUN_SECONDS_MAX = 900.0  # The longest take a minute or two on two idle cores.
+STOP_SECONDS_MAX = 120.0
+
+BENCHMARKS = {
+    "bench --seconds 0.2 --warm-up 0.1 --rounds 1 --connections 1 --users 50": [
+        r"\[1/12\] status, allotment, 1 connections\n",
+        r"\[12/12\] usage, Python client, batches of 256, about 0:00:\d\d left\n",
+        *(
+            rf"│ {job} +│ {server} +│ {callers} +│ +[1-9][\d,]* │[^│]+│[^│]+│[^│]+│ +0 │"
+            for job, server, callers in (
+                ("status", "allotment", 1),
+                ("status", "one call per request", 1),
+                ("status", "plain FastAPI", 1),
+                ("no-op", "no-op", 1),
+                ("usage", "allotment", 1),
+                ("usage", "one call per request", 1),
+                ("usage", "plain FastAPI", 1),
+                (r"hold \+ settle", "allotment", 1),
+                ("status", "Python client", "batch 1"),
+                ("status", "Python client", "batch 256"),
+                ("usage", "Python client", "batch 1"),
+                ("usage", "Python client", "batch 256"),
+            )
+        ),
+        "statuses a second, Python, batches of 256",
+    ],
+    "bench memory --accounts 1000": [r"\] loading 1,000 accounts\n", r"│ all \(target <= 1536\)"],
+    "bench sweep --accounts 50 --seconds 0.2 --warm-up 0.1": [
+        "a sweep and usage beside each other\n",
+        r"│ drift +│ +0 │ +0, after it 0 │",
+    ],
+    "bench warm --accounts 100": [r"\[9/9\] from memory, round 3", "accounts/CPU s from memory:"],
+    "bench events": [r"\[1/15\] charging\n", r"│ crosses the line +│ +1 │"],
+}
+SCRIPTS = {
+    "tests.simulation --seeds 2": ["2 seeds, 0 failed"],
+    "tests.simulation.mutations --only keep-accounts-that-moved --seeds 30": ["1 of 1 caught"],
+    "tests.service.attack --requests 100 --seconds 1 --control 1 --cases 16": [
+        "100 hostile requests",
+        "answers 5xx but 503: 0",
+        r"p99 beside the attack: x[\d.]+ alone",
+    ],
+    "tests.service.events_latency --events 3": [
+        '"case": "alone", "events": 3,',
+        '"case": "beside three in trouble", "events": 3,',
+    ],
+    "tests.service.events_run --users 20 --kill-every 1": ['"users_told_wrongly": 0,'],
+    "tests.service.faults --only 'shard killed'": [r"\| shard killed .*\| 0, 0 \| [\d.]+ s"],
+    "tests.service.foreign_edits --documents 8 --edits 10 --users 5 --stopped 2": [
+        '"run": "latency", "documents": 8,',
+        '"run": "chaos",.*"differing": 0,.*"charges_lost": 0,',
+        '"run": "lost",.*"differing": 0,',
+    ],
+    "tests.service.load --users 20 --seconds 2 --kill-every 1": ['"agree": true'],
+    "tests.service.overload --seconds 3": [
+        r"sustained: [1-9]\d* charges a second",
+        r"acknowledged [1-9]\d*: .*: agree",
+    ],
+    "tests.service.reshard --connections 8 --through 2,3 --kill yes": [
+        r"\| 2 → 3, janitor killed \|.*\| 0, 0 \|",
+        r"started again: \d+ moved, 4 shards",
+    ],
+    "tests.service.soak --minutes 0.14 --every 1": [
+        "all is as it must be",
+        r"charges [1-9]\d*, records",
+        r"edited: .*, charges [1-9]",
+        r"faults: \{'",
+        r"edits: [1-9]\d*; Stripe's events: [1-9]",
+    ],
+    "tests.service.stripe_burst --subscriptions 8 --kills 1 --seed 3": [
+        "events of 8 subscriptions",
+        "^1 kills,",
+    ],
+}
+ON_MACHINES = {
+    "tests.service.deployed": ["shards are on 2 nodes"],
+    "tests.service.nodes --only 'node drained'": [r"\| node drained .*\| 0, 0 \|"],
+}
+
+
+def run(command: str) -> str:
+    """Run a module to its end, as a user whose terminal is a file; return what it prints."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *shlex.split(command)],
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        printed, said = process.communicate(timeout=RUN_SECONDS_MAX)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)  # It stops what it has started.
+        printed, said = process.communicate(timeout=STOP_SECONDS_MAX)
+        said += f"\nit did not end within {RUN_SECONDS_MAX:.0f} seconds"
+    assert process.returncode == 0, f"{command} ended with {process.returncode}:\n{printed}\n{said}"
+    return printed
+
+
+def check(command: str, wanted: list[str]) -> None:
+    printed = run(command)
+    for pattern in wanted:
+        assert re.search(pattern, printed, re.MULTILINE), f"{pattern!r} is not in:\n{printed}"
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("command", BENCHMARKS)
+def test_a_benchmark_measures_every_case_without_an_error(command: str) -> None:
+    check(command, BENCHMARKS[command])
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("command", SCRIPTS)
+def test_a_script_ends_well_and_prints_what_it_found(command: str) -> None:
+    check(command, SCRIPTS[command])
+
+
+@pytest.mark.service
+@pytest.mark.skipif(not can_have_machines(), reason="namespaces of Linux need root")
+@pytest.mark.parametrize("command", ON_MACHINES)
+def test_a_script_for_several_machines_ends_well(command: str) -> None:
+    check(command, ON_MACHINES[command])
+
+
+def test_every_script_is_run_here() -> None:
+    helpers = {"dying_client", "open_loop", "receiver_process"}  # Run by tests and by scripts.
+    there = {
+        path.stem
+        for path in (ROOT / "tests" / "service").glob("*.py")
+        if '__name__ == "__main__"' in path.read_text() and not path.name.startswith("test_")
+    }
+
+    run_here = {command.split()[0].rpartition(".")[2] for command in {**SCRIPTS, **ON_MACHINES}}
+    assert there - helpers <= run_here
