@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from actors.async_client import AsyncAllotment
+from bench.progress import LINE_SECONDS, begin, time_left
 from tests.service.crossing import ADDS, ROUNDS, Run
 from tests.service.processes import actor_pid
 from tests.service.receiver import Receiver, as_setting
@@ -150,7 +151,11 @@ async def run_with_kills(
 def progress_bar(users: int) -> Iterator[Bar]:
     """Show how many commands are done, and how many events have arrived."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), refresh_per_second=2) as progress:
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lines(console, round(users * (ROUNDS + ADDS)))
+        return
+    with Progress(*columns, console=console, refresh_per_second=2) as progress:
         task = progress.add_task("beginning", total=users * (ROUNDS + ADDS))
 
         def show(commands: int, told: int) -> None:
@@ -158,6 +163,21 @@ def progress_bar(users: int) -> Iterator[Bar]:
             progress.update(task, completed=commands, description=said)
 
         yield show
+
+
+def lines(console: Console, total: int) -> Bar:
+    """Return what says the same in a file, now and then."""
+    began = shown = time.monotonic()
+
+    def show(commands: int, told: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        if now - shown >= LINE_SECONDS:
+            shown = now
+            left = time_left(now - began, commands, total)
+            begin(console, f"{commands:,} of {total:,} commands, {told:,} events{left}")
+
+    return show
 
 
 def main() -> None:

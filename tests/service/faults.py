@@ -17,9 +17,12 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+from rich.console import Console
+
 from actors.embedded_mongo import EmbeddedMongo
 from actors.mongo.connection import MongoWire, connect
 from bench.machine import facts
+from bench.progress import track
 from tests.service.callers import Answer, Audit, Books, Callers, audit
 from tests.service.fault_making import FAULTS, Fault, On, Stage
 from tests.service.running import RunningService
@@ -132,11 +135,11 @@ async def main(names: list[str]) -> None:
     print(", ".join(f"{name} {value}" for name, value in facts().items()), flush=True)
     print(f"\n{HEAD}\n|{' --- |' * HEAD.count(' | ')} --- |", flush=True)
     async with stage() as on:
-        for fault in FAULTS:
-            if fault.name in names or not names:
-                said = len(on.service.output)
-                print(await run(fault, on), flush=True)
-                print("".join(on.service.output[said:]), end="", file=sys.stderr, flush=True)
+        chosen = [fault for fault in FAULTS if fault.name in names or not names]
+        for fault in track(Console(stderr=True), chosen, lambda fault: fault.name):
+            said = len(on.service.output)
+            print(await run(fault, on), flush=True)
+            print("".join(on.service.output[said:]), end="", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

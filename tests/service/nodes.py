@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from rich.console import Console
 
 from actors.mongo.connection import Documents, connect
 from bench.machine import facts
+from bench.progress import track
 from tests.service.fault_making import Fault
 from tests.service.faults import HEAD, run
 from tests.service.machines import Machines, ServiceOnMachines
@@ -184,10 +186,10 @@ async def main(names: list[str]) -> None:
     """Make the faults one after another."""
     print(", ".join(f"{name} {value}" for name, value in facts().items()), flush=True)
     print(f"\n{HEAD}\n|{' --- |' * HEAD.count(' | ')} --- |", flush=True)
-    for fault in FAULTS:
-        if fault.name in names or not names:
-            async with cluster() as on:
-                print(await run(fault, on), flush=True)
+    chosen = [fault for fault in FAULTS if fault.name in names or not names]
+    for fault in track(Console(stderr=True), chosen, lambda fault: fault.name):
+        async with cluster() as on:
+            print(await run(fault, on), flush=True)
 
 
 if __name__ == "__main__":
