@@ -42,7 +42,10 @@ def test_a_changed_subscription_is_so_everywhere_when_it_answers(
     assert changed.status_code == 200, changed.text
     assert changed.json() == subscription_of(http, "patch")
     assert document is not None
-    assert (document["status"], iso(document["end_date"])) == ("paused", end)
+    assert (document["status"], iso(document["end_date"].replace(tzinfo=UTC))) == (
+        "paused",
+        end,
+    )
     assert status(http, "patch")["status"] == "paused"
     assert charge(http, "patch", 1).json()["code"] == "no_active_subscription"
     assert again.json() == changed.json()
