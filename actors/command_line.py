@@ -109,7 +109,8 @@ def up() -> None:
 
     It needs no settings: its database is embedded, its data are in `.allotment`, HTTP is on
     127.0.0.1:8000. ALLOTMENT_MONGO_URI, ALLOTMENT_DATA_DIR and ALLOTMENT_HTTP_PORT say otherwise;
-    the README lists all. It prints `ready` when it is.
+    the README lists all. It prints the address of Ray's dashboard, where its actors are shown, and
+    `ready` when it is.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     settings = load_settings()
@@ -120,8 +121,14 @@ def up() -> None:
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
+
+    def tell(step: str) -> None:
+        if stopping.is_set():
+            raise typer.Exit
+        out.print(f"starting {step} …", highlight=False)
+
     try:
-        with told(), service(settings, lambda step: out.print(f"starting {step} …")) as started:
+        with told(), service(settings, tell) as started:
             address = f"http://{settings.http_host}:{settings.http_port}"
             wait_until_ready(address, stopping)
             greet(settings, address, started.first_key, started.dashboard_url)
