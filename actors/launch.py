@@ -34,6 +34,7 @@ from actors.mongo.connection import (
     check_suitable,
     connect,
     prepare,
+    unavailable_on_error,
 )
 from actors.mongo.directory import MongoDirectory
 from actors.mongo.keys import MongoKeys
@@ -259,8 +260,8 @@ def http(settings: Settings, tell: Callable[[str], None]) -> Iterator[None]:
 def service(settings: Settings, tell: Callable[[str], None]) -> Iterator[Started]:
     """Run the whole service.
 
-    `tell` is given a line a step. Raises CannotStartError, EmbeddedMongoError and
-    UnsuitableDatabaseError before anything is left running.
+    `tell` is given a line a step. Raises CannotStartError, EmbeddedMongoError,
+    StorageUnavailableError and UnsuitableDatabaseError before anything is left running.
     """
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(data_directory(settings))
@@ -270,9 +271,10 @@ def service(settings: Settings, tell: Callable[[str], None]) -> Iterator[Started
             logger.warning("%s is not set: tokens of the issuer for others are taken, too", claim)
         tell("database")
         uri = stack.enter_context(database_uri(settings, directory))
-        database, count = prepare_database(settings, uri)
-        stack.callback(database.client.close)
-        key = first_key(database, directory)
+        with unavailable_on_error():
+            database, count = prepare_database(settings, uri)
+            stack.callback(database.client.close)
+            key = first_key(database, directory)
         settings = settings.model_copy(update={"mongo_uri": SecretStr(uri)})
         tell("Ray")
         dashboard_url = stack.enter_context(ray_cluster(directory, tell))

@@ -8,6 +8,7 @@ from tests.service.running import RunningService, wait_until
 
 pytestmark = pytest.mark.service
 
+GIVE_UP_SECONDS_MAX = 600.0  # For three attempts of a slow machine.
 END_SECONDS_MAX = 60.0
 SLOW_SECONDS = 20  # Ray's raylet would end itself after 15.
 AGENT = """
@@ -49,7 +50,7 @@ def test_a_start_waits_for_agents_longer_than_ray_does(tmp_path: Path) -> None:
 def test_a_start_that_is_given_up_says_why_and_leaves_no_process(tmp_path: Path) -> None:
     service = with_agent(tmp_path, "os._exit(1)")
 
-    ended = service.command("up")
+    ended = service.command("up", seconds_max=GIVE_UP_SECONDS_MAX)
 
     assert ended.returncode == 1
     assert "starting Ray again, attempt 3 of 3" in ended.stdout
