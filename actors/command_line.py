@@ -3,11 +3,13 @@
 import contextlib
 import logging
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated
 
 import httpx
@@ -42,7 +44,7 @@ from actors.terminal import (
     print_table,
 )
 
-READY_SECONDS_MAX = 60.0
+READY_SECONDS_MAX = 180.0  # How long all parts may take to answer, once they have started.
 READY_PAUSE_SECONDS = 0.1
 NAME_LENGTH_MAX = 100  # Characters of what a key is for.
 
@@ -107,21 +109,29 @@ def up() -> None:
 
     It needs no settings: its database is embedded, its data are in `.allotment`, HTTP is on
     127.0.0.1:8000. ALLOTMENT_MONGO_URI, ALLOTMENT_DATA_DIR and ALLOTMENT_HTTP_PORT say otherwise;
-    the README lists all. It prints `ready` when it is.
+    the README lists all. It prints the address of Ray's dashboard, where its actors are shown, and
+    `ready` when it is.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     settings = load_settings()
     ray_environment.prepare()
-    from actors.launch import CannotStartError, service  # noqa: PLC0415 - imports ray, see above
+    from actors.launch import service  # noqa: PLC0415 - imports ray, see above
+    from actors.start_steps import CannotStartError  # noqa: PLC0415 - the same
 
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
+
+    def tell(step: str) -> None:
+        if stopping.is_set():
+            raise typer.Exit
+        out.print(f"starting {step} …", highlight=False)
+
     try:
-        with told(), service(settings, lambda step: out.print(f"starting {step} …")) as key:
+        with told(), service(settings, tell) as started:
             address = f"http://{settings.http_host}:{settings.http_port}"
             wait_until_ready(address, stopping)
-            greet(settings, address, key)
+            greet(settings, address, started.first_key, started.dashboard_url)
             stopping.wait()
             out.print("stopping: accepted requests are answered first …")
     except CannotStartError as error:
@@ -139,10 +149,17 @@ def wait_until_ready(address: str, stopping: threading.Event) -> None:
     fail(f"The service was not ready within {READY_SECONDS_MAX:.0f} seconds.")
 
 
-def greet(settings: Settings, address: str, key: str | None) -> None:
-    """Print the address, the first key, a request to copy, and `ready`."""
+def greet(settings: Settings, address: str, key: str | None, dashboard_url: str | None) -> None:
+    """Print the addresses, the first key, a request to copy, and `ready`."""
     shown = key or f"$(cat {settings.data_dir}/admin.key)"
     out.print(f"\nAllotment answers on {address}", highlight=False)
+    if dashboard_url:
+        out.print(
+            f"its actors are shown on {dashboard_url} (Ray's dashboard;"
+            f" `{ray_command()} get-auth-token` prints the token that it asks for)",
+            highlight=False,
+            soft_wrap=True,
+        )
     if key:
         out.print(f"admin key, shown once: {key}", highlight=False, soft_wrap=True)
     out.print(
@@ -156,6 +173,12 @@ def greet(settings: Settings, address: str, key: str | None) -> None:
         soft_wrap=True,
     )
     out.print("ready")
+
+
+def ray_command() -> str:
+    """Return how Ray's command is called from here."""
+    path, here = Path(sys.executable).with_name("ray"), Path.cwd()
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 @contextlib.contextmanager

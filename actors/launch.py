@@ -8,12 +8,11 @@ import contextlib
 import fcntl
 import logging
 import os
-import signal
 import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ray
 from pydantic import SecretStr
@@ -26,6 +25,7 @@ from actors.cluster.moving import settings_in_force
 from actors.detached import NAMESPACE
 from actors.directory import Directory, shard_name
 from actors.embedded_mongo import EmbeddedMongo
+from actors.local_ray import ray_cluster
 from actors.metrics import PricesMetric
 from actors.mongo.clock import MongoClock
 from actors.mongo.connection import (
@@ -34,13 +34,13 @@ from actors.mongo.connection import (
     check_suitable,
     connect,
     prepare,
+    unavailable_on_error,
 )
 from actors.mongo.directory import MongoDirectory
 from actors.mongo.keys import MongoKeys
 from actors.mongo.prices import MongoPrices
 from actors.mongo.store import MongoStore
 from actors.prices import PriceFile, in_force
-from actors.ray_environment import LOOPBACK
 from actors.remote import ShardActor
 from actors.remote_events import start_events
 from actors.remote_janitor import start_janitor
@@ -54,18 +54,26 @@ from actors.remote_supervisor import (
 from actors.remote_sync import start_sync
 from actors.resharding import table_at_start
 from actors.settings import Settings
+from actors.start_steps import START_SECONDS_MAX, CannotStartError, attempt, starting
 from actors.starting import start_shard
 
-START_SECONDS_MAX = 60.0  # How long an actor may take to start.
 DRAIN_SECONDS_MAX = 20.0
 CLOSE_SECONDS_MAX = 5.0  # How long one may take to end its work in order.
 
 
+Start = Callable[[Settings], ActorHandle[Any]]
+"""Starts an actor, or returns the one that runs already."""
+
 logger = logging.getLogger(__name__)
 
 
-class CannotStartError(Exception):
-    """The service cannot start. The message is one sentence for an operator."""
+class Started(NamedTuple):
+    """What is told of a service that runs."""
+
+    first_key: str | None
+    """The first admin key, where it was made just now."""
+    dashboard_url: str | None
+    """Where Ray's dashboard is, if there is one."""
 
 
 @contextlib.contextmanager
@@ -154,31 +162,6 @@ def price_file(settings: Settings) -> PriceFile | None:
 
 
 @contextlib.contextmanager
-def ray_cluster(directory: Path) -> Iterator[None]:
-    """Join the cluster at RAY_ADDRESS, or run a local one as long as the block.
-
-    The cluster's address stands in `ray.address` meanwhile, for clients on this machine.
-    """
-    options: dict[str, Any] = {"namespace": NAMESPACE, "log_to_driver": False}
-    if not os.environ.get("RAY_ADDRESS"):
-        options |= {"address": "local", "include_dashboard": True, "_node_ip_address": LOOPBACK}
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        ray.init(**options, logging_level=logging.ERROR)
-    except (RayError, ConnectionError, RuntimeError, ValueError) as error:
-        raise CannotStartError(f"Ray cannot be started or joined: {error}") from error
-    for number, handler in handlers.items():  # Ray has taken SIGTERM for itself.
-        signal.signal(number, handler)
-    address_file = directory / "ray.address"
-    address_file.write_text(ray.get_runtime_context().gcs_address)
-    try:
-        yield
-    finally:
-        address_file.unlink(missing_ok=True)
-        ray.shutdown()
-
-
-@contextlib.contextmanager
 def shards(settings: Settings, count: int) -> Iterator[None]:
     """Run the shards as long as the block; at its end their views are complete."""
     start_shards(settings, count)
@@ -189,9 +172,13 @@ def shards(settings: Settings, count: int) -> Iterator[None]:
 
 
 def start_shards(settings: Settings, count: int) -> None:
-    """Start so many shards, those that do not run yet; return when all answer."""
-    handles = [start_shard(settings, index) for index in range(count)]
-    ray.get([h.report.remote() for h in handles], timeout=START_SECONDS_MAX)
+    """Start so many shards, those that do not run yet; return when all answer.
+
+    Raises CannotStartError.
+    """
+    with starting("The shards"):
+        handles = [start_shard(settings, index) for index in range(count)]
+        ray.get([h.report.remote() for h in handles], timeout=START_SECONDS_MAX)
 
 
 def end_shards() -> None:
@@ -207,10 +194,10 @@ def end_shards() -> None:
         ray.kill(handle)
 
 
-def singletons(settings: Settings) -> list[Callable[[Settings], ActorHandle[Any]]]:
-    """Return what starts each actor of which there is one, in order."""
-    stripe = [] if settings.stripe_api_key is None else [start_stripe]
-    return [start_sync, *stripe, start_janitor, start_events]
+def singletons(settings: Settings) -> dict[str, Start]:
+    """Return what starts each actor of which there is one, in order, by what it is called."""
+    stripe: dict[str, Start] = {} if settings.stripe_api_key is None else {"Stripe": start_stripe}
+    return {"sync": start_sync, **stripe, "janitor": start_janitor, "events": start_events}
 
 
 def start_actors(settings: Settings) -> Settings:
@@ -225,18 +212,27 @@ def start_actors(settings: Settings) -> Settings:
     else:
         database, _ = prepare_database(settings, settings.mongo_uri.get_secret_value())
         database.client.close()
-    first: Any = start_shard(settings, 0)
-    table: Directory = ray.get(first.directory.remote(), timeout=START_SECONDS_MAX)
+    with starting("The first shard"):
+        first: Any = start_shard(settings, 0)
+        table: Directory = ray.get(first.directory.remote(), timeout=START_SECONDS_MAX)
     start_shards(settings, table.shards)
-    for start in (*singletons(settings), start_supervisor):
-        ray.get(start(settings).ping.remote(), timeout=START_SECONDS_MAX)
+    for name, start in (singletons(settings) | {"supervisor": start_supervisor}).items():
+        start_singleton(name, start, settings)
     return settings
 
 
+def start_singleton(name: str, start: Start, settings: Settings) -> ActorHandle[Any]:
+    """Start an actor of which there is one; return it when it answers. Raises CannotStartError."""
+    with starting(f"The {name} actor"):
+        handle = start(settings)
+        ray.get(handle.ping.remote(), timeout=START_SECONDS_MAX)
+    return handle
+
+
 @contextlib.contextmanager
-def running(handle: ActorHandle[Any]) -> Iterator[None]:
+def running(name: str, start: Start, settings: Settings) -> Iterator[None]:
     """Run an actor as long as the block; what it leaves undone is done at its next start."""
-    ray.get(handle.ping.remote(), timeout=START_SECONDS_MAX)
+    handle = start_singleton(name, start, settings)
     try:
         yield
     finally:
@@ -246,12 +242,14 @@ def running(handle: ActorHandle[Any]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def http(settings: Settings) -> Iterator[None]:
-    """Serve HTTP as long as the block; at its end accepted requests are answered."""
+def http(settings: Settings, tell: Callable[[str], None]) -> Iterator[None]:
+    """Serve HTTP as long as the block; at its end accepted requests are answered.
+
+    Raises CannotStartError.
+    """
     from actors import serving  # noqa: PLC0415 - it composes the actors, this composes it
 
-    serving.start_serve(settings)
-    serving.deploy(settings, settings.http_replicas, serving.new_version())
+    attempt("HTTP", lambda: serving.begin(settings), tell)
     try:
         yield
     finally:
@@ -259,33 +257,36 @@ def http(settings: Settings) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def service(settings: Settings, tell: Callable[[str], None]) -> Iterator[str | None]:
-    """Run the whole service; yield the first admin key where it was made just now.
+def service(settings: Settings, tell: Callable[[str], None]) -> Iterator[Started]:
+    """Run the whole service.
 
-    `tell` is given a line a step. Raises CannotStartError, EmbeddedMongoError and
-    UnsuitableDatabaseError before anything is left running.
+    `tell` is given a line a step. Raises CannotStartError, EmbeddedMongoError,
+    StorageUnavailableError and UnsuitableDatabaseError before anything is left running.
     """
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(data_directory(settings))
         check_port_is_free(settings.http_host, settings.http_port)
         prices = price_file(settings)
-        for name in unchecked_claims(settings):
-            logger.warning("%s is not set: tokens of the issuer for others are taken, too", name)
+        for claim in unchecked_claims(settings):
+            logger.warning("%s is not set: tokens of the issuer for others are taken, too", claim)
         tell("database")
         uri = stack.enter_context(database_uri(settings, directory))
-        database, count = prepare_database(settings, uri)
-        stack.callback(database.client.close)
-        key = first_key(database, directory)
+        with unavailable_on_error():
+            database, count = prepare_database(settings, uri)
+            stack.callback(database.client.close)
+            key = first_key(database, directory)
         settings = settings.model_copy(update={"mongo_uri": SecretStr(uri)})
         tell("Ray")
-        stack.enter_context(ray_cluster(directory))
+        dashboard_url = stack.enter_context(ray_cluster(directory, tell))
         stack.enter_context(in_force(prices, MongoPrices(database), PricesMetric().publish))
         tell("shards")
         stack.enter_context(shards(settings, count))
-        for start in singletons(settings):
-            stack.enter_context(running(start(settings)))
+        for name, start in singletons(settings).items():
+            stack.enter_context(running(name, start, settings))
         in_cluster = bool(os.environ.get("RAY_ADDRESS"))  # It may outlive this process.
-        stack.enter_context(running(start_supervisor(settings)) if in_cluster else supervision())
+        stack.enter_context(
+            running("supervisor", start_supervisor, settings) if in_cluster else supervision()
+        )
         tell("HTTP")
-        stack.enter_context(http(settings))
-        yield key
+        stack.enter_context(http(settings, tell))
+        yield Started(key, dashboard_url)

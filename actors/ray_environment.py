@@ -10,6 +10,8 @@ from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 HEADER_BYTES_MAX = 16 * 1024  # Names and values of a request's headers.
+PROCESS_START_SECONDS_MAX = "180"
+"""How long each process of Ray may take to start: a busy machine starts them slowly."""
 REPLICA_REQUESTS_MAX = 1_000  # Requests one replica works on at once,
 REPLICA_WRITES_MAX = 512  # and how many of them write. HAProxy refuses what is beyond.
 
@@ -33,13 +35,14 @@ def serve_environment() -> dict[str, str]:
     """
     throughput = {
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "30",  # A busy machine starts processes slowly.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": PROCESS_START_SECONDS_MAX,
     }
     binary = haproxy_binary()
     if binary is None:
         return throughput
     return throughput | {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_HAPROXY_STARTUP_TIMEOUT_S": PROCESS_START_SECONDS_MAX,
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # A log line a request, parsed in Python.
         "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(2 * HEADER_BYTES_MAX),  # Past it: a page of its own.
@@ -53,6 +56,9 @@ def environment() -> dict[str, str]:
     """Return what every process of Ray is started with."""
     return serve_environment() | {
         "RAY_AUTH_MODE": "token",
+        "RAY_gcs_server_port_wait_time_s": PROCESS_START_SECONDS_MAX,
+        "RAY_DASHBOARD_STARTUP_TIMEOUT_S": PROCESS_START_SECONDS_MAX,
+        "RAY_worker_register_timeout_seconds": PROCESS_START_SECONDS_MAX,
         "RAY_worker_niceness": "0",  # By default actors yield to every other program (15).
         # Else a stopped process that is to be killed gets five seconds to end by itself.
         "RAY_kill_worker_timeout_milliseconds": "500",

@@ -12,9 +12,9 @@ from actors.lane import ShardLostError
 from actors.mongo.leases import MongoLeases
 from actors.ray_shards import RayShards
 from actors.settings import Settings
+from actors.start_steps import START_SECONDS_MAX
 from actors.starting import start_shard
 
-START_SECONDS_MAX = 60.0  # How long a shard may take to start.
 HAND_OVER_SECONDS_MAX = 20.0  # How long one may take to say that it has handed over.
 TAKE_UP_SECONDS_MAX = 300.0  # It reads the newest part of the journal.
 CLOSE_SECONDS_MAX = 5.0  # How long one may take to end its loops; then it is killed amid them.

@@ -31,6 +31,15 @@ def start_serve(settings: Settings) -> None:
     )
 
 
+def begin(settings: Settings) -> None:
+    """Start Serve and all replicas; return once they answer. Where that fails, it may be repeated.
+
+    Raises TimeoutError and RuntimeError.
+    """
+    start_serve(settings)
+    deploy(settings, settings.http_replicas, new_version())
+
+
 def deploy(settings: Settings, replicas: int, version: str) -> None:
     """Have so many replicas run; those of another version are replaced, one after another."""
     deployment = edge.options(

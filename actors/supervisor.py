@@ -13,7 +13,7 @@ from typing import Protocol
 
 LOOK_SECONDS = 1.0  # Between two looks.
 SILENT_LOOKS_MAX = 5  # An actor that has not answered for so many looks hangs.
-STARTING_LOOKS_MAX = 60  # The same while it starts: a busy machine takes its time.
+STARTING_LOOKS_MAX = 180  # The same while it starts: a busy machine takes its time.
 
 logger = logging.getLogger(__name__)
 

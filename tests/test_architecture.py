@@ -18,6 +18,8 @@ VENDORS = {
         "actors/async_client.py",
         "actors/detached.py",
         "actors/launch.py",
+        "actors/local_ray.py",
+        "actors/start_steps.py",
         "actors/cluster/commands.py",
         "actors/metrics.py",
         "actors/cluster/moving.py",

@@ -103,7 +103,9 @@ class RunningService:
             return pid
         return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
-    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def command(
+        self, *arguments: str, seconds_max: float = COMMAND_SECONDS_MAX
+    ) -> subprocess.CompletedProcess[str]:
         """Run another `allotment` command beside the service."""
         return subprocess.run(
             [*self.within, sys.executable, "-m", "actors", *arguments],
@@ -111,7 +113,7 @@ class RunningService:
             env=self.environment(),
             capture_output=True,
             text=True,
-            timeout=COMMAND_SECONDS_MAX,
+            timeout=seconds_max,
             check=False,
         )
 

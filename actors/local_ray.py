@@ -1,0 +1,154 @@
+"""Joins the Ray cluster at RAY_ADDRESS, or starts a local one and ends it.
+
+Ray's own start fails on a busy machine. The raylet ends itself where its two agents, Python
+programs that import much, have not written down their ports within 15 seconds, and `ray.init`
+gives up after 30, with the processes left running. No setting changes either. So the ports are
+chosen and written down before the raylet starts, and the agents are waited for here.
+
+What this needs of Ray is no public interface: all of it is in this file.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray._private import node as ray_node
+from ray._private.ray_constants import PROCESS_TYPE_RAYLET
+from ray._raylet import (  # type: ignore[attr-defined]
+    DASHBOARD_AGENT_LISTEN_PORT_NAME,
+    persist_port,
+)
+from ray.exceptions import RayError
+
+from actors.detached import NAMESPACE
+from actors.ray_environment import LOOPBACK
+from actors.start_steps import START_SECONDS_MAX, CannotStartError, attempt, first_sentence
+
+AGENT_PORTS = (
+    "metrics_agent_port",
+    "metrics_export_port",
+    "dashboard_agent_listen_port",
+    "runtime_env_agent_port",
+)
+"""The ports of a node that its agents would choose, and the raylet would wait for."""
+POLL_SECONDS = 0.1
+CONNECT_SECONDS_MAX = 1.0
+
+
+@contextlib.contextmanager
+def ray_cluster(directory: Path, tell: Callable[[str], None]) -> Iterator[str | None]:
+    """Join the cluster at RAY_ADDRESS, or run a local one as long as the block.
+
+    Yields the address of Ray's dashboard, if it has one. The cluster's address stands in
+    `ray.address` meanwhile, for clients on this machine. Raises CannotStartError.
+    """
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    context = join() if os.environ.get("RAY_ADDRESS") else attempt("Ray", start_local, tell)
+    for number, handler in handlers.items():  # Ray has taken SIGTERM for itself.
+        signal.signal(number, handler)
+    address_file = directory / "ray.address"
+    address_file.write_text(ray.get_runtime_context().gcs_address)
+    try:
+        yield f"http://{context.dashboard_url}" if context.dashboard_url else None
+    finally:
+        address_file.unlink(missing_ok=True)
+        ray.shutdown()
+
+
+def join() -> Any:
+    """Join the cluster at RAY_ADDRESS; return Ray's context. Raises CannotStartError."""
+    try:
+        return init()
+    except (RayError, ConnectionError, RuntimeError, ValueError) as error:
+        raise CannotStartError(
+            f"The Ray cluster at RAY_ADDRESS cannot be joined: {first_sentence(error)}."
+        ) from error
+
+
+def start_local() -> Any:
+    """Start Ray on this machine; return its context. Where that fails, nothing is left of it."""
+    try:
+        with patient_nodes():
+            return init(address="local", include_dashboard=True, _node_ip_address=LOOPBACK)
+    except BaseException:
+        ray.shutdown()
+        raise
+
+
+def init(**options: Any) -> Any:
+    """Start or join Ray; return its context. What fails meanwhile is raised, and not logged, too."""
+    context = ray.init(
+        namespace=NAMESPACE, log_to_driver=False, logging_level=logging.CRITICAL, **options
+    )
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    return context
+
+
+@contextlib.contextmanager
+def patient_nodes() -> Iterator[None]:
+    """Have Ray start nodes of our class as long as the block."""
+    theirs = ray_node.Node
+    ray_node.Node = PatientNode  # type: ignore[misc, assignment]
+    try:
+        yield
+    finally:
+        ray_node.Node = theirs  # type: ignore[misc]
+
+
+class PatientNode(ray_node.Node):
+    """A node that gives its agents time, and leaves no process behind where it does not start."""
+
+    def __init__(self, ray_params: Any, **options: Any) -> None:
+        self._agent_ports = dict(zip(AGENT_PORTS, free_ports(len(AGENT_PORTS)), strict=True))
+        for name, port in self._agent_ports.items():
+            setattr(ray_params, name, port)
+        try:
+            super().__init__(ray_params, **options)
+            self._await_agents()
+        except BaseException:
+            self.kill_all_processes(check_alive=False, allow_graceful=True)
+            raise
+
+    def start_raylet(self, *arguments: Any, **options: Any) -> None:
+        """Start the raylet. The one port that it waits for though told it is written down."""
+        port = self._agent_ports[DASHBOARD_AGENT_LISTEN_PORT_NAME]
+        persist_port(self._session_dir, self._node_id, DASHBOARD_AGENT_LISTEN_PORT_NAME, port)
+        super().start_raylet(*arguments, **options)
+
+    def _await_agents(self) -> None:
+        """Return once the agents answer: before that no process can be started, nor measured."""
+        raylet = self.all_processes[PROCESS_TYPE_RAYLET][0].process
+        deadline = time.monotonic() + START_SECONDS_MAX
+        while not all(listens(self.node_ip_address, port) for port in self._agent_ports.values()):
+            if raylet.poll() is not None:
+                raise RuntimeError(f"The raylet has ended, see {self._logs_dir}/raylet.out")
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"Its agents did not answer within {START_SECONDS_MAX:.0f} seconds"
+                )
+            time.sleep(POLL_SECONDS)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return different ports that no program listens on now."""
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def listens(host: str, port: int) -> bool:
+    """Whether a program listens there."""
+    try:
+        socket.create_connection((host, port), CONNECT_SECONDS_MAX).close()
+    except OSError:
+        return False
+    return True
