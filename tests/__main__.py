@@ -8,6 +8,7 @@ does nothing else.
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ SECONDS_FILE = ROOT / "tests" / "seconds.json"
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Workers and services end, too.
     arguments = parsed()
     os.chdir(ROOT)
     parts = CHECK if arguments.check else TEST

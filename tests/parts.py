@@ -51,12 +51,12 @@ LINT = Part(
         (f"{TOOLS}/mypy", "--no-error-summary"),
     ),
 )
-DOCS = Part("docs", ("tests/test_docs.py",))
 DOMAIN = Part("domain", ("tests/domain", "tests/reference"), dist="worksteal")
 ACTORS = Part(
     "actors",
     (
         "tests/actors",
+        "tests/test_runner.py",
         "tests/test_architecture.py",
         "tests/test_cluster_file.py",
     ),
