@@ -111,7 +111,7 @@ def _ports() -> dict[str, str]:
             if name.startswith("socket:"):
                 with socket.socket(fileno=os.dup(int(opened.name))) as same:
                     if same.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                        found[name] = f"socket, listens at {same.getsockname()}"
+                        found[f"socket {name}"] = f"listens at {same.getsockname()}"
     return found
 
 

@@ -64,5 +64,5 @@ ACTORS = Part(
 SIMULATION = Part("simulation", ("tests/simulation",), dist="worksteal")
 SERVICE = Part("service", ("tests/service",), dist="loadgroup")
 
-TEST = (LINT, DOMAIN, ACTORS, SIMULATION, SERVICE)
-CHECK = (LINT, DOMAIN, ACTORS)
+TEST: tuple[Part, ...] = (LINT, DOMAIN, ACTORS, SIMULATION, SERVICE)
+CHECK: tuple[Part, ...] = (LINT, DOMAIN, ACTORS)

@@ -5,7 +5,7 @@ machine that was measured (`tests/seconds.json`). How fast this machine is shows
 """
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -24,7 +24,7 @@ class Outcome:
     passed: int = 0
     failures: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
 
     def fail(self, name: str, why: str) -> None:
         """Note a failure; the first of a test's is kept."""
