@@ -62,7 +62,7 @@ ACTORS = Part(
     ),
 )
 SIMULATION = Part("simulation", ("tests/simulation",), dist="worksteal")
-SERVICE = Part("service", ("tests/service",), dist="loadgroup")
+SERVICE = Part("service", ("tests/service",), dist="loadgroup", side_by_side=False)
 
 TEST: tuple[Part, ...] = (LINT, DOMAIN, ACTORS, SIMULATION, SERVICE)
 CHECK: tuple[Part, ...] = (LINT, DOMAIN, ACTORS)
