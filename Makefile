@@ -4,13 +4,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test lint bench simulate search clean
+.PHONY: run test check lint bench simulate search clean
 
 run: $(VENV)/.ready
 	@exec $(BIN)/allotment up
 
-test: $(VENV)/.ready lint
-	$(BIN)/python -m pytest
+test: $(VENV)/.ready
+	@exec $(BIN)/python -m tests
+
+check: $(VENV)/.ready
+	@exec $(BIN)/python -m tests --check
 
 lint: $(VENV)/.ready
 	$(BIN)/ruff check .

@@ -4,3 +4,7 @@ import os
 
 os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+import tests.seeds  # noqa: F401  drawn once, before processes share the work
+
+pytest_plugins = ["tests.leaks"]

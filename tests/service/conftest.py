@@ -13,6 +13,17 @@ from tests.service.running import PRICES, RunningService, prices_in
 SECRET = "the application's secret, long enough"  # Signs tokens for the rehearsal.
 
 
+SHARED = ("service", "rehearsal")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have one process run all tests of a shared service: each process would start its own."""
+    for item in items:
+        if item.get_closest_marker("service") and not item.get_closest_marker("xdist_group"):
+            used = {*SHARED} & {*getattr(item, "fixturenames", ())}
+            item.add_marker(pytest.mark.xdist_group(min(used, default=item.path.stem)))
+
+
 @pytest.fixture(scope="session")
 def receiver() -> Iterator[Receiver]:
     with Receiver() as receiver:

@@ -27,6 +27,13 @@ POLL_SECONDS = 0.1
 START_SECONDS_MAX = 180.0
 STOP_SECONDS_MAX = 60.0
 COMMAND_SECONDS_MAX = 120.0
+# Runs a command that Linux interrupts, as Ctrl-C would, when the process that runs the tests ends.
+PR_SET_PDEATHSIG = 1
+WITH_US = f"""
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, int(signal.SIGINT))
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
 
 
 def wait_until(reached: Callable[[], bool], seconds: float) -> None:
@@ -59,8 +66,9 @@ class RunningService:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> Self:
+        with_us = ["-c", WITH_US] if sys.platform == "linux" and not self.within else []
         self._process = subprocess.Popen(
-            [*self.within, sys.executable, "-m", "actors", "up"],
+            [*self.within, sys.executable, *with_us, "-m", "actors", "up"],
             cwd=self.cwd,
             env=self.environment(),
             stdout=subprocess.PIPE,

@@ -1,10 +1,10 @@
 """Under load and with shards killed, the books agree to the credit."""
 
 import asyncio
-import random
 
 import pytest
 
+from tests.seeds import SEED
 from tests.service.load import audit, load_with_kills, make_users
 from tests.service.running import RunningService
 
@@ -12,7 +12,6 @@ pytestmark = pytest.mark.service
 
 USERS = 400
 SECONDS = 12.0
-SEED = random.randrange(2**32)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -2,10 +2,10 @@
 
 import asyncio
 import math
-import random
 
 import pytest
 
+from tests.seeds import SEED
 from tests.service.overload import busy_rate, give_credits, p99, percentile, run, told
 from tests.service.running import RunningService
 
@@ -14,7 +14,7 @@ ACCEPTED_P99_SECONDS_MAX = 5.0  # 512 at work in each replica; a tenth of a good
 
 
 @pytest.mark.service
-@pytest.mark.parametrize("seed", [random.randrange(2**32)])
+@pytest.mark.parametrize("seed", [SEED])
 def test_what_is_too_much_is_refused_at_once_and_afterwards_all_is_as_before(
     service: RunningService, seed: int
 ) -> None:

@@ -89,7 +89,7 @@ def test_the_two_commands_are_there() -> None:
 
     assert targets == ["run", "test"]
     assert "allotment up" in done.stdout
-    assert "pytest" in done.stdout
+    assert "python -m tests" in done.stdout
 
 
 @pytest.mark.parametrize("name", Settings.model_fields)

@@ -1,0 +1,112 @@
+"""Runs all tests, part by part: `python -m tests`, or only what answers soon: `--check`.
+
+Every part runs, whatever came of the ones before it; what failed is named again at the end. Names
+of parts run these alone. `--remember` writes down how long each file took: on a machine that
+does nothing else.
+"""
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.parts import CHECK, ROOT, TEST, Part
+from tests.progress import UNMEASURED_SECONDS, Estimate, Outcome, Progress, Seconds
+
+SECONDS_FILE = ROOT / "tests" / "seconds.json"
+
+
+def main() -> int:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # Workers and services end, too.
+    arguments = parsed()
+    os.chdir(ROOT)
+    parts = CHECK if arguments.check else TEST
+    parts = tuple(part for part in parts if not arguments.parts or part.name in arguments.parts)
+    seconds: dict[str, float] = json.loads(SECONDS_FILE.read_text())
+    outcome = Outcome()
+    estimate = Estimate(sum(measured(part, seconds) for part in parts))
+    for number, part in enumerate(parts, 1):
+        run(part, f"part {number} of {len(parts)}: {part.name}", seconds, estimate, outcome)
+    if arguments.remember and not outcome.failures:
+        remember(seconds, outcome)
+    return told(outcome)
+
+
+def parsed() -> argparse.Namespace:
+    options = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
+    options.add_argument("--check", action="store_true", help="only what answers in two minutes")
+    options.add_argument("--remember", action="store_true", help="write down how long it took")
+    names = [part.name for part in TEST]
+    options.add_argument("parts", nargs="*", choices=[*names, []], metavar="part", help=f"{names}")
+    return options.parse_args()
+
+
+def measured(part: Part, seconds: Seconds) -> float:
+    """Return how long a part takes on the machine that was measured."""
+    if part.commands:
+        return seconds.get(part.name, UNMEASURED_SECONDS)
+    files = [str(file.relative_to(ROOT)) for path in part.paths for file in files_of(ROOT / path)]
+    return sum(seconds.get(file, UNMEASURED_SECONDS) for file in files) / part.workers
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return the files of tests at a path."""
+    return [path] if path.is_file() else sorted(path.rglob("test_*.py"))
+
+
+def run(part: Part, title: str, seconds: Seconds, estimate: Estimate, outcome: Outcome) -> None:
+    """Run one part, with a line when it begins and one when it ends."""
+    began, failed_before = time.monotonic(), len(outcome.failures)
+    done_after = estimate.done + measured(part, seconds)
+    if part.commands:
+        print(f"{title}, {estimate.left}", flush=True)
+        run_commands(part, outcome)
+        outcome.seconds[part.name] += time.monotonic() - began
+    else:
+        progress = Progress(title, part.workers, seconds, estimate, outcome)
+        code = pytest.main(part.pytest_arguments, plugins=[progress])
+        if code == pytest.ExitCode.INTERRUPTED:
+            raise KeyboardInterrupt
+        if code != pytest.ExitCode.OK and len(outcome.failures) == failed_before:
+            outcome.fail(part.name, f"pytest ended with {code!r}")
+    estimate.done = done_after
+    failed = len(outcome.failures) - failed_before
+    verdict = f"{failed} failed" if failed else "passed"
+    print(f"{title}: {verdict} in {time.monotonic() - began:.0f} s", flush=True)
+
+
+def run_commands(part: Part, outcome: Outcome) -> None:
+    for command in part.commands:
+        done = subprocess.run(command, cwd=ROOT, check=False)
+        name = " ".join([Path(command[0]).name, *command[1:]])
+        if done.returncode:
+            outcome.fail(name, f"ended with {done.returncode}")
+
+
+def remember(seconds: dict[str, float], outcome: Outcome) -> None:
+    found = {name: round(took, 1) for name, took in outcome.seconds.items()}
+    kept = {name: took for name, took in seconds.items() if (ROOT / name).exists()}
+    SECONDS_FILE.write_text(json.dumps(kept | found, indent=1, sort_keys=True) + "\n")
+
+
+def told(outcome: Outcome) -> int:
+    """Say what came of it all, and return the exit code."""
+    for name, reason in sorted(outcome.skipped.items()):
+        print(f"skipped: {name}: {reason}")
+    for name, reason in outcome.failures.items():
+        print(f"FAILED {name}: {reason}")
+    print(outcome, flush=True)
+    return 1 if outcome.failures else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,68 @@
+"""The parts that `make test` runs one after the other, and the few that `make check` runs."""
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+WORKERS_MAX = 4  # Each may run an embedded server of its own.
+
+
+@dataclass(frozen=True)
+class Part:
+    """Tests that run together: with pytest in `paths`, or else the commands, one by one."""
+
+    name: str
+    paths: tuple[str, ...] = ()
+    commands: tuple[tuple[str, ...], ...] = ()
+    dist: str = "loadfile"
+    """What xdist hands to a worker at a time: `loadfile` keeps the fixtures of a file cheap."""
+    side_by_side: bool = True
+    """Whether its tests may share the machine; those that start whole services may not."""
+
+    @property
+    def workers(self) -> int:
+        """How many processes run its tests."""
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+        return min(cores, WORKERS_MAX) if self.side_by_side else 1
+
+    @property
+    def pytest_arguments(self) -> list[str]:
+        """What pytest is called with; the progress is told by a plugin, not by its dots."""
+        return [
+            "-q",
+            "-p",
+            "no:terminaldistreporter",
+            "-o",
+            "console_output_style=classic",
+            f"--numprocesses={self.workers}",
+            f"--dist={self.dist}",
+            *self.paths,
+        ]
+
+
+TOOLS = Path(sys.executable).parent
+LINT = Part(
+    "lint and types",
+    commands=(
+        (f"{TOOLS}/ruff", "check", "--quiet", "."),
+        (f"{TOOLS}/ruff", "format", "--check", "--quiet", "."),
+        (f"{TOOLS}/mypy", "--no-error-summary"),
+    ),
+)
+DOMAIN = Part("domain", ("tests/domain", "tests/reference"), dist="worksteal")
+ACTORS = Part(
+    "actors",
+    (
+        "tests/actors",
+        "tests/test_runner.py",
+        "tests/test_architecture.py",
+        "tests/test_cluster_file.py",
+    ),
+)
+SIMULATION = Part("simulation", ("tests/simulation",), dist="worksteal")
+SERVICE = Part("service", ("tests/service",), dist="loadgroup", side_by_side=False)
+
+TEST: tuple[Part, ...] = (LINT, DOMAIN, ACTORS, SIMULATION, SERVICE)
+CHECK: tuple[Part, ...] = (LINT, DOMAIN, ACTORS)
