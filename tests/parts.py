@@ -58,6 +58,7 @@ ACTORS = Part(
         "tests/actors",
         "tests/test_runner.py",
         "tests/test_architecture.py",
+        "tests/test_bench.py",
         "tests/test_cluster_file.py",
     ),
 )
