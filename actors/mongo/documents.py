@@ -60,7 +60,7 @@ def subscription_write(entry: Entry) -> Write:
         case CreditsAdded(created=True):
             return _new_subscription(entry, entry.change)
         case CreditsAdded():
-            return _raised(entry, entry.change)
+            return raised([(entry, entry.change)])
         case SubscriptionChanged():
             return _changed(entry, entry.change)
         case SubscriptionExpired():
@@ -122,24 +122,36 @@ def _new_subscription(entry: Entry, change: CreditsAdded) -> Write:
     )
 
 
-def _raised(entry: Entry, change: CreditsAdded) -> Write:
-    """Raise totals relative to what the document says now, so another program's edit survives."""
-    grants = [grant_document(grant, entry.at, None) for grant in change.made_explicit]
-    grants.append(grant_document(change.grant, entry.at, change.payment))
-    system, spendable = change.system_portion_before, change.spendable_before
+def raised(added: Sequence[tuple[Entry, CreditsAdded]]) -> Write:
+    """Return the one write that brings consecutive grants into a subscription document.
+
+    One, because each rewrites the whole document: hundreds in a transaction would not fit into a
+    database's cache. Totals rise relative to what the document says now, so another program's
+    edit survives.
+    """
+    last, first = added[-1][0], added[0][1]
+    grants: list[dict[str, Any]] = []
+    for entry, change in added:
+        grants += [grant_document(grant, entry.at, None) for grant in change.made_explicit]
+        grants.append(grant_document(change.grant, entry.at, change.payment))
+    new = [change.grant for _, change in added]
+    system, spendable = first.system_portion_before, first.spendable_before
+    total = sum(grant.amount for grant in new)
     return UpdateOne(
-        {"_id": stored_id(change.opening.subscription_id)},
+        {"_id": stored_id(first.opening.subscription_id)},
         [
             {
                 "$set": {
-                    "total_credits": plus("total_credits", system + spendable, change.grant.amount),
-                    "system_portion": plus("system_portion", system, change.grant.system_portion),
-                    "spendable_credits": plus(
-                        "spendable_credits", spendable, change.grant.spendable
+                    "total_credits": plus("total_credits", system + spendable, total),
+                    "system_portion": plus(
+                        "system_portion", system, sum(grant.system_portion for grant in new)
                     ),
-                    "end_date": {"$max": ["$end_date", change.end]},
+                    "spendable_credits": plus(
+                        "spendable_credits", spendable, sum(grant.spendable for grant in new)
+                    ),
+                    "end_date": {"$max": ["$end_date", max(change.end for _, change in added)]},
                     "grants": with_grants(grants),
-                    "applied_seq": Int64(entry.seq),
+                    "applied_seq": Int64(last.seq),
                     "revision": plus("revision", 0, 1),
                 }
             }

@@ -24,7 +24,7 @@ from actors.mongo.event_documents import event_documents
 from actors.mongo.leases import oldest_mark
 from actors.mongo.loading import Loader
 from actors.mongo.marks import MarkMovedError, move_marks, read_marks
-from actors.mongo.stripe_documents import view_write
+from actors.mongo.stripe_documents import view_writes
 from actors.mongo.usage_documents import usage_document
 from actors.store import (
     AppendInDoubtError,
@@ -140,7 +140,7 @@ class MongoStore:
         self, views: Sequence[AccountViews], session: ClientSession, *, careful: bool
     ) -> None:
         move_marks(self._database, views, session)
-        changes = [view_write(entry) for view in views for entry in view.subscriptions]
+        changes = [write for view in views for write in view_writes(view.subscriptions)]
         if changes:  # In order: a new subscription comes before what raises it.
             self._database.subscriptions.bulk_write(changes, session=session)
         days = [

@@ -1,6 +1,7 @@
 """What Stripe's news change in subscription documents, beside what everything else changes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Any
 
 from bson import Int64
@@ -11,16 +12,35 @@ from actors.mongo.documents import (
     grant_document,
     if_missing,
     plus,
+    raised,
     stored_id,
     subscription_write,
     with_grants,
 )
 from domain.grants import Void
-from domain.messages import Entry
+from domain.messages import CreditsAdded, Entry
 from domain.stripe import GrantsVoided, StripeLink, StripeStateApplied, VoidedGrant
 
 
-def view_write(entry: Entry) -> Write:
+def view_writes(entries: Sequence[Entry]) -> Iterator[Write]:
+    """Yield the writes that bring entries of one account into its subscription documents."""
+    for subscription_id, group in groupby(entries, key=_raised_subscription):
+        if subscription_id is None:
+            yield from map(_view_write, group)
+        else:
+            yield raised([(e, e.change) for e in group if isinstance(e.change, CreditsAdded)])
+
+
+def _raised_subscription(entry: Entry) -> str | None:
+    """Return which subscription's grants an entry adds to; None where it does anything else."""
+    match entry.change:
+        case CreditsAdded(created=False, opening=opening):
+            return opening.subscription_id
+        case _:
+            return None
+
+
+def _view_write(entry: Entry) -> Write:
     """Return the write that brings an entry into its subscription document."""
     match entry.change:
         case StripeStateApplied(created=True):

@@ -142,10 +142,17 @@ class ViewWriter:
         except StorageUnavailableError as error:
             logger.warning("%s: views wait for the database: %r", self._shard, error.__cause__)
             self._accounts_max = max(self._accounts_max // 4, 1)
+            self._put_last(users)
             await asyncio.sleep(RETRY_SECONDS)
         else:
             self._accounts_max = min(self._accounts_max * 2, ACCOUNTS_PER_FLUSH_MAX)
         self._flushed.set()
+
+    def _put_last(self, users: Iterable[UserId]) -> None:
+        """Let others come first: a document that another program's transaction holds may stay so."""
+        for user_id in users:
+            if user_id in self._lagging:
+                self._lagging[user_id] = self._lagging.pop(user_id)
 
     async def _write(self, users: Sequence[UserId]) -> None:
         batch = [list(self._lagging[user_id]) for user_id in users]

@@ -141,3 +141,31 @@ class Conflicting(MemoryStore):
         if len(views) > 3:
             raise StorageUnavailableError from ConnectionError("a conflict")
         super().write_views(views)
+
+
+@in_loop
+async def test_an_account_whose_document_a_transaction_holds_keeps_nobody_else_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("actors.shards.view_writer.RETRY_SECONDS", 0.0)
+    store = Held()
+    async with running(store, policy=WHOLE) as shard:
+        await ask(shard, credit_call(ANN, 200), credit_call(BOB, 200), charge_call(BOB, 50, "a"))
+
+        await until(lambda: used(store, BOB) == 50)
+
+        assert ANN in shard.views
+        store.held = None
+        await shard.settle()
+        assert len(store.collections["subscriptions"]) == 2
+
+
+class Held(MemoryStore):
+    """Refuses whatever touches one user, as while another program's transaction holds a document."""
+
+    held: UserId | None = ANN
+
+    def write_views(self, views: Sequence[AccountViews]) -> None:
+        if any(view.user_id == self.held for view in views):
+            raise StorageUnavailableError from ConnectionError("a conflict")
+        super().write_views(views)
