@@ -27,14 +27,14 @@ POLL_SECONDS = 0.02  # Between two looks at a server that starts.
 SERVER_LOG_BYTES_MAX = 1024 * 1024  # Past it `server.log` starts again from empty.
 LAST_WORDS_CHARS = 600  # Of `server.log`, quoted when the server ends by itself.
 PANIC = b"WT_PANIC"  # Said, again and again, when the storage has given up, as on a full disk.
-# A write of many documents holds their collection while it waits for one that a transaction has
-# written. When the transaction needs the collection again, both wait for ever, and whoever comes.
-STUCK = re.compile(rb"retrying on write conflicts for (\d+)")
-STUCK_SECONDS_MAX = 15  # Longer than any client of ours waits for an answer.
-HELPLESS_BYTES = 64 * 1024  # At the end of `server.log`, where either is looked for.
+PANIC_BYTES = 64 * 1024  # At the end of `server.log`, where it is looked for.
 
 # The server keeps in RAM what it read and wrote, up to this: filled, it takes a fifth more in all.
 CACHE_SIZE = "512M"
+# The storage checkpoints by itself, which trims its log: at the latest after so many seconds, or
+# so much log. The server has a command for it, too, but holds its lock for collections while it
+# waits for every open transaction.
+STORAGE_CONFIG = "checkpoint=(wait=60,log_size=64MB)"
 # The native server removes each old entry of its oplog with an fsync of its own: at the bound it
 # writes 1,500 documents a second instead of 13,000. An entry takes about 0.3 KB of disk.
 OPLOG_ENTRIES_MAX = 20_000_000
@@ -95,7 +95,8 @@ def find_engines() -> list[Engine]:
     engines = []
     if os.access(native, os.X_OK):
         quiet = ("--log-level", "WARNING", "--log-file-max", "64MB")
-        engines.append(Engine("secantusd-rs", (str(native),), quiet))
+        storage = {"WIREDTIGER_CONFIG": STORAGE_CONFIG}
+        engines.append(Engine("secantusd-rs", (str(native),), quiet, storage))
     # Every wheel has the script; it runs only where its dependencies were installed with it.
     if python.is_file() and (folder / "shapely").is_dir():
         environment = {"PYTHONPATH": str(folder), "PYTHONUNBUFFERED": "1"}
@@ -173,14 +174,11 @@ class Server:
                 os.truncate(self._log, 0)
 
     def end_if_helpless(self) -> None:
-        """Kill a process that lives on and does nothing: its storage has given up, or is stuck."""
+        """Kill a process that lives on and does nothing: its storage has given up."""
         with contextlib.suppress(FileNotFoundError), self._log.open("rb") as log:
-            log.seek(max(0, self._log.stat().st_size - HELPLESS_BYTES))
-            words = log.read()
-            waited = max(map(int, STUCK.findall(words)), default=0)
-            if (PANIC in words or waited >= STUCK_SECONDS_MAX) and self.alive:
-                self.kill()
-                self._process.wait()
+            log.seek(max(0, self._log.stat().st_size - PANIC_BYTES))
+            if PANIC in log.read() and self.alive:
+                self.kill_now()
 
     def end(self) -> None:
         """Stop the process, cleanly if it can. Idempotent."""
@@ -190,11 +188,15 @@ class Server:
         except subprocess.TimeoutExpired:
             # Seen when a client died inside a transaction. Durable all the same.
             logger.warning("the embedded MongoDB did not stop when asked and is killed")
-            self._process.kill()
-            self._process.wait()
+            self.kill_now()
 
     def kill(self) -> None:
         self._process.kill()
+
+    def kill_now(self) -> None:
+        """Kill the process and wait until it is gone."""
+        self._process.kill()
+        self._process.wait()
 
     def _fork(self, engine: Engine) -> subprocess.Popen[bytes]:
         environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}

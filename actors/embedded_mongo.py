@@ -7,7 +7,6 @@ the data), `allotment.lock` (held while we run, names the server's pid),
 What can go wrong is drawn in `actors/embedded_engine.py`.
 """
 
-import contextlib
 import fcntl
 import logging
 import os
@@ -28,14 +27,12 @@ from actors.embedded_engine import (
     find_engines,
     kill_server,
 )
+from actors.embedded_watch import Watchdog
 
 CARE_TIMEOUT_SECONDS = 10.0  # What a round of care may still take when `stop` is called.
 ORPHAN_WAIT_SECONDS = 10.0  # For the server of a killed process to finish its own stop.
 CARE_SECONDS = 0.5  # Between two rounds of care; a dead server is noticed this late at most.
 RESTART_PAUSE_SECONDS = 2.0  # After a restart that failed.
-CHECKPOINT_SECONDS = 60.0  # A checkpoint at least this often ...
-CHECKPOINT_GAP_SECONDS = 5.0  # ... and at most this often, however fast the log grows.
-LOG_BYTES_MAX = 256 * 1024 * 1024  # Of WiredTigerLog.* files; past it a checkpoint is due.
 CREATING = "creating"  # What the marker says until every table exists.
 
 logger = logging.getLogger(__name__)
@@ -47,8 +44,11 @@ class Wire(Protocol):
     def ping(self, uri: str) -> bool:
         """Tell whether the server answers within about a second; never raise."""
 
-    def checkpoint(self, uri: str) -> None:
-        """Make the server checkpoint, which lets it trim its log."""
+    def probe(self, uri: str) -> None:
+        """Have the server write in a transaction, make an index, and lock every collection.
+
+        Raises TimeoutError: it did not answer. Any other error is an answer, too.
+        """
 
     def end_orphaned_sessions(self, uri: str) -> None:
         """End the sessions, and so the open transactions, of clients that are gone."""
@@ -80,7 +80,6 @@ class EmbeddedMongo:
         self._keeper: threading.Thread | None = None
         self._stopping = threading.Event()
         self._ending = threading.RLock()
-        self._checkpointed_at = 0.0
 
     def __enter__(self) -> Self:
         self.start()
@@ -142,16 +141,6 @@ class EmbeddedMongo:
                 os.close(self._lock)
                 self._lock = None
 
-    def tend(self) -> None:
-        """Do one round of care: checkpoint when one is due, keep `server.log` short."""
-        if self._server is not None:
-            self._server.bound_log()
-        age = time.monotonic() - self._checkpointed_at
-        due = age >= CHECKPOINT_SECONDS or self._log_bytes() > LOG_BYTES_MAX
-        if due and age >= CHECKPOINT_GAP_SECONDS:
-            self._checkpointed_at = time.monotonic()  # First, so a failing one is not hammered.
-            self._wire.checkpoint(self.uri)
-
     # What the keeper thread does.
 
     def _keep(self, engine: Engine, started: Future[str]) -> None:
@@ -162,17 +151,31 @@ class EmbeddedMongo:
             return
         started.set_result(self.uri)
         pause = CARE_SECONDS
+        watchdog = self._watchdog()
         while not self._stopping.wait(pause):
-            server = self._care(engine, server)
+            before, server = server, self._care(engine, server, watchdog)
+            if server is not before:
+                watchdog.close()
+                watchdog = self._watchdog()
             pause = CARE_SECONDS if server.alive else RESTART_PAUSE_SECONDS
+        watchdog.close()
         server.end()
 
-    def _care(self, engine: Engine, server: Server) -> Server:
-        """Tend a living server, replace a dead one."""
+    def _watchdog(self) -> Watchdog:
+        return Watchdog(
+            lambda: self._wire.probe(self.uri),
+            lambda: self._wire.end_orphaned_sessions(self.uri),
+        )
+
+    def _care(self, engine: Engine, server: Server, watchdog: Watchdog) -> Server:
+        """Tend a living server, replace a dead one and one that makes no progress."""
         try:
+            server.bound_log()
             server.end_if_helpless()
+            if server.alive and not watchdog.look():
+                logger.warning("%s makes no progress and is killed", engine.name)
+                server.kill_now()
             if server.alive:
-                self.tend()
                 return server
             logger.warning("%s died and is restarted: %s", engine.name, server.last_words)
             return self._launch(engine)
@@ -195,7 +198,6 @@ class EmbeddedMongo:
             server = self._launch_when_free(engine)
         if self._is_creating():
             self._mark(engine)
-        self._checkpointed_at = time.monotonic()
         return server
 
     def _launch_when_free(self, engine: Engine) -> Server:
@@ -290,10 +292,3 @@ class EmbeddedMongo:
         for pattern in ("WiredTiger*", "secantus_*"):
             for path in self._directory.glob(pattern):
                 path.unlink()
-
-    def _log_bytes(self) -> int:
-        total = 0
-        for path in self._directory.glob("WiredTigerLog.*"):
-            with contextlib.suppress(FileNotFoundError):  # Trimmed meanwhile.
-                total += path.stat().st_size
-        return total

@@ -20,6 +20,7 @@ ENDS_SECONDS_MAX = 10.0  # For what is ending already; only a leak waits that lo
 PAUSE_SECONDS = 0.01
 OURS = ("actors", "bench", "domain", "tests")
 CACHES = {".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache", "__pycache__"}
+OF_THE_PROCESS = "multiprocessing.resource_tracker"  # Python keeps one until the process ends.
 ROOT = Path(__file__).parents[1]
 
 
@@ -82,7 +83,9 @@ def _processes() -> dict[str, str]:
         with contextlib.suppress(OSError):  # The thread has ended meanwhile.
             for pid in task.read_text().split():
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                found[f"process {pid}"] = b" ".join(words).decode(errors="replace")[:200]
+                command = b" ".join(words).decode(errors="replace")
+                if OF_THE_PROCESS not in command:
+                    found[f"process {pid}"] = command[:200]
     return found
 
 

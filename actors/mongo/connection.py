@@ -3,15 +3,18 @@
 import contextlib
 from collections.abc import Iterator
 from datetime import UTC
+from itertools import islice
 from string import ascii_lowercase
 from typing import Any
 
 import pymongo
 from bson.codec_options import CodecOptions, DatetimeConversion
 from pymongo import ASCENDING, MongoClient
+from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import (
     ConfigurationError,
+    ConnectionFailure,
     InvalidURI,
     NetworkTimeout,
     OperationFailure,
@@ -24,6 +27,9 @@ from actors.store import StorageUnavailableError
 SERVER_SELECTION_SECONDS = 2.0  # How long a call looks for a server before it gives up.
 SOCKET_SECONDS = 10.0  # How long a call waits for one answer.
 PING_SECONDS = 1.0
+KEEPER_DATABASE = "allotment-keeper"  # Where the embedded server shows that it makes progress.
+PROBE_ID = "allotment-probe"
+PROBED_MAX = 100  # Collections of the embedded server that are looked at.
 EMBEDDED_SET_NAME = "secantus"  # What the embedded server calls its replica set.
 
 Documents = Database[dict[str, Any]]
@@ -141,6 +147,21 @@ def _make_indexes(database: Documents, *, embedded: bool) -> None:
         database.stripe_records.create_index([("_id", ASCENDING), ("revision", ASCENDING)])
 
 
+def _write_and_index(probed: Collection[dict[str, Any]]) -> None:
+    # Made outside of the transaction: there it would wait for a lock, and be waited for.
+    probed.update_one({"_id": PROBE_ID}, {"$set": {"n": 0}}, upsert=True)
+    with probed.database.client.start_session() as session, session.start_transaction():
+        probed.update_one({"_id": PROBE_ID}, {"$inc": {"n": 1}}, session=session)
+    probed.create_index("n", name=PROBE_ID)
+    probed.drop_index(PROBE_ID)
+
+
+def _collections(client: MongoClient[dict[str, Any]]) -> Iterator[Collection[dict[str, Any]]]:
+    for database in client.list_database_names():
+        for name in client[database].list_collection_names():
+            yield client[database][name]
+
+
 class MongoWire:
     """The few commands that the launcher of the embedded server needs."""
 
@@ -152,14 +173,20 @@ class MongoWire:
             except PyMongoError:
                 return False
 
-    def checkpoint(self, uri: str) -> None:
-        """Make the server checkpoint, which trims its log at the next one.
+    def probe(self, uri: str) -> None:
+        """Have the server write in a transaction, make an index, and lock every collection.
 
-        The embedded server has no command for it alone; a backup to a folder that does not
-        exist fails after its checkpoint is done.
+        The transaction lets the server end those that clients left open a minute ago. Raises
+        TimeoutError where there is no answer, and PyMongoError where it is an error.
         """
-        with self._admin(uri) as admin, contextlib.suppress(OperationFailure):
-            admin.command("secantusAdmin.backupArchive", outputPath="/nonexistent/allotment/x")
+        with self._admin(uri) as admin:
+            try:
+                _write_and_index(admin.client[KEEPER_DATABASE].probe)
+                for collection in islice(_collections(admin.client), PROBED_MAX):
+                    with contextlib.suppress(OperationFailure):  # A view takes no write.
+                        collection.delete_many({"_id": PROBE_ID})  # It is never there.
+            except ConnectionFailure as error:
+                raise TimeoutError from error
 
     def end_orphaned_sessions(self, uri: str) -> None:
         """End transactions that a killed client left open; others would wait for them."""

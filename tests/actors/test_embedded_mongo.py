@@ -2,22 +2,15 @@
 
 import contextlib
 import logging
-import os
-import signal
 import socket
-import string
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import pymongo
 import pytest
-from pymongo.errors import NetworkTimeout, OperationFailure, PyMongoError
+from pymongo.errors import PyMongoError
 
 from actors import embedded_engine, embedded_mongo
 from actors.embedded_engine import (
@@ -25,21 +18,29 @@ from actors.embedded_engine import (
     Engine,
     EngineMissingError,
     PortTakenError,
+    Server,
     ServerFailedError,
     WrongEngineError,
     find_engines,
 )
 from actors.embedded_mongo import EmbeddedMongo, Wire
 from actors.mongo.connection import MongoWire
+from tests.actors.embedding import (
+    DEADLINE_SECONDS,
+    PlainWire,
+    client_of,
+    kill,
+    runs,
+    wait_until,
+)
 from tests.stopping import stop_process
 
-DEADLINE_SECONDS = 20.0
 REPOSITORY = Path(embedded_mongo.__file__).parent.parent
 OWNER = """
 import sys
 from pathlib import Path
 from actors.embedded_mongo import EmbeddedMongo
-from tests.actors.test_embedded_mongo import PlainWire
+from tests.actors.embedding import PlainWire
 server = EmbeddedMongo(Path(sys.argv[1]), wire=PlainWire())
 server.start()
 print(server.pid, flush=True)
@@ -47,64 +48,8 @@ sys.stdin.read()
 """
 
 
-class PlainWire:
-    def ping(self, uri: str) -> bool:
-        try:
-            with client_of(uri, timeout_ms=1000) as client:
-                return bool(client.admin.command("ping")["ok"])
-        except PyMongoError:
-            return False
-
-    def checkpoint(self, uri: str) -> None:
-        with client_of(uri) as client:
-            try:
-                # The archive cannot be written, but the checkpoint before it is made.
-                client.admin.command("secantusAdmin.backupArchive", outputPath="/nowhere/a.tar.gz")
-            except OperationFailure:
-                return
-
-    def end_orphaned_sessions(self, uri: str) -> None:
-        with client_of(uri) as client:
-            client.admin.command("killAllSessions", [])
-
-    def make_tables(self, uri: str) -> None:
-        with client_of(uri) as client:
-            for letter in string.ascii_lowercase:
-                client.scratch[letter].insert_one({})
-            client.drop_database("scratch")
-
-
-def client_of(uri: str, timeout_ms: int = 5000) -> pymongo.MongoClient[dict[str, object]]:
-    return pymongo.MongoClient(uri, retryWrites=False, serverSelectionTimeoutMS=timeout_ms)
-
-
-def wait_until(reached: Callable[[], object]) -> None:
-    pause = threading.Event()
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not reached():
-        assert time.monotonic() < deadline, "the deadline passed"
-        pause.wait(0.02)
-
-
-def runs(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
-
-
-def kill(pid: int | None) -> None:
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-
-
 def tables(directory: Path) -> set[str]:
     return {path.name for path in directory.glob("secantus_*.wt")}
-
-
-def log_bytes(directory: Path) -> int:
-    return sum(path.stat().st_size for path in directory.glob("WiredTigerLog.*"))
 
 
 @pytest.fixture
@@ -326,46 +271,6 @@ def test_a_server_whose_storage_has_given_up_is_started_again(directory: Path) -
         assert not runs(before)
 
 
-def holds(uri: str) -> bool:
-    """Whether writes of the days wait."""
-    try:
-        with pymongo.MongoClient[Any](uri, retryWrites=False, socketTimeoutMS=300) as client:
-            client.scratch.days.insert_one({})
-    except NetworkTimeout:
-        return True
-    return False
-
-
-@pytest.mark.skipif(
-    [engine.name for engine in find_engines()][:1] != ["secantusd-rs"], reason="of that engine"
-)
-def test_a_server_in_which_two_writes_wait_for_each_other_is_started_again(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(embedded_engine, "STUCK_SECONDS_MAX", 5)
-    with (
-        EmbeddedMongo(directory, wire=PlainWire()) as server,
-        pymongo.MongoClient[Any](server.uri, retryWrites=False, socketTimeoutMS=15_000) as client,
-        ThreadPoolExecutor(1) as others,
-    ):
-        days, before = client.scratch.days, server.pid
-        days.insert_many([{"_id": 0}, {"_id": 1}])
-        with client.start_session() as session:
-            session.start_transaction()
-            days.update_one({"_id": 0}, {"$set": {"used": 1}}, session=session)
-            other = others.submit(days.delete_many, {"_id": 0})
-            wait_until(lambda: holds(server.uri))
-            with pytest.raises(PyMongoError):
-                days.update_one({"_id": 1}, {"$set": {"used": 1}}, session=session)
-        wait_until(lambda: server.pid != before and server.alive)
-
-        assert isinstance(other.exception(), PyMongoError)
-        with client_of(server.uri) as after:
-            after.scratch.days.update_one({"_id": 0}, {"$set": {"used": 2}})
-            kept = [after.scratch.days.find_one({"_id": number}) for number in range(2)]
-        assert kept == [{"_id": 0, "used": 2}, {"_id": 1}]
-
-
 def test_a_directory_of_another_engine_is_refused_and_left_alone(directory: Path) -> None:
     directory.mkdir(mode=0o755)
     (directory / "engine").write_text("secantusd-zig\n")
@@ -482,40 +387,13 @@ def test_a_missing_engine_is_named(
         EmbeddedMongo(directory, wire=PlainWire()).start()
 
 
-def test_tend_trims_the_log_and_loses_nothing(
-    server: EmbeddedMongo, directory: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    megabyte = "x" * 1024 * 1024
-    with client_of(server.uri) as client:
-        for _ in range(100):
-            client.test.things.insert_one({"text": megabyte})
-    before = log_bytes(directory)
-
-    monkeypatch.setattr(embedded_mongo, "LOG_BYTES_MAX", 1)
-    monkeypatch.setattr(embedded_mongo, "CHECKPOINT_GAP_SECONDS", 0.0)
-
-    def is_trimmed() -> bool:
-        server.tend()
-        return log_bytes(directory) < before
-
-    wait_until(is_trimmed)
-
-    kill(server.pid)
-    wait_until(lambda: PlainWire().ping(server.uri))
-    with client_of(server.uri) as client:
-        lengths = {len(str(thing["text"])) for thing in client.test.things.find()}
-        assert (client.test.things.count_documents({}), lengths) == (100, {len(megabyte)})
-
-
 def test_the_server_log_is_bounded(
     server: EmbeddedMongo, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(embedded_engine, "SERVER_LOG_BYTES_MAX", 1000)
     (directory / "server.log").write_text("x" * 1001)
 
-    server.tend()
-
-    assert (directory / "server.log").stat().st_size == 0
+    wait_until(lambda: (directory / "server.log").stat().st_size == 0)
 
 
 def test_the_care_goes_on_after_an_error(
@@ -524,13 +402,11 @@ def test_the_care_goes_on_after_an_error(
     caplog.set_level(logging.WARNING)
     calls: list[str] = []
 
-    def refuse(wire: PlainWire, uri: str) -> None:
-        calls.append(uri)
+    def refuse(_: Server) -> None:
+        calls.append("care")
         raise ConnectionError
 
-    monkeypatch.setattr(PlainWire, "checkpoint", refuse)
-    monkeypatch.setattr(embedded_mongo, "CHECKPOINT_GAP_SECONDS", 0.0)
-    monkeypatch.setattr(embedded_mongo, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(Server, "bound_log", refuse)
 
     wait_until(lambda: len(calls) >= 2)
 

@@ -286,6 +286,7 @@ def test_a_day_of_a_subscription_that_was_removed_is_written(embedded: MongoSetu
 def test_a_transaction_whose_end_the_server_did_not_hear_holds_nobody_up(
     embedded: MongoSetup,
 ) -> None:
+    store = MongoStore(embedded.database)
     author = Author(ANN)
     write(embedded.store, [author.add(), author.use(4)])
     lost: list[ClientSession] = []
@@ -298,8 +299,8 @@ def test_a_transaction_whose_end_the_server_did_not_hear_holds_nobody_up(
         raise NetworkTimeout("the answer did not come in time")
 
     with pytest.raises(NetworkTimeout):
-        MongoStore(embedded.database).in_transaction(lose)
-    write(embedded.store, [author.use(5)])
+        store.in_transaction(lose)
+    write(store, [author.use(5)])
 
     assert embedded.document("dailycredits")["credits_used"] == 9
     assert "x" not in embedded.document("dailycredits")

@@ -10,8 +10,9 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
+import pymongo
 from pymongo.errors import PyMongoError
 
 from actors.embedded_mongo import EmbeddedMongo
@@ -30,6 +31,7 @@ HANGING_SECONDS = 15.0  # Longer than a request waits, and than a lease lasts.
 FULL_SECONDS = 12.0
 POLL_SECONDS = 0.02
 FILL_BYTES = 1024 * 1024
+LOG_FILE_MEGABYTES = 64  # Of the embedded database.
 
 
 class Running(Protocol):
@@ -177,7 +179,7 @@ async def fill_disk(on: Stage) -> tuple[float, str]:
     ballast = on.disk / "ballast"
     await asyncio.to_thread(fill, ballast)
     with contextlib.suppress(PyMongoError):  # It wants room now, not only within a minute.
-        await asyncio.to_thread(MongoWire().checkpoint, on.mongo.uri)
+        await asyncio.to_thread(write_much, on.mongo.uri)
     full_until = time.monotonic() + FULL_SECONDS
     while time.monotonic() < full_until:  # What the database frees is taken from it, too.
         await asyncio.to_thread(fill, ballast)
@@ -186,6 +188,13 @@ async def fill_disk(on: Stage) -> tuple[float, str]:
     freed = time.monotonic()
     moment = await database_answers(on)
     return moment, f" (the database answered {moment - freed:.1f} s after there was room)"
+
+
+def write_much(uri: str) -> None:
+    """Have the database begin another file of its log."""
+    with pymongo.MongoClient[dict[str, Any]](uri, retryWrites=False) as client:
+        for _ in range(LOG_FILE_MEGABYTES + 1):
+            client.ballast.things.insert_one({"text": "x" * 1024 * 1024})
 
 
 def fill(ballast: Path) -> None:
