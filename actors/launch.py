@@ -28,15 +28,10 @@ from actors.directory import Directory, shard_name
 from actors.embedded_mongo import EmbeddedMongo
 from actors.metrics import PricesMetric
 from actors.mongo.clock import MongoClock
-from actors.mongo.connection import (
-    Documents,
-    MongoWire,
-    check_suitable,
-    connect,
-    prepare,
-)
+from actors.mongo.connection import Documents, MongoWire, Tell, check_suitable, connect
 from actors.mongo.directory import MongoDirectory
 from actors.mongo.keys import MongoKeys
+from actors.mongo.preparation import prepare
 from actors.mongo.prices import MongoPrices
 from actors.mongo.store import MongoStore
 from actors.prices import PriceFile, in_force
@@ -108,11 +103,11 @@ def check_port_is_free(host: str, port: int) -> None:
             ) from error
 
 
-def prepare_database(settings: Settings, uri: str) -> tuple[Documents, int]:
-    """Return the database, suitable and with its indexes; and how many shards its directory has."""
+def prepare_database(settings: Settings, uri: str, tell: Tell) -> tuple[Documents, int]:
+    """Return the database, suitable and prepared; and how many shards its directory has."""
     database = connect(uri, settings.mongo_db)
     check_suitable(database)
-    prepare(database)
+    prepare(database, lambda step: tell(f"database: {step}"))
     MongoClock(database).check(may_be_ahead=settings.test_clock)
     is_set = "shards" in settings.model_fields_set
     table = table_at_start(MongoDirectory(database), settings.shards, is_set=is_set)
@@ -213,7 +208,7 @@ def singletons(settings: Settings) -> list[Callable[[Settings], ActorHandle[Any]
     return [start_sync, *stripe, start_janitor, start_events]
 
 
-def start_actors(settings: Settings) -> Settings:
+def start_actors(settings: Settings, tell: Tell = logger.warning) -> Settings:
     """Start all actors that do not run yet, and leave them running; return their settings.
 
     Where a service runs already, these are its own. Raises CannotStartError.
@@ -223,7 +218,7 @@ def start_actors(settings: Settings) -> Settings:
     elif settings.mongo_uri is None:
         raise CannotStartError("ALLOTMENT_MONGO_URI has to name a database that all nodes reach.")
     else:
-        database, _ = prepare_database(settings, settings.mongo_uri.get_secret_value())
+        database, _ = prepare_database(settings, settings.mongo_uri.get_secret_value(), tell)
         database.client.close()
     first: Any = start_shard(settings, 0)
     table: Directory = ray.get(first.directory.remote(), timeout=START_SECONDS_MAX)
@@ -259,7 +254,7 @@ def http(settings: Settings) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def service(settings: Settings, tell: Callable[[str], None]) -> Iterator[str | None]:
+def service(settings: Settings, tell: Tell) -> Iterator[str | None]:
     """Run the whole service; yield the first admin key where it was made just now.
 
     `tell` is given a line a step. Raises CannotStartError, EmbeddedMongoError and
@@ -273,7 +268,7 @@ def service(settings: Settings, tell: Callable[[str], None]) -> Iterator[str | N
             logger.warning("%s is not set: tokens of the issuer for others are taken, too", name)
         tell("database")
         uri = stack.enter_context(database_uri(settings, directory))
-        database, count = prepare_database(settings, uri)
+        database, count = prepare_database(settings, uri, tell)
         stack.callback(database.client.close)
         key = first_key(database, directory)
         settings = settings.model_copy(update={"mongo_uri": SecretStr(uri)})

@@ -19,12 +19,13 @@ from actors.directory import Directory, shard_name
 from actors.loops import Loops
 from actors.metrics import CounterMetrics
 from actors.mongo.clock import MongoClock
-from actors.mongo.connection import connect
+from actors.mongo.connection import UnsuitableDatabaseError, connect
 from actors.mongo.directory import MongoDirectory
 from actors.mongo.leases import MongoLeases
 from actors.mongo.prices import MongoPrices
 from actors.mongo.reads import MongoReads
 from actors.mongo.store import MongoStore
+from actors.mongo.stored_format import check_format
 from actors.mongo.warm import WarmReader
 from actors.prices import decide_by, follow_prices
 from actors.reports import Findings, Reread, ShardReport
@@ -256,6 +257,7 @@ class ShardActor:
         for attempt in count():
             await asyncio.sleep(RETRY_SECONDS if attempt else 0)
             try:
+                await asyncio.to_thread(check_format, self._database)
                 if self._settings.test_clock:
                     await self._read_clock()
                 await self._lease.take()
@@ -264,6 +266,9 @@ class ShardActor:
                 table = await asyncio.to_thread(self._directory.read)
             except StorageUnavailableError as error:
                 logger.warning("%s: waits for the database: %r", self.name, error.__cause__)
+                continue
+            except UnsuitableDatabaseError as error:  # The code on disk is no longer the service's.
+                logger.error("%s: %s", self.name, error)  # noqa: TRY400 - the sentence says it all
                 continue
             if table is not None:
                 return table, prices

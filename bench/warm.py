@@ -23,7 +23,8 @@ from rich.table import Table
 
 from actors.directory import even
 from actors.embedded_mongo import EmbeddedMongo
-from actors.mongo.connection import Documents, MongoWire, connect, prepare
+from actors.mongo.connection import Documents, MongoWire, connect
+from actors.mongo.preparation import prepare
 from actors.mongo.store import MongoStore
 from actors.mongo.warm import WarmReader
 from actors.remote import GC_GENERATION_THRESHOLD, GC_THRESHOLD
@@ -36,7 +37,7 @@ from domain.values import Policy, UserId
 
 PER_SECOND_MIN = 50_000  # Accounts a second and core: what the project promises.
 ROUNDS = 3
-COLLECTIONS = ("accounts", "subscriptions", "dailycredits")
+COLLECTIONS = ("allotment_accounts", "subscriptions", "dailycredits")
 
 
 def bench_warm(accounts: int, console: Console) -> int:
@@ -96,7 +97,7 @@ def seed(database: Documents, accounts: int, console: Console) -> None:
         for batch in parts([dict(d) for s in found for d in s.days[:2]]):
             database.dailycredits.insert_many(batch, ordered=False)
         marks = [{"_id": ObjectId(s.user_id), "applied_seq": Int64(5)} for s in found]
-        database.accounts.insert_many(marks, ordered=False)
+        database.allotment_accounts.insert_many(marks, ordered=False)
 
 
 def scan(database: Documents) -> int:

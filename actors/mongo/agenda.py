@@ -1,4 +1,4 @@
-"""The janitor's agenda in MongoDB: `jobs` holds an entry a job, `sweeps` a report a run."""
+"""The janitor's agenda in MongoDB: `allotment_jobs` holds an entry a job, `allotment_sweeps` a report a run."""
 
 import contextlib
 from datetime import UTC, datetime
@@ -17,8 +17,8 @@ class MongoAgenda:
     """Keeps entries and reports."""
 
     def __init__(self, database: Documents) -> None:
-        self._jobs = database.jobs
-        self._sweeps = database.sweeps
+        self._jobs = database.allotment_jobs
+        self._sweeps = database.allotment_sweeps
 
     def entry(self, job: str, now: datetime) -> JobEntry:
         """Return how a job stands. One that never was begins now."""

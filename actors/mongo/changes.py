@@ -18,7 +18,7 @@ from actors.sync.changes import Beat, Change, HistoryLostError, Position
 from domain.values import UserId, is_object_id, parse_user_id
 
 FOLLOWED = ["subscriptions", "dailycredits"]
-STATE = "sync_state"
+STATE = "allotment_sync_state"
 POSITION_ID = "position"
 OWNER_FIELDS = ("user_id", "subscription_id")
 

@@ -1,14 +1,14 @@
 """Connections to MongoDB: options, what a server must be able to do, and its failures as ours."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC
 from string import ascii_lowercase
 from typing import Any
 
 import pymongo
 from bson.codec_options import CodecOptions, DatetimeConversion
-from pymongo import ASCENDING, MongoClient
+from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import (
     ConfigurationError,
@@ -19,14 +19,18 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
 )
 
+from actors.mongo.uri import problem_of_options, problem_of_server
 from actors.store import StorageUnavailableError
 
 SERVER_SELECTION_SECONDS = 2.0  # How long a call looks for a server before it gives up.
 SOCKET_SECONDS = 10.0  # How long a call waits for one answer.
 PING_SECONDS = 1.0
-EMBEDDED_SET_NAME = "secantus"  # What the embedded server calls its replica set.
+BUILD_SECONDS_MAX = 86_400.0  # How long an index or a rename may take: as long as it needs.
 
 Documents = Database[dict[str, Any]]
+
+Tell = Callable[[str], None]
+"""Given a line a step."""
 
 
 class UnsuitableDatabaseError(Exception):
@@ -39,6 +43,9 @@ def connect(uri: str, name: str) -> Documents:
     Retryable writes are off: every write here is guarded by a unique key or runs in a
     transaction, and the embedded server slows down for ever after 10,000 of them.
     """
+    problem = problem_of_options(uri)
+    if problem is not None:
+        raise UnsuitableDatabaseError(problem)
     try:
         client: MongoClient[dict[str, Any]] = MongoClient(
             uri,
@@ -50,7 +57,7 @@ def connect(uri: str, name: str) -> Documents:
             socketTimeoutMS=int(SOCKET_SECONDS * 1000),
             appname="allotment",
         )
-    except (InvalidURI, ConfigurationError, ValueError) as error:
+    except (InvalidURI, ConfigurationError, ValueError, OSError) as error:
         raise UnsuitableDatabaseError(f"ALLOTMENT_MONGO_URI is not usable: {error}") from None
     options: CodecOptions[dict[str, Any]] = CodecOptions(
         tz_aware=True,
@@ -80,9 +87,10 @@ def is_reachable(database: Documents) -> bool:
 
 
 def check_suitable(database: Documents) -> None:
-    """Refuse a server that is away or has no change streams and no transactions."""
+    """Refuse a server that is away, is no MongoDB, or is none of a replica set."""
     try:
         hello = database.client.admin.command("hello")
+        build = database.client.admin.command("buildInfo")
     except (ServerSelectionTimeoutError, NetworkTimeout) as error:
         raise UnsuitableDatabaseError(
             "MongoDB does not answer: check ALLOTMENT_MONGO_URI and that the server is up."
@@ -91,54 +99,13 @@ def check_suitable(database: Documents) -> None:
         raise UnsuitableDatabaseError(
             f"MongoDB refuses the connection: {error.details and error.details.get('errmsg')}."
         ) from error
-    if not hello.get("setName") and hello.get("msg") != "isdbgrid":
-        raise UnsuitableDatabaseError(
-            "MongoDB runs without change streams: Allotment needs a replica set."
-        )
-
-
-def prepare(database: Documents) -> None:
-    """Make the indexes. Safe to repeat. Raises StorageUnavailableError, UnsuitableDatabaseError."""
-    embedded = database.client.admin.command("hello").get("setName") == EMBEDDED_SET_NAME
-    try:
-        with unavailable_on_error():
-            _make_indexes(database, embedded=embedded)
-    except StorageUnavailableError as error:
-        if isinstance(error.__cause__, OperationFailure):
-            raise UnsuitableDatabaseError(
-                f"An index cannot be made: {error.__cause__}."
-            ) from error.__cause__
-        raise
-
-
-def _make_indexes(database: Documents, *, embedded: bool) -> None:
-    database.journal.create_index([("command_id", ASCENDING)], unique=True)
-    database.journal.create_index([("at", ASCENDING)])
-    database.subscriptions.create_index([("user_id", ASCENDING)])
-    database.subscriptions.create_index([("status", ASCENDING), ("_id", ASCENDING)])
-    database.subscriptions.create_index([("status", ASCENDING), ("end_date", ASCENDING)])
-    database.dailycredits.create_index(
-        [("subscription_id", ASCENDING), ("date", ASCENDING)], unique=True
+    topology = database.client.topology_description
+    hosts = [host for host, _ in topology.server_descriptions()] + hello.get("hosts", [])
+    problem = problem_of_server(
+        hello, build, hosts, is_direct=topology.topology_type_name == "Single"
     )
-    database.dailycredits.create_index([("holds_until", ASCENDING)], sparse=True)
-    database.usages.create_index([("user_id", ASCENDING), ("timestamp", ASCENDING)])
-    database.sweeps.create_index([("started_at", ASCENDING)])
-    database.sweeps.create_index([("job", ASCENDING), ("started_at", ASCENDING)])
-    database.stripe_events.create_index([("state", ASCENDING), ("next_attempt_at", ASCENDING)])
-    database.stripe_events.create_index([("subject", ASCENDING), ("state", ASCENDING)])
-    database.stripe_events.create_index([("customer_id", ASCENDING), ("parked", ASCENDING)])
-    database.subscriptions.create_index([("stripe.customer_id", ASCENDING)], sparse=True)
-    database.api_keys.create_index([("hash", ASCENDING)], unique=True)
-    database.events.create_index(
-        [(field, ASCENDING) for field in ("order", "user_id", "seq", "place")]
-    )
-    database.events.create_index([("user_id", ASCENDING), ("order", ASCENDING)])
-    database.dead_letters.create_index([("state", ASCENDING), ("at", ASCENDING)])
-    database.dead_letters.create_index([("event_id", ASCENDING), ("at", ASCENDING)])
-    if embedded:  # It uses an index only where the index covers the whole filter.
-        database.subscriptions.create_index([("_id", ASCENDING), ("status", ASCENDING)])
-        database.jobs.create_index([("_id", ASCENDING), ("revision", ASCENDING)])
-        database.stripe_records.create_index([("_id", ASCENDING), ("revision", ASCENDING)])
+    if problem is not None:
+        raise UnsuitableDatabaseError(problem)
 
 
 class MongoWire:

@@ -77,7 +77,7 @@ class Loader:
         ids = [stored_id(user_id) for user_id in user_ids]
         marks = {
             str(mark["_id"]): int(mark["applied_seq"])
-            for mark in self.find("accounts", "_id", ids, None, session)
+            for mark in self.find("allotment_accounts", "_id", ids, None, session)
         }
         entries = self._entries_after({u: marks.get(u, 0) for u in user_ids}, session)
         subscriptions: dict[str, list[Document]] = {}
@@ -118,7 +118,9 @@ class Loader:
         while behind:
             count = LAG_STEPS[min(step, len(LAG_STEPS) - 1)]
             ids = [entry_id(u, seq + 1 + i) for u, seq in behind.items() for i in range(count)]
-            entries = [read_entry(d) for d in self.find("journal", "_id", ids, None, session)]
+            entries = [
+                read_entry(d) for d in self.find("allotment_journal", "_id", ids, None, session)
+            ]
             for entry in sorted(entries, key=lambda e: e.seq):
                 found.setdefault(entry.user_id, []).append(entry)
             behind = {
@@ -147,7 +149,10 @@ class Loader:
         """Return the entries that these users' idempotency keys already have."""
         with unavailable_on_error():
             ids = [command_id(user_id, key) for user_id, key in commands]
-            return [read_entry(document) for document in self.find("journal", "command_id", ids)]
+            return [
+                read_entry(document)
+                for document in self.find("allotment_journal", "command_id", ids)
+            ]
 
 
 def has_recent_days(subscription: Document, now: datetime) -> bool:

@@ -1,4 +1,4 @@
-"""The marks in `accounts`: up to which entry all views of an account contain its journal."""
+"""The marks in `allotment_accounts`: up to which entry all views of an account contain its journal."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def read_marks(
     where = {"_id": {"$in": [stored_id(user_id) for user_id in user_ids]}}
     return {
         UserId(str(mark["_id"])): int(mark["applied_seq"])
-        for mark in database.accounts.find(where, session=session)
+        for mark in database.allotment_accounts.find(where, session=session)
     }
 
 
@@ -43,12 +43,12 @@ def move_marks(database: Documents, views: Sequence[AccountViews], session: Clie
         if not view.after_seq
     ]
     if new:  # No upsert: a mark that is there already must refuse it.
-        database.accounts.insert_many(new, ordered=False, session=session)
+        database.allotment_accounts.insert_many(new, ordered=False, session=session)
     by_step: defaultdict[int, list[ObjectId | str]] = defaultdict(list)
     for view in views:
         if view.after_seq:
             by_step[view.applied_seq - view.after_seq].append(stored_id(view.user_id))
     for step, ids in by_step.items():
-        database.accounts.update_many(
+        database.allotment_accounts.update_many(
             {"_id": {"$in": ids}}, {"$inc": {"applied_seq": Int64(step)}}, session=session
         )

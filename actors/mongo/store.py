@@ -66,7 +66,7 @@ class MongoStore:
         minute. From here on the sessions of this store are noted for the incarnation after it.
         """
         with unavailable_on_error():
-            mark = self._database.shards.find_one({"_id": shard}) or {}
+            mark = self._database.allotment_shards.find_one({"_id": shard}) or {}
             sessions = [{"id": session} for session in mark.get("sessions", [])]
             if sessions:
                 self._database.client.admin.command("killSessions", sessions)
@@ -88,10 +88,12 @@ class MongoStore:
         self._check_owner()
         try:
             if len(documents) == 1:  # One document is all or nothing by itself.
-                self._database.journal.insert_one(documents[0])
+                self._database.allotment_journal.insert_one(documents[0])
             else:
                 self.in_transaction(
-                    lambda session: self._database.journal.insert_many(documents, session=session)
+                    lambda session: self._database.allotment_journal.insert_many(
+                        documents, session=session
+                    )
                 )
         except ServerSelectionTimeoutError as error:
             raise StorageUnavailableError("no server was found") from error
@@ -103,7 +105,7 @@ class MongoStore:
     def appended_since(self, since: datetime, until: datetime) -> set[UserId]:
         """Return the users with entries made from `since` (inclusive) to `until` (exclusive)."""
         with unavailable_on_error():
-            entries = self._database.journal.find(
+            entries = self._database.allotment_journal.find(
                 {"at": {"$gte": since, "$lt": until}}, {"user_id": 1}
             )
             return {UserId(str(entry["user_id"])) for entry in entries}
@@ -159,7 +161,7 @@ class MongoStore:
             self._database.usages.insert_many(usages, ordered=False, session=session)
         events = [d for view in views for entry in view.events for d in event_documents(entry)]
         if events:
-            self._database.events.insert_many(events, ordered=False, session=session)
+            self._database.allotment_events.insert_many(events, ordered=False, session=session)
 
     def _views_taken(self, views: Sequence[AccountViews]) -> StoreError:
         with unavailable_on_error():
@@ -172,13 +174,13 @@ class MongoStore:
     def clean_until(self) -> datetime | None:
         """Return an instant before which no entry of any shard is missing in the views."""
         with unavailable_on_error():
-            return oldest_mark(self._database.shards)
+            return oldest_mark(self._database.allotment_shards)
 
     def mark_clean(self, shard: str, until: datetime) -> None:
         """Note that the views contain every entry of this shard made before `until`."""
         self._check_owner()  # One with a successor does not know what that one has entered.
         with unavailable_on_error():
-            self._database.shards.update_one(
+            self._database.allotment_shards.update_one(
                 {"_id": shard}, {"$set": {"clean_until": until}}, upsert=True
             )
 
@@ -189,7 +191,7 @@ class MongoStore:
         """
         until = self.clean_until() or BEGINNING
         with unavailable_on_error():
-            self._database.shards.delete_many({"_id": {"$nin": list(shards)}})
+            self._database.allotment_shards.delete_many({"_id": {"$nin": list(shards)}})
         for shard in shards:
             self.mark_clean(shard, until)
 
@@ -243,7 +245,7 @@ class MongoStore:
         if self._owner is None or session.session_id["id"] in self._noted:
             return
         session_id = session.session_id["id"]
-        self._database.shards.update_one(
+        self._database.allotment_shards.update_one(
             {"_id": self._owner},
             {"$push": {"sessions": {"$each": [session_id], "$slice": -SESSIONS_MAX}}},
             upsert=True,

@@ -6,7 +6,8 @@ from itertools import count
 import pytest
 
 from actors.embedded_mongo import EmbeddedMongo
-from actors.mongo.connection import MongoWire, check_suitable, connect, prepare
+from actors.mongo.connection import MongoWire, check_suitable, connect
+from actors.mongo.preparation import prepare
 from tests.actors.setups import MemorySetup, MongoSetup, Setup, mongomock_setup
 
 NUMBERS = count()
