@@ -1,57 +1,25 @@
 """The first start in a database that belongs to an application, too; and every later one."""
 
-from collections.abc import Iterator
-from itertools import count
+import re
+from pathlib import Path
 from typing import Any
 
 import pymongo
 import pytest
+import yaml
 from bson import ObjectId
 from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 
 from actors.mongo import indexes
-from actors.mongo.connection import Documents, UnsuitableDatabaseError, connect
+from actors.mongo.connection import Documents
 from actors.mongo.preparation import prepare
-from actors.mongo.store import MongoStore
-from actors.mongo.stored_format import FORMAT, NOT_OURS, PREFIX, check_format
-from domain.values import UserId
-from tests.actors.authors import Author
+from actors.mongo.stored_format import PREFIX
+from actors.mongo.uri import OURS as OURS_IN_URIS
+from tests.actors.databases import everything, refusal
 from tests.actors.setups import Counter, in_utc
 from tests.domain.ledger import NOON
 from tests.service.mongoose import subscription_document
-
-NUMBERS = count()
-ANN = UserId("ann")
-OURS = [name for name in indexes.INDEXES if name.startswith(PREFIX)]
-
-
-@pytest.fixture
-def database(mongo_uri: str) -> Iterator[Documents]:
-    """Yield a database that nothing of ours has seen."""
-    database = connect(mongo_uri, f"theirs-{next(NUMBERS)}")
-    yield database
-    database.client.drop_database(database.name)
-    database.client.close()
-
-
-def everything(database: Documents) -> dict[str, list[Any]]:
-    """Return all documents and indexes, by collection."""
-    return {
-        name: [
-            sorted(database[name].find(), key=lambda d: str(d["_id"])),
-            sorted(database[name].index_information()),
-        ]
-        for name in database.list_collection_names()
-    }
-
-
-def refusal(database: Documents) -> str:
-    """Return why the database cannot be prepared."""
-    with pytest.raises(UnsuitableDatabaseError) as caught:
-        prepare(database)
-    return str(caught.value)
-
 
 # --- beside an application ----------------------------------------------------------------
 
@@ -103,13 +71,15 @@ def test_indexes_are_made_with_one_command_a_collection(
     application(database)
     counter = Counter()
 
-    with pymongo.MongoClient(mongo_uri, retryWrites=False, event_listeners=[counter]) as client:
+    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
+        mongo_uri, retryWrites=False, event_listeners=[counter]
+    )
+    with client:
         prepare(in_utc(client, database.name))
 
-    with_indexes = [
-        n for n in (*indexes.INDEXES, *indexes.EMBEDDED_INDEXES) if indexes.INDEXES.get(n, 1)
-    ]
-    assert counter.names.count("createIndexes") == len(set(with_indexes))
+    names = {name: found for name, (_, found) in everything(database).items()}
+    given = [n for n, found in names.items() if any(i.startswith(PREFIX) for i in found)]
+    assert counter.names.count("createIndexes") == len(given)
 
 
 def test_an_index_of_the_same_keys_and_other_rules_is_no_substitute(database: Documents) -> None:
@@ -196,120 +166,28 @@ def test_a_build_that_takes_long_tells_that_it_goes_on(
     assert any("s so far)" in line for line in told)
 
 
-# --- an older version's documents ----------------------------------------------------------
+# --- what the documentation says ------------------------------------------------------------
+
+PAGE = (Path(__file__).parents[2] / "docs" / "mongodb.md").read_text()
 
 
-def older(database: Documents) -> None:
-    """Leave the database as a version without prefixes had left it."""
-    prepare(database)
-    author = Author(ANN)
-    entries = [author.add(), author.use(30)]
-    MongoStore(database).append(entries)
-    MongoStore(database).mark_clean("shard-000", NOON)
-    database.allotment_directory.insert_one({"_id": "slots", "version": 1, "owners": [0] * 4096})
-    database.allotment_api_keys.insert_one({"_id": "k", "hash": "h", "scope": "admin"})
-    database.allotment_sync_state.insert_one({"_id": "position", "beat": 7})
-    for name in NOT_OURS:
-        if PREFIX + name in database.list_collection_names():
-            database[PREFIX + name].rename(name)
-    database.allotment_format.drop()
-
-
-@pytest.fixture
-def upgraded(database: Documents) -> Documents:
-    """Return a database that an older version has written."""
-    older(database)
-    assert "journal" in database.list_collection_names()
-    return database
-
-
-def test_what_an_older_version_wrote_is_found_under_the_new_names(upgraded: Documents) -> None:
-    before = everything(upgraded)
-    told: list[str] = []
-
-    prepare(upgraded, told.append)
-
-    now = everything(upgraded)
-    full = [name for name in NOT_OURS if name in before and before[name][0]]
-    assert {"journal", "shards", "directory", "api_keys", "sync_state"} == set(full)
-    for name in full:
-        assert name not in now
-        assert now[PREFIX + name][0] == before[name][0]
-        assert f"{name} becomes {PREFIX}{name}" in told
-    (stored,) = MongoStore(upgraded).load([ANN], NOON)
-    assert [entry.seq for entry in stored.entries] == [1, 2]
-    check_format(upgraded)
-
-
-@pytest.mark.parametrize("renamed", range(1, 6))
-def test_a_start_that_was_killed_in_between_is_finished_by_the_next(
-    upgraded: Documents, renamed: int
+def test_the_indexes_that_are_told_to_be_made_beforehand_are_all_that_is_missing(
+    database: Documents,
 ) -> None:
-    there = [n for n in NOT_OURS if n in upgraded.list_collection_names()]
-    for name in [n for n in there if upgraded[n].find_one() is not None][:renamed]:
-        upgraded[name].rename(PREFIX + name)
+    (block,) = re.findall(r"```js\n(.*?)```", PAGE, re.DOTALL)
+    for name, arguments in re.findall(r"db\.(\w+)\.createIndex(?:es)?\((.*)\)\n", block):
+        keys, *rules = yaml.safe_load(f"[{arguments}]")
+        for one in keys if isinstance(keys, list) else [keys]:
+            database[name].create_index(list(one.items()), **(rules[0] if rules else {}))
+    made = {name: found for name, (_, found) in everything(database).items()}
 
-    prepare(upgraded)
+    indexes.make_indexes(database, print, embedded=False)
 
-    assert upgraded.allotment_directory.find_one({"_id": "slots"}) is not None
-    assert upgraded.allotment_journal.count_documents({}) == 2
-    check_format(upgraded)
-
-
-def test_another_programs_collections_stay_beside_an_older_versions(upgraded: Documents) -> None:
-    for name in ("events", "prices", "jobs"):
-        upgraded.drop_collection(name)
-        upgraded[name].insert_many([{"theirs": name}, {"theirs": 2}])
-    theirs = {name: everything(upgraded)[name] for name in ("events", "prices", "jobs")}
-
-    prepare(upgraded)
-
-    now = everything(upgraded)
-    assert {name: now[name] for name in theirs} == theirs
-    assert "journal" not in now
+    now = {name: found for name, (_, found) in everything(database).items()}
+    assert set(made) == {"subscriptions", "dailycredits", "usages"}
+    assert {name: now[name] for name in made} == made
 
 
-def test_a_collection_of_an_older_version_and_another_program_is_refused_and_kept(
-    upgraded: Documents,
-) -> None:
-    upgraded.api_keys.insert_one({"_id": "theirs", "token": "t"})
-    before = everything(upgraded)
-
-    assert "api_keys holds documents of an older version of Allotment and of another" in refusal(
-        upgraded
-    )
-    assert everything(upgraded) == before
-
-
-def test_two_versions_that_have_run_at_once_are_refused(upgraded: Documents) -> None:
-    upgraded.allotment_journal.insert_one({"_id": "ada 1"})
-    before = everything(upgraded)
-
-    assert "There are both journal, of an older version, and allotment_journal" in refusal(upgraded)
-    assert everything(upgraded) == before
-
-
-def test_once_the_format_is_ours_old_names_are_anybodys(database: Documents) -> None:
-    prepare(database)
-    database.directory.insert_one({"_id": "slots", "owners": []})
-    database.journal.insert_one({"_id": "dear diary", "command_id": 1})
-
-    prepare(database)
-
-    assert {"directory", "journal"} <= set(database.list_collection_names())
-
-
-def test_a_newer_format_is_refused_and_left_as_it_is(database: Documents) -> None:
-    prepare(database)
-    database.allotment_format.update_one({}, {"$set": {"version": FORMAT + 1}})
-    before = everything(database)
-
-    assert f"newer version of Allotment (format {FORMAT + 1}, this one knows {FORMAT})" in refusal(
-        database
-    )
-    assert everything(database) == before
-
-
-def test_what_did_not_prepare_the_database_refuses_an_older_one(upgraded: Documents) -> None:
-    with pytest.raises(UnsuitableDatabaseError, match="older version"):
-        check_format(upgraded)
+@pytest.mark.parametrize("name", OURS_IN_URIS)
+def test_every_option_that_is_refused_is_named_on_the_page(name: str) -> None:
+    assert f"`{name}`" in PAGE or name == "j"
