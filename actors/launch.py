@@ -28,11 +28,12 @@ from actors.directory import Directory, shard_name
 from actors.embedded_mongo import EmbeddedMongo
 from actors.metrics import PricesMetric
 from actors.mongo.clock import MongoClock
-from actors.mongo.connection import Documents, MongoWire, Tell, check_suitable, connect
+from actors.mongo.connection import Documents, MongoWire, check_suitable, connect
 from actors.mongo.directory import MongoDirectory
 from actors.mongo.keys import MongoKeys
 from actors.mongo.preparation import prepare
 from actors.mongo.prices import MongoPrices
+from actors.mongo.steps import Tell
 from actors.mongo.store import MongoStore
 from actors.prices import PriceFile, in_force
 from actors.ray_environment import LOOPBACK

@@ -1,7 +1,7 @@
 """Connections to MongoDB: options, what a server must be able to do, and its failures as ours."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC
 from string import ascii_lowercase
 from typing import Any
@@ -12,11 +12,10 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import (
     ConfigurationError,
+    ConnectionFailure,
     InvalidURI,
-    NetworkTimeout,
     OperationFailure,
     PyMongoError,
-    ServerSelectionTimeoutError,
 )
 
 from actors.mongo.uri import problem_of_options, problem_of_server
@@ -25,12 +24,8 @@ from actors.store import StorageUnavailableError
 SERVER_SELECTION_SECONDS = 2.0  # How long a call looks for a server before it gives up.
 SOCKET_SECONDS = 10.0  # How long a call waits for one answer.
 PING_SECONDS = 1.0
-BUILD_SECONDS_MAX = 86_400.0  # How long an index or a rename may take: as long as it needs.
 
 Documents = Database[dict[str, Any]]
-
-Tell = Callable[[str], None]
-"""Given a line a step."""
 
 
 class UnsuitableDatabaseError(Exception):
@@ -91,7 +86,7 @@ def check_suitable(database: Documents) -> None:
     try:
         hello = database.client.admin.command("hello")
         build = database.client.admin.command("buildInfo")
-    except (ServerSelectionTimeoutError, NetworkTimeout) as error:
+    except ConnectionFailure as error:
         raise UnsuitableDatabaseError(
             "MongoDB does not answer: check ALLOTMENT_MONGO_URI and that the server is up."
         ) from error

@@ -4,24 +4,17 @@ Where another program has an index of the same keys and rules, under whatever na
 made. What is made on collections that were there before is told.
 """
 
-import contextlib
-import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pymongo
 from pymongo import IndexModel
 from pymongo.errors import CollectionInvalid, OperationFailure
 
-from actors.mongo.connection import (
-    BUILD_SECONDS_MAX,
-    Documents,
-    Tell,
-    UnsuitableDatabaseError,
-)
+from actors.mongo.connection import Documents, UnsuitableDatabaseError
+from actors.mongo.steps import STEP_SECONDS_MAX, Tell, telling
 
 PREFIX = "allotment_"  # What the names of our indexes begin with, on every collection.
-TELL_SECONDS = 10.0  # How often it is told that a build goes on.
 INDEX_OPTIONS_CONFLICT = 85  # The index is there, under another name.
 NAMESPACE_EXISTS = 48
 RULES = ("unique", "sparse", "partialFilterExpression", "collation", "hidden")
@@ -99,16 +92,22 @@ def _make_collection(database: Documents, name: str) -> None:
 
 
 def _add(database: Documents, name: str, wanted: Sequence[IndexModel], tell: Tell) -> None:
-    """Make those of the indexes that a collection does not have yet."""
-    known = {_rules(index): index for index in database[name].list_indexes()}
-    missing = [index for index in wanted if _rules(index.document) not in known]
-    ours = {_rules(index.document) for index in wanted}
-    for rules, other in known.items():
-        if other.get("unique") and rules not in ours:
+    """Make those of the indexes that a collection does not have yet.
+
+    One under our name may be a build that goes on since an earlier start: the same command waits
+    for it, and does nothing where it is done.
+    """
+    found = list(database[name].list_indexes())
+    ours = {index.document["name"]: _rules(index.document) for index in wanted}
+    others = {_rules(index): index for index in found if index["name"] not in ours}
+    for rules, other in others.items():
+        if other.get("unique") and rules not in ours.values():
             tell(f"{name} has the index {other['name']}, which may refuse what Allotment writes")
+    missing = [index for index in wanted if _rules(index.document) not in others]
     if not missing:
         return
-    with _told(f"indexes on {name}: {_names(missing)}", tell):
+    is_new = not {index.document["name"] for index in missing} <= {i["name"] for i in found}
+    with telling(f"indexes on {name}: {_names(missing)}", tell, at_once=is_new):
         if not _create(database, name, missing):  # One that is there refuses all of a command.
             for index in missing:
                 _create(database, name, [index])
@@ -117,7 +116,7 @@ def _add(database: Documents, name: str, wanted: Sequence[IndexModel], tell: Tel
 def _create(database: Documents, name: str, indexes: Sequence[IndexModel]) -> bool:
     """Make indexes with one command. False: one of them is there, under another name."""
     try:
-        with pymongo.timeout(BUILD_SECONDS_MAX):
+        with pymongo.timeout(STEP_SECONDS_MAX):
             database[name].create_indexes(list(indexes))
     except OperationFailure as error:
         if error.code == INDEX_OPTIONS_CONFLICT:
@@ -143,24 +142,3 @@ def _rules(index: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float)
-
-
-@contextlib.contextmanager
-def _told(step: str, tell: Tell) -> Iterator[None]:
-    """Tell of a step, and again and again for how long it has been going on."""
-    tell(step)
-    done = threading.Event()
-
-    def go_on() -> None:
-        seconds = 0.0
-        while not done.wait(TELL_SECONDS):
-            seconds += TELL_SECONDS
-            tell(f"{step} ({seconds:.0f} s so far)")
-
-    thread = threading.Thread(target=go_on, name="indexes", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        done.set()
-        thread.join()

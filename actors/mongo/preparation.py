@@ -4,11 +4,11 @@ from pymongo.errors import OperationFailure
 
 from actors.mongo.connection import (
     Documents,
-    Tell,
     UnsuitableDatabaseError,
     unavailable_on_error,
 )
 from actors.mongo.indexes import make_indexes
+from actors.mongo.steps import Tell
 from actors.mongo.stored_format import bring_forward
 from actors.mongo.uri import EMBEDDED_SET_NAME
 from actors.store import StorageUnavailableError
@@ -20,8 +20,8 @@ def prepare(database: Documents, tell: Tell = lambda _: None) -> None:
     `tell` is given a line a step: each is about something that was there before. Raises
     StorageUnavailableError, UnsuitableDatabaseError.
     """
-    bring_forward(database, tell)
     try:
+        bring_forward(database, tell)
         with unavailable_on_error():
             hello = database.client.admin.command("hello")
             make_indexes(database, tell, embedded=hello.get("setName") == EMBEDDED_SET_NAME)

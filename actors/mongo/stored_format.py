@@ -14,12 +14,11 @@ from bson import Int64
 from pymongo.errors import OperationFailure
 
 from actors.mongo.connection import (
-    BUILD_SECONDS_MAX,
     Documents,
-    Tell,
     UnsuitableDatabaseError,
     unavailable_on_error,
 )
+from actors.mongo.steps import STEP_SECONDS_MAX, Tell, telling
 
 FORMAT = 2
 PREFIX = "allotment_"
@@ -86,8 +85,8 @@ def bring_forward(database: Documents, tell: Tell) -> None:
     if stored_format(database) is None:
         with unavailable_on_error():
             for name in list(_older(database)):
-                tell(f"{name} becomes {PREFIX}{name}")
-                _rename(database, name)
+                with telling(f"{name} becomes {PREFIX}{name}", tell):
+                    _rename(database, name)
             database.allotment_format.update_one(
                 {"_id": FORMAT_ID}, {"$setOnInsert": {"version": Int64(FORMAT)}}, upsert=True
             )
@@ -124,7 +123,7 @@ def _is_ours(database: Documents, name: str, not_ours: Filter) -> bool:
 
 def _rename(database: Documents, name: str) -> None:
     """Rename a collection of ours. Its indexes stay with it, under the names they have."""
-    with pymongo.timeout(BUILD_SECONDS_MAX):
+    with pymongo.timeout(STEP_SECONDS_MAX):
         if PREFIX + name in database.list_collection_names():
             database[PREFIX + name].drop()  # It is empty.
         try:

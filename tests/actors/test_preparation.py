@@ -11,7 +11,7 @@ from bson import ObjectId
 from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 
-from actors.mongo import indexes
+from actors.mongo import indexes, steps
 from actors.mongo.connection import Documents
 from actors.mongo.preparation import prepare
 from actors.mongo.stored_format import PREFIX
@@ -157,7 +157,7 @@ def test_an_index_that_is_there_under_another_name_is_no_failure(database: Docum
 def test_a_build_that_takes_long_tells_that_it_goes_on(
     database: Documents, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(indexes, "TELL_SECONDS", 0.01)
+    monkeypatch.setattr(steps, "TELL_SECONDS", 0.01)
     told: list[str] = []
     database.usages.insert_many([{"user_id": i, "timestamp": NOON} for i in range(20_000)])
 

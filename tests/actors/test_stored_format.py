@@ -1,6 +1,9 @@
 """What an older version wrote is found again; what a newer one wrote is left alone."""
 
+from typing import Any, cast
+
 import pytest
+from pymongo.errors import OperationFailure
 
 from actors.mongo.connection import Documents, UnsuitableDatabaseError
 from actors.mongo.preparation import prepare
@@ -128,3 +131,28 @@ def test_a_newer_format_is_refused_and_left_as_it_is(database: Documents) -> Non
 def test_what_did_not_prepare_the_database_refuses_an_older_one(upgraded: Documents) -> None:
     with pytest.raises(UnsuitableDatabaseError, match="older version"):
         check_format(upgraded)
+
+
+class MayNot:
+    """A collection that this user may not rename."""
+
+    def __init__(self, collection: Any) -> None:
+        self._collection = collection
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._collection, name)
+
+    def rename(self, name: str) -> None:
+        raise OperationFailure("not authorized on app to execute command", 13)
+
+
+def test_a_user_who_may_not_rename_is_told_so(upgraded: Documents) -> None:
+    class Database:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(upgraded, name)
+
+        def __getitem__(self, name: str) -> Any:
+            return MayNot(upgraded[name])
+
+    with pytest.raises(UnsuitableDatabaseError, match="cannot be prepared: not authorized"):
+        prepare(cast("Documents", Database()))
