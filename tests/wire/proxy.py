@@ -10,6 +10,7 @@ from typing import Any, Self
 from tests.wire.framing import command_of, expects_no_reply, read_message, reply_to
 
 Command = dict[str, Any]
+SET_NAME = "members"
 HELLO = ("hello", "isMaster", "ismaster")
 
 
@@ -72,7 +73,7 @@ class Proxy:
 
     def __init__(self, target: tuple[str, int]) -> None:
         self.seen: list[Command] = []
-        self.rewrite_hello: Callable[[Command], Command] = _without_streaming
+        self.rewrite_hello: Callable[[Command], Command] = self._hello
         self.decide: Callable[[Command], Action | None] = self.by_rules
         self._target = target
         self._rules: list[Rule] = []
@@ -90,7 +91,11 @@ class Proxy:
 
     @property
     def uri(self) -> str:
-        return f"mongodb://127.0.0.1:{self.port}/?directConnection=true"
+        return f"mongodb://{self.host}/"
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
 
     def on(
         self,
@@ -173,7 +178,12 @@ class Proxy:
         client.sendall(reply)
         return True
 
+    def _hello(self, hello: Command) -> Command:
+        """Return the hello of a set with this member alone."""
+        named = {"setName": SET_NAME, "hosts": [self.host], "primary": self.host, "me": self.host}
+        return without_streaming(hello) | named
 
-def _without_streaming(hello: Command) -> Command:
+
+def without_streaming(hello: Command) -> Command:
     """Return a hello whose client asks again, in place of waiting for the next on the same socket."""
     return {name: value for name, value in hello.items() if name != "topologyVersion"}

@@ -15,9 +15,16 @@ from bson import ObjectId
 from pymongo.uri_parser import parse_uri
 
 from tests.wire.answers import NO_WRITES, RETRYABLE, TRANSIENT, refusal, unconfirmed
-from tests.wire.proxy import Action, Answer, Command, ForwardThenAnswer, Proxy
+from tests.wire.proxy import (
+    SET_NAME,
+    Action,
+    Answer,
+    Command,
+    ForwardThenAnswer,
+    Proxy,
+    without_streaming,
+)
 
-SET_NAME = "members"
 WRITES = ("insert", "update", "delete", "findAndModify", "commitTransaction")
 
 
@@ -48,7 +55,7 @@ class ReplicaSet:
 
     @property
     def _hosts(self) -> list[str]:
-        return [f"127.0.0.1:{member.port}" for member in self.members]
+        return [member.host for member in self.members]
 
     def close(self) -> None:
         for member in self.members:
@@ -98,7 +105,8 @@ class ReplicaSet:
             "hosts": self._hosts,
             "me": self._hosts[index],
         }
-        kept = {k: v for k, v in hello.items() if k not in ("topologyVersion", "primary")}
+        kept = without_streaming(hello)
+        kept.pop("primary", None)
         if is_primary:
             term = self._elections.to_bytes(12, "big")
             named |= {"primary": self._hosts[index], "electionId": ObjectId(term)}
