@@ -20,6 +20,8 @@ from domain.recovery import Stored
 from domain.values import Status, UserId
 from domain.views import AccountViews
 
+ELECTION_SECONDS = 8.0  # How long calls wait for a database that elects a primary.
+
 
 class StoreError(Exception):
     """The database refused or failed. The cause is kept; it is not for clients' eyes."""

@@ -21,9 +21,8 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 
 from actors.embedded_engine import EMBEDDED_SET_NAME
-from actors.store import StorageUnavailableError
+from actors.store import ELECTION_SECONDS, StorageUnavailableError
 
-ELECTION_SECONDS = 8.0  # How long a call looks for a primary before it gives up.
 CONNECT_SECONDS = 2.0
 SOCKET_SECONDS = 10.0  # How long a call waits for one answer.
 PING_SECONDS = 1.0

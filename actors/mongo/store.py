@@ -208,7 +208,8 @@ class MongoStore:
         """
         until = self.clean_until() or BEGINNING
         with unavailable_on_error():
-            self._database.shards.delete_many({"_id": {"$nin": list(shards)}})
+            gone = {"_id": {"$nin": list(shards)}, "clean_until": {"$exists": True}}
+            self._database.shards.delete_many(gone)
         for shard in shards:
             self.mark_clean(shard, until)
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from actors.mongo import transactions
+from actors.mongo.agenda import MongoAgenda
 from actors.mongo.connection import Documents, connect
 from actors.mongo.store import MongoStore
 from actors.mongo.warm import WarmReader
@@ -420,3 +421,29 @@ def test_a_gap_beyond_the_newest_entry_is_one(embedded: MongoSetup) -> None:
         embedded.store.load([ANN], NOON)
 
     assert refused.value.missing == {ANN: 3}
+
+
+# --- what is there already, and no majority has yet ---------------------------------------
+
+
+def test_a_job_that_no_majority_has_yet_is_unavailable(proxy: Proxy, database: Documents) -> None:
+    agenda = MongoAgenda(database)
+    agenda.entry("expire", NOON)
+    nothing = {"id": 0, "ns": f"{database.name}.jobs", "firstBatch": []}
+    proxy.on("find", Answer({"ok": 1.0, "cursor": nothing}), times=2)
+
+    with pytest.raises(StorageUnavailableError):
+        agenda.entry("expire", NOON)
+
+
+def test_sessions_of_the_relay_outlive_a_new_set_of_shards(embedded: MongoSetup) -> None:
+    relay = MongoStore(embedded.database)
+    relay.take_over("relay")
+    relay.in_transaction(lambda session: None)
+    embedded.store.mark_clean("shard-007", NOON)
+
+    embedded.store.keep_marks(["shard-000"])
+
+    kept = {shard["_id"]: shard for shard in embedded.documents("shards")}
+    assert kept.keys() == {"relay", "shard-000"}
+    assert kept["relay"]["sessions"]
