@@ -17,11 +17,13 @@ from pymongo.errors import (
     OperationFailure,
     PyMongoError,
 )
+from pymongo.read_concern import ReadConcern
 
+from actors.embedded_engine import EMBEDDED_SET_NAME
 from actors.mongo.uri import problem_of_options, problem_of_server
-from actors.store import StorageUnavailableError
+from actors.store import ELECTION_SECONDS, StorageUnavailableError
 
-SERVER_SELECTION_SECONDS = 2.0  # How long a call looks for a server before it gives up.
+CONNECT_SECONDS = 2.0
 SOCKET_SECONDS = 10.0  # How long a call waits for one answer.
 PING_SECONDS = 1.0
 
@@ -32,24 +34,27 @@ class UnsuitableDatabaseError(Exception):
     """The database cannot carry the service. The message is one sentence for an operator."""
 
 
-def connect(uri: str, name: str) -> Documents:
+def connect(uri: str, name: str, *, socket_seconds: float | None = SOCKET_SECONDS) -> Documents:
     """Return a database handle. Nothing is sent yet; writes are `w: majority`, `j: true`.
 
-    Retryable writes are off: every write here is guarded by a unique key or runs in a
-    transaction, and the embedded server slows down for ever after 10,000 of them.
+    What is read is what a majority has: no election can take it back. `socket_seconds` is how long
+    a call waits for one answer; None: for ever.
     """
     problem = problem_of_options(uri)
     if problem is not None:
         raise UnsuitableDatabaseError(problem)
+    # It has no elections to wait for, and after 10,000 retryable writes it is slow for ever.
+    embedded = f"replicaset={EMBEDDED_SET_NAME}" in uri.lower()
+    selection_seconds = CONNECT_SECONDS if embedded else ELECTION_SECONDS
     try:
         client: MongoClient[dict[str, Any]] = MongoClient(
             uri,
-            retryWrites=False,
+            retryWrites=not embedded,
             w="majority",
             journal=True,
-            serverSelectionTimeoutMS=int(SERVER_SELECTION_SECONDS * 1000),
-            connectTimeoutMS=int(SERVER_SELECTION_SECONDS * 1000),
-            socketTimeoutMS=int(SOCKET_SECONDS * 1000),
+            serverSelectionTimeoutMS=int(selection_seconds * 1000),
+            connectTimeoutMS=int(CONNECT_SECONDS * 1000),
+            socketTimeoutMS=None if socket_seconds is None else int(socket_seconds * 1000),
             appname="allotment",
         )
     except (InvalidURI, ConfigurationError, ValueError, OSError) as error:
@@ -60,7 +65,7 @@ def connect(uri: str, name: str) -> Documents:
         # Dates of other programs beyond the year 9999 are read, as what is no date to us.
         datetime_conversion=DatetimeConversion.DATETIME_AUTO,
     )
-    return client.get_database(name, codec_options=options)
+    return client.get_database(name, codec_options=options, read_concern=ReadConcern("majority"))
 
 
 @contextlib.contextmanager

@@ -2,12 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 from bson import Int64, ObjectId
 from pymongo.client_session import ClientSession
+from pymongo.errors import BulkWriteError
 
 from actors.mongo.connection import Documents
 from actors.mongo.documents import stored_id
+from actors.mongo.failures import is_duplicate
 from domain.values import UserId
 from domain.views import AccountViews
 
@@ -43,7 +46,7 @@ def move_marks(database: Documents, views: Sequence[AccountViews], session: Clie
         if not view.after_seq
     ]
     if new:  # No upsert: a mark that is there already must refuse it.
-        database.allotment_accounts.insert_many(new, ordered=False, session=session)
+        _insert_marks(database, new, session)
     by_step: defaultdict[int, list[ObjectId | str]] = defaultdict(list)
     for view in views:
         if view.after_seq:
@@ -52,3 +55,14 @@ def move_marks(database: Documents, views: Sequence[AccountViews], session: Clie
         database.allotment_accounts.update_many(
             {"_id": {"$in": ids}}, {"$inc": {"applied_seq": Int64(step)}}, session=session
         )
+
+
+def _insert_marks(
+    database: Documents, marks: Sequence[dict[str, Any]], session: ClientSession
+) -> None:
+    try:
+        database.allotment_accounts.insert_many(marks, ordered=False, session=session)
+    except BulkWriteError as error:
+        if is_duplicate(error):
+            raise MarkMovedError from error
+        raise

@@ -2,6 +2,7 @@
 
 from pymongo.errors import OperationFailure
 
+from actors.embedded_engine import EMBEDDED_SET_NAME
 from actors.mongo.connection import (
     Documents,
     UnsuitableDatabaseError,
@@ -10,7 +11,6 @@ from actors.mongo.connection import (
 from actors.mongo.indexes import make_indexes
 from actors.mongo.steps import Tell
 from actors.mongo.stored_format import bring_forward
-from actors.mongo.uri import EMBEDDED_SET_NAME
 from actors.store import StorageUnavailableError
 
 

@@ -6,6 +6,8 @@ The URI says where the database is and how to sign in. How we read, write and wa
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from actors.embedded_engine import EMBEDDED_SET_NAME
+
 OURS: Mapping[str, str | None] = {
     "readPreference": "primary",
     "readConcernLevel": "majority",
@@ -28,8 +30,6 @@ OURS: Mapping[str, str | None] = {
 """Options that are ours. What Atlas puts into the URIs that it gives may stand there all the same."""
 
 _NAMES = {name.lower(): name for name in OURS}
-
-EMBEDDED_SET_NAME = "secantus"  # What the embedded server calls its replica set.
 
 OTHER_MAKERS: Mapping[str, str] = {
     ".cosmos.azure.com": "Azure Cosmos DB",

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from itertools import count
 
 import pytest
+from pymongo.uri_parser import parse_uri
 
 from actors.embedded_mongo import EmbeddedMongo
 from actors.mongo.connection import Documents, MongoWire, check_suitable, connect
 from actors.mongo.preparation import prepare
 from tests.actors.setups import MemorySetup, MongoSetup, Setup, mongomock_setup
+from tests.wire.proxy import Proxy
+from tests.wire.replica_set import ReplicaSet
 
 NUMBERS = count()
 REAL_MONGO_URI = os.environ.get("ALLOTMENT_TEST_MONGO_URI")
@@ -77,3 +80,18 @@ def summing(request: pytest.FixtureRequest) -> Setup:
         return MemorySetup()
     chosen: Setup = request.getfixturevalue(request.param)
     return chosen
+
+
+@pytest.fixture
+def proxy(mongo_uri: str) -> Iterator[Proxy]:
+    """Yield a proxy before the embedded server."""
+    with Proxy(parse_uri(mongo_uri)["nodelist"][0]) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def replica_set(mongo_uri: str) -> Iterator[ReplicaSet]:
+    """Yield two members before the embedded server."""
+    members = ReplicaSet(mongo_uri)
+    yield members
+    members.close()

@@ -221,7 +221,7 @@ def test_a_killed_shards_open_transaction_holds_up_its_successor_no_longer(
     document = {"_id": entry_id(ANN, entry.seq)}
     killed.take_over("shard-000")
     session = embedded.database.client.start_session()
-    killed._note(session)
+    killed._transactions._note(session)
     session.start_transaction()
     embedded.database.allotment_journal.insert_one(document, session=session)
 
@@ -245,7 +245,9 @@ def test_sessions_of_one_who_lived_on_beside_a_rival_are_ended_after_its_death(
     lasting.in_transaction(lambda session: None)
     rival.take_over("shard-000")
     session = lasting._database.client.start_session()
-    lasting._note(session)  # It is the session of the transaction before, and noted already.
+    lasting._transactions._note(
+        session
+    )  # It is the session of the transaction before, and noted already.
     session.start_transaction()
     lasting._database.allotment_journal.insert_one(document, session=session)
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from actors.embedded_engine import EMBEDDED_SET_NAME
 from actors.mongo.connection import UnsuitableDatabaseError, check_suitable, connect
 from actors.mongo.uri import OURS, problem_of_options, problem_of_server
 
@@ -84,9 +85,9 @@ def test_one_member_alone_is_refused_but_for_the_embedded_server() -> None:
     assert problem_of_server(embedded, {}, ["127.0.0.1"], is_direct=True) is None
 
 
-@pytest.mark.parametrize("options", ["", "?directConnection=true"])
+@pytest.mark.parametrize("options", ["", "&directConnection=true"])
 def test_the_embedded_server_will_do(mongo_uri: str, options: str) -> None:
-    if "?" in mongo_uri:
+    if EMBEDDED_SET_NAME not in mongo_uri:
         pytest.skip("the embedded server is not used")
     database = connect(mongo_uri + options, "app")
 
