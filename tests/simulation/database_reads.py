@@ -10,7 +10,7 @@ from actors.shards.dormant import RawAccount
 from actors.shards.warm_start import RawPage
 from domain.recovery import Stored
 from domain.values import UserId, mark_of, owner_mark
-from tests.simulation.database import SimulatedStore
+from tests.simulation.majority import ReplicatedStore
 
 PAGE_ACCOUNTS = 3
 
@@ -18,7 +18,7 @@ PAGE_ACCOUNTS = 3
 class SimulatedWarmth:
     """A `WarmSource` whose pages are as old as they may be: all are read at the beginning."""
 
-    def __init__(self, store: SimulatedStore) -> None:
+    def __init__(self, store: ReplicatedStore) -> None:
         self._store = store
 
     def read(self, user_id: UserId, account: RawAccount) -> Stored:
@@ -51,7 +51,7 @@ class SimulatedWarmth:
 class SimulatedEnds:
     """Names ended subscriptions, and holds that are over."""
 
-    def __init__(self, store: SimulatedStore) -> None:
+    def __init__(self, store: ReplicatedStore) -> None:
         self._store = store
 
     def ended(self, now: datetime, limit: int, cursor: object | None) -> Page[Ended]:
