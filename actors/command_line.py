@@ -26,9 +26,9 @@ from actors.mongo.connection import (
     UnsuitableDatabaseError,
     check_suitable,
     connect,
-    prepare,
 )
 from actors.mongo.keys import MongoKeys
+from actors.mongo.preparation import prepare
 from actors.operator_commands import add_operator_commands
 from actors.settings import Settings
 from actors.store import StorageUnavailableError
@@ -196,7 +196,7 @@ def key_store(settings: Settings) -> Iterator[MongoKeys]:
         database = connect(uri, settings.mongo_db)
         stack.callback(database.client.close)
         check_suitable(database)
-        prepare(database)
+        prepare(database, lambda step: errors.print(f"database: {step} …", highlight=False))
         yield MongoKeys(database)
 
 

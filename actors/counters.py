@@ -21,6 +21,8 @@ class Counters:
     overloaded: int = 0
     evictions: int = 0
     quarantined: int = 0
+    journal_gaps: int = 0
+    """Reads of accounts that were refused because entries are missing in the journal."""
     views_refused: int = 0
     appends: int = 0
     appended_entries: int = 0

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from actors.embedded_engine import (
+    EMBEDDED_SET_NAME,
     STOP_TIMEOUT_SECONDS,
     DirectoryInUseError,
     Engine,
@@ -91,7 +92,7 @@ class EmbeddedMongo:
     @property
     def uri(self) -> str:
         """Where the server answers; the same for as long as this object is started."""
-        return f"mongodb://127.0.0.1:{self._port}/"
+        return f"mongodb://127.0.0.1:{self._port}/?replicaSet={EMBEDDED_SET_NAME}"
 
     @property
     def pid(self) -> int | None:

@@ -33,12 +33,13 @@ from actors.mongo.connection import (
     MongoWire,
     check_suitable,
     connect,
-    prepare,
     unavailable_on_error,
 )
 from actors.mongo.directory import MongoDirectory
 from actors.mongo.keys import MongoKeys
+from actors.mongo.preparation import prepare
 from actors.mongo.prices import MongoPrices
+from actors.mongo.steps import Tell
 from actors.mongo.store import MongoStore
 from actors.prices import PriceFile, in_force
 from actors.remote import ShardActor
@@ -116,11 +117,11 @@ def check_port_is_free(host: str, port: int) -> None:
             ) from error
 
 
-def prepare_database(settings: Settings, uri: str) -> tuple[Documents, int]:
-    """Return the database, suitable and with its indexes; and how many shards its directory has."""
+def prepare_database(settings: Settings, uri: str, tell: Tell) -> tuple[Documents, int]:
+    """Return the database, suitable and prepared; and how many shards its directory has."""
     database = connect(uri, settings.mongo_db)
     check_suitable(database)
-    prepare(database)
+    prepare(database, lambda step: tell(f"database: {step}"))
     MongoClock(database).check(may_be_ahead=settings.test_clock)
     is_set = "shards" in settings.model_fields_set
     table = table_at_start(MongoDirectory(database), settings.shards, is_set=is_set)
@@ -200,7 +201,7 @@ def singletons(settings: Settings) -> dict[str, Start]:
     return {"sync": start_sync, **stripe, "janitor": start_janitor, "events": start_events}
 
 
-def start_actors(settings: Settings) -> Settings:
+def start_actors(settings: Settings, tell: Tell = logger.warning) -> Settings:
     """Start all actors that do not run yet, and leave them running; return their settings.
 
     Where a service runs already, these are its own. Raises CannotStartError.
@@ -210,7 +211,7 @@ def start_actors(settings: Settings) -> Settings:
     elif settings.mongo_uri is None:
         raise CannotStartError("ALLOTMENT_MONGO_URI has to name a database that all nodes reach.")
     else:
-        database, _ = prepare_database(settings, settings.mongo_uri.get_secret_value())
+        database, _ = prepare_database(settings, settings.mongo_uri.get_secret_value(), tell)
         database.client.close()
     with starting("The first shard"):
         first: Any = start_shard(settings, 0)
@@ -257,7 +258,7 @@ def http(settings: Settings, tell: Callable[[str], None]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def service(settings: Settings, tell: Callable[[str], None]) -> Iterator[Started]:
+def service(settings: Settings, tell: Tell) -> Iterator[Started]:
     """Run the whole service.
 
     `tell` is given a line a step. Raises CannotStartError, EmbeddedMongoError,
@@ -272,7 +273,7 @@ def service(settings: Settings, tell: Callable[[str], None]) -> Iterator[Started
         tell("database")
         uri = stack.enter_context(database_uri(settings, directory))
         with unavailable_on_error():
-            database, count = prepare_database(settings, uri)
+            database, count = prepare_database(settings, uri, tell)
             stack.callback(database.client.close)
             key = first_key(database, directory)
         settings = settings.model_copy(update={"mongo_uri": SecretStr(uri)})

@@ -19,12 +19,13 @@ from actors.directory import Directory, shard_name
 from actors.loops import Loops
 from actors.metrics import CounterMetrics
 from actors.mongo.clock import MongoClock
-from actors.mongo.connection import connect
+from actors.mongo.connection import UnsuitableDatabaseError, connect
 from actors.mongo.directory import MongoDirectory
 from actors.mongo.leases import MongoLeases
 from actors.mongo.prices import MongoPrices
 from actors.mongo.reads import MongoReads
 from actors.mongo.store import MongoStore
+from actors.mongo.stored_format import check_format
 from actors.mongo.warm import WarmReader
 from actors.prices import decide_by, follow_prices
 from actors.reports import Findings, Reread, ShardReport
@@ -81,6 +82,7 @@ class ShardActor:
             monotonic=time.monotonic,
             is_gone=is_gone,
         )
+        self._store = MongoStore(self._database, lambda: self._lease.is_held)
         self._is_leaving = False
         self._shard: asyncio.Future[Shard] = asyncio.get_running_loop().create_future()
         address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
@@ -189,7 +191,7 @@ class ShardActor:
         return await (await self._comparison()).reread(user_id)
 
     async def _comparison(self) -> Comparison:
-        return Comparison(await self._shard, MongoStore(self._database), self._settings.policy)
+        return Comparison(await self._shard, self._store, self._settings.policy)
 
     async def set_clock(self, ahead: timedelta) -> None:
         """Be so far ahead of the real time from now on."""
@@ -228,12 +230,11 @@ class ShardActor:
 
     async def _begin(self) -> None:
         """Start the loops, as soon as the database has told what there is."""
-        store = MongoStore(self._database, lambda: self._lease.is_held)
         kept = MongoPrices(self._database)
-        table, prices = await self._ask_database(store, kept)
+        table, prices = await self._ask_database(kept)
         shard = Shard(
             self._index,
-            store,
+            self._store,
             self._settings.policy,
             accounts_max=self._settings.accounts_per_shard,
             clock=self._clock,
@@ -251,19 +252,23 @@ class ShardActor:
         self._loops.start(self._catch_up_and_warm(shard))
         self._shard.set_result(shard)
 
-    async def _ask_database(self, store: MongoStore, kept: MongoPrices) -> tuple[Directory, str]:
+    async def _ask_database(self, kept: MongoPrices) -> tuple[Directory, str]:
         """Return who owns what, and the price list, as soon as the database tells."""
         for attempt in count():
             await asyncio.sleep(RETRY_SECONDS if attempt else 0)
             try:
+                await asyncio.to_thread(check_format, self._database)
                 if self._settings.test_clock:
                     await self._read_clock()
                 await self._lease.take()
-                await asyncio.to_thread(store.take_over, self.name)
+                await asyncio.to_thread(self._store.take_over, self.name)
                 prices = await asyncio.to_thread(kept.read)
                 table = await asyncio.to_thread(self._directory.read)
             except StorageUnavailableError as error:
                 logger.warning("%s: waits for the database: %r", self.name, error.__cause__)
+                continue
+            except UnsuitableDatabaseError as error:  # The code on disk is no longer the service's.
+                logger.error("%s: %s", self.name, error)  # noqa: TRY400 - the sentence says it all
                 continue
             if table is not None:
                 return table, prices

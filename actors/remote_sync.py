@@ -29,9 +29,11 @@ class SyncActor:
 
     async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]
         assert settings.mongo_uri is not None, "whoever starts actors knows the database"
-        database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
+        uri = settings.mongo_uri.get_secret_value()
+        database = connect(uri, settings.mongo_db)
+        streams = connect(uri, settings.mongo_db, socket_seconds=None)
         self._sync = Sync(
-            MongoChanges(database),
+            MongoChanges(database, streams),
             RayShards(),
             MongoDirectory(database).read,
             clock=lambda: datetime.now(UTC),

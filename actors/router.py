@@ -1,7 +1,8 @@
 """Sends every call to the shard that owns its user: followed, repeated, in time.
 
 A shard lost on the way is asked again with the same key, so that nothing is charged twice; a newer
-directory is followed.
+directory is followed. So is one asked again whose database is away, for as long as an election may
+take: not where it has been away for longer.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from actors.calls import MOVED, UNAVAILABLE, Call, Outcome, Reply
 from actors.directory import Directory
 from actors.lane import Item, Lane, ShardLostError, Shards, deliver
 from actors.shards.queries import Query
+from actors.store import ELECTION_SECONDS
 from domain.values import UserId
 
 PAUSE_SECONDS_MIN = 0.05  # Pause before a lost call is repeated; doubled each time,
@@ -31,6 +33,7 @@ class Router:
     def __init__(self, shards: Shards, timeout_seconds: float) -> None:
         self._shards = shards
         self._timeout = timeout_seconds
+        self._away_since: float | None = None
         self._table: Directory | None = None
         self._refreshing: asyncio.Task[None] | None = None
         self._lanes: dict[tuple[int, bool], Lane] = {}
@@ -95,6 +98,7 @@ class Router:
         replies: list[Reply | None] = [None] * len(items)
         waiting = dict(enumerate(items))
         outdated: Directory | None = None
+        patient_until = asyncio.get_running_loop().time() + ELECTION_SECONDS
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._timeout):
                 for attempt in count():
@@ -102,8 +106,9 @@ class Router:
                     with contextlib.suppress(ShardLostError):
                         table = await self._newest(outdated)
                         answers = await send(table, list(waiting.values()))
+                        may_be_gone = None in answers and attempt >= ATTEMPTS_BEFORE_GONE
+                        answers = self._without_elections(answers, patient_until)
                         was_lost = None in answers
-                        may_be_gone = was_lost and attempt >= ATTEMPTS_BEFORE_GONE
                         outdated = table if MOVED in answers or may_be_gone else None
                         waiting = self._take(waiting, answers, replies)
                     if not waiting:
@@ -111,6 +116,20 @@ class Router:
                     if attempt or was_lost:
                         await asyncio.sleep(_pause(attempt, was_lost=was_lost))
         return [UNAVAILABLE if reply is None else reply for reply in replies]
+
+    def _without_elections(
+        self, answers: list[Reply | None], patient_until: float
+    ) -> list[Reply | None]:
+        """Return the answers; None for those that an election of the database may have caused."""
+        now = asyncio.get_running_loop().time()
+        if UNAVAILABLE not in answers:
+            self._away_since = None
+            return answers
+        if self._away_since is None:
+            self._away_since = now
+        if now >= min(patient_until, self._away_since + ELECTION_SECONDS):
+            return answers
+        return [None if answer == UNAVAILABLE else answer for answer in answers]
 
     def _take(
         self,

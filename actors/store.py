@@ -3,6 +3,7 @@
 StoreError
 ├── AppendRefusedError        a sequence number or a key is taken; nothing was written
 ├── AppendInDoubtError        the append may or may not have landed, now or later
+├── JournalGapError           entries of some accounts are missing; nothing may be decided on them
 ├── ViewsTakenError           another writer has brought these views forward already
 └── StorageUnavailableError   the database did not answer; nothing was written
 """
@@ -19,6 +20,8 @@ from domain.recovery import Stored
 from domain.values import Status, UserId
 from domain.views import AccountViews
 
+ELECTION_SECONDS = 8.0  # How long calls wait for a database that elects a primary.
+
 
 class StoreError(Exception):
     """The database refused or failed. The cause is kept; it is not for clients' eyes."""
@@ -30,6 +33,15 @@ class AppendRefusedError(StoreError):
 
 class AppendInDoubtError(StoreError):
     """The outcome of the append is unknown: forget, look what landed, decide again."""
+
+
+class JournalGapError(StoreError):
+    """Entries are missing before others that are there: what was decided after them is not known."""
+
+    def __init__(self, missing: Mapping[UserId, int]) -> None:
+        super().__init__("the journal has a gap")
+        self.missing = missing
+        """The number of the first entry that is missing, by user."""
 
 
 class ViewsRefusedError(StoreError):
@@ -86,7 +98,10 @@ class Store(Protocol):
     """The journal and its views. Every call blocks; every call may raise StoreError."""
 
     def load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
-        """Return what is stored of every user, in order, in a bounded number of round trips."""
+        """Return what is stored of every user, in order, in a bounded number of round trips.
+
+        Raises JournalGapError.
+        """
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Make all entries durable, or none: AppendRefusedError, AppendInDoubtError."""

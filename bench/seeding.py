@@ -48,7 +48,7 @@ def seed_plain(uri: str, name: str, users: int, console: Console) -> str:
     now = datetime.now(UTC)
     database = connect(uri, name)
     text, key = make_key("bench", Scope.ADMIN, now)
-    database.api_keys.create_index([("hash", pymongo.ASCENDING)], unique=True)
+    database.allotment_api_keys.create_index([("hash", pymongo.ASCENDING)], unique=True)
     MongoKeys(database).insert(key)
     database.subscriptions.create_index([("user_id", pymongo.ASCENDING)])
     database.dailycredits.create_index(

@@ -22,7 +22,8 @@ from rich.table import Table
 
 from actors.directory import even
 from actors.embedded_mongo import EmbeddedMongo
-from actors.mongo.connection import Documents, MongoWire, connect, prepare
+from actors.mongo.connection import Documents, MongoWire, connect
+from actors.mongo.preparation import prepare
 from actors.mongo.store import MongoStore
 from actors.mongo.warm import WarmReader
 from actors.remote import GC_GENERATION_THRESHOLD, GC_THRESHOLD
@@ -39,7 +40,7 @@ PER_SECOND_MIN = 50_000  # Accounts a second and core: what the project promises
 ROUNDS = 3
 SEEDED_TOGETHER = 2_000
 WARM_SECONDS_MAX = 600.0  # Of one run: a hundred times what 200,000 accounts take.
-COLLECTIONS = ("accounts", "subscriptions", "dailycredits")
+COLLECTIONS = ("allotment_accounts", "subscriptions", "dailycredits")
 
 Row = tuple[str, int, float, float]
 """A run: its name, what it took, and its seconds of wall clock and of the processor."""
@@ -118,7 +119,7 @@ def seed(database: Documents, accounts: int, console: Console) -> None:
         for batch in parts([dict(d) for s in found for d in s.days[:2]]):
             database.dailycredits.insert_many(batch, ordered=False)
         marks = [{"_id": ObjectId(s.user_id), "applied_seq": Int64(5)} for s in found]
-        database.accounts.insert_many(marks, ordered=False)
+        database.allotment_accounts.insert_many(marks, ordered=False)
 
 
 def scan(database: Documents) -> int:

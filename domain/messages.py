@@ -4,7 +4,6 @@ Commands are imperatives and carry what the caller said. Changes are past partic
 what was decided, facts of the day included, so that replaying them needs no policy and no clock.
 """
 
-import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -118,11 +117,6 @@ Command = (
     | ReleaseHold
     | ExpireHold
 )
-
-
-def fingerprint(command: Command) -> str:
-    """Return a digest of all a command says: the same key must come with the same one."""
-    return hashlib.blake2b(repr(command).encode(), digest_size=16).hexdigest()
 
 
 # --- refusals -----------------------------------------------------------------------------

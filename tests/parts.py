@@ -60,6 +60,7 @@ ACTORS = Part(
         "tests/test_architecture.py",
         "tests/test_bench.py",
         "tests/test_cluster_file.py",
+        "tests/test_workflows.py",
     ),
 )
 SIMULATION = Part("simulation", ("tests/simulation",), dist="worksteal")

@@ -19,10 +19,13 @@ from actors.cluster.nodes import Incarnation, Node, Standing
 from actors.cluster.placement import elsewhere, evenly
 from actors.detached import NAMESPACE
 from actors.directory import Directory, shard_name
+from actors.mongo.connection import UnsuitableDatabaseError, connect
+from actors.mongo.stored_format import check_format
 from actors.remote import ShardActor
 from actors.remote_supervisor import SINGLETONS
 from actors.settings import Settings
 from actors.starting import start_shard
+from actors.store import StorageUnavailableError
 
 ANSWER_SECONDS_MAX = 10.0  # How long the first shard may take to tell what there is.
 LEAVE_SECONDS_MAX = 30.0  # How long one may take to write what it has in hand.
@@ -45,6 +48,7 @@ def restart(tell: Tell, roll: Callable[[Settings], None]) -> None:
     `roll` does so with the processes that answer HTTP. Raises NotMovedError.
     """
     settings = settings_in_force()
+    check_code_fits(settings)
     now = nodes.incarnations()
     where = {name: now[name].node_id if name in now else None for name in shard_names()}
     for name, node_id in evenly(where, nodes.open_node_ids()).items():
@@ -53,6 +57,20 @@ def restart(tell: Tell, roll: Callable[[Settings], None]) -> None:
         restart_singleton(name, tell)
     tell("HTTP")
     roll(settings)
+
+
+def check_code_fits(settings: Settings) -> None:
+    """Refuse to start new code beside old documents, or old code beside new. NotMovedError."""
+    assert settings.mongo_uri is not None, "a service that runs knows its database"
+    database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
+    try:
+        check_format(database)
+    except UnsuitableDatabaseError as error:
+        raise NotMovedError(str(error)) from error
+    except StorageUnavailableError as error:
+        raise NotMovedError("The database does not answer: try again later.") from error
+    finally:
+        database.client.close()
 
 
 def drain(wanted: str, tell: Tell) -> None:

@@ -1,6 +1,6 @@
 """Events on their way: their order, what each consumer is done with, and where both are kept.
 
-Events come into `events` with the flush of their entries, and flushes of two shards commit in
+Events come into `allotment_events` with the flush of their entries, and flushes of two shards commit in
 any order. So whoever relays them gives them their places afterwards: `number` reads what has no
 place from one snapshot and numbers it in the same transaction, each user's events by the numbers
 of their entries. A reader who has seen place n has seen all places before it.

@@ -1,4 +1,4 @@
-"""The janitor's agenda in MongoDB: `jobs` holds an entry a job, `sweeps` a report a run."""
+"""The janitor's agenda in MongoDB: `allotment_jobs` holds an entry a job, `allotment_sweeps` a report a run."""
 
 import contextlib
 from datetime import UTC, datetime
@@ -9,6 +9,7 @@ from pymongo.errors import DuplicateKeyError
 from actors.agenda import REPORTS_AGE_MAX, JobEntry
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.reports import SweepReport
+from actors.store import StorageUnavailableError
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -17,8 +18,8 @@ class MongoAgenda:
     """Keeps entries and reports."""
 
     def __init__(self, database: Documents) -> None:
-        self._jobs = database.jobs
-        self._sweeps = database.sweeps
+        self._jobs = database.allotment_jobs
+        self._sweeps = database.allotment_sweeps
 
     def entry(self, job: str, now: datetime) -> JobEntry:
         """Return how a job stands. One that never was begins now."""
@@ -27,7 +28,9 @@ class MongoAgenda:
             if document is None:
                 with contextlib.suppress(DuplicateKeyError):  # Another janitor was faster.
                     self._jobs.insert_one({"_id": job, **_fields(JobEntry(job, 1, now))})
-                document = self._jobs.find_one({"_id": job}) or {}
+                document = self._jobs.find_one({"_id": job})
+        if document is None:
+            raise StorageUnavailableError("no majority has the job that is there")
         return JobEntry(
             job,
             int(document["revision"]),

@@ -8,8 +8,9 @@ from typing import Any
 
 from bson.errors import BSONError
 from pymongo.change_stream import DatabaseChangeStream
-from pymongo.errors import ConnectionFailure, OperationFailure, PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
+from actors.mongo.failures import passes
 from actors.store import StorageUnavailableError
 from actors.sync.changes import HistoryLostError
 
@@ -25,13 +26,6 @@ PUT_SECONDS = 1.0  # How long the reader waits for room before it looks whether 
 TAKE_SECONDS = 1.0  # How long `take` waits for a first change.
 BATCH_LENGTH_MAX = 2_000  # Changes taken together.
 READ_AHEAD_MAX = 4_000  # Changes read and not taken yet; then the reader waits.
-
-# Answers of a server that stops, starts or elects: the stream goes on later. Of any other
-# refusal of a resume token nothing better can be expected from asking again.
-PASSING_CODES = frozenset(
-    {6, 7, 13, 18, 43, 63, 89, 91, 133, 134, 150, 189, 202, 234, 262, 9001}
-    | {10107, 11600, 11602, 13388, 13435, 13436}
-)
 
 ENDS_HISTORY = ["drop", "rename", "dropDatabase", "invalidate"]
 
@@ -104,12 +98,7 @@ class StreamReader:
 
 def stream_failure(error: PyMongoError) -> HistoryLostError | StorageUnavailableError:
     """Return what a failure of the stream means: it goes on later, or not at all."""
-    lost = (
-        isinstance(error, OperationFailure)
-        and not isinstance(error, ConnectionFailure)
-        and error.code not in PASSING_CODES
-        and not error.has_error_label("ResumableChangeStreamError")
-    )
+    lost = isinstance(error, OperationFailure) and not passes(error)
     failure = HistoryLostError(str(error)) if lost else StorageUnavailableError(str(error))
     failure.__cause__ = error
     return failure

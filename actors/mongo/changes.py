@@ -7,9 +7,10 @@ program's. That is decided on the server: our own writes never travel.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import pymongo
 from bson import Int64
 from bson.codec_options import CodecOptions
-from pymongo.errors import PyMongoError
+from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 
 from actors.mongo.change_reader import AWAIT_MILLISECONDS, StreamReader, stream_failure
 from actors.mongo.connection import Documents, unavailable_on_error
@@ -18,8 +19,11 @@ from actors.sync.changes import Beat, Change, HistoryLostError, Position
 from domain.values import UserId, is_object_id, parse_user_id
 
 FOLLOWED = ["subscriptions", "dailycredits"]
-STATE = "sync_state"
+STATE = "allotment_sync_state"
 POSITION_ID = "position"
+# The server looks through all that was written since a token before it answers.
+RESUME_SECONDS_MAX = 20.0
+RESUMES_MAX = 2  # So often it may take longer, then everything is read again in its place.
 OWNER_FIELDS = ("user_id", "subscription_id")
 
 PIPELINE: list[Mapping[str, Any]] = [
@@ -60,11 +64,15 @@ PIPELINE: list[Mapping[str, Any]] = [
 class MongoChanges:
     """The stream of one database. `open`, `take` and `close` belong to one thread."""
 
-    def __init__(self, database: Documents) -> None:
+    def __init__(self, database: Documents, streams: Documents | None = None) -> None:
+        """`streams`: the database by a client without a socket timeout, for the stream alone."""
         options: CodecOptions[dict[str, Any]] = database.codec_options.with_options(
             unicode_decode_error_handler="replace"
         )
         self._database = database.with_options(codec_options=options)
+        streams = database if streams is None else streams
+        self._streams = streams.with_options(codec_options=options)
+        self._slow_resumes = 0
         self._reader: StreamReader | None = None
 
     def stored(self) -> Position | None:
@@ -82,16 +90,27 @@ class MongoChanges:
         """Open the stream after a position, or from now on."""
         self.close()
         try:
-            stream = self._database.watch(
-                PIPELINE,
-                resume_after=None if position is None else position.token,
-                max_await_time_ms=AWAIT_MILLISECONDS,
-            )
+            with pymongo.timeout(RESUME_SECONDS_MAX):
+                stream = self._streams.watch(
+                    PIPELINE,
+                    resume_after=None if position is None else position.token,
+                    max_await_time_ms=AWAIT_MILLISECONDS,
+                )
         except (TypeError, ValueError) as error:  # Not even the client takes the token.
             raise HistoryLostError(str(error)) from error
         except PyMongoError as error:
+            if position is not None and self._is_too_slow(error):
+                raise HistoryLostError("the stream takes too long to resume") from error
             raise stream_failure(error) from error
+        self._slow_resumes = 0
         self._reader = StreamReader(stream)
+
+    def _is_too_slow(self, error: PyMongoError) -> bool:
+        """Count a resume that timed out; say whether there is no hope in another."""
+        if not error.timeout or isinstance(error, ServerSelectionTimeoutError):
+            return False
+        self._slow_resumes = (self._slow_resumes + 1) % RESUMES_MAX
+        return self._slow_resumes == 0
 
     def take(self) -> Sequence[Change]:
         """Return what has arrived, or wait for up to TAKE_SECONDS."""

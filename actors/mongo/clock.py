@@ -13,7 +13,7 @@ class MongoClock:
     """Keeps how far the clock is ahead of the real one."""
 
     def __init__(self, database: Documents) -> None:
-        self._clock = database.test_clock
+        self._clock = database.allotment_test_clock
 
     def check(self, *, may_be_ahead: bool) -> None:
         """Refuse a database whose clock is ahead of a service that goes by the real one."""

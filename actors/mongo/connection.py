@@ -9,28 +9,28 @@ from typing import Any
 
 import pymongo
 from bson.codec_options import CodecOptions, DatetimeConversion
-from pymongo import ASCENDING, MongoClient
+from pymongo import MongoClient
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import (
     ConfigurationError,
     ConnectionFailure,
     InvalidURI,
-    NetworkTimeout,
     OperationFailure,
     PyMongoError,
-    ServerSelectionTimeoutError,
 )
+from pymongo.read_concern import ReadConcern
 
-from actors.store import StorageUnavailableError
+from actors.embedded_engine import EMBEDDED_SET_NAME
+from actors.mongo.uri import problem_of_options, problem_of_server
+from actors.store import ELECTION_SECONDS, StorageUnavailableError
 
-SERVER_SELECTION_SECONDS = 2.0  # How long a call looks for a server before it gives up.
+CONNECT_SECONDS = 2.0
 SOCKET_SECONDS = 10.0  # How long a call waits for one answer.
 PING_SECONDS = 1.0
 KEEPER_DATABASE = "allotment-keeper"  # Where the embedded server shows that it makes progress.
 PROBE_ID = "allotment-probe"
 PROBED_MAX = 100  # Collections of the embedded server that are looked at.
-EMBEDDED_SET_NAME = "secantus"  # What the embedded server calls its replica set.
 
 Documents = Database[dict[str, Any]]
 
@@ -39,24 +39,30 @@ class UnsuitableDatabaseError(Exception):
     """The database cannot carry the service. The message is one sentence for an operator."""
 
 
-def connect(uri: str, name: str) -> Documents:
+def connect(uri: str, name: str, *, socket_seconds: float | None = SOCKET_SECONDS) -> Documents:
     """Return a database handle. Nothing is sent yet; writes are `w: majority`, `j: true`.
 
-    Retryable writes are off: every write here is guarded by a unique key or runs in a
-    transaction, and the embedded server slows down for ever after 10,000 of them.
+    What is read is what a majority has: no election can take it back. `socket_seconds` is how long
+    a call waits for one answer; None: for ever.
     """
+    problem = problem_of_options(uri)
+    if problem is not None:
+        raise UnsuitableDatabaseError(problem)
+    # It has no elections to wait for, and after 10,000 retryable writes it is slow for ever.
+    embedded = f"replicaset={EMBEDDED_SET_NAME}" in uri.lower()
+    selection_seconds = CONNECT_SECONDS if embedded else ELECTION_SECONDS
     try:
         client: MongoClient[dict[str, Any]] = MongoClient(
             uri,
-            retryWrites=False,
+            retryWrites=not embedded,
             w="majority",
             journal=True,
-            serverSelectionTimeoutMS=int(SERVER_SELECTION_SECONDS * 1000),
-            connectTimeoutMS=int(SERVER_SELECTION_SECONDS * 1000),
-            socketTimeoutMS=int(SOCKET_SECONDS * 1000),
+            serverSelectionTimeoutMS=int(selection_seconds * 1000),
+            connectTimeoutMS=int(CONNECT_SECONDS * 1000),
+            socketTimeoutMS=None if socket_seconds is None else int(socket_seconds * 1000),
             appname="allotment",
         )
-    except (InvalidURI, ConfigurationError, ValueError) as error:
+    except (InvalidURI, ConfigurationError, ValueError, OSError) as error:
         raise UnsuitableDatabaseError(f"ALLOTMENT_MONGO_URI is not usable: {error}") from None
     options: CodecOptions[dict[str, Any]] = CodecOptions(
         tz_aware=True,
@@ -64,7 +70,7 @@ def connect(uri: str, name: str) -> Documents:
         # Dates of other programs beyond the year 9999 are read, as what is no date to us.
         datetime_conversion=DatetimeConversion.DATETIME_AUTO,
     )
-    return client.get_database(name, codec_options=options)
+    return client.get_database(name, codec_options=options, read_concern=ReadConcern("majority"))
 
 
 @contextlib.contextmanager
@@ -86,10 +92,11 @@ def is_reachable(database: Documents) -> bool:
 
 
 def check_suitable(database: Documents) -> None:
-    """Refuse a server that is away or has no change streams and no transactions."""
+    """Refuse a server that is away, is no MongoDB, or is none of a replica set."""
     try:
         hello = database.client.admin.command("hello")
-    except (ServerSelectionTimeoutError, NetworkTimeout) as error:
+        build = database.client.admin.command("buildInfo")
+    except ConnectionFailure as error:
         raise UnsuitableDatabaseError(
             "MongoDB does not answer: check ALLOTMENT_MONGO_URI and that the server is up."
         ) from error
@@ -97,54 +104,13 @@ def check_suitable(database: Documents) -> None:
         raise UnsuitableDatabaseError(
             f"MongoDB refuses the connection: {error.details and error.details.get('errmsg')}."
         ) from error
-    if not hello.get("setName") and hello.get("msg") != "isdbgrid":
-        raise UnsuitableDatabaseError(
-            "MongoDB runs without change streams: Allotment needs a replica set."
-        )
-
-
-def prepare(database: Documents) -> None:
-    """Make the indexes. Safe to repeat. Raises StorageUnavailableError, UnsuitableDatabaseError."""
-    embedded = database.client.admin.command("hello").get("setName") == EMBEDDED_SET_NAME
-    try:
-        with unavailable_on_error():
-            _make_indexes(database, embedded=embedded)
-    except StorageUnavailableError as error:
-        if isinstance(error.__cause__, OperationFailure):
-            raise UnsuitableDatabaseError(
-                f"An index cannot be made: {error.__cause__}."
-            ) from error.__cause__
-        raise
-
-
-def _make_indexes(database: Documents, *, embedded: bool) -> None:
-    database.journal.create_index([("command_id", ASCENDING)], unique=True)
-    database.journal.create_index([("at", ASCENDING)])
-    database.subscriptions.create_index([("user_id", ASCENDING)])
-    database.subscriptions.create_index([("status", ASCENDING), ("_id", ASCENDING)])
-    database.subscriptions.create_index([("status", ASCENDING), ("end_date", ASCENDING)])
-    database.dailycredits.create_index(
-        [("subscription_id", ASCENDING), ("date", ASCENDING)], unique=True
+    topology = database.client.topology_description
+    hosts = [host for host, _ in topology.server_descriptions()] + hello.get("hosts", [])
+    problem = problem_of_server(
+        hello, build, hosts, is_direct=topology.topology_type_name == "Single"
     )
-    database.dailycredits.create_index([("holds_until", ASCENDING)], sparse=True)
-    database.usages.create_index([("user_id", ASCENDING), ("timestamp", ASCENDING)])
-    database.sweeps.create_index([("started_at", ASCENDING)])
-    database.sweeps.create_index([("job", ASCENDING), ("started_at", ASCENDING)])
-    database.stripe_events.create_index([("state", ASCENDING), ("next_attempt_at", ASCENDING)])
-    database.stripe_events.create_index([("subject", ASCENDING), ("state", ASCENDING)])
-    database.stripe_events.create_index([("customer_id", ASCENDING), ("parked", ASCENDING)])
-    database.subscriptions.create_index([("stripe.customer_id", ASCENDING)], sparse=True)
-    database.api_keys.create_index([("hash", ASCENDING)], unique=True)
-    database.events.create_index(
-        [(field, ASCENDING) for field in ("order", "user_id", "seq", "place")]
-    )
-    database.events.create_index([("user_id", ASCENDING), ("order", ASCENDING)])
-    database.dead_letters.create_index([("state", ASCENDING), ("at", ASCENDING)])
-    database.dead_letters.create_index([("event_id", ASCENDING), ("at", ASCENDING)])
-    if embedded:  # It uses an index only where the index covers the whole filter.
-        database.subscriptions.create_index([("_id", ASCENDING), ("status", ASCENDING)])
-        database.jobs.create_index([("_id", ASCENDING), ("revision", ASCENDING)])
-        database.stripe_records.create_index([("_id", ASCENDING), ("revision", ASCENDING)])
+    if problem is not None:
+        raise UnsuitableDatabaseError(problem)
 
 
 def _write_and_index(probed: Collection[dict[str, Any]]) -> None:

@@ -18,7 +18,7 @@ class MongoDirectory:
     """Reads and publishes the table of slots, and the plan for it."""
 
     def __init__(self, database: Documents) -> None:
-        self._documents = database.directory
+        self._documents = database.allotment_directory
 
     def read(self) -> Directory | None:
         """Return the newest table; None before the first one."""

@@ -1,4 +1,4 @@
-"""Events as documents: what other programs may read in `events`, and what is read back."""
+"""Events as documents: what other programs may read in `allotment_events`, and what is read back."""
 
 import json
 from collections.abc import Mapping

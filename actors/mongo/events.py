@@ -1,4 +1,4 @@
-"""Events in MongoDB: `events` in their order, `relay` how far each consumer is, `dead_letters`."""
+"""`allotment_events` in their order, how far each consumer is, and the dead letters."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -27,9 +27,9 @@ class MongoEvents:
 
     def __init__(self, database: Documents) -> None:
         self._database = database
-        self._events = database.events
-        self._relay = database.relay
-        self._dead = database.dead_letters
+        self._events = database.allotment_events
+        self._relay = database.allotment_relay
+        self._dead = database.allotment_dead_letters
         self._store = MongoStore(database)
 
     def take_over(self) -> None:

@@ -112,7 +112,7 @@ class MongoInvariants:
     def _read(self, ids: Sequence[str]) -> Iterator[Entry]:
         for start in range(0, len(ids), IDS_PER_QUERY_MAX):
             part = ids[start : start + IDS_PER_QUERY_MAX]
-            for document in self._database.journal.find({"_id": {"$in": part}}):
+            for document in self._database.allotment_journal.find({"_id": {"$in": part}}):
                 yield read_entry(document)
 
     def _note(self, found: Findings, document: Document, kind: str, rule: str) -> None:

@@ -12,7 +12,7 @@ class MongoKeys:
     """Keeps API keys."""
 
     def __init__(self, database: Documents) -> None:
-        self._keys = database.api_keys
+        self._keys = database.allotment_api_keys
 
     def insert(self, key: ApiKey) -> None:
         """Keep a new key."""

@@ -20,9 +20,11 @@ class MongoLeases:
     """The epochs in MongoDB. Thread-safe, as pymongo's client is."""
 
     def __init__(self, database: Documents) -> None:
-        self._shards = database.shards
+        self._shards = database.allotment_shards
         # Else a primary that was voted out, and does not know it yet, could answer.
-        self._newest = database.shards.with_options(read_concern=ReadConcern("linearizable"))
+        self._newest = database.allotment_shards.with_options(
+            read_concern=ReadConcern("linearizable")
+        )
 
     def take(self, shard: str, holder: Holder) -> tuple[int, Holder | None]:
         """Raise the shard's epoch; return it, and who held the one before."""

@@ -7,8 +7,10 @@ from typing import Any
 from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
 
+from actors.mongo.causality import Causality
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.documents import stored_id
+from actors.store import JournalGapError
 from domain.codec import command_id, entry_id, read_entry
 from domain.foreign import TOLD_FIELDS, Document
 from domain.messages import Entry
@@ -19,7 +21,8 @@ from domain.values import UserId
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 IDS_PER_QUERY_MAX = 1000  # Longer lists of ids are asked for in parts.
 TORN_LOADS_MAX = 3  # How often an account is read again while another writer moves its views.
-LAG_STEPS = (1, 16, 256, 1024)  # How many entries after the views each further round asks for.
+LAG_STEPS = (2, 16, 256, 1024)  # How many entries after the views each further round asks for.
+BEYOND_NEWEST = 2  # So many numbers after the newest entry are asked for: a gap shows there.
 
 SUBSCRIPTION_FIELDS = (
     "user_id",
@@ -42,31 +45,36 @@ RECENT = timedelta(days=DAYS_MAX + 1)  # Days of subscriptions that ended so lon
 class Loader:
     """Reads accounts and entries. Thread-safe, as pymongo's client is."""
 
-    def __init__(self, database: Documents) -> None:
+    def __init__(self, database: Documents, causality: Causality) -> None:
         self._database = database
+        self._causality = causality
 
     def load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
         """Return what is stored of every user, in the order of `user_ids`.
 
         Marks are read first. A view that is ahead of its mark was moved while we read, so its
         account is read again; one that is still ahead in a snapshot was made by another program.
+        A gap may have been filled while we read: it is one if it is there in a snapshot, too.
         """
         found: dict[UserId, Stored] = {}
         missing = list(user_ids)
-        with unavailable_on_error():
+        with unavailable_on_error(), self._causality.session() as session:
             for _ in range(TORN_LOADS_MAX):
-                loaded = self._load_once(missing, now)
-                found.update((s.user_id, s) for s in loaded if not _is_torn(s))
+                loaded = self._load_once(missing, now, session)
+                found.update((s.user_id, s) for s in loaded if not (_is_torn(s) or _gap(s)))
                 missing = [user_id for user_id in missing if user_id not in found]
                 if not missing:
                     break
             else:
                 found.update((s.user_id, s) for s in self._load_snapshot(missing, now))
+        gaps = {s.user_id: gap for s in found.values() if (gap := _gap(s))}
+        if gaps:
+            raise JournalGapError(gaps)
         return [found[user_id] for user_id in user_ids]
 
     def _load_snapshot(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
         with (
-            self._database.client.start_session() as session,
+            self._causality.begun_session() as session,
             session.start_transaction(read_concern=ReadConcern("snapshot")),
         ):
             return self._load_once(user_ids, now, session)
@@ -77,7 +85,7 @@ class Loader:
         ids = [stored_id(user_id) for user_id in user_ids]
         marks = {
             str(mark["_id"]): int(mark["applied_seq"])
-            for mark in self.find("accounts", "_id", ids, None, session)
+            for mark in self.find("allotment_accounts", "_id", ids, None, session)
         }
         entries = self._entries_after({u: marks.get(u, 0) for u in user_ids}, session)
         subscriptions: dict[str, list[Document]] = {}
@@ -111,20 +119,22 @@ class Loader:
     def _entries_after(
         self, marks: dict[UserId, int], session: ClientSession | None
     ) -> dict[UserId, list[Entry]]:
-        """Return the entries after each user's mark. Numbers have no gaps, so ids are known."""
+        """Return the entries after each user's mark. Their ids are known: numbers have no gaps."""
         found: dict[UserId, list[Entry]] = {}
         behind = dict(marks)
         step = 0
         while behind:
             count = LAG_STEPS[min(step, len(LAG_STEPS) - 1)]
             ids = [entry_id(u, seq + 1 + i) for u, seq in behind.items() for i in range(count)]
-            entries = [read_entry(d) for d in self.find("journal", "_id", ids, None, session)]
+            entries = [
+                read_entry(d) for d in self.find("allotment_journal", "_id", ids, None, session)
+            ]
             for entry in sorted(entries, key=lambda e: e.seq):
                 found.setdefault(entry.user_id, []).append(entry)
             behind = {
                 u: seq + count
                 for u, seq in behind.items()
-                if u in found and found[u][-1].seq == seq + count
+                if u in found and found[u][-1].seq > seq + count - BEYOND_NEWEST
             }
             step += 1
         return found
@@ -145,9 +155,10 @@ class Loader:
 
     def find_entries(self, commands: Sequence[tuple[UserId, str]]) -> list[Entry]:
         """Return the entries that these users' idempotency keys already have."""
-        with unavailable_on_error():
-            ids = [command_id(user_id, key) for user_id, key in commands]
-            return [read_entry(document) for document in self.find("journal", "command_id", ids)]
+        ids = [command_id(user_id, key) for user_id, key in commands]
+        with unavailable_on_error(), self._causality.session() as session:
+            found = self.find("allotment_journal", "command_id", ids, session=session)
+            return [read_entry(document) for document in found]
 
 
 def has_recent_days(subscription: Document, now: datetime) -> bool:
@@ -160,3 +171,11 @@ def has_recent_days(subscription: Document, now: datetime) -> bool:
 def _is_torn(stored: Stored) -> bool:
     marks = [view.get("applied_seq") for view in (*stored.subscriptions, *stored.days)]
     return any(isinstance(mark, int) and mark > stored.applied_seq for mark in marks)
+
+
+def _gap(stored: Stored) -> int:
+    """Return the first number that is missing before an entry that is there; 0: none is."""
+    for expected, entry in enumerate(stored.entries, stored.applied_seq + 1):
+        if entry.seq != expected:
+            return expected
+    return 0

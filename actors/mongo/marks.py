@@ -1,13 +1,16 @@
-"""The marks in `accounts`: up to which entry all views of an account contain its journal."""
+"""The marks in `allotment_accounts`: up to which entry all views of an account contain its journal."""
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 from bson import Int64, ObjectId
 from pymongo.client_session import ClientSession
+from pymongo.errors import BulkWriteError
 
 from actors.mongo.connection import Documents
 from actors.mongo.documents import stored_id
+from actors.mongo.failures import is_duplicate
 from domain.values import UserId
 from domain.views import AccountViews
 
@@ -23,7 +26,7 @@ def read_marks(
     where = {"_id": {"$in": [stored_id(user_id) for user_id in user_ids]}}
     return {
         UserId(str(mark["_id"])): int(mark["applied_seq"])
-        for mark in database.accounts.find(where, session=session)
+        for mark in database.allotment_accounts.find(where, session=session)
     }
 
 
@@ -43,12 +46,23 @@ def move_marks(database: Documents, views: Sequence[AccountViews], session: Clie
         if not view.after_seq
     ]
     if new:  # No upsert: a mark that is there already must refuse it.
-        database.accounts.insert_many(new, ordered=False, session=session)
+        _insert_marks(database, new, session)
     by_step: defaultdict[int, list[ObjectId | str]] = defaultdict(list)
     for view in views:
         if view.after_seq:
             by_step[view.applied_seq - view.after_seq].append(stored_id(view.user_id))
     for step, ids in by_step.items():
-        database.accounts.update_many(
+        database.allotment_accounts.update_many(
             {"_id": {"$in": ids}}, {"$inc": {"applied_seq": Int64(step)}}, session=session
         )
+
+
+def _insert_marks(
+    database: Documents, marks: Sequence[dict[str, Any]], session: ClientSession
+) -> None:
+    try:
+        database.allotment_accounts.insert_many(marks, ordered=False, session=session)
+    except BulkWriteError as error:
+        if is_duplicate(error):
+            raise MarkMovedError from error
+        raise

@@ -7,7 +7,7 @@ class MongoPrices:
     """A `PriceStore`."""
 
     def __init__(self, database: Documents) -> None:
-        self._prices = database.prices
+        self._prices = database.allotment_prices
 
     def keep(self, text: str) -> None:
         """Keep a text in the place of the one before; an empty one: there is no list."""

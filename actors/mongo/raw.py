@@ -36,6 +36,7 @@ def raw_batches(
 ) -> Iterator[list[bytes]]:
     """Yield what is found, a batch of the server's at a time. Raises PyMongoError."""
     find: dict[str, Any] = {"find": collection, "filter": where, "batchSize": batch_size}
+    find |= {"readConcern": {"level": "majority"}}  # Commands inherit none.
     find |= {"projection": dict.fromkeys(fields, 1)} | ({"sort": {sort: 1}} if sort else {})
     with database.client.start_session() as session:  # A cursor belongs to one session.
         cursor = _cursor(database.command(find, codec_options=_RAW, session=session))

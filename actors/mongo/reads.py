@@ -97,13 +97,17 @@ class MongoReads:
     def history(self, query: HistoryQuery) -> HistoryPage:
         """Return one page of a user's journal. The ids of its entries are known before."""
         with unavailable_on_error():
-            mark = self._database.accounts.find_one({"_id": stored_id(query.user_id)}) or {}
+            mark = (
+                self._database.allotment_accounts.find_one({"_id": stored_id(query.user_id)}) or {}
+            )
             newest = int(mark.get("applied_seq", 0))
             if query.before is not None:
                 newest = min(newest, query.before - 1)
             oldest = max(1, newest - query.limit + 1)
             ids = [entry_id(query.user_id, seq) for seq in range(oldest, newest + 1)]
-            entries = [read_entry(d) for d in self._database.journal.find({"_id": {"$in": ids}})]
+            entries = [
+                read_entry(d) for d in self._database.allotment_journal.find({"_id": {"$in": ids}})
+            ]
         entries.sort(key=lambda entry: entry.seq, reverse=True)
         # Old entries leave the journal: where one of the page is gone, so are those before it.
         more = oldest > 1 and len(entries) == len(ids)

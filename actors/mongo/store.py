@@ -1,6 +1,5 @@
 """The store of the shards on MongoDB: one journal, and the views that other programs read."""
 
-import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -9,11 +8,11 @@ from bson import Int64
 from pymongo.client_session import ClientSession
 from pymongo.errors import (
     BulkWriteError,
-    ConnectionFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
 )
 
+from actors.mongo.causality import Causality
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.documents import (
     day_raise,
@@ -21,10 +20,12 @@ from actors.mongo.documents import (
     stored_id,
 )
 from actors.mongo.event_documents import event_documents
+from actors.mongo.failures import NO_WRITES, is_duplicate, passes
 from actors.mongo.leases import oldest_mark
 from actors.mongo.loading import Loader
 from actors.mongo.marks import MarkMovedError, move_marks, read_marks
 from actors.mongo.stripe_documents import view_writes
+from actors.mongo.transactions import CommitInDoubtError, Transactions, until_elected
 from actors.mongo.usage_documents import usage_document
 from actors.store import (
     AppendInDoubtError,
@@ -41,11 +42,6 @@ from domain.values import UserId
 from domain.views import AccountViews
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-CONFLICTS_MAX = 5  # How often a transaction that met another one is tried,
-CONFLICT_PAUSE_SECONDS = 0.005  # after a pause that grows by this.
-SESSIONS_MAX = 100  # Noted of one shard and its earlier incarnations, about three of each.
-
-DUPLICATE_KEY = 11000
 
 
 class MongoStore:
@@ -54,23 +50,19 @@ class MongoStore:
     def __init__(self, database: Documents, is_owner: Callable[[], bool] = lambda: True) -> None:
         self._database = database
         self._is_owner = is_owner
-        self._loader = Loader(database)
-        self._owner: str | None = None
-        self._noted: set[bytes] = set()
-        self._orphaned: list[bytes] = []
+        self._causality = Causality(database)
+        self._loader = Loader(database, self._causality)
+        self._transactions = Transactions(database)
 
     def take_over(self, shard: str) -> None:
         """End the transactions that an earlier incarnation of a shard left open.
 
-        A killed process leaves them to the server, which lets others wait for them for up to a
-        minute. From here on the sessions of this store are noted for the incarnation after it.
+        From here on the sessions of this store are noted for the incarnation after it, and what it
+        reads is not older than what that one has written.
         """
         with unavailable_on_error():
-            mark = self._database.shards.find_one({"_id": shard}) or {}
-            sessions = [{"id": session} for session in mark.get("sessions", [])]
-            if sessions:
-                self._database.client.admin.command("killSessions", sessions)
-        self._owner = shard
+            self._transactions.take_over(shard)
+        self._causality.begin(shard)
 
     def load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
         """Return what is stored of every user, in the order of `user_ids`."""
@@ -87,23 +79,45 @@ class MongoStore:
         documents = [_journal_document(entry) for entry in entries]
         self._check_owner()
         try:
-            if len(documents) == 1:  # One document is all or nothing by itself.
-                self._database.journal.insert_one(documents[0])
-            else:
-                self.in_transaction(
-                    lambda session: self._database.journal.insert_many(documents, session=session)
-                )
-        except ServerSelectionTimeoutError as error:
-            raise StorageUnavailableError("no server was found") from error
+            session = self._insert(documents)
+        except CommitInDoubtError as doubt:
+            self._causality.doubt()
+            raise AppendInDoubtError(str(doubt)) from doubt.error
         except PyMongoError as error:
-            if _is_duplicate(error):
-                raise AppendRefusedError("a number or a key is taken") from error
-            raise AppendInDoubtError(type(error).__name__) from error
+            raise self._append_failure(error, is_one=len(documents) == 1) from error
+        self._causality.note(session)
+
+    def _insert(self, documents: list[dict[str, Any]]) -> ClientSession:
+        """Insert into the journal; return the session, ended."""
+        if len(documents) > 1:
+            return self._transactions.run(
+                lambda session: self._database.allotment_journal.insert_many(
+                    documents, session=session
+                )
+            )
+
+        def insert_one() -> ClientSession:  # One document is all or nothing by itself.
+            with self._database.client.start_session() as session:
+                self._database.allotment_journal.insert_one(documents[0], session=session)
+            return session
+
+        return until_elected(insert_one, NO_WRITES)
+
+    def _append_failure(self, error: PyMongoError, *, is_one: bool) -> StoreError:
+        """Return what an error means. In a transaction only the commit can be in doubt."""
+        if is_duplicate(error):
+            self._causality.doubt()  # What is there already may be unconfirmed.
+            return AppendRefusedError("a number or a key is taken")
+        was_sent = is_one and not isinstance(error, ServerSelectionTimeoutError)
+        if was_sent and not error.has_error_label(NO_WRITES):
+            self._causality.doubt()
+            return AppendInDoubtError(type(error).__name__)
+        return StorageUnavailableError(type(error).__name__)
 
     def appended_since(self, since: datetime, until: datetime) -> set[UserId]:
         """Return the users with entries made from `since` (inclusive) to `until` (exclusive)."""
         with unavailable_on_error():
-            entries = self._database.journal.find(
+            entries = self._database.allotment_journal.find(
                 {"at": {"$gte": since, "$lt": until}}, {"user_id": 1}
             )
             return {UserId(str(entry["user_id"])) for entry in entries}
@@ -119,22 +133,27 @@ class MongoStore:
         try:
             self._write_as_expected_or_carefully(views)
         except MarkMovedError as moved:
-            raise self._views_taken(views) from moved
+            raise self._views_taken(views, moved) from moved
+        except CommitInDoubtError as doubt:  # The marks tell, when they are written again.
+            raise StorageUnavailableError(str(doubt)) from doubt.error
         except PyMongoError as error:
-            if _is_duplicate(error):
-                raise self._views_taken(views) from error
-            if _is_transient(error):
+            if is_duplicate(error):
+                raise self._views_taken(views, error) from error
+            if passes(error):
                 raise StorageUnavailableError(type(error).__name__) from error
             raise ViewsRefusedError(type(error).__name__) from error
 
     def _write_as_expected_or_carefully(self, views: Sequence[AccountViews]) -> None:
         """Take days of ours to be as we left them; where one is not, write with more care."""
         try:
-            self.in_transaction(lambda session: self._write_views(views, session, careful=False))
+            self._run(lambda session: self._write_views(views, session, careful=False))
         except (_DayMissingError, BulkWriteError) as error:
-            if _is_duplicate(error) or _is_transient(error):
+            if isinstance(error, BulkWriteError) and (is_duplicate(error) or passes(error)):
                 raise
-            self.in_transaction(lambda session: self._write_views(views, session, careful=True))
+            self._run(lambda session: self._write_views(views, session, careful=True))
+
+    def _run(self, write: Callable[[ClientSession], object]) -> None:
+        self._causality.note(self._transactions.run(write))
 
     def _write_views(
         self, views: Sequence[AccountViews], session: ClientSession, *, careful: bool
@@ -159,26 +178,28 @@ class MongoStore:
             self._database.usages.insert_many(usages, ordered=False, session=session)
         events = [d for view in views for entry in view.events for d in event_documents(entry)]
         if events:
-            self._database.events.insert_many(events, ordered=False, session=session)
+            self._database.allotment_events.insert_many(events, ordered=False, session=session)
 
-    def _views_taken(self, views: Sequence[AccountViews]) -> StoreError:
-        with unavailable_on_error():
-            marks = read_marks(self._database, [view.user_id for view in views])
+    def _views_taken(self, views: Sequence[AccountViews], cause: Exception) -> StoreError:
+        with unavailable_on_error(), self._causality.session() as session:
+            marks = read_marks(self._database, [view.user_id for view in views], session)
         applied = {view.user_id: marks.get(view.user_id, 0) for view in views}
-        if all(applied[view.user_id] == view.after_seq for view in views):
-            return ViewsRefusedError("a document that is to be made is there already")
-        return ViewsTakenError(applied)
+        if any(applied[view.user_id] != view.after_seq for view in views):
+            return ViewsTakenError(applied)
+        if isinstance(cause, MarkMovedError):
+            return StorageUnavailableError("a mark has moved, and no majority has it yet")
+        return ViewsRefusedError("a document that is to be made is there already")
 
     def clean_until(self) -> datetime | None:
         """Return an instant before which no entry of any shard is missing in the views."""
         with unavailable_on_error():
-            return oldest_mark(self._database.shards)
+            return oldest_mark(self._database.allotment_shards)
 
     def mark_clean(self, shard: str, until: datetime) -> None:
         """Note that the views contain every entry of this shard made before `until`."""
         self._check_owner()  # One with a successor does not know what that one has entered.
         with unavailable_on_error():
-            self._database.shards.update_one(
+            self._database.allotment_shards.update_one(
                 {"_id": shard}, {"$set": {"clean_until": until}}, upsert=True
             )
 
@@ -189,29 +210,17 @@ class MongoStore:
         """
         until = self.clean_until() or BEGINNING
         with unavailable_on_error():
-            self._database.shards.delete_many({"_id": {"$nin": list(shards)}})
+            gone = {"_id": {"$nin": list(shards)}, "clean_until": {"$exists": True}}
+            self._database.allotment_shards.delete_many(gone)
         for shard in shards:
             self.mark_clean(shard, until)
 
     def in_transaction(self, write: Callable[[ClientSession], object]) -> None:
-        """Run one write in a transaction; one that met another transaction is run again."""
-        for attempt in range(1, CONFLICTS_MAX + 1):
-            self._end_orphans()
-            session_id = None
-            try:
-                with self._database.client.start_session() as session:
-                    self._note(session)
-                    session_id = session.session_id["id"]
-                    with session.start_transaction():
-                        write(session)
-                    return
-            except PyMongoError as error:
-                conflict = error.has_error_label("TransientTransactionError")
-                if _is_network_error(error) and session_id is not None:
-                    self._orphaned.append(session_id)
-                if not conflict or _is_network_error(error) or attempt == CONFLICTS_MAX:
-                    raise
-                time.sleep(CONFLICT_PAUSE_SECONDS * attempt)
+        """Run one write in a transaction. Raises PyMongoError: it may have been done."""
+        try:
+            self._transactions.run(write)
+        except CommitInDoubtError as error:
+            raise error.error from None
 
     def _check_owner(self) -> None:
         """Refuse to write for a shard whose lease has lapsed: it may have a successor.
@@ -221,34 +230,6 @@ class MongoStore:
         """
         if not self._is_owner():
             raise StorageUnavailableError("the lease has lapsed")
-
-    def _end_orphans(self) -> None:
-        """End the transactions of which the server may not have heard the end.
-
-        A server that was only slow goes on with them, and everything that meets them is refused
-        until it gives them up, a minute later.
-        """
-        orphaned = list(self._orphaned)
-        if orphaned:
-            sessions = [{"id": session_id} for session_id in orphaned]
-            self._database.client.admin.command("killSessions", sessions)
-            del self._orphaned[: len(orphaned)]
-
-    def _note(self, session: ClientSession) -> None:
-        """Keep a session's id where the next incarnation of this shard finds it.
-
-        Those of earlier incarnations stay beside it: one of them may have been only slow, and go
-        on with the sessions it has noted.
-        """
-        if self._owner is None or session.session_id["id"] in self._noted:
-            return
-        session_id = session.session_id["id"]
-        self._database.shards.update_one(
-            {"_id": self._owner},
-            {"$push": {"sessions": {"$each": [session_id], "$slice": -SESSIONS_MAX}}},
-            upsert=True,
-        )
-        self._noted.add(session_id)
 
 
 class _DayMissingError(Exception):
@@ -260,20 +241,3 @@ def _journal_document(entry: Entry) -> dict[str, Any]:
     document["user_id"] = stored_id(entry.user_id)
     document["seq"] = Int64(entry.seq)
     return document
-
-
-def _is_transient(error: Exception) -> bool:
-    return isinstance(error, PyMongoError) and (
-        _is_network_error(error) or error.has_error_label("TransientTransactionError")
-    )
-
-
-def _is_duplicate(error: Exception) -> bool:
-    if isinstance(error, BulkWriteError):
-        errors = (error.details or {}).get("writeErrors", [])
-        return any(item.get("code") == DUPLICATE_KEY for item in errors)
-    return getattr(error, "code", None) == DUPLICATE_KEY
-
-
-def _is_network_error(error: PyMongoError) -> bool:
-    return isinstance(error, ConnectionFailure)

@@ -1,4 +1,4 @@
-"""Stripe's events and records in MongoDB: `stripe_events`, `stripe_records`, `stripe_state`.
+"""The documents for Stripe: `allotment_stripe_events`, `_records` and `_state`.
 
 An event's `_id` is Stripe's own, so it is kept once however often it is delivered. A record is
 replaced only if it is still the one that was read.
@@ -30,9 +30,9 @@ class MongoStripe:
     """Keeps events and records."""
 
     def __init__(self, database: Documents) -> None:
-        self._events = database.stripe_events
-        self._records = database.stripe_records
-        self._state = database.stripe_state
+        self._events = database.allotment_stripe_events
+        self._records = database.allotment_stripe_records
+        self._state = database.allotment_stripe_state
         self._subscriptions = database.subscriptions
 
     def keep(self, event: StripeEvent) -> bool:

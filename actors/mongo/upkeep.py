@@ -21,9 +21,9 @@ class MongoUpkeep(MongoEnded, MongoInvariants, MongoOverdue):
         MongoEnded.__init__(self, database, timezone)
         MongoInvariants.__init__(self, database, timezone)
         MongoOverdue.__init__(self, database)
-        self._journal = database.journal
+        self._journal = database.allotment_journal
         self._events = MongoEvents(database)
-        self._accounts = database.accounts
+        self._accounts = database.allotment_accounts
 
     def trim(self, before: datetime) -> int:
         """Remove entries made before an instant that all views contain, and count them.

@@ -155,7 +155,7 @@ class WarmReader:
     def _marks(self, keys: Sequence[Any]) -> dict[Any, int]:
         return {
             _id(document): SEQ.of(document)
-            for batch in self._find("accounts", "_id", keys, ("applied_seq",))
+            for batch in self._find("allotment_accounts", "_id", keys, ("applied_seq",))
             for document in batch
         }
 

@@ -19,6 +19,7 @@ from typing import TypeVar
 
 from actors.calls import Outcome, Reply
 from actors.reports import DIFFERING_USERS_MAX, Findings, Reread
+from actors.shards.gaps import load_past_gaps
 from actors.shards.shard import Shard
 from actors.store import StorageUnavailableError, Store
 from domain.account import Account
@@ -137,7 +138,10 @@ class Comparison:
         now = self._shard.now()
         loop = asyncio.get_running_loop()
         started = loop.time()
-        stored = await self._in_loader(lambda: self._store.load(resident, now))
+        stored = await self._in_loader(
+            lambda: load_past_gaps(self._shard.name, lambda u: self._store.load(u, now), resident)
+        )
+        looked.quarantined += len(resident) - len(stored)
         load_seconds = loop.time() - started
         for part in slices(stored):  # At once: what RAM holds moves on.
             started = loop.time()

@@ -12,6 +12,7 @@ from domain.account import Account
 from domain.answering import change_answer, status_answer
 from domain.decide import decide
 from domain.detecting import enter
+from domain.fingerprints import fingerprint, is_fingerprint_of
 from domain.holds import ExpireHold
 from domain.messages import (
     Change,
@@ -20,7 +21,6 @@ from domain.messages import (
     Entry,
     Refusal,
     Rejection,
-    fingerprint,
 )
 from domain.values import Policy, UserId
 
@@ -58,7 +58,7 @@ class Draft:
         """Decide one call and return its reply, to be sent once the entries are durable."""
         user_id = call.command.user_id
         digest = fingerprint(call.command)
-        repeat = self._repeat((user_id, call.key), digest)
+        repeat = self._repeat(call, digest)
         if repeat is not None:
             return repeat
         decision = decide(self.account(user_id), call.command, call.key, self.now, self._policy)
@@ -75,11 +75,15 @@ class Draft:
             case _:
                 return self._enter(call, digest, decision)
 
-    def _repeat(self, command: Command, digest: str) -> Reply | None:
-        known = self.answers.get(command) or self._answered.get(command)
+    def _repeat(self, call: Call, digest: str) -> Reply | None:
+        name = (call.command.user_id, call.key)
+        known = self.answers.get(name) or self._answered.get(name)
         if known is None:
             return None
-        return known[1]._replace(replayed=True) if known[0] == digest else KEY_REUSED
+        stored, reply = known
+        if not is_fingerprint_of(stored, call.command, digest):
+            return KEY_REUSED
+        return reply._replace(replayed=True)
 
     def _enter(self, call: Call, digest: str, change: Change) -> Reply:
         user_id = call.command.user_id

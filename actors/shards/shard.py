@@ -25,6 +25,7 @@ from actors.shards.catching_up import BEGINNING, load_lagging, warn_of
 from actors.shards.draft import Draft
 from actors.shards.first_answers import FirstAnswers, answers_of
 from actors.shards.following import Following
+from actors.shards.gaps import commit_past_gaps
 from actors.shards.hold_expiry import HoldExpiry
 from actors.shards.inbox import Inbox, Work
 from actors.shards.ownership import Ownership
@@ -163,7 +164,7 @@ class Shard:
             self._committing_since = self.now()
             self.counters.queued = len(self.inbox)
             try:
-                await self.commit(batch)
+                await commit_past_gaps(self, batch)
             except StorageUnavailableError as error:
                 logger.warning("%s: the database is away: %r", self.name, error.__cause__)
                 for work in batch:
@@ -173,7 +174,7 @@ class Shard:
             self.inbox.finish(batch)
 
     async def commit(self, batch: Sequence[Work]) -> None:
-        """Answer every caller of a batch. Raises StorageUnavailableError with some unanswered."""
+        """Answer every caller of a batch. Raises JournalGapError, StorageUnavailableError."""
         for _ in range(APPENDS_MAX):
             whole = self._forget_unsure(batch)
             await self._load_missing(batch, whole)

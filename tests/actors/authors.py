@@ -10,6 +10,7 @@ from domain.answering import change_answer
 from domain.charges import OnInsufficient, UsageRecorded
 from domain.decide import decide
 from domain.detecting import enter
+from domain.fingerprints import fingerprint
 from domain.messages import (
     AddCredit,
     Command,
@@ -19,7 +20,6 @@ from domain.messages import (
     Payment,
     RecordUsage,
     Refusal,
-    fingerprint,
 )
 from domain.recovery import Stored, recover
 from domain.values import Credits, Policy, UserId

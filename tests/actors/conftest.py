@@ -1,27 +1,48 @@
-"""One embedded server for the whole run, one database for each test that wants one."""
+"""One server for the whole run, one database for each test that wants one.
 
+The server is the embedded one, or the MongoDB that ALLOTMENT_TEST_MONGO_URI names.
+"""
+
+import os
 from collections.abc import Iterator
 from itertools import count
 
 import pytest
+from pymongo.uri_parser import parse_uri
 
 from actors.embedded_mongo import EmbeddedMongo
-from actors.mongo.connection import MongoWire, check_suitable, connect, prepare
+from actors.mongo.connection import Documents, MongoWire, check_suitable, connect
+from actors.mongo.preparation import prepare
 from tests.actors.setups import MemorySetup, MongoSetup, Setup, mongomock_setup
+from tests.wire.proxy import Proxy
+from tests.wire.replica_set import ReplicaSet
 
 NUMBERS = count()
+REAL_MONGO_URI = os.environ.get("ALLOTMENT_TEST_MONGO_URI")
 
 
 @pytest.fixture(scope="session")
 def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Where an embedded server answers."""
+    """Where the server answers."""
+    if REAL_MONGO_URI:
+        yield REAL_MONGO_URI
+        return
     with EmbeddedMongo(tmp_path_factory.mktemp("mongo"), wire=MongoWire()) as server:
         yield server.uri
 
 
 @pytest.fixture
+def database(mongo_uri: str) -> Iterator[Documents]:
+    """Yield a database on the server that nothing of ours has seen."""
+    database = connect(mongo_uri, f"bare-{next(NUMBERS)}")
+    yield database
+    database.client.drop_database(database.name)
+    database.client.close()
+
+
+@pytest.fixture
 def embedded(mongo_uri: str) -> Iterator[MongoSetup]:
-    """Yield a store on the embedded server, in a database of its own."""
+    """Yield a store on the server, in a database of its own."""
     database = connect(mongo_uri, f"test-{next(NUMBERS)}")
     check_suitable(database)
     prepare(database)
@@ -59,3 +80,18 @@ def summing(request: pytest.FixtureRequest) -> Setup:
         return MemorySetup()
     chosen: Setup = request.getfixturevalue(request.param)
     return chosen
+
+
+@pytest.fixture
+def proxy(mongo_uri: str) -> Iterator[Proxy]:
+    """Yield a proxy before the embedded server."""
+    with Proxy(parse_uri(mongo_uri)["nodelist"][0]) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def replica_set(mongo_uri: str) -> Iterator[ReplicaSet]:
+    """Yield two members before the embedded server."""
+    members = ReplicaSet(mongo_uri)
+    yield members
+    members.close()

@@ -13,7 +13,7 @@ from actors.shards.queries import Query
 from actors.shards.shard import Shard
 from domain.values import Policy
 from tests.actors.running import Clock
-from tests.fakes.memory_store import MemoryStore
+from tests.simulation.majority import ReplicatedStore
 
 
 class JanitorCrashedError(Exception):
@@ -66,7 +66,7 @@ class Incarnation:
 class Fleet:
     """Every shard, and the way to it: `Crew` and `Shards`."""
 
-    store: MemoryStore
+    store: ReplicatedStore
     tables: MemoryTables
     clock: Clock = field(default_factory=Clock)
     running: dict[int, Incarnation] = field(default_factory=dict)
@@ -124,7 +124,7 @@ class Fleet:
 @contextlib.asynccontextmanager
 async def fleet_of(shards: int) -> AsyncIterator[Fleet]:
     """Run so many shards, with whatever a test makes of them."""
-    fleet = Fleet(MemoryStore(), MemoryTables(even(1, shards)))
+    fleet = Fleet(ReplicatedStore(), MemoryTables(even(1, shards)))
     for index in range(shards):
         await fleet.start(index)
     try:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from actors.calls import MOVED, Call, Envelope, Outcome, Reply
+from actors.calls import MOVED, UNAVAILABLE, Call, Envelope, Outcome, Reply
 from actors.directory import Directory, even, slot_of
 from actors.lane import ShardLostError
 from actors.shards.queries import Query
@@ -74,3 +74,15 @@ class FakeShards:
 
 def texts(replies: Sequence[Reply]) -> list[str]:
     return [(reply.body or b"").decode() for reply in replies]
+
+
+class AwayShards(FakeShards):
+    """Shards whose database is away for as long as the test says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_away = True
+
+    async def send(self, index: int, envelope: Envelope) -> list[Reply]:
+        replies = await super().send(index, envelope)
+        return [UNAVAILABLE] * len(replies) if self.is_away else replies

@@ -10,8 +10,9 @@ import pymongo.monitoring
 from bson import ObjectId
 from bson.codec_options import CodecOptions
 
-from actors.mongo.connection import Documents, _make_indexes
+from actors.mongo.connection import Documents
 from actors.mongo.documents import stored_id
+from actors.mongo.indexes import make_indexes
 from actors.mongo.overview import MongoOverview
 from actors.mongo.reads import MongoReads
 from actors.mongo.store import MongoStore
@@ -140,7 +141,7 @@ def in_utc(client: Any, name: str) -> Documents:
 
 def mongomock_setup() -> MongoSetup:
     database = in_utc(mongomock_ng.MongoClient(), "allotment")
-    _make_indexes(database, embedded=False)
+    make_indexes(database, print, embedded=False)
     return MongoSetup(database)
 
 

@@ -44,9 +44,9 @@ from tests.actors.test_janitor import yielding
 from tests.fakes.memory_agenda import MemoryAgenda
 from tests.fakes.memory_events import MemoryEvents
 from tests.fakes.memory_reads import MemoryOverview, MemoryReads
-from tests.fakes.memory_store import MemoryStore
 from tests.fakes.memory_stripe import MemoryStripe
 from tests.fakes.noting_handler import NotingHandler
+from tests.simulation.majority import ReplicatedStore
 
 PAYMENT = {"method": "card", "transaction_id": "t-1", "amount": 2900, "currency": "eur"}
 CREDITS = {"user_id": "ada", "amount": 3000, "days": 30, "payment": PAYMENT}
@@ -56,7 +56,7 @@ USAGE = {"user_id": "ada", "service_type": "chat", "credit_amount": 30}
 class OneShard:
     """The way to one shard of this process."""
 
-    def __init__(self, shard: Shard, store: MemoryStore) -> None:
+    def __init__(self, shard: Shard, store: ReplicatedStore) -> None:
         self.shard = shard
         self.store = store
         self.comparison = Comparison(shard, store, Policy(), yielding)
@@ -169,7 +169,7 @@ class LocalBackend:
 async def edge(
     scope: Scope = Scope.ADMIN, stripe: StripeDesk | None = None
 ) -> AsyncIterator[tuple[httpx.AsyncClient, LocalBackend]]:
-    store, keys = MemoryStore(), Keys()
+    store, keys = ReplicatedStore(), Keys()
     text, _ = made(keys, scope)
     async with running(store, clock=Clock(NOON)) as shard:
         backend = LocalBackend(OneShard(shard, store), keys)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from pymongo.errors import PyMongoError
+from pymongo.uri_parser import parse_uri
 
 from actors import embedded_engine, embedded_mongo
 from actors.embedded_engine import (
@@ -93,7 +94,7 @@ def test_the_directory_is_for_its_owner_only(server: EmbeddedMongo, directory: P
 
 
 def test_the_server_listens_on_loopback_only(server: EmbeddedMongo) -> None:
-    port = f"{int(server.uri.rstrip('/').rpartition(':')[2]):04X}"
+    port = f"{parse_uri(server.uri)['nodelist'][0][1]:04X}"
     listening = "0A"
 
     lines = [

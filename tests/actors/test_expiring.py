@@ -91,7 +91,7 @@ async def test_two_runs_at_once_expire_once(mongo: MongoSetup) -> None:
         found = [await job.run(LATER), await job.run(LATER)]
 
     assert [f.expired for f in found] == [1, 0]
-    assert len(mongo.documents("journal")) == 2
+    assert len(mongo.documents("allotment_journal")) == 2
 
 
 @in_loop

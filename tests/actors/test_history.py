@@ -6,7 +6,7 @@ import pytest
 
 from actors.access import Scope
 from domain.codec import entry_document, read_entry
-from domain.messages import fingerprint
+from domain.fingerprints import fingerprint
 from tests.actors.authors import use
 from tests.actors.running import in_loop
 from tests.actors.test_edge import CREDITS, USAGE, edge

@@ -258,8 +258,8 @@ def test_a_shard_without_its_lease_lands_no_write(embedded: MongoSetup) -> None:
     with pytest.raises(StorageUnavailableError):
         store.mark_clean("shard-000", NOON)
 
-    assert embedded.documents("journal") == []
-    assert embedded.documents("shards") == []
+    assert embedded.documents("allotment_journal") == []
+    assert embedded.documents("allotment_shards") == []
     assert embedded.store.load([ANN], NOON)[0].entries == []
 
 
@@ -292,7 +292,7 @@ def test_a_shard_that_is_to_be_started_is_clean_as_long_as_all_are(mongo: MongoS
     leases.begin_mark("shard-002")
     leases.begin_mark("shard-001")
 
-    marks = {mark["_id"]: mark["clean_until"] for mark in mongo.database.shards.find()}
+    marks = {mark["_id"]: mark["clean_until"] for mark in mongo.database.allotment_shards.find()}
     assert marks == {
         "shard-000": NOON,
         "shard-001": NOON + timedelta(hours=1),
@@ -312,6 +312,8 @@ def test_for_a_shard_that_is_gone_the_others_answer_and_its_epoch_stays(mongo: M
     leases.end_mark("shard-009")
 
     assert store.clean_until() == NOON
-    marks = {mark["_id"]: mark.get("clean_until") for mark in mongo.database.shards.find()}
+    marks = {
+        mark["_id"]: mark.get("clean_until") for mark in mongo.database.allotment_shards.find()
+    }
     assert marks == {"shard-000": NOON, "shard-001": None, "shard-002": None}
     assert leases.take("shard-001", NEW) == (2, OLD)

@@ -210,7 +210,7 @@ def test_a_token_that_makes_no_sense_is_lost_history(
 def test_a_stored_position_that_is_none_is_lost_history(
     embedded: MongoSetup, stored: dict[str, Any]
 ) -> None:
-    embedded.database.sync_state.insert_one({"_id": "position", **stored})
+    embedded.database.allotment_sync_state.insert_one({"_id": "position", **stored})
 
     with pytest.raises(HistoryLostError):
         MongoChanges(embedded.database).stored()
@@ -244,7 +244,7 @@ def test_beats_that_somebody_else_changed_are_lost_history(
     changes: MongoChanges, embedded: MongoSetup
 ) -> None:
     changes.beat("me", 1.0, None)
-    embedded.database.sync_state.delete_many({})
+    embedded.database.allotment_sync_state.delete_many({})
 
     with pytest.raises(HistoryLostError):
         take_until(changes, lambda _: False)

@@ -116,7 +116,7 @@ def moved_while_read(
     return MongoStore(Doors(setup.database, collection, move)), moves  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("collection", ["subscriptions", "dailycredits", "journal"])
+@pytest.mark.parametrize("collection", ["subscriptions", "dailycredits", "allotment_journal"])
 def test_views_that_move_while_they_are_read_are_read_again(
     mongo: MongoSetup, collection: str
 ) -> None:
@@ -193,7 +193,14 @@ def test_documents_written_by_the_embedded_server_read_the_same_in_mongomock(
     embedded.store.append(author.use_often(20))
     embedded.store.mark_clean("shard-000", NOON)
     database: Any = mongomock.MongoClient(tz_aware=True)["copy"]
-    for name in ("accounts", "subscriptions", "dailycredits", "usages", "journal", "shards"):
+    for name in (
+        "allotment_accounts",
+        "subscriptions",
+        "dailycredits",
+        "usages",
+        "allotment_journal",
+        "allotment_shards",
+    ):
         for document in embedded.database[name].find():
             database[name].insert_one(document)
     store, reads = MongoStore(database), MongoReads(database)
@@ -216,9 +223,9 @@ def test_a_killed_shards_open_transaction_holds_up_its_successor_no_longer(
     document = {"_id": entry_id(ANN, entry.seq)}
     killed.take_over("shard-000")
     session = embedded.database.client.start_session()
-    killed._note(session)
+    killed._transactions._note(session)
     session.start_transaction()
-    embedded.database.journal.insert_one(document, session=session)
+    embedded.database.allotment_journal.insert_one(document, session=session)
 
     successor.take_over("shard-000")
     successor.append([entry])
@@ -240,9 +247,11 @@ def test_sessions_of_one_who_lived_on_beside_a_rival_are_ended_after_its_death(
     lasting.in_transaction(lambda session: None)
     rival.take_over("shard-000")
     session = lasting._database.client.start_session()
-    lasting._note(session)  # It is the session of the transaction before, and noted already.
+    lasting._transactions._note(
+        session
+    )  # It is the session of the transaction before, and noted already.
     session.start_transaction()
-    lasting._database.journal.insert_one(document, session=session)
+    lasting._database.allotment_journal.insert_one(document, session=session)
 
     successor.take_over("shard-000")
     successor.append([entry])

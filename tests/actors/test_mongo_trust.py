@@ -22,7 +22,7 @@ def test_a_key_comes_back_as_it_was_kept_without_its_secret(mongo: MongoSetup) -
     keys.insert(key)
 
     assert keys.list() == [key]
-    assert text not in str(mongo.documents("api_keys"))
+    assert text not in str(mongo.documents("allotment_api_keys"))
 
 
 def test_the_last_use_of_a_key_only_moves_on(mongo: MongoSetup) -> None:
@@ -51,7 +51,9 @@ def test_keys_of_older_versions_were_never_used(mongo: MongoSetup) -> None:
     keys = MongoKeys(mongo.database)
     _, key = make_key("panel", Scope.READ, NOON)
     keys.insert(key)
-    mongo.database.api_keys.update_one({"_id": key.key_id}, {"$unset": {"last_used_at": 1}})
+    mongo.database.allotment_api_keys.update_one(
+        {"_id": key.key_id}, {"$unset": {"last_used_at": 1}}
+    )
 
     assert keys.list()[0].last_used_at is None
 

@@ -111,5 +111,5 @@ async def test_a_paused_shard_that_wakes_up_after_its_successor_answers_and_land
     assert paused.process.exitcode == 1
     assert now.body is not None
     assert b'"credits_used":30,' in now.body
-    keys = [entry["key"] for entry in embedded.documents("journal")]
+    keys = [entry["key"] for entry in embedded.documents("allotment_journal")]
     assert keys == ["credit", "before", "meanwhile"]

@@ -111,7 +111,7 @@ def test_old_entries_leave_the_journal_and_younger_ones_stay(mongo: MongoSetup) 
     removed = upkeep(mongo).trim(NOON + 2 * ONE_DAY)
 
     assert removed == 5
-    assert [d["seq"] for d in mongo.documents("journal")] == [6, 7]
+    assert [d["seq"] for d in mongo.documents("allotment_journal")] == [6, 7]
     after = Author.of(mongo.store.load([ANN], author.now)[0], author.now).account
     assert after == before
     assert upkeep(mongo).trim(NOON + 2 * ONE_DAY) == 0
@@ -126,7 +126,10 @@ def test_an_entry_that_a_view_lacks_is_never_removed(mongo: MongoSetup) -> None:
     removed = upkeep(mongo).trim(NOON + 90 * ONE_DAY)
 
     assert removed == 2
-    assert [(d["user_id"], d["seq"]) for d in mongo.documents("journal")] == [(ANN, 3), (BOB, 1)]
+    assert [(d["user_id"], d["seq"]) for d in mongo.documents("allotment_journal")] == [
+        (ANN, 3),
+        (BOB, 1),
+    ]
 
 
 def test_a_charge_on_a_shortened_journal_goes_on_where_it_was(mongo: MongoSetup) -> None:

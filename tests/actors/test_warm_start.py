@@ -32,8 +32,8 @@ from tests.actors.running import (
 from tests.actors.setups import MongoSetup
 from tests.actors.test_comparison import compare
 from tests.actors.test_mongo_changes import subscription
-from tests.fakes.memory_store import MemoryStore
-from tests.simulation.database import SimulatedWarmth
+from tests.simulation.database_reads import SimulatedWarmth
+from tests.simulation.majority import ReplicatedStore
 
 ANN, BOB = UserId("ann"), UserId("bob")
 CAT = UserId("65f0a1b2c3d4e5f601234567")
@@ -240,7 +240,7 @@ async def test_an_account_whose_views_lag_is_left_to_the_ordinary_load(
 
 @in_loop
 async def test_an_account_whose_append_is_in_doubt_is_left_to_the_ordinary_load() -> None:
-    store = MemoryStore()
+    store = ReplicatedStore()
     async with running(store) as shard:
         await ask_one(shard, credit_call(ANN, 300))
         await shard.settle()

@@ -1,133 +1,88 @@
-"""Requests over a socket: answered in any order, lost with their connection, for friends only."""
+"""The MongoDB that fails as real ones do: it does what its rules say, and nothing else."""
 
-import asyncio
-import socket
-import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from typing import Any
 
+import pymongo
 import pytest
+from pymongo.errors import AutoReconnect, NotPrimaryError, OperationFailure
 
-from actors import wire
-from actors.wire import Connection, Endpoint, serve
-from tests.actors.running import in_loop
+from tests.actors.embedding import client_of
+from tests.wire.answers import TRANSIENT, refusal
+from tests.wire.proxy import Answer, Close, Delay, ForwardThenAnswer, ForwardThenClose, Proxy
+from tests.wire.replica_set import ReplicaSet
 
-HOST = "127.0.0.1"
-
-
-@asynccontextmanager
-async def served(answer: wire.Answer) -> AsyncIterator[Endpoint]:
-    server, endpoint = await serve(answer, HOST)
-    yield endpoint
-    server.close()
+Collection = pymongo.collection.Collection[dict[str, Any]]
 
 
-@asynccontextmanager
-async def connected(endpoint: Endpoint) -> AsyncIterator[Connection]:
-    connection = await Connection.open(endpoint)
-    yield connection
-    await connection.close()
+@pytest.fixture
+def things(proxy: Proxy) -> Iterator[Collection]:
+    client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(proxy.uri, retryWrites=False)
+    things = client["test-wire"].things
+    things.delete_many({})
+    yield things
+    client.close()
 
 
-async def echo(body: bytes) -> bytes:
-    return body
+def test_a_rule_answers_in_place_of_the_server(proxy: Proxy, things: Collection) -> None:
+    proxy.on("insert", Answer(refusal(112, TRANSIENT)))
+
+    with pytest.raises(OperationFailure) as refused:
+        things.insert_one({"_id": 1})
+    things.insert_one({"_id": 1})
+
+    assert refused.value.code == 112
+    assert refused.value.has_error_label(TRANSIENT)
 
 
-def holding(gate: asyncio.Event) -> Callable[[bytes], Awaitable[bytes]]:
-    async def answer(body: bytes) -> bytes:
-        if body == b"slow":
-            await gate.wait()
-        return body
+def test_a_command_may_be_done_and_its_answer_be_another_or_none(
+    proxy: Proxy, things: Collection
+) -> None:
+    proxy.on("insert", ForwardThenAnswer(refusal(50)))
+    proxy.on("insert", ForwardThenClose())
+    proxy.on("insert", Close())
 
-    return answer
+    with pytest.raises(OperationFailure):
+        things.insert_one({"_id": 1})
+    for number in (2, 3):
+        with pytest.raises(AutoReconnect):
+            things.insert_one({"_id": number})
 
-
-@in_loop
-async def test_answers_come_in_the_order_they_are_ready() -> None:
-    gate = asyncio.Event()
-    async with served(holding(gate)) as endpoint, connected(endpoint) as connection:
-        slow = asyncio.create_task(connection.ask(b"slow"))
-        quick = await connection.ask(b"quick")
-        gate.set()
-
-        assert quick == b"quick"
-        assert await slow == b"slow"
+    assert [thing["_id"] for thing in things.find()] == [1, 2]
 
 
-@in_loop
-async def test_many_requests_of_many_callers_keep_to_themselves() -> None:
-    async with served(echo) as endpoint, connected(endpoint) as connection:
-        bodies = [b"%d" % number * (number + 1) for number in range(3 * wire.REQUESTS_MAX)]
+def test_rules_are_for_the_commands_they_name(proxy: Proxy, things: Collection) -> None:
+    rule = proxy.on("insert", Delay(0.0), where=lambda c: c["documents"][0]["_id"] == 2)
 
-        answers = await asyncio.gather(*map(connection.ask, bodies))
+    things.insert_many([{"_id": 1}])
+    things.insert_many([{"_id": 2}])
 
-        assert answers == bodies
-
-
-@in_loop
-async def test_a_caller_that_leaves_disturbs_nobody() -> None:
-    gate = asyncio.Event()
-    async with served(holding(gate)) as endpoint, connected(endpoint) as connection:
-        leaving = asyncio.create_task(connection.ask(b"slow"))
-        staying = asyncio.create_task(connection.ask(b"slow"))
-        await connection.ask(b"both have been sent")
-
-        leaving.cancel()
-        gate.set()
-
-        assert await staying == b"slow"
-        assert await connection.ask(b"next") == b"next"
+    assert rule.met == 1
+    assert len(proxy.commands("insert")) == 2
 
 
-@in_loop
-async def test_what_waits_on_a_lost_connection_is_told_so() -> None:
-    async def fail(_: bytes) -> bytes:
-        raise RuntimeError("broken")
+def test_a_set_has_one_primary_which_changes(replica_set: ReplicaSet) -> None:
+    with client_of(replica_set.uri) as client:
+        things = client["test-wire"].things
+        things.delete_many({})
+        replica_set.elect(1)
+        with pytest.raises(NotPrimaryError):
+            things.insert_one({"_id": 1})
+        things.insert_one({"_id": 2})
 
-    async with served(fail) as endpoint, connected(endpoint) as connection:
-        with pytest.raises(ConnectionError):
-            await connection.ask(b"first")
-        with pytest.raises(ConnectionError):
-            await connection.ask(b"second")
-
-        assert connection.is_lost
-
-
-@in_loop
-async def test_without_the_secret_nothing_is_read() -> None:
-    asked: list[bytes] = []
-
-    async def note(body: bytes) -> bytes:
-        asked.append(body)
-        return body
-
-    async with (
-        served(note) as endpoint,
-        connected(endpoint._replace(secret=bytes(wire.SECRET_BYTES))) as stranger,
-    ):
-        with pytest.raises(ConnectionError):
-            await stranger.ask(b"hello")
-
-        assert asked == []
+        assert [thing["_id"] for thing in things.find()] == [2]
+        assert client.primary == ("127.0.0.1", replica_set.members[1].port)
 
 
-@in_loop
-async def test_a_frame_beyond_the_limit_ends_its_connection() -> None:
-    async with served(echo) as endpoint:
-        reader, writer = await asyncio.open_connection(HOST, endpoint.port)
+def test_what_no_majority_has_confirmed_can_be_rolled_back(replica_set: ReplicaSet) -> None:
+    with client_of(replica_set.uri) as client:
+        things = client["test-wire"].things
+        things.delete_many({})
+        things.insert_one({"_id": 1})
+        with replica_set.stalled(), pytest.raises(pymongo.errors.WTimeoutError):
+            things.insert_one({"_id": 2})
+        assert things.count_documents({}) == 2
 
-        writer.write(endpoint.secret + struct.pack("<II", 1, wire.FRAME_BYTES_MAX + 1))
+        replica_set.roll_back()
 
-        assert await reader.read() == b""
-        writer.close()
-
-
-@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="a timeout of Linux")
-@in_loop
-async def test_a_machine_that_is_gone_without_a_word_ends_its_connections() -> None:
-    async with served(echo) as endpoint, connected(endpoint) as connection:
-        await connection.ask(b"here")
-        opened = connection._writer.get_extra_info("socket")
-        milliseconds = opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT)
-
-    assert milliseconds == wire.SILENCE_SECONDS_MAX * 1000
+        assert [thing["_id"] for thing in things.find()] == [1]

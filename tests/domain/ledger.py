@@ -9,6 +9,7 @@ from domain.answers import CreditStatusResponse
 from domain.charges import OnInsufficient, UsageRecorded
 from domain.decide import Decision, decide
 from domain.detecting import enter
+from domain.fingerprints import fingerprint
 from domain.holds import ExpireHold, HoldPlaced, PlaceHold, ReleaseHold, SettleHold
 from domain.messages import (
     AddCredit,
@@ -22,7 +23,6 @@ from domain.messages import (
     Payment,
     RecordUsage,
     Refusal,
-    fingerprint,
 )
 from domain.values import Credits, Policy, Status, UserId
 

@@ -6,39 +6,28 @@ from datetime import timedelta, timezone
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.charges import OnInsufficient, Opening, UsageRecorded
+from domain.charges import Opening, UsageRecorded
 from domain.codec import KINDS, command_id, entry_document, entry_id, read_entry
 from domain.grants import Grant, Void
 from domain.holds import (
-    ExpireHold,
     Hold,
     HoldFreed,
     HoldPlaced,
     HoldSettled,
-    PlaceHold,
-    ReleaseHold,
-    SettleHold,
 )
 from domain.messages import (
-    AddCredit,
     Change,
-    ChangeSubscription,
-    Command,
     CommandRefused,
     CreditsAdded,
     DayOpened,
     Entry,
-    ExpireSubscription,
     Limit,
-    OpenDay,
     Payment,
-    RecordUsage,
     Refusal,
     Rejection,
     Shortfall,
     SubscriptionChanged,
     SubscriptionExpired,
-    fingerprint,
 )
 from domain.pricing import Price
 from domain.stripe import (
@@ -49,8 +38,8 @@ from domain.stripe import (
     StripeStateApplied,
     VoidedGrant,
 )
-from domain.values import CREDITS_MAX, Credits, Status, UserId
-from tests.domain.ledger import NOON, USER, pay
+from domain.values import CREDITS_MAX, Credits, Status
+from tests.domain.ledger import NOON, USER
 
 TEXT = st.text(max_size=20)
 AMOUNTS = st.integers(-CREDITS_MAX, CREDITS_MAX).map(Credits)
@@ -207,52 +196,3 @@ def test_an_entry_is_named_by_user_and_number_and_by_user_and_key() -> None:
 
     assert document["_id"] == entry_id(USER, 7) == "ada 7"
     assert document["command_id"] == command_id(USER, "key") == "ada key"
-
-
-def test_the_same_command_has_the_same_fingerprint_and_each_other_one_another() -> None:
-    bob = UserId("bob")
-    commands: list[Command] = [
-        OpenDay(USER),
-        OpenDay(bob),
-        AddCredit(USER, Credits(1), 2, pay("t")),
-        AddCredit(bob, Credits(1), 2, pay("t")),
-        AddCredit(USER, Credits(2), 1, pay("t")),
-        AddCredit(USER, Credits(1), 2, pay("u")),
-        AddCredit(USER, Credits(1), 2, pay("t"), "UTC"),
-        RecordUsage(USER, "chat", Credits(1)),
-        RecordUsage(USER, "image", Credits(1)),
-        RecordUsage(USER, "chat", Credits(2)),
-        RecordUsage(USER, "chat", Credits(1), token_count=0),
-        RecordUsage(USER, "chat", Credits(1), model_used="a"),
-        RecordUsage(USER, "chat", Credits(1), session_id="a"),
-        RecordUsage(USER, "chat", Credits(1), details="null"),
-        RecordUsage(USER, "chat", Credits(1), details="{}"),
-        RecordUsage(USER, "chat", Credits(1), timestamp=NOON),
-        RecordUsage(USER, "chat", Credits(1), on_insufficient=OnInsufficient.RECORD),
-        ChangeSubscription(USER, "s", Status.PAUSED),
-        ChangeSubscription(USER, "r", Status.PAUSED),
-        ChangeSubscription(USER, "s", None, NOON),
-        ChangeSubscription(USER, "s", Status.PAUSED, NOON),
-        ExpireSubscription(USER, "s"),
-        PlaceHold(USER, "chat", Credits(1)),
-        PlaceHold(USER, "chat", Credits(1), 301),
-        SettleHold(USER, "h", Credits(1)),
-        SettleHold(USER, "h", Credits(2)),
-        SettleHold(USER, "g", Credits(1)),
-        SettleHold(USER, "h", Credits(1), on_insufficient=OnInsufficient.RECORD),
-        ReleaseHold(USER, "h"),
-        ReleaseHold(USER, "g"),
-        ExpireHold(USER, "h"),
-        ExpireHold(USER, "h", "s"),
-    ]
-
-    assert len({fingerprint(command) for command in commands}) == len(commands)
-    again = AddCredit(USER, Credits(1), 2, pay("t"))
-    assert fingerprint(again) == fingerprint(commands[2])
-
-
-@given(st.builds(RecordUsage, TEXT.map(UserId), TEXT, AMOUNTS, AMOUNTS | st.none(), *[TEXT] * 3))
-def test_a_fingerprint_is_of_everything_a_command_says(command: RecordUsage) -> None:
-    other = RecordUsage(USER, "chat", Credits(1))
-
-    assert (fingerprint(command) == fingerprint(other)) is (command == other)

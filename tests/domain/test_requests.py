@@ -6,7 +6,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from domain.charges import OnInsufficient
-from domain.messages import AddCredit, Payment, RecordUsage, fingerprint
+from domain.fingerprints import fingerprint
+from domain.messages import AddCredit, Payment, RecordUsage
 from domain.requests import (
     BATCH_RECORDS_MAX,
     GRANT_DAYS_MAX,

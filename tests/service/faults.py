@@ -17,6 +17,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+from pymongo.uri_parser import parse_uri
 from rich.console import Console
 
 from actors.embedded_mongo import EmbeddedMongo
@@ -57,12 +58,12 @@ async def stage() -> AsyncIterator[Stage]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         is_small = stack.enter_context(small_disk(folder / "disk"))
         mongo = stack.enter_context(EmbeddedMongo(folder / "disk" / "mongo", wire=MongoWire()))
-        port = int(mongo.uri.strip("/").rpartition(":")[2])
+        port = parse_uri(mongo.uri)["nodelist"][0][1]
         proxy = SlowProxy(port)
         await proxy.allow()
         service = RunningService(
             folder,
-            ALLOTMENT_MONGO_URI=f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true",
+            ALLOTMENT_MONGO_URI=f"mongodb://127.0.0.1:{proxy.port}/?directConnection=true&replicaSet=secantus",
             ALLOTMENT_SHARDS="2",
             ALLOTMENT_STRIPE_API_KEY="sk_test_of_nobody",
             ALLOTMENT_STRIPE_API_BASE="http://127.0.0.1:9",  # Nobody answers there.

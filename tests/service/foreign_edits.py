@@ -305,7 +305,7 @@ def run_lost(service: RunningService, users: list[str], edits: int, seed: int) -
     broken = {"$set": {"token": {"_data": "no position"}}}
     before = actor_pid(service, "SyncActor")
     stop_process(before)  # It cannot mend what is broken.
-    database.sync_state.update_one({"_id": "position"}, broken)
+    database.allotment_sync_state.update_one({"_id": "position"}, broken)
     for _ in range(edits):
         editor.edit()
     kill(before)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Self
 
 import yaml
+from pymongo.uri_parser import parse_uri
 
 from actors.embedded_mongo import EmbeddedMongo
 from actors.mongo.connection import MongoWire
@@ -194,8 +195,8 @@ class Machines:
         ):
             subprocess.run(command.split(), check=True)
         self._stack.callback(subprocess.run, f"ip link del {self._bridge}".split(), check=True)
-        way = self.reach(int(mongo.uri.strip("/").rpartition(":")[2]))
-        self.mongo_uri = f"mongodb://{way}/?directConnection=true"
+        way = self.reach(parse_uri(mongo.uri)["nodelist"][0][1])
+        self.mongo_uri = f"mongodb://{way}/?directConnection=true&replicaSet=secantus"
         if self._settings:
             self.environment |= {"ALLOTMENT_MONGO_URI": self.mongo_uri, **self._settings}
         self.head = self._machine()

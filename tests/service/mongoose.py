@@ -102,5 +102,7 @@ def mongoose_of(service: RunningService, http: httpx.Client) -> Iterator[Mongoos
 
 def is_flushed(database: Database[dict[str, Any]], user_id: ObjectId | str) -> bool:
     """Whether the views of a user contain every entry of the journal."""
-    mark = database.accounts.find_one({"_id": user_id}) or {"applied_seq": 0}
-    return bool(mark["applied_seq"] == database.journal.count_documents({"user_id": user_id}))
+    mark = database.allotment_accounts.find_one({"_id": user_id}) or {"applied_seq": 0}
+    return bool(
+        mark["applied_seq"] == database.allotment_journal.count_documents({"user_id": user_id})
+    )

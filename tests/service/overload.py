@@ -188,7 +188,9 @@ def run(
     ]
     with service.mongo() as client:
         database = client.allotment
-        before = database.journal.count_documents(MINE) - USERS  # An entry a charge, of 1 credit.
+        before = (
+            database.allotment_journal.count_documents(MINE) - USERS
+        )  # An entry a charge, of 1 credit.
         account = offer(service, seed + TRIALS_MAX + 1, phases)
         acknowledged = sum(code == "201" for _, _, _, code in account.answers)
         with contextlib.suppress(AssertionError):  # Then the books say what differs.

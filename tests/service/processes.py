@@ -33,7 +33,7 @@ def actor_pid(service: RunningService, title: str) -> int:
 
 def shard_pids(database: Documents, shard: str) -> set[int]:
     """Return the process that has taken a shard's lease last, if it may still be there."""
-    held = (database.shards.find_one({"_id": shard}) or {}).get("holder")
+    held = (database.allotment_shards.find_one({"_id": shard}) or {}).get("holder")
     if not held:
         return set()
     holder = Holder(**held)

@@ -122,7 +122,7 @@ def wrong_events(database: Documents, receiver: ReceiverProcess) -> list[str]:
     """Hold what the endpoint was told against the events that were decided, by their ids."""
 
     def wanted() -> set[str]:
-        return {str(one["_id"]) for one in database.events.find({}, {"_id": 1})}
+        return {str(one["_id"]) for one in database.allotment_events.find({}, {"_id": 1})}
 
     def heard() -> set[str]:
         return {one.event["id"] for one in receiver.received}

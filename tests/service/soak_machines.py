@@ -24,7 +24,7 @@ ACTORS = ("Shard", "Sync", "Janitor", "Event", "Stripe", "Supervisor")
 
 def shards_on(machine: Machine, on: Stage) -> list[str]:
     """Return the shards whose leases processes of the machine have taken last."""
-    marks = on.database.shards.find({"holder.machine": {"$ne": None}})
+    marks = on.database.allotment_shards.find({"holder.machine": {"$ne": None}})
     return [one["_id"] for one in marks if one["holder"]["machine"].endswith(machine.space)]
 
 

@@ -180,9 +180,14 @@ def check(service: RunningService, local: LocalStripe, names: list[str], storm: 
     client = service.mongo()
     database = client.allotment
     waiting = {"state": {"$ne": "applied"}}
-    wait_until(lambda: database.stripe_events.count_documents(waiting) == 0, SETTLE_SECONDS_MAX)
+    wait_until(
+        lambda: database.allotment_stripe_events.count_documents(waiting) == 0, SETTLE_SECONDS_MAX
+    )
     # The comparison with Stripe, at a quarter past, keeps what it finds under ids of its own.
-    if database.stripe_events.count_documents({"_id": {"$in": sorted(storm.ids)}}) != storm.events:
+    if (
+        database.allotment_stripe_events.count_documents({"_id": {"$in": sorted(storm.ids)}})
+        != storm.events
+    ):
         storm.problems.append("an event that was sent is not kept")
     invoices = Counter[str]()
     for one in local.client.invoices.list({"status": "paid", "limit": 100}).auto_paging_iter():

@@ -153,7 +153,7 @@ def test_no_hold_of_a_client_that_was_killed_outlives_its_expiry(
     assert (report.drift, report.invariants_broken) == (0.0, broken_before)
     with service.mongo() as mongo:
         days = list(mongo.allotment.dailycredits.find({"user_id": {"$in": users}}))
-        kinds = mongo.allotment.journal.distinct("kind", {"user_id": {"$in": users}})
+        kinds = mongo.allotment.allotment_journal.distinct("kind", {"user_id": {"$in": users}})
         open_ones = mongo.allotment.dailycredits.count_documents(
             {"holds_until": {"$lte": datetime.now(UTC)}}
         )

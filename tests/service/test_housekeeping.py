@@ -150,7 +150,7 @@ def test_what_ended_while_the_service_was_down_expires_once_at_the_next_start(
         )
         shown = status(http, "ended")
         reports = http.get("/admin/sweeps", params={"job": "expire"}).json()
-        entries = list(database.journal.find({"kind": "subscription_expired"}))
+        entries = list(database.allotment_journal.find({"kind": "subscription_expired"}))
         database.client.close()
 
     assert shown["status"] == "expired"

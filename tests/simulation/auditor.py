@@ -107,7 +107,13 @@ class Auditor:
 
     def landed(self, entries: Sequence[Any], *, late: bool) -> None:
         """Hold every entry to the books, and go on from it."""
-        stray = late or self._is_stray()
+        self.confirmed(entries, stray=late or self._is_stray())
+
+    def is_stray(self) -> bool:
+        return self._is_stray()
+
+    def confirmed(self, entries: Sequence[Any], *, stray: bool) -> None:
+        """Take up what is durable from here on: what was told of it before is broken."""
         for entry in entries:
             user, journal = entry.user_id, self._journal.setdefault(entry.user_id, [])
             require(entry.seq == len(journal) + 1, "a gap, or a number taken twice", entry=entry)

@@ -4,29 +4,28 @@ Whatever becomes durable is told to `watcher` at that instant. Faults are shares
 0 and 1; `heal` sets them to nothing.
 """
 
-import pickle
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from actors.directory import Directory
-from actors.expiring import Ended, Page
-from actors.expiring_holds import OverdueHold
-from actors.shards.dormant import RawAccount
-from actors.shards.warm_start import RawPage
-from actors.store import AppendInDoubtError, AppendRefusedError, StorageUnavailableError
+from actors.store import (
+    AppendInDoubtError,
+    AppendRefusedError,
+    StorageUnavailableError,
+    ViewsTakenError,
+)
 from actors.sync.changes import Beat, Change, HistoryLostError, Position
 from domain.messages import Entry
 from domain.recovery import Stored
-from domain.values import UserId, mark_of, owner_mark
+from domain.values import UserId
 from domain.views import AccountViews
-from tests.fakes.memory_store import MemoryStore
+from tests.simulation.majority import ReplicatedStore
 from tests.simulation.virtual_time import PROCESS, VirtualLoop
 
 LATE_SECONDS_MAX = 8.0  # An append that was given up lands within so many seconds.
-PAGE_ACCOUNTS = 3
 AWAIT_SECONDS = 0.2  # A stream that has nothing waits so long.
 
 
@@ -56,11 +55,17 @@ class Watcher(Protocol):
     def landed(self, entries: Sequence[Entry], *, late: bool) -> None:
         """Note that entries are in the journal; `late`: after their writer was told that nobody knows."""
 
+    def is_stray(self) -> bool:
+        """Say whether what is written now comes from a process that is not the owner."""
+
+    def confirmed(self, entries: Sequence[Entry], *, stray: bool) -> None:
+        """Note that a majority has entries that were written, and in doubt, before."""
+
     def viewed(self, user_ids: Sequence[UserId]) -> None:
         """Note that the views of these users were brought forward."""
 
 
-class SimulatedStore(MemoryStore):
+class SimulatedStore(ReplicatedStore):
     """The store in memory. Every call may fail in each way that its protocol allows."""
 
     def __init__(self, loop: VirtualLoop, dice: random.Random, watcher: Watcher) -> None:
@@ -72,6 +77,7 @@ class SimulatedStore(MemoryStore):
         self._watcher = watcher
 
     def heal(self) -> None:
+        self.end_stall(rolled_back=self.is_stalled and self.strikes(0.5))
         self.faults = Faults()
         self._loop.share_of_slow_calls = 0.0
 
@@ -87,6 +93,13 @@ class SimulatedStore(MemoryStore):
         self.enter("append")
         if self.strikes(self.faults.refused_appends):
             raise AppendRefusedError("a fault was rolled")
+        try:
+            self._append_or_lose(entries)
+        except (AppendRefusedError, AppendInDoubtError):
+            self.doubt()
+            raise
+
+    def _append_or_lose(self, entries: Sequence[Entry]) -> None:
         if self.strikes(self.faults.lost_appends):
             raise AppendInDoubtError("lost")
         if self.strikes(self.faults.late_appends):
@@ -95,6 +108,10 @@ class SimulatedStore(MemoryStore):
             self._loop.call_later(after, self._land_late, list(entries))
             raise AppendInDoubtError("lands later")
         self._append(entries)
+        if self.is_stalled:
+            stray = self._watcher.is_stray()
+            self.note_unconfirmed(lambda: self._watcher.confirmed(entries, stray=stray))
+            raise AppendInDoubtError("no majority has it")
         self._watcher.landed(entries, late=False)
         if self.strikes(self.faults.lost_answers):
             raise AppendInDoubtError("landed")
@@ -104,6 +121,9 @@ class SimulatedStore(MemoryStore):
             self._append(entries)
         except AppendRefusedError:
             return
+        if self.is_stalled:
+            self.note_unconfirmed(lambda: self._watcher.confirmed(entries, stray=True))
+            return
         token = PROCESS.set(None)
         self._watcher.landed(entries, late=True)
         PROCESS.reset(token)
@@ -112,10 +132,41 @@ class SimulatedStore(MemoryStore):
         lost = self.strikes(self.faults.lost_views)
         if lost and self._dice.random() < 0.5:
             raise StorageUnavailableError("lost") from ConnectionError("a fault was rolled")
-        super().write_views(views)
-        self._watcher.viewed([view.user_id for view in views])
+        self._write_views(views)
+        users = [view.user_id for view in views]
+        if self.is_stalled:
+            self.note_unconfirmed(lambda: self._watcher.viewed(users))
+            raise StorageUnavailableError("no majority") from ConnectionError("it stalls")
+        self._watcher.viewed(users)
         if lost:
             raise StorageUnavailableError("landed") from ConnectionError("a fault was rolled")
+
+    def _write_views(self, views: Sequence[AccountViews]) -> None:
+        """Write; where views were moved that no majority has moved, nobody can say how far."""
+        try:
+            super().write_views(views)
+        except ViewsTakenError:
+            with self.reading():
+                marks = {view.user_id: self.mark_of(view.user_id) for view in views}
+            if self.is_stalled and all(marks[v.user_id] == v.after_seq for v in views):
+                raise StorageUnavailableError("moved") from ConnectionError("no majority")
+            raise ViewsTakenError(marks) from None
+
+    def load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
+        with self.reading():
+            return super().load(user_ids, now)
+
+    def find_entries(self, commands: Sequence[tuple[UserId, str]]) -> list[Entry]:
+        with self.reading():
+            return super().find_entries(commands)
+
+    def appended_since(self, since: datetime, until: datetime) -> set[UserId]:
+        with self.reading():
+            return super().appended_since(since, until)
+
+    def clean_until(self) -> datetime | None:
+        with self.reading():
+            return super().clean_until()
 
     def mark_of(self, user_id: UserId) -> int:
         """Return up to which entry the views contain the journal."""
@@ -235,61 +286,3 @@ class SimulatedReader:
 
     def close(self) -> None:
         pass
-
-
-class SimulatedWarmth:
-    """A `WarmSource` whose pages are as old as they may be: all are read at the beginning."""
-
-    def __init__(self, store: MemoryStore) -> None:
-        self._store = store
-
-    def read(self, user_id: UserId, account: RawAccount) -> Stored:
-        subscriptions, days = pickle.loads(account.subscriptions), pickle.loads(account.days)
-        return Stored(user_id, account.applied_seq, subscriptions, days)
-
-    def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Iterator[RawPage]:
-        self._store.enter("pages")
-        documents = self._store.collections["subscriptions"].values()
-        users = dict.fromkeys(UserId(d["user_id"]) for d in documents if d["end_date"] > now)
-        mine = [user_id for user_id in users if is_mine(user_id)]
-        found = [self._account(stored) for stored in self._store.load(mine, now)]
-        for start in range(0, len(mine), PAGE_ACCOUNTS):
-            self._store.enter("page")
-            part = mine[start : start + PAGE_ACCOUNTS]
-            accounts = found[start : start + PAGE_ACCOUNTS]
-            yield RawPage(
-                {u: account for u, (account, _) in zip(part, accounts, strict=True)},
-                {u: ids for u, (_, ids) in zip(part, accounts, strict=True)},
-            )
-
-    def _account(self, stored: Stored) -> tuple[RawAccount, list[str]]:
-        mark = owner_mark(stored.user_id)
-        ids = [str(d["_id"]) for d in (*stored.subscriptions, *stored.days)]
-        packed = pickle.dumps(list(stored.subscriptions)), pickle.dumps(list(stored.days))
-        return RawAccount(stored.applied_seq, *packed), [i for i in ids if mark_of(i) != mark]
-
-
-class SimulatedEnds:
-    """Names ended subscriptions, and holds that are over."""
-
-    def __init__(self, store: SimulatedStore) -> None:
-        self._store = store
-
-    def ended(self, now: datetime, limit: int, cursor: object | None) -> Page[Ended]:
-        self._store.enter("ended")
-        found = [
-            Ended(UserId(d["user_id"]), d["_id"], d["end_date"])
-            for d in self._store.collections["subscriptions"].values()
-            if d["status"] in ("active", "past_due", "paused") and d["end_date"] <= now
-        ]
-        return Page(found, 0, None)
-
-    def overdue_holds(self, now: datetime, limit: int, cursor: object | None) -> Page[OverdueHold]:
-        self._store.enter("overdue_holds")
-        found = [
-            OverdueHold(UserId(day["user_id"]), day["subscription_id"], hold["hold_id"])
-            for day in self._store.collections["dailycredits"].values()
-            for hold in day.get("holds") or ()
-            if hold["expires_at"] <= now
-        ]
-        return Page(found, 0, None)

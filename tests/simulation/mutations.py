@@ -45,6 +45,20 @@ MUTATIONS = (
         "the unique index on user and key is gone",
     ),
     Mutation(
+        "read-what-no-majority-has",
+        "tests.simulation.majority",
+        "        if majority is None:\n            yield\n",
+        "        if PROCESS:\n            yield\n",
+        "reads are given what the primary alone has",
+    ),
+    Mutation(
+        "look-before-a-majority-confirms",
+        "tests.simulation.majority",
+        "if PROCESS.get() in self._doubtful:",
+        "if PROCESS.get() in ():",
+        "what is in doubt is looked up while it may still be confirmed",
+    ),
+    Mutation(
         "publish-before-append",
         "actors.shards.shard",
         "            try:\n                await self._append(draft.entries)\n",
@@ -100,8 +114,8 @@ MUTATIONS = (
     Mutation(
         "drop-the-idempotency-check",
         "actors.shards.draft",
-        "return known[1]._replace(replayed=True) if known[0] == digest else KEY_REUSED",
-        "return known[1]._replace(replayed=True)",
+        "if not is_fingerprint_of(stored, call.command, digest):",
+        "if False:",
         "a key used for another command gets that one's answer",
     ),
     Mutation(

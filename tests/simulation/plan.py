@@ -45,6 +45,8 @@ class Plan:
     edit_seconds: float
     sweeps: bool
     janitor_ahead_seconds: float
+    stalls: float = 0.0
+    """Of occasions: so often a majority confirms nothing for a while, and some of it is rolled back."""
     reshards: float = 0.0
     """Of occasions: so often another number of shards is asked for."""
     janitor_kills: float = 0.0
@@ -107,7 +109,7 @@ def plan_of(seed: int) -> Plan:
         janitor_ahead_seconds=dice.choice((0.0, 2.0)),
     )
     plan = _on_news(plan) if edited and dice.random() < 0.3 else plan
-    return _with_other_shards(plan)
+    return _with_stalls(_with_other_shards(plan))
 
 
 def duels_of(seed: int) -> Plan:
@@ -141,6 +143,18 @@ def _with_other_shards(plan: Plan) -> Plan:
         janitor_kills=dice.choice((0.0, 0.0, 0.3)),
         hand_over_lag=dice.choice((0.0, 0.0, 2.0)),
     )
+
+
+def _with_stalls(plan: Plan) -> Plan:
+    """Let majorities stall in some plans, with dice of its own: the rest stays.
+
+    Not beside two owners, of whom one is in no doubt about what the other has written. Nor where
+    the number of shards changes: what does that is simulated on one server.
+    """
+    dice = random.Random(f"stalls {plan.seed}")
+    if plan.reshards or dice.random() < 0.5:
+        return plan
+    return replace(plan, zombies=0.0, stalls=dice.choice((0.1, 0.3, 0.6)))
 
 
 def _on_news(plan: Plan) -> Plan:

@@ -21,12 +21,8 @@ from actors.sync.changes import Changes, Stamp
 from actors.sync.lanes import FollowingShards
 from actors.sync.sync import Sync
 from domain.values import Policy
-from tests.simulation.database import (
-    SimulatedReader,
-    SimulatedStore,
-    SimulatedStream,
-    SimulatedWarmth,
-)
+from tests.simulation.database import SimulatedReader, SimulatedStore, SimulatedStream
+from tests.simulation.database_reads import SimulatedWarmth
 from tests.simulation.virtual_time import PROCESS, VirtualLoop
 
 RETRY_SECONDS = 1.0  # Pause of a starting shard before it asks again, as in the actor.
@@ -130,6 +126,7 @@ class ShardProcess(Killable):
                 table = await asyncio.to_thread(setting.store.read_table)
             except StorageUnavailableError:
                 await asyncio.sleep(RETRY_SECONDS)
+        setting.store.doubt()  # A start waits for all that was confirmed before.
         shard = Shard(
             self.index,
             setting.store,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from actors.calls import Outcome
 from actors.expiring_holds import HoldsExpiry
 from tests.simulation.books import require
-from tests.simulation.database import SimulatedEnds
+from tests.simulation.database_reads import SimulatedEnds
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

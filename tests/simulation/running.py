@@ -54,6 +54,8 @@ def simulate(seed: int, *, duels: bool = False) -> Verdict:
         "jumps to another day": tally.days,
         "virtual seconds": round(tally.virtual_seconds),
         "drifted accounts": tally.drifted,
+        "stalls": tally.stalls,
+        "rollbacks": tally.rollbacks,
         "settled in time": tally.settled_in_time,
         "settled too late": tally.settled_too_late,
     }

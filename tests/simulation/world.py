@@ -16,7 +16,8 @@ from domain.values import Credits, Policy, UserId
 from tests.simulation.auditor import Auditor
 from tests.simulation.books import Rules
 from tests.simulation.clients import Client
-from tests.simulation.database import SimulatedEnds, SimulatedStore, SimulatedStream
+from tests.simulation.database import SimulatedStore, SimulatedStream
+from tests.simulation.database_reads import SimulatedEnds
 from tests.simulation.foreign_edits import ForeignProgram
 from tests.simulation.network import Network
 from tests.simulation.onlookers import onlookers
@@ -28,6 +29,7 @@ from tests.simulation.virtual_time import PROCESS, VirtualLoop
 
 ROUTER_SECONDS_MAX = 12.0
 RESTART_SECONDS = 0.5  # A process that died is there again after so long.
+STALL_SECONDS_MAX = 6.0  # A majority confirms nothing for so long.
 ZOMBIE_SECONDS = 4.0  # An old incarnation lives on beside its successor so long at most.
 
 
@@ -46,6 +48,8 @@ class Tally:
     days: int = 0
     virtual_seconds: float = 0.0
     drifted: int = 0
+    stalls: int = 0
+    rollbacks: int = 0
     settled_in_time: int = 0
     settled_too_late: int = 0
     """Settlements that met the expiry of their hold, and won or lost."""
@@ -208,6 +212,10 @@ class World:
                 self._two_owners(dice.randrange(plan.shards))
             if dice.random() < plan.jumps:
                 self._jump()
+            if plan.stalls and dice.random() < plan.stalls and not self.store.is_stalled:
+                self.store.stall()
+                rolled_back = dice.random() < 0.5
+                self.loop.call_later(dice.uniform(0.1, STALL_SECONDS_MAX), self._go_on, rolled_back)
 
     async def _reshard(self) -> None:
         dice = self._dice
@@ -218,6 +226,9 @@ class World:
                 self.janitor.begin(dice.randrange(1, 5))
                 if dice.random() < self.plan.janitor_kills:
                     self.loop.call_later(dice.uniform(0, 1), self.janitor.kill)
+
+    def _go_on(self, rolled_back: bool) -> None:
+        self.store.end_stall(rolled_back=rolled_back)
 
     def _die(self, shard: ShardProcess | None) -> None:
         if shard is not None:
@@ -232,7 +243,7 @@ class World:
     async def _edit(self) -> None:
         while self.at_work and self.plan.edited_users:
             await asyncio.sleep(self._dice.uniform(0, 2 * self.plan.edit_seconds))
-            if self.at_work:
+            if self.at_work and not self.store.is_stalled:
                 self.program.edit()
 
     async def _expire(self) -> None:
@@ -275,6 +286,7 @@ class World:
             asyncio.set_event_loop(None)
             self.loop.close()
         self.tally.virtual_seconds = self.loop.time()
+        self.tally.stalls, self.tally.rollbacks = self.store.stalls, self.store.rollbacks
         return self.tally
 
     def _note_error(self, loop: object, context: dict[str, object]) -> None:

@@ -1,0 +1,144 @@
+"""The indexes: one `createIndexes` a collection, under names of our own.
+
+Where another program has an index of the same keys and rules, under whatever name, ours is not
+made. What is made on collections that were there before is told.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pymongo
+from pymongo import IndexModel
+from pymongo.errors import CollectionInvalid, OperationFailure
+
+from actors.mongo.connection import Documents, UnsuitableDatabaseError
+from actors.mongo.steps import STEP_SECONDS_MAX, Tell, telling
+
+PREFIX = "allotment_"  # What the names of our indexes begin with, on every collection.
+INDEX_OPTIONS_CONFLICT = 85  # The index is there, under another name.
+NAMESPACE_EXISTS = 48
+RULES = ("unique", "sparse", "partialFilterExpression", "collation", "hidden")
+"""What makes an index another one, beside its keys."""
+
+
+def _index(*keys: str, **rules: bool) -> IndexModel:
+    name = PREFIX + "_".join(key.replace(".", "_").lstrip("_") for key in keys)
+    return IndexModel([(key, 1) for key in keys], name=name, **rules)
+
+
+INDEXES: Mapping[str, Sequence[IndexModel]] = {
+    "allotment_accounts": (),
+    "allotment_api_keys": (_index("hash", unique=True),),
+    "allotment_dead_letters": (_index("state", "at"), _index("event_id", "at")),
+    "allotment_events": (
+        _index("order", "user_id", "seq", "place"),
+        _index("user_id", "order"),
+    ),
+    "allotment_journal": (_index("command_id", unique=True), _index("at")),
+    "allotment_relay": (),
+    "allotment_stripe_events": (
+        _index("state", "next_attempt_at"),
+        _index("subject", "state"),
+        _index("customer_id", "parked"),
+    ),
+    "allotment_sweeps": (_index("started_at"), _index("job", "started_at")),
+    "dailycredits": (
+        _index("subscription_id", "date", unique=True),
+        _index("holds_until", sparse=True),
+    ),
+    "subscriptions": (
+        _index("user_id"),
+        _index("status", "_id"),
+        _index("status", "end_date"),
+        _index("stripe.customer_id", sparse=True),
+    ),
+    "usages": (_index("user_id", "timestamp"),),
+}
+"""Indexes by collection. Those without any are written in transactions, and made before."""
+
+EMBEDDED_INDEXES: Mapping[str, Sequence[IndexModel]] = {
+    "allotment_jobs": (_index("_id", "revision"),),
+    "allotment_stripe_records": (_index("_id", "revision"),),
+    "subscriptions": (_index("_id", "status"),),
+}
+"""The embedded server uses an index only where the index covers the whole filter."""
+
+
+def make_indexes(database: Documents, tell: Tell, *, embedded: bool) -> None:
+    """Make the collections and indexes that are missing. Raises PyMongoError.
+
+    `tell` is given what is made on collections that were there, and for how long it takes.
+    UnsuitableDatabaseError: what is stored there does not let an index be made.
+    """
+    there = set(database.list_collection_names())
+    for name in INDEXES.keys() | EMBEDDED_INDEXES.keys():
+        wanted = [*INDEXES.get(name, ()), *(EMBEDDED_INDEXES.get(name, ()) if embedded else ())]
+        if name in there:
+            _add(database, name, wanted, tell)
+        elif wanted:
+            database[name].create_indexes(wanted)
+        elif name in INDEXES:
+            _make_collection(database, name)
+
+
+def _make_collection(database: Documents, name: str) -> None:
+    try:
+        database.create_collection(name)
+    except CollectionInvalid:  # Another start was faster.
+        return
+    except OperationFailure as error:
+        if error.code != NAMESPACE_EXISTS:
+            raise
+
+
+def _add(database: Documents, name: str, wanted: Sequence[IndexModel], tell: Tell) -> None:
+    """Make those of the indexes that a collection does not have yet.
+
+    One under our name may be a build that goes on since an earlier start: the same command waits
+    for it, and does nothing where it is done.
+    """
+    found = list(database[name].list_indexes())
+    ours = {index.document["name"]: _rules(index.document) for index in wanted}
+    others = {_rules(index): index for index in found if index["name"] not in ours}
+    for rules, other in others.items():
+        if other.get("unique") and rules not in ours.values():
+            tell(f"{name} has the index {other['name']}, which may refuse what Allotment writes")
+    missing = [index for index in wanted if _rules(index.document) not in others]
+    if not missing:
+        return
+    is_new = not {index.document["name"] for index in missing} <= {i["name"] for i in found}
+    with telling(f"indexes on {name}: {_names(missing)}", tell, at_once=is_new):
+        if not _create(database, name, missing):  # One that is there refuses all of a command.
+            for index in missing:
+                _create(database, name, [index])
+
+
+def _create(database: Documents, name: str, indexes: Sequence[IndexModel]) -> bool:
+    """Make indexes with one command. False: one of them is there, under another name."""
+    try:
+        with pymongo.timeout(STEP_SECONDS_MAX):
+            database[name].create_indexes(list(indexes))
+    except OperationFailure as error:
+        if error.code == INDEX_OPTIONS_CONFLICT:
+            return False
+        reason = (error.details or {}).get("errmsg") or error
+        raise UnsuitableDatabaseError(
+            f"{name} cannot have the indexes {_names(indexes)}: {reason}."
+        ) from error
+    return True
+
+
+def _names(indexes: Sequence[IndexModel]) -> str:
+    return ", ".join(str(index.document["name"]) for index in indexes)
+
+
+def _rules(index: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what makes an index the one it is, whatever it is called."""
+    keys = [
+        (key, int(order) if _is_number(order) else order) for key, order in index["key"].items()
+    ]
+    return (repr(keys), *(repr(index.get(rule) or None) for rule in RULES))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float)

@@ -1,0 +1,33 @@
+"""Makes a database ready for the service: its format, its collections, its indexes."""
+
+from pymongo.errors import OperationFailure
+
+from actors.embedded_engine import EMBEDDED_SET_NAME
+from actors.mongo.connection import (
+    Documents,
+    UnsuitableDatabaseError,
+    unavailable_on_error,
+)
+from actors.mongo.indexes import make_indexes
+from actors.mongo.steps import Tell
+from actors.mongo.stored_format import bring_forward
+from actors.store import StorageUnavailableError
+
+
+def prepare(database: Documents, tell: Tell = lambda _: None) -> None:
+    """Bring the database to our format and make its indexes. Safe to repeat.
+
+    `tell` is given a line a step: each is about something that was there before. Raises
+    StorageUnavailableError, UnsuitableDatabaseError.
+    """
+    try:
+        bring_forward(database, tell)
+        with unavailable_on_error():
+            hello = database.client.admin.command("hello")
+            make_indexes(database, tell, embedded=hello.get("setName") == EMBEDDED_SET_NAME)
+    except StorageUnavailableError as error:
+        if isinstance(error.__cause__, OperationFailure):
+            raise UnsuitableDatabaseError(
+                f"The database cannot be prepared: {error.__cause__}."
+            ) from error.__cause__
+        raise

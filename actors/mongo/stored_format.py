@@ -1,0 +1,133 @@
+"""Which format the stored documents have, and how those of an older version become ours.
+
+One document says it for the whole database, not a field of each: documents change together, at a
+start, while nothing else of ours runs. A database without it is new, or of format 1.
+
+Format 1: the collections of ours had no prefix. Format 2: they have.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pymongo
+from bson import Int64
+from pymongo.errors import OperationFailure
+
+from actors.mongo.connection import (
+    Documents,
+    UnsuitableDatabaseError,
+    unavailable_on_error,
+)
+from actors.mongo.steps import STEP_SECONDS_MAX, Tell, telling
+
+FORMAT = 2
+PREFIX = "allotment_"
+FORMAT_ID = "format"
+NAMESPACE_NOT_FOUND = 26
+
+Filter = Mapping[str, Any]
+
+
+def _other_ids(ours: str) -> Filter:
+    return {"_id": {"$not": {"$regex": f"^({ours})"}}}
+
+
+NOT_OURS: Mapping[str, Filter] = {
+    "accounts": {"applied_seq": None},
+    "api_keys": {"$or": [{"hash": None}, {"scope": None}]},
+    "dead_letters": {"event_id": None},
+    "events": {"order": None},
+    "jobs": {"done_until": None},
+    "journal": {"command_id": None},
+    "prices": _other_ids("in_force$"),
+    "relay": _other_ids("head$|consumer "),
+    "shards": _other_ids("shard-|relay$"),
+    "stripe_events": {"livemode": None},
+    "stripe_records": {"record": None},
+    "stripe_state": _other_ids("reconcile$"),
+    "sweeps": {"drift": None},
+    "sync_state": _other_ids("position$"),
+    "test_clock": _other_ids("service$"),
+    "directory": _other_ids("slots$|plan$"),
+}
+"""The collections of format 1, and what in them another program has written. `directory` is last:
+as long as it is there, the others may have to be renamed, too."""
+
+
+def stored_format(database: Documents) -> int | None:
+    """Return the format of a database; None: it is new, or has the first one."""
+    with unavailable_on_error():
+        document = database.allotment_format.find_one({"_id": FORMAT_ID})
+    return None if document is None else int(document["version"])
+
+
+def check_format(database: Documents) -> None:
+    """Refuse a database whose format is not ours: for whoever did not prepare it itself."""
+    version = stored_format(database)
+    if version is not None and version > FORMAT:
+        raise UnsuitableDatabaseError(
+            f"This database was written by a newer version of Allotment (format {version}, this one"
+            f" knows {FORMAT}): start that version, or restore a backup of before."
+        )
+    if version != FORMAT:
+        raise UnsuitableDatabaseError(
+            "This database was written by an older version of Allotment: stop the service, and start"
+            " it with this one."
+        )
+
+
+def bring_forward(database: Documents, tell: Tell) -> None:
+    """Give the database our format. To be called while nothing of ours runs; safe to repeat.
+
+    A crash in between leaves some collections renamed and some not; the next start does the rest.
+    Raises StorageUnavailableError, UnsuitableDatabaseError.
+    """
+    if stored_format(database) is None:
+        with unavailable_on_error():
+            for name in list(_older(database)):
+                with telling(f"{name} becomes {PREFIX}{name}", tell):
+                    _rename(database, name)
+            database.allotment_format.update_one(
+                {"_id": FORMAT_ID}, {"$setOnInsert": {"version": Int64(FORMAT)}}, upsert=True
+            )
+    check_format(database)
+
+
+def _older(database: Documents) -> Iterator[str]:
+    """Yield the collections of format 1, in the order in which to rename them."""
+    there = set(database.list_collection_names())
+    if "directory" not in there or not database.directory.find_one({"_id": "slots"}):
+        return
+    for name, not_ours in NOT_OURS.items():
+        if name in there and _is_ours(database, name, not_ours):
+            if PREFIX + name in there and database[PREFIX + name].find_one() is not None:
+                raise UnsuitableDatabaseError(
+                    f"There are both {name}, of an older version, and {PREFIX}{name}: two versions"
+                    " have run at once, and one of the two collections has to go."
+                )
+            yield name
+
+
+def _is_ours(database: Documents, name: str, not_ours: Filter) -> bool:
+    """Say whether a collection is ours to rename; an empty one may be anybody's, and stays."""
+    if database[name].find_one({"$nor": [not_ours]}, ["_id"]) is None:
+        return False
+    foreign = database[name].find_one(not_ours, ["_id"])
+    if foreign is not None:
+        raise UnsuitableDatabaseError(
+            f"{name} holds documents of an older version of Allotment and of another program"
+            f" (_id {foreign['_id']!r}): move the other program's to another collection."
+        )
+    return True
+
+
+def _rename(database: Documents, name: str) -> None:
+    """Rename a collection of ours. Its indexes stay with it, under the names they have."""
+    with pymongo.timeout(STEP_SECONDS_MAX):
+        if PREFIX + name in database.list_collection_names():
+            database[PREFIX + name].drop()  # It is empty.
+        try:
+            database[name].rename(PREFIX + name)
+        except OperationFailure as error:  # Another start was faster.
+            if error.code != NAMESPACE_NOT_FOUND:
+                raise

@@ -1,0 +1,76 @@
+"""What warm starts and the janitor read of the simulated database."""
+
+import pickle
+from collections.abc import Callable, Iterator
+from datetime import datetime
+
+from actors.expiring import Ended, Page
+from actors.expiring_holds import OverdueHold
+from actors.shards.dormant import RawAccount
+from actors.shards.warm_start import RawPage
+from domain.recovery import Stored
+from domain.values import UserId, mark_of, owner_mark
+from tests.simulation.majority import ReplicatedStore
+
+PAGE_ACCOUNTS = 3
+
+
+class SimulatedWarmth:
+    """A `WarmSource` whose pages are as old as they may be: all are read at the beginning."""
+
+    def __init__(self, store: ReplicatedStore) -> None:
+        self._store = store
+
+    def read(self, user_id: UserId, account: RawAccount) -> Stored:
+        subscriptions, days = pickle.loads(account.subscriptions), pickle.loads(account.days)
+        return Stored(user_id, account.applied_seq, subscriptions, days)
+
+    def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Iterator[RawPage]:
+        self._store.enter("pages")
+        with self._store.reading():
+            documents = self._store.collections["subscriptions"].values()
+            users = dict.fromkeys(UserId(d["user_id"]) for d in documents if d["end_date"] > now)
+            mine = [user_id for user_id in users if is_mine(user_id)]
+            found = [self._account(stored) for stored in self._store.load(mine, now)]
+        for start in range(0, len(mine), PAGE_ACCOUNTS):
+            self._store.enter("page")
+            part = mine[start : start + PAGE_ACCOUNTS]
+            accounts = found[start : start + PAGE_ACCOUNTS]
+            yield RawPage(
+                {u: account for u, (account, _) in zip(part, accounts, strict=True)},
+                {u: ids for u, (_, ids) in zip(part, accounts, strict=True)},
+            )
+
+    def _account(self, stored: Stored) -> tuple[RawAccount, list[str]]:
+        mark = owner_mark(stored.user_id)
+        ids = [str(d["_id"]) for d in (*stored.subscriptions, *stored.days)]
+        packed = pickle.dumps(list(stored.subscriptions)), pickle.dumps(list(stored.days))
+        return RawAccount(stored.applied_seq, *packed), [i for i in ids if mark_of(i) != mark]
+
+
+class SimulatedEnds:
+    """Names ended subscriptions, and holds that are over."""
+
+    def __init__(self, store: ReplicatedStore) -> None:
+        self._store = store
+
+    def ended(self, now: datetime, limit: int, cursor: object | None) -> Page[Ended]:
+        self._store.enter("ended")
+        with self._store.reading():
+            found = [
+                Ended(UserId(d["user_id"]), d["_id"], d["end_date"])
+                for d in self._store.collections["subscriptions"].values()
+                if d["status"] in ("active", "past_due", "paused") and d["end_date"] <= now
+            ]
+        return Page(found, 0, None)
+
+    def overdue_holds(self, now: datetime, limit: int, cursor: object | None) -> Page[OverdueHold]:
+        self._store.enter("overdue_holds")
+        with self._store.reading():
+            found = [
+                OverdueHold(UserId(day["user_id"]), day["subscription_id"], hold["hold_id"])
+                for day in self._store.collections["dailycredits"].values()
+                for hold in day.get("holds") or ()
+                if hold["expires_at"] <= now
+            ]
+        return Page(found, 0, None)
