@@ -411,14 +411,14 @@ def test_a_journal_with_a_gap_is_refused_and_named(embedded: MongoSetup, gone: l
     assert refused.value.missing == {ANN: gone[0]}
 
 
-def test_a_gap_beyond_the_newest_entry_is_one(embedded: MongoSetup) -> None:
+def test_a_gap_beyond_the_newest_entry_is_one(store: MongoStore, embedded: MongoSetup) -> None:
     author = Author(ANN)
-    write(embedded.store, [author.add()])
-    embedded.store.append(author.use_often(3))
+    write(store, [author.add()])
+    store.append(author.use_often(3))
     embedded.database.journal.delete_one({"_id": f"{ANN} 3"})
 
     with pytest.raises(JournalGapError) as refused:
-        embedded.store.load([ANN], NOON)
+        store.load([ANN], NOON)
 
     assert refused.value.missing == {ANN: 3}
 
