@@ -296,6 +296,20 @@ def test_everything_that_decides_is_read_by_a_majority_after_our_own_write(
     assert all("afterClusterTime" in concern for concern in read)
 
 
+def test_a_warm_start_comes_after_our_own_write(
+    proxy: Proxy, store: MongoStore, database: Documents
+) -> None:
+    entries = pair()
+    store.append(entries)
+    store.write_views(views_of(*entries))
+    proxy.forget_rules()
+
+    pages = list(WarmReader(database, store.causality).pages(lambda _: True, NOON))
+
+    assert sum(len(page.accounts) for page in pages) == 2
+    assert all("afterClusterTime" in concern for concern in concerns(proxy))
+
+
 @pytest.mark.parametrize(
     "read",
     [
