@@ -289,5 +289,6 @@ class ShardActor:
                 await shard.catch_up()
             except StorageUnavailableError:
                 await asyncio.sleep(RETRY_SECONDS)
-        warm = WarmReader(self._database)  # A shard that was started to get users has none yet.
+        # A shard that was started to get users has none yet.
+        warm = WarmReader(self._database, self._store.causality)
         await shard.following.warm.run(warm, at_once=shard.ownership.has_slots)

@@ -58,7 +58,14 @@ class Causality:
         self._resolve()
         if self._newest is None:
             yield None
-            return
+        else:
+            with self.begun_session() as session:
+                yield session
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[ClientSession]:
+        """Yield a session as `session` does, for what needs one in any case."""
+        self._resolve()
         with self.begun_session() as session:
             yield session
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
+from pymongo.client_session import ClientSession
 
 from actors.mongo.connection import Documents
 
@@ -25,7 +26,7 @@ _INT64 = struct.Struct("<q")
 _RAW: CodecOptions[RawBSONDocument] = CodecOptions(document_class=RawBSONDocument)
 
 
-def raw_batches(
+def raw_batches(  # noqa: PLR0913 - what a find is made of
     database: Documents,
     collection: str,
     where: Mapping[str, Any],
@@ -33,18 +34,21 @@ def raw_batches(
     *,
     sort: str | None = None,
     batch_size: int = DOCUMENTS_PER_BATCH,
+    session: ClientSession,
 ) -> Iterator[list[bytes]]:
     """Yield what is found, a batch of the server's at a time. Raises PyMongoError."""
     find: dict[str, Any] = {"find": collection, "filter": where, "batchSize": batch_size}
-    find |= {"readConcern": {"level": "majority"}}  # Commands inherit none.
+    concern: dict[str, Any] = {"level": "majority"}  # Commands inherit none.
+    if session.operation_time is not None:
+        concern["afterClusterTime"] = session.operation_time
+    find |= {"readConcern": concern}
     find |= {"projection": dict.fromkeys(fields, 1)} | ({"sort": {sort: 1}} if sort else {})
-    with database.client.start_session() as session:  # A cursor belongs to one session.
-        cursor = _cursor(database.command(find, codec_options=_RAW, session=session))
-        yield list(split_array(cursor["firstBatch"]))
-        while number := _INT64.unpack(cursor["id"])[0]:
-            more = {"getMore": number, "collection": collection, "batchSize": batch_size}
-            cursor = _cursor(database.command(more, codec_options=_RAW, session=session))
-            yield list(split_array(cursor["nextBatch"]))
+    cursor = _cursor(database.command(find, codec_options=_RAW, session=session))
+    yield list(split_array(cursor["firstBatch"]))
+    while number := _INT64.unpack(cursor["id"])[0]:
+        more = {"getMore": number, "collection": collection, "batchSize": batch_size}
+        cursor = _cursor(database.command(more, codec_options=_RAW, session=session))
+        yield list(split_array(cursor["nextBatch"]))
 
 
 def split(documents: bytes) -> Iterator[bytes]:

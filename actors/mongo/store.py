@@ -50,8 +50,8 @@ class MongoStore:
     def __init__(self, database: Documents, is_owner: Callable[[], bool] = lambda: True) -> None:
         self._database = database
         self._is_owner = is_owner
-        self._causality = Causality(database)
-        self._loader = Loader(database, self._causality)
+        self.causality = Causality(database)
+        self._loader = Loader(database, self.causality)
         self._transactions = Transactions(database)
 
     def take_over(self, shard: str) -> None:
@@ -62,7 +62,7 @@ class MongoStore:
         """
         with unavailable_on_error():
             self._transactions.take_over(shard)
-        self._causality.begin(shard)
+        self.causality.begin(shard)
 
     def load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
         """Return what is stored of every user, in the order of `user_ids`."""
@@ -81,11 +81,11 @@ class MongoStore:
         try:
             session = self._insert(documents)
         except CommitInDoubtError as doubt:
-            self._causality.doubt()
+            self.causality.doubt()
             raise AppendInDoubtError(str(doubt)) from doubt.error
         except PyMongoError as error:
             raise self._append_failure(error, is_one=len(documents) == 1) from error
-        self._causality.note(session)
+        self.causality.note(session)
 
     def _insert(self, documents: list[dict[str, Any]]) -> ClientSession:
         """Insert into the journal; return the session, ended."""
@@ -106,11 +106,11 @@ class MongoStore:
     def _append_failure(self, error: PyMongoError, *, is_one: bool) -> StoreError:
         """Return what an error means. In a transaction only the commit can be in doubt."""
         if is_duplicate(error):
-            self._causality.doubt()  # What is there already may be unconfirmed.
+            self.causality.doubt()  # What is there already may be unconfirmed.
             return AppendRefusedError("a number or a key is taken")
         was_sent = is_one and not isinstance(error, ServerSelectionTimeoutError)
         if was_sent and not error.has_error_label(NO_WRITES):
-            self._causality.doubt()
+            self.causality.doubt()
             return AppendInDoubtError(type(error).__name__)
         return StorageUnavailableError(type(error).__name__)
 
@@ -153,7 +153,7 @@ class MongoStore:
             self._run(lambda session: self._write_views(views, session, careful=True))
 
     def _run(self, write: Callable[[ClientSession], object]) -> None:
-        self._causality.note(self._transactions.run(write))
+        self.causality.note(self._transactions.run(write))
 
     def _write_views(
         self, views: Sequence[AccountViews], session: ClientSession, *, careful: bool
@@ -181,7 +181,7 @@ class MongoStore:
             self._database.allotment_events.insert_many(events, ordered=False, session=session)
 
     def _views_taken(self, views: Sequence[AccountViews], cause: Exception) -> StoreError:
-        with unavailable_on_error(), self._causality.session() as session:
+        with unavailable_on_error(), self.causality.session() as session:
             marks = read_marks(self._database, [view.user_id for view in views], session)
         applied = {view.user_id: marks.get(view.user_id, 0) for view in views}
         if any(applied[view.user_id] != view.after_seq for view in views):

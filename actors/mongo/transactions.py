@@ -50,7 +50,7 @@ class Transactions:
         self._database = database
         self._owner: str | None = None
         self._noted: set[bytes] = set()
-        self._orphaned: list[bytes] = []
+        self._orphaned: dict[bytes, None] = {}
         self._may_end_sessions = True
 
     def take_over(self, owner: str) -> None:
@@ -71,36 +71,35 @@ class Transactions:
         """
 
         def once() -> ClientSession:
-            self._end_sessions(self._orphaned)
+            self._end_orphans()
             with self._database.client.start_session() as session:
                 self._note(session)
                 try:
                     with session.start_transaction():
                         write(session)
                         _commit(session)
-                except (ConnectionFailure, CommitInDoubtError) as error:
-                    if not isinstance(error, NotPrimaryError):  # Who steps down ends them itself.
-                        self._orphaned.append(session.session_id["id"])
+                except (PyMongoError, CommitInDoubtError) as error:
+                    if _is_lost(error):
+                        self._orphaned[session.session_id["id"]] = None
                     raise
             return session
 
         return until_elected(once, TRANSIENT)
 
-    def _end_sessions(self, session_ids: Sequence[bytes]) -> None:
+    def _end_orphans(self) -> None:
         """End the transactions of which the server may not have heard the end.
 
         A server that was only slow goes on with them, and everything that meets them is refused
         until it gives them up, a minute later. Where ending them is refused, that is waited for.
         """
-        ending = list(session_ids)
-        if not ending:
-            return
-        if self._may_end_sessions:
-            self._kill(ending)
-        if session_ids is self._orphaned:
-            del self._orphaned[: len(ending)]
+        orphaned = list(self._orphaned)
+        self._end_sessions(orphaned)
+        for session_id in orphaned:
+            self._orphaned.pop(session_id, None)
 
-    def _kill(self, session_ids: Sequence[bytes]) -> None:
+    def _end_sessions(self, session_ids: Sequence[bytes]) -> None:
+        if not session_ids or not self._may_end_sessions:
+            return
         sessions = [{"id": session_id} for session_id in session_ids]
         try:
             self._database.client.admin.command("killSessions", sessions)
@@ -167,3 +166,13 @@ def _commit(session: ClientSession) -> None:
         else:
             return
         time.sleep(min(PAUSE_SECONDS * attempt, PAUSE_SECONDS_MAX))
+
+
+def _is_lost(error: PyMongoError | CommitInDoubtError) -> bool:
+    """Say whether the connection was lost, and its session with it: the driver uses it no more.
+
+    Where none was found, or another primary is, the session is used again, and ends what was open.
+    """
+    cause = error.error if isinstance(error, CommitInDoubtError) else error
+    unsent = (NotPrimaryError, ServerSelectionTimeoutError)
+    return isinstance(cause, ConnectionFailure) and not isinstance(cause, unsent)

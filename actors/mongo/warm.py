@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import bson
 from bson import ObjectId
 from bson.codec_options import CodecOptions, DatetimeConversion
+from pymongo.client_session import ClientSession
 
+from actors.mongo.causality import Causality
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.documents import stored_id
 from actors.mongo.loading import DAY_FIELDS, RECENT, SUBSCRIPTION_FIELDS
@@ -75,8 +77,10 @@ class _Owned(NamedTuple):
 class WarmReader:
     """The accounts in one database."""
 
-    def __init__(self, database: Documents) -> None:
+    def __init__(self, database: Documents, causality: Causality | None = None) -> None:
+        """`causality`: of the process that reads, which may have written."""
         self._database = database
+        self._causality = causality or Causality(database)
 
     def read(self, user_id: UserId, account: RawAccount) -> Stored:
         """Return what is stored of a user whose views are complete."""
@@ -90,16 +94,16 @@ class WarmReader:
     def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Iterator[RawPage]:
         """Yield the accounts with a subscription that has not ended, of users that are mine."""
         now_ms = (now - EPOCH) // timedelta(milliseconds=1)
-        with unavailable_on_error():
-            for users in self._users():
+        with unavailable_on_error(), self._causality.reading() as session:
+            for users in self._users(session):
                 own = []
                 for key, documents in users:
                     user_id = _user_id(key)
                     if user_id is not None and is_mine(user_id):
                         own.append(_Owned(user_id, key, documents))
-                yield self._page(own, now_ms)
+                yield self._page(own, now_ms, session)
 
-    def _users(self) -> Iterator[list[tuple[Any, list[bytes]]]]:
+    def _users(self, session: ClientSession) -> Iterator[list[tuple[Any, list[bytes]]]]:
         """Yield users with all their subscriptions, a batch of the cursor's at a time."""
         batches = raw_batches(
             self._database,
@@ -108,6 +112,7 @@ class WarmReader:
             SUBSCRIPTION_FIELDS,
             sort="user_id",
             batch_size=SUBSCRIPTIONS_PER_PAGE,
+            session=session,
         )
         held: list[tuple[Any, list[bytes]]] = []
         for batch in batches:
@@ -122,7 +127,7 @@ class WarmReader:
             del held[:-1]
         yield held
 
-    def _page(self, users: Iterable[_Owned], now_ms: int) -> RawPage:
+    def _page(self, users: Iterable[_Owned], now_ms: int, session: ClientSession) -> RawPage:
         """Add the marks and the days to the subscriptions of users."""
         since = now_ms - RECENT // timedelta(milliseconds=1)
         current: list[_Owned] = []
@@ -135,7 +140,8 @@ class WarmReader:
             for document, end in zip(owned.subscriptions, ends, strict=True):
                 if end > since or _moment(CHANGED, document) > since:
                     with_days[_id(document)] = owned.user_id
-        days, marks = self._days(with_days), self._marks([owned.key for owned in current])
+        days = self._days(with_days, session)
+        marks = self._marks([owned.key for owned in current], session)
         accounts, foreign_ids = {}, {}
         for user_id, key, subscriptions in current:
             own_days = days.get(user_id, [])
@@ -145,27 +151,37 @@ class WarmReader:
             foreign_ids[user_id] = _foreign_ids(user_id, (*subscriptions, *own_days))
         return RawPage(accounts, foreign_ids)
 
-    def _days(self, subscriptions: Mapping[Any, UserId]) -> dict[UserId, list[bytes]]:
+    def _days(
+        self, subscriptions: Mapping[Any, UserId], session: ClientSession
+    ) -> dict[UserId, list[bytes]]:
         days: dict[UserId, list[bytes]] = {}
-        for batch in self._find("dailycredits", "subscription_id", [*subscriptions], DAY_FIELDS):
+        for batch in self._find(
+            "dailycredits", "subscription_id", [*subscriptions], DAY_FIELDS, session
+        ):
             for document in batch:
                 days.setdefault(subscriptions[SUBSCRIPTION.of(document)], []).append(document)
         return days
 
-    def _marks(self, keys: Sequence[Any]) -> dict[Any, int]:
+    def _marks(self, keys: Sequence[Any], session: ClientSession) -> dict[Any, int]:
         return {
             _id(document): SEQ.of(document)
-            for batch in self._find("allotment_accounts", "_id", keys, ("applied_seq",))
+            for batch in self._find("allotment_accounts", "_id", keys, ("applied_seq",), session)
             for document in batch
         }
 
     def _find(
-        self, collection: str, field: str, values: Sequence[Any], fields: Sequence[str]
+        self,
+        collection: str,
+        field: str,
+        values: Sequence[Any],
+        fields: Sequence[str],
+        session: ClientSession,
     ) -> Iterator[list[bytes]]:
         """Yield the documents whose field is one of the values, a batch at a time."""
         for start in range(0, len(values), SUBSCRIPTIONS_PER_PAGE):
             part = [_stored(value) for value in values[start : start + SUBSCRIPTIONS_PER_PAGE]]
-            yield from raw_batches(self._database, collection, {field: {"$in": part}}, fields)
+            where = {field: {"$in": part}}
+            yield from raw_batches(self._database, collection, where, fields, session=session)
 
 
 # --- fields of raw documents ------------------------------------------------------------

@@ -44,6 +44,7 @@ from tests.actors.test_janitor import yielding
 from tests.fakes.memory_agenda import MemoryAgenda
 from tests.fakes.memory_events import MemoryEvents
 from tests.fakes.memory_reads import MemoryOverview, MemoryReads
+from tests.fakes.memory_store import MemoryStore
 from tests.fakes.memory_stripe import MemoryStripe
 from tests.fakes.noting_handler import NotingHandler
 from tests.simulation.majority import ReplicatedStore
@@ -56,7 +57,7 @@ USAGE = {"user_id": "ada", "service_type": "chat", "credit_amount": 30}
 class OneShard:
     """The way to one shard of this process."""
 
-    def __init__(self, shard: Shard, store: ReplicatedStore) -> None:
+    def __init__(self, shard: Shard, store: MemoryStore) -> None:
         self.shard = shard
         self.store = store
         self.comparison = Comparison(shard, store, Policy(), yielding)
@@ -135,7 +136,7 @@ class LocalBackend:
             clock=clock,
         )
         self.tables = MemoryTables(shards.shard.table)
-        crew = Fleet(shards.store, self.tables)  # Nobody carries its plans out.
+        crew = Fleet(ReplicatedStore(), self.tables)  # Nobody carries its plans out.
         self.operations = Operations(
             shards, OneJanitor(self.housekeeping, Resharding(self.tables, crew, clock))
         )
@@ -169,7 +170,7 @@ class LocalBackend:
 async def edge(
     scope: Scope = Scope.ADMIN, stripe: StripeDesk | None = None
 ) -> AsyncIterator[tuple[httpx.AsyncClient, LocalBackend]]:
-    store, keys = ReplicatedStore(), Keys()
+    store, keys = MemoryStore(), Keys()
     text, _ = made(keys, scope)
     async with running(store, clock=Clock(NOON)) as shard:
         backend = LocalBackend(OneShard(shard, store), keys)

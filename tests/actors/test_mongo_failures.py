@@ -296,6 +296,20 @@ def test_everything_that_decides_is_read_by_a_majority_after_our_own_write(
     assert all("afterClusterTime" in concern for concern in read)
 
 
+def test_a_warm_start_comes_after_our_own_write(
+    proxy: Proxy, store: MongoStore, database: Documents
+) -> None:
+    entries = pair()
+    store.append(entries)
+    store.write_views(views_of(*entries))
+    proxy.forget_rules()
+
+    pages = list(WarmReader(database, store.causality).pages(lambda _: True, NOON))
+
+    assert sum(len(page.accounts) for page in pages) == 2
+    assert all("afterClusterTime" in concern for concern in concerns(proxy))
+
+
 @pytest.mark.parametrize(
     "read",
     [
@@ -411,14 +425,14 @@ def test_a_journal_with_a_gap_is_refused_and_named(embedded: MongoSetup, gone: l
     assert refused.value.missing == {ANN: gone[0]}
 
 
-def test_a_gap_beyond_the_newest_entry_is_one(embedded: MongoSetup) -> None:
+def test_a_gap_beyond_the_newest_entry_is_one(store: MongoStore, embedded: MongoSetup) -> None:
     author = Author(ANN)
-    write(embedded.store, [author.add()])
-    embedded.store.append(author.use_often(3))
+    write(store, [author.add()])
+    store.append(author.use_often(3))
     embedded.database.allotment_journal.delete_one({"_id": f"{ANN} 3"})
 
     with pytest.raises(JournalGapError) as refused:
-        embedded.store.load([ANN], NOON)
+        store.load([ANN], NOON)
 
     assert refused.value.missing == {ANN: 3}
 

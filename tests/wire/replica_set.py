@@ -2,7 +2,8 @@
 
 Both members write to the same server, so nothing needs to be replicated. A majority that stalls
 is played by what clients are told: a write is done, and its confirmation fails. `roll_back` takes
-back the documents that were inserted meanwhile.
+back the documents that were inserted meanwhile. Where a stall is `lost`, nothing is done at all:
+to who reads what a majority has, that is the same as a rollback of everything.
 """
 
 import contextlib
@@ -36,7 +37,7 @@ class ReplicaSet:
         self._server: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(uri)
         self._elections = 1
         self._primary: int | None = 0
-        self._stalled = False
+        self._stalled = self._lost = False
         self._unconfirmed: list[tuple[str, str, Any]] = []
         self._lock = threading.Lock()
         self.members = [Proxy(target), Proxy(target)]
@@ -79,13 +80,13 @@ class ReplicaSet:
         return timer
 
     @contextlib.contextmanager
-    def stalled(self) -> Iterator[None]:
-        """Let no write be confirmed by a majority meanwhile."""
-        self._stalled = True
+    def stalled(self, *, lost: bool = False) -> Iterator[None]:
+        """Let no write be confirmed by a majority meanwhile; `lost`: nor be done."""
+        self._stalled, self._lost = True, lost
         try:
             yield
         finally:
-            self._stalled = False
+            self._stalled = self._lost = False
 
     def roll_back(self) -> None:
         """Take back what was inserted while no majority confirmed it."""
@@ -119,12 +120,21 @@ class ReplicaSet:
             return Answer(_not_primary(command))
         action = self.members[index].by_rules(command)
         if action is None and self._stalled and _waits_for_a_majority(command):
-            self._note(command)
-            done = {} if "commitTransaction" in command else {"n": 1}
-            return ForwardThenAnswer(unconfirmed(64, **done))
+            return self._leave_unconfirmed(command)
         if self._stalled:
             self._note(command)
         return action
+
+    def _leave_unconfirmed(self, command: Command) -> Action:
+        is_commit = "commitTransaction" in command
+        answer = unconfirmed(64, **({} if is_commit else {"n": 1}))
+        if not self._lost:
+            self._note(command)
+            return ForwardThenAnswer(answer)
+        if is_commit:
+            sessions = [{"id": command["lsid"]["id"]}]
+            self._server.admin.command("killSessions", sessions)
+        return Answer(answer)
 
     def _note(self, command: Command) -> None:
         if "insert" in command:
