@@ -64,7 +64,7 @@ def test_the_log_is_bounded_while_a_transaction_is_open_and_nothing_is_lost(
             if number % 100 == 0:
                 client[f"new-{number}"].things.create_index("text")
 
-        wait_until(lambda: log_bytes(directory) <= 2 * LOG_FILE_BYTES)
+        wait_until(lambda: log_bytes(directory) <= 3 * LOG_FILE_BYTES)
 
         kill(server.pid)
         wait_until(lambda: PlainWire().ping(server.uri))
