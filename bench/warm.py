@@ -96,7 +96,7 @@ class Replies:
         """Begin with the first answer again."""
         self._again = iter(self._kept)
 
-    def start_session(self) -> contextlib.AbstractContextManager[None]:
+    def start_session(self, **_: Any) -> contextlib.AbstractContextManager[None]:
         """Return a session that nobody needs."""
         return contextlib.nullcontext()
 

@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from rich.console import Console
 
 from actors.embedded_mongo import EmbeddedMongo
 from actors.mongo.connection import MongoWire
+from bench.progress import begin
 from tests.actors.embedding import client_of
 from tests.service.running import RunningService
 from tests.service.test_first_day import add_credits
@@ -79,7 +81,7 @@ def charge_until(end: threading.Event, service: RunningService, user: str, seen:
 def make_trouble(members: ReplicaSet, seconds: float, *, stalls: int) -> int:
     """Change the primary for so long, and stall a majority meanwhile. Returns the elections."""
     began, elections, stalled = time.monotonic(), 0, 0
-    pause = threading.Event()
+    pause, console = threading.Event(), Console(stderr=True)
     while (passed := time.monotonic() - began) < seconds:
         if passed > (stalled + 1) * seconds / (stalls + 1) and stalled < stalls:
             stalled += 1
@@ -88,6 +90,7 @@ def make_trouble(members: ReplicaSet, seconds: float, *, stalls: int) -> int:
         pause.wait(ELECTION_EVERY_SECONDS - NO_PRIMARY_SECONDS)
         elections += 1
         members.elect_later(elections % 2, NO_PRIMARY_SECONDS).join()
+        begin(console, f"{passed:.0f} of {seconds:.0f} seconds, {elections} elections")
     return elections
 
 
@@ -125,7 +128,7 @@ def run(directory: Path, options: argparse.Namespace) -> int:
             members.close()
         with client_of(mongo.uri) as client:
             usages = client.allotment.usages.find({}, ["user_id"])
-            charged = Counter(usage["user_id"] for usage in usages)
+            charged = Counter(str(usage["user_id"]) for usage in usages)
     lost = sum((seen.acknowledged - charged).values())
     doubled = sum((charged - seen.acknowledged).values())
     print(f"{elections} elections, {options.stalls} stalls; answers: {dict(seen.answers)}")
