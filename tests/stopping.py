@@ -5,7 +5,9 @@ import signal
 import time
 from pathlib import Path
 
-STOP_SECONDS_MAX = 10.0
+from tests.patience import PATIENCE_SECONDS
+
+STOP_SECONDS_MAX = PATIENCE_SECONDS
 STOPPED = ("T", "t", "Z", "X")  # States of a task that runs no further: stopped, traced, ended.
 
 

@@ -12,8 +12,9 @@ import pymongo
 from pymongo.errors import PyMongoError
 
 from actors.mongo.connection import MongoWire
+from tests.patience import PATIENCE_SECONDS
 
-DEADLINE_SECONDS = 60.0  # Only a failure waits that long.
+DEADLINE_SECONDS = PATIENCE_SECONDS  # Only a failure waits that long.
 
 
 class PlainWire:

@@ -19,8 +19,9 @@ from tests.actors.test_api_keys import Keys, made
 from tests.actors.test_edge import LocalBackend, OneShard
 from tests.actors.test_tokens import RULES
 from tests.fakes.memory_store import MemoryStore
+from tests.patience import PATIENCE_SECONDS
 
-START_SECONDS_MAX = 20.0
+START_SECONDS_MAX = PATIENCE_SECONDS
 
 
 @dataclass

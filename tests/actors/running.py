@@ -18,8 +18,9 @@ from domain.answers import CreditStatusResponse
 from domain.values import Policy, UserId
 from tests.actors.authors import NOON, POLICY, add_credit, use
 from tests.fakes.memory_store import Gate
+from tests.patience import PATIENCE_SECONDS
 
-TEST_SECONDS_MAX = 20.0
+TEST_SECONDS_MAX = PATIENCE_SECONDS
 
 P = ParamSpec("P")
 

@@ -26,10 +26,11 @@ from actors.ray_environment import (
     serve_environment,
 )
 from bench.processes import free_port
+from tests.patience import PATIENCE_SECONDS
 from tests.service.running import wait_until
 
 SCRIPT = Path(ray_environment.__file__).with_name("haproxy_guarded.sh")
-SECONDS_MAX = 20.0
+SECONDS_MAX = PATIENCE_SECONDS
 
 WRITE = """
 import sys

@@ -28,13 +28,13 @@ from tests.wire.replica_set import ReplicaSet
 
 ANN, BOB = UserId("ann"), UserId("bob")
 CONFLICT = Answer(refusal(112, TRANSIENT))
-PATIENCE_SECONDS = 0.3  # In place of those of a real election.
+GIVES_UP_SECONDS = 0.3  # In place of those of a real election.
 
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up soon what never succeeds."""
-    monkeypatch.setattr(transactions, "ELECTION_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(transactions, "ELECTION_SECONDS", GIVES_UP_SECONDS)
 
 
 @pytest.fixture

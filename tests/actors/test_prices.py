@@ -16,9 +16,10 @@ from domain.pricing import NO_PRICES, read_prices
 from domain.values import Policy
 from tests.actors.running import in_loop, until
 from tests.actors.setups import MongoSetup, mongomock_setup
+from tests.patience import PATIENCE_SECONDS
 from tests.service.running import wait_until
 
-FOLLOWS_SECONDS_MAX = 30.0  # On a machine that is busy with much else.
+FOLLOWS_SECONDS_MAX = PATIENCE_SECONDS  # On a machine that is busy with much else.
 
 ONE = "[[prices]]\ncredits_per_unit = 1\nunit_size = 1000\n"
 TWO = "[[prices]]\ncredits_per_unit = 2\nunit_size = 1000\n"

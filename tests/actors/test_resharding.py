@@ -20,11 +20,12 @@ from domain.views import AccountViews
 from tests.actors.fleet import Fleet, JanitorCrashedError, fleet_of
 from tests.actors.running import at_the_gate, charge_call, credit_call, in_loop, until
 from tests.actors.test_warm_start import Held
+from tests.patience import PATIENCE_SECONDS
 from tests.simulation.database_reads import SimulatedWarmth
 
 USERS = [UserId(f"u-{number}") for number in range(60)]
 WAYS = [(3, 8), (8, 2)]
-SECONDS = 10.0
+SECONDS = PATIENCE_SECONDS
 
 
 async def no_pause(_seconds: float) -> None:

@@ -12,8 +12,9 @@ from actors.shards.queries import SubscriptionsQuery
 from domain.values import UserId
 from tests.actors.routing import FakeShards, texts
 from tests.actors.running import charge_call, in_loop, until
+from tests.patience import PATIENCE_SECONDS
 
-SECONDS = 5.0
+SECONDS = PATIENCE_SECONDS
 USERS = [UserId(f"u-{number}") for number in range(40)]
 CALLS = [charge_call(user_id, 1, f"key of {user_id}") for user_id in USERS]
 

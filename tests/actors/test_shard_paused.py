@@ -24,11 +24,12 @@ from actors.wire import Connection, Endpoint
 from domain.values import UserId
 from tests.actors.running import charge_call, credit_call, in_loop
 from tests.actors.setups import MongoSetup
+from tests.patience import PATIENCE_SECONDS
 from tests.stopping import stop_process
 
 ANN = UserId("ann")
 LEASE_SECONDS = 2.0  # Instead of the service's: who waits for it to lapse waits less.
-START_SECONDS_MAX = 15.0
+START_SECONDS_MAX = PATIENCE_SECONDS
 
 
 class Incarnation(NamedTuple):

@@ -32,6 +32,7 @@ from tests.actors.running import (
 from tests.actors.setups import MongoSetup
 from tests.actors.test_comparison import compare
 from tests.actors.test_mongo_changes import subscription
+from tests.patience import PATIENCE_SECONDS
 from tests.simulation.database_reads import SimulatedWarmth
 from tests.simulation.majority import ReplicatedStore
 
@@ -53,7 +54,7 @@ class Held:
     def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Iterator[RawPage]:
         for page in self._source.pages(is_mine, now):
             self.read_page.set()
-            self.go_on.wait(10)
+            self.go_on.wait(PATIENCE_SECONDS)
             yield page
 
 

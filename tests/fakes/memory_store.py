@@ -37,8 +37,9 @@ from tests.fakes.memory_documents import (
     take_back,
     usage_document,
 )
+from tests.patience import PATIENCE_SECONDS
 
-GATE_SECONDS_MAX = 10.0  # A gate that a failed test left closed opens by itself.
+GATE_SECONDS_MAX = PATIENCE_SECONDS  # A gate that a failed test left closed opens by itself.
 
 AppendFault = Literal["in doubt, landed", "in doubt, lost", "in doubt, lands later"]
 ViewsFault = Literal["lost", "landed"]

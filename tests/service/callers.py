@@ -16,12 +16,13 @@ from typing import Any, NamedTuple
 import httpx
 
 from actors.mongo.connection import Documents
+from tests.patience import PATIENCE_SECONDS
 
 CALLERS = 8  # Each charges one user, and reads another one's status beside it.
 AMOUNT = 30_000_000  # Nobody runs out of credits.
 PAUSE_SECONDS = 0.02  # Between two calls of one caller.
 TIMEOUT_SECONDS = 30.0
-SETTLE_SECONDS_MAX = 30.0  # From the last acknowledgement until it is in the views.
+SETTLE_SECONDS_MAX = PATIENCE_SECONDS  # From the last acknowledgement until it is in the views.
 
 
 class Answer(NamedTuple):

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import httpx
 
+from tests.patience import PATIENCE_SECONDS
 from tests.service.machines import ROOT, Machine, Machines
 from tests.service.running import wait_until
 
 PORT = 8000  # Of serve.yaml.
-READY_SECONDS_MAX = 120.0
+READY_SECONDS_MAX = PATIENCE_SECONDS
 CREDITS_A_DAY = 90  # Of 3,000 credits for 30 days.
 SETTINGS = {
     "ALLOTMENT_SHARDS": "2",

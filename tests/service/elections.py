@@ -21,6 +21,7 @@ from actors.embedded_mongo import EmbeddedMongo
 from actors.mongo.connection import MongoWire
 from bench.progress import begin
 from tests.actors.embedding import client_of
+from tests.patience import PATIENCE_SECONDS
 from tests.service.running import RunningService
 from tests.service.test_first_day import add_credits
 from tests.wire.replica_set import ReplicaSet
@@ -28,7 +29,6 @@ from tests.wire.replica_set import ReplicaSet
 ELECTION_EVERY_SECONDS = 10.0
 NO_PRIMARY_SECONDS = 3.0
 STALL_SECONDS = 15.0
-WAIT_SECONDS_MAX = 60.0
 
 
 @dataclass
@@ -61,7 +61,7 @@ def charge_until(end: threading.Event, service: RunningService, user: str, seen:
         while not end.is_set():
             number += 1
             key = {"Idempotency-Key": f"charge-{number}"}
-            deadline = time.monotonic() + WAIT_SECONDS_MAX
+            deadline = time.monotonic() + PATIENCE_SECONDS
             while time.monotonic() < deadline:
                 asked = time.monotonic()
                 try:
@@ -101,7 +101,7 @@ def charge_meanwhile(
     users = [f"user-{number}" for number in range(options.callers)]
     headers = {"Authorization": f"Bearer {service.key}"}
     end = threading.Event()
-    with httpx.Client(base_url=service.address, headers=headers, timeout=60.0) as http:
+    with httpx.Client(base_url=service.address, headers=headers, timeout=PATIENCE_SECONDS) as http:
         for user in users:
             add_credits(http, user)
         threads = [

@@ -17,13 +17,14 @@ from pymongo.errors import PyMongoError
 
 from actors.embedded_mongo import EmbeddedMongo
 from actors.mongo.connection import Documents, MongoWire
+from tests.patience import PATIENCE_SECONDS
 from tests.service.processes import actor_pids, shard_pids, wake
 from tests.service.running import RunningService
 from tests.service.slow_proxy import SlowProxy
 from tests.stopping import stop_process
 
-REPLACED_SECONDS_MAX = 60.0
-DATABASE_BACK_SECONDS_MAX = 90.0
+REPLACED_SECONDS_MAX = PATIENCE_SECONDS
+DATABASE_BACK_SECONDS_MAX = PATIENCE_SECONDS
 REFUSED_SECONDS = 8.0
 SLOW_SECONDS = 10.0
 DELAY_SECONDS = 0.3

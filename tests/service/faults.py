@@ -24,13 +24,14 @@ from actors.embedded_mongo import EmbeddedMongo
 from actors.mongo.connection import MongoWire, connect
 from bench.machine import facts
 from bench.progress import track
+from tests.patience import PATIENCE_SECONDS
 from tests.service.callers import Answer, Audit, Books, Callers, audit
 from tests.service.fault_making import FAULTS, Fault, On, Stage
 from tests.service.running import RunningService
 from tests.service.slow_proxy import SlowProxy
 
 BEFORE_SECONDS = 2.0  # Of calls that nothing disturbs, first.
-BACK_SECONDS_MAX = 90.0
+BACK_SECONDS_MAX = PATIENCE_SECONDS
 DISK = "size=192m"  # What the database has, in all.
 HEAD = (
     "| fault | made by | charges failed | statuses failed | slowest answer | longest until charged"

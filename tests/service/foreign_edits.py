@@ -36,6 +36,7 @@ from bench.progress import track
 from domain.answering import status_answer
 from domain.recovery import recover
 from domain.values import Policy, UserId
+from tests.patience import PATIENCE_SECONDS
 from tests.service.load import CONNECTIONS, open_client, user_name
 from tests.service.load import make_users as make_load_users
 from tests.service.mongoose import subscription_document, today
@@ -46,8 +47,8 @@ from tests.stopping import stop_process
 
 WRITERS = 8  # Documents under way at once in the run for latency.
 POLL_SECONDS = 0.02  # Between two looks at a status.
-SETTLES_SECONDS_MAX = 90.0
-BEGINS_SECONDS_MAX = 60.0
+SETTLES_SECONDS_MAX = PATIENCE_SECONDS
+BEGINS_SECONDS_MAX = PATIENCE_SECONDS
 
 
 @dataclass

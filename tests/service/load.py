@@ -24,10 +24,11 @@ from actors.directory import Directory
 from actors.mongo.connection import connect
 from actors.mongo.directory import MongoDirectory
 from domain.values import UserId
+from tests.patience import PATIENCE_SECONDS
 from tests.service.running import RunningService, wait_until
 
 CONNECTIONS = 64
-REST_SECONDS_MAX = 30.0
+REST_SECONDS_MAX = PATIENCE_SECONDS
 REPEATS_MAX = 100
 DAILY_LIMIT = 90
 

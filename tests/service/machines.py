@@ -21,12 +21,13 @@ from pymongo.uri_parser import parse_uri
 
 from actors.embedded_mongo import EmbeddedMongo
 from actors.mongo.connection import MongoWire
+from tests.patience import SERVICE_SECONDS
 from tests.service.forwarding import Forwarding
 from tests.service.processes import pids_in
 from tests.service.running import RunningService
 
 ROOT = Path(__file__).parents[2]
-START_SECONDS_MAX = 120.0
+START_SECONDS_MAX = SERVICE_SECONDS
 SHARED_FOLDERS = ("/tmp/haproxy-serve", "/tmp/ray")  # Where each machine needs its own files.
 CPUS = 4
 OWN = "--net --pid --mount --fork --mount-proc"

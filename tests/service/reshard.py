@@ -28,6 +28,7 @@ import httpx
 
 from actors.mongo.connection import Documents, connect
 from bench.machine import facts
+from tests.patience import PATIENCE_SECONDS
 from tests.service.processes import actor_pid
 from tests.service.running import RunningService
 
@@ -36,8 +37,8 @@ AMOUNT = 30_000_000  # Nobody runs out of credits.
 DAYS = 300
 TIMEOUT_SECONDS = 30.0
 QUIET_SECONDS = 4.0  # Of calls that nothing disturbs, first.
-SETTLE_SECONDS_MAX = 30.0
-REPORT_SECONDS_MAX = 60.0
+SETTLE_SECONDS_MAX = PATIENCE_SECONDS
+REPORT_SECONDS_MAX = PATIENCE_SECONDS
 HEAD = (
     "| change | slots moved | took | requests | failed | old answers | p50 | p99 | longest |"
     " lost, doubled |"

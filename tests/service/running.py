@@ -15,6 +15,7 @@ import httpx
 import pymongo
 
 from bench.processes import free_port
+from tests.patience import SERVICE_SECONDS
 
 PRICES = """
 [[prices]]
@@ -24,9 +25,9 @@ credits_per_unit = 0.25
 unit_size = 1000
 """
 POLL_SECONDS = 0.1
-START_SECONDS_MAX = 180.0
-STOP_SECONDS_MAX = 60.0
-COMMAND_SECONDS_MAX = 120.0
+START_SECONDS_MAX = SERVICE_SECONDS
+STOP_SECONDS_MAX = SERVICE_SECONDS
+COMMAND_SECONDS_MAX = SERVICE_SECONDS
 # Runs a command that Linux interrupts, as Ctrl-C would, when the process that runs the tests ends.
 PR_SET_PDEATHSIG = 1
 WITH_US = f"""

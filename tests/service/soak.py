@@ -25,6 +25,7 @@ import httpx
 from actors.mongo.connection import MongoWire, connect
 from bench.machine import facts
 from bench.processes import free_port
+from tests.patience import PATIENCE_SECONDS
 from tests.service.fault_making import DATABASE_BACK_SECONDS_MAX, kill, stop, until
 from tests.service.foreign_edits import Editor
 from tests.service.machines import Machines, ServiceOnMachines
@@ -44,7 +45,7 @@ EDITED = 50
 SUBSCRIPTIONS_A_MINUTE = 6  # Of Stripe's, made beforehand.
 CHUNK = 8  # Stripe's events delivered together.
 EDIT_SECONDS = 0.25
-READY_SECONDS_MAX = 90.0
+READY_SECONDS_MAX = PATIENCE_SECONDS
 PROGRESS_SECONDS = 10.0
 FLAT_MINUTES_MIN = 10.0  # Before, processes still fill what they keep.
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from actors.mongo.connection import Documents
+from tests.patience import PATIENCE_SECONDS
 from tests.service.foreign_edits import compare
 from tests.service.mixed_work import HOLD_SECONDS_MAX, Books
 from tests.service.receiver_process import ReceiverProcess
@@ -12,7 +13,7 @@ from tests.service.running import RunningService, wait_until
 from tests.service.soak_stage import Stage
 from tests.service.stripe_burst import check
 
-REST_SECONDS_MAX = 120.0
+REST_SECONDS_MAX = PATIENCE_SECONDS
 EXPIRED_SECONDS_MAX = HOLD_SECONDS_MAX + 60.0
 EXAMPLES = 3
 MINE = {"user_id": {"$regex": "^soak-"}}

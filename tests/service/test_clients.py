@@ -34,6 +34,7 @@ from actors.wire import Connection
 from domain.answers import UsageRecordResponse
 from domain.values import UserId
 from tests.actors.running import Clock, running
+from tests.patience import PATIENCE_SECONDS
 from tests.seeds import SEED
 from tests.service.running import RunningService, wait_until
 
@@ -41,7 +42,7 @@ pytestmark = pytest.mark.cluster
 
 PAYMENT = {"method": "card", "transaction_id": "t-1", "amount": 2900, "currency": "eur"}
 CHARGES = 200
-JANITOR_SECONDS_MAX = 90.0  # Its claim, if it held one, holds for a minute.
+JANITOR_SECONDS_MAX = PATIENCE_SECONDS  # Its claim, if it held one, holds for a minute.
 
 
 @pytest.fixture(scope="module")

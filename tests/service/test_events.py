@@ -12,6 +12,7 @@ import ray
 
 from actors.client import Allotment
 from tests.actors.test_mail import SmtpProcess
+from tests.patience import PATIENCE_SECONDS
 from tests.service.crossing import Run
 from tests.service.events_run import run_with_kills
 from tests.service.receiver import Receiver
@@ -21,7 +22,7 @@ from tests.service.test_housekeeping import iso
 
 pytestmark = pytest.mark.service
 
-ARRIVES_SECONDS_MAX = 20.0
+ARRIVES_SECONDS_MAX = PATIENCE_SECONDS
 LOW = "subscription.low_credits"
 
 

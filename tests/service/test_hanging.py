@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from actors.mongo.connection import Documents, connect
+from tests.patience import PATIENCE_SECONDS
 from tests.service.processes import actor_pids, runs, shard_pid, wake
 from tests.service.running import RunningService, wait_until
 from tests.service.test_first_day import add_credits, charge, status
@@ -15,7 +16,7 @@ from tests.stopping import stop_process
 pytestmark = pytest.mark.service
 
 FOUND_SECONDS_MAX = 10.0
-BACK_SECONDS_MAX = 30.0
+BACK_SECONDS_MAX = PATIENCE_SECONDS
 SINGLETONS = ("SyncActor", "JanitorActor", "EventActor")
 
 

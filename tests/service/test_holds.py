@@ -18,6 +18,7 @@ from actors.client import Allotment
 from actors.failures import HoldClosedError, InsufficientCreditsError
 from actors.ray_shards import RayShards
 from domain.values import UserId
+from tests.patience import PATIENCE_SECONDS
 from tests.seeds import SEED
 from tests.service.running import RunningService, wait_until
 
@@ -28,7 +29,7 @@ PAIRS = 500
 GIVEN = 20_000
 CLIENTS = 200
 CLIENTS_TOGETHER = 8
-EXPIRY_SECONDS_MAX = 30.0
+EXPIRY_SECONDS_MAX = PATIENCE_SECONDS
 DYING = Path(__file__).with_name("dying_client.py")
 
 

@@ -8,13 +8,14 @@ import httpx
 import pytest
 from bson import Int64, ObjectId
 
+from tests.patience import PATIENCE_SECONDS
 from tests.service.mongoose import FOLLOWS_SECONDS_MAX, is_flushed
 from tests.service.running import RunningService, wait_until
 from tests.service.test_first_day import add_credits, charge, status
 
 pytestmark = pytest.mark.service
 
-EXPIRY_SECONDS_MAX = 30.0
+EXPIRY_SECONDS_MAX = PATIENCE_SECONDS
 
 
 def iso(moment: datetime) -> str:

@@ -12,12 +12,14 @@ import pymongo
 import pytest
 
 from actors.embedded_engine import find_engines
+from tests.patience import PATIENCE_SECONDS
 from tests.service.running import RunningService, wait_until
 from tests.stopping import stop_process
 
 PROGRAM = """
 import sys
 from pymongo import MongoClient
+from tests.patience import PATIENCE_SECONDS
 notes = MongoClient(sys.argv[1], retryWrites=False).allotment.notes
 notes.insert_one({"about": sys.argv[2]})
 session = notes.database.client.start_session()
@@ -29,7 +31,7 @@ sys.stdin.read()
 MEGABYTE = "x" * 1024 * 1024
 WRITTEN_MEGABYTES = 300  # Several files of the log, and as many checkpoints.
 LOG_BYTES_MAX = 4 * 64 * 1024 * 1024  # A checkpoint is due after one file of it.
-TRIMMED_SECONDS_MAX = 120.0
+TRIMMED_SECONDS_MAX = PATIENCE_SECONDS
 
 pytestmark = [
     pytest.mark.service,

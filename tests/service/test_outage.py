@@ -7,13 +7,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.patience import PATIENCE_SECONDS
 from tests.service.running import RunningService, wait_until
 from tests.service.test_first_day import add_credits, charge, status
 from tests.stopping import stop_process
 
 pytestmark = pytest.mark.service
 
-BACK_SECONDS_MAX = 30.0
+BACK_SECONDS_MAX = PATIENCE_SECONDS
 REFUSED_SECONDS_MAX = 12.0  # A request waits 10 seconds for its shard.
 GOES_ON_SECONDS_MAX = 3.0  # After the database does.
 

@@ -17,6 +17,7 @@ from pymongo.database import Database
 from actors.embedded_mongo import EmbeddedMongo
 from actors.mongo.connection import MongoWire
 from tests.actors.conftest import REAL_MONGO_URI
+from tests.patience import PATIENCE_SECONDS
 from tests.service.mongoose import subscription_document
 from tests.service.running import RunningService, wait_until
 
@@ -26,7 +27,6 @@ SUBSCRIPTIONS = 2_000
 DOCUMENTS = 500  # Of each of the application's other collections.
 CHARGES = int(os.environ.get("ALLOTMENT_TEST_CHARGES", "200"))  # More, where a set is in trouble.
 CALLERS = 8
-PATIENCE_SECONDS = 120.0  # How long one charge is repeated while the set has no primary.
 
 Shop = Database[dict[str, Any]]
 
@@ -109,7 +109,7 @@ def test_it_serves_the_applications_users_and_leaves_its_collections_alone(
     for user in users:
         answer = charged(http, f"first {user}", user, 30)
         assert (answer.status_code, answer.json()["remaining_credits"]) == (201, 60)
-    report = http.post("/admin/validate", json={"repair": False}, timeout=120).json()
+    report = http.post("/admin/validate", json={"repair": False}, timeout=PATIENCE_SECONDS).json()
 
     assert report["drift"] == 0
     assert theirs(shop) == before

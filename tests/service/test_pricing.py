@@ -9,13 +9,14 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.patience import PATIENCE_SECONDS
 from tests.service.running import PRICES, RunningService, prices_in, wait_until
 
 pytestmark = pytest.mark.service
 
 PAYMENT = {"method": "card", "transaction_id": "t-1", "amount": 2900, "currency": "eur"}
 BY_TOKENS = {"service_type": "chat", "model_used": "small-1", "token_count": 9000}
-IN_FORCE_SECONDS_MAX = 20.0
+IN_FORCE_SECONDS_MAX = PATIENCE_SECONDS
 
 
 @pytest.fixture

@@ -14,13 +14,14 @@ from typing import NamedTuple
 import pytest
 
 from actors.settings import Settings
+from tests.patience import PATIENCE_SECONDS
 from tests.service.running import RunningService
 
 pytestmark = pytest.mark.service
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-SECONDS_MAX = 60.0
+SECONDS_MAX = PATIENCE_SECONDS
 
 
 class Block(NamedTuple):

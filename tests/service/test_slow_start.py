@@ -4,12 +4,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_SECONDS
 from tests.service.running import RunningService, wait_until
 
 pytestmark = pytest.mark.service
 
 GIVE_UP_SECONDS_MAX = 600.0  # For three attempts of a slow machine.
-END_SECONDS_MAX = 60.0
+END_SECONDS_MAX = PATIENCE_SECONDS
 SLOW_SECONDS = 20  # Ray's raylet would end itself after 15.
 AGENT = """
 import os, sys, time

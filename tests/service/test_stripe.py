@@ -10,11 +10,12 @@ import httpx
 import pytest
 
 from bench.processes import free_port
+from tests.patience import PATIENCE_SECONDS
 from tests.service.running import RunningService, wait_until
 from tests.service.stripe_clients import SECRET, LocalStripe, port_and_settings
 
 SECONDS_MAX = 3.0  # From Stripe's event to the status, as promised; it waits one second itself.
-PATIENCE_SECONDS_MAX = 20.0  # Where no time is promised.
+PATIENCE_SECONDS_MAX = PATIENCE_SECONDS  # Where no time is promised.
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = "tests/local_stripe.py"

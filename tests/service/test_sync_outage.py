@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
+from tests.patience import PATIENCE_SECONDS
 from tests.service.mongoose import Mongoose, mongoose_of
 from tests.service.processes import actor_pid, wake
 from tests.service.running import RunningService, wait_until
@@ -14,7 +15,7 @@ from tests.stopping import stop_process
 
 pytestmark = pytest.mark.service
 
-BACK_SECONDS_MAX = 40.0
+BACK_SECONDS_MAX = PATIENCE_SECONDS
 
 
 @pytest.fixture

@@ -14,13 +14,14 @@ import httpx
 import jwt
 import pytest
 
+from tests.patience import PATIENCE_SECONDS
 from tests.service.conftest import SECRET
 from tests.service.running import RunningService, wait_until
 
 pytestmark = pytest.mark.service
 
-EXPIRY_SECONDS_MAX = 20.0
-USED_SECONDS_MAX = 30.0
+EXPIRY_SECONDS_MAX = PATIENCE_SECONDS
+USED_SECONDS_MAX = PATIENCE_SECONDS
 PAYMENT = {"method": "card", "transaction_id": "t-1", "amount": 2900, "currency": "eur"}
 
 
