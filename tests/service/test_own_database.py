@@ -63,11 +63,21 @@ def shop(uri: str) -> Iterator[Shop]:
 def beside(shop: Shop, uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """Yield a service in the application's database, and what there was before it."""
     before = theirs(shop)
-    settings = {"ALLOTMENT_MONGO_URI": uri, "ALLOTMENT_MONGO_DB": "shop", "ALLOTMENT_SHARDS": "1"}
     directory: Path = tmp_path_factory.mktemp("beside")
-    with RunningService(directory, **settings) as service, service.client() as http:
+    with RunningService(directory, **settings(uri)) as service, service.client() as http:
         yield service, http, before
         assert service.stop(signal.SIGINT) == 0
+
+
+def settings(uri: str) -> dict[str, str]:
+    """Return how a service is told of the application's database."""
+    return {"ALLOTMENT_MONGO_URI": uri, "ALLOTMENT_MONGO_DB": "shop", "ALLOTMENT_SHARDS": "1"}
+
+
+def remaining(http: httpx.Client, user: str) -> int:
+    """Return the credits that a user has left."""
+    answer = http.get("/subscription/status", params={"user_id": user})
+    return int(answer.json()["remaining_credits"])
 
 
 def theirs(shop: Shop) -> dict[str, Any]:
@@ -150,36 +160,6 @@ def used(shop: Shop, user: str) -> tuple[int, int]:
     return sum(d["credits_used"] for d in days), sum(u["credit_amount"] for u in usages)
 
 
-def test_a_restored_backup_is_seen_at_once(
-    beside: tuple[RunningService, httpx.Client, dict[str, Any]], shop: Shop, uri: str
-) -> None:
-    service, http, _ = beside
-    user = str(shop.subscriptions.find({}, ["user_id"]).sort("_id", 1).limit(2)[1]["user_id"])
-
-    def status() -> int:
-        answer = http.get("/subscription/status", params={"user_id": user})
-        return int(answer.json()["remaining_credits"])
-
-    assert charged(http, "before the backup", user, 7).status_code == 201
-    wait_until(lambda: used(shop, user) == (7, 7), PATIENCE_SECONDS)
-    service.stop(signal.SIGINT)
-    backup = {name: list(shop[name].find()) for name in shop.list_collection_names()}
-    service.start()
-    charged(http, "after the backup", user, 20)
-    assert status() == 63
-
-    service.stop(signal.SIGINT)
-    shop.client.drop_database("shop")
-    for name in filter(backup.get, backup):
-        shop[name].insert_many(backup[name])
-    service.start()
-
-    assert status() == 83
-    assert charged(http, "before the backup", user, 7).headers["Idempotent-Replayed"] == "true"
-    assert "Idempotent-Replayed" not in charged(http, "after the backup", user, 20).headers
-    assert status() == 63
-
-
 def test_a_process_that_knows_another_format_starts_nothing_and_answers_nobody(
     beside: tuple[RunningService, httpx.Client, dict[str, Any]], shop: Shop
 ) -> None:
@@ -195,4 +175,32 @@ def test_a_process_that_knows_another_format_starts_nothing_and_answers_nobody(
 
     assert (restart.returncode, meanwhile.status_code) == (1, 503)
     assert "newer version of Allotment" in " ".join(restart.stderr.split())
-    wait_until(lambda: http.post("/subscription/usage", json=charge).status_code == 402, 60)
+    wait_until(
+        lambda: http.post("/subscription/usage", json=charge).status_code == 402, PATIENCE_SECONDS
+    )
+
+
+def test_a_restored_backup_is_seen_at_once(
+    beside: tuple[RunningService, httpx.Client, dict[str, Any]], shop: Shop, uri: str
+) -> None:
+    service, http, _ = beside
+    user = str(shop.subscriptions.find({}, ["user_id"]).sort("_id", 1).limit(2)[1]["user_id"])
+    assert charged(http, "before the backup", user, 7).status_code == 201
+    wait_until(lambda: used(shop, user) == (7, 7), PATIENCE_SECONDS)
+    service.stop(signal.SIGINT)  # The last test here: from now on it runs services of its own.
+    directory = service.data_dir.parent
+
+    backup = {name: list(shop[name].find()) for name in shop.list_collection_names()}
+    with RunningService(directory, **settings(uri)) as first, first.client() as http:
+        charged(http, "after the backup", user, 20)
+        assert remaining(http, user) == 63
+    shop.client.drop_database("shop")
+    for name in filter(backup.get, backup):
+        shop[name].insert_many(backup[name])
+
+    with RunningService(directory, **settings(uri)) as second, second.client() as http:
+        assert remaining(http, user) == 83
+        replayed = charged(http, "before the backup", user, 7)
+        assert replayed.headers["Idempotent-Replayed"] == "true"
+        assert "Idempotent-Replayed" not in charged(http, "after the backup", user, 20).headers
+        assert remaining(http, user) == 63
