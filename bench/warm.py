@@ -7,7 +7,6 @@ server's replies from memory: what is left is the shard's own work.
 """
 
 import asyncio
-import contextlib
 import gc
 import tempfile
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bson import Int64, ObjectId
+from pymongo.client_session import ClientSession
 from rich.console import Console
 from rich.table import Table
 
@@ -96,15 +96,15 @@ class Replies:
         """Begin with the first answer again."""
         self._again = iter(self._kept)
 
-    def start_session(self, **_: Any) -> contextlib.AbstractContextManager[None]:
-        """Return a session that nobody needs."""
-        return contextlib.nullcontext()
+    def start_session(self, **options: Any) -> ClientSession:
+        """Return a session of the database's."""
+        return self._database.client.start_session(**options)
 
     def command(self, command: Any, **options: Any) -> Any:
         """Return the server's reply, or the one it gave to this command before."""
         if self._again is not None:
             return next(self._again)
-        self._kept.append(self._database.command(command, **options | {"session": None}))
+        self._kept.append(self._database.command(command, **options))
         return self._kept[-1]
 
 
