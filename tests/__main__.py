@@ -19,6 +19,7 @@ import pytest
 from tests.parts import CHECK, ROOT, TEST, Part
 from tests.progress import UNMEASURED_SECONDS, Estimate, Outcome, Progress, Seconds
 
+BY_NAME = {part.name: part for part in (*TEST, *CHECK)}
 SECONDS_FILE = ROOT / "tests" / "seconds.json"
 
 
@@ -27,7 +28,8 @@ def main() -> int:
     arguments = parsed()
     os.chdir(ROOT)
     parts = CHECK if arguments.check else TEST
-    parts = tuple(part for part in parts if not arguments.parts or part.name in arguments.parts)
+    if arguments.parts:
+        parts = tuple(BY_NAME[name] for name in arguments.parts)
     seconds: dict[str, float] = json.loads(SECONDS_FILE.read_text())
     outcome = Outcome()
     estimate = Estimate(sum(measured(part, seconds) for part in parts))
@@ -42,7 +44,7 @@ def parsed() -> argparse.Namespace:
     options = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
     options.add_argument("--check", action="store_true", help="only what answers in two minutes")
     options.add_argument("--remember", action="store_true", help="write down how long it took")
-    names = [part.name for part in TEST]
+    names = list(BY_NAME)
     options.add_argument("parts", nargs="*", choices=[*names, []], metavar="part", help=f"{names}")
     return options.parse_args()
 
@@ -51,8 +53,9 @@ def measured(part: Part, seconds: Seconds) -> float:
     """Return how long a part takes on the machine that was measured."""
     if part.commands:
         return seconds.get(part.name, UNMEASURED_SECONDS)
-    files = [str(file.relative_to(ROOT)) for path in part.paths for file in files_of(ROOT / path)]
-    return sum(seconds.get(file, UNMEASURED_SECONDS) for file in files) / part.workers
+    files = {str(file.relative_to(ROOT)) for path in part.paths for file in files_of(ROOT / path)}
+    taken = sum(seconds.get(file, UNMEASURED_SECONDS) for file in files.difference(part.without))
+    return taken / part.workers
 
 
 def files_of(path: Path) -> list[Path]:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -16,6 +16,8 @@ class Part:
     name: str
     paths: tuple[str, ...] = ()
     commands: tuple[tuple[str, ...], ...] = ()
+    without: tuple[str, ...] = ()
+    """Files at these paths whose tests are left to another part."""
     dist: str = "loadfile"
     """What xdist hands to a worker at a time: `loadfile` keeps the fixtures of a file cheap."""
     side_by_side: bool = True
@@ -38,6 +40,7 @@ class Part:
             "console_output_style=classic",
             f"--numprocesses={self.workers}",
             f"--dist={self.dist}",
+            *(f"--ignore={path}" for path in self.without),
             *self.paths,
         ]
 
@@ -63,8 +66,21 @@ ACTORS = Part(
         "tests/test_workflows.py",
     ),
 )
+UNITS = replace(
+    ACTORS,
+    name="units",
+    without=(  # They start other programs again and again, or take hundreds of turns.
+        "tests/actors/test_embedded_mongo.py",
+        "tests/actors/test_embedded_progress.py",
+        "tests/actors/test_haproxy_guarded.py",
+        "tests/actors/test_hostile_requests.py",
+        "tests/actors/test_route_table.py",
+        "tests/actors/test_stripe_orders.py",
+        "tests/actors/test_webhooks.py",
+    ),
+)
 SIMULATION = Part("simulation", ("tests/simulation",), dist="worksteal")
 SERVICE = Part("service", ("tests/service",), dist="loadgroup", side_by_side=False)
 
 TEST: tuple[Part, ...] = (LINT, DOMAIN, ACTORS, SIMULATION, SERVICE)
-CHECK: tuple[Part, ...] = (LINT, DOMAIN, ACTORS)
+CHECK: tuple[Part, ...] = (LINT, DOMAIN, UNITS)
