@@ -4,7 +4,8 @@ The directory holds the server's own files and four of ours: `engine` (who wrote
 the data), `allotment.lock` (held while we run, names the server's pid),
 `server.log` (the server's words since its last start) and `server.toml` (empty).
 
-What can go wrong is drawn in `actors/embedded_engine.py`.
+What can go wrong is drawn in `actors/embedded_engine.py`; that a server lives on and makes no
+progress is noticed by `actors/embedded_watch.py`.
 """
 
 import fcntl
