@@ -80,7 +80,7 @@ UNITS = replace(
     ),
 )
 SIMULATION = Part("simulation", ("tests/simulation",), dist="worksteal")
-SERVICE = Part("service", ("tests/service",), dist="loadgroup", side_by_side=False)
+SERVICE = Part("service", ("tests/service",), dist="loadgroup")
 
 TEST: tuple[Part, ...] = (LINT, DOMAIN, ACTORS, SIMULATION, SERVICE)
 CHECK: tuple[Part, ...] = (LINT, DOMAIN, UNITS)

@@ -21,7 +21,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("service") and not item.get_closest_marker("xdist_group"):
             used = {*SHARED} & {*getattr(item, "fixturenames", ())}
-            item.add_marker(pytest.mark.xdist_group(min(used, default=item.path.stem)))
+            alone = item.nodeid if item.path.stem == "test_scripts" else item.path.stem
+            item.add_marker(pytest.mark.xdist_group(min(used, default=alone)))
 
 
 @pytest.fixture(scope="session")

@@ -1,81 +1,35 @@
-"""`python -m tests.service.elections`: a service on a replica set whose primary changes all the time.
+"""Mixed work through a replica set whose primary changes all the time, and the books afterwards.
 
-Callers charge through it, each repeating a charge with its key until it is acknowledged. A majority
-stalls twice; what was written during the second stall is rolled back. At the end the database is
-held to what was acknowledged.
+`python -m tests.service.elections` takes five minutes: the primary changes every ten seconds, and
+the majority stalls twice; what was written during the second stall is rolled back. The exit code
+is 1 where anything acknowledged is lost or doubled, or RAM and MongoDB differ.
 """
 
 import argparse
+import asyncio
+import random
+import sys
 import tempfile
 import threading
 import time
-from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import httpx
 from rich.console import Console
 
 from actors.embedded_mongo import EmbeddedMongo
-from actors.mongo.connection import MongoWire
+from actors.mongo.connection import MongoWire, connect
+from bench.machine import facts
 from bench.progress import begin
-from tests.actors.embedding import client_of
-from tests.patience import PATIENCE_SECONDS
+from tests.service.load import CONNECTIONS
+from tests.service.mixed_work import Books, Workers
 from tests.service.running import RunningService
-from tests.service.test_first_day import add_credits
+from tests.service.soak_audit import open_holds, wrong_charges, wrong_grants
 from tests.wire.replica_set import ReplicaSet
 
+USERS = 400
 ELECTION_EVERY_SECONDS = 10.0
 NO_PRIMARY_SECONDS = 3.0
 STALL_SECONDS = 15.0
-
-
-@dataclass
-class Seen:
-    """What callers saw."""
-
-    answers: Counter[int] = field(default_factory=Counter)
-    acknowledged: Counter[str] = field(default_factory=Counter)
-    longest: float = 0.0
-    unacknowledged: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def note(self, status: int, seconds: float) -> None:
-        with self.lock:
-            self.answers[status] += 1
-            self.longest = max(self.longest, seconds)
-
-
-def charge_until(end: threading.Event, service: RunningService, user: str, seen: Seen) -> None:
-    """Charge a user one credit at a time, each until it is acknowledged."""
-    headers = {"Authorization": f"Bearer {service.key}"}
-    body = {
-        "user_id": user,
-        "service_type": "chat",
-        "credit_amount": 1,
-        "on_insufficient": "record",
-    }
-    with httpx.Client(base_url=service.address, headers=headers, timeout=30.0) as http:
-        number = 0
-        while not end.is_set():
-            number += 1
-            key = {"Idempotency-Key": f"charge-{number}"}
-            deadline = time.monotonic() + PATIENCE_SECONDS
-            while time.monotonic() < deadline:
-                asked = time.monotonic()
-                try:
-                    status = http.post("/subscription/usage", json=body, headers=key).status_code
-                except httpx.TransportError:
-                    status = 0
-                seen.note(status, time.monotonic() - asked)
-                if status == 201:
-                    seen.acknowledged[user] += 1
-                    break
-                end.wait(0.5)
-            else:
-                seen.unacknowledged += 1
-                return
 
 
 def make_trouble(members: ReplicaSet, seconds: float, *, stalls: int) -> int:
@@ -94,58 +48,73 @@ def make_trouble(members: ReplicaSet, seconds: float, *, stalls: int) -> int:
     return elections
 
 
-def charge_meanwhile(
-    service: RunningService, members: ReplicaSet, seen: Seen, options: argparse.Namespace
-) -> tuple[int, dict[str, Any]]:
-    """Return how many elections there were, and what the sweep found after them."""
-    users = [f"user-{number}" for number in range(options.callers)]
-    headers = {"Authorization": f"Bearer {service.key}"}
-    end = threading.Event()
-    with httpx.Client(base_url=service.address, headers=headers, timeout=PATIENCE_SECONDS) as http:
-        for user in users:
-            add_credits(http, user)
-        threads = [
-            threading.Thread(target=charge_until, args=(end, service, user, seen)) for user in users
-        ]
-        for thread in threads:
-            thread.start()
-        elections = make_trouble(members, options.seconds, stalls=options.stalls)
-        end.set()
-        for thread in threads:
-            thread.join()
-        return elections, http.post("/admin/validate", json={"repair": False}).json()
+async def work_through(
+    service: RunningService, members: ReplicaSet, workers: Workers, seconds: float, stalls: int
+) -> int:
+    """Work meanwhile, until everything begun is answered. Returns the elections."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(workers.run(service))
+        elections = await asyncio.to_thread(make_trouble, members, seconds, stalls=stalls)
+        workers.stop()
+    return elections
+
+
+def problems_at_rest(service: RunningService, uri: str, books: Books) -> list[str]:
+    """Hold the database to what was acknowledged, and RAM to the database."""
+    problems = [f"an answer nobody expects: {kind}" for kind in books.answers if "unex" in kind]
+    database = connect(uri, "allotment")
+    try:
+        problems += wrong_charges(database, books)
+        problems += wrong_grants(database, books)
+        problems += open_holds(service, database)
+    finally:
+        database.client.close()
+    with service.client() as http:
+        found = http.post("/admin/validate", json={"repair": False}).raise_for_status().json()
+    print(f"drift {found['drift']}: {found}")
+    return [*problems, f"RAM and MongoDB differ: {found}"] if found["drift"] else problems
 
 
 def run(directory: Path, options: argparse.Namespace) -> int:
-    seen = Seen()
+    workers = Workers(
+        [f"soak-{number}" for number in range(USERS)], [], options.seed, options.callers
+    )
     with EmbeddedMongo(directory / "mongo", wire=MongoWire()) as mongo:
         members = ReplicaSet(mongo.uri)
         service = RunningService(directory, ALLOTMENT_MONGO_URI=members.uri, ALLOTMENT_SHARDS="2")
         try:
-            elections, found = charge_meanwhile(service.start(), members, seen, options)
+            service.start()
+            elections = asyncio.run(
+                work_through(service, members, workers, options.seconds, options.stalls)
+            )
+            problems = problems_at_rest(service, mongo.uri, workers.books)
         finally:
             service.stop()
             members.close()
-        with client_of(mongo.uri) as client:
-            usages = client.allotment.usages.find({}, ["user_id"])
-            charged = Counter(str(usage["user_id"]) for usage in usages)
-    lost = sum((seen.acknowledged - charged).values())
-    doubled = sum((charged - seen.acknowledged).values())
-    print(f"{elections} elections, {options.stalls} stalls; answers: {dict(seen.answers)}")
-    print(f"longest answer {seen.longest:.1f} s; lost {lost}, doubled {doubled}")
-    print(f"never acknowledged {seen.unacknowledged}; drift {found['drift']}: {found}")
-    return 1 if lost or doubled or found["drift"] else 0
+    books = workers.books
+    sent = books.answers.total() + books.repeats
+    print(f"{elections} elections, {options.stalls} stalls; answers: {dict(books.answers)}")
+    print(
+        f"503 or no answer: {books.repeats:,} of {sent:,} ({books.repeats / sent:.2%}); longest wait"
+        f" {books.longest:.1f} s, with repeats {books.slowest:.1f} s"
+    )
+    for problem in problems:
+        print("WRONG:", problem)
+    print("all is as it must be" if not problems else f"{len(problems)} things are wrong")
+    return 1 if problems else 0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.service.elections")
     parser.add_argument("--seconds", type=float, default=300.0)
-    parser.add_argument("--callers", type=int, default=64)
+    parser.add_argument("--callers", type=int, default=CONNECTIONS)
     parser.add_argument("--stalls", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=random.randrange(2**32))
     options = parser.parse_args()
+    print(", ".join(f"{name} {value}" for name, value in facts().items()), "seed", options.seed)
     with tempfile.TemporaryDirectory(prefix="elections-") as directory:
         return run(Path(directory), options)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -3,7 +3,8 @@
 `python -m tests.service.events_run --users 20000 --kill-every 8 --seed 1` runs a service of its
 own and prints one JSON line. What every user's events must be is known beforehand: the model in
 `crossing.py` decides each command by itself. What the receiver got must be that: nothing missing,
-nothing else, in each user's order, and repeats under the same id with the same body.
+nothing else, in each user's order, and repeats under the same id with the same body. The exit
+code is 1 where anything differs.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import contextlib
 import json
 import os
 import signal
+import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -180,7 +182,7 @@ def lines(console: Console, total: int) -> Bar:
     return show
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, default=20_000)
     parser.add_argument("--kill-every", type=float, default=8.0)
@@ -200,9 +202,11 @@ def main() -> None:
         webhooks = as_setting(receiver.config("crossing"))
         settings = {"ALLOTMENT_SHARDS": "2", "ALLOTMENT_WEBHOOKS": webhooks}
         with RunningService(Path(folder), **settings, ALLOTMENT_LOG_EVENTS="0") as service:
-            print(json.dumps(asyncio.run(crossing(service, receiver))))
+            told = asyncio.run(crossing(service, receiver))
+            print(json.dumps(told))
             ray.shutdown()
+    return 1 if told["users_told_wrongly"] or told["repeats_with_another_body"] else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

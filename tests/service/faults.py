@@ -3,7 +3,8 @@
 `python -m tests.service.faults` takes some six minutes; `--only NAME` makes one fault. The service
 is one of its own, with its own database. Root is needed for a disk that is full (a small tmpfs).
 A table's "back" counts from the fault where a process of ours is replaced, and from the moment at
-which the database answers again where that was broken.
+which the database answers again where that was broken. The exit code is 1 where a charge was lost
+or doubled, or the service did not come back.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from pymongo.uri_parser import parse_uri
 from rich.console import Console
@@ -79,8 +81,15 @@ async def stage() -> AsyncIterator[Stage]:
             await proxy.refuse()
 
 
-async def run(fault: Fault[On], on: On) -> str:
-    """Make one fault under load; return its row of the table."""
+class Made(NamedTuple):
+    """One fault: its row of the table, and whether the service came back with its books right."""
+
+    row: str
+    is_well: bool
+
+
+async def run(fault: Fault[On], on: On) -> Made:
+    """Make one fault under load."""
     name = f"{fault.name.replace(' ', '-')}-{secrets.token_hex(4)}"
     callers = Callers(on.service.address, on.service.key, name)
     async with callers.calling() as books:
@@ -89,7 +98,8 @@ async def run(fault: Fault[On], on: On) -> str:
         try:
             moment, note = await fault.make(on)
         except NotImplementedError as reason:
-            return f"| {fault.name} | {fault.command} | not made: {reason} | | | | | |"
+            cells = f"| {fault.name} | {fault.command} | not made: {reason} | | | | | |"
+            return Made(cells, is_well=True)
         deadline = time.monotonic() + BACK_SECONDS_MAX
         while not books.has_recovered(moment) and time.monotonic() < deadline:
             await asyncio.sleep(0.05)
@@ -98,7 +108,8 @@ async def run(fault: Fault[On], on: On) -> str:
     found = await audit(books, name, on.database)
     for problem in sorted(set(books.problems)):
         print(f"unexpected: {problem}", file=sys.stderr)
-    return row(fault, books, (began, ended), found, f"{told(back)}{note}")
+    cells = row(fault, books, (began, ended), found, f"{told(back)}{note}")
+    return Made(cells, is_well=back is not None and found == Audit(0, 0, 0))
 
 
 def told(seconds: float | None) -> str:
@@ -132,19 +143,23 @@ def failed(answers: list[Answer], good: int) -> str:
     return f"{len(bad)} of {len(answers)}" + (f" ({codes})" if bad else "")
 
 
-async def main(names: list[str]) -> None:
-    """Make the faults one after another on one service."""
+async def main(names: list[str]) -> int:
+    """Make the faults one after another on one service; return the exit code."""
     print(", ".join(f"{name} {value}" for name, value in facts().items()), flush=True)
     print(f"\n{HEAD}\n|{' --- |' * HEAD.count(' | ')} --- |", flush=True)
+    code = 0
     async with stage() as on:
         chosen = [fault for fault in FAULTS if fault.name in names or not names]
         for fault in track(Console(stderr=True), chosen, lambda fault: fault.name):
             said = len(on.service.output)
-            print(await run(fault, on), flush=True)
+            made = await run(fault, on)
+            print(made.row, flush=True)
+            code |= not made.is_well
             print("".join(on.service.output[said:]), end="", file=sys.stderr, flush=True)
+    return code
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", default=[], choices=[f.name for f in FAULTS])
-    asyncio.run(main(parser.parse_args().only))
+    sys.exit(asyncio.run(main(parser.parse_args().only)))

@@ -15,6 +15,7 @@ import multiprocessing
 import os
 import random
 import signal
+import sys
 import tempfile
 import threading
 import time
@@ -399,8 +400,8 @@ def lost_charges(database: Documents, charges: Charges) -> set[str]:
     }
 
 
-def main() -> None:
-    """Run all three and print what came out."""
+def main() -> int:
+    """Run all three and print what came out; return 1 where RAM and MongoDB differ."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--documents", type=int, default=1000)
     options.add_argument("--edits", type=int, default=5000)
@@ -420,9 +421,13 @@ def main() -> None:
             "chaos": lambda: run_chaos(service, users, chosen.edits, chosen.stopped, chosen.seed),
             "lost": lambda: run_lost(service, users, chosen.edits // 10, chosen.seed),
         }
+        code = 0
         for name in track(Console(stderr=True), list(runs), str):
-            print(json.dumps(runs[name]()), flush=True)
+            found = runs[name]()
+            print(json.dumps(found), flush=True)
+            code |= any(found.get(wrong) for wrong in ("differing", "charges_lost"))
+    return code
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -248,8 +248,8 @@ def percentiles(seconds: Sequence[float]) -> dict[str, int]:
     return {"count": len(ordered)} | {n: round(s * 1000) for n, s in spread.items()}
 
 
-def main() -> None:
-    """Run the load against a service of its own and print the books."""
+def main() -> int:
+    """Run the load against a service of its own and print the books; return 1 where they differ."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--users", type=int, default=20_000)
     options.add_argument("--seconds", type=float, default=60)
@@ -267,6 +267,8 @@ def main() -> None:
             load_with_kills(service, chosen.users, chosen.seconds, chosen.seed, chosen.kill_every)
         )
         books = audit(service, sent)
+    credits_agree = len({books[k] for k in ("acknowledged", "usages", "dailycredits")}) == 1
+    agree = credits_agree and books["charges"] == books["records"]
     print(
         json.dumps(
             {
@@ -276,12 +278,12 @@ def main() -> None:
                 "killed_answers_after": [round(seconds, 2) for _, seconds in sent.outages()],
                 "others_ms": percentiles(sent.seconds_of_others(during_outages=False)),
                 "others_ms_in_outages": percentiles(sent.seconds_of_others(during_outages=True)),
-                "agree": len({books[k] for k in ("acknowledged", "usages", "dailycredits")}) == 1
-                and books["charges"] == books["records"],
+                "agree": agree,
             }
         )
     )
+    return 0 if agree else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

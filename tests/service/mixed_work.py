@@ -38,15 +38,27 @@ class Books:
     repeats: int = 0
     slowest: float = 0.0
     """How long the slowest request took from its first sending to its answer, in seconds."""
+    longest: float = 0.0
+    """How long the longest single sending waited for an answer, 503 or not, in seconds."""
 
 
 class Workers:
-    """Does what applications do, at random, until it is told to stop."""
+    """Does what applications do, at random, until it is told to stop.
 
-    def __init__(self, users: Sequence[str], edited: Sequence[str], seed: int) -> None:
+    `edited` are users whose documents another program edits; there may be none.
+    """
+
+    def __init__(
+        self,
+        users: Sequence[str],
+        edited: Sequence[str],
+        seed: int,
+        connections: int = CONNECTIONS,
+    ) -> None:
         self.books = Books()
         self._users = users
         self._edited = edited
+        self._connections = connections
         self._dice = random.Random(seed)
         self._keys = (f"soak-{seed}-{number}" for number in itertools.count())
         self._stopping = asyncio.Event()
@@ -55,11 +67,11 @@ class Workers:
     async def run(self, place: Answering) -> None:
         """Grant every user credits, then work; return when every request is answered."""
         async with open_client(place) as self._client:
-            for first in range(0, len(self._users), CONNECTIONS):
-                part = self._users[first : first + CONNECTIONS]
+            for first in range(0, len(self._users), self._connections):
+                part = self._users[first : first + self._connections]
                 await asyncio.gather(*(self._grant(user) for user in part))
             async with asyncio.TaskGroup() as group:
-                for _ in range(CONNECTIONS):
+                for _ in range(self._connections):
                     group.create_task(self._work())
 
     def stop(self) -> None:
@@ -69,7 +81,7 @@ class Workers:
     async def _work(self) -> None:
         kinds: dict[Callable[[str], Awaitable[None]], int] = {
             self._charge: 8,
-            self._charge_edited: 3,
+            self._charge_edited: 3 if self._edited else 0,
             self._status: 6,
             self._batch: 2,
             self._hold: 4,
@@ -86,10 +98,12 @@ class Workers:
         headers = {"Idempotency-Key": next(self._keys)} if method != "GET" else {}
         began = time.monotonic()
         for _ in range(REPEATS_MAX):
+            sent = time.monotonic()
             try:
                 answer = await self._client.request(method, path, headers=headers, **named)
             except httpx.TransportError:
                 answer = None
+            self.books.longest = max(self.books.longest, time.monotonic() - sent)
             if answer is not None and answer.status_code < 500:
                 self.books.answers[f"{kind} {answer.status_code}"] += 1
                 self.books.slowest = max(self.books.slowest, time.monotonic() - began)
@@ -122,7 +136,8 @@ class Workers:
             self.books.charged_edited[charged["usage_id"]] = charged["credit_amount"]
 
     async def _status(self, user: str) -> None:
-        params = {"user_id": self._dice.choice([user, self._dice.choice(self._edited)])}
+        edited = self._dice.choice(self._edited) if self._edited else user
+        params = {"user_id": self._dice.choice([user, edited])}
         await self._send("status", "GET", "/subscription/status", params=params)
 
     async def _batch(self, user: str) -> None:

@@ -8,6 +8,7 @@ HTTP replica for each node. The callers use the head's address, and are those of
 import argparse
 import asyncio
 import contextlib
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -182,17 +183,21 @@ FAULTS = [
 ]
 
 
-async def main(names: list[str]) -> None:
-    """Make the faults one after another."""
+async def main(names: list[str]) -> int:
+    """Make the faults one after another; return 1 where one lost a charge or did not end."""
+    code = 0
     print(", ".join(f"{name} {value}" for name, value in facts().items()), flush=True)
     print(f"\n{HEAD}\n|{' --- |' * HEAD.count(' | ')} --- |", flush=True)
     chosen = [fault for fault in FAULTS if fault.name in names or not names]
     for fault in track(Console(stderr=True), chosen, lambda fault: fault.name):
         async with cluster() as on:
-            print(await run(fault, on), flush=True)
+            made = await run(fault, on)
+            print(made.row, flush=True)
+            code |= not made.is_well
+    return code
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", default=[], choices=[f.name for f in FAULTS])
-    asyncio.run(main(parser.parse_args().only))
+    sys.exit(asyncio.run(main(parser.parse_args().only)))

@@ -235,8 +235,11 @@ def row(what: str, told: dict[str, Any], answers: list[Answer], old: int, books:
 
 async def change(
     service: RunningService, database: Documents, shards: int, *, kill: bool, callers: int
-) -> list[str]:
-    """Change the number of shards under load; return the rows of the table."""
+) -> tuple[list[str], bool]:
+    """Change the number of shards under load.
+
+    Returns the rows of the table, and whether each answer and the books were right.
+    """
     run = f"reshard-{secrets.token_hex(4)}"
     async with calling(service, run, callers) as seen:
         await asyncio.sleep(QUIET_SECONDS)
@@ -250,7 +253,7 @@ async def change(
     quiet = [a for a in seen.answers if a.at + a.seconds < began]
     during = [a for a in seen.answers if began <= a.at + a.seconds and a.at <= ended]
     name = f"{told['shards_before']} → {told['shards']}{', janitor killed' if kill else ''}"
-    return [
+    rows = [
         row(
             f"none, {told['shards_before']} shards",
             {"elapsed_seconds": QUIET_SECONDS},
@@ -260,6 +263,7 @@ async def change(
         ),
         row(name, told, during, len(seen.old), f"{lost}, {doubled}"),
     ]
+    return rows, not (lost or doubled or seen.old)
 
 
 def restarted(service: RunningService, shards: int) -> str:
@@ -278,8 +282,9 @@ def restarted(service: RunningService, shards: int) -> str:
     )
 
 
-async def main(first: int, ways: list[int], callers: int, kills: list[bool]) -> None:
-    """Change the number of shards to one after another, on one service."""
+async def main(first: int, ways: list[int], callers: int, kills: list[bool]) -> int:
+    """Change the number of shards to one after another, on one service; return the exit code."""
+    code = 0
     print(", ".join(f"{name} {value}" for name, value in facts().items()), flush=True)
     print(f"\n{HEAD}\n|{' --- |' * (HEAD.count(' | ') + 1)}", flush=True)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
@@ -288,14 +293,16 @@ async def main(first: int, ways: list[int], callers: int, kills: list[bool]) -> 
         database = connect(service.mongo_uri, "allotment")
         try:
             for kill, shards in itertools.product(kills, ways):
-                for line in await change(service, database, shards, kill=kill, callers=callers):
-                    print(line, flush=True)
+                rows, is_well = await change(service, database, shards, kill=kill, callers=callers)
+                print(*rows, sep="\n", flush=True)
+                code |= not is_well
             print(await asyncio.to_thread(restarted, service, ways[-1] + 1), flush=True)
         finally:
             database.client.close()
             await asyncio.to_thread(service.stop)
             told = "".join(line for line in service.output if "WARNING" in line or "ERROR" in line)
             print(told, file=sys.stderr, flush=True)
+    return code
 
 
 if __name__ == "__main__":
@@ -306,4 +313,4 @@ if __name__ == "__main__":
     options = parser.parse_args()
     first, *numbers = [int(number) for number in options.through.split(",")]
     kills = {"no": [False], "yes": [True], "both": [False, True]}[options.kill]
-    asyncio.run(main(first, numbers, options.connections, kills))
+    sys.exit(asyncio.run(main(first, numbers, options.connections, kills)))

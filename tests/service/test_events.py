@@ -13,8 +13,6 @@ import ray
 from actors.client import Allotment
 from tests.actors.test_mail import SmtpProcess
 from tests.patience import PATIENCE_SECONDS
-from tests.service.crossing import Run
-from tests.service.events_run import run_with_kills
 from tests.service.receiver import Receiver
 from tests.service.running import RunningService, wait_until
 from tests.service.test_first_day import add_credits, charge
@@ -211,19 +209,6 @@ def test_what_an_endpoint_refuses_is_dead_until_an_operator_sends_it_again(
     assert again.json() == {"id": letter["id"], "endpoints": ["webhook other"]}
     assert "undelivered events: " in shown
     assert "dead: 1" in shown
-
-
-@pytest.mark.parametrize("seed", [7])
-def test_crossings_amid_kills_are_all_told_once_and_in_order(
-    client: Allotment, service: RunningService, receiver: Receiver, seed: int
-) -> None:
-    run = Run(client.client, 300, seed)
-
-    judgement = client.wait(run_with_kills(run, service, receiver, 1.5))
-
-    assert judgement["users_told_wrongly"] == 0, judgement
-    assert judgement["events_told"] == judgement["events_wanted"], judgement
-    assert judgement["repeats_with_another_body"] == 0
 
 
 @pytest.fixture(scope="module")

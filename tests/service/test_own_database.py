@@ -23,7 +23,7 @@ from tests.service.running import RunningService, wait_until
 
 pytestmark = pytest.mark.service
 
-SUBSCRIPTIONS = 2_000
+SUBSCRIPTIONS = int(os.environ.get("ALLOTMENT_TEST_SUBSCRIPTIONS", "2000"))
 DOCUMENTS = 500  # Of each of the application's other collections.
 CHARGES = int(os.environ.get("ALLOTMENT_TEST_CHARGES", "200"))  # More, where a set is in trouble.
 CALLERS = 8
