@@ -3,15 +3,19 @@
 import logging
 import os
 import secrets
+import time
 from typing import Any
 
 from ray import serve
+from ray.serve.schema import ApplicationStatus
 
 from actors.ray_environment import serve_environment
 from actors.settings import Settings
+from actors.start_steps import START_SECONDS_MAX
 from serve_app import edge
 
 APPLICATION = "allotment"
+POLL_SECONDS = 0.2
 
 # Importing Serve has it tell its steps on standard error; those who deploy tell their own.
 logging.getLogger("ray.serve").setLevel(logging.WARNING)
@@ -41,13 +45,32 @@ def begin(settings: Settings) -> None:
 
 
 def deploy(settings: Settings, replicas: int, version: str) -> None:
-    """Have so many replicas run; those of another version are replaced, one after another."""
+    """Have so many replicas run; those of another version are replaced, one after another.
+
+    Raises TimeoutError where each had START_SECONDS_MAX, and RuntimeError where Serve gives up.
+    """
     deployment = edge.options(
         num_replicas=replicas,
         version=version,
         _internal=True,  # Else every deployment is a new version, and none changes only its number.
     )
-    serve.run(deployment.bind(settings), name=APPLICATION, route_prefix="/")
+    target = serve.RunTarget(deployment.bind(settings), name=APPLICATION, route_prefix="/")
+    serve.run_many([target], wait_for_applications_running=False)
+    wait_until_running(START_SECONDS_MAX * replicas)
+
+
+def wait_until_running(seconds: float) -> None:
+    """Return once all replicas answer. `serve.run` would wait without a limit."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = serve.status().applications[APPLICATION]
+        if found.status == ApplicationStatus.RUNNING:
+            return
+        if found.status == ApplicationStatus.DEPLOY_FAILED:
+            raise RuntimeError(f"Serve gave up: {found.message}")
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"The replicas did not answer within {seconds:.0f} seconds")
+        time.sleep(POLL_SECONDS)
 
 
 def new_version() -> str:

@@ -56,7 +56,8 @@ def restart(tell: Tell, roll: Callable[[Settings], None]) -> None:
     for name in filter(SINGLETONS.fullmatch, now):
         restart_singleton(name, tell)
     tell("HTTP")
-    roll(settings)
+    with not_done("HTTP has not moved"):
+        roll(settings)
 
 
 def check_code_fits(settings: Settings) -> None:
@@ -189,7 +190,7 @@ def not_done(what: str) -> Iterator[None]:
     """Turn what Ray says into a sentence."""
     try:
         yield
-    except (RayError, ValueError) as error:
+    except (RayError, ValueError, RuntimeError, TimeoutError) as error:
         raise NotMovedError(f"{what}: give the command again later.") from error
 
 
