@@ -19,15 +19,16 @@ class Part:
     without: tuple[str, ...] = ()
     """Files at these paths whose tests are left to another part."""
     dist: str = "loadfile"
-    """What xdist hands to a worker at a time: `loadfile` keeps the fixtures of a file cheap."""
-    side_by_side: bool = True
-    """Whether its tests may share the machine; those that start whole services may not."""
+    """What xdist hands to a worker at a time: `loadfile` keeps the fixtures of a file cheap.
+
+    A folder may have a scheduler of its own, as `tests/service` does.
+    """
 
     @property
     def workers(self) -> int:
         """How many processes run its tests."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        return min(cores, WORKERS_MAX) if self.side_by_side else 1
+        return min(cores, WORKERS_MAX)
 
     @property
     def pytest_arguments(self) -> list[str]:
@@ -80,7 +81,7 @@ UNITS = replace(
     ),
 )
 SIMULATION = Part("simulation", ("tests/simulation",), dist="worksteal")
-SERVICE = Part("service", ("tests/service",), dist="loadgroup")
+SERVICE = Part("service", ("tests/service",))
 
 TEST: tuple[Part, ...] = (LINT, DOMAIN, ACTORS, SIMULATION, SERVICE)
 CHECK: tuple[Part, ...] = (LINT, DOMAIN, UNITS)

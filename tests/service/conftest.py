@@ -5,24 +5,30 @@ from pathlib import Path
 
 import httpx
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.actors.test_mail import SmtpProcess
 from tests.service.receiver import Receiver, as_setting
 from tests.service.running import PRICES, RunningService, prices_in
 
 SECRET = "the application's secret, long enough"  # Signs tokens for the rehearsal.
+OF_THEIR_OWN = {"test_cluster.py", "test_own_database.py", "test_slow_start.py", "test_stripe.py"}
+"""Files whose tests use none of the services here, but start others."""
 
 
-SHARED = ("service", "rehearsal")
+class ServiceScheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Hands a process one script, a file, or all that use the services here: others start more."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        if file.endswith("/test_scripts.py"):
+            return nodeid
+        return file if file.rpartition("/")[2] in OF_THEIR_OWN else "shared"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have one process run all tests of a shared service: each process would start its own."""
-    for item in items:
-        if item.get_closest_marker("service") and not item.get_closest_marker("xdist_group"):
-            used = {*SHARED} & {*getattr(item, "fixturenames", ())}
-            alone = item.nodeid if item.path.stem == "test_scripts" else item.path.stem
-            item.add_marker(pytest.mark.xdist_group(min(used, default=alone)))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ServiceScheduling:
+    return ServiceScheduling(config, log)
 
 
 @pytest.fixture(scope="session")

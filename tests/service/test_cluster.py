@@ -21,7 +21,6 @@ from tests.stopping import stop_process
 
 pytestmark = [
     pytest.mark.service,
-    pytest.mark.xdist_group("cluster"),  # A service of its own, under the shared one's name.
     pytest.mark.skipif(not can_have_machines(), reason="namespaces of Linux need root"),
 ]
 USERS = [f"cluster-{number}" for number in range(4)]
