@@ -14,6 +14,7 @@ from starlette.types import Scope as Request
 
 from actors.access import Scope
 from actors.edge.app import build_app
+from actors.edge.heads import HeadProtocol
 from actors.tokens import Tokens
 from bench.processes import free_port
 from tests.actors.authors import NOON
@@ -88,7 +89,11 @@ def listening() -> Iterator[Listening]:
             backend = LocalBackend(OneShard(shard, store), keys)
             backend.tokens = Tokens(RULES)
             config = uvicorn.Config(
-                as_replica(build_app(backend)), port=it.port, lifespan="off", log_level="critical"
+                as_replica(build_app(backend)),
+                http=HeadProtocol,
+                port=it.port,
+                lifespan="off",
+                log_level="critical",
             )
             servers.append(Server(config))
             ready.set()
