@@ -77,7 +77,8 @@ def _add_following(app: FastAPI, backend: Backend) -> None:
             types_of(types or ()),
             whose,
         )
-        order = await place_of(backend.events, query.after)
+        own = None if caller_of(request).has(Scope.ADMIN) else whose
+        order = await place_of(backend.events, query.after, own)
         if HEAD_ONLY in request.scope:  # A stream would have no end.
             return Response(media_type=EVENT_STREAM, headers=STREAM_HEADERS)
         return StreamingResponse(
@@ -132,10 +133,10 @@ def followed_by(request: Request, user_id: str | None) -> UserId | None:
     return wanted
 
 
-async def place_of(way: EventsWay, after: str | None) -> int:
-    """Return the place after which events come, or refuse an id that no event has."""
+async def place_of(way: EventsWay, after: str | None, of: UserId | None) -> int:
+    """Return the place after which events come, or refuse an id that no event (of a user) has."""
     try:
-        return await way.place(after)
+        return await way.place(after, of)
     except ValueError:
         raise RequestRefused(invalid("after", "no event has this id, or it is too old")) from None
 
