@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check lint bench simulate search clean
+.PHONY: run test check lint bench simulate mutations search clean
 
 run: $(VENV)/.ready
 	@exec $(BIN)/allotment up
@@ -24,6 +24,10 @@ SEEDS ?= 1000
 FIRST ?= 0
 simulate: $(VENV)/.ready
 	@PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST)
+
+# Breaks our own code in one place at a time: the simulation has to notice each.
+mutations: $(VENV)/.ready
+	@$(BIN)/python -m tests.simulation.mutating $(ARGUMENTS)
 
 EXAMPLES ?= 1000
 search: $(VENV)/.ready

@@ -3,14 +3,17 @@
 import secrets
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from actors.calls import Call, Outcome, Reply
 from actors.failures import InvalidRequestError, OverloadedError, UnavailableError, refused
 from domain.messages import Command
+from domain.requests import IdempotencyKey
 from domain.values import UserId, parse_user_id
 
 PYTHON = "python"  # How the journal names a program inside the cluster.
+
+KEY: TypeAdapter[str] = TypeAdapter(IdempotencyKey)
 
 B = TypeVar("B", bound=BaseModel)
 
@@ -21,8 +24,21 @@ def new_key() -> str:
 
 
 def make_call(command: Command, key: str | None, by: str = PYTHON) -> Call:
-    """Return the call of a command. Without a key of the caller's, a refusal is not kept."""
+    """Return the call of a command. Without a key of the caller's, a refusal is not kept.
+
+    Raises InvalidRequestError. Keys that came over HTTP are checked there, and may have more parts.
+    """
+    if key is not None and by == PYTHON:
+        key = checked_key(key)
     return Call(command, key or new_key(), keep_refusal=key is not None, by=by)
+
+
+def checked_key(key: str) -> str:
+    """Return an idempotency key that a caller may send. Raises InvalidRequestError."""
+    try:
+        return KEY.validate_python(key)
+    except ValidationError as error:
+        raise InvalidRequestError(f"key: {error.errors()[0]['msg']}") from error
 
 
 def body_of(reply: Reply) -> bytes:

@@ -6,6 +6,13 @@ from typing import NamedTuple
 from domain.messages import Command, Refusal
 from domain.values import UserId
 
+SERVICE_KEY = "§"
+"""How keys of the service's own begin: callers' are ASCII. Entries of older versions lack it.
+
+Each of these commands says what is to be so, not what is to be done: one that was done under such a
+former key finds it done.
+"""
+
 
 class Outcome(IntEnum):
     """What became of a call."""
@@ -29,6 +36,11 @@ class Call(NamedTuple):
     """A refusal is the key's answer too: the key is the caller's, or this is a repeat."""
     by: str | None = None
     """Who sends it, for the journal: it is no part of what the command says."""
+
+
+def service_call(command: Command, key: str, by: str) -> Call:
+    """Return a call of the service's own, under a key that callers cannot send."""
+    return Call(command, f"{SERVICE_KEY}{key}", keep_refusal=False, by=by)
 
 
 class Reply(NamedTuple):

@@ -5,12 +5,14 @@ names becomes an instant here, so that no change of the clocks skips or doubles 
 
 * A time that the clocks skip is due as long after the last one before it as on any other day:
   02:30 on the night that has no hour two is 03:30 of the new time.
-* A time that comes twice is due once, the first time. A line for every hour (`*`) goes on
-  through both hours.
+* A time that comes twice is due once, the first time. A line for every hour (`*`, `*/1`, `0-23`)
+  goes on through both hours.
 """
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from croniter import CroniterError, croniter
 
@@ -21,7 +23,9 @@ MINUTE = timedelta(minutes=1)
 FIELDS = 5
 HOUR = 1
 BEGINNING = datetime(2024, 1, 1)  # noqa: DTZ001 - a calendar without time zones
-EVERY_HOUR = "*"
+EVERY_HOUR = "*"  # However a line has said it.
+NO_TIME = re.compile("[hr]", re.IGNORECASE)
+"""How a field begins whose time croniter makes up: by chance (R), or from a digest (H)."""
 
 
 def check_line(line: str) -> str:
@@ -29,6 +33,8 @@ def check_line(line: str) -> str:
     fields = line.split()
     if len(fields) != FIELDS:
         raise ValueError("is not five fields: minute hour day month weekday")
+    if any(map(NO_TIME.match, fields)):
+        raise ValueError("is not a cron line: R and H name no time")
     try:
         croniter(line, BEGINNING).get_next(datetime)
     except (CroniterError, ValueError, KeyError, OverflowError) as error:
@@ -95,5 +101,11 @@ def _instants(line: str, clock: datetime, timezone: str) -> list[datetime]:
     # Read with the offset before a change of the clocks, a skipped time is an instant, too.
     first = clock.replace(tzinfo=zone(timezone), fold=0).astimezone(UTC)
     second = clock.replace(tzinfo=zone(timezone), fold=1).astimezone(UTC)
-    again = second > first and line.split()[HOUR] == EVERY_HOUR
-    return [first, second] if again else [first]
+    return [first, second] if second > first and _is_hourly(line) else [first]
+
+
+@lru_cache(maxsize=64)
+def _is_hourly(line: str) -> bool:
+    """Say whether a line names every hour of its days."""
+    hours: list[object] = croniter.expand(line)[0][HOUR]
+    return EVERY_HOUR in hours

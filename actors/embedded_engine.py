@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -26,6 +27,7 @@ EMBEDDED_SET_NAME = "secantus"  # What the server calls its replica set.
 STOP_TIMEOUT_SECONDS = 10.0  # A stop takes 0.5 s, or as long as the longest open change stream.
 POLL_SECONDS = 0.02  # Between two looks at a server that starts.
 SERVER_LOG_BYTES_MAX = 1024 * 1024  # Past it `server.log` starts again from empty.
+DISK_BYTES_MIN = 16 * 1024 * 1024  # With less, a server that ended has ended for want of room.
 LAST_WORDS_CHARS = 600  # Of `server.log`, quoted when the server ends by itself.
 PANIC = b"WT_PANIC"  # Said, again and again, when the storage has given up, as on a full disk.
 PANIC_BYTES = 64 * 1024  # At the end of `server.log`, where it is looked for.
@@ -148,6 +150,9 @@ class Server:
 
     @property
     def last_words(self) -> str:
+        """Why the server ended, as far as it can be told."""
+        if shutil.disk_usage(self._directory).free < DISK_BYTES_MIN:
+            return f"the disk that holds {self._directory} is full."
         return self._words()[-LAST_WORDS_CHARS:].strip() or "it said nothing."
 
     def wait_for_port(self, stopping: threading.Event) -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, Protocol, TypeVar
 
-from actors.calls import Call, Outcome, Reply
+from actors.calls import Call, Outcome, Reply, service_call
 from actors.failures import UnavailableError
 from actors.reports import Findings
 from domain.messages import ExpireSubscription
@@ -115,4 +115,4 @@ def expire_call(ended: Ended, suffix: str = "") -> Call:
     end = f"{ended.end.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
     key = f"expire {ended.subscription_id} {end}{suffix}"
     command = ExpireSubscription(ended.user_id, ended.subscription_id)
-    return Call(command, key, keep_refusal=False, by=JANITOR)
+    return service_call(command, key, JANITOR)

@@ -14,7 +14,7 @@
 # * A replica's machine that has not acknowledged what it was sent for 5 seconds is gone, and so is one
 #   that has, and gives no sign of life for as long while it works on it: without that, a request
 #   waits for as long as its client does.
-# * Serve's own paths (/-/…) say nothing to strangers, and clients cannot send the headers that
+# * Serve's own paths (/-/…, however they are encoded) say nothing to strangers, and clients cannot send the headers that
 #   Serve takes for its own.
 # * Where replicas have more to do than they can, what comes is refused here and at once: it costs
 #   no replica's time, so whoever was accepted does not wait for those who were not. A replica works
@@ -43,7 +43,7 @@ defaults="\\
     errorfile 504 $answers/503.http"
 plain="{ res.hdr(content-type) -m beg text/plain }"
 frontend="\\
-    http-request return errorfile $answers/401.http if { path_beg /-/ }\\
+    http-request return errorfile $answers/401.http if { path,url_dec -m beg /-/ }\\
     http-request return errorfile $answers/413.http if { req.fhdr_cnt gt 100 }\\
     http-request return errorfile $answers/413.http if { req.body_size gt 1048576 }\\
     http-request del-header x-request- -m beg\\

@@ -10,7 +10,6 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,12 +18,11 @@ from pydantic import SecretStr
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
-from actors.access import Scope
-from actors.api_keys import make_key
 from actors.cluster.moving import settings_in_force
 from actors.detached import NAMESPACE
 from actors.directory import Directory, shard_name
 from actors.embedded_mongo import EmbeddedMongo
+from actors.first_key import first_key
 from actors.local_ray import ray_cluster
 from actors.metrics import PricesMetric
 from actors.mongo.clock import MongoClock
@@ -36,7 +34,6 @@ from actors.mongo.connection import (
     unavailable_on_error,
 )
 from actors.mongo.directory import MongoDirectory
-from actors.mongo.keys import MongoKeys
 from actors.mongo.preparation import prepare
 from actors.mongo.prices import MongoPrices
 from actors.mongo.steps import Tell
@@ -127,20 +124,6 @@ def prepare_database(settings: Settings, uri: str, tell: Tell) -> tuple[Document
     table = table_at_start(MongoDirectory(database), settings.shards, is_set=is_set)
     MongoStore(database).keep_marks([shard_name(index) for index in range(table.shards)])
     return database, table.shards
-
-
-def first_key(database: Documents, directory: Path) -> str | None:
-    """Make the first admin key and keep it in `admin.key`; None where there is one already."""
-    keys = MongoKeys(database)
-    if any(key.scope is Scope.ADMIN and key.revoked_at is None for key in keys.list()):
-        return None
-    text, key = make_key("first admin key", Scope.ADMIN, datetime.now(UTC))
-    path = directory / "admin.key"
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text + "\n")
-    keys.insert(key)
-    return text
 
 
 def unchecked_claims(settings: Settings) -> list[str]:

@@ -28,6 +28,7 @@ from actors.mongo.events import MongoEvents
 from actors.mongo.profiles import MongoProfiles
 from actors.remote import METRICS_SECONDS
 from actors.settings import Settings
+from domain.values import UserId
 
 EVENTS = "events"
 CALLS_MAX = 5_000  # Questions of programs that wait for events; beyond, they try again.
@@ -93,9 +94,9 @@ class EventActor:
         """End what is open at the database. What is on its way to a handler comes again."""
         await self._relay.close()
 
-    async def place(self, after: str | None) -> int:
+    async def place(self, after: str | None, of: UserId | None = None) -> int:
         """Return the place after which events come. UnknownEventError."""
-        return await self._relay.place(after)
+        return await self._relay.place(after, of)
 
     async def follow(self, query: EventQuery, order: int) -> EventPage:
         """Return the next events for a program."""
@@ -138,9 +139,9 @@ class RayEvents:
     def __init__(self, namespace: str = NAMESPACE) -> None:
         self._namespace = namespace
 
-    async def place(self, after: str | None) -> int:
+    async def place(self, after: str | None, of: UserId | None = None) -> int:
         """Return the place after which events come. UnknownEventError."""
-        order: int = await self._ask("place", after)
+        order: int = await self._ask("place", after, *([of] if of else []))
         return order
 
     async def follow(self, query: EventQuery, order: int) -> EventPage:

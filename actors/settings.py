@@ -20,7 +20,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from actors.cron import check_line
 from actors.events.settings import EventSettings
 from actors.tokens import SECRET_LENGTH_MIN, TokenRules
-from domain.local_days import zone
+from domain.local_days import check_zone
 from domain.operator_requests import SHARDS_MAX
 from domain.values import CREDITS_MAX, Credits, Policy
 
@@ -65,7 +65,7 @@ class Settings(EventSettings, BaseSettings):
     accounts_per_shard: Annotated[int, Field(ge=1)] = 500_000
     system_portion_bps: Annotated[int, Field(ge=0, le=10_000)] = 1000
     rollover: str = FULL_ROLLOVER
-    timezone: str = "UTC"
+    timezone: Annotated[str, AfterValidator(check_zone)] = "UTC"
     low_credits_percent: Annotated[int, Field(ge=0, le=100)] = 20
     # With all details a hold may have, 700 of one day still fit into its document (16 MB).
     holds_per_account: Annotated[int, Field(ge=1, le=700)] = 500
@@ -100,12 +100,6 @@ class Settings(EventSettings, BaseSettings):
             for name, known in type(self).model_fields.items()
         }
         super().__setstate__(state | {"__dict__": defaults | state["__dict__"]})
-
-    @field_validator("timezone")
-    @classmethod
-    def _known_zone(cls, name: str) -> str:
-        zone(name)
-        return name
 
     @field_validator("rollover")
     @classmethod

@@ -18,28 +18,56 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from actors.settings import Settings, explain
 
 HTTP_SECONDS_MAX = 10.0
 RUN_SECONDS_MAX = 1_000.0  # How long the service may take for what goes through all accounts.
 
-out = Console()
-errors = Console(stderr=True)
+
+class PlainConsole(Console):
+    """A console for which texts are texts: no markup, no emoji, no control characters in them.
+
+    Names of keys and ids of users are whatever somebody gave.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a text as it is shown."""
+        return super().render_str(printable(text), **options)
+
+
+out = PlainConsole()
+errors = PlainConsole(stderr=True)
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
+
+
+def printable(text: str) -> str:
+    """Return a text with escapes for what a terminal would obey: all but line breaks."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def one_line(text: str) -> str:
+    """Return a text that stays in its cell."""
+    return printable(text).replace("\n", "\\n")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table to people; to pipes and files, a line a row with tabs between."""
     if not out.is_terminal:
         for row in (columns, *rows):
-            typer.echo("\t".join(row))
+            typer.echo("\t".join(map(one_line, row)))
         return
     table = Table(*columns)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(one_line, row))
     out.print(table)
 
 
@@ -50,7 +78,8 @@ def print_json(content: object) -> None:
 
 def fail(sentence: str) -> None:
     """Print a sentence and end with exit code 1."""
-    errors.print(f"[red]allotment:[/red] {sentence}", highlight=False, soft_wrap=True)
+    told = Text.assemble(("allotment:", "red"), f" {printable(sentence)}")
+    errors.print(told, soft_wrap=True)
     raise typer.Exit(1)
 
 
@@ -111,9 +140,14 @@ def working(what: str) -> Iterator[None]:
     if not errors.is_terminal:
         yield
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=errors, transient=True) as progress:
-        progress.add_task(what, total=None)
+        progress.add_task(printable(what), total=None)
         yield
 
 
@@ -126,7 +160,7 @@ def progress_bar(what: str, total: int) -> Iterator[Callable[[int], None]]:
     if not errors.is_terminal:
         yield lambda _: None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=errors, transient=True) as progress:
-        task = progress.add_task(what, total=total)
+        task = progress.add_task(printable(what), total=total)
         yield lambda done: progress.update(task, completed=done)

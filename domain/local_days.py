@@ -1,10 +1,28 @@
 """Calendar days in a time zone: which day an instant belongs to, and when a day begins."""
 
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
+from importlib.resources import files
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 ONE_DAY = timedelta(days=1)
+NO_PLACE = "Factory"  # What a clock shows that nobody has set.
+
+
+def check_zone(name: str) -> str:
+    """Return the IANA name of a zone. Raises ValueError.
+
+    A machine knows more names: `localtime` is its own clock's, and `right/…` counts leap seconds.
+    Where such a name is stored already, `zone` reads it as it ever did.
+    """
+    if name not in _iana_names():
+        raise ValueError(f"unknown time zone: {name!r}")
+    return name
+
+
+@cache
+def _iana_names() -> frozenset[str]:
+    return frozenset((files("tzdata") / "zones").read_text().split()) - {NO_PLACE}
 
 
 @lru_cache(maxsize=1024)

@@ -19,7 +19,7 @@ from pydantic import (
 )
 
 from domain.charges import OnInsufficient
-from domain.local_days import zone
+from domain.local_days import check_zone
 from domain.messages import AddCredit, Payment, RecordUsage
 from domain.values import (
     CREDITS_MAX,
@@ -48,11 +48,6 @@ def _storable_text(text: str) -> str:
     if not text.isprintable():
         raise ValueError("control characters and lone surrogates are not allowed")
     return text
-
-
-def _known_zone(name: str) -> str:
-    zone(name)
-    return name
 
 
 def _timestamp(value: object) -> object:
@@ -195,7 +190,7 @@ class AddCreditBody(ParsedBody):
     amount: CreditAmount
     days: Annotated[int, Field(strict=True, ge=1, le=GRANT_DAYS_MAX)]
     payment: PaymentBody
-    timezone: Annotated[Text, AfterValidator(_known_zone)] | None = None
+    timezone: Annotated[Text, AfterValidator(check_zone)] | None = None
 
     def command(self) -> AddCredit:
         paid = self.payment

@@ -71,6 +71,7 @@ UNITS = replace(
     ACTORS,
     name="units",
     without=(  # They start other programs again and again, or take hundreds of turns.
+        "tests/actors/test_edge_addresses.py",
         "tests/actors/test_embedded_mongo.py",
         "tests/actors/test_embedded_progress.py",
         "tests/actors/test_haproxy_guarded.py",

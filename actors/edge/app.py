@@ -7,6 +7,7 @@ from actors.edge.gate import Gate
 from actors.edge.holds import add_hold_operations
 from actors.edge.hot import add_hot_operations
 from actors.edge.housekeeping import add_housekeeping_operations
+from actors.edge.once import OnceRoute
 from actors.edge.operating import add_operating_operations, add_test_clock
 from actors.edge.problems import HANDLERS
 from actors.edge.reading import add_reading_operations
@@ -31,6 +32,7 @@ def build_app(backend: Backend) -> Gate:
         exception_handlers=HANDLERS,
         telemetry={"tracing": False, "metrics": False},  # Looked up at every request otherwise.
     )
+    app.router.route_class = OnceRoute
     operations = add_hot_operations(app, backend)
     add_reading_operations(app, backend)
     add_writing_operations(app, backend)

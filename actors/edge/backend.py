@@ -21,6 +21,7 @@ from actors.store import Overview
 from actors.tokens import Tokens
 from domain.values import UserId
 
+HEAD_ONLY = "allotment.head"  # In a request's scope: the caller wants no body of it.
 NEEDS_KEY: list[dict[str, list[str]]] = [{"key": []}]
 NEEDS_KEY_OR_TOKEN = [*NEEDS_KEY, {"token": []}]
 """How an operation says in its documentation who may call it."""

@@ -31,7 +31,7 @@ def add_documentation(app: FastAPI) -> None:
     async def get_page() -> Response:
         return Response(page, media_type="text/html", headers=HEADERS)
 
-    @app.get("/docs/{name}", include_in_schema=False)
+    @app.get("/docs/{name:segment}", include_in_schema=False)
     async def get_file(name: str) -> Response:
         if name not in contents:
             raise RequestRefused(make_problem("not_found", "There is no such file"))

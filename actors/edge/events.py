@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Header, Path, Query, Request
+from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from actors.access import Scope
-from actors.edge.backend import NEEDS_KEY_OR_TOKEN, Backend, allow, caller_of
+from actors.edge.backend import HEAD_ONLY, NEEDS_KEY_OR_TOKEN, Backend, allow, caller_of
 from actors.edge.problems import RequestRefused, invalid, make_problem
 from actors.edge.responses import problems
 from actors.edge.stripe import stripe_events
@@ -23,6 +23,8 @@ from domain.values import UserId
 
 STREAMS_MAX = 500  # Streams one replica keeps open; beyond this, `overloaded`.
 EVENT_ID_LENGTH_MAX = 64
+EVENT_STREAM = "text/event-stream"
+STREAM_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 FIRST_WORDS = b"retry: 1000\n\n"
 STILL_HERE = b": nothing new\n\n"
 
@@ -51,7 +53,7 @@ def _add_following(app: FastAPI, backend: Backend) -> None:
         response_class=StreamingResponse,
         responses={
             **problems(),
-            200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}},
+            200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}},
         },
         openapi_extra={"security": NEEDS_KEY_OR_TOKEN},
     )
@@ -61,7 +63,7 @@ def _add_following(app: FastAPI, backend: Backend) -> None:
         user_id: Annotated[UserIdText | None, Query()] = None,
         after: After = None,
         last_event_id: Annotated[str | None, Header(max_length=EVENT_ID_LENGTH_MAX)] = None,
-    ) -> StreamingResponse:
+    ) -> Response:
         """Send events as they come (server-sent events), each with its id.
 
         They begin after `Last-Event-ID`, or `after`: the id of an event, or `beginning`; without
@@ -75,11 +77,14 @@ def _add_following(app: FastAPI, backend: Backend) -> None:
             types_of(types or ()),
             whose,
         )
-        order = await place_of(backend.events, query.after)
+        own = None if caller_of(request).has(Scope.ADMIN) else whose
+        order = await place_of(backend.events, query.after, own)
+        if HEAD_ONLY in request.scope:  # A stream would have no end.
+            return Response(media_type=EVENT_STREAM, headers=STREAM_HEADERS)
         return StreamingResponse(
             sent(backend.events, query, order, streams),
-            media_type="text/event-stream",
-            headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+            media_type=EVENT_STREAM,
+            headers=STREAM_HEADERS,
         )
 
 
@@ -95,7 +100,7 @@ def _add_delivery(app: FastAPI, backend: Backend) -> None:
         return report.model_copy(update={"stripe": stripe})
 
     @app.post(
-        "/admin/events/{id}/redeliver",  # noqa: FAST003 - it is an alias
+        "/admin/events/{id:segment}/redeliver",  # noqa: FAST003 - it is an alias
         responses=problems(404),
         **ADMIN,
     )
@@ -128,10 +133,10 @@ def followed_by(request: Request, user_id: str | None) -> UserId | None:
     return wanted
 
 
-async def place_of(way: EventsWay, after: str | None) -> int:
-    """Return the place after which events come, or refuse an id that no event has."""
+async def place_of(way: EventsWay, after: str | None, of: UserId | None) -> int:
+    """Return the place after which events come, or refuse an id that no event (of a user) has."""
     try:
-        return await way.place(after)
+        return await way.place(after, of)
     except ValueError:
         raise RequestRefused(invalid("after", "no event has this id, or it is too old")) from None
 

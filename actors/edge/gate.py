@@ -17,9 +17,18 @@ from starlette.types import Message, Receive, Scope, Send
 from actors.access import Caller
 from actors.api_keys import KEY_PREFIX
 from actors.counters import OperationCounters
-from actors.edge.backend import Backend
+from actors.edge.addresses import divided
+from actors.edge.backend import HEAD_ONLY, Backend
 from actors.edge.limits import Allowance
-from actors.edge.problems import RequestRefused, invalid, make_problem, problem_of, respond
+from actors.edge.once import check_once
+from actors.edge.problems import (
+    RequestRefused,
+    explained,
+    invalid,
+    make_problem,
+    problem_of,
+    respond,
+)
 from actors.failures import AllotmentError
 from actors.ray_environment import HEADER_BYTES_MAX
 from actors.store import StorageUnavailableError
@@ -30,7 +39,7 @@ BODY_SECONDS_MAX = 10.0  # How long a client may take to send its body.
 TARGET_BYTES_MAX = 8 * 1024  # Path and query.
 HEADERS_MAX = 100
 CONTAINERS_MAX = 50_000  # Lists and objects of a body: making a million of them takes long.
-WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS"})
+WITHOUT_BODY = frozenset({"GET", "OPTIONS"})
 
 SIGNED = "/stripe/webhook"  # Its body is taken as it is: it is signed, or it is nothing.
 OPEN = frozenset({"/healthz", "/readyz", "/openapi.json", SIGNED})
@@ -68,14 +77,17 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began = time.monotonic()
+        began, scope = time.monotonic(), divided(scope)
+        if scope["method"] == "HEAD":
+            scope, send = {**scope, "method": "GET", HEAD_ONLY: True}, without_body(send)
         response: Response | FastAPI
         try:
             response, receive = await self._answer(scope, receive)
         except ClientGoneError:
             return
         except RequestRefused as refused:
-            response = respond(refused.problem, refused.headers)
+            problem = explained(refused.problem, scope["query_string"])
+            response = respond(problem, refused.headers)
         except AllotmentError as error:
             response = respond(problem_of(error))
         except Exception:
@@ -93,6 +105,7 @@ class Gate:
             caller = await authenticate(self._backend, scope)
             scope["caller"] = caller
             scope["allowance"] = self._count(caller)
+        check_once(scope)
         receive = await receive_whole(scope, receive)
         operation = self._operations.get((scope["method"], scope["path"]))
         if operation is None:
@@ -118,8 +131,10 @@ class ClientGoneError(Exception):
 
 
 def is_open(path: str) -> bool:
-    """Say whether a path needs no key."""
-    return path in OPEN or path == OPEN_FOLDER or path.startswith(f"{OPEN_FOLDER}/")
+    """Say whether a path needs no key. With one slash more it is 404 to anybody, not 401."""
+    return (
+        path.removesuffix("/") in OPEN or path == OPEN_FOLDER or path.startswith(f"{OPEN_FOLDER}/")
+    )
 
 
 def check_head(scope: Scope) -> None:
@@ -253,6 +268,17 @@ def again(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return receive_again
+
+
+def without_body(send: Send) -> Send:
+    """Return a send that leaves bodies out: the answer to HEAD."""
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message = {**message, "body": b""}
+        await send(message)
+
+    return send_head
 
 
 def with_headers(send: Send, allowance: Allowance | None) -> Send:

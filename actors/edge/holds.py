@@ -68,7 +68,7 @@ def _add_closing(app: FastAPI, backend: Backend) -> None:
         return await answered(backend, await backend.router.call(call), status)
 
     @app.post(
-        "/subscription/holds/{hold_id}/settle",
+        "/subscription/holds/{hold_id:segment}/settle",
         status_code=201,
         response_model=UsageRecordResponse,
         responses=written(402, 404, 409),
@@ -81,7 +81,7 @@ def _add_closing(app: FastAPI, backend: Backend) -> None:
         return await close(request, body.command(hold_id), idempotency_key, 201)
 
     @app.delete(
-        "/subscription/holds/{hold_id}",
+        "/subscription/holds/{hold_id:segment}",
         status_code=204,
         response_class=Response,
         responses=problems(404, 409),

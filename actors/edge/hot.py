@@ -19,6 +19,7 @@ from actors.edge.backend import (
     require_reading,
 )
 from actors.edge.gate import Operation
+from actors.edge.once import MemberTwiceError, check_members
 from actors.edge.problems import RequestRefused, invalid, invalid_fields
 from actors.edge.responses import Done, answered, problems, written
 from domain.answers import CreditStatusResponse, UsageRecordResponse
@@ -85,6 +86,10 @@ def add_hot_operations(app: FastAPI, backend: Backend) -> dict[tuple[str, str], 
             body = RecordUsageBody.model_validate_json(text)
         except ValidationError as error:
             raise RequestRefused(invalid_fields(error)) from None
+        try:
+            check_members(text, len(body.model_fields_set))
+        except MemberTwiceError as error:
+            raise RequestRefused(invalid("body", str(error))) from None
         return await answered(
             backend, await router.call(make_call(body.command(), key, caller.name)), 201
         )

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
+from actors.edge.addresses import with_plus
 from actors.failures import AllotmentError, RefusedError
 from domain.messages import Limit, Shortfall
 
@@ -19,6 +20,7 @@ RETRY_AFTER_SECONDS = 1
 SECONDS_OF_A_DAY = 86_400  # What is covered later is not worth waiting for.
 ERRORS_MAX = 50  # Field errors named in one body.
 SAID_LENGTH_MAX = 300  # Characters of a field's name, or of what is wrong with it.
+PLUS = "; a + in a query means a space, write %2B for a plus sign"
 
 STATUS = {
     "bad_signature": 400,
@@ -157,6 +159,19 @@ def invalid_fields(
     return with_errors(base, errors)
 
 
+def explained(problem: Problem, query: bytes) -> Problem:
+    """Return a body that says so where a plus sign of an address has become a space."""
+    spaced = with_plus(query)
+    if not spaced or not isinstance(problem, InvalidRequest):
+        return problem
+    errors = [
+        FieldError(field=e.field, message=e.message + PLUS * (e.field in spaced))
+        for e in problem.errors
+    ]
+    detail = f"{errors[0].field}: {errors[0].message}" if errors else problem.detail
+    return problem.model_copy(update={"errors": errors, "detail": detail})
+
+
 def field_of(item: Mapping[str, Any], *, from_framework: bool) -> str:
     """Return the name of a field that is wrong: the same, whoever has found out.
 
@@ -191,10 +206,10 @@ def waiting(available_at: datetime, now: datetime) -> dict[str, str]:
     return {"Retry-After": str(seconds)} if 0 < seconds <= SECONDS_OF_A_DAY else {}
 
 
-async def on_refused(_: Request, error: Exception) -> Response:
+async def on_refused(request: Request, error: Exception) -> Response:
     """Answer a request that a handler ended."""
     assert isinstance(error, RequestRefused)
-    return respond(error.problem, error.headers)
+    return respond(explained(error.problem, request.scope["query_string"]), error.headers)
 
 
 async def on_failure(_: Request, error: Exception) -> Response:
@@ -203,10 +218,10 @@ async def on_failure(_: Request, error: Exception) -> Response:
     return respond(problem_of(error))
 
 
-async def on_invalid(_: Request, error: Exception) -> Response:
+async def on_invalid(request: Request, error: Exception) -> Response:
     """Answer a request whose fields are not valid."""
     assert isinstance(error, RequestValidationError | ValidationError)
-    return respond(invalid_fields(error))
+    return respond(explained(invalid_fields(error), request.scope["query_string"]))
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
@@ -215,6 +230,8 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     code = _CODE_OF_STATUS.get(error.status_code)
     if code is None:
         return respond(invalid("body", str(error.detail)))
+    if code == "not_found" and request.scope["path"].endswith("/"):
+        return respond(make_problem(code, "There is no such path: leave out the slash at its end"))
     if code != "method_not_allowed":
         return respond(make_problem(code, str(error.detail)))
     return respond(make_problem(code, "The path has no such method"), {"Allow": allowed(request)})
@@ -225,7 +242,8 @@ def allowed(request: Request) -> str:
     methods: set[str] = set()
     for route in request.app.routes:
         if isinstance(route, Route) and route.path_regex.match(request.scope["path"]):
-            methods |= (route.methods or set()) - {"HEAD"}
+            methods |= route.methods or set()
+    methods |= {"HEAD"} if "GET" in methods else set()
     return ", ".join(sorted(methods))
 
 

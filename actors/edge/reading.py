@@ -62,7 +62,7 @@ def add_reading_operations(app: FastAPI, backend: Backend) -> None:
         require_reading(request, UserId(user_id))
         return Done(body_of(await router.query(MonthQuery(UserId(user_id), month))))
 
-    @app.get("/subscriptions/{id}", response_model=UserSubscriptions, **common)  # noqa: FAST003
+    @app.get("/subscriptions/{id:segment}", response_model=UserSubscriptions, **common)  # noqa: FAST003
     async def get_subscriptions(request: Request, user_id: UserIdPath) -> Response:
         """Return all subscriptions of a user, the current one first."""
         require_reading(request, UserId(user_id))

@@ -18,7 +18,9 @@ REFERENCE = "#/components/schemas/"
 ABOUT = """
 Every amount is a whole number of credits. Every write takes an `Idempotency-Key`: a repeat gets
 the first answer again, with `Idempotent-Replayed: true`. Errors are problem bodies (RFC 9457) with
-a stable `code`; a 5xx means: repeat with the same key. A body has at most 1 MiB.
+a stable `code`; a 5xx means: repeat with the same key. A body has at most 1 MiB. What is said twice
+(a parameter, a member of a JSON object) is refused. HEAD is answered wherever GET is. A user id in a
+path is percent-encoded whole, its slashes too (`/subscriptions/org%2Fada`).
 """
 SECURITY = {
     "key": {

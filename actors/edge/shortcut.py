@@ -13,6 +13,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from actors.edge.gate import Gate
+from actors.edge.heads import install
 
 ENVIRONMENT = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": f"{__name__}.middlewares"}
 """What tells Serve to take this middleware. For our replicas alone: others know no gate."""
@@ -26,7 +27,11 @@ def open_shortcut(gate: Gate) -> None:
 
 
 def middlewares() -> list[Middleware]:
-    """Return what Serve puts before itself: it finds this function by its name."""
+    """Return what Serve puts before itself: it finds this function by its name.
+
+    It is about to start its web server, and has no setting for how that reads requests.
+    """
+    install()
     return [Middleware(Shortcut)]
 
 

@@ -62,7 +62,7 @@ def _add_reading(app: FastAPI, backend: Backend) -> None:
         return Done(page.model_dump_json())
 
     @app.get(
-        "/subscriptions/{user_id}/history",
+        "/subscriptions/{user_id:segment}/history",
         response_model=HistoryPage,
         responses=problems(),
         **ADMIN,
@@ -79,7 +79,7 @@ def _add_reading(app: FastAPI, backend: Backend) -> None:
 
 def _add_changing(app: FastAPI, backend: Backend) -> None:
     @app.patch(
-        "/subscriptions/{id}",  # noqa: FAST003 - it is an alias
+        "/subscriptions/{id:segment}",  # noqa: FAST003 - it is an alias
         response_model=SubscriptionRecord,
         responses=written(404),
         **ADMIN,

@@ -1,6 +1,7 @@
 """Events as mail: low credits to the user, a spike to the administrators."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from email.message import EmailMessage
 from email.utils import format_datetime
@@ -17,7 +18,19 @@ from domain.events import EventRecord, EventType
 from domain.values import UserId
 
 TEMPLATES = Path(__file__).with_name("mail_templates")
+ADDRESS = re.compile(
+    r"[^\s\x00-\x1f\x7f-\x9f@,;:<>()\[\]\\\"]+@[^\s\x00-\x1f\x7f-\x9f@,;:<>()\[\]\\\"]+"
+)
+"""One mailbox and nothing else: no list, no name before it, no line break."""
+ENCODED = "=?"  # So begins what readers of headers decode.
+ADDRESS_LENGTH_MAX = 254  # As RFC 5321 has it.
 TEMPLATE_OF = {EventType.LOW_CREDITS: "low_credits.txt", EventType.SPIKE: "spike.txt"}
+
+
+def is_address(text: str) -> bool:
+    """Say whether a text is the address of one mailbox."""
+    is_short = len(text) <= ADDRESS_LENGTH_MAX
+    return is_short and ENCODED not in text and ADDRESS.fullmatch(text) is not None
 
 
 class Mailer(Protocol):
@@ -78,7 +91,11 @@ class MailHandler:
         if not to:
             return
         try:
-            await self._mailer.send(self._message(event.record, to))
+            message = self._message(event.record, to)
+        except ValueError as error:  # That is no fault of the server's.
+            raise RefusedDeliveryError(f"no mail can say this: {type(error).__name__}") from None
+        try:
+            await self._mailer.send(message)
         except MailRefusedError as error:
             raise RefusedDeliveryError(str(error)) from None
         except MailUnavailableError as error:
@@ -91,6 +108,8 @@ class MailHandler:
             email = await asyncio.to_thread(self._profiles.email_of, UserId(record.user_id))
         except StorageUnavailableError as error:
             raise DeliveryError("the database does not answer") from error
+        if email is not None and not is_address(email):
+            raise RefusedDeliveryError("what the profile has is not one mail address")
         return [email] if email else []
 
     def _message(self, record: EventRecord, to: Sequence[str]) -> EmailMessage:

@@ -24,6 +24,7 @@ from actors.events.records import (
 )
 from actors.events.reports import ConsumerReport, DeadReport, EventsReport, UndeliveredReport
 from actors.store import StorageUnavailableError
+from domain.values import UserId
 
 POLL_SECONDS = 0.05  # How often it is looked for events without a place.
 HEAD_SECONDS = 5.0  # How often it is looked whether another relay has given places.
@@ -170,14 +171,17 @@ class Relay:
             except TimeoutError:
                 return EventPage([], order)
 
-    async def place(self, after: str | None) -> int:
-        """Return the place after which events come. UnknownEventError."""
+    async def place(self, after: str | None, of: UserId | None = None) -> int:
+        """Return the place after which events come; `of`: only this user's count.
+
+        Raises UnknownEventError.
+        """
         if after is None:
             return await self.head()
         if after == BEGINNING:
             return 0
         found = await self._ask(lambda: self._store.find(after))
-        if found is None:
+        if found is None or of not in (None, found.record.user_id):
             raise UnknownEventError("no event has this id, or it is too old")
         return found.order
 

@@ -48,5 +48,9 @@ class SmtpServer:
             if error.code >= 500 and not isinstance(error, aiosmtplib.SMTPAuthenticationError):
                 raise MailRefusedError(f"the server answers {error.code}") from None
             raise MailUnavailableError(f"the server answers {error.code}") from None
+        except aiosmtplib.SMTPNotSupported as error:
+            if str(message["To"]).isascii():  # It is about the connection.
+                raise MailUnavailableError(type(error).__name__) from None
+            raise MailRefusedError("the server takes ASCII addresses only") from None
         except (aiosmtplib.SMTPException, OSError) as error:
             raise MailUnavailableError(type(error).__name__) from None

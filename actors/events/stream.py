@@ -17,8 +17,11 @@ AWAY_SECONDS_MAX = 60.0  # and how long it may be away.
 class EventsWay(Protocol):
     """The way to the relay. Every call may raise UnavailableError."""
 
-    async def place(self, after: str | None) -> int:
-        """Return the place after which events come. UnknownEventError."""
+    async def place(self, after: str | None, of: UserId | None = None) -> int:
+        """Return the place after which events come. UnknownEventError.
+
+        `of`: another user's event is as unknown as one that never was. Ids can be computed.
+        """
 
     async def follow(self, query: EventQuery, order: int) -> EventPage:
         """Return the next events after a place, or none after some seconds."""

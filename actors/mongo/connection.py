@@ -22,6 +22,7 @@ from pymongo.errors import (
 from pymongo.read_concern import ReadConcern
 
 from actors.embedded_engine import EMBEDDED_SET_NAME
+from actors.mongo.failures import cause
 from actors.mongo.uri import problem_of_options, problem_of_server
 from actors.store import ELECTION_SECONDS, StorageUnavailableError
 
@@ -79,7 +80,7 @@ def unavailable_on_error() -> Iterator[None]:
     try:
         yield
     except PyMongoError as error:
-        raise StorageUnavailableError(type(error).__name__) from error
+        raise StorageUnavailableError(cause(error)) from error
 
 
 def is_reachable(database: Documents) -> bool:

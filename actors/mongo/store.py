@@ -20,7 +20,7 @@ from actors.mongo.documents import (
     stored_id,
 )
 from actors.mongo.event_documents import event_documents
-from actors.mongo.failures import NO_WRITES, is_duplicate, passes
+from actors.mongo.failures import NO_WRITES, cause, is_duplicate, passes
 from actors.mongo.leases import oldest_mark
 from actors.mongo.loading import Loader
 from actors.mongo.marks import MarkMovedError, move_marks, read_marks
@@ -112,7 +112,7 @@ class MongoStore:
         if was_sent and not error.has_error_label(NO_WRITES):
             self.causality.doubt()
             return AppendInDoubtError(type(error).__name__)
-        return StorageUnavailableError(type(error).__name__)
+        return StorageUnavailableError(cause(error))
 
     def appended_since(self, since: datetime, until: datetime) -> set[UserId]:
         """Return the users with entries made from `since` (inclusive) to `until` (exclusive)."""
@@ -140,7 +140,7 @@ class MongoStore:
             if is_duplicate(error):
                 raise self._views_taken(views, error) from error
             if passes(error):
-                raise StorageUnavailableError(type(error).__name__) from error
+                raise StorageUnavailableError(cause(error)) from error
             raise ViewsRefusedError(type(error).__name__) from error
 
     def _write_as_expected_or_carefully(self, views: Sequence[AccountViews]) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from actors.calls import OVERLOADED, Call, Outcome
+from actors.calls import OVERLOADED, Call, Outcome, service_call
 from actors.counters import Counters
 from actors.expiring import JANITOR
 from actors.shards.inbox import Inbox
@@ -45,7 +45,7 @@ def expire_call(user_id: UserId, hold_id: str, subscription_id: str | None = Non
     # The first 24 digits name it among the user's.
     key = f"expire hold {hold_id[:24]}"
     command = ExpireHold(user_id, hold_id, subscription_id)
-    return Call(command, key, keep_refusal=False, by=SHARD if subscription_id is None else JANITOR)
+    return service_call(command, key, SHARD if subscription_id is None else JANITOR)
 
 
 class HoldExpiry:

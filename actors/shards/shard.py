@@ -166,7 +166,7 @@ class Shard:
             try:
                 await commit_past_gaps(self, batch)
             except StorageUnavailableError as error:
-                logger.warning("%s: the database is away: %r", self.name, error.__cause__)
+                logger.warning("%s: nothing is written: %s: %r", self.name, error, error.__cause__)
                 for work in batch:
                     work.answer(UNAVAILABLE)
             self.following.end_batch()

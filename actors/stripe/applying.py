@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from actors.calls import Call
+from actors.calls import service_call
 from actors.expiring import Calls
 from actors.stripe.lookups import Lookups
 from actors.stripe.news import News, known_as_told, with_owner, with_payment
@@ -253,7 +253,7 @@ class Applier:
             raise UnknownUserError
         record = await self._save(known, replace(record, user_id=owner))
         for command, key in commands_of(record, news.touched):
-            (reply,) = await self._router.calls([Call(command, key, keep_refusal=False, by=STRIPE)])
+            (reply,) = await self._router.calls([service_call(command, key, STRIPE)])
             check(reply)
         return APPLIED
 

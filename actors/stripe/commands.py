@@ -62,7 +62,12 @@ def followed(service: Service) -> Iterator[None]:
         yield
         return
     ended = threading.Event()
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=errors, transient=True) as progress:
         task = progress.add_task("comparing with Stripe", total=None)
 

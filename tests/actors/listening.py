@@ -8,9 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Send
+from starlette.types import Scope as Request
 
 from actors.access import Scope
 from actors.edge.app import build_app
+from actors.edge.heads import HeadProtocol
 from actors.tokens import Tokens
 from bench.processes import free_port
 from tests.actors.authors import NOON
@@ -53,6 +57,16 @@ class Server(uvicorn.Server):
         self.listens.set()
 
 
+def as_replica(app: ASGIApp) -> ASGIApp:
+    """Return the application, with the answer that HAProxy asks a replica of Serve's for."""
+
+    async def replica(scope: Request, receive: Receive, send: Send) -> None:
+        health = PlainTextResponse("success")
+        await (health if scope.get("path") == "/-/healthz" else app)(scope, receive, send)
+
+    return replica
+
+
 async def beside(loop: Coroutine[Any, Any, None], work: Awaitable[None]) -> None:
     """Run a loop as long as some work goes on."""
     running_loop = asyncio.create_task(loop)
@@ -75,7 +89,11 @@ def listening() -> Iterator[Listening]:
             backend = LocalBackend(OneShard(shard, store), keys)
             backend.tokens = Tokens(RULES)
             config = uvicorn.Config(
-                build_app(backend), port=it.port, lifespan="off", log_level="critical"
+                as_replica(build_app(backend)),
+                http=HeadProtocol,
+                port=it.port,
+                lifespan="off",
+                log_level="critical",
             )
             servers.append(Server(config))
             ready.set()

@@ -2,12 +2,15 @@
 
 import contextlib
 import json
+import re
 import subprocess
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from actors import command_line, operator_commands, terminal
@@ -19,6 +22,7 @@ from bench.processes import free_port
 from tests.actors.authors import NOON
 from tests.actors.test_api_keys import Keys
 
+OURS = re.compile("\x1b\\[[0-9;?]*[A-Za-z]|\r")  # Colours, and how a bar is drawn anew.
 ANSWERS: dict[str, Any] = {
     "/admin/shards": [EXAMPLES["ShardReport"]],
     "/admin/sync": EXAMPLES["SyncReport"],
@@ -178,3 +182,56 @@ def test_another_change_that_runs_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("arguments", [[], ["--shards", "0"], ["--shards", "257"]])
 def test_a_number_of_shards_that_cannot_be_is_wrong_usage(arguments: list[str]) -> None:
     assert CliRunner().invoke(app, ["reshard", *arguments]).exit_code == 2
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> StringIO:
+    """Return what a person would see: a console that takes itself for a terminal."""
+    written = StringIO()
+    for name in ("out", "errors"):
+        console = terminal.PlainConsole()
+        console.file, console._force_terminal, console.width = written, True, 200
+        monkeypatch.setattr(terminal, name, console)
+    return written
+
+
+NASTY = [
+    "[/x]oops",
+    "[bold]loud[/bold]",
+    "[red",
+    "[link=https://evil.example]x[/link]",
+    ":smile:",
+    "\x1b[2J\x1b]0;title\x07",
+    "a\u202eb",
+    "\x9b31m",
+    "\r\b\x7f",
+    "org/[ada]",
+    "\ud800",
+]
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_no_name_breaks_a_table_or_moves_a_terminal(screen: StringIO, text: str) -> None:
+    terminal.print_table(("id", "name"), [("1", text)])
+    terminal.out.print(f"the account of {text}")
+    with pytest.raises(typer.Exit):
+        terminal.fail(f"There is no key {text} in force.")
+    with terminal.working(f"reading {text} anew"), terminal.progress_bar(text, 2) as show:
+        show(1)
+
+    seen = OURS.sub("", screen.getvalue())
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", seen)
+    said = terminal.printable(text)
+    assert seen.count(said) >= 3, seen
+
+
+@pytest.mark.parametrize("text", [*NASTY, "two\nlines", "a\tb"])
+def test_a_name_stays_in_its_line_in_pipes(capsys: pytest.CaptureFixture[str], text: str) -> None:
+    terminal.print_table(("id", "name"), [("1", text)])
+
+    _, row = capsys.readouterr().out.splitlines()
+    assert row == f"1\t{terminal.one_line(text)}"
+
+
+def test_texts_of_ours_are_shown_as_they_are() -> None:
+    assert terminal.printable("ü 日本 🙂 [x] :a:\n") == "ü 日本 🙂 [x] :a:\n"

@@ -95,6 +95,24 @@ def test_the_nights_when_clocks_change(
     assert runs(line, begin, end, timezone) == expected
 
 
+HOURLY = ["*", "*/1", "0-23", "0-11,12-23", "12-23,0-11", "23-22", "0/1", "*,3", "0-23/1"]
+HOURLY += [",".join(map(str, range(24)))]
+
+
+@pytest.mark.parametrize("timezone", [BERLIN, NEW_YORK, LORD_HOWE, "Africa/Casablanca"])
+@pytest.mark.parametrize("hours", HOURLY)
+@pytest.mark.parametrize("minute", ["0", "30", "*/20"])
+def test_every_hour_is_every_hour_however_it_is_said(
+    minute: str, hours: str, timezone: str
+) -> None:
+    for begin in ("2026-03-28T20:00", "2026-10-24T20:00", "2026-10-31T22:00", "2026-04-04T10:00"):
+        span = utc(begin), utc(begin) + 12 * ONE_HOUR, timezone
+
+        found = list(instants(f"{minute} {hours} * * *", *span))
+
+        assert found == list(instants(f"{minute} * * * *", *span))
+
+
 @pytest.mark.parametrize("timezone", [BERLIN, NEW_YORK, LORD_HOWE, "UTC", "Africa/Casablanca"])
 @pytest.mark.parametrize("line", ["*/5 * * * *", "*/15 * * * *"])
 def test_a_line_of_minutes_never_pauses_and_never_hurries(line: str, timezone: str) -> None:
@@ -142,7 +160,8 @@ def test_a_line_that_can_be_followed_is_taken(line: str) -> None:
 @pytest.mark.parametrize(
     "line",
     ["", "*", "* * * *", "* * * * * *", "60 * * * *", "* 24 * * *", "x * * * *", "0 0 30 2 *",
-     "*/0 * * * *", "@daily", "0 0 * * 8"],
+     "*/0 * * * *", "@daily", "0 0 * * 8", "R * * * *", "0 r(1-5) * * *", "0 0 R/2 * *",
+     "0 0 1 R(1-3) *", "0 0 * * r", "H * * * *", "0 h(0-3)/2 * * *"],
 )  # fmt: skip
 def test_a_line_that_cannot_be_followed_is_refused_with_a_reason(line: str) -> None:
     with pytest.raises(ValueError, match=r"^is not "):

@@ -117,7 +117,18 @@ def test_an_admin_and_the_user_follow_and_resume_over_a_real_socket() -> None:
         every = streamed(interface.address, admin, 3, after="beginning")
         own = streamed(interface.address, token(), 2, after="beginning")
         resumed = streamed(interface.address, token(), 1, after=own[0])
+        (others,) = set(every) - set(own)
+        refused = [
+            httpx.get(
+                f"{interface.address}/events",
+                params={"after": unknown},
+                headers={"Authorization": f"Bearer {token()}"},
+            )
+            for unknown in (others, "evt_none")
+        ]
 
+    assert [answer.status_code for answer in refused] == [422, 422]
+    assert refused[0].json() == refused[1].json()
     assert len(set(every)) == 3
     assert set(own) < set(every)
     assert resumed == own[1:]

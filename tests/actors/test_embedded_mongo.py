@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 import socket
 import subprocess
 import sys
@@ -175,6 +176,18 @@ def test_acknowledged_writes_survive_a_sigkill_and_the_server_comes_back_by_itse
     with client_of(uri) as client:
         found = {thing["_id"] for thing in client.test.things.find()}
     assert found >= set(acknowledged)
+
+
+def test_a_server_that_ended_for_want_of_room_is_said_to_have(
+    server: EmbeddedMongo, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_engine, "DISK_BYTES_MIN", 1 << 60)  # No disk has as much.
+    uri, pid = server.uri, server.pid
+    assert pid is not None
+    kill(pid)
+    wait_until(lambda: server.pid not in (None, pid) and PlainWire().ping(uri))
+
+    assert re.search(r"died and is restarted: the disk that holds \S+ is full\.", caplog.text)
 
 
 def test_a_restart_that_fails_is_tried_again(

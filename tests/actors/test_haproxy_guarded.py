@@ -242,6 +242,10 @@ def ask(port: int, sent: bytes) -> tuple[int, dict[str, str], bytes]:
     ("sent", "status", "code"),
     [
         (request("/-/healthz"), 401, "unauthorized"),
+        (request("/%2d/routes"), 401, "unauthorized"),
+        (request("/-%2Froutes"), 401, "unauthorized"),
+        (request("/%2D%2f%72outes"), 401, "unauthorized"),
+        (request("http://a/%2d/routes"), 401, "unauthorized"),
         (request("/ok", *(f"X-{n}: 1" for n in range(200))), 413, "too_large"),
         (request("/ok", f"Content-Length: {BODY_BYTES_MAX + 1}") + b"x" * 40_000, 413, "too_large"),
         (request("*"), 400, "invalid_request"),
@@ -255,6 +259,10 @@ def ask(port: int, sent: bytes) -> tuple[int, dict[str, str], bytes]:
     ],
     ids=[
         "serve's own path",
+        "with its dash encoded",
+        "with its slash encoded",
+        "with more of it encoded",
+        "with its host",
         "headers",
         "body",
         "no path",

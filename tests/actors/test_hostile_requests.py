@@ -262,12 +262,12 @@ async def test_a_body_is_json_or_says_nothing(
         ("/subscription/status?user_id=" + "x" * 129, 422),
         ("/subscription/status", 422),
         ("/subscription/status?user_id=%", 200),
-        ("/subscription/status?user_id=ada&user_id=bob", 200),
+        ("/subscription/status?user_id=ada&user_id=bob", 422),
         ("/subscription/status/", 404),
         ("//subscription/status?user_id=ada", 404),
         ("/subscriptions/%ff", 422),
         ("/subscriptions/" + "x" * 129, 422),
-        ("/subscriptions/a%2Fb", 404),
+        ("/subscriptions/a%2Fb", 200),
         ("/subscription/status?user_id=ada&x=" + "y" * TARGET_BYTES_MAX, 413),
         ("/subscription/usage?user_id=ada&limit=1e9", 422),
         ("/subscription/usage?user_id=ada&limit=99999999999999999999", 422),
@@ -404,11 +404,11 @@ async def test_no_method_is_answered_but_those_that_are_documented() -> None:
     async with edge() as (http, _):
         answers = [
             await http.request(method, "/admin/sync")
-            for method in ("PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "HEAD", "FOO")
+            for method in ("PUT", "DELETE", "PATCH", "TRACE", "OPTIONS", "FOO")
         ]
 
     assert {answer.status_code for answer in answers} == {405}
-    assert {answer.headers["allow"] for answer in answers} == {"GET, POST"}
+    assert {answer.headers["allow"] for answer in answers} == {"GET, HEAD, POST"}
 
 
 @in_loop

@@ -6,11 +6,13 @@ import smtplib
 import subprocess
 import sys
 from collections.abc import Iterator
-from email.message import Message
+from email.message import EmailMessage, Message
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from actors.events.delivering import DeliveryError, RefusedDeliveryError
 from actors.events.mail import MailHandler, MailTemplates
@@ -67,8 +69,11 @@ def smtp(tmp_path: Path) -> Iterator[SmtpProcess]:
 class Addresses:
     """Profiles that know ann's address."""
 
+    def __init__(self, address: str = "ann@example.test") -> None:
+        self.address = address
+
     def email_of(self, user_id: UserId) -> str | None:
-        return "ann@example.test" if user_id == "ann" else None
+        return self.address if user_id == "ann" else None
 
     def set_subscription(self, *_: object) -> None: ...
 
@@ -140,6 +145,94 @@ def test_a_name_with_a_line_break_adds_no_header() -> None:
     subject, _ = MailTemplates(None).write(event(EventType.SPIKE, "x\nBcc: all", **SPIKE).record)
 
     assert "\n" not in subject
+
+
+class Outbox:
+    """Takes what would be sent."""
+
+    def __init__(self) -> None:
+        self.sent: list[EmailMessage] = []
+
+    async def send(self, message: EmailMessage) -> None:
+        self.sent.append(message)
+
+
+@in_loop
+async def deliver(outbox: Outbox, address: str) -> None:
+    handler = MailHandler(
+        outbox, Addresses(address), MailTemplates(None), sender="a@b.test", administrators=[]
+    )
+    await handler.handle(event(EventType.LOW_CREDITS, **LOW))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ann@example.test, mallory@example.test",
+        "ann@example.test,mallory@example.test",
+        "ann@example.test; mallory@example.test",
+        "ann@example.test mallory@example.test",
+        "ann@example.test\nBcc: mallory@example.test",
+        "ann@example.test\r\n\r\nhello",
+        "ann@example.test\n",
+        "ann@example.test\x00",
+        "friends: ann@example.test, bob@example.test;",
+        "Ann <ann@example.test>",
+        "<ann@example.test>",
+        '"a,b"@example.test',
+        "@example.test",
+        "ann@",
+        "ann@@example.test",
+        "ann@" + "x" * 260,
+        "ann@example.test\u2028",
+        "=?utf-8?q?ann=40example.test=2Cbob?=@example.test",
+    ],
+)
+def test_what_is_not_one_address_is_a_dead_letter_and_reaches_nobody(address: str) -> None:
+    outbox = Outbox()
+    with pytest.raises(RefusedDeliveryError):
+        deliver(outbox, address)
+
+    assert outbox.sent == []
+
+
+@settings(deadline=None)  # Other programs may hold the processor.
+@given(st.text(max_size=30) | st.from_regex(r"[a-z,;<> @\n\r\"()]+@[a-z,;<> @\n\r\"()]+"))
+def test_nobody_else_gets_mail_whatever_a_profile_says(address: str) -> None:
+    outbox = Outbox()
+    with contextlib.suppress(RefusedDeliveryError):
+        deliver(outbox, address)
+
+    for mail in outbox.sent:
+        assert [field.addr_spec for field in mail["To"].addresses] == [address]
+        assert mail["Bcc"] is mail["Cc"] is None
+
+
+@pytest.mark.parametrize("address", ["a+b@example.test", "o'hara@sub.example.test", "ü@ex.test"])
+def test_one_address_is_one_however_it_looks(address: str) -> None:
+    outbox = Outbox()
+    deliver(outbox, address)
+
+    assert outbox.sent[0]["To"] == address
+
+
+def test_an_address_that_the_server_cannot_spell_is_no_fault_of_the_servers(
+    smtp: SmtpProcess,
+) -> None:
+    @in_loop
+    async def send() -> None:
+        server = SmtpServer("127.0.0.1", smtp.port, "none", "", "")
+        handler = MailHandler(
+            server,
+            Addresses("ü@example.test"),
+            MailTemplates(None),
+            sender="a@b.test",
+            administrators=[],
+        )
+        await handler.handle(event(EventType.LOW_CREDITS, **LOW))
+
+    with pytest.raises(RefusedDeliveryError):
+        send()
 
 
 def test_a_server_that_is_away_is_tried_again() -> None:

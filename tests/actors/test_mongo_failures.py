@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from pymongo.errors import OperationFailure
 
 from actors.mongo import transactions
 from actors.mongo.agenda import MongoAgenda
 from actors.mongo.connection import Documents, connect
+from actors.mongo.failures import passes
 from actors.mongo.store import MongoStore
 from actors.mongo.warm import WarmReader
 from actors.store import (
@@ -22,7 +24,14 @@ from domain.messages import Entry
 from domain.values import UserId
 from tests.actors.authors import NOON, Author, views_of, write
 from tests.actors.setups import MongoSetup
-from tests.wire.answers import NO_WRITES, RETRYABLE, TRANSIENT, refusal, unconfirmed
+from tests.wire.answers import (
+    NO_WRITES,
+    RETRYABLE,
+    TRANSIENT,
+    refusal,
+    storage_failure,
+    unconfirmed,
+)
 from tests.wire.proxy import Answer, Close, Command, ForwardThenAnswer, ForwardThenClose, Proxy
 from tests.wire.replica_set import ReplicaSet
 
@@ -232,6 +241,34 @@ def test_views_that_only_a_deposed_primary_moved_wait(
 
     with pytest.raises(StorageUnavailableError):
         store.write_views(views_of(entry))
+
+
+PANIC = 'WiredTiger error: WtError { code: -31804, message: "WT_PANIC: WiredTiger library panic" }'
+FULL = [
+    (1, PANIC, "storage has given up, as it does on a full disk"),
+    (1, f"Internal({PANIC!r})", "storage has given up, as it does on a full disk"),
+    (8, "28: No space left on device", "disk is full"),
+    (14031, "available disk space of 1 bytes is less than required minimum of 2", "disk is full"),
+]
+
+
+@pytest.mark.parametrize("command", ["find", "insert", "update"])
+@pytest.mark.parametrize(("code", "text", "named"), FULL)
+def test_a_full_disk_is_named_and_no_document_is_blamed(
+    store: MongoStore, proxy: Proxy, command: str, code: int, text: str, named: str
+) -> None:
+    entry = Author(ANN).add()
+    store.append([entry])
+    proxy.on(command, Answer(storage_failure(code, text)))
+
+    with pytest.raises(StorageUnavailableError, match=named):
+        store.write_views(views_of(entry))
+
+
+@pytest.mark.parametrize(("code", "text"), [(14, PANIC), (2, "No space left on device"), (1, "a")])
+def test_only_a_server_that_speaks_of_itself_is_believed(code: int, text: str) -> None:
+    assert not passes(OperationFailure(text, code))
+    assert passes(OperationFailure(PANIC, 1))
 
 
 def test_a_document_in_the_way_is_still_named(store: MongoStore, embedded: MongoSetup) -> None:

@@ -98,6 +98,24 @@ async def test_an_id_that_no_event_has_is_refused() -> None:
             await relay.redeliver("evt_none")
 
 
+@in_loop
+async def test_another_users_event_is_as_unknown_as_none() -> None:
+    world = World()
+    world.happen("ann", 2)
+    world.happen("bob", 1)
+    async with world.relaying() as relay:
+        every = await followed(relay, EventQuery(BEGINNING), 3)
+        for record in every:
+            own = await relay.place(record.id, UserId(record.user_id))
+            assert own == await relay.place(record.id) > 0
+            told = []
+            for unknown in (record.id, "evt_none"):
+                with pytest.raises(UnknownEventError) as refused:
+                    await relay.place(unknown, UserId("eve"))
+                told.append(str(refused.value))
+            assert told[0] == told[1]
+
+
 class Flaky:
     """A way to a relay that is away now and then."""
 

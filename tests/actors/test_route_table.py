@@ -162,6 +162,18 @@ async def test_who_may_call_what(row: Row, caller: str) -> None:
 
 
 @pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize(
+    "row", [row for row in ROWS if row.method == "GET"], ids=lambda row: row.route
+)
+@in_loop
+async def test_who_may_ask_for_a_head_is_who_may_get(row: Row, caller: str) -> None:
+    got = await answer(caller, row._replace(method="HEAD"))
+
+    assert got.status_code == (CALLERS[caller][row.access] or row.answers)
+    assert got.content == b""
+
+
+@pytest.mark.parametrize("caller", CALLERS)
 @in_loop
 async def test_paths_that_are_not_there_tell_strangers_nothing(caller: str) -> None:
     row = Row("GET", "/nothing", "", ADMIN)
@@ -177,7 +189,7 @@ def routes_of(routes: list[BaseRoute]) -> Iterator[tuple[str, str]]:
         assert not isinstance(route, Mount), "a mounted application is past this table"
         assert isinstance(route, Route), route
         for method in (route.methods or set()) - {"HEAD"}:
-            yield method, route.path
+            yield method, route.path_format
 
 
 @in_loop

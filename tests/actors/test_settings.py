@@ -28,6 +28,8 @@ def test_rollover_is_a_word_or_a_cap(
         ("ALLOTMENT_ROLLOVER", "some"),
         ("ALLOTMENT_ROLLOVER", str(2**53)),
         ("ALLOTMENT_TIMEZONE", "Mars/Olympus"),
+        ("ALLOTMENT_TIMEZONE", "localtime"),
+        ("ALLOTMENT_RECONCILE_CRON", "R * * * *"),
         ("ALLOTMENT_SYSTEM_PORTION_BPS", "10001"),
         ("ALLOTMENT_HTTP_PORT", "0"),
         ("ALLOTMENT_SHARDS", "0"),

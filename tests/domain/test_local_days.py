@@ -1,13 +1,14 @@
 """Days begin when the user's clock says so, on 23, 24 and 25 hours alike."""
 
 from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from pathlib import Path
+from zoneinfo import TZPATH, ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.local_days import day_of, midnight, zone
+from domain.local_days import check_zone, day_of, midnight, zone
 from tests.domain.ledger import ONE_DAY, ONE_MILLISECOND, utc
 from tests.reference.model import local_midnight
 
@@ -26,6 +27,41 @@ ZONES = [
     "Pacific/Kiritimati",
     "Pacific/Pago_Pago",
 ]
+
+
+def names_of_this_machine() -> set[str]:
+    """Return all that ZoneInfo takes here, whoever made the name."""
+    folders = [Path(folder) for folder in TZPATH if Path(folder).is_dir()]
+    files = {str(p.relative_to(f)) for f in folders for p in f.rglob("*") if p.is_file()}
+    return {name for name in files | available_timezones() | {"localtime"} if opens(name)}
+
+
+def opens(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, ZoneInfoNotFoundError):
+        return False
+    return True
+
+
+def test_of_all_names_that_a_machine_knows_those_of_iana_may_be_given() -> None:
+    refused = set()
+    for name in names_of_this_machine() | {"right/UTC", "posix/Europe/Berlin", "posixrules"}:
+        try:
+            assert check_zone(name) == name
+        except ValueError:
+            refused.add(name)
+        else:
+            assert midnight(date(2026, 7, 1), name).second == 0, f"{name} counts leap seconds"
+
+    strange = {"localtime", "Factory", "posixrules"}
+    assert {name for name in refused if not name.startswith(("right/", "posix/"))} <= strange
+    assert {"right/UTC", "posix/Europe/Berlin"} <= refused
+
+
+@pytest.mark.parametrize("name", [*ZONES, "US/Eastern", "Etc/GMT+5", "EST5EDT", "GMT", "Zulu"])
+def test_old_names_of_iana_may_be_given_too(name: str) -> None:
+    assert check_zone(name) == name
 
 
 @pytest.mark.parametrize(

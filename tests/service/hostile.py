@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 BIG = 1_200_000
 PIPELINED = 20  # Requests in one sending.
+TRAILED = b"2\r\n{}\r\n0\r\nIdempotency-Key: late\r\n\r\n"
 
 Make = Callable[[random.Random, bytes], list[bytes]]
 """Returns the parts in which one request is sent; the key is the admin's."""
@@ -88,7 +89,10 @@ def odd_chunks(rng: random.Random, key: bytes) -> list[bytes]:
     head = b"POST /subscription/usage HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n"
     head += b"Authorization: Bearer " + key + b"\r\n\r\n"
     return [
-        head + rng.choice([b"zz\r\n", b"ffffffffffff\r\n", b"-1\r\n\r\n", b"5\r\nab\r\n0\r\n\r\n"])
+        head
+        + rng.choice(
+            [b"zz\r\n", b"ffffffffffff\r\n", b"-1\r\n\r\n", b"5\r\nab\r\n0\r\n\r\n", TRAILED]
+        )
     ]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import jwt
@@ -96,9 +97,10 @@ def test_every_port_that_answers_http_wants_a_key(
 
 def test_serves_own_paths_say_nothing(rehearsal: RunningService) -> None:
     with httpx.Client(base_url=rehearsal.address) as stranger:
-        answers = [stranger.get(path) for path in ("/-/healthz", "/-/routes", "/-/x")]
+        paths = ("/-/healthz", "/-/routes", "/-/x", "/%2d/routes", "/-%2froutes")
+        answers = [stranger.get(path) for path in paths]
 
-    assert [answer.status_code for answer in answers] == [401] * 3
+    assert [answer.status_code for answer in answers] == [401] * 5
     assert {answer.json()["code"] for answer in answers} == {"unauthorized"}
 
 
@@ -126,6 +128,36 @@ def test_headers_that_serve_takes_for_its_own_harm_nobody(
         for value in (b"\xff\xfe", b"0.000001", b"x" * 2000):
             answer = http.get("/subscription/status?user_id=ada", headers=[(name.encode(), value)])
             assert answer.status_code in (200, 400, 413), (name, value)
+
+
+@pytest.mark.parametrize("user", ["org/ada", "ada/history", "a%2Fb", "ü/🙂?#+&;"])
+def test_an_id_with_slashes_is_read_at_its_path(http: httpx.Client, user: str) -> None:
+    add_credits(http, user, payment=PAYMENT | {"transaction_id": user})
+
+    whole = quote(user, safe="")
+    listed = http.get(f"/subscriptions/{whole}").json()
+    history = http.get(f"/subscriptions/{whole}/history").json()
+
+    assert (listed["user_id"], len(listed["subscriptions"])) == (user, 1)
+    assert (history["user_id"], len(history["items"])) == (user, 1)
+    assert http.head(f"/subscription/status?user_id={whole}").status_code == 200
+
+
+@pytest.mark.parametrize("trailer", ["Idempotency-Key: x", "X-Request-Timeout-Seconds: 0.001"])
+@pytest.mark.parametrize("path", ["/subscription/usage", "/subscription/credits"])
+def test_what_comes_behind_a_body_is_no_header(
+    rehearsal: RunningService, path: str, trailer: str
+) -> None:
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {rehearsal.key}\r\n"
+        f"Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n{trailer}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", rehearsal.port), timeout=30) as connection:
+        connection.sendall(head.encode())
+        received = connection.recv(65_536)
+
+    assert received.startswith(b"HTTP/1.1 400 ")
+    assert b"application/problem+json" in received
 
 
 @pytest.mark.parametrize(

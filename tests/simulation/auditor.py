@@ -119,7 +119,7 @@ class Auditor:
             require(entry.seq == len(journal) + 1, "a gap, or a number taken twice", entry=entry)
             require((user, entry.key) not in self._by_key, "a key entered twice", entry=entry)
             commands = self._commands.get((user, entry.key), [])
-            require(commands or entry.key.startswith("expire "), "nobody asked", entry=entry)
+            require(commands or entry.key.startswith("§expire "), "nobody asked", entry=entry)
             if user not in self.foreign:
                 self._books[user].append(enter(self.book(user), entry, commands, self.rules))
             self._by_key[user, entry.key] = entry

@@ -25,9 +25,11 @@ from tests.simulation.refusal_rules import refuse
 def enter(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) -> Book:
     """Return the books after an entry. Raises where it does not follow from book and command."""
     after = book.copy()
-    if entry.key.startswith("expire hold "):  # The shard's timer and the janitor ask by themselves.
+    if entry.key.startswith(
+        "§expire hold "
+    ):  # The shard's timer and the janitor ask by themselves.
         commands = [{"does": "expire hold", "hold": entry.key.split()[2]}]
-    elif entry.key.startswith("expire "):
+    elif entry.key.startswith("§expire "):
         commands = [{"does": "expire", "subscription_id": entry.key.split()[1]}]
     after.seq = entry.seq
     kind = type(entry.change).__name__

@@ -1,21 +1,14 @@
 """Breaks our own code in one place at a time: a simulation that does not notice proves nothing.
 
-`python -m tests.simulation.mutations` runs seeds against each mutation, in a process of its own,
-until one fails, and prints a table. A mutation is a text that is replaced; it must be there once.
+`make mutations` runs seeds against each of them (`tests/simulation/mutating.py`). A mutation is a text
+that is replaced; it must be there once.
 """
 
-import argparse
 import importlib.util
-import os
-import re
-import subprocess
 import sys
-import time
 import types
 from dataclasses import dataclass
 from pathlib import Path
-
-SEEDS_MAX = 3_000  # A mutation that so many seeds do not catch is not caught.
 
 
 @dataclass(frozen=True)
@@ -275,44 +268,3 @@ def apply(name: str) -> None:
     exec(compile(text.replace(mutation.old, mutation.new), file, "exec"), module.__dict__)
     parent, _, child = mutation.module.rpartition(".")
     setattr(sys.modules[parent], child, module)
-
-
-def catch(mutation: Mutation, seeds: int) -> tuple[str, int | None, float]:
-    """Return what was noticed within so many seeds, after how many, and in how many seconds."""
-    command = [sys.executable, "-m", "tests.simulation", "--mutate", mutation.name]
-    started = time.monotonic()
-    ran = subprocess.run(
-        [*command, "--seeds", str(seeds)],
-        env={**os.environ, "PYTHONHASHSEED": "0"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    seconds = time.monotonic() - started
-    failed = re.search(r"seed (\d+) FAILED after \d+ good ones: (.*)", ran.stdout)
-    if failed is None:
-        assert ran.returncode == 0, ran.stderr
-        return "", None, seconds
-    return failed[2].split(": ")[1 if ": " in failed[2] else 0][:60], int(failed[1]) + 1, seconds
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    names = [mutation.name for mutation in MUTATIONS]
-    parser.add_argument("--only", nargs="+", default=names, choices=names, metavar="NAME")
-    parser.add_argument("--seeds", type=int, default=SEEDS_MAX, help="at most, of each")
-    options = parser.parse_args()
-    chosen = [mutation for mutation in MUTATIONS if mutation.name in options.only]
-    missed = 0
-    print(f"{'mutation':40} {'seeds':>6} {'s':>6}  noticed as")
-    for mutation in chosen:
-        noticed, seeds, seconds = catch(mutation, options.seeds)
-        missed += seeds is None
-        shown = "MISSED" if seeds is None else str(seeds)
-        print(f"{mutation.name:40} {shown:>6} {seconds:6.1f}  {noticed}", flush=True)
-    print(f"{len(chosen) - missed} of {len(chosen)} caught within {options.seeds} seeds")
-    return 1 if missed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

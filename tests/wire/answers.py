@@ -43,6 +43,11 @@ def refusal(code: int, *labels: str) -> dict[str, Any]:
     return answer | ({"errorLabels": list(labels)} if labels else {})
 
 
+def storage_failure(code: int, text: str) -> dict[str, Any]:
+    """Return the answer of a server whose storage fails."""
+    return {"ok": 0.0, "errmsg": text, "code": code, "codeName": "InternalError"}
+
+
 def unconfirmed(code: int, *labels: str, **done: Any) -> dict[str, Any]:
     """Return the answer to a write that was done, and that no majority has confirmed."""
     error: dict[str, Any] = {"code": code, "codeName": NAMES[code], "errmsg": NAMES[code]}
