@@ -26,7 +26,6 @@ from tests.service.running import RunningService
 from tests.service.soak_audit import open_holds, wrong_charges, wrong_grants
 from tests.wire.replica_set import ReplicaSet
 
-USERS = 400
 ELECTION_EVERY_SECONDS = 10.0
 NO_PRIMARY_SECONDS = 3.0
 STALL_SECONDS = 15.0
@@ -54,6 +53,7 @@ async def work_through(
     """Work meanwhile, until everything begun is answered. Returns the elections."""
     async with asyncio.TaskGroup() as group:
         group.create_task(workers.run(service))
+        await workers.granted.wait()
         elections = await asyncio.to_thread(make_trouble, members, seconds, stalls=stalls)
         workers.stop()
     return elections
@@ -77,7 +77,7 @@ def problems_at_rest(service: RunningService, uri: str, books: Books) -> list[st
 
 def run(directory: Path, options: argparse.Namespace) -> int:
     workers = Workers(
-        [f"soak-{number}" for number in range(USERS)], [], options.seed, options.callers
+        [f"soak-{number}" for number in range(options.users)], [], options.seed, options.callers
     )
     with EmbeddedMongo(directory / "mongo", wire=MongoWire()) as mongo:
         members = ReplicaSet(mongo.uri)
@@ -107,6 +107,7 @@ def run(directory: Path, options: argparse.Namespace) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.service.elections")
     parser.add_argument("--seconds", type=float, default=300.0)
+    parser.add_argument("--users", type=int, default=400)
     parser.add_argument("--callers", type=int, default=CONNECTIONS)
     parser.add_argument("--stalls", type=int, default=2)
     parser.add_argument("--seed", type=int, default=random.randrange(2**32))

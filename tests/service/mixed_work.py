@@ -63,6 +63,8 @@ class Workers:
         self._keys = (f"soak-{seed}-{number}" for number in itertools.count())
         self._stopping = asyncio.Event()
         self._client: httpx.AsyncClient
+        self.granted = asyncio.Event()
+        """Every user has credits."""
 
     async def run(self, place: Answering) -> None:
         """Grant every user credits, then work; return when every request is answered."""
@@ -70,6 +72,7 @@ class Workers:
             for first in range(0, len(self._users), self._connections):
                 part = self._users[first : first + self._connections]
                 await asyncio.gather(*(self._grant(user) for user in part))
+            self.granted.set()
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._connections):
                     group.create_task(self._work())

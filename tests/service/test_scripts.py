@@ -59,7 +59,7 @@ SCRIPTS = {
         "answers 5xx but 503: 0",
         r"p99 beside the attack: x[\d.]+ alone",
     ],
-    "tests.service.elections --seconds 12 --callers 4 --stalls 1": [
+    "tests.service.elections --seconds 12 --users 20 --callers 4 --stalls 1": [
         r"^[1-9]\d* elections, 1 stalls; answers: .*'usage 201': [1-9]",
         "^all is as it must be$",
     ],
