@@ -27,7 +27,7 @@ def _index(*keys: str, **rules: bool) -> IndexModel:
 
 
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
-    "allotment_accounts": (),
+    "allotment_accounts": (_index("unreadable", sparse=True),),
     "allotment_api_keys": (_index("hash", unique=True),),
     "allotment_dead_letters": (_index("state", "at"), _index("event_id", "at")),
     "allotment_events": (

@@ -9,11 +9,12 @@ from typing import Any
 
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.documents import stored_id
+from actors.mongo.marks import read_mark
 from actors.mongo.usage_documents import read_usage
 from actors.store import HistoryQuery, UsageQuery
 from domain.answering import history_entry
 from domain.answers import HistoryPage, MonthlyUsage, UsagePage, UsageRecord, UsageSums
-from domain.codec import entry_id, read_entry
+from domain.codec import entry_id, read_or_name
 from domain.foreign import Document
 from domain.values import UserId
 
@@ -100,14 +101,13 @@ class MongoReads:
             mark = (
                 self._database.allotment_accounts.find_one({"_id": stored_id(query.user_id)}) or {}
             )
-            newest = int(mark.get("applied_seq", 0))
+            newest = read_mark(mark) or 0
             if query.before is not None:
                 newest = min(newest, query.before - 1)
             oldest = max(1, newest - query.limit + 1)
             ids = [entry_id(query.user_id, seq) for seq in range(oldest, newest + 1)]
-            entries = [
-                read_entry(d) for d in self._database.allotment_journal.find({"_id": {"$in": ids}})
-            ]
+            found = self._database.allotment_journal.find({"_id": {"$in": ids}})
+            entries = [entry for entry in map(read_or_name, found) if entry is not None]
         entries.sort(key=lambda entry: entry.seq, reverse=True)
         # Old entries leave the journal: where one of the page is gone, so are those before it.
         more = oldest > 1 and len(entries) == len(ids)
