@@ -137,8 +137,11 @@ class Reads(Protocol):
     def subscriptions_of(self, user_id: UserId) -> list[Document]:
         """Return all subscription documents of a user."""
 
-    def usage_page(self, query: UsageQuery) -> UsagePage:
-        """Return one page of usage records. ValueError: the cursor is not one of ours."""
+    def usage_page(self, query: UsageQuery, now: datetime | None = None) -> UsagePage:
+        """Return one page of usage records; `now`: before when most of them are.
+
+        It may have fewer than `limit`, where they are long. ValueError: the cursor is not ours.
+        """
 
     def monthly_usage(
         self, user_id: UserId, month: str, span: tuple[datetime, datetime], timezone: str

@@ -13,12 +13,13 @@ from actors.calls import Envelope, Outcome
 from actors.mongo.warm import WarmReader
 from actors.shards import broken_journals
 from actors.shards.comparison import Comparison
-from actors.shards.queries import MonthQuery, Queries
+from actors.shards.queries import MonthQuery
 from actors.shards.shard import Shard
 from actors.store import HistoryQuery
 from domain.codec import entry_id
 from domain.recovery import Recovered, Stored, recover
 from domain.values import UserId
+from tests.actors.asked import AllQueries
 from tests.actors.authors import NOON, POLICY
 from tests.actors.running import Clock, ask, ask_one, charge_call, in_loop, running, status, until
 from tests.actors.setups import MongoSetup
@@ -208,7 +209,7 @@ async def test_the_history_is_there_though_the_account_is_not(embedded: MongoSet
     lagging(embedded)
     spoil(embedded, 2, {"body": {}})
     async with running(embedded.store) as shard:
-        queries = Queries(shard, embedded.reads, POLICY)
+        queries = AllQueries(shard, embedded.reads, POLICY)
 
         history = await queries.answer(1, HistoryQuery(ANN, 10, None))
         month = await queries.answer(1, MonthQuery(ANN, "2026-03"))
