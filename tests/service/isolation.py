@@ -1,9 +1,9 @@
-"""What one caller's lists and refused charges do to everybody else, against a service of its own.
+"""What one user's calls do to everybody else, against a service of its own.
 
-`python -m tests.service.listing --seconds 30` prints a row for each: the p50 and p99 of 50 charges a
-second of other users, alone, beside 64 connections that list one user's 4,000 records 1,000 at
-a time, and beside 64 connections of charges that 12 grants of ten years do not cover. Load and
-attackers are processes of their own.
+`python -m tests.service.isolation --seconds 30` prints a row for each: the p50 and p99 of 50 charges a
+second of other users, alone, beside 64 connections that list one user's 4,000 records 1,000 at a
+time, beside 64 of charges that 12 grants of ten years do not cover, and beside 64 that repeat a key whose
+entry somebody has spoilt. Load and attackers are processes of their own.
 """
 
 import argparse
@@ -26,9 +26,10 @@ NORMAL_USERS = 100
 RECORDS, RECORD_BYTES = 4_000, 800
 GRANTS, DAYS = 12, 3_660
 WARM_SECONDS = 5.0
-LISTER, SPENDER = "lister", "spender"
+LISTER, SPENDER, BROKEN = "lister", "spender", "broken"
+KEY = {"Idempotency-Key": "k"}
 
-Send = Callable[[httpx.AsyncClient, int], Awaitable[httpx.Response]]
+Send = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
 
 
 def payment_for(user_id: str, number: int, amount: int, days: int) -> dict[str, object]:
@@ -45,6 +46,8 @@ def prepare(client: httpx.Client) -> None:
     for number in range(NORMAL_USERS):
         client.post("/subscription/credits", json=payment_for(f"user-{number}", 0, 10**9, 30))
     client.post("/subscription/credits", json=payment_for(LISTER, 0, 10**9, 30))
+    client.post("/subscription/credits", json=payment_for(BROKEN, 0, 10**9, 30))
+    client.post("/subscription/usage", json=charge(BROKEN, 1), headers=KEY).raise_for_status()
     for number in range(GRANTS):
         client.post("/subscription/credits", json=payment_for(SPENDER, number, DAYS, DAYS))
     details = {"text": "x" * (RECORD_BYTES - 300)}
@@ -58,12 +61,23 @@ async def charge_anybody(client: httpx.AsyncClient, number: int) -> httpx.Respon
     return await client.post("/subscription/usage", json=body)
 
 
-async def list_records(client: httpx.AsyncClient, _: int) -> httpx.Response:
+async def list_records(client: httpx.AsyncClient) -> httpx.Response:
     return await client.get("/subscription/usage", params={"user_id": LISTER, "limit": 1000})
 
 
-async def charge_too_much(client: httpx.AsyncClient, _: int) -> httpx.Response:
+async def charge_too_much(client: httpx.AsyncClient) -> httpx.Response:
     return await client.post("/subscription/usage", json=charge(SPENDER, 2**52))
+
+
+async def repeat_what_is_spoilt(client: httpx.AsyncClient) -> httpx.Response:
+    return await client.post("/subscription/usage", json=charge(BROKEN, 1), headers=KEY)
+
+
+ATTACKS: dict[str, Send] = {
+    "lists": list_records,
+    "refused charges": charge_too_much,
+    "a spoilt entry": repeat_what_is_spoilt,
+}
 
 
 def normal_load(url: str, key: str, seconds: float) -> list[float]:
@@ -90,21 +104,21 @@ def normal_load(url: str, key: str, seconds: float) -> list[float]:
 
 def attack(url: str, key: str, seconds: float, kind: str) -> int:
     """Send as much as so many connections can; return how many answers were 5xx but 503."""
-    send = list_records if kind == "lists" else charge_too_much
+    send = ATTACKS[kind]
 
     async def run() -> int:
         failures, until = 0, time.monotonic() + seconds
         async with client_of(url, key) as client:
 
-            async def one(number: int) -> None:
+            async def one() -> None:
                 nonlocal failures
                 while time.monotonic() < until:
-                    status = (await send(client, number)).status_code
+                    status = (await send(client)).status_code
                     failures += status >= 500 and status != 503
 
             async with asyncio.TaskGroup() as group:
-                for number in range(CONNECTIONS):
-                    group.create_task(one(number))
+                for _ in range(CONNECTIONS):
+                    group.create_task(one())
         return failures
 
     return asyncio.run(run())
@@ -119,6 +133,19 @@ def client_of(url: str, key: str) -> httpx.AsyncClient:
     )
 
 
+def spoil(service: RunningService) -> None:
+    """Leave nothing of what was decided under a key, and have the shards forget its answer."""
+    with service.mongo() as mongo:
+        spoilt = {"$set": {"body": {}, "answer": 7}}
+        mongo.allotment.allotment_journal.update_one({"command_id": f"{BROKEN} k"}, spoilt)
+    assert service.command("restart").returncode == 0
+
+
+def pids(service: RunningService) -> list[int]:
+    with service.client() as client:
+        return [row["pid"] for row in client.get("/admin/shards").json()]
+
+
 def row(name: str, taken: list[float], failures: int = 0) -> str:
     cuts = statistics.quantiles(taken, n=100)
     return f"{name}: p50 {cuts[49]:.0f} ms, p99 {cuts[98]:.0f} ms, {failures} answers 5xx"
@@ -131,15 +158,18 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, RunningService(Path(folder)) as service:
         with service.client() as client:
             prepare(client)
+            spoil(service)
             url = str(client.base_url)
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(2, mp_context=context) as pool:
             normal_load(url, service.key, WARM_SECONDS)
             print(row("alone", pool.submit(normal_load, url, service.key, seconds).result()))
-            for kind in ("lists", "refused charges"):
+            before = pids(service)
+            for kind in ATTACKS:
                 attacking = pool.submit(attack, url, service.key, seconds, kind)
                 taken = pool.submit(normal_load, url, service.key, seconds).result()
                 print(row(f"beside {kind}", taken, attacking.result()), flush=True)
+            print("shards that were started again:", len(set(pids(service)) - set(before)))
 
 
 if __name__ == "__main__":
