@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import multiprocessing
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -151,7 +152,8 @@ def row(name: str, taken: list[float], failures: int = 0) -> str:
     return f"{name}: p50 {cuts[49]:.0f} ms, p99 {cuts[98]:.0f} ms, {failures} answers 5xx"
 
 
-def main() -> None:
+def main() -> int:
+    """Return the exit code: 1 where an answer was 5xx but 503, or a shard was started again."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=30.0)
     seconds = parser.parse_args().seconds
@@ -164,13 +166,17 @@ def main() -> None:
         with ProcessPoolExecutor(2, mp_context=context) as pool:
             normal_load(url, service.key, WARM_SECONDS)
             print(row("alone", pool.submit(normal_load, url, service.key, seconds).result()))
-            before = pids(service)
+            before, failed = pids(service), 0
             for kind in ATTACKS:
                 attacking = pool.submit(attack, url, service.key, seconds, kind)
                 taken = pool.submit(normal_load, url, service.key, seconds).result()
-                print(row(f"beside {kind}", taken, attacking.result()), flush=True)
-            print("shards that were started again:", len(set(pids(service)) - set(before)))
+                failures = attacking.result()
+                failed += failures
+                print(row(f"beside {kind}", taken, failures), flush=True)
+            again = len(set(pids(service)) - set(before))
+            print("shards that were started again:", again)
+    return int(failed + again > 0)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
