@@ -19,6 +19,7 @@ from actors.edge.gate import Gate
 from actors.edge.limits import RateLimit
 from actors.edge.shortcut import ENVIRONMENT, open_shortcut
 from actors.edge.stripe import StripeDesk
+from actors.edge.turns import Turns
 from actors.events.stream import EventsWay
 from actors.lane import ShardLostError
 from actors.loops import Loops
@@ -57,6 +58,7 @@ class RayBackend:
         self._database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
         self._shards = RayShards()
         self.router = Router(self._shards, settings.request_timeout_seconds)
+        self.turns = Turns()
         self.keys = KeyRing(MongoKeys(self._database))
         rules, quota = settings.token_rules, settings.requests_per_replica
         self.tokens = Tokens(rules) if rules else None

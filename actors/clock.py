@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from actors.steady_time import SteadyTime
+
 
 class ClockStore(Protocol):
     """Where it is kept how far the clock is ahead. Every call blocks; StorageUnavailableError."""
@@ -33,8 +35,9 @@ def real_time() -> datetime:
 class ServiceClock:
     """What one process takes to be the time."""
 
-    def __init__(self, real: Callable[[], datetime] = real_time) -> None:
-        self.real = real
+    def __init__(self, real: Callable[[], datetime] | None = None) -> None:
+        """`real`: the real time; without, that of the machine, as far as it is steady."""
+        self.real = real or SteadyTime()
         self._offset = timedelta(0)
         self._moved = asyncio.Event()
 

@@ -18,6 +18,7 @@ import typer
 from actors import ray_environment
 from actors.access import Scope
 from actors.api_keys import ApiKey, make_key
+from actors.clock_command import add_clock_command
 from actors.cluster.commands import add_cluster_commands
 from actors.embedded_engine import EmbeddedMongoError
 from actors.embedded_mongo import EmbeddedMongo
@@ -291,6 +292,7 @@ def revoke_key(
 
 add_operator_commands(app)
 add_cluster_commands(app)
+add_clock_command(app)
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ class Counters:
     evictions: int = 0
     quarantined: int = 0
     journal_gaps: int = 0
-    """Reads of accounts that were refused because entries are missing in the journal."""
+    """Reads of accounts that were refused because entries are missing or unreadable."""
     views_refused: int = 0
     appends: int = 0
     appended_entries: int = 0

@@ -20,16 +20,22 @@
 #   no replica's time, so whoever was accepted does not wait for those who were not. A replica works
 #   on 512 writes at most, and on 1,000 requests in all: statuses, which come from RAM, go on where
 #   writes wait for the database.
+# * HTTP/2 in clear text is refused: each of a connection's 100 streams would get a buffer before any key
+#   is looked at. No more than two buffers a connection are ever there.
+# * A configuration in which one of all this has found no place, since Serve writes another one now, is
+#   not used: the guard says what is missing, and HAProxy is not started.
 # * Only errors are logged: a line a request is what nobody hears by default, and costs the sending.
 answers="$(dirname "$0")/answers_of_haproxy"
 global="\\
     # guarded\\
-    tune.http.maxhdr 500"
+    tune.http.maxhdr 500\\
+    tune.buffers.limit BUFFERS"
 defaults="\\
     timeout http-request 10s\\
     timeout http-keep-alive 60s\\
     option http-buffer-request\\
     option dontlog-normal\\
+    option disable-h2-upgrade\\
     option srvtcpka\\
     srvtcpka-idle 2s\\
     srvtcpka-intvl 1s\\
@@ -64,19 +70,73 @@ limits="\\
     $refusal if { be_conn,div(txn.replicas) gt 1000 }"
 backend="    http-request return errorfile $answers/400.http if !{ path_beg / }\\
     http-request return errorfile $answers/503.http"
+
+refuse() {
+    echo "allotment: HAProxy is not started, since Serve configures it otherwise than is known: $1" >&2
+    exit 1
+}
+
+# There must be a line like this; the second argument is what protects nobody without it.
+must() {
+    grep -Eq -e "$1" "$file" || refuse "$2"
+}
+
+# Every line like the first must be like the second.
+each() {
+    [ "$(grep -Ec -e "$1" "$file")" -eq "$(grep -Ec -e "$2" "$file")" ] || refuse "$3"
+}
+
+check() {
+    must '^ *tune\.buffers\.limit [1-9][0-9]*$' "memory has no bound"
+    must '^ *tune\.http\.maxhdr 500$' "headers have no bound"
+    must '^ *option disable-h2-upgrade$' "HTTP/2 in clear text is taken"
+    must '^ *timeout http-request 10s$' "requests have no time limit"
+    each '^ *timeout http-' '^ *timeout http-(request 10s|keep-alive 60s)$' "another time limit"
+    must '^ *option http-buffer-request$' "requests are not waited for"
+    must '^ *option srvtcpka$' "lost machines are not noticed"
+    must '^ *stats socket ' "there is no control socket"
+    each '^ *stats socket ' '^ *stats socket .* mode 600 level admin' "the control socket is anybody's"
+    must '^ *http-request return errorfile .*/413\.http if \{ req\.fhdr_cnt gt 100 \}$' "headers"
+    must '^ *http-request return errorfile .*/413\.http if \{ req\.body_size gt ' "bodies have no bound"
+    must '^ *http-request del-header x-request- -m beg$' "headers of Serve's own"
+    must '^ *http-response return errorfile .*/503\.http if ' "answers that are not ours"
+    must '^ *errorfile 503 ' "pages of errors"
+    each '^ *errorfile ' "^ *errorfile [0-9]+ $answers/" "another page of errors"
+    must '^ *http-request return errorfile .*/503\.http$' "where no application is there"
+    each '^(frontend|listen) ' '^(frontend (prometheus|http_frontend)|listen stats) *$' "a listener"
+    each '^ *server ' '^ *server .* tcp-ut 5s' "a server's loss is not noticed"
+    known='^backend default_backend *$'
+    each '^backend ' "$known|sc0_conn_cur,div\(txn\.replicas\) gt 512" "writes at once have no bound"
+    each '^backend ' "$known|be_conn,div\(txn\.replicas\) gt 1000" "requests at once have no bound"
+    sed -n '/^frontend http_frontend/,/^ *bind/!s/^ *bind //p' "$file" | grep -qv '^127\.0\.0\.1:' &&
+        refuse "statistics are anybody's"
+    first=$(sed -n '/^frontend http_frontend/,/^backend/p' "$file" | grep -m 1 '^ *http-request ')
+    case "$first" in
+    *"/401.http if { path,url_dec -m beg /-/ }") ;;
+    *) refuse "Serve's own paths are anybody's" ;;
+    esac
+}
+
 previous=
 for argument in "$@"; do
-    if [ "$previous" = "-f" ] && ! grep -q '# guarded' "$argument"; then
-        sed -i -e '/^frontend http_frontend/,/^ *bind/! s/^\( *bind \)[*]\{0,1\}:/\1127.0.0.1:/' \
-            -e 's/mode 666 level admin/mode 600 level admin/' \
-            -e 's/^ *server [^ ]* [^ ]* check/& tcp-ut 5s/' \
-            -e '/^ *timeout http-/d' \
-            -e '/^ *errorfile /d' \
-            -e "s|^global *\$|&$global|" \
-            -e "s|^ *option httplog.*|&$defaults|" \
-            -e "/^frontend http_frontend/,/^ *bind/ s|^ *bind .*|&$frontend|" \
-            -e "s|^ *http-reuse always.*|&$limits|" \
-            -e "/^backend default_backend/,/return/ s|^ *http-request return .*|$backend|" "$argument"
+    if [ "$previous" = "-f" ]; then
+        file=$argument
+        if ! grep -q '# guarded' "$file"; then
+            connections=$(sed -n 's/^ *maxconn \([0-9]*\)$/\1/p' "$file" | head -n 1)
+            buffers=$((2 * ${connections:-0}))
+            sed -i -e '/^frontend http_frontend/,/^ *bind/! s/^\( *bind \)[*]\{0,1\}:/\1127.0.0.1:/' \
+                -e 's/mode 666 level admin/mode 600 level admin/' \
+                -e 's/^ *server [^ ]* [^ ]* check/& tcp-ut 5s/' \
+                -e '/^ *timeout http-/d' \
+                -e '/^ *errorfile /d' \
+                -e "s|^global *\$|&$global|" \
+                -e "s|^ *option httplog.*|&$defaults|" \
+                -e "/^frontend http_frontend/,/^ *bind/ s|^ *bind .*|&$frontend|" \
+                -e "s|^ *http-reuse always.*|&$limits|" \
+                -e "/^backend default_backend/,/return/ s|^ *http-request return .*|$backend|" "$file" &&
+                sed -i -e "s|BUFFERS\$|$buffers|" "$file" || exit 1
+        fi
+        check
     fi
     previous=$argument
 done

@@ -45,9 +45,12 @@ class Housekeeping:
         clock: Callable[[], datetime],
         publish: Callable[[SweepReport], None] = lambda _: None,
         reconcile: Work | None = None,
+        check_time: Callable[[], None] = lambda: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        """`check_time` blocks; it raises ClockInDoubtError where what cannot be undone waits."""
         self._sweep = Sweep(shards, upkeep)
+        self._check_time = check_time
         self._upkeep = upkeep
         self._clock = clock
         self._journal_age = timedelta(days=settings.journal_days)
@@ -82,11 +85,13 @@ class Housekeeping:
         return await self.janitor.ask(RECONCILE) if RECONCILE in self.janitor.jobs else None
 
     async def _expire(self, due: datetime) -> Findings:
+        await asyncio.to_thread(self._check_time)
         found = Findings()
         for expiry in self._expiries:
             found.add(await expiry.run(due))
         return found
 
     async def _trim(self, _due: datetime) -> Findings:
+        await asyncio.to_thread(self._check_time)
         before = self._clock() - self._journal_age
         return Findings(trimmed=await asyncio.to_thread(self._upkeep.trim, before))

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from actors.agenda import CLAIM_SECONDS, Agenda, JobEntry, claimed, finished, released, renewed
+from actors.clock_doubt import ClockInDoubtError
 from actors.cron import due_after, due_at_or_before
 from actors.failures import TryAgainError
 from actors.lane import ShardLostError
@@ -26,7 +27,7 @@ ASK_PAUSE_SECONDS = 0.2
 Work = Callable[[datetime], Awaitable[Findings]]
 """What a job does. It is given the instant it is due, or was asked for."""
 
-FAILURES = (StoreError, ShardLostError, TryAgainError, TimeoutError)
+FAILURES = (StoreError, ShardLostError, TryAgainError, TimeoutError, ClockInDoubtError)
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,8 @@ class Janitor:
         while True:
             try:
                 await self.turn(job)
+            except ClockInDoubtError as error:
+                logger.error("%s waits: %s", job.name, error)  # noqa: TRY400 - it says it all
             except FAILURES as error:
                 logger.warning("%s was not finished and will be tried again: %r", job.name, error)
             except Exception:  # A defect in one job keeps no other from running.

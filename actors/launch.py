@@ -42,6 +42,7 @@ from actors.prices import PriceFile, in_force
 from actors.remote import ShardActor
 from actors.remote_events import start_events
 from actors.remote_janitor import start_janitor
+from actors.remote_lists import start_lists
 from actors.remote_stripe import start_stripe
 from actors.remote_supervisor import (
     SHARD_NAMES,
@@ -181,7 +182,8 @@ def end_shards() -> None:
 def singletons(settings: Settings) -> dict[str, Start]:
     """Return what starts each actor of which there is one, in order, by what it is called."""
     stripe: dict[str, Start] = {} if settings.stripe_api_key is None else {"Stripe": start_stripe}
-    return {"sync": start_sync, **stripe, "janitor": start_janitor, "events": start_events}
+    own: dict[str, Start] = {"lists": start_lists, "sync": start_sync}
+    return own | stripe | {"janitor": start_janitor, "events": start_events}
 
 
 def start_actors(settings: Settings, tell: Tell = logger.warning) -> Settings:

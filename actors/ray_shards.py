@@ -17,9 +17,11 @@ from actors.calls import Envelope, Reply
 from actors.detached import NAMESPACE
 from actors.directory import Directory, shard_name
 from actors.lane import ShardLostError
+from actors.lists import ask_for_list
 from actors.remote import PICKLE_PROTOCOL, ShardActor
+from actors.remote_lists import RayLists
 from actors.reports import Findings, Reread, ShardReport
-from actors.shards.queries import Query
+from actors.shards.queries import ChangeQuery, HoldsQuery, Query, ShardQuery
 from actors.sync.changes import Changes, Stamp
 from actors.wire import Connection
 from domain.values import UserId
@@ -34,6 +36,7 @@ class RayShards:
     def __init__(self, namespace: str = NAMESPACE, *, sockets: bool = True) -> None:
         self._namespace = namespace
         self._sockets = sockets
+        self._lists = RayLists(namespace)
         self._handles: dict[int, ActorHandle[ShardActor]] = {}
         self._connections: dict[int, asyncio.Task[Connection | None]] = {}
         self._unreachable_until: dict[int, float] = {}
@@ -53,9 +56,15 @@ class RayShards:
         return replies
 
     async def query(self, index: int, version: int, query: Query) -> Reply:
-        """Return one shard's reply to a query."""
-        reply: Reply = await self._ask(index, "query", version, query)
-        return reply
+        """Return the reply to a query: a shard's own, or a list once the shard has settled."""
+
+        async def ask(question: ShardQuery) -> Reply:
+            reply: Reply = await self._ask(index, "query", version, question)
+            return reply
+
+        if isinstance(query, HoldsQuery | ChangeQuery):
+            return await ask(query)
+        return await ask_for_list(query, ask, self._lists.read)
 
     async def directory(self) -> Directory:
         """Return the newest directory, as the first shard read it."""

@@ -8,6 +8,7 @@ import pickle
 import sys
 import time
 from datetime import timedelta
+from functools import partial
 from itertools import count
 
 import ray
@@ -16,6 +17,7 @@ from actors.calls import MOVED, UNAVAILABLE, Envelope, Reply
 from actors.clock import ServiceClock
 from actors.counters import Counters
 from actors.directory import Directory, shard_name
+from actors.lists import ask_for_list
 from actors.loops import Loops
 from actors.metrics import CounterMetrics
 from actors.mongo.clock import MongoClock
@@ -28,11 +30,12 @@ from actors.mongo.store import MongoStore
 from actors.mongo.stored_format import check_format
 from actors.mongo.warm import WarmReader
 from actors.prices import decide_by, follow_prices
+from actors.remote_lists import RayLists
 from actors.reports import Findings, Reread, ShardReport
 from actors.settings import Settings
 from actors.shards.comparison import Comparison
 from actors.shards.lease import Lease, is_gone, this_process
-from actors.shards.queries import Queries, Query
+from actors.shards.queries import Queries, ReadQuery, ShardQuery
 from actors.shards.reports import measured, report_of
 from actors.shards.shard import Shard
 from actors.store import StorageUnavailableError
@@ -82,6 +85,7 @@ class ShardActor:
             monotonic=time.monotonic,
             is_gone=is_gone,
         )
+        self._lists = RayLists()
         self._store = MongoStore(self._database, lambda: self._lease.is_held)
         self._is_leaving = False
         self._shard: asyncio.Future[Shard] = asyncio.get_running_loop().create_future()
@@ -121,14 +125,16 @@ class ShardActor:
             return UNAVAILABLE
         return MOVED if self._is_leaving else None
 
-    async def query(self, version: int, query: Query) -> Reply:
+    async def query(self, version: int, query: ShardQuery | ReadQuery) -> Reply:
         """Return the reply to a query. ValueError: its cursor is not one of ours."""
         shard = await self._shard
         refusal = await self._refusal()
         if refusal is not None:
             return refusal
         queries = Queries(shard, MongoReads(self._database), self._settings.policy)
-        return await queries.answer(version, query)
+        if isinstance(query, ShardQuery):
+            return await queries.answer(version, query)
+        return await ask_for_list(query, partial(queries.answer, version), self._lists.read)
 
     async def directory(self) -> Directory:
         """Return the newest directory, and follow it; while the database is away, the known one."""

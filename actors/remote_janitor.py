@@ -11,6 +11,7 @@ from ray.actor import ActorClass, ActorHandle
 from ray.exceptions import RayError
 
 from actors.clock import ServiceClock, real_time
+from actors.clock_doubt import check_time
 from actors.detached import NAMESPACE, start_actor
 from actors.failures import UnavailableError
 from actors.housekeeping import Housekeeping
@@ -18,7 +19,7 @@ from actors.janitor import Work
 from actors.loops import Loops
 from actors.metrics import SweepMetrics
 from actors.mongo.agenda import MongoAgenda
-from actors.mongo.clock import MongoClock
+from actors.mongo.clock import MongoClock, MongoWitnesses
 from actors.mongo.connection import connect
 from actors.mongo.directory import MongoDirectory
 from actors.mongo.leases import MongoLeases
@@ -60,6 +61,7 @@ class JanitorActor:
             clock=self._clock,
             publish=SweepMetrics().publish,
             reconcile=reconciliation(settings, MongoStripe(database)),
+            check_time=lambda: check_time(MongoWitnesses(database), self._clock.real()),
             sleep=self._clock.sleep,
         )
         self._resharding = Resharding(

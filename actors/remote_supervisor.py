@@ -14,6 +14,7 @@ from ray.exceptions import RayError
 from actors.detached import NAMESPACE, start_actor
 from actors.remote_events import EVENTS
 from actors.remote_janitor import JANITOR
+from actors.remote_lists import LISTS
 from actors.remote_stripe import STRIPE
 from actors.remote_sync import SYNC_NAME
 from actors.settings import Settings
@@ -22,7 +23,7 @@ from actors.supervisor import LOOK_SECONDS, Supervisor, Word
 STOP_SECONDS_MAX = 5.0
 SUPERVISOR = "supervisor"
 CALLS_MAX = 10
-SINGLETONS = re.compile(rf"{JANITOR}|{SYNC_NAME}|{EVENTS}|{STRIPE}|{SUPERVISOR}")
+SINGLETONS = re.compile(rf"{JANITOR}|{LISTS}|{SYNC_NAME}|{EVENTS}|{STRIPE}|{SUPERVISOR}")
 """Names of the actors of which there is one."""
 SHARD_NAMES = re.compile(r"shard-\d+")
 WATCHED = re.compile(rf"(?!{SUPERVISOR})({SINGLETONS.pattern}|{SHARD_NAMES.pattern})")

@@ -1,6 +1,6 @@
 """What operators read about the parts of the service."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 
@@ -70,7 +70,7 @@ class Findings:
     differed: int = 0
     """Objects of Stripe's that were not as we knew them."""
     users: list[str] = field(default_factory=list)
-    """The first of those who differed, or whose documents break an invariant."""
+    """The first of those who differed, whose documents break an invariant, or cannot be read."""
     differences: list[str] = field(default_factory=list)
     """The first of Stripe's objects that differed, and how."""
 
@@ -84,7 +84,11 @@ class Findings:
         """Count accounts that differ, each under its kind."""
         for kind in differing.values():
             setattr(self, kind, getattr(self, kind) + 1)
-        self.users = [*self.users, *differing][:DIFFERING_USERS_MAX]
+        self.name(differing)
+
+    def name(self, users: Iterable[str]) -> None:
+        """Name users, as many as a report has room for, each once."""
+        self.users = list(dict.fromkeys((*self.users, *users)))[:DIFFERING_USERS_MAX]
 
     @property
     def drift(self) -> float:
@@ -98,7 +102,7 @@ class Findings:
             if counted.name not in ("users", "differences"):
                 total = getattr(self, counted.name) + getattr(other, counted.name)
                 setattr(self, counted.name, total)
-        self.users = [*self.users, *other.users][:DIFFERING_USERS_MAX]
+        self.name(other.users)
         self.differences = [*self.differences, *other.differences][:DIFFERING_USERS_MAX]
 
 
@@ -178,6 +182,6 @@ class SweepReport(BaseModel):
     repaired: int = 0
     drift: float = 0.0
     users: list[str] = []
-    """The first of the users who differed, or whose documents break an invariant."""
+    """The first who differed, whose documents break an invariant, or cannot be read."""
     differences: list[str] = []
     """The first of Stripe's objects that were not as we knew them, and how."""

@@ -1,9 +1,10 @@
 """What the actors need of a database, in the domain's nouns, and how it may fail.
 
 StoreError
-├── AppendRefusedError        a sequence number or a key is taken; nothing was written
-├── AppendInDoubtError        the append may or may not have landed, now or later
-├── JournalGapError           entries of some accounts are missing; nothing may be decided on them
+├── AppendFailedError         what was to be entered is not, or nobody knows
+│   ├── AppendRefusedError    a sequence number or a key is taken; nothing was written
+│   └── AppendInDoubtError    the append may or may not have landed, now or later
+├── JournalBrokenError        entries of some accounts are missing or unreadable: decide nothing
 ├── ViewsTakenError           another writer has brought these views forward already
 └── StorageUnavailableError   the database did not answer; nothing was written
 """
@@ -14,6 +15,7 @@ from datetime import datetime
 from typing import Protocol
 
 from domain.answers import HistoryPage, MonthlyUsage, SubscriptionPage, UsagePage
+from domain.codec import SpoiltEntry
 from domain.foreign import Document
 from domain.messages import Entry
 from domain.recovery import Stored
@@ -27,21 +29,25 @@ class StoreError(Exception):
     """The database refused or failed. The cause is kept; it is not for clients' eyes."""
 
 
-class AppendRefusedError(StoreError):
+class AppendFailedError(StoreError):
+    """What was to be entered is not, or nobody knows."""
+
+
+class AppendRefusedError(AppendFailedError):
     """A sequence number or an idempotency key of the batch is taken. Nothing was written."""
 
 
-class AppendInDoubtError(StoreError):
+class AppendInDoubtError(AppendFailedError):
     """The outcome of the append is unknown: forget, look what landed, decide again."""
 
 
-class JournalGapError(StoreError):
-    """Entries are missing before others that are there: what was decided after them is not known."""
+class JournalBrokenError(StoreError):
+    """Entries that no view contains are missing or unreadable: what was decided is not known."""
 
-    def __init__(self, missing: Mapping[UserId, int]) -> None:
-        super().__init__("the journal has a gap")
-        self.missing = missing
-        """The number of the first entry that is missing, by user."""
+    def __init__(self, broken: Mapping[UserId, str]) -> None:
+        super().__init__("the journal is broken")
+        self.broken = broken
+        """What is wrong with whose journal: the rest of a sentence."""
 
 
 class ViewsRefusedError(StoreError):
@@ -100,13 +106,13 @@ class Store(Protocol):
     def load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
         """Return what is stored of every user, in order, in a bounded number of round trips.
 
-        Raises JournalGapError.
+        Raises JournalBrokenError.
         """
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Make all entries durable, or none: AppendRefusedError, AppendInDoubtError."""
 
-    def find_entries(self, commands: Sequence[tuple[UserId, str]]) -> list[Entry]:
+    def find_entries(self, commands: Sequence[tuple[UserId, str]]) -> Sequence[Entry | SpoiltEntry]:
         """Return the entries that these users' idempotency keys already have."""
 
     def write_views(self, views: Sequence[AccountViews]) -> None:
@@ -131,8 +137,11 @@ class Reads(Protocol):
     def subscriptions_of(self, user_id: UserId) -> list[Document]:
         """Return all subscription documents of a user."""
 
-    def usage_page(self, query: UsageQuery) -> UsagePage:
-        """Return one page of usage records. ValueError: the cursor is not one of ours."""
+    def usage_page(self, query: UsageQuery, now: datetime | None = None) -> UsagePage:
+        """Return one page of usage records; `now`: before when most of them are.
+
+        It may have fewer than `limit`, where they are long. ValueError: the cursor is not ours.
+        """
 
     def monthly_usage(
         self, user_id: UserId, month: str, span: tuple[datetime, datetime], timezone: str

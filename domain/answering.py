@@ -16,7 +16,7 @@ from domain.answers import (
     UsageRecordResponse,
 )
 from domain.charges import UsageRecorded
-from domain.codec import entry_document
+from domain.codec import SpoiltEntry, entry_document
 from domain.hold_answers import freed_answer, placed_answer
 from domain.holds import HoldFreed, HoldPlaced, HoldSettled
 from domain.local_days import ONE_DAY, day_of, midnight
@@ -205,8 +205,19 @@ def subscription_record(
     )
 
 
-def history_entry(entry: Entry) -> HistoryEntry:
+def history_entry(entry: Entry | SpoiltEntry) -> HistoryEntry:
     """Return an entry of the journal as operators read it."""
+    if isinstance(entry, SpoiltEntry):
+        return HistoryEntry(
+            seq=entry.seq,
+            at=entry.at,
+            by=entry.by,
+            kind=entry.kind or "unreadable",
+            idempotency_key=entry.key or "",
+            change=None,
+            unreadable=entry.reason,
+            answer=None if entry.answer is None else json.loads(entry.answer),
+        )
     document = entry_document(entry)
     return HistoryEntry(
         seq=entry.seq,

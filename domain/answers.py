@@ -179,13 +179,18 @@ class HistoryEntry(Answer):
     """One decision about a user, as the journal keeps it."""
 
     seq: int = Field(description="Counts the user's decisions: 1, 2, 3 …")
-    at: datetime
+    at: datetime | None = Field(description="Null where it cannot be read.")
     by: str | None = Field(
         description="Who asked for it: `key:` and a key's id, `python`, `janitor` …; null: unknown."
     )
     kind: str
     idempotency_key: str
-    change: dict[str, Any] = Field(description="What was decided.")
+    change: dict[str, Any] | None = Field(
+        description="What was decided; null where it cannot be read."
+    )
+    unreadable: str | None = Field(
+        default=None, description="Why this entry cannot be read; null: it can."
+    )
     answer: dict[str, Any] | None = Field(description="The first answer; null for a refusal.")
 
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -80,19 +81,93 @@ def entry_document(entry: Entry) -> dict[str, Any]:
     }
 
 
+class UnreadableEntryError(ValueError):
+    """A document of the journal does not say what was decided. The message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpoiltEntry:
+    """What can be read of an entry that says no longer, or not to us, what was decided."""
+
+    user_id: UserId
+    seq: int
+    command_id: str
+    reason: str
+    at: datetime | None = None
+    kind: str | None = None
+    by: str | None = None
+    fingerprint: str | None = None
+    answer: str | None = None
+    """The first answer. It has a field of its own, so it outlives what it was an answer to."""
+
+    @property
+    def key(self) -> str | None:
+        """The idempotency key; None: it is another user's, or none."""
+        user, _, key = self.command_id.partition(" ")
+        return key if user == self.user_id and key else None
+
+
 def read_entry(document: Mapping[str, Any]) -> Entry:
-    """Return the entry a document of the journal holds."""
-    at: datetime = document["at"]
+    """Return the entry a document of the journal holds. UnreadableEntryError: nobody can say."""
+    try:
+        entry = _read_entry(document)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise UnreadableEntryError(f"{type(error).__name__}: {_line(error)}") from error
+    if document["_id"] != entry_id(entry.user_id, entry.seq):
+        raise UnreadableEntryError("its user and number are not those of its id")
+    if document["command_id"] != command_id(entry.user_id, entry.key):
+        raise UnreadableEntryError("its user and key are not those of its command's id")
+    return entry
+
+
+def read_or_name(document: Mapping[str, Any]) -> Entry | SpoiltEntry | None:
+    """Return the entry, or what is left of it; None: not even whose it is."""
+    try:
+        return read_entry(document)
+    except UnreadableEntryError as error:
+        place = place_of(document)
+        if place is None:
+            return None
+        at = document.get("at")
+        return SpoiltEntry(
+            *place,
+            _text_or_none(document.get("command_id")) or "",
+            str(error),
+            at.astimezone(UTC) if isinstance(at, datetime) else None,
+            _text_or_none(document.get("kind")),
+            _text_or_none(document.get("by")),
+            _text_or_none(document.get("fingerprint")),
+            _read_answer(document),
+        )
+
+
+def place_of(document: Mapping[str, Any]) -> tuple[UserId, int] | None:
+    """Return whose a document of the journal is, and its number, by the id that never changes."""
+    name = document.get("_id")
+    user, _, seq = name.rpartition(" ") if isinstance(name, str) else ("", "", "")
+    return (UserId(user), int(seq)) if user and seq.isascii() and seq.isdigit() else None
+
+
+def _read_entry(document: Mapping[str, Any]) -> Entry:
+    at, seq, key, fingerprint, by = (
+        document.get(name) for name in ("at", "seq", "key", "fingerprint", "by")
+    )
+    if not isinstance(at, datetime):
+        raise TypeError("`at` is no date")
+    if isinstance(seq, bool) or not isinstance(seq, int):
+        raise TypeError("`seq` is no whole number")
+    if not (isinstance(key, str) and isinstance(fingerprint, str)):
+        raise TypeError("`key` or `fingerprint` is no text")
     return Entry(
         UserId(str(document["user_id"])),
-        int(document["seq"]),
+        int(seq),
         at.astimezone(UTC),
-        document["key"],
-        document["fingerprint"],
+        key,
+        fingerprint,
         _read_change(document["kind"], document["body"]),
-        document["answer"],
-        document.get("by"),
-        tuple(_read_event(event) for event in document.get("events", ())),
+        _read_answer(document),
+        _text_or_none(by),
+        tuple(_read_event(event) for event in document.get("events") or ()),
     )
 
 
@@ -101,6 +176,24 @@ def _read_change(kind: str, body: str | Mapping[str, Any]) -> Change:
     if isinstance(body, str):
         return KINDS[kind].validate_json(body)
     return KINDS[kind].validate_python(body)
+
+
+def _read_answer(document: Mapping[str, Any]) -> str | None:
+    """Return the text of the first answer; None: there is none, or it is no answer."""
+    answer = document.get("answer")
+    try:
+        return answer if isinstance(answer, str) and isinstance(json.loads(answer), dict) else None
+    except ValueError:
+        return None
+
+
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _line(error: Exception) -> str:
+    """Return an error's text as one short line, for a log."""
+    return " ".join(str(error).split())[:200]
 
 
 def _event_document(entry: Entry, place: int) -> dict[str, Any]:

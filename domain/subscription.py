@@ -4,10 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import IntFlag
+from itertools import pairwise
 
 from domain.grants import Grant
 from domain.holds import Hold
 from domain.local_days import ONE_DAY, day_of, midnight
+from domain.schedule import carry, first_covered, limits
 from domain.stripe import StripeLink
 from domain.values import CURRENT_STATUSES, SPENDING_STATUSES, Credits, Status
 
@@ -30,11 +32,6 @@ class Day:
     rolled_over: Credits
     used: Credits
     told: Told = Told.NOTHING
-
-
-def carry(left: Credits, cap: Credits | None) -> Credits:
-    """Return what a day hands to the next: all of a debt, and of a rest at most the cap."""
-    return left if cap is None else Credits(min(left, cap))
 
 
 def implied_grant(spendable: Credits, start: datetime, end: datetime, timezone: str) -> Grant:
@@ -136,10 +133,9 @@ class Subscription:
         cap: Credits,
     ) -> Credits:
         rolled_over = carry(left, cap)
-        idle_day = last_touched + ONE_DAY
-        while idle_day < today:
-            rolled_over = carry(Credits(self.limit(idle_day) + rolled_over), cap)
-            idle_day += ONE_DAY
+        idle = (last_touched + ONE_DAY).toordinal(), (today - ONE_DAY).toordinal()
+        for limit in limits(self.grants, *idle):
+            rolled_over = carry(Credits(limit + rolled_over), cap)
         return rolled_over
 
     def remaining(self, day: Day) -> Credits:
@@ -153,22 +149,29 @@ class Subscription:
         Nothing else is spent in the meantime. Source: contract, problems of 402. Only another
         program's document gives anything later than AVAILABLE_WITHIN_DAYS: that counts as never.
         """
-        left = self.remaining(today)
         tomorrow = today.date.toordinal() + 1
         last = min(self.last_day.toordinal(), tomorrow + AVAILABLE_WITHIN_DAYS)
-        changes_until = max((hold.expires_at for hold in self.holds), default=None)
-        for day in map(date.fromordinal, range(tomorrow, last + 1)):
-            begins = midnight(day, self.timezone)
-            if changes_until is None:
-                left = Credits(carry(left, cap) + self.limit(day))
-            else:
-                then = self.as_of(begins, cap)
-                left = then.remaining(then.day_at(day, cap))
-                if changes_until <= begins:  # `left` is known without any hold from here on.
-                    changes_until = None
-            if left >= required:
-                return begins
-        return None
+        left = self.remaining(today)
+        # Between two days on which holds are over, only the grants decide.
+        changing = sorted({max(self._is_over_on(hold, last), tomorrow) for hold in self.holds})
+        until = min([last, *(day - 1 for day in changing)])
+        found = first_covered(self.grants, left, required, cap, tomorrow, until)
+        for day, following in pairwise((*changing, last + 1)):
+            if found is not None or day > last:
+                break
+            then = self.as_of(midnight(date.fromordinal(day), self.timezone), cap)
+            left = then.remaining(then.day_at(date.fromordinal(day), cap))
+            until = min(following - 1, last)
+            found = first_covered(self.grants, left, required, cap, day + 1, until)
+            found = day if left >= required else found
+        return None if found is None else midnight(date.fromordinal(found), self.timezone)
+
+    def _is_over_on(self, hold: Hold, last: int) -> int:
+        """Return the first day, an ordinal, that begins when a hold is over; after `last`: any."""
+        day = day_of(hold.expires_at, self.timezone)
+        if day.toordinal() > last:  # No instant may be the beginning of such a day.
+            return day.toordinal()
+        return day.toordinal() + (midnight(day, self.timezone) < hold.expires_at)
 
     # --- holds --------------------------------------------------------------------------
 

@@ -28,6 +28,7 @@ VENDORS = {
         "actors/remote.py",
         "actors/remote_events.py",
         "actors/remote_janitor.py",
+        "actors/remote_lists.py",
         "actors/remote_resharding.py",
         "actors/remote_stripe.py",
         "actors/remote_supervisor.py",

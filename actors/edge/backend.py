@@ -13,6 +13,7 @@ from actors.clock import TestClock
 from actors.edge.limits import RateLimit
 from actors.edge.problems import RequestRefused, make_problem
 from actors.edge.stripe import StripeDesk
+from actors.edge.turns import Turns
 from actors.events.stream import EventsWay
 from actors.operations import Operations
 from actors.reports import ShardReport, SyncReport
@@ -31,6 +32,7 @@ class Backend(Protocol):
     """What the edge stands on."""
 
     router: Router
+    turns: Turns
     keys: KeyRing
     tokens: Tokens | None
     rate_limit: RateLimit | None

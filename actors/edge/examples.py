@@ -174,6 +174,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
                 "kind": "usage_recorded",
                 "idempotency_key": "job-17",
                 "change": {"usage_id": KEPT["usage_id"], "credit_amount": 30},
+                "unreadable": None,
                 "answer": KEPT | DAY,
             }
         ],

@@ -1,15 +1,16 @@
 """The operations that read: usage, months, subscriptions. Status is among the hot ones."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query, Request, Response
 from pydantic import AfterValidator
 
 from actors.asking import body_of
-from actors.edge.backend import NEEDS_KEY_OR_TOKEN, Backend, require_reading
+from actors.edge.backend import NEEDS_KEY_OR_TOKEN, Backend, caller_of, require_reading
 from actors.edge.problems import RequestRefused, invalid
 from actors.edge.responses import Done, problems
-from actors.shards.queries import MonthQuery, SubscriptionsQuery, parse_month
+from actors.shards.queries import MonthQuery, ReadQuery, SubscriptionsQuery, parse_month
 from actors.store import UsageQuery
 from domain.answers import MonthlyUsage, UsagePage, UserSubscriptions
 from domain.requests import TIMESTAMP_MAX, TIMESTAMP_MIN, Timestamp, UserIdText
@@ -29,9 +30,15 @@ Month = Annotated[
 ]
 
 
+async def read_list(backend: Backend, request: Request, query: ReadQuery) -> Done:
+    """Answer with a list, when its caller has its turn. ValueError: the cursor is not one of ours."""
+    async with backend.turns.turn(caller_of(request).name):
+        return Done(body_of(await backend.router.query(query)))
+
+
 def add_reading_operations(app: FastAPI, backend: Backend) -> None:
     """Add the operations that need the scope read."""
-    router = backend.router
+    listed = partial(read_list, backend)
     common: dict[str, Any] = {
         "responses": problems(),
         "openapi_extra": {"security": NEEDS_KEY_OR_TOKEN},
@@ -52,7 +59,7 @@ def add_reading_operations(app: FastAPI, backend: Backend) -> None:
             UserId(user_id), since or TIMESTAMP_MIN, until or TIMESTAMP_MAX, limit, cursor
         )
         try:
-            return Done(body_of(await router.query(query)))
+            return await listed(request, query)
         except ValueError as error:
             raise RequestRefused(invalid("cursor", str(error))) from error
 
@@ -60,10 +67,10 @@ def add_reading_operations(app: FastAPI, backend: Backend) -> None:
     async def get_monthly_usage(request: Request, user_id: UserIdQuery, month: Month) -> Response:
         """Return the sums of a month of the user's time zone, by `timestamp`."""
         require_reading(request, UserId(user_id))
-        return Done(body_of(await router.query(MonthQuery(UserId(user_id), month))))
+        return await listed(request, MonthQuery(UserId(user_id), month))
 
     @app.get("/subscriptions/{id:segment}", response_model=UserSubscriptions, **common)  # noqa: FAST003
     async def get_subscriptions(request: Request, user_id: UserIdPath) -> Response:
         """Return all subscriptions of a user, the current one first."""
         require_reading(request, UserId(user_id))
-        return Done(body_of(await router.query(SubscriptionsQuery(UserId(user_id)))))
+        return await listed(request, SubscriptionsQuery(UserId(user_id)))

@@ -6,9 +6,10 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Path, Query, Request, Response
 
 from actors.access import Scope
-from actors.asking import body_of, make_call
+from actors.asking import make_call
 from actors.edge.backend import Backend, allow, caller_of
 from actors.edge.problems import RequestRefused, invalid
+from actors.edge.reading import read_list
 from actors.edge.responses import Done, answered, problems, written
 from actors.edge.writing import KeyHeader
 from actors.failures import NotFoundError, UnavailableError
@@ -68,13 +69,14 @@ def _add_reading(app: FastAPI, backend: Backend) -> None:
         **ADMIN,
     )
     async def get_history(
+        request: Request,
         user_id: UserIdText,
         limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 100,
         cursor: Annotated[int | None, Query(ge=1, le=INT64_MAX)] = None,
     ) -> Response:
         """Return what was decided about a user and who asked for it, newest first."""
         query = HistoryQuery(UserId(user_id), limit, cursor)
-        return Done(body_of(await backend.router.query(query)))
+        return await read_list(backend, request, query)
 
 
 def _add_changing(app: FastAPI, backend: Backend) -> None:

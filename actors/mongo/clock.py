@@ -1,9 +1,10 @@
-"""How far a test clock is ahead, in the database: one document whose number only grows."""
+"""What the database keeps and tells of time: how far a test clock is ahead, and what others say."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from bson import Int64
 
+from actors.clock_doubt import Witness
 from actors.mongo.connection import Documents, UnsuitableDatabaseError, unavailable_on_error
 
 MICROSECOND = timedelta(microseconds=1)
@@ -35,3 +36,29 @@ class MongoClock:
         with unavailable_on_error():
             self._clock.update_one({"_id": "service"}, {"$max": {"ahead_us": ahead}}, upsert=True)
         return self.offset()
+
+
+class MongoWitnesses:
+    """The server's clock, and when the janitor last looked at its own."""
+
+    def __init__(self, database: Documents) -> None:
+        self._admin = database.client.admin
+        self._jobs = database.allotment_jobs
+
+    def ask(self) -> Witness:
+        """Return what is known."""
+        with unavailable_on_error():
+            told = self._admin.command("hello").get("localTime")
+            kept = (self._jobs.find_one({"_id": "clock"}) or {}).get("looked_at")
+        return Witness(_in_utc(told), _in_utc(kept))
+
+    def note(self, now: datetime) -> None:
+        """Keep that this time was found to be right."""
+        with unavailable_on_error():
+            self._jobs.update_one({"_id": "clock"}, {"$set": {"looked_at": now}}, upsert=True)
+
+
+def _in_utc(moment: object) -> datetime | None:
+    if not isinstance(moment, datetime):
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)

@@ -4,6 +4,7 @@ Where another program has an index of the same keys and rules, under whatever na
 made. What is made on collections that were there before is told.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -27,7 +28,7 @@ def _index(*keys: str, **rules: bool) -> IndexModel:
 
 
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
-    "allotment_accounts": (),
+    "allotment_accounts": (_index("unreadable", sparse=True),),
     "allotment_api_keys": (_index("hash", unique=True),),
     "allotment_dead_letters": (_index("state", "at"), _index("event_id", "at")),
     "allotment_events": (
@@ -52,9 +53,12 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("status", "end_date"),
         _index("stripe.customer_id", sparse=True),
     ),
-    "usages": (_index("user_id", "timestamp"),),
+    "usages": (_index("user_id", "timestamp", "_id"),),
 }
 """Indexes by collection. Those without any are written in transactions, and made before."""
+
+RETIRED: Mapping[str, Sequence[IndexModel]] = {"usages": (_index("user_id", "timestamp"),)}
+"""Indexes of ours that others have taken the place of; a version that wants one makes it again."""
 
 EMBEDDED_INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "allotment_jobs": (_index("_id", "revision"),),
@@ -75,6 +79,7 @@ def make_indexes(database: Documents, tell: Tell, *, embedded: bool) -> None:
         wanted = [*INDEXES.get(name, ()), *(EMBEDDED_INDEXES.get(name, ()) if embedded else ())]
         if name in there:
             _add(database, name, wanted, tell)
+            _retire(database, name)
         elif wanted:
             database[name].create_indexes(wanted)
         elif name in INDEXES:
@@ -111,6 +116,15 @@ def _add(database: Documents, name: str, wanted: Sequence[IndexModel], tell: Tel
         if not _create(database, name, missing):  # One that is there refuses all of a command.
             for index in missing:
                 _create(database, name, [index])
+
+
+def _retire(database: Documents, name: str) -> None:
+    """Drop indexes that are of no use any more: each costs every write."""
+    retired = [(i.document["name"], _rules(i.document)) for i in RETIRED.get(name, ())]
+    for index in database[name].list_indexes():
+        if (index["name"], _rules(index)) in retired:
+            with contextlib.suppress(OperationFailure):  # Another start was faster.
+                database[name].drop_index(index["name"])
 
 
 def _create(database: Documents, name: str, indexes: Sequence[IndexModel]) -> bool:

@@ -16,8 +16,9 @@ from typing import Any
 from bson import ObjectId
 
 from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.marks import UNREADABLE
 from actors.reports import DIFFERING_USERS_MAX, Findings
-from domain.codec import entry_id, read_entry
+from domain.codec import SpoiltEntry, entry_id, read_or_name
 from domain.foreign import UnreadableError, read_subscription, whole
 from domain.messages import Entry, charge_in
 from domain.stored_holds import read_holds
@@ -45,6 +46,7 @@ class MongoInvariants:
         found = Findings()
         after = None if limit is None else self._after
         with unavailable_on_error():
+            self._name_broken(found)
             for page in self._pages(after, limit or 0):
                 self._check_page(page, found)
                 found.checked += len(page)
@@ -52,6 +54,11 @@ class MongoInvariants:
         if limit is not None:
             self._after = after if found.checked == limit else None
         return found
+
+    def _name_broken(self, found: Findings) -> None:
+        """Name accounts whose journal could not be read when it was read last."""
+        broken = self._database.allotment_accounts.find({UNREADABLE: {"$gt": ""}}, ["_id"])
+        found.name(str(mark["_id"]) for mark in broken.limit(DIFFERING_USERS_MAX))
 
     def _pages(self, after: object, limit: int) -> Iterator[list[Document]]:
         """Yield subscriptions by id. Ids that are no ObjectIds are other programs'."""
@@ -77,14 +84,16 @@ class MongoInvariants:
         for day in days:
             if not holds_agree(day):
                 self._note(found, day, "day", "holds")
-        for day in self._wrong_days([d for d in days if isinstance(d.get("applied_seq"), int)]):
+        for day in self._wrong_days(
+            [d for d in days if isinstance(d.get("applied_seq"), int)], found
+        ):
             self._note(found, day, "day", "charges")
 
-    def _wrong_days(self, days: Sequence[Document]) -> Iterator[Document]:
+    def _wrong_days(self, days: Sequence[Document], found: Findings) -> Iterator[Document]:
         newest: dict[UserId, Document] = {}
         for day in sorted(days, key=lambda day: int(day["applied_seq"])):
             newest[UserId(str(day.get("user_id")))] = day
-        known = self._entries(newest)
+        known = self._entries(newest, found)
         for day in days:
             entries = known[UserId(str(day.get("user_id")))]
             charged = day.get("credits_charged")
@@ -92,9 +101,12 @@ class MongoInvariants:
             if known_in_full and charges_of(entries, day) != charged:
                 yield day
 
-    def _entries(self, newest: dict[UserId, Document]) -> dict[UserId, list[Entry]]:
-        """Return the newest entries of users that their newest days contain."""
+    def _entries(
+        self, newest: dict[UserId, Document], found: Findings
+    ) -> dict[UserId, list[Entry]]:
+        """Return the newest entries of users that their newest days contain; name unreadable ones."""
         known: dict[UserId, list[Entry]] = {user_id: [] for user_id in newest}
+        spoilt: dict[tuple[UserId, int], SpoiltEntry] = {}
         for step in STEPS:
             ids: list[str] = []
             for user_id, day in newest.items():
@@ -104,16 +116,29 @@ class MongoInvariants:
                 first = max(top - step, 0) + 1
                 ids += [entry_id(user_id, s) for s in range(first, top - len(known[user_id]) + 1)]
             for entry in self._read(ids):
-                known[entry.user_id].append(entry)
+                if isinstance(entry, SpoiltEntry):
+                    spoilt[entry.user_id, entry.seq] = entry
+                else:
+                    known[entry.user_id].append(entry)
             for entries in known.values():
                 entries.sort(key=lambda entry: entry.seq)
+        for entry in spoilt.values():
+            known[entry.user_id] = []  # What is known of their days is not all.
+            self._quarantine(entry, found)
         return known
 
-    def _read(self, ids: Sequence[str]) -> Iterator[Entry]:
+    def _quarantine(self, entry: SpoiltEntry, found: Findings) -> None:
+        found.quarantined += 1
+        found.name([entry.user_id])
+        logger.warning("entry %d of %s cannot be read: %s", entry.seq, entry.user_id, entry.reason)
+
+    def _read(self, ids: Sequence[str]) -> Iterator[Entry | SpoiltEntry]:
         for start in range(0, len(ids), IDS_PER_QUERY_MAX):
             part = ids[start : start + IDS_PER_QUERY_MAX]
             for document in self._database.allotment_journal.find({"_id": {"$in": part}}):
-                yield read_entry(document)
+                entry = read_or_name(document)
+                if entry is not None:
+                    yield entry
 
     def _note(self, found: Findings, document: Document, kind: str, rule: str) -> None:
         found.invariants_broken += 1

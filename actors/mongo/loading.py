@@ -1,17 +1,20 @@
 """Reads everything a decision needs of many users at once, in a bounded number of round trips."""
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from pymongo.client_session import ClientSession
+from pymongo.errors import PyMongoError
 from pymongo.read_concern import ReadConcern
 
 from actors.mongo.causality import Causality
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.documents import stored_id
-from actors.store import JournalGapError
-from domain.codec import command_id, entry_id, read_entry
+from actors.mongo.marks import UNREADABLE, note_unreadable, read_mark
+from actors.store import JournalBrokenError
+from domain.codec import SpoiltEntry, command_id, entry_id, read_or_name
 from domain.foreign import TOLD_FIELDS, Document
 from domain.messages import Entry
 from domain.recent_use import DAYS_MAX
@@ -58,21 +61,36 @@ class Loader:
         """
         found: dict[UserId, Stored] = {}
         missing = list(user_ids)
+        broken: Mapping[UserId, str] = {}
+        noted: dict[UserId, str] = {}
         with unavailable_on_error(), self._causality.session() as session:
             for _ in range(TORN_LOADS_MAX):
                 loaded = self._load_once(missing, now, session)
-                found.update((s.user_id, s) for s in loaded if not (_is_torn(s) or _gap(s)))
+                noted |= loaded.noted
+                whole = (s for s in loaded.stored if s.user_id not in loaded.broken)
+                found.update((s.user_id, s) for s in whole if not _is_torn(s))
                 missing = [user_id for user_id in missing if user_id not in found]
                 if not missing:
                     break
             else:
-                found.update((s.user_id, s) for s in self._load_snapshot(missing, now))
-        gaps = {s.user_id: gap for s in found.values() if (gap := _gap(s))}
-        if gaps:
-            raise JournalGapError(gaps)
+                loaded = self._load_snapshot(missing, now)
+                broken = loaded.broken
+                found.update((s.user_id, s) for s in loaded.stored)
+        self._note(broken, noted)
+        if broken:
+            raise JournalBrokenError(broken)
         return [found[user_id] for user_id in user_ids]
 
-    def _load_snapshot(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
+    def _note(self, broken: Mapping[UserId, str], noted: Mapping[UserId, str]) -> None:
+        """Keep with the marks which accounts are broken. Who cannot be noted is so the next time."""
+        changed: dict[UserId, str | None] = {
+            u: why for u, why in broken.items() if noted.get(u) != why
+        }
+        changed |= dict.fromkeys(noted.keys() - broken.keys())
+        with contextlib.suppress(PyMongoError):
+            note_unreadable(self._database, changed)
+
+    def _load_snapshot(self, user_ids: Sequence[UserId], now: datetime) -> "_Loaded":
         with (
             self._causality.begun_session() as session,
             session.start_transaction(read_concern=ReadConcern("snapshot")),
@@ -81,13 +99,18 @@ class Loader:
 
     def _load_once(
         self, user_ids: Sequence[UserId], now: datetime, session: ClientSession | None = None
-    ) -> list[Stored]:
+    ) -> "_Loaded":
         ids = [stored_id(user_id) for user_id in user_ids]
-        marks = {
-            str(mark["_id"]): int(mark["applied_seq"])
-            for mark in self.find("allotment_accounts", "_id", ids, None, session)
-        }
-        entries = self._entries_after({u: marks.get(u, 0) for u in user_ids}, session)
+        marks: dict[UserId, int | None] = dict.fromkeys(user_ids, 0)
+        noted: dict[UserId, str] = {}
+        for mark in self.find("allotment_accounts", "_id", ids, None, session):
+            user_id = UserId(str(mark["_id"]))
+            marks[user_id] = read_mark(mark)
+            if UNREADABLE in mark:
+                noted[user_id] = str(mark[UNREADABLE])
+        broken = {u: "its mark is no whole number" for u, mark in marks.items() if mark is None}
+        known = {user_id: mark for user_id, mark in marks.items() if mark is not None}
+        entries = self._entries_after(known, broken, session)
         subscriptions: dict[str, list[Document]] = {}
         for document in self.find("subscriptions", "user_id", ids, SUBSCRIPTION_FIELDS, session):
             subscriptions.setdefault(str(document["user_id"]), []).append(document)
@@ -101,10 +124,10 @@ class Loader:
         days: dict[str, list[Document]] = {}
         for day in self.find("dailycredits", "subscription_id", wanted, DAY_FIELDS, session):
             days.setdefault(str(day["subscription_id"]), []).append(day)
-        return [
+        stored = [
             Stored(
                 user_id,
-                marks.get(user_id, 0),
+                known.get(user_id, 0),
                 subscriptions.get(user_id, []),
                 [
                     day
@@ -115,26 +138,37 @@ class Loader:
             )
             for user_id in user_ids
         ]
+        gaps = {
+            s.user_id: f"entry {gap} is missing, and later ones are there"
+            for s in stored
+            if (gap := _gap(s))
+        }
+        return _Loaded(stored, gaps | broken, noted)
 
     def _entries_after(
-        self, marks: dict[UserId, int], session: ClientSession | None
+        self, marks: dict[UserId, int], broken: dict[UserId, str], session: ClientSession | None
     ) -> dict[UserId, list[Entry]]:
-        """Return the entries after each user's mark. Their ids are known: numbers have no gaps."""
+        """Return the entries after each user's mark. Their ids are known: numbers have no gaps.
+
+        Whose journal has one that cannot be read is named in `broken`.
+        """
         found: dict[UserId, list[Entry]] = {}
         behind = dict(marks)
         step = 0
         while behind:
             count = LAG_STEPS[min(step, len(LAG_STEPS) - 1)]
             ids = [entry_id(u, seq + 1 + i) for u, seq in behind.items() for i in range(count)]
-            entries = [
-                read_entry(d) for d in self.find("allotment_journal", "_id", ids, None, session)
-            ]
-            for entry in sorted(entries, key=lambda e: e.seq):
-                found.setdefault(entry.user_id, []).append(entry)
+            entries = map(read_or_name, self.find("allotment_journal", "_id", ids, None, session))
+            for entry in sorted((e for e in entries if e), key=lambda e: e.seq):
+                if isinstance(entry, SpoiltEntry):
+                    why = f"entry {entry.seq} cannot be read: {entry.reason}"
+                    broken.setdefault(entry.user_id, why)
+                else:
+                    found.setdefault(entry.user_id, []).append(entry)
             behind = {
                 u: seq + count
                 for u, seq in behind.items()
-                if u in found and found[u][-1].seq > seq + count - BEYOND_NEWEST
+                if u in found and u not in broken and found[u][-1].seq > seq + count - BEYOND_NEWEST
             }
             step += 1
         return found
@@ -153,12 +187,21 @@ class Loader:
             where = {field: {"$in": part}}
             yield from self._database[collection].find(where, fields, session=session)
 
-    def find_entries(self, commands: Sequence[tuple[UserId, str]]) -> list[Entry]:
+    def find_entries(self, commands: Sequence[tuple[UserId, str]]) -> list[Entry | SpoiltEntry]:
         """Return the entries that these users' idempotency keys already have."""
         ids = [command_id(user_id, key) for user_id, key in commands]
         with unavailable_on_error(), self._causality.session() as session:
             found = self.find("allotment_journal", "command_id", ids, session=session)
-            return [read_entry(document) for document in found]
+            return [entry for entry in map(read_or_name, found) if entry is not None]
+
+
+class _Loaded(NamedTuple):
+    """What is stored of some users, and of whom it is not all that was decided."""
+
+    stored: list[Stored]
+    broken: dict[UserId, str]
+    noted: dict[UserId, str]
+    """Whom an earlier load has found to be broken, and why."""
 
 
 def has_recent_days(subscription: Document, now: datetime) -> bool:

@@ -1,10 +1,11 @@
 """The marks in `allotment_accounts`: up to which entry all views of an account contain its journal."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bson import Int64, ObjectId
+from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 
@@ -14,9 +15,20 @@ from actors.mongo.failures import is_duplicate
 from domain.values import UserId
 from domain.views import AccountViews
 
+UNREADABLE = "unreadable"
+"""The field that says why an account's journal cannot be read: who fills RAM passes over it."""
+NO_MARK = -1  # Of a mark that cannot be read: no view is brought forward from there.
+
 
 class MarkMovedError(Exception):
     """An account's views are not where the writer thought."""
+
+
+def read_mark(document: Mapping[str, Any]) -> int | None:
+    """Return the mark in a document; None: it is none."""
+    mark = document.get("applied_seq")
+    is_mark = isinstance(mark, int) and not isinstance(mark, bool) and mark >= 0
+    return int(mark) if is_mark and mark is not None else None
 
 
 def read_marks(
@@ -24,10 +36,24 @@ def read_marks(
 ) -> dict[UserId, int]:
     """Return the marks of these users; an account that was never written has none."""
     where = {"_id": {"$in": [stored_id(user_id) for user_id in user_ids]}}
-    return {
-        UserId(str(mark["_id"])): int(mark["applied_seq"])
-        for mark in database.allotment_accounts.find(where, session=session)
-    }
+    marks: dict[UserId, int] = {}
+    for document in database.allotment_accounts.find(where, session=session):
+        mark = read_mark(document)
+        marks[UserId(str(document["_id"]))] = NO_MARK if mark is None else mark
+    return marks
+
+
+def note_unreadable(database: Documents, reasons: Mapping[UserId, str | None]) -> None:
+    """Keep why accounts cannot be read; None: they can. Of whom there is no mark nothing is kept."""
+    if reasons:
+        notes = [
+            UpdateOne(
+                {"_id": stored_id(user_id)},
+                {"$unset": {UNREADABLE: ""}} if why is None else {"$set": {UNREADABLE: why}},
+            )
+            for user_id, why in reasons.items()
+        ]
+        database.allotment_accounts.bulk_write(notes, ordered=False)
 
 
 def move_marks(database: Documents, views: Sequence[AccountViews], session: ClientSession) -> None:

@@ -1,26 +1,33 @@
 """What clients read beside the accounts: subscriptions, lists of usage and monthly sums."""
 
+import contextlib
 import math
-import re
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any
+
+import pymongo
 
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.documents import stored_id
-from actors.mongo.usage_documents import read_usage
+from actors.mongo.marks import read_mark
+from actors.mongo.usage_pages import usage_page
 from actors.store import HistoryQuery, UsageQuery
 from domain.answering import history_entry
-from domain.answers import HistoryPage, MonthlyUsage, UsagePage, UsageRecord, UsageSums
-from domain.codec import entry_id, read_entry
+from domain.answers import HistoryPage, MonthlyUsage, UsagePage, UsageSums
+from domain.codec import entry_id, read_or_name
 from domain.foreign import Document
 from domain.values import UserId
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MILLISECOND = timedelta(milliseconds=1)
-CURSOR_MOMENT = re.compile(r"[0-9]{1,14}")  # Up to the year 5138.
+READ_SECONDS_MAX = 8.0
 UNKNOWN_SERVICE = "unknown"  # Where a record of another program names none.
+
+
+@contextlib.contextmanager
+def _within_time() -> Iterator[None]:
+    """Give reads so long, all of a block together: the server, too, gives them up then."""
+    with unavailable_on_error(), pymongo.timeout(READ_SECONDS_MAX):
+        yield
 
 
 class MongoReads:
@@ -31,35 +38,13 @@ class MongoReads:
 
     def subscriptions_of(self, user_id: UserId) -> list[Document]:
         """Return all subscription documents of a user."""
-        with unavailable_on_error():
+        with _within_time():
             return list(self._database.subscriptions.find({"user_id": stored_id(user_id)}))
 
-    def usage_page(self, query: UsageQuery) -> UsagePage:
+    def usage_page(self, query: UsageQuery, now: datetime | None = None) -> UsagePage:
         """Return one page, newest first. ValueError: the cursor is not one of ours."""
-        until, after = query.until, None
-        if query.cursor is not None:
-            until, after = _read_cursor(query.cursor)
-        last_moment = "$lt" if after is None else "$lte"
-        where = {
-            "user_id": stored_id(query.user_id),
-            "timestamp": {"$gte": query.since, last_moment: until},
-        }
-        items: list[UsageRecord] = []
-        with unavailable_on_error():
-            records = map(read_usage, self._database.usages.find(where).sort("timestamp", -1))
-            for moment, same in groupby(records, key=lambda record: record.timestamp):
-                # By the text of their ids, as cursors are: programs' ids are of many types.
-                ordered = sorted(same, key=lambda record: record.usage_id, reverse=True)
-                seen = after if moment == until else None
-                items += [r for r in ordered if seen is None or r.usage_id < seen]
-                if len(items) > query.limit:
-                    break
-        page = items[: query.limit]
-        more = len(items) > query.limit
-        return UsagePage(
-            items=page,
-            next_cursor=_cursor(page[-1].timestamp, page[-1].usage_id) if more else None,
-        )
+        with _within_time():
+            return usage_page(self._database, query, now)
 
     def monthly_usage(
         self, user_id: UserId, month: str, span: tuple[datetime, datetime], timezone: str
@@ -80,7 +65,7 @@ class MongoReads:
             "credit_amount": {"$sum": "$credit_amount"},
             "token_count": {"$sum": "$token_count"},
         }
-        with unavailable_on_error():
+        with _within_time():
             rows = list(self._database.usages.aggregate([{"$match": where}, {"$group": group}]))
         total = _sums(rows)
         return MonthlyUsage(
@@ -96,18 +81,17 @@ class MongoReads:
 
     def history(self, query: HistoryQuery) -> HistoryPage:
         """Return one page of a user's journal. The ids of its entries are known before."""
-        with unavailable_on_error():
+        with _within_time():
             mark = (
                 self._database.allotment_accounts.find_one({"_id": stored_id(query.user_id)}) or {}
             )
-            newest = int(mark.get("applied_seq", 0))
+            newest = read_mark(mark) or 0
             if query.before is not None:
                 newest = min(newest, query.before - 1)
             oldest = max(1, newest - query.limit + 1)
             ids = [entry_id(query.user_id, seq) for seq in range(oldest, newest + 1)]
-            entries = [
-                read_entry(d) for d in self._database.allotment_journal.find({"_id": {"$in": ids}})
-            ]
+            found = self._database.allotment_journal.find({"_id": {"$in": ids}})
+            entries = [entry for entry in map(read_or_name, found) if entry is not None]
         entries.sort(key=lambda entry: entry.seq, reverse=True)
         # Old entries leave the journal: where one of the page is gone, so are those before it.
         more = oldest > 1 and len(entries) == len(ids)
@@ -137,14 +121,3 @@ def _sums_by(rows: Iterable[dict[str, Any]], name: str) -> dict[str, UsageSums]:
     for row in rows:
         groups.setdefault(str(row["_id"].get(name) or UNKNOWN_SERVICE), []).append(row)
     return {key: _sums(groups[key]) for key in sorted(groups)}
-
-
-def _cursor(moment: datetime, usage_id: str) -> str:
-    return f"{(moment - EPOCH) // MILLISECOND}-{usage_id}"
-
-
-def _read_cursor(cursor: str) -> tuple[datetime, str]:
-    milliseconds, _, usage_id = cursor.partition("-")
-    if not (CURSOR_MOMENT.fullmatch(milliseconds) and usage_id):
-        raise ValueError("the cursor is not one that a page gave")
-    return EPOCH + int(milliseconds) * MILLISECOND, usage_id

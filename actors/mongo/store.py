@@ -35,7 +35,7 @@ from actors.store import (
     ViewsRefusedError,
     ViewsTakenError,
 )
-from domain.codec import entry_document
+from domain.codec import SpoiltEntry, entry_document, place_of
 from domain.messages import Entry
 from domain.recovery import Stored
 from domain.values import UserId
@@ -68,7 +68,7 @@ class MongoStore:
         """Return what is stored of every user, in the order of `user_ids`."""
         return self._loader.load(user_ids, now)
 
-    def find_entries(self, commands: Sequence[tuple[UserId, str]]) -> list[Entry]:
+    def find_entries(self, commands: Sequence[tuple[UserId, str]]) -> list[Entry | SpoiltEntry]:
         """Return the entries that these users' idempotency keys already have."""
         return self._loader.find_entries(commands)
 
@@ -118,9 +118,9 @@ class MongoStore:
         """Return the users with entries made from `since` (inclusive) to `until` (exclusive)."""
         with unavailable_on_error():
             entries = self._database.allotment_journal.find(
-                {"at": {"$gte": since, "$lt": until}}, {"user_id": 1}
+                {"at": {"$gte": since, "$lt": until}}, {"_id": 1}
             )
-            return {UserId(str(entry["user_id"])) for entry in entries}
+            return {place[0] for place in map(place_of, entries) if place is not None}
 
     # --- the views ----------------------------------------------------------------------
 

@@ -3,6 +3,9 @@
 One document says it for the whole database, not a field of each: documents change together, at a
 start, while nothing else of ours runs. A database without it is new, or of format 1.
 
+The number rises with whatever the version before would misread: a new kind of entry, a field that it
+must not pass over. Fields that may be passed over need none.
+
 Format 1: the collections of ours had no prefix. Format 2: they have.
 """
 

@@ -8,7 +8,9 @@ from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.ended import MongoEnded
 from actors.mongo.events import MongoEvents
 from actors.mongo.invariants import MongoInvariants
+from actors.mongo.marks import read_marks
 from actors.mongo.overdue import MongoOverdue
+from domain.codec import place_of
 
 TRIM_BATCH = 1_000  # Entries removed together.
 TRIM_STEP = timedelta(hours=1)  # Of the journal, looked at together.
@@ -23,7 +25,7 @@ class MongoUpkeep(MongoEnded, MongoInvariants, MongoOverdue):
         MongoOverdue.__init__(self, database)
         self._journal = database.allotment_journal
         self._events = MongoEvents(database)
-        self._accounts = database.allotment_accounts
+        self._database = database
 
     def trim(self, before: datetime) -> int:
         """Remove entries made before an instant that all views contain, and count them.
@@ -39,27 +41,24 @@ class MongoUpkeep(MongoEnded, MongoInvariants, MongoOverdue):
         begin = self._oldest(None, before)
         while begin is not None:
             end = min(begin + TRIM_STEP, before)
-            entries = list(
-                self._journal.find({"at": {"$gte": begin, "$lt": end}}, ["user_id", "seq"])
-            )
+            entries = list(self._journal.find({"at": {"$gte": begin, "$lt": end}}, ["_id"]))
             for start in range(0, len(entries), TRIM_BATCH):
                 yield entries[start : start + TRIM_BATCH]
             begin = self._oldest(end, before)
 
     def _oldest(self, since: datetime | None, before: datetime) -> datetime | None:
         at = {"$lt": before} if since is None else {"$gte": since, "$lt": before}
-        for entry in self._journal.find({"at": at}, ["at"]).sort("at", 1).limit(1):
-            found: datetime = entry["at"]
-            return found
+        for entry in self._journal.find({"at": at}, ["at"]).sort("at", 1):
+            if isinstance(entry["at"], datetime):
+                found: datetime = entry["at"]
+                return found
         return None
 
     def _remove(self, entries: Sequence[dict[str, Any]]) -> int:
-        users = list({entry["user_id"] for entry in entries})
-        marks = {
-            mark["_id"]: mark["applied_seq"]
-            for mark in self._accounts.find({"_id": {"$in": users}})
-        }
-        written = [e["_id"] for e in entries if e["seq"] <= marks.get(e["user_id"], 0)]
+        """Remove what views contain. By its id alone: the rest of an entry may be unreadable."""
+        places = {entry["_id"]: place for entry in entries if (place := place_of(entry))}
+        marks = read_marks(self._database, list({user_id for user_id, _ in places.values()}))
+        written = [name for name, (user_id, seq) in places.items() if seq <= marks.get(user_id, 0)]
         if not written:
             return 0
         return self._journal.delete_many({"_id": {"$in": written}}).deleted_count

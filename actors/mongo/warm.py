@@ -20,6 +20,7 @@ from actors.mongo.causality import Causality
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.documents import stored_id
 from actors.mongo.loading import DAY_FIELDS, RECENT, SUBSCRIPTION_FIELDS
+from actors.mongo.marks import UNREADABLE
 from actors.mongo.raw import raw_batches, split
 from actors.shards.dormant import RawAccount
 from actors.shards.warm_start import RawPage
@@ -64,6 +65,7 @@ DECODED: CodecOptions[Mapping[str, Any]] = CodecOptions(
 USER, SUBSCRIPTION = Field("user_id", OBJECT_ID), Field("subscription_id", OBJECT_ID)
 END, SEQ = Field("end_date", DATE), Field("applied_seq", INT64)
 CHANGED = Field("changed_at", DATE)
+NOTED = b"\x02" + UNREADABLE.encode() + b"\0"  # How BSON begins a text of this name.
 
 
 class _Owned(NamedTuple):
@@ -144,10 +146,11 @@ class WarmReader:
         marks = self._marks([owned.key for owned in current], session)
         accounts, foreign_ids = {}, {}
         for user_id, key, subscriptions in current:
+            mark = marks.get(key, 0)
+            if mark is None:
+                continue
             own_days = days.get(user_id, [])
-            accounts[user_id] = RawAccount(
-                marks.get(key, 0), b"".join(subscriptions), b"".join(own_days)
-            )
+            accounts[user_id] = RawAccount(mark, b"".join(subscriptions), b"".join(own_days))
             foreign_ids[user_id] = _foreign_ids(user_id, (*subscriptions, *own_days))
         return RawPage(accounts, foreign_ids)
 
@@ -162,10 +165,12 @@ class WarmReader:
                 days.setdefault(subscriptions[SUBSCRIPTION.of(document)], []).append(document)
         return days
 
-    def _marks(self, keys: Sequence[Any], session: ClientSession) -> dict[Any, int]:
+    def _marks(self, keys: Sequence[Any], session: ClientSession) -> dict[Any, int | None]:
+        """Return the marks; None: nobody knows what was decided about the account."""
+        fields = ("applied_seq", UNREADABLE)
         return {
-            _id(document): SEQ.of(document)
-            for batch in self._find("allotment_accounts", "_id", keys, ("applied_seq",), session)
+            _id(document): _mark(document)
+            for batch in self._find("allotment_accounts", "_id", keys, fields, session)
             for document in batch
         }
 
@@ -193,6 +198,12 @@ def _moment(field: Field, document: bytes) -> int:
     if isinstance(moment, datetime):
         return (moment - EPOCH) // timedelta(milliseconds=1)
     return moment if isinstance(moment, int) else NEVER
+
+
+def _mark(document: bytes) -> int | None:
+    mark = SEQ.of(document)
+    is_known = isinstance(mark, int) and not isinstance(mark, bool) and mark >= 0
+    return mark if is_known and NOTED not in document else None
 
 
 def _id(document: bytes) -> Any:

@@ -24,6 +24,8 @@ class Loading(Protocol):
 
     name: str
     inbox: Inbox
+    broken: set[UserId]
+    """Whose journal was broken when it was read last."""
 
     def now(self) -> datetime:
         """Return the shard's instant."""
@@ -40,8 +42,10 @@ async def load_lagging(shard: Loading, store: Store, is_mine: Callable[[UserId],
     mine = [user_id for user_id in users if is_mine(user_id)]
     for start in range(0, len(mine), CATCH_UP_CHUNK):
         chunk = mine[start : start + CATCH_UP_CHUNK]
-        for reply in [shard.inbox.put(user_id, None) for user_id in chunk]:
+        for user_id, reply in [(u, shard.inbox.put(u, None)) for u in chunk]:
             if reply is None or (await reply).outcome is not Outcome.DONE:
+                if reply is not None and user_id in shard.broken:
+                    continue  # It stays as it is until it is mended: others need not wait for it.
                 raise StorageUnavailableError("not every account could be read")
         done = start + len(chunk)
         logger.info("%s: caught up with %d accounts of %d", shard.name, done, len(mine))

@@ -19,12 +19,12 @@ from typing import TypeVar
 
 from actors.calls import Outcome, Reply
 from actors.reports import DIFFERING_USERS_MAX, Findings, Reread
-from actors.shards.gaps import load_past_gaps
+from actors.shards import broken_journals
 from actors.shards.shard import Shard
-from actors.store import StorageUnavailableError, Store
+from actors.store import JournalBrokenError, StorageUnavailableError, Store
 from domain.account import Account
 from domain.comparing import Difference, difference
-from domain.recovery import Stored, recover
+from domain.recovery import Recovered, Stored
 from domain.values import Policy, UserId
 
 CHUNK = 500  # Accounts loaded together.
@@ -48,6 +48,8 @@ class Looked:
     busy: list[UserId] = field(default_factory=list)
     """Written at that moment: nothing can be said."""
     quarantined: int = 0
+    broken: list[UserId] = field(default_factory=list)
+    """Nobody knows all that was decided about them."""
 
 
 class Comparison:
@@ -73,6 +75,7 @@ class Comparison:
         for chunk in chunks(self._residents()):
             await self._look(chunk, first)
         report.quarantined = first.quarantined
+        report.name(first.broken)
         differing = await self._look_again(first)
         report.checked = first.equal + len(differing)
         report.take(differing)
@@ -130,7 +133,14 @@ class Comparison:
         if account is not None:
             return account
         stored = self._shard.following.dormant.peek(user_id)
-        return recover(stored, self._shard.now(), self._policy).account if stored else None
+        recovered = self._recovered(stored, self._shard.now()) if stored else None
+        return recovered.account if recovered else None
+
+    def _recovered(self, stored: Stored, now: datetime) -> Recovered | None:
+        try:
+            return broken_journals.recover_or_name(stored, now, self._policy)
+        except JournalBrokenError:
+            return None
 
     async def _look(self, users: Sequence[UserId], looked: Looked) -> None:
         before = {u: self._resident(u) for u in users}
@@ -139,8 +149,11 @@ class Comparison:
         loop = asyncio.get_running_loop()
         started = loop.time()
         stored = await self._in_loader(
-            lambda: load_past_gaps(self._shard.name, lambda u: self._store.load(u, now), resident)
+            lambda: broken_journals.load_past(
+                self._shard.name, lambda u: self._store.load(u, now), resident
+            )
         )
+        looked.broken += set(resident).difference(one.user_id for one in stored)
         looked.quarantined += len(resident) - len(stored)
         load_seconds = loop.time() - started
         for part in slices(stored):  # At once: what RAM holds moves on.
@@ -155,7 +168,11 @@ class Comparison:
         await self._sleep(seconds * (1 / LOAD_SHARE - 1))
 
     def _judge(self, stored: Stored, before: Account | None, now: datetime, looked: Looked) -> None:
-        recovered = recover(stored, now, self._policy)
+        recovered = self._recovered(stored, now)
+        if recovered is None:
+            looked.quarantined += 1
+            looked.broken.append(stored.user_id)
+            return
         in_db, after = recovered.account, self._resident(stored.user_id)
         if after is None:  # The shard has let it go meanwhile: it is not resident.
             return
@@ -175,12 +192,15 @@ class Comparison:
             looked.differing[stored.user_id] = (kind, in_ram)
 
     async def _read_anew(self, users: Sequence[UserId]) -> Sequence[UserId]:
-        """Have the shard's loop read accounts anew, and return them."""
-        replies = [await self._enqueue(user_id) for user_id in users]
-        for reply in replies:
-            if (await reply).outcome is not Outcome.DONE:
+        """Have the shard's loop read accounts anew, and return those that can be."""
+        replies = [(user_id, await self._enqueue(user_id)) for user_id in users]
+        read: list[UserId] = []
+        for user_id, reply in replies:
+            if (await reply).outcome is Outcome.DONE:
+                read.append(user_id)
+            elif user_id not in self._shard.broken:
                 raise StorageUnavailableError("not every account could be read")
-        return users
+        return read
 
     async def _enqueue(self, user_id: UserId) -> "asyncio.Future[Reply]":
         while True:

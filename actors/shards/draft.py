@@ -96,5 +96,6 @@ class Draft:
         self.accounts[user_id] = account
         self.entries.append(entry)
         reply = reply_to(entry)
+        assert reply is not None, "only refusals have no answer text"
         self.answers[user_id, call.key] = (digest, reply)
         return reply

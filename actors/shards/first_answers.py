@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 
 from actors.calls import Outcome, Reply
+from domain.codec import SpoiltEntry
 from domain.messages import CommandRefused, Entry
 from domain.values import UserId
 
@@ -26,14 +27,21 @@ class FirstAnswers(OrderedDict[Command, Answer]):
             self.popitem(last=False)
 
 
-def answers_of(entries: Iterable[Entry]) -> dict[Command, Answer]:
-    """Return the answers that entries have given."""
-    return {(e.user_id, e.key): (e.fingerprint, reply_to(e)) for e in entries}
+def answers_of(entries: Iterable[Entry | SpoiltEntry]) -> dict[Command, Answer]:
+    """Return the answers that entries have given, as far as they can be read."""
+    answers: dict[Command, Answer] = {}
+    for entry in entries:
+        reply = reply_to(entry)
+        if reply is not None and entry.fingerprint is not None and entry.key is not None:
+            answers[entry.user_id, entry.key] = (entry.fingerprint, reply)
+    return answers
 
 
-def reply_to(entry: Entry) -> Reply:
-    """Return the reply an entry gives: the first answer to its key, which is the only one."""
-    if isinstance(entry.change, CommandRefused):
+def reply_to(entry: Entry | SpoiltEntry) -> Reply | None:
+    """Return the reply an entry gives: the first answer to its key, which is the only one.
+
+    None: it can be read no longer.
+    """
+    if isinstance(entry, Entry) and isinstance(entry.change, CommandRefused):
         return Reply(Outcome.REFUSED, refusal=entry.change.refusal)
-    assert entry.answer is not None, "only refusals have no answer text"
-    return Reply(Outcome.DONE, entry.answer.encode())
+    return None if entry.answer is None else Reply(Outcome.DONE, entry.answer.encode())

@@ -1,26 +1,29 @@
-"""What is read beside the accounts: lists and sums that must see every acknowledged write."""
+"""What is asked of a shard beside commands and statuses: lists, holds, a change to be seen at once.
+
+Lists are read elsewhere (`actors/lists.py`). The shard only sees to it that its user's views contain
+every acknowledged write.
+"""
 
 import asyncio
-import json
 import re
 from calendar import monthrange
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 
 from actors.calls import MOVED, UNAVAILABLE, Call, Envelope, Outcome, Reply
 from actors.shards.shard import Shard
 from actors.store import HistoryQuery, Reads, StoreError, UsageQuery
-from domain.answering import subscription_record
-from domain.answers import Answer, SubscriptionRecord, UserSubscriptions
-from domain.foreign import read_subscriptions
+from domain.answers import SubscriptionRecord
 from domain.hold_answers import open_holds
-from domain.local_days import ONE_DAY, midnight
-from domain.subscription import Subscription
+from domain.local_days import ONE_DAY
 from domain.values import Policy, UserId
 
-QUERY_SECONDS_MAX = 8.0  # How long a query may wait for the views and the database.
+QUERY_SECONDS_MAX = 8.0  # How long a query may wait for the views, and as long for the database.
 
 _MONTH = re.compile(r"([0-9]{4})-([0-9]{2})")
+# Never those of the lease and the views: what changes a subscription waits for none of them.
+_THREADS = ThreadPoolExecutor(2, thread_name_prefix="queries")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,15 @@ class SubscriptionsQuery:
     """All subscriptions of one user."""
 
     user_id: UserId
+
+
+@dataclass(frozen=True, slots=True)
+class SettleQuery:
+    """A user's status, answered once the views contain every acknowledged write."""
+
+    user_id: UserId
+    though_broken: bool
+    """Where the journal is broken, answered without a status: its history can be read all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +69,7 @@ class HoldsQuery:
 
 
 ReadQuery = UsageQuery | MonthQuery | SubscriptionsQuery | HistoryQuery
+ShardQuery = SettleQuery | HoldsQuery | ChangeQuery
 Query = ReadQuery | HoldsQuery | ChangeQuery
 
 
@@ -70,31 +83,33 @@ def parse_month(text: str) -> tuple[date, date]:
 
 
 class Queries:
-    """Answers queries about the users of one shard, after their views are written."""
+    """Answers for the users of one shard."""
 
     def __init__(self, shard: Shard, reads: Reads, policy: Policy) -> None:
         self._shard = shard
         self._reads = reads
         self._policy = policy
 
-    async def answer(self, version: int, query: Query) -> Reply:
-        """Return the answer to one query. A cursor that is not ours raises ValueError."""
+    async def answer(self, version: int, query: ShardQuery) -> Reply:
+        """Return the answer to one query."""
         try:
             async with asyncio.timeout(QUERY_SECONDS_MAX):
                 if isinstance(query, ChangeQuery):
                     return await self._change(version, query.call)
                 # The account is loaded first: that takes up entries the views may lack.
-                status = await self._shard.handle(Envelope(version, status_of=(query.user_id,)))
-                if status[0].outcome is not Outcome.DONE:
-                    return status[0]
-                if isinstance(query, HoldsQuery):
-                    return self._holds(query.user_id)
-                await self._shard.settle(query.user_id)
-                timezone = json.loads(status[0].body or b"")["timezone"]
-                answer = await asyncio.to_thread(self._read, query, timezone)
+                status = (await self._shard.handle(Envelope(version, (), (query.user_id,))))[0]
+                if isinstance(query, SettleQuery):
+                    return await self._settled(query, status)
+                return self._holds(query.user_id) if status.outcome is Outcome.DONE else status
         except (StoreError, TimeoutError):
             return UNAVAILABLE
-        return Reply(Outcome.DONE, answer.model_dump_json().encode())
+
+    async def _settled(self, query: SettleQuery, status: Reply) -> Reply:
+        if status.outcome is Outcome.DONE:
+            await self._shard.settle(query.user_id)
+        elif query.though_broken and query.user_id in self._shard.broken:
+            return Reply(Outcome.DONE)
+        return status
 
     def _holds(self, user_id: UserId) -> Reply:
         account = self._shard.accounts.get(user_id)
@@ -111,36 +126,8 @@ class Queries:
         await self._shard.settle(user_id)
         # Accounts do not hold what another program keeps in `stripe`.
         record = SubscriptionRecord.model_validate_json(reply.body or b"")
-        documents = await asyncio.to_thread(self._reads.subscriptions_of, user_id)
+        reading = asyncio.get_running_loop().run_in_executor
+        documents = await reading(_THREADS, self._reads.subscriptions_of, user_id)
         stripe = {str(d["_id"]): d.get("stripe") for d in documents}.get(record.subscription_id)
         record = record.model_copy(update={"stripe": stripe})
         return reply._replace(body=record.model_dump_json().encode())
-
-    def _read(self, query: ReadQuery, timezone: str) -> Answer:
-        match query:
-            case UsageQuery():
-                return self._reads.usage_page(query)
-            case MonthQuery(user_id, month):
-                first, after = parse_month(month)
-                span = (midnight(first, timezone), midnight(after, timezone))
-                return self._reads.monthly_usage(user_id, month, span, timezone)
-            case SubscriptionsQuery(user_id):
-                return self._subscriptions(user_id)
-            case HistoryQuery():
-                return self._reads.history(query)
-
-    def _subscriptions(self, user_id: UserId) -> UserSubscriptions:
-        documents = {str(d["_id"]): d for d in self._reads.subscriptions_of(user_id)}
-        readable, _ = read_subscriptions(documents.values(), self._policy.timezone)
-        now = self._shard.now()
-        return UserSubscriptions(
-            user_id=user_id,
-            subscriptions=[
-                subscription_record(user_id, s, documents[s.subscription_id].get("stripe"), now)
-                for s in sorted(readable, key=lambda s: _newest_first(s, now))
-            ],
-        )
-
-
-def _newest_first(subscription: Subscription, now: datetime) -> tuple[bool, float]:
-    return not subscription.is_current(now), -subscription.start.astimezone(UTC).timestamp()

@@ -21,29 +21,30 @@ from typing import TypeVar
 from actors.calls import MOVED, OVERLOADED, UNAVAILABLE, Call, Envelope, Outcome, Reply
 from actors.counters import Counters
 from actors.directory import Directory, shard_name
+from actors.shards import broken_journals
 from actors.shards.catching_up import BEGINNING, load_lagging, warn_of
 from actors.shards.draft import Draft
 from actors.shards.first_answers import FirstAnswers, answers_of
 from actors.shards.following import Following
-from actors.shards.gaps import commit_past_gaps
 from actors.shards.hold_expiry import HoldExpiry
 from actors.shards.inbox import Inbox, Work
 from actors.shards.ownership import Ownership
 from actors.shards.reloading import Reloader
 from actors.shards.status_texts import StatusTexts
 from actors.shards.view_writer import ViewWriter
-from actors.store import AppendInDoubtError, AppendRefusedError, StorageUnavailableError, Store
+from actors.store import AppendFailedError, AppendInDoubtError, StorageUnavailableError, Store
 from domain.account import Account
 from domain.decide import names_a_subscription
 from domain.evolve import keep_what_matters
 from domain.messages import Entry
-from domain.recovery import Stored, recover
+from domain.recovery import Stored
 from domain.values import Policy, UserId, to_instant
 
 APPENDS_MAX = 20  # How often one batch is decided again before its callers are told to wait.
 EVICTION_SCAN_MAX = 1_000  # Accounts looked at for one that may be dropped.
 
 T = TypeVar("T")
+Batch = Sequence[Work]
 logger = logging.getLogger(__name__)
 
 
@@ -79,6 +80,7 @@ class Shard:
         self.reloader = Reloader(self.inbox)
         self.expiry = HoldExpiry(self, self.inbox, self.counters)
         self.following = Following(self, self.counters, max_staleness, monotonic)
+        self.broken: set[UserId] = set()
         self.ownership = Ownership(self, index, table)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"{self.name}-writer")
 
@@ -164,7 +166,7 @@ class Shard:
             self._committing_since = self.now()
             self.counters.queued = len(self.inbox)
             try:
-                await commit_past_gaps(self, batch)
+                await broken_journals.commit_past(self, batch)
             except StorageUnavailableError as error:
                 logger.warning("%s: nothing is written: %s: %r", self.name, error, error.__cause__)
                 for work in batch:
@@ -173,8 +175,8 @@ class Shard:
             self._committing_since = None
             self.inbox.finish(batch)
 
-    async def commit(self, batch: Sequence[Work]) -> None:
-        """Answer every caller of a batch. Raises JournalGapError, StorageUnavailableError."""
+    async def commit(self, batch: Batch) -> None:
+        """Answer every caller of a batch. Raises JournalBrokenError, StorageUnavailableError."""
         for _ in range(APPENDS_MAX):
             whole = self._forget_unsure(batch)
             await self._load_missing(batch, whole)
@@ -185,9 +187,8 @@ class Shard:
             ]
             try:
                 await self._append(draft.entries)
-            except (AppendRefusedError, AppendInDoubtError) as error:
-                in_doubt = isinstance(error, AppendInDoubtError)
-                await self._forget_and_look(draft, batch, doubt=in_doubt)
+            except AppendFailedError as error:
+                batch = await self._forget_and_look(draft, batch, error)
                 continue
             self._publish(draft, whole)
             for work, reply in zip(batch, replies, strict=True):
@@ -205,7 +206,7 @@ class Shard:
             return None
         return min(filter(None, (self.views.oldest, self._committing_since, self.now())))
 
-    def _forget_unsure(self, batch: Sequence[Work]) -> set[UserId]:
+    def _forget_unsure(self, batch: Batch) -> set[UserId]:
         """Forget what is to be read anew; return users whose commands may name what RAM let go."""
         named = {w.user_id for w in batch if w.call and names_a_subscription(w.call.command)}
         for user_id in named.union(work.user_id for work in batch if work.anew):
@@ -214,7 +215,7 @@ class Shard:
             self.counters.read_throughs += sum([self.forget(work.user_id) for work in batch])
         return named
 
-    async def _load_missing(self, batch: Sequence[Work], whole: Collection[UserId]) -> None:
+    async def _load_missing(self, batch: Batch, whole: Collection[UserId]) -> None:
         """Load what RAM lacks; of the users in `whole`, what RAM usually lets go, too."""
         # Again, until none is: the view writer may forget an account while others are loaded.
         while missing := [w.user_id for w in batch if w.user_id not in self._accounts]:
@@ -223,8 +224,9 @@ class Shard:
             # Before the beginning nothing has ended: the days of all subscriptions are loaded.
             since = BEGINNING if whole else now
             for stored in self.following.dormant.wake(users) or await self._load(users, since):
-                recovered = recover(stored, now, self.policy, whole=stored.user_id in whole)
+                recovered = broken_journals.recover_or_name(stored, now, self.policy, whole)
                 self._accounts[stored.user_id] = recovered.account
+                self.broken.discard(stored.user_id)
                 if not self.owns(stored.user_id):
                     self.following.doubted.add(stored.user_id)
                 self.expiry.note(recovered.account)
@@ -257,9 +259,9 @@ class Shard:
         self.views.add(draft.entries)
         self._evict()
 
-    async def _forget_and_look(self, draft: Draft, batch: Sequence[Work], *, doubt: bool) -> None:
-        """Forget the accounts of a failed append, and remember the answers that have landed."""
-        self.counters.note_failed_append(in_doubt=doubt)
+    async def _forget_and_look(self, draft: Draft, batch: Batch, error: Exception) -> Batch:
+        """Forget a failed append's accounts, remember what has landed; return whom to answer."""
+        self.counters.note_failed_append(in_doubt=(doubt := isinstance(error, AppendInDoubtError)))
         for user_id in draft.accounts:
             self.forget(user_id)
         if doubt:
@@ -269,6 +271,7 @@ class Shard:
         commands = [(entry.user_id, entry.key) for entry in draft.entries]
         landed = await self._in_writer(lambda: self._store.find_entries(commands))
         self._answers.remember(answers_of(landed))
+        return broken_journals.answered_past_spoilt(self.name, batch, landed)
 
     def forget(self, user_id: UserId) -> bool:
         """Drop an account from RAM. Returns whether it was there."""

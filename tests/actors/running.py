@@ -66,7 +66,7 @@ class Seconds:
 async def running(
     store: Store,
     *,
-    clock: Clock | None = None,
+    clock: Callable[[], datetime] | None = None,
     policy: Policy = POLICY,
     accounts_max: int = 10_000,
     index: int = 0,

@@ -19,6 +19,7 @@ from actors.directory import Directory
 from actors.edge.app import build_app
 from actors.edge.limits import RateLimit
 from actors.edge.stripe import StripeDesk
+from actors.edge.turns import Turns
 from actors.events.relay import Relay
 from actors.events.stream import EventsWay
 from actors.expiring import Ended, Page
@@ -31,11 +32,12 @@ from actors.resharding import Resharding
 from actors.router import Router
 from actors.settings import Settings
 from actors.shards.comparison import Comparison
-from actors.shards.queries import Queries, Query
+from actors.shards.queries import Query
 from actors.shards.shard import Shard
 from actors.store import Overview
 from actors.tokens import Tokens
 from domain.values import Policy, UserId
+from tests.actors.asked import AllQueries
 from tests.actors.authors import NOON
 from tests.actors.fleet import Fleet, MemoryTables
 from tests.actors.running import Clock, in_loop, running
@@ -62,7 +64,7 @@ class OneShard:
         self.store = store
         self.comparison = Comparison(shard, store, Policy(), yielding)
         self.lost = False
-        self.queries = Queries(shard, MemoryReads(store), Policy())
+        self.queries = AllQueries(shard, MemoryReads(store), Policy())
 
     async def send(self, _index: int, envelope: Envelope) -> list[Reply]:
         return await self.shard.handle(envelope)
@@ -117,6 +119,7 @@ class OneJanitor:
 class LocalBackend:
     def __init__(self, shards: OneShard, keys: Keys) -> None:
         self.router = Router(shards, 5.0)
+        self.turns = Turns()
         self.keys = KeyRing(keys)
         self.tokens: Tokens | None = None
         self.rate_limit: RateLimit | None = None

@@ -59,15 +59,21 @@ def write_configuration(folder: Path, port: int, replica: int) -> Path:
     return folder / "haproxy.cfg"
 
 
-def guard(file: Path) -> list[str]:
-    """Run the stand-in as Serve does; return what HAProxy is given."""
-    done = subprocess.run(
+def run_guard(file: Path) -> subprocess.CompletedProcess[str]:
+    """Run the stand-in as Serve does. What HAProxy is given comes out."""
+    return subprocess.run(
         [SCRIPT, "-db", "-f", file, "-x", "socket"],
         env={"ALLOTMENT_HAPROXY_BINARY": "/bin/echo", "PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+
+
+def guard(file: Path) -> list[str]:
+    """Run the stand-in; return what HAProxy is given."""
+    done = run_guard(file)
+    assert done.returncode == 0, done.stderr
     return done.stdout.split()
 
 
@@ -127,6 +133,44 @@ def test_the_stand_in_guards_a_configuration_once(tmp_path: Path, configuration:
         assert Path(path).is_file()
 
 
+@pytest.mark.parametrize(
+    ("known", "other"),
+    [
+        ("global\n", "global # of all\n"),
+        ("    maxconn 4096", "    maxconn lots"),
+        ("mode 666", "mode 660"),
+        ("stats socket", "stats sockets"),
+        ("option httplog", "option tcplog"),
+        ("frontend http_frontend", "frontend http"),
+        ("bind :", "bind [::]:"),
+        ("bind *:", "bind 0.0.0.0:"),
+        ("http-reuse always", "http-reuse safe"),
+        ("backend default_backend", "backend fallback_backend"),
+        ("http-request return status 404", "http-request deny status 404"),
+        (" check observe", " observe"),
+        ("backend app", "backend other\n    balance leastconn\nbackend app"),
+        ("listen stats", "listen pages\n    bind 127.0.0.1:1\nlisten stats"),
+    ],
+)
+def test_a_configuration_that_is_not_the_known_one_starts_no_haproxy(
+    tmp_path: Path, configuration: str, known: str, other: str
+) -> None:
+    file = tmp_path / "haproxy.cfg"
+    assert known in configuration
+    file.write_text(configuration.replace(known, other))
+
+    for _ in range(2):  # The second time it has been changed already.
+        refused = run_guard(file)
+
+        assert refused.returncode == 1
+        assert refused.stdout == ""
+        assert "HAProxy is not started" in refused.stderr
+
+
+def test_a_file_that_cannot_be_changed_starts_no_haproxy(tmp_path: Path) -> None:
+    assert run_guard(tmp_path / "nothing.cfg").returncode == 1
+
+
 @pytest.mark.parametrize("name", ["400", "401", "408", "413", "500", "503"])
 def test_what_haproxy_answers_itself_is_a_problem_body(name: str) -> None:
     file = SCRIPT.parent / "answers_of_haproxy" / f"{name}.http"
@@ -183,6 +227,13 @@ class Replicas(socketserver.ThreadingTCPServer):
 @contextlib.contextmanager
 def haproxy(folder: Path, replica: int) -> Iterator[int]:
     """Run HAProxy as Serve would; yield its port."""
+    with haproxy_process(folder, replica) as (port, _):
+        yield port
+
+
+@contextlib.contextmanager
+def haproxy_process(folder: Path, replica: int) -> Iterator[tuple[int, int]]:
+    """Run HAProxy as Serve would; yield its port and the number of its process."""
     binary = ray_environment.haproxy_binary()
     if binary is None:
         pytest.skip("there is no HAProxy for this system")
@@ -193,7 +244,7 @@ def haproxy(folder: Path, replica: int) -> Iterator[int]:
     try:
         wait_until(lambda: process.poll() is not None or listens(port), SECONDS_MAX)
         assert process.poll() is None, "HAProxy does not take the configuration"
-        yield port
+        yield port, process.pid
     finally:
         process.kill()
         process.wait()

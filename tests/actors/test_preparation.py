@@ -83,11 +83,23 @@ def test_indexes_are_made_with_one_command_a_collection(
 
 
 def test_an_index_of_the_same_keys_and_other_rules_is_no_substitute(database: Documents) -> None:
-    database.usages.create_index([("user_id", 1), ("timestamp", 1)], sparse=True, name="theirs")
+    keys = [("user_id", 1), ("timestamp", 1), ("_id", 1)]
+    database.usages.create_index(keys, sparse=True, name="theirs")
 
     prepare(database)
 
-    assert {"theirs", "allotment_user_id_timestamp"} <= set(database.usages.index_information())
+    assert {"theirs", "allotment_user_id_timestamp_id"} <= set(database.usages.index_information())
+
+
+def test_an_index_of_ours_that_is_of_no_use_any_more_is_dropped(database: Documents) -> None:
+    keys = [("user_id", 1), ("timestamp", 1)]
+    database.usages.create_index(keys, name="allotment_user_id_timestamp")
+    database.usages.create_index([*keys, ("model_used", 1)], name="theirs")
+
+    prepare(database)
+
+    names = set(database.usages.index_information())
+    assert names == {"_id_", "theirs", "allotment_user_id_timestamp_id"}
 
 
 def test_a_rule_of_another_program_that_may_refuse_our_writes_is_told(database: Documents) -> None:
@@ -110,9 +122,9 @@ def test_what_does_not_let_an_index_be_made_is_named(database: Documents) -> Non
 
 
 def test_a_name_of_ours_that_another_program_uses_is_named(database: Documents) -> None:
-    database.usages.create_index("model_used", name="allotment_user_id_timestamp")
+    database.usages.create_index("model_used", name="allotment_user_id_timestamp_id")
 
-    assert "usages cannot have the indexes allotment_user_id_timestamp" in refusal(database)
+    assert "usages cannot have the indexes allotment_user_id_timestamp_id" in refusal(database)
 
 
 class SaysItIsThere:

@@ -9,11 +9,12 @@ import pytest
 
 from actors.calls import MOVED, OVERLOADED, UNAVAILABLE, Outcome
 from actors.directory import even
-from actors.shards.queries import MonthQuery, Queries, Query, SubscriptionsQuery, parse_month
+from actors.shards.queries import MonthQuery, Query, SubscriptionsQuery, parse_month
 from actors.shards.shard import Shard
 from actors.store import UsageQuery
 from domain.messages import AddCredit
 from domain.values import Credits, Policy, UserId
+from tests.actors.asked import AllQueries
 from tests.actors.authors import NOON, add_credit
 from tests.actors.running import (
     Clock,
@@ -35,7 +36,7 @@ PAGE = UsageQuery(ANN, NOON - timedelta(days=9), NOON + timedelta(days=9), 10, N
 
 
 async def answer(shard: Shard, store: MemoryStore, query: Query) -> Any:
-    reply = await Queries(shard, MemoryReads(store), WHOLE).answer(1, query)
+    reply = await AllQueries(shard, MemoryReads(store), WHOLE).answer(1, query)
     assert reply.outcome is Outcome.DONE
     return json.loads(reply.body or b"")
 
@@ -43,7 +44,7 @@ async def answer(shard: Shard, store: MemoryStore, query: Query) -> Any:
 @in_loop
 async def test_a_page_sees_every_acknowledged_write(summing: Setup) -> None:
     async with running(summing.store, policy=WHOLE) as shard:
-        queries = Queries(shard, summing.reads, WHOLE)
+        queries = AllQueries(shard, summing.reads, WHOLE)
         await ask_one(shard, credit_call(ANN, 1000))
         for number in range(1, 6):
             await ask_one(shard, charge_call(ANN, number, f"k-{number}"))
@@ -143,7 +144,7 @@ async def test_a_query_about_a_user_of_another_shard_has_moved() -> None:
     store = MemoryStore()
     other = 1 - even(1, 2).owner(PAGE.user_id)
     async with running(store, index=other, shards=2) as shard:
-        queries = Queries(shard, MemoryReads(store), WHOLE)
+        queries = AllQueries(shard, MemoryReads(store), WHOLE)
 
         assert await queries.answer(2, PAGE) == MOVED
 
@@ -152,7 +153,7 @@ async def test_a_query_about_a_user_of_another_shard_has_moved() -> None:
 async def test_a_query_without_a_database_is_unavailable() -> None:
     store = MemoryStore()
     async with running(store) as shard:
-        queries = Queries(shard, MemoryReads(store), WHOLE)
+        queries = AllQueries(shard, MemoryReads(store), WHOLE)
         store.unavailable = True
         assert await queries.answer(1, PAGE) == UNAVAILABLE
         store.unavailable = False
@@ -169,7 +170,7 @@ async def test_a_query_that_waits_too_long_is_unavailable(monkeypatch: pytest.Mo
     async with running(store, views=False) as shard:
         await ask_one(shard, credit_call(ANN, 10))
 
-        assert await Queries(shard, MemoryReads(store), WHOLE).answer(1, PAGE) == UNAVAILABLE
+        assert await AllQueries(shard, MemoryReads(store), WHOLE).answer(1, PAGE) == UNAVAILABLE
 
 
 @in_loop
@@ -177,7 +178,7 @@ async def test_a_query_at_a_full_shard_is_overloaded(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("actors.shards.inbox.INBOX_LENGTH_MAX", 0)
     store = MemoryStore()
     async with running(store) as shard:
-        assert await Queries(shard, MemoryReads(store), WHOLE).answer(1, PAGE) == OVERLOADED
+        assert await AllQueries(shard, MemoryReads(store), WHOLE).answer(1, PAGE) == OVERLOADED
 
 
 @in_loop
@@ -186,7 +187,7 @@ async def test_a_cursor_that_no_page_gave_is_refused() -> None:
     async with running(store) as shard:
         query = UsageQuery(ANN, PAGE.since, PAGE.until, 10, "nonsense")
         with pytest.raises(ValueError, match="cursor"):
-            await Queries(shard, MemoryReads(store), WHOLE).answer(1, query)
+            await AllQueries(shard, MemoryReads(store), WHOLE).answer(1, query)
 
 
 @pytest.mark.parametrize(

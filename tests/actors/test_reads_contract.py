@@ -6,16 +6,21 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from bson import Binary, ObjectId
+from hypothesis import given
+from hypothesis import strategies as st
 
+from actors.mongo.usage_pages import PAGE_BYTES_MAX, ranges
 from actors.shards.queries import parse_month
 from actors.store import HistoryQuery, UsageQuery
 from domain.answers import UsageSums
 from domain.local_days import midnight
 from domain.messages import RecordUsage
 from domain.pricing import Price, PriceList
+from domain.requests import TIMESTAMP_MAX, TIMESTAMP_MIN
 from domain.values import UserId
 from tests.actors.authors import NOON, POLICY, Author, usage_id_of, write
-from tests.actors.setups import Setup
+from tests.actors.setups import MongoSetup, Setup
 
 ANN = UserId("ann")
 CAT = UserId("65f0a1b2c3d4e5f601234567")
@@ -139,6 +144,74 @@ def test_pages_over_ids_of_other_kinds_show_every_record_once(setup: Setup, limi
     assert sorted(found) == sorted(str(n) for n in numbers)
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_pages_over_ids_that_are_no_names_show_every_record_once(
+    embedded: MongoSetup, limit: int
+) -> None:
+    ids = [
+        ObjectId(oid(7)),
+        Binary(b"x" * 16, 4),
+        {"a": 1},
+        "t",
+        2.5,
+        7,
+        True,
+        NOON,
+        ObjectId(oid(1)),
+    ]
+    for number in ids:
+        embedded.database.usages.insert_one({"_id": number, "user_id": ANN, "timestamp": NOON})
+
+    found = [i for page in pages(embedded, limit) for i in page]
+
+    assert sorted(found) == sorted(str(i) for i in ids)
+
+
+def test_a_page_goes_on_from_the_cursor_of_an_older_version(embedded: MongoSetup) -> None:
+    for number in (1, 2, 3):
+        record(embedded, oid(number), NOON)
+    milliseconds = int(NOON.timestamp() * 1000)
+
+    query = UsageQuery(ANN, SINCE, UNTIL, 5, f"{milliseconds}-{oid(3)}")
+
+    assert [i.usage_id for i in embedded.reads.usage_page(query).items] == [oid(2), oid(1)]
+
+
+def test_a_page_of_long_records_ends_early_and_none_is_lost(embedded: MongoSetup) -> None:
+    for number in range(90):
+        record(embedded, oid(number), NOON, details={"text": "x" * 16_000})
+
+    found = pages(embedded, 1000)
+
+    assert len(found) > 1
+    assert max(len(page) for page in found) * 16_000 <= PAGE_BYTES_MAX + 17_000
+    assert [i for page in found for i in page] == [oid(n) for n in reversed(range(90))]
+
+
+@given(
+    st.lists(st.integers(-300, 300), max_size=30), st.integers(-300, 300), st.integers(-300, 300)
+)
+def test_ranges_hold_every_instant_once_and_come_backwards(
+    hours: list[int], begin: int, now: int
+) -> None:
+    since, until = NOON + timedelta(hours=min(begin, 299)), NOON + timedelta(hours=300)
+
+    found = list(ranges(since, until, NOON + timedelta(hours=now)))
+
+    for hour in hours:
+        at = NOON + timedelta(hours=hour)
+        assert sum(first <= at < last for first, last in found) == (since <= at < until)
+    assert [pair[0] for pair in found[:-1]] == [pair[1] for pair in found[1:]]
+    assert len(found) <= 8
+
+
+def test_the_beginning_of_time_is_near_enough() -> None:
+    found = list(ranges(TIMESTAMP_MIN, TIMESTAMP_MAX, NOON))
+
+    assert (found[-1][0], found[0][1]) == (TIMESTAMP_MIN, TIMESTAMP_MAX)
+    assert len(found) <= 15
+
+
 def test_a_record_that_arrives_between_two_pages_moves_no_other(setup: Setup) -> None:
     for number in (2, 4, 6):
         record(setup, oid(number), NOON)
@@ -183,7 +256,23 @@ def test_a_foreign_record_with_unreadable_fields_is_shown_with_nulls(setup: Setu
     assert (odd.credit_amount, odd.token_count, odd.details) == (0, None, None)
 
 
-@pytest.mark.parametrize("cursor", ["", "nonsense", "12", "-", "12-", "x-y", "1" * 40 + "-a"])
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "nonsense",
+        "12",
+        "-",
+        "12-",
+        "x-y",
+        "1" * 40 + "-a",
+        "12.",
+        "12.x",
+        "12.o1",
+        "12.b",
+        "12.bIg==",
+    ],
+)
 def test_a_cursor_that_no_page_gave_is_refused(mongo: Setup, cursor: str) -> None:
     with pytest.raises(ValueError, match="cursor"):
         mongo.reads.usage_page(UsageQuery(ANN, SINCE, UNTIL, 10, cursor))

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.grants import Grant
-from domain.subscription import Day, Subscription, carry
+from domain.schedule import carry
+from domain.subscription import Day, Subscription
 from domain.values import Credits, Status
 from tests.domain.ledger import NOON, ONE_DAY, ONE_MILLISECOND, utc
 

@@ -32,7 +32,7 @@ class MemoryReads:
         self._store.enter("subscriptions_of")
         return list(self._store.documents_of("subscriptions", user_id))
 
-    def usage_page(self, query: UsageQuery) -> UsagePage:
+    def usage_page(self, query: UsageQuery, now: datetime | None = None) -> UsagePage:
         self._store.enter("usage_page")
         after = None if query.cursor is None else _read_cursor(query.cursor)
         records = [

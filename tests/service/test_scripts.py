@@ -54,6 +54,11 @@ BENCHMARKS = {
 SCRIPTS = {
     "tests.simulation --seeds 2": ["2 seeds, 0 failed"],
     "tests.simulation.mutating --only keep-accounts-that-moved --seeds 30": ["1 of 1 caught"],
+    "tests.service.isolation --seconds 1": [
+        "beside lists: p50",
+        "beside a spoilt entry: p50",
+        "shards that were started again: 0",
+    ],
     "tests.service.attack --requests 100 --seconds 1 --control 1 --cases 16": [
         "100 hostile requests",
         "answers 5xx but 503: 0",
