@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from domain.grants import Grant, Void
+from domain.ids import kept_id
 from domain.local_days import day_of, zone
 from domain.stripe import StripeItem, StripeLink
 from domain.subscription import Subscription, Told, implied_grant
@@ -48,6 +49,9 @@ def read_subscriptions(
 
 def read_subscription(document: Document, default_timezone: str) -> Subscription:
     """Return the subscription a document describes. Raises UnreadableError."""
+    subscription_id = kept_id(document)
+    if subscription_id is None:
+        raise UnreadableError("its _id is too long, or of a type that is not kept")
     timezone = _timezone(document.get("timezone"), default_timezone)
     start, end = instant(document, "start_date"), instant(document, "end_date")
     if end < start:
@@ -58,7 +62,7 @@ def read_subscription(document: Document, default_timezone: str) -> Subscription
     if missing or not grants:
         grants += (implied_grant(Credits(missing), start, end, timezone),)
     return Subscription(
-        str(document["_id"]),
+        subscription_id,
         start,
         end,
         _status(document),

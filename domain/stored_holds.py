@@ -9,6 +9,9 @@ from domain.foreign import Document, UnreadableError, instant, whole
 from domain.holds import Hold, holder_of
 from domain.values import Credits
 
+OUT_OF_REACH = "holds of a day that names its subscription in another type"
+"""What a store gives in the place of holds that no view of ours can free."""
+
 
 def hold_document(hold: Hold) -> dict[str, Any]:
     """Return a hold as its day's document holds it. Numbers are plain; a store types them."""
@@ -30,6 +33,8 @@ def read_holds(document: Document, day: date) -> tuple[list[Hold], list[str]]:
     items = document.get("holds")
     if items is None:
         return [], []
+    if items == OUT_OF_REACH:
+        return [], [OUT_OF_REACH]
     if not isinstance(items, list):
         return [], ["holds is not a list"]
     holds: dict[str, Hold] = {}

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bson import Int64, ObjectId
+from bson import Int64
 from pymongo import InsertOne, UpdateOne
 
 from actors.mongo.hold_documents import holds_stages
+from actors.mongo.ids import as_stored, stored_id
 from domain.foreign import TOLD_FIELDS
 from domain.grants import Grant
 from domain.messages import (
@@ -18,7 +19,7 @@ from domain.messages import (
     SubscriptionChanged,
     SubscriptionExpired,
 )
-from domain.values import UserId, is_object_id, owned_id
+from domain.values import UserId, owned_id
 from domain.views import DayView
 
 Write = InsertOne[dict[str, Any]] | UpdateOne
@@ -26,15 +27,10 @@ Write = InsertOne[dict[str, Any]] | UpdateOne
 ONE = Int64(1)
 
 
-def stored_id(text: str) -> ObjectId | str:
-    """Return an id as it is stored: 24 hex digits are the ObjectId they spell."""
-    return ObjectId(text) if is_object_id(text) else text
-
-
 def grant_document(grant: Grant, at: datetime, payment: Payment | None) -> dict[str, Any]:
     """Return one grant as the subscription document holds it; an implied one has no payment."""
     document: dict[str, Any] = {
-        "grant_id": stored_id(grant.grant_id or ""),
+        "grant_id": as_stored(grant.grant_id or ""),
         "amount": Int64(grant.amount - grant.voided),
         "system_portion": Int64(grant.system_portion),
         "spendable_credits": Int64(grant.spendable),
@@ -82,14 +78,14 @@ def _changed(entry: Entry, change: SubscriptionChanged) -> Write:
     if change.made_explicit:
         explicit = [grant_document(grant, entry.at, None) for grant in change.made_explicit]
         fields["grants"] = with_grants(explicit)
-    return UpdateOne({"_id": stored_id(change.subscription_id)}, [{"$set": fields}])
+    return UpdateOne({"_id": as_stored(change.subscription_id)}, [{"$set": fields}])
 
 
 def _expired(entry: Entry, change: SubscriptionExpired) -> Write:
     """Expire the subscription, unless another program has moved its end since."""
     is_over = {"$lte": ["$end_date", entry.at]}
     return UpdateOne(
-        {"_id": stored_id(change.subscription_id)},
+        {"_id": as_stored(change.subscription_id)},
         [
             {
                 "$set": {
@@ -105,7 +101,7 @@ def _expired(entry: Entry, change: SubscriptionExpired) -> Write:
 def _new_subscription(entry: Entry, change: CreditsAdded) -> Write:
     return InsertOne(
         {
-            "_id": stored_id(change.opening.subscription_id),
+            "_id": as_stored(change.opening.subscription_id),
             "user_id": stored_id(entry.user_id),
             "start_date": change.start,
             "end_date": change.end,
@@ -138,7 +134,7 @@ def raised(added: Sequence[tuple[Entry, CreditsAdded]]) -> Write:
     system, spendable = first.system_portion_before, first.spendable_before
     total = sum(grant.amount for grant in new)
     return UpdateOne(
-        {"_id": stored_id(first.opening.subscription_id)},
+        {"_id": as_stored(first.opening.subscription_id)},
         [
             {
                 "$set": {
@@ -178,7 +174,7 @@ def day_raise(view: DayView) -> Write:
     """Return the write that brings a day document forward that is there, as days of ours are."""
     opening, used = view.opening, Int64(view.used)
     return UpdateOne(
-        {"subscription_id": stored_id(opening.subscription_id), "date": opening.starts_at},
+        {"subscription_id": as_stored(opening.subscription_id), "date": opening.starts_at},
         {
             "$inc": {"credits_used": used, "credits_charged": used, "revision": ONE},
             "$set": {
@@ -201,7 +197,7 @@ def day_write(view: DayView, user_id: UserId) -> Write:
     opening = view.opening
     new_id = owned_id(opening.starts_at, user_id, secrets.token_hex(4))
     return UpdateOne(
-        {"subscription_id": stored_id(opening.subscription_id), "date": opening.starts_at},
+        {"subscription_id": as_stored(opening.subscription_id), "date": opening.starts_at},
         [
             {
                 "$set": {

@@ -9,7 +9,9 @@ from pymongo.read_concern import ReadConcern
 
 from actors.mongo.causality import Causality
 from actors.mongo.connection import Documents, unavailable_on_error
-from actors.mongo.documents import stored_id
+from actors.mongo.ids import name_of, stored_id
+from actors.mongo.ids import user_ids as user_ids_stored
+from actors.mongo.references import References, with_ids_spelled
 from actors.store import JournalGapError
 from domain.codec import command_id, entry_id, read_entry
 from domain.foreign import TOLD_FIELDS, Document
@@ -19,7 +21,7 @@ from domain.recovery import Stored
 from domain.values import UserId
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-IDS_PER_QUERY_MAX = 1000  # Longer lists of ids are asked for in parts.
+IDS_PER_QUERY_MAX = 2000  # Longer lists of ids are asked for in parts.
 TORN_LOADS_MAX = 3  # How often an account is read again while another writer moves its views.
 LAG_STEPS = (2, 16, 256, 1024)  # How many entries after the views each further round asks for.
 BEYOND_NEWEST = 2  # So many numbers after the newest entry are asked for: a gap shows there.
@@ -87,8 +89,9 @@ class Loader:
             str(mark["_id"]): int(mark["applied_seq"])
             for mark in self.find("allotment_accounts", "_id", ids, None, session)
         }
+        ids = [i for user_id in user_ids for i in user_ids_stored(user_id)]
         entries = self._entries_after({u: marks.get(u, 0) for u in user_ids}, session)
-        subscriptions: dict[str, list[Document]] = {}
+        subscriptions: dict[str, list[dict[str, Any]]] = {}
         for document in self.find("subscriptions", "user_id", ids, SUBSCRIPTION_FIELDS, session):
             subscriptions.setdefault(str(document["user_id"]), []).append(document)
         # Days of ones long past decide nothing, unless an entry moves an end that is past.
@@ -98,23 +101,37 @@ class Loader:
             for document in documents
             if user_id in entries or has_recent_days(document, now)
         ]
-        days: dict[str, list[Document]] = {}
-        for day in self.find("dailycredits", "subscription_id", wanted, DAY_FIELDS, session):
-            days.setdefault(str(day["subscription_id"]), []).append(day)
+        days = self._days(wanted, session)
         return [
             Stored(
                 user_id,
                 marks.get(user_id, 0),
-                subscriptions.get(user_id, []),
+                [with_ids_spelled(document) for document in subscriptions.get(user_id, ())],
                 [
                     day
                     for subscription in subscriptions.get(user_id, ())
-                    for day in days.get(str(subscription["_id"]), ())
+                    for day in days.get(name_of(subscription["_id"]), ())
                 ],
                 entries.get(user_id, []),
             )
             for user_id in user_ids
         ]
+
+    def _days(
+        self, subscription_ids: list[Any], session: ClientSession | None
+    ) -> dict[str, list[Document]]:
+        """Return the days of subscriptions, by the spelling of their ids."""
+        references = References(subscription_ids)
+        values = [*references.values]
+        found = list(self.find("dailycredits", "subscription_id", values, DAY_FIELDS, session))
+        strangers = references.strangers(found)
+        if strangers:
+            exact = self.find("subscriptions", "_id", strangers, ("_id",), session)
+            references.leave_out(document["_id"] for document in exact)
+        days: dict[str, list[Document]] = {}
+        for day in references.read(found):
+            days.setdefault(day["subscription_id"], []).append(day)
+        return days
 
     def _entries_after(
         self, marks: dict[UserId, int], session: ClientSession | None

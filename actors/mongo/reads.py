@@ -8,7 +8,8 @@ from itertools import groupby
 from typing import Any
 
 from actors.mongo.connection import Documents, unavailable_on_error
-from actors.mongo.documents import stored_id
+from actors.mongo.ids import stored_id, user_ids
+from actors.mongo.references import with_ids_spelled
 from actors.mongo.usage_documents import read_usage
 from actors.store import HistoryQuery, UsageQuery
 from domain.answering import history_entry
@@ -32,7 +33,8 @@ class MongoReads:
     def subscriptions_of(self, user_id: UserId) -> list[Document]:
         """Return all subscription documents of a user."""
         with unavailable_on_error():
-            return list(self._database.subscriptions.find({"user_id": stored_id(user_id)}))
+            where = {"user_id": {"$in": user_ids(user_id)}}
+            return [with_ids_spelled(d) for d in self._database.subscriptions.find(where)]
 
     def usage_page(self, query: UsageQuery) -> UsagePage:
         """Return one page, newest first. ValueError: the cursor is not one of ours."""

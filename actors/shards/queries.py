@@ -14,6 +14,7 @@ from domain.answering import subscription_record
 from domain.answers import Answer, SubscriptionRecord, UserSubscriptions
 from domain.foreign import read_subscriptions
 from domain.hold_answers import open_holds
+from domain.ids import shown_id
 from domain.local_days import ONE_DAY, midnight
 from domain.subscription import Subscription
 from domain.values import Policy, UserId
@@ -112,7 +113,9 @@ class Queries:
         # Accounts do not hold what another program keeps in `stripe`.
         record = SubscriptionRecord.model_validate_json(reply.body or b"")
         documents = await asyncio.to_thread(self._reads.subscriptions_of, user_id)
-        stripe = {str(d["_id"]): d.get("stripe") for d in documents}.get(record.subscription_id)
+        stripe = {shown_id(str(d["_id"])): d.get("stripe") for d in documents}.get(
+            record.subscription_id
+        )
         record = record.model_copy(update={"stripe": stripe})
         return reply._replace(body=record.model_dump_json().encode())
 

@@ -27,7 +27,7 @@ ABSENT = object()
 def document(**changes: object) -> dict[str, Any]:
     """Describe 100 credits over ten days, as another program would; ABSENT leaves a field out."""
     fields = {
-        "_id": OBJECT_ID,
+        "_id": str(OBJECT_ID),
         "user_id": "ada",
         "start_date": utc("2026-03-02T12:00"),
         "end_date": utc("2026-03-12"),
