@@ -55,6 +55,6 @@ def _uuid(data: str) -> str | None:
 def kept_id(document: Mapping[str, object]) -> str | None:
     """Return the spelling of a document's id; None: it is of a type, or a length, not kept."""
     name = document["_id"]
-    if isinstance(name, str) and len(name) <= SPELLING_LENGTH_MAX:
+    if type(name) is str and len(name) <= SPELLING_LENGTH_MAX:
         return name
     return None

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from domain.foreign import Document, UnreadableError, instant, whole
+from domain.foreign import Document, UnreadableError, amount, instant
 from domain.holds import Hold, holder_of
 from domain.values import Credits
 
@@ -52,17 +52,17 @@ def read_holds(document: Document, day: date) -> tuple[list[Hold], list[str]]:
 def _read_hold(item: object, day: date) -> Hold:
     if not isinstance(item, Mapping):
         raise UnreadableError("a hold is not an object")
-    hold_id, amount = item.get("hold_id"), whole(item.get("credit_amount"), "credit_amount")
-    if not isinstance(hold_id, str) or holder_of(hold_id) is None or amount < 0:
-        raise UnreadableError("hold_id is none of ours, or credit_amount is negative")
+    hold_id, held = item.get("hold_id"), amount(item.get("credit_amount"), "credit_amount")
+    if not isinstance(hold_id, str) or holder_of(hold_id) is None:
+        raise UnreadableError("hold_id is none of ours")
     count = item.get("token_count")
     return Hold(
         hold_id,
         day,
-        Credits(amount),
+        Credits(held),
         instant(item, "expires_at"),
         _text(item, "service_type") or "hold",
-        None if count is None else whole(count, "token_count"),
+        None if count is None else amount(count, "token_count"),
         _text(item, "model_used"),
         _text(item, "session_id"),
         _details(item),

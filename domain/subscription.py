@@ -20,6 +20,8 @@ class Told(IntFlag):
     NOTHING = 0
     LOW_CREDITS = 1
     SPIKE = 2
+    UNREAD = 4
+    """No event: its document says nothing readable of its use, and the next charge puts that right."""
 
 
 @dataclass(frozen=True, slots=True)

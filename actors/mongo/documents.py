@@ -8,6 +8,7 @@ from typing import Any
 from bson import Int64
 from pymongo import InsertOne, UpdateOne
 
+from actors.mongo.amounts import ZERO, amount_or, is_amount
 from actors.mongo.hold_documents import holds_stages
 from actors.mongo.ids import as_stored, stored_id
 from domain.foreign import TOLD_FIELDS
@@ -193,8 +194,11 @@ def day_write(view: DayView, user_id: UserId) -> Write:
     It costs twice as much as `day_raise`. A pipeline, because only there a document that is made
     can be given an `_id` and one that is found can keep its own. The new `_id` is one that nobody
     has had: another program may have kept a former one and made it another day's.
+
+    What another program has put in the place of an amount gives way to what we have charged.
     """
-    opening = view.opening
+    opening, used = view.opening, Int64(view.used)
+    charged = amount_or("$credits_charged", ZERO)
     new_id = owned_id(opening.starts_at, user_id, secrets.token_hex(4))
     return UpdateOne(
         {"subscription_id": as_stored(opening.subscription_id), "date": opening.starts_at},
@@ -209,9 +213,16 @@ def day_write(view: DayView, user_id: UserId) -> Write:
                             "$user_id",
                         ]
                     },
-                    "credits_used": plus("credits_used", 0, view.used),
+                    "credits_used": {"$add": [amount_or("$credits_used", charged), used]},
                     # What other programs edit of `credits_used` is not in this sum of ours.
-                    "credits_charged": plus("credits_charged", 0, view.used),
+                    "credits_charged": {"$add": [charged, used]},
+                    "credits_used_unread": {
+                        "$cond": [
+                            is_amount("$credits_used"),
+                            "$credits_used_unread",
+                            "$credits_used",
+                        ]
+                    },
                     "credits_held": if_missing("credits_held", Int64(0)),
                     "revision": plus("revision", 0, 1),
                     "daily_credit_limit": Int64(opening.daily_credit_limit),

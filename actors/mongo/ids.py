@@ -88,7 +88,7 @@ def spelled(value: object) -> str | None:
     """Return the spelling of an id; None: one of its type or length is not kept."""
     if isinstance(value, ObjectId):
         return str(value)
-    if isinstance(value, str):
+    if type(value) is str:  # Not every str is a text: BSON's code is one, too.
         text = quoted(value) if reads_otherwise(value) else value
     elif range_of(value) is None:
         return None
@@ -123,7 +123,7 @@ def shown(value: object) -> str:
 
 def key_of(value: object) -> Hashable:
     """Return what is equal for ids that MongoDB finds by each other: 5 and 5.0, never 5 and "5"."""
-    if isinstance(value, ObjectId | str):
+    if isinstance(value, ObjectId) or type(value) is str:
         return value
     number = None if isinstance(value, bool) else _number(value)
     return ("id", name_of(value)) if number is None else ("number", number)
@@ -131,7 +131,7 @@ def key_of(value: object) -> Hashable:
 
 def others(value: object) -> list[Any]:
     """Return the ids of other types in which a program may have stored a reference to an id."""
-    if isinstance(value, str):
+    if type(value) is str:
         return _read_from(value)
     plain = shown(value)
     return [plain] if isinstance(value, ObjectId) or plain != spelled(value) else []
@@ -160,8 +160,8 @@ def read_user_id(value: object) -> UserId:
     """Return the user that a document names. ValueError: none that accounts are found by."""
     if value is None:
         raise ValueError("it has no user_id")
-    if not isinstance(value, str | ObjectId):
-        raise ValueError(f"its user_id is a {type(value).__name__}")  # noqa: TRY004 - it is a value
+    if not isinstance(value, ObjectId) and type(value) is not str:
+        raise ValueError(f"its user_id is a {type(value).__name__}")
     user_id = parse_user_id(str(value))
     if isinstance(value, str) and value != user_id:
         raise ValueError("its user_id is a text of 24 hex digits, some in upper case")

@@ -40,7 +40,15 @@ SUBSCRIPTION_FIELDS = (
     "applied_seq",
     "changed_at",
 )
-DAY_FIELDS = ("subscription_id", "date", "credits_used", "applied_seq", *TOLD_FIELDS, "holds")
+DAY_FIELDS = (
+    "subscription_id",
+    "date",
+    "credits_used",
+    "credits_charged",
+    "applied_seq",
+    *TOLD_FIELDS,
+    "holds",
+)
 RECENT = timedelta(days=DAYS_MAX + 1)  # Days of subscriptions that ended so long ago count as use.
 
 

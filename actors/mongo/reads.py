@@ -1,12 +1,14 @@
 """What clients read beside the accounts: subscriptions, lists of usage and monthly sums."""
 
-import math
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Any
 
+from bson import Decimal128
+
+from actors.mongo.amounts import ZERO, amount_or
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.ids import stored_id, user_ids
 from actors.mongo.references import with_ids_spelled
@@ -79,8 +81,8 @@ class MongoReads:
                 "day": {"$dateToString": day},
             },
             "records": {"$sum": 1},
-            "credit_amount": {"$sum": "$credit_amount"},
-            "token_count": {"$sum": "$token_count"},
+            "credit_amount": {"$sum": amount_or("$credit_amount", ZERO)},
+            "token_count": {"$sum": amount_or("$token_count", ZERO)},
         }
         with unavailable_on_error():
             rows = list(self._database.usages.aggregate([{"$match": where}, {"$group": group}]))
@@ -124,14 +126,14 @@ def _sums(rows: Iterable[dict[str, Any]]) -> UsageSums:
     records = credit_amount = token_count = 0
     for row in rows:
         records += int(row["records"])
-        credit_amount += _finite(row["credit_amount"])
-        token_count += _finite(row["token_count"])
+        credit_amount += _sum(row["credit_amount"])
+        token_count += _sum(row["token_count"])
     return UsageSums(records=records, credit_amount=credit_amount, token_count=token_count)
 
 
-def _finite(total: float) -> int:
-    """Return a sum as a whole number; one that another program's NaN has spoilt is nothing."""
-    return int(total) if math.isfinite(total) else 0
+def _sum(total: float | Decimal128) -> int:
+    """Return a sum of whole numbers, of whatever type the server made it."""
+    return int(total.to_decimal() if isinstance(total, Decimal128) else total)
 
 
 def _sums_by(rows: Iterable[dict[str, Any]], name: str) -> dict[str, UsageSums]:

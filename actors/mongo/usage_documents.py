@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from actors.mongo.ids import as_stored, shown, stored_id
 from domain.answers import PriceRecord, UsageRecord
-from domain.foreign import UnreadableError, whole
+from domain.foreign import UnreadableError, amount
 from domain.messages import Entry, charge_in
 from domain.pricing import Price
 
@@ -59,8 +59,8 @@ def read_usage(document: Mapping[str, Any]) -> UsageRecord:
         user_id=str(document["user_id"]),
         subscription_id=_shown(document.get("subscription_id")),
         service_type=_text(document.get("service_type")),
-        credit_amount=_whole(document.get("credit_amount")) or 0,
-        token_count=_whole(document.get("token_count")),
+        credit_amount=_amount(document.get("credit_amount")) or 0,
+        token_count=_amount(document.get("token_count")),
         model_used=_text(document.get("model_used")),
         session_id=_text(document.get("session_id")),
         details=json.loads(json.dumps(details, default=str)) if isinstance(details, dict) else None,
@@ -85,8 +85,8 @@ def _shown(value: object) -> str | None:
     return None if value is None else shown(value)
 
 
-def _whole(value: object) -> int | None:
+def _amount(value: object) -> int | None:
     try:
-        return None if value is None else whole(value, "amount")
+        return None if value is None else amount(value, "amount")
     except UnreadableError:
         return None

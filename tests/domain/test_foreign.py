@@ -138,7 +138,7 @@ def test_one_missing_amount_follows_from_the_other_two(missing: str, unset: obje
     assert amounts == (110, 10, 100)
 
 
-@pytest.mark.parametrize("number", [100, 100.0, Int64(100)])
+@pytest.mark.parametrize("number", [100, 100.0, Int64(100), Decimal128("100"), Decimal128("1E+2")])
 def test_a_whole_number_is_read_however_bson_carried_it(number: float) -> None:
     subscription = read_subscription(document(spendable_credits=number), "UTC")
 
@@ -157,7 +157,9 @@ def test_a_whole_number_is_read_however_bson_carried_it(number: float) -> None:
         pytest.param(2**53, id="too large"),
         pytest.param(-(2**53), id="too small"),
         pytest.param(1e300, id="far too large"),
-        pytest.param(Decimal128("100"), id="decimal"),
+        pytest.param(Decimal128("99.5"), id="decimal fraction"),
+        pytest.param(Decimal128("NaN"), id="decimal that is not a number"),
+        pytest.param(Decimal128("1E+400"), id="decimal that is far too large"),
         pytest.param([100], id="list"),
         pytest.param({"$numberLong": "100"}, id="object"),
         pytest.param(None, id="null"),
