@@ -15,7 +15,7 @@ from domain.grants import Grant, Void
 from domain.ids import kept_id
 from domain.local_days import day_of, zone
 from domain.stripe import StripeItem, StripeLink
-from domain.subscription import Subscription, Told, implied_grant
+from domain.subscription import OPEN_END, Subscription, Told, implied_grant
 from domain.values import CREDITS_MAX, Credits, Status
 
 Document = Mapping[str, Any]
@@ -55,7 +55,7 @@ def read_subscription(document: Document, default_timezone: str) -> Subscription
     if subscription_id is None:
         raise UnreadableError("its _id is too long, or of a type that is not kept")
     timezone = _timezone(document.get("timezone"), default_timezone)
-    start, end = instant(document, "start_date"), instant(document, "end_date")
+    start, end = instant(document, "start_date"), _end(document)
     if end < start:
         raise UnreadableError("end_date is before start_date")
     system_portion, spendable = _portions(document)
@@ -250,6 +250,12 @@ def instant(document: Document, field: str) -> datetime:
     if value.year == 1:  # The zero value of dates in Go and .NET: nobody has set it.
         raise UnreadableError(f"{field} is not set")
     return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _end(document: Document) -> datetime:
+    """Return when a subscription ends; null is an open end. Raises UnreadableError."""
+    has_none = "end_date" in document and document["end_date"] is None
+    return OPEN_END if has_none else instant(document, "end_date")
 
 
 def _status(document: Document) -> Status:

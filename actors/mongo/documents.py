@@ -20,6 +20,7 @@ from domain.messages import (
     SubscriptionChanged,
     SubscriptionExpired,
 )
+from domain.subscription import OPEN_END
 from domain.values import UserId, owned_id
 from domain.views import DayView
 
@@ -84,7 +85,7 @@ def _changed(entry: Entry, change: SubscriptionChanged) -> Write:
 
 def _expired(entry: Entry, change: SubscriptionExpired) -> Write:
     """Expire the subscription, unless another program has moved its end since."""
-    is_over = {"$lte": ["$end_date", entry.at]}
+    is_over = {"$lte": [if_missing("end_date", OPEN_END), entry.at]}
     return UpdateOne(
         {"_id": as_stored(change.subscription_id)},
         [

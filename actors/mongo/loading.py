@@ -189,7 +189,9 @@ class Loader:
 def has_recent_days(subscription: Document, now: datetime) -> bool:
     """Say whether some day of a subscription may be read: it goes on, or has ended lately."""
     since = now if now - BEGINNING < RECENT else now - RECENT
-    moments = (subscription.get("end_date"), subscription.get("changed_at"))
+    if subscription.get("end_date") is None:  # Its end is open.
+        return True
+    moments = (subscription["end_date"], subscription.get("changed_at"))
     return any(isinstance(moment, datetime) and moment > since for moment in moments)
 
 

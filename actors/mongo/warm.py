@@ -30,7 +30,7 @@ from domain.values import UserId, is_object_id, user_digest
 SUBSCRIPTIONS_PER_PAGE = 1_000  # Read, looked up in the other collections, and handed on together.
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-NEVER = -(2**63)  # Milliseconds, before every date of BSON.
+NEVER, OPEN = -(2**63), 2**63 - 1  # Milliseconds, before and after every date of BSON.
 OBJECT_ID, DATE, INT64 = 0x07, 0x09, 0x12  # Types of BSON.
 ID_HEAD = b"\x07_id\0"  # A leading `_id` that is an ObjectId, after the document's length,
 ID_AT, ID_END = 9, 21  # and where its bytes are.
@@ -171,7 +171,7 @@ class WarmReader:
         current: list[_Owned] = []
         with_days: dict[Any, _Named] = {}
         for owned in users:
-            ends = [_moment(END, document) for document in owned.subscriptions]
+            ends = [_end(document) for document in owned.subscriptions]
             if max(ends) <= now_ms:
                 continue
             current.append(owned)
@@ -238,6 +238,11 @@ def _moment(field: Field, document: bytes) -> int:
     if isinstance(moment, datetime):
         return (moment - EPOCH) // timedelta(milliseconds=1)
     return moment if isinstance(moment, int) else NEVER
+
+
+def _end(document: bytes) -> int:
+    """Return an end in milliseconds; where there is none, it is open."""
+    return OPEN if END.of(document) is None else _moment(END, document)
 
 
 def _id(document: bytes) -> Any:

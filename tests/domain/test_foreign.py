@@ -189,7 +189,7 @@ def test_the_largest_numbers_are_read(value: float) -> None:
         ({"total_credits": ABSENT, "system_portion": None}, "two are missing"),
         ({"end_date": utc("2026-03-02T11:59")}, "end_date is before start_date"),
         ({"start_date": ABSENT}, "start_date is not a date"),
-        ({"end_date": None}, "end_date is not a date"),
+        ({"end_date": ABSENT}, "end_date is not a date"),
         ({"end_date": "2026-03-12"}, "end_date is not a date"),
         ({"start_date": date(2026, 3, 2)}, "start_date is not a date"),
         ({"start_date": utc("0001-01-01")}, "start_date is not set"),
@@ -272,6 +272,18 @@ def test_a_subscription_may_be_written_to_end_at_the_end_of_time(zone: str) -> N
     assert subscription.end == never
     assert subscription.is_current(NOON + 1000 * ONE_DAY)
     assert subscription.days_remaining(date(9999, 12, 31)) in {0, 1}
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/Santiago"])
+@pytest.mark.parametrize("end", [None, utc("9999-12-31T23:59:59.999"), utc("9000-01-01")])
+def test_an_open_end_gives_the_credits_over_30_days(zone: str, end: datetime | None) -> None:
+    open_ended = document(end_date=end, spendable_credits=2700, total_credits=2800, timezone=zone)
+
+    subscription = read_subscription(open_ended, "UTC")
+
+    first = subscription.first_day
+    assert [subscription.limit(first + n * ONE_DAY) for n in (0, 29, 30)] == [90, 90, 0]
+    assert subscription.is_current(NOON + 10_000 * ONE_DAY)
 
 
 def test_a_day_document_is_of_the_local_day_of_its_date() -> None:
