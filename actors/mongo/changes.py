@@ -1,7 +1,7 @@
 """The change stream on MongoDB: what others wrote, and the beats that come back through it.
 
-Our own writes raise `revision`, so an update or an inserted document without it is another
-program's. That is decided on the server: our own writes never travel.
+Our own writes raise `revision`, so an update without it is another program's, and so is an inserted
+document that does not begin with 1. That is decided on the server: our own writes never travel.
 """
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
@@ -38,7 +38,8 @@ PIPELINE: list[Mapping[str, Any]] = [
                 {
                     "operationType": "insert",
                     "ns.coll": {"$in": FOLLOWED},
-                    "fullDocument.revision": {"$exists": False},
+                    # What we insert begins with 1; a restored document may be further.
+                    "fullDocument.revision": {"$ne": 1},
                 },
                 {
                     "operationType": "update",

@@ -102,6 +102,20 @@ def test_an_update_of_a_document_of_ours_names_its_user(
     assert users(up_to_a_beat(changes)) == [ANN, ANN]
 
 
+def test_a_document_of_ours_that_is_deleted_and_restored_names_its_user(
+    changes: MongoChanges, embedded: MongoSetup
+) -> None:
+    author = Author(ANN)
+    write(embedded.store, [author.add()])
+    write(embedded.store, [author.use(4), author.add(10, 10, "t-2")])
+    for name in ("subscriptions", "dailycredits"):
+        (document,) = embedded.database[name].find()
+        embedded.database[name].delete_one({"_id": document["_id"]})
+        embedded.database[name].insert_one(document)
+
+    assert users(up_to_a_beat(changes)) == [ANN, ANN]
+
+
 def test_a_replacement_that_keeps_our_revision_is_another_programs(
     changes: MongoChanges, embedded: MongoSetup
 ) -> None:
