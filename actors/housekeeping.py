@@ -11,7 +11,7 @@ from actors.expiring_holds import HoldsExpiry, OverdueHolds
 from actors.janitor import Janitor, Job, Work
 from actors.reports import Findings, SweepReport
 from actors.settings import Settings
-from actors.sweeping import ComparingShards, Invariants, Sweep
+from actors.sweeping import ComparingShards, IndexCare, Invariants, Sweep
 
 SWEEP, EXPIRE, TRIM, RECONCILE = "sweep", "expire", "trim", "reconcile"
 
@@ -26,7 +26,7 @@ class Journal(Protocol):
         """
 
 
-class Upkeep(EndedSubscriptions, OverdueHolds, Invariants, Journal, Protocol):
+class Upkeep(EndedSubscriptions, OverdueHolds, Invariants, IndexCare, Journal, Protocol):
     """What the jobs need of the database."""
 
 

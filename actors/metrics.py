@@ -91,6 +91,7 @@ class SweepMetrics:
                 ("drift", "Share of compared accounts in which RAM and MongoDB differed."),
                 ("checked", "What the newest run has looked at."),
                 ("quarantined", "Documents that the newest run could not read."),
+                ("index_problems", "Indexes that cannot be made, or that may refuse our writes."),
                 ("duration_seconds", "How long the newest run took."),
             )
         }
@@ -107,6 +108,7 @@ class SweepMetrics:
                 "invariants_broken",
                 "trimmed",
                 "differed",
+                "indexes_made",
             )
         }
 
@@ -116,6 +118,7 @@ class SweepMetrics:
         self._gauges["drift"].set(report.drift, tags)
         self._gauges["checked"].set(report.checked, tags)
         self._gauges["quarantined"].set(report.quarantined, tags)
+        self._gauges["index_problems"].set(len(report.index_problems), tags)
         self._gauges["duration_seconds"].set(report.elapsed_ms / 1000, tags)
         for name, metric in self._sums.items():
             if getattr(report, name) > 0:

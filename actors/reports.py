@@ -73,6 +73,10 @@ class Findings:
     """The first of those who differed, whose documents break an invariant, or cannot be read."""
     differences: list[str] = field(default_factory=list)
     """The first of Stripe's objects that differed, and how."""
+    indexes_made: int = 0
+    """Indexes that were gone, and are there again."""
+    index_problems: list[str] = field(default_factory=list)
+    """Indexes that cannot be made, and others that may refuse what we write."""
 
     def note_difference(self, what: str) -> None:
         """Count an object of Stripe's that was not as we knew it."""
@@ -99,11 +103,12 @@ class Findings:
     def add(self, other: "Findings") -> None:
         """Count what was found elsewhere, too."""
         for counted in fields(self):
-            if counted.name not in ("users", "differences"):
+            if counted.name not in ("users", "differences", "index_problems"):
                 total = getattr(self, counted.name) + getattr(other, counted.name)
                 setattr(self, counted.name, total)
         self.name(other.users)
         self.differences = [*self.differences, *other.differences][:DIFFERING_USERS_MAX]
+        self.index_problems += other.index_problems
 
 
 @dataclass(slots=True)
@@ -185,3 +190,7 @@ class SweepReport(BaseModel):
     """The first who differed, whose documents break an invariant, or cannot be read."""
     differences: list[str] = []
     """The first of Stripe's objects that were not as we knew them, and how."""
+    indexes_made: int = 0
+    """Indexes that were gone, and are there again."""
+    index_problems: list[str] = []
+    """Indexes that cannot be made, and others that may refuse what we write."""

@@ -34,24 +34,38 @@ class Invariants(Protocol):
         """
 
 
+class IndexCare(Protocol):
+    """Looks after the indexes."""
+
+    def look_after(self, *, repair: bool) -> Findings:
+        """Make indexes that are missing, or only name them, and name those that are in the way.
+
+        Blocks; may raise StorageUnavailableError.
+        """
+
+
+class Upkeep(Invariants, IndexCare, Protocol):
+    """What a sweep needs of the database."""
+
+
 class Sweep:
     """The job that compares."""
 
     def __init__(
         self,
         shards: ComparingShards,
-        invariants: Invariants,
+        upkeep: Upkeep,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._shards = shards
-        self._invariants = invariants
+        self._upkeep = upkeep
         self._sleep = sleep
 
     async def run(self, *, repair: bool = True, part: int | None = PART_MAX) -> Findings:
         """Compare all shards at the same time. Raises ShardLostError, StorageUnavailableError.
 
-        Quarantined documents are those of accounts in RAM; the rules are held against `part`
-        subscriptions, or all.
+        The rules are held against the documents of `part` subscriptions, or all. Quarantined are
+        documents of accounts in RAM or, where that is more, of the part.
         """
         table = await self._shards.directory()
         found = Findings()
@@ -59,9 +73,11 @@ class Sweep:
             *(self._compare(index, repair=repair) for index in range(table.shards))
         ):
             found.add(one)
-        rules = await asyncio.to_thread(self._invariants.check, part)
+        rules = await asyncio.to_thread(self._upkeep.check, part)
         found.invariants_broken = rules.invariants_broken
+        found.quarantined = max(found.quarantined, rules.quarantined)
         found.add(Findings(users=rules.users))
+        found.add(await asyncio.to_thread(self._upkeep.look_after, repair=repair))
         return found
 
     async def _compare(self, index: int, *, repair: bool) -> Findings:

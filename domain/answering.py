@@ -19,6 +19,7 @@ from domain.charges import UsageRecorded
 from domain.codec import SpoiltEntry, entry_document
 from domain.hold_answers import freed_answer, placed_answer
 from domain.holds import HoldFreed, HoldPlaced, HoldSettled
+from domain.ids import shown_id
 from domain.local_days import ONE_DAY, day_of, midnight
 from domain.messages import (
     CreditsAdded,
@@ -54,7 +55,7 @@ def status_answer(account: Account, now: datetime, policy: Policy) -> CreditStat
     remaining = Credits(limit + rolled_over - used - held)
     return CreditStatusResponse(
         user_id=account.user_id,
-        subscription_id=shown.subscription_id if shown else None,
+        subscription_id=shown_id(shown.subscription_id) if shown else None,
         status=shown.status_at(now) if shown else Status.NONE,
         timezone=timezone,
         start_date=shown.start if shown else None,
@@ -154,7 +155,7 @@ def _usage_answer(
     return UsageRecordResponse(
         usage_id=change.usage_id,
         user_id=user_id,
-        subscription_id=opening.subscription_id,
+        subscription_id=shown_id(opening.subscription_id),
         service_type=change.service_type,
         credit_amount=change.credit_amount,
         token_count=change.token_count,
@@ -179,7 +180,7 @@ def subscription_record(
 ) -> SubscriptionRecord:
     """Return a subscription as a list shows it."""
     return SubscriptionRecord(
-        subscription_id=subscription.subscription_id,
+        subscription_id=shown_id(subscription.subscription_id),
         user_id=user_id,
         status=subscription.status_at(now),
         timezone=subscription.timezone,
@@ -190,7 +191,7 @@ def subscription_record(
         spendable_credits=subscription.spendable,
         grants=[
             GrantRecord(
-                grant_id=grant.grant_id,
+                grant_id=grant.grant_id and shown_id(grant.grant_id),
                 amount=grant.amount - grant.voided,
                 system_portion=grant.system_portion,
                 spendable_credits=grant.spendable,

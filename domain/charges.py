@@ -27,7 +27,7 @@ class Opening:
     """The limit after the change."""
     rolled_over: Credits
     first_touch: bool = True
-    """Nothing had touched the day before: its document is still to be made."""
+    """Nothing had touched the day before: its document is still to be made, or to be put right."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from domain.holds import SettleHold
 from domain.local_days import midnight
 from domain.messages import Limit, RecordUsage, Refusal, Rejection, Shortfall
 from domain.pricing import Price, PriceList
-from domain.subscription import Day, Subscription
+from domain.subscription import Day, Subscription, Told
 from domain.values import CREDITS_MAX, Credits, Policy
 
 
@@ -20,7 +20,9 @@ def opening_of(subscription: Subscription, day: Day) -> Opening:
         midnight(day.date, subscription.timezone),
         subscription.limit(day.date),
         day.rolled_over,
-        first_touch=subscription.day is None or subscription.day.date < day.date,
+        first_touch=subscription.day is None
+        or subscription.day.date < day.date
+        or bool(day.told & Told.UNREAD),
     )
 
 

@@ -214,9 +214,8 @@ def _touch(
     day, before = opened.day, subscription.day
     assert day is not None, "it has just been opened"
     account = with_use_of_closed(account, before, day)
-    touched = Day(
-        day.date, day.rolled_over, Credits(day.used + amount), day.told | told if told else day.told
-    )
+    told |= day.told & ~Told.UNREAD
+    touched = Day(day.date, day.rolled_over, Credits(day.used + amount), told)
     return account.with_subscription(replace(opened, day=touched))
 
 

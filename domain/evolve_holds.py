@@ -67,7 +67,9 @@ def _days_after(
 ) -> list[Day]:
     inherited = {opening.date: opening.rolled_over for opening in openings}
     days = [
-        replace(day, rolled_over=inherited[day.date]) if day.date in inherited else day
+        replace(day, rolled_over=inherited[day.date], told=day.told & ~Told.UNREAD)
+        if day.date in inherited
+        else day
         for day in subscription.touched
     ]
     if charged:

@@ -4,15 +4,18 @@ A subscription document is the truth whoever wrote it: ours, Mongoose's, or one 
 Source of the rules: contract, section 2, foreign documents.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import Any
+from decimal import Decimal
+from typing import Any, Protocol, runtime_checkable
 
 from domain.grants import Grant, Void
+from domain.ids import kept_id
 from domain.local_days import day_of, zone
 from domain.stripe import StripeItem, StripeLink
-from domain.subscription import Subscription, Told, implied_grant
+from domain.subscription import OPEN_END, Subscription, Told, implied_grant
 from domain.values import CREDITS_MAX, Credits, Status
 
 Document = Mapping[str, Any]
@@ -48,8 +51,11 @@ def read_subscriptions(
 
 def read_subscription(document: Document, default_timezone: str) -> Subscription:
     """Return the subscription a document describes. Raises UnreadableError."""
+    subscription_id = kept_id(document)
+    if subscription_id is None:
+        raise UnreadableError("its _id is too long, or of a type that is not kept")
     timezone = _timezone(document.get("timezone"), default_timezone)
-    start, end = instant(document, "start_date"), instant(document, "end_date")
+    start, end = instant(document, "start_date"), _end(document)
     if end < start:
         raise UnreadableError("end_date is before start_date")
     system_portion, spendable = _portions(document)
@@ -58,7 +64,7 @@ def read_subscription(document: Document, default_timezone: str) -> Subscription
     if missing or not grants:
         grants += (implied_grant(Credits(missing), start, end, timezone),)
     return Subscription(
-        str(document["_id"]),
+        subscription_id,
         start,
         end,
         _status(document),
@@ -69,10 +75,29 @@ def read_subscription(document: Document, default_timezone: str) -> Subscription
     )
 
 
+def read_day(document: Document, timezone: str) -> date:
+    """Return which day a day document speaks of. Raises UnreadableError."""
+    return day_of(instant(document, "date"), timezone)
+
+
 def read_usage_day(document: Document, timezone: str) -> tuple[date, Credits]:
     """Return which day a day document speaks of and what was used. Raises UnreadableError."""
-    day = day_of(instant(document, "date"), timezone)
-    return day, Credits(whole(document.get("credits_used", 0), "credits_used"))
+    return read_day(document, timezone), read_used(document)
+
+
+def read_used(document: Document) -> Credits:
+    """Return what was used on a day. Raises UnreadableError."""
+    if "credits_used" not in document and "credits_charged" not in document:
+        return Credits(0)
+    return Credits(amount(document.get("credits_used"), "credits_used"))
+
+
+def read_charged(document: Document) -> Credits | None:
+    """Return what we have charged to a day, whatever it says of its use; None: not known."""
+    try:
+        return Credits(amount(document.get("credits_charged"), "credits_charged"))
+    except UnreadableError:
+        return None
 
 
 def read_told(document: Document) -> Told:
@@ -88,15 +113,33 @@ TOLD_FIELDS = {"low_credits_told": Told.LOW_CREDITS, "spike_told": Told.SPIKE}
 """The fields of a day document that say which events were told."""
 
 
+@runtime_checkable
+class _Decimal128(Protocol):
+    """BSON's decimal number, which is no type of Python's."""
+
+    def to_decimal(self) -> Decimal: ...
+
+
 def whole(value: object, field: str) -> int:
     """Return a whole number, however BSON carried it. Raises UnreadableError."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    number = value.to_decimal() if isinstance(value, _Decimal128) else value
+    if isinstance(number, bool) or not isinstance(number, int | float | Decimal):
         raise UnreadableError(f"{field} is not a number")
-    if isinstance(value, float) and not value.is_integer():
+    if not math.isfinite(number):
         raise UnreadableError(f"{field} is not a whole number")
-    if not -CREDITS_MAX <= value <= CREDITS_MAX:
+    if not -CREDITS_MAX <= number <= CREDITS_MAX:
         raise UnreadableError(f"{field} is too large")
-    return int(value)
+    if number != int(number):
+        raise UnreadableError(f"{field} is not a whole number")
+    return int(number)
+
+
+def amount(value: object, field: str) -> int:
+    """Return a whole number that is not negative. Raises UnreadableError."""
+    number = whole(value, field)
+    if number < 0:
+        raise UnreadableError(f"{field} is negative")
+    return number
 
 
 def _portions(document: Document) -> tuple[Credits, Credits]:
@@ -157,7 +200,6 @@ def _link(block: object) -> StripeLink | None:
     if not isinstance(block, Mapping) or not isinstance(block.get("subscription_id"), str):
         return None
     items = block.get("items")
-    version = block.get("version")
     return StripeLink(
         block["subscription_id"],
         _text(block.get("customer_id")),
@@ -167,13 +209,20 @@ def _link(block: object) -> StripeLink | None:
         _moment(block.get("cancel_at")),
         _moment(block.get("ended_at")),
         tuple(
-            StripeItem(str(item.get("price_id")), int(item.get("quantity") or 0))
+            StripeItem(str(item.get("price_id")), quantity)
             for item in (items if isinstance(items, list) else ())
-            if isinstance(item, Mapping) and isinstance(item.get("quantity"), int)
+            if isinstance(item, Mapping) and (quantity := _count(item.get("quantity"))) is not None
         ),
-        int(version) if isinstance(version, int) else 0,
+        _count(block.get("version")) or 0,
         _moment(block.get("extends_to")),
     )
+
+
+def _count(value: object) -> int | None:
+    try:
+        return whole(value, "count")
+    except UnreadableError:
+        return None
 
 
 def _text(value: object) -> str | None:
@@ -201,6 +250,12 @@ def instant(document: Document, field: str) -> datetime:
     if value.year == 1:  # The zero value of dates in Go and .NET: nobody has set it.
         raise UnreadableError(f"{field} is not set")
     return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _end(document: Document) -> datetime:
+    """Return when a subscription ends; null is an open end. Raises UnreadableError."""
+    has_none = "end_date" in document and document["end_date"] is None
+    return OPEN_END if has_none else instant(document, "end_date")
 
 
 def _status(document: Document) -> Status:

@@ -7,6 +7,7 @@ from typing import Any
 from domain.account import Account
 from domain.answers import Answer
 from domain.holds import Hold, HoldFreed, HoldPlaced
+from domain.ids import shown_id
 from domain.local_days import midnight
 from domain.values import Policy
 
@@ -91,7 +92,7 @@ def open_holds(account: Account, now: datetime, policy: Policy) -> OpenHolds:
 def _open_hold(subscription_id: str, timezone: str, hold: Hold) -> OpenHold:
     return OpenHold(
         hold_id=hold.hold_id,
-        subscription_id=subscription_id,
+        subscription_id=shown_id(subscription_id),
         credit_amount=hold.credit_amount,
         made_at=hold.made_at,
         expires_at=hold.expires_at,

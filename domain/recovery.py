@@ -10,9 +10,11 @@ from domain.foreign import (
     Document,
     Quarantined,
     UnreadableError,
+    read_charged,
+    read_day,
     read_subscriptions,
     read_told,
-    read_usage_day,
+    read_used,
 )
 from domain.holds import Hold, HoldFreed, HoldPlaced
 from domain.messages import CreditsAdded, DayOpened, Entry, charge_in
@@ -135,20 +137,30 @@ def _with_days_anew(
 def _read_days(
     documents: Iterable[Document], timezone: str
 ) -> tuple[list[_StoredDay], list[Quarantined]]:
-    """Return the readable days, and what cannot be read: whole documents, or holds in them."""
+    """Return the readable days, and what cannot be read: whole documents, or parts of them.
+
+    Where a day says nothing readable of its use, what we have charged to it counts.
+    """
     days: list[_StoredDay] = []
     unreadable: list[Quarantined] = []
     for document in documents:
         name = str(document.get("_id"))
         try:
-            day, used = read_usage_day(document, timezone)
+            day = read_day(document, timezone)
         except UnreadableError as error:
             unreadable.append(Quarantined(name, str(error)))
-        else:
-            holds, reasons = read_holds(document, day)
-            unreadable += [Quarantined(name, reason) for reason in reasons]
+            continue
+        told, used = read_told(document), read_charged(document)
+        try:
+            used = read_used(document)
+        except UnreadableError as error:
+            unreadable.append(Quarantined(name, str(error)))
+            told |= Told.UNREAD
+        holds, reasons = read_holds(document, day)
+        unreadable += [Quarantined(name, reason) for reason in reasons]
+        if used is not None:
             ours = document.get("applied_seq") is not None
-            days.append(_StoredDay(day, used, ours, read_told(document), holds))
+            days.append(_StoredDay(day, used, ours, told, holds))
     return days, unreadable
 
 

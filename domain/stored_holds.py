@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from domain.foreign import Document, UnreadableError, instant, whole
+from domain.foreign import Document, UnreadableError, amount, instant
 from domain.holds import Hold, holder_of
 from domain.values import Credits
+
+OUT_OF_REACH = "holds of a day that names its subscription in another type"
+"""What a store gives in the place of holds that no view of ours can free."""
 
 
 def hold_document(hold: Hold) -> dict[str, Any]:
@@ -30,6 +33,8 @@ def read_holds(document: Document, day: date) -> tuple[list[Hold], list[str]]:
     items = document.get("holds")
     if items is None:
         return [], []
+    if items == OUT_OF_REACH:
+        return [], [OUT_OF_REACH]
     if not isinstance(items, list):
         return [], ["holds is not a list"]
     holds: dict[str, Hold] = {}
@@ -47,17 +52,17 @@ def read_holds(document: Document, day: date) -> tuple[list[Hold], list[str]]:
 def _read_hold(item: object, day: date) -> Hold:
     if not isinstance(item, Mapping):
         raise UnreadableError("a hold is not an object")
-    hold_id, amount = item.get("hold_id"), whole(item.get("credit_amount"), "credit_amount")
-    if not isinstance(hold_id, str) or holder_of(hold_id) is None or amount < 0:
-        raise UnreadableError("hold_id is none of ours, or credit_amount is negative")
+    hold_id, held = item.get("hold_id"), amount(item.get("credit_amount"), "credit_amount")
+    if not isinstance(hold_id, str) or holder_of(hold_id) is None:
+        raise UnreadableError("hold_id is none of ours")
     count = item.get("token_count")
     return Hold(
         hold_id,
         day,
-        Credits(amount),
+        Credits(held),
         instant(item, "expires_at"),
         _text(item, "service_type") or "hold",
-        None if count is None else whole(count, "token_count"),
+        None if count is None else amount(count, "token_count"),
         _text(item, "model_used"),
         _text(item, "session_id"),
         _details(item),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from enum import IntFlag
 from itertools import pairwise
 
@@ -15,6 +15,10 @@ from domain.values import CURRENT_STATUSES, SPENDING_STATUSES, Credits, Status
 
 AVAILABLE_WITHIN_DAYS = 3660  # As long as a grant may last; more would keep the others waiting.
 
+OPEN_END_YEAR = 9000  # Programs write the year 9999 where they mean that there is no end.
+OPEN_END = datetime(9999, 12, 30, tzinfo=UTC)  # A day before the last: zones may add to it.
+OPEN_GRANT_DAYS = 30
+
 
 class Told(IntFlag):
     """Which events of a day were told, each once a day (low credits again after a lift)."""
@@ -22,6 +26,8 @@ class Told(IntFlag):
     NOTHING = 0
     LOW_CREDITS = 1
     SPIKE = 2
+    UNREAD = 4
+    """No event: its document says nothing readable of its use, and the next charge puts that right."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +40,19 @@ class Day:
     told: Told = Told.NOTHING
 
 
+def is_open_end(end: datetime) -> bool:
+    """Say whether an end means that there is none."""
+    return end.year >= OPEN_END_YEAR
+
+
 def implied_grant(spendable: Credits, start: datetime, end: datetime, timezone: str) -> Grant:
-    """Return what a document gives beyond the grants it names: from its start to its end day."""
+    """Return what a document gives beyond the grants it names: from its start to its end day.
+
+    Where the end is open, over the first OPEN_GRANT_DAYS: what is left of it rolls over for ever.
+    """
     first_day = day_of(start, timezone)
+    if is_open_end(end):
+        return Grant(None, spendable, Credits(0), first_day, OPEN_GRANT_DAYS)
     days = max((day_of(end, timezone) - first_day).days, 1)
     return Grant(None, spendable, Credits(0), first_day, days)
 

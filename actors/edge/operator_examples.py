@@ -42,6 +42,8 @@ REPORTS: dict[str, dict[str, Any]] = {
         "repaired": 0,
         "drift": 0.0,
         "users": [],
+        "indexes_made": 0,
+        "index_problems": [],
     },
     "ReshardReport": {
         "shards": 8,

@@ -1,10 +1,10 @@
 """The change stream on MongoDB: what others wrote, and the beats that come back through it.
 
-Our own writes raise `revision`, so an update or an inserted document without it is another
-program's. That is decided on the server: our own writes never travel.
+Our own writes raise `revision`, so an update without it is another program's, and so is an inserted
+document that does not begin with 1. That is decided on the server: our own writes never travel.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 import pymongo
@@ -14,9 +14,10 @@ from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 
 from actors.mongo.change_reader import AWAIT_MILLISECONDS, StreamReader, stream_failure
 from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.ids import is_reference, key_of, name_of, others, read_user_id
 from actors.store import StorageUnavailableError
 from actors.sync.changes import Beat, Change, HistoryLostError, Position
-from domain.values import UserId, is_object_id, parse_user_id
+from domain.values import UserId
 
 FOLLOWED = ["subscriptions", "dailycredits"]
 STATE = "allotment_sync_state"
@@ -37,7 +38,8 @@ PIPELINE: list[Mapping[str, Any]] = [
                 {
                     "operationType": "insert",
                     "ns.coll": {"$in": FOLLOWED},
-                    "fullDocument.revision": {"$exists": False},
+                    # What we insert begins with 1; a restored document may be further.
+                    "fullDocument.revision": {"$ne": 1},
                 },
                 {
                     "operationType": "update",
@@ -118,7 +120,7 @@ class MongoChanges:
         events = self._reader.take()
         try:
             self._look_up(events)
-            owners = self._owners_of({_subscription_of(e) for e in events if _is_day(e)})
+            owners = self._owners_of(_subscription_of(e) for e in events if _is_day(e))
         except PyMongoError as error:
             raise StorageUnavailableError(type(error).__name__) from error
         return [_change(event, owners) for event in events]
@@ -160,17 +162,18 @@ class MongoChanges:
             if updates:
                 ids = [e["documentKey"]["_id"] for e in updates]
                 found = self._database[name].find({"_id": {"$in": ids}}, OWNER_FIELDS)
-                documents = {str(document["_id"]): document for document in found}
+                documents = {name_of(document["_id"]): document for document in found}
                 for event in updates:
-                    event["fullDocument"] = documents.get(str(event["documentKey"]["_id"]))
+                    event["fullDocument"] = documents.get(name_of(event["documentKey"]["_id"]))
 
-    def _owners_of(self, subscription_ids: Iterable[Any]) -> dict[Any, Any]:
-        """Return the user of each subscription that there is."""
-        wanted = [i for i in subscription_ids if i is not None]
+    def _owners_of(self, references: Iterable[Any]) -> dict[Hashable, Any]:
+        """Return the user of each subscription that there is, whatever type names it."""
+        wanted = {key_of(i): i for r in references if is_reference(r) for i in (r, *others(r))}
         if not wanted:
             return {}
-        found = self._database.subscriptions.find({"_id": {"$in": wanted}}, {"user_id": 1})
-        return {_hashable(document["_id"]): document.get("user_id") for document in found}
+        where = {"_id": {"$in": [*wanted.values()]}}
+        found = self._database.subscriptions.find(where, {"user_id": 1})
+        return {key_of(document["_id"]): document.get("user_id") for document in found}
 
 
 # --- what an event says -----------------------------------------------------------------
@@ -179,23 +182,30 @@ class MongoChanges:
 def _change(event: Mapping[str, Any], owners: Mapping[Any, Any]) -> Change:
     if event["ns"]["coll"] == STATE:
         return _beat(event)
-    kind, document_id = event["operationType"], str(event["documentKey"]["_id"])
+    kind, document_id = event["operationType"], name_of(event["documentKey"]["_id"])
     document = event.get("fullDocument")
     named = document_id if document is None or kind == "replace" or _moved(event) else None
     if document is None:  # Deleted, now or since.
         return Change(event["_id"], document_id=named)
-    if _is_day(event):
-        subscription_id = _hashable(document.get("subscription_id"))
-        if subscription_id not in owners:  # A day of no subscription is nobody's.
-            return Change(event["_id"], document_id=named)
-        user = owners[subscription_id]
-    else:
-        user = document.get("user_id")
     try:
-        return Change(event["_id"], (_user_id(user),), named)
+        return Change(event["_id"], _users(event, document, owners), named)
     except ValueError as error:
         where = f"{event['ns']['coll']} {document_id}"
         return Change(event["_id"], document_id=named, unreadable=f"{where}: {error}")
+
+
+def _users(
+    event: Mapping[str, Any], document: Mapping[str, Any], owners: Mapping[Hashable, Any]
+) -> tuple[UserId, ...]:
+    """Return whose a document may be. ValueError: none that accounts are found by."""
+    if not _is_day(event):
+        return (read_user_id(document.get("user_id")),)
+    reference = document.get("subscription_id")
+    names = (reference, *others(reference)) if is_reference(reference) else ()
+    found = [owners[key_of(name)] for name in names if key_of(name) in owners]
+    if not found and event["operationType"] != "update":
+        raise ValueError("its subscription_id names no subscription")
+    return tuple(map(read_user_id, found))
 
 
 def _beat(event: Mapping[str, Any]) -> Change:
@@ -224,19 +234,4 @@ def _moved(event: Mapping[str, Any]) -> bool:
 
 
 def _subscription_of(event: Mapping[str, Any]) -> Any:
-    return _hashable((event.get("fullDocument") or {}).get("subscription_id"))
-
-
-def _hashable(value: Any) -> Any:
-    """Return an id that can be looked up; another program's may be a list or an object."""
-    return None if isinstance(value, dict | list) else value
-
-
-def _user_id(value: object) -> UserId:
-    """Return the user as accounts are named. ValueError: it is none of ours."""
-    if value is None:
-        raise ValueError("it has no user_id")
-    text = str(value)
-    if not isinstance(value, str) and not is_object_id(text):
-        raise ValueError(f"its user_id is a {type(value).__name__}")
-    return parse_user_id(text)
+    return (event.get("fullDocument") or {}).get("subscription_id")

@@ -5,10 +5,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from bson import Int64, ObjectId
+from bson import Int64
 from pymongo import InsertOne, UpdateOne
 
+from actors.mongo.amounts import ZERO, amount_or, is_amount
 from actors.mongo.hold_documents import holds_stages
+from actors.mongo.ids import as_stored, stored_id
 from domain.foreign import TOLD_FIELDS
 from domain.grants import Grant
 from domain.messages import (
@@ -18,7 +20,8 @@ from domain.messages import (
     SubscriptionChanged,
     SubscriptionExpired,
 )
-from domain.values import UserId, is_object_id, owned_id
+from domain.subscription import OPEN_END
+from domain.values import UserId, owned_id
 from domain.views import DayView
 
 Write = InsertOne[dict[str, Any]] | UpdateOne
@@ -26,15 +29,10 @@ Write = InsertOne[dict[str, Any]] | UpdateOne
 ONE = Int64(1)
 
 
-def stored_id(text: str) -> ObjectId | str:
-    """Return an id as it is stored: 24 hex digits are the ObjectId they spell."""
-    return ObjectId(text) if is_object_id(text) else text
-
-
 def grant_document(grant: Grant, at: datetime, payment: Payment | None) -> dict[str, Any]:
     """Return one grant as the subscription document holds it; an implied one has no payment."""
     document: dict[str, Any] = {
-        "grant_id": stored_id(grant.grant_id or ""),
+        "grant_id": as_stored(grant.grant_id or ""),
         "amount": Int64(grant.amount - grant.voided),
         "system_portion": Int64(grant.system_portion),
         "spendable_credits": Int64(grant.spendable),
@@ -82,14 +80,14 @@ def _changed(entry: Entry, change: SubscriptionChanged) -> Write:
     if change.made_explicit:
         explicit = [grant_document(grant, entry.at, None) for grant in change.made_explicit]
         fields["grants"] = with_grants(explicit)
-    return UpdateOne({"_id": stored_id(change.subscription_id)}, [{"$set": fields}])
+    return UpdateOne({"_id": as_stored(change.subscription_id)}, [{"$set": fields}])
 
 
 def _expired(entry: Entry, change: SubscriptionExpired) -> Write:
     """Expire the subscription, unless another program has moved its end since."""
-    is_over = {"$lte": ["$end_date", entry.at]}
+    is_over = {"$lte": [if_missing("end_date", OPEN_END), entry.at]}
     return UpdateOne(
-        {"_id": stored_id(change.subscription_id)},
+        {"_id": as_stored(change.subscription_id)},
         [
             {
                 "$set": {
@@ -105,7 +103,7 @@ def _expired(entry: Entry, change: SubscriptionExpired) -> Write:
 def _new_subscription(entry: Entry, change: CreditsAdded) -> Write:
     return InsertOne(
         {
-            "_id": stored_id(change.opening.subscription_id),
+            "_id": as_stored(change.opening.subscription_id),
             "user_id": stored_id(entry.user_id),
             "start_date": change.start,
             "end_date": change.end,
@@ -138,7 +136,7 @@ def raised(added: Sequence[tuple[Entry, CreditsAdded]]) -> Write:
     system, spendable = first.system_portion_before, first.spendable_before
     total = sum(grant.amount for grant in new)
     return UpdateOne(
-        {"_id": stored_id(first.opening.subscription_id)},
+        {"_id": as_stored(first.opening.subscription_id)},
         [
             {
                 "$set": {
@@ -178,7 +176,7 @@ def day_raise(view: DayView) -> Write:
     """Return the write that brings a day document forward that is there, as days of ours are."""
     opening, used = view.opening, Int64(view.used)
     return UpdateOne(
-        {"subscription_id": stored_id(opening.subscription_id), "date": opening.starts_at},
+        {"subscription_id": as_stored(opening.subscription_id), "date": opening.starts_at},
         {
             "$inc": {"credits_used": used, "credits_charged": used, "revision": ONE},
             "$set": {
@@ -197,11 +195,14 @@ def day_write(view: DayView, user_id: UserId) -> Write:
     It costs twice as much as `day_raise`. A pipeline, because only there a document that is made
     can be given an `_id` and one that is found can keep its own. The new `_id` is one that nobody
     has had: another program may have kept a former one and made it another day's.
+
+    What another program has put in the place of an amount gives way to what we have charged.
     """
-    opening = view.opening
+    opening, used = view.opening, Int64(view.used)
+    charged = amount_or("$credits_charged", ZERO)
     new_id = owned_id(opening.starts_at, user_id, secrets.token_hex(4))
     return UpdateOne(
-        {"subscription_id": stored_id(opening.subscription_id), "date": opening.starts_at},
+        {"subscription_id": as_stored(opening.subscription_id), "date": opening.starts_at},
         [
             {
                 "$set": {
@@ -213,9 +214,16 @@ def day_write(view: DayView, user_id: UserId) -> Write:
                             "$user_id",
                         ]
                     },
-                    "credits_used": plus("credits_used", 0, view.used),
+                    "credits_used": {"$add": [amount_or("$credits_used", charged), used]},
                     # What other programs edit of `credits_used` is not in this sum of ours.
-                    "credits_charged": plus("credits_charged", 0, view.used),
+                    "credits_charged": {"$add": [charged, used]},
+                    "credits_used_unread": {
+                        "$cond": [
+                            is_amount("$credits_used"),
+                            "$credits_used_unread",
+                            "$credits_used",
+                        ]
+                    },
                     "credits_held": if_missing("credits_held", Int64(0)),
                     "revision": plus("revision", 0, 1),
                     "daily_credit_limit": Int64(opening.daily_credit_limit),

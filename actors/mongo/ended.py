@@ -6,8 +6,9 @@ from typing import Any
 
 from actors.expiring import Ended, Page
 from actors.mongo.connection import Documents, unavailable_on_error
-from actors.mongo.documents import stored_id
+from actors.mongo.ids import name_of
 from actors.mongo.overview import user_of
+from actors.mongo.references import with_ids_spelled
 from domain.foreign import UnreadableError, read_subscription
 from domain.values import CURRENT_STATUSES
 
@@ -42,15 +43,14 @@ class MongoEnded:
         with unavailable_on_error():
             found = list(self._subscriptions.find(where).sort("end_date", 1).limit(length))
         page: list[Ended] = []
-        fresh = [document for document in found if str(document["_id"]) not in place.seen]
+        fresh = [document for document in found if name_of(document["_id"]) not in place.seen]
         for document in fresh:
             try:
-                subscription = read_subscription(document, self._timezone)
+                subscription = read_subscription(with_ids_spelled(document), self._timezone)
             except UnreadableError:
                 continue
             user_id = user_of(document)
-            # No view of ours reaches a document whose id is the text of an ObjectId.
-            if user_id is not None and stored_id(str(document["_id"])) == document["_id"]:
+            if user_id is not None:
                 page.append(Ended(user_id, subscription.subscription_id, subscription.end))
         following = _after(place, found) if len(found) == length else _next_status(place)
         return Page(page, len(fresh) - len(page), following)
@@ -58,7 +58,7 @@ class MongoEnded:
 
 def _after(place: _Place, found: list[dict[str, Any]]) -> _Place:
     last = found[-1]["end_date"]
-    seen = frozenset(str(document["_id"]) for document in found if document["end_date"] == last)
+    seen = frozenset(name_of(d["_id"]) for d in found if d["end_date"] == last)
     return replace(place, since=last, seen=seen)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from bson import Int64
 
 from actors.events.records import OrderedEvent
-from actors.mongo.documents import stored_id
+from actors.mongo.ids import as_stored, shown, stored_id
 from domain.events import EventRecord, event_id
 from domain.messages import Entry
 
@@ -22,7 +22,7 @@ def event_documents(entry: Entry) -> list[dict[str, Any]]:
             "type": str(event.type),
             "created": entry.at,
             "user_id": stored_id(entry.user_id),
-            "subscription_id": stored_id(event.subscription_id),
+            "subscription_id": as_stored(event.subscription_id),
             "data": json.loads(event.data),
             "seq": Int64(entry.seq),
             "place": place,
@@ -39,7 +39,7 @@ def read_event(document: Mapping[str, Any]) -> OrderedEvent:
         type=document["type"],
         created=document["created"],
         user_id=str(document["user_id"]),
-        subscription_id=str(document["subscription_id"]),
+        subscription_id=shown(document["subscription_id"]),
         data=document["data"],
     )
     return OrderedEvent(int(document["order"]), int(document["seq"]), record)

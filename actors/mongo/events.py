@@ -11,8 +11,8 @@ from pymongo.errors import DuplicateKeyError
 
 from actors.events.records import DeadLetter, OrderedEvent, Progress, dead_name, in_order
 from actors.mongo.connection import Documents, unavailable_on_error
-from actors.mongo.documents import stored_id
 from actors.mongo.event_documents import UNORDERED, read_event
+from actors.mongo.ids import stored_id
 from actors.mongo.store import MongoStore
 from domain.values import UserId
 

@@ -68,6 +68,27 @@ EMBEDDED_INDEXES: Mapping[str, Sequence[IndexModel]] = {
 """The embedded server uses an index only where the index covers the whole filter."""
 
 
+def wanted_indexes(*, embedded: bool) -> Mapping[str, Sequence[IndexModel]]:
+    """Return the indexes that a database needs, by collection."""
+    return {
+        name: [*INDEXES.get(name, ()), *(EMBEDDED_INDEXES.get(name, ()) if embedded else ())]
+        for name in sorted(INDEXES.keys() | EMBEDDED_INDEXES.keys())
+    }
+
+
+def missing_indexes(
+    wanted: Sequence[IndexModel], there: Sequence[Mapping[str, Any]]
+) -> list[IndexModel]:
+    """Return those that are not there, under whatever name."""
+    known = {rules_of(index) for index in there}
+    return [index for index in wanted if rules_of(index.document) not in known]
+
+
+def make_index(database: Documents, name: str, index: IndexModel) -> None:
+    """Make one index. Raises PyMongoError; UnsuitableDatabaseError: what is stored forbids it."""
+    _create(database, name, [index])
+
+
 def make_indexes(database: Documents, tell: Tell, *, embedded: bool) -> None:
     """Make the collections and indexes that are missing. Raises PyMongoError.
 
@@ -75,8 +96,7 @@ def make_indexes(database: Documents, tell: Tell, *, embedded: bool) -> None:
     UnsuitableDatabaseError: what is stored there does not let an index be made.
     """
     there = set(database.list_collection_names())
-    for name in INDEXES.keys() | EMBEDDED_INDEXES.keys():
-        wanted = [*INDEXES.get(name, ()), *(EMBEDDED_INDEXES.get(name, ()) if embedded else ())]
+    for name, wanted in wanted_indexes(embedded=embedded).items():
         if name in there:
             _add(database, name, wanted, tell)
             _retire(database, name)
@@ -103,12 +123,12 @@ def _add(database: Documents, name: str, wanted: Sequence[IndexModel], tell: Tel
     for it, and does nothing where it is done.
     """
     found = list(database[name].list_indexes())
-    ours = {index.document["name"]: _rules(index.document) for index in wanted}
-    others = {_rules(index): index for index in found if index["name"] not in ours}
+    ours = {index.document["name"]: rules_of(index.document) for index in wanted}
+    others = {rules_of(index): index for index in found if index["name"] not in ours}
     for rules, other in others.items():
         if other.get("unique") and rules not in ours.values():
             tell(f"{name} has the index {other['name']}, which may refuse what Allotment writes")
-    missing = [index for index in wanted if _rules(index.document) not in others]
+    missing = [index for index in wanted if rules_of(index.document) not in others]
     if not missing:
         return
     is_new = not {index.document["name"] for index in missing} <= {i["name"] for i in found}
@@ -120,9 +140,9 @@ def _add(database: Documents, name: str, wanted: Sequence[IndexModel], tell: Tel
 
 def _retire(database: Documents, name: str) -> None:
     """Drop indexes that are of no use any more: each costs every write."""
-    retired = [(i.document["name"], _rules(i.document)) for i in RETIRED.get(name, ())]
+    retired = [(i.document["name"], rules_of(i.document)) for i in RETIRED.get(name, ())]
     for index in database[name].list_indexes():
-        if (index["name"], _rules(index)) in retired:
+        if (index["name"], rules_of(index)) in retired:
             with contextlib.suppress(OperationFailure):  # Another start was faster.
                 database[name].drop_index(index["name"])
 
@@ -146,7 +166,7 @@ def _names(indexes: Sequence[IndexModel]) -> str:
     return ", ".join(str(index.document["name"]) for index in indexes)
 
 
-def _rules(index: Mapping[str, Any]) -> tuple[str, ...]:
+def rules_of(index: Mapping[str, Any]) -> tuple[str, ...]:
     """Return what makes an index the one it is, whatever it is called."""
     keys = [
         (key, int(order) if _is_number(order) else order) for key, order in index["key"].items()

@@ -13,13 +13,13 @@ from datetime import date, datetime
 from itertools import islice, pairwise
 from typing import Any
 
-from bson import ObjectId
-
 from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.ids import ranges_after, read_user_id
 from actors.mongo.marks import UNREADABLE
+from actors.mongo.references import References, with_ids_spelled
 from actors.reports import DIFFERING_USERS_MAX, Findings
 from domain.codec import SpoiltEntry, entry_id, read_or_name
-from domain.foreign import UnreadableError, read_subscription, whole
+from domain.foreign import UnreadableError, read_subscription, read_usage_day, whole
 from domain.messages import Entry, charge_in
 from domain.stored_holds import read_holds
 from domain.values import UserId
@@ -27,7 +27,6 @@ from domain.values import UserId
 PAGE = 200  # Subscriptions checked together.
 STEPS = (16, 512)  # Newest entries of a user that are read; the second only if the first are few.
 IDS_PER_QUERY_MAX = 1000
-FIRST_ID = ObjectId("0" * 24)
 
 logger = logging.getLogger(__name__)
 Document = dict[str, Any]
@@ -47,7 +46,7 @@ class MongoInvariants:
         after = None if limit is None else self._after
         with unavailable_on_error():
             self._name_broken(found)
-            for page in self._pages(after, limit or 0):
+            for page in self._pages(after, limit):
                 self._check_page(page, found)
                 found.checked += len(page)
                 after = page[-1]["_id"]
@@ -60,28 +59,35 @@ class MongoInvariants:
         broken = self._database.allotment_accounts.find({UNREADABLE: {"$gt": ""}}, ["_id"])
         found.name(str(mark["_id"]) for mark in broken.limit(DIFFERING_USERS_MAX))
 
-    def _pages(self, after: object, limit: int) -> Iterator[list[Document]]:
-        """Yield subscriptions by id. Ids that are no ObjectIds are other programs'."""
-        ids = {"$gte": FIRST_ID} if after is None else {"$gt": after}
-        cursor = self._database.subscriptions.find({"_id": ids}).sort("_id", 1).limit(limit)
-        while page := list(islice(cursor, PAGE)):
-            yield page
+    def _pages(self, after: object, limit: int | None) -> Iterator[list[Document]]:
+        """Yield subscriptions by id, type by type."""
+        left = limit
+        for ids in ranges_after(after):
+            if left == 0:
+                return
+            found = self._database.subscriptions.find({"_id": ids}).sort("_id", 1).limit(left or 0)
+            while page := list(islice(found, PAGE)):
+                yield page
+                left = left and left - len(page)
 
     def _check_page(self, page: Sequence[Document], found: Findings) -> None:
         for document in page:
             try:
-                read_subscription(document, self._zone)
-            except UnreadableError:
-                found.quarantined += 1
+                read_subscription(with_ids_spelled(document), self._zone)
+                read_user_id(document.get("user_id"))
+            except ValueError as error:
+                _quarantine(found, "subscription", document, error)
                 continue
             if not totals_agree(document):
                 self._note(found, document, "subscription", "totals")
-        days = list(
-            self._database.dailycredits.find(
-                {"subscription_id": {"$in": [document["_id"] for document in page]}}
-            )
-        )
+        references = References(document["_id"] for document in page)
+        where = {"subscription_id": {"$in": [*references.values]}}
+        days = list(references.read(self._database.dailycredits.find(where)))
         for day in days:
+            try:
+                read_usage_day(day, self._zone)
+            except UnreadableError as error:
+                _quarantine(found, "day", day, error)
             if not holds_agree(day):
                 self._note(found, day, "day", "holds")
         for day in self._wrong_days(
@@ -146,6 +152,12 @@ class MongoInvariants:
         if len(found.users) < DIFFERING_USERS_MAX:
             found.users.append(user)
             logger.warning("%s %s of %s breaks: %s", kind, document["_id"], user, rule)
+
+
+def _quarantine(found: Findings, kind: str, document: Document, error: ValueError) -> None:
+    found.quarantined += 1
+    if found.quarantined <= DIFFERING_USERS_MAX:
+        logger.warning("%s %s cannot be read: %s", kind, document["_id"], error)
 
 
 def totals_agree(document: Document) -> bool:

@@ -11,8 +11,10 @@ from pymongo.read_concern import ReadConcern
 
 from actors.mongo.causality import Causality
 from actors.mongo.connection import Documents, unavailable_on_error
-from actors.mongo.documents import stored_id
+from actors.mongo.ids import name_of, stored_id
+from actors.mongo.ids import user_ids as user_ids_stored
 from actors.mongo.marks import UNREADABLE, note_unreadable, read_mark
+from actors.mongo.references import References, with_ids_spelled
 from actors.store import JournalBrokenError
 from domain.codec import SpoiltEntry, command_id, entry_id, read_or_name
 from domain.foreign import TOLD_FIELDS, Document
@@ -22,7 +24,7 @@ from domain.recovery import Stored
 from domain.values import UserId
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-IDS_PER_QUERY_MAX = 1000  # Longer lists of ids are asked for in parts.
+IDS_PER_QUERY_MAX = 2000  # Longer lists of ids are asked for in parts.
 TORN_LOADS_MAX = 3  # How often an account is read again while another writer moves its views.
 LAG_STEPS = (2, 16, 256, 1024)  # How many entries after the views each further round asks for.
 BEYOND_NEWEST = 2  # So many numbers after the newest entry are asked for: a gap shows there.
@@ -41,7 +43,15 @@ SUBSCRIPTION_FIELDS = (
     "applied_seq",
     "changed_at",
 )
-DAY_FIELDS = ("subscription_id", "date", "credits_used", "applied_seq", *TOLD_FIELDS, "holds")
+DAY_FIELDS = (
+    "subscription_id",
+    "date",
+    "credits_used",
+    "credits_charged",
+    "applied_seq",
+    *TOLD_FIELDS,
+    "holds",
+)
 RECENT = timedelta(days=DAYS_MAX + 1)  # Days of subscriptions that ended so long ago count as use.
 
 
@@ -110,6 +120,7 @@ class Loader:
                 noted[user_id] = str(mark[UNREADABLE])
         broken = {u: "its mark is no whole number" for u, mark in marks.items() if mark is None}
         known = {user_id: mark for user_id, mark in marks.items() if mark is not None}
+        ids = [i for user_id in user_ids for i in user_ids_stored(user_id)]
         entries = self._entries_after(known, broken, session)
         subscriptions: dict[str, list[Document]] = {}
         for document in self.find("subscriptions", "user_id", ids, SUBSCRIPTION_FIELDS, session):
@@ -121,18 +132,16 @@ class Loader:
             for document in documents
             if user_id in entries or has_recent_days(document, now)
         ]
-        days: dict[str, list[Document]] = {}
-        for day in self.find("dailycredits", "subscription_id", wanted, DAY_FIELDS, session):
-            days.setdefault(str(day["subscription_id"]), []).append(day)
+        days = self._days(wanted, session)
         stored = [
             Stored(
                 user_id,
                 known.get(user_id, 0),
-                subscriptions.get(user_id, []),
+                [with_ids_spelled(document) for document in subscriptions.get(user_id, ())],
                 [
                     day
                     for subscription in subscriptions.get(user_id, ())
-                    for day in days.get(str(subscription["_id"]), ())
+                    for day in days.get(name_of(subscription["_id"]), ())
                 ],
                 entries.get(user_id, []),
             )
@@ -144,6 +153,22 @@ class Loader:
             if (gap := _gap(s))
         }
         return _Loaded(stored, gaps | broken, noted)
+
+    def _days(
+        self, subscription_ids: list[Any], session: ClientSession | None
+    ) -> dict[str, list[Document]]:
+        """Return the days of subscriptions, by the spelling of their ids."""
+        references = References(subscription_ids)
+        values = [*references.values]
+        found = list(self.find("dailycredits", "subscription_id", values, DAY_FIELDS, session))
+        strangers = references.strangers(found)
+        if strangers:
+            exact = self.find("subscriptions", "_id", strangers, ("_id",), session)
+            references.leave_out(document["_id"] for document in exact)
+        days: dict[str, list[Document]] = {}
+        for day in references.read(found):
+            days.setdefault(day["subscription_id"], []).append(day)
+        return days
 
     def _entries_after(
         self, marks: dict[UserId, int], broken: dict[UserId, str], session: ClientSession | None
@@ -207,7 +232,9 @@ class _Loaded(NamedTuple):
 def has_recent_days(subscription: Document, now: datetime) -> bool:
     """Say whether some day of a subscription may be read: it goes on, or has ended lately."""
     since = now if now - BEGINNING < RECENT else now - RECENT
-    moments = (subscription.get("end_date"), subscription.get("changed_at"))
+    if subscription.get("end_date") is None:  # Its end is open.
+        return True
+    moments = (subscription["end_date"], subscription.get("changed_at"))
     return any(isinstance(moment, datetime) and moment > since for moment in moments)
 
 

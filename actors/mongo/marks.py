@@ -10,8 +10,8 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 
 from actors.mongo.connection import Documents
-from actors.mongo.documents import stored_id
 from actors.mongo.failures import is_duplicate
+from actors.mongo.ids import stored_id
 from domain.values import UserId
 from domain.views import AccountViews
 

@@ -8,7 +8,7 @@ from typing import Any
 from actors.expiring import Page
 from actors.expiring_holds import OverdueHold
 from actors.mongo.connection import Documents, unavailable_on_error
-from actors.mongo.documents import stored_id
+from actors.mongo.ids import name_of, spelled
 from actors.mongo.overview import user_of
 from domain.stored_holds import read_holds
 
@@ -37,7 +37,7 @@ class MongoOverdue:
         length = limit + len(place.seen)
         with unavailable_on_error():
             found = list(self._days.find(where, FIELDS).sort("holds_until", 1).limit(length))
-        fresh = [day for day in found if str(day["_id"]) not in place.seen]
+        fresh = [day for day in found if name_of(day["_id"]) not in place.seen]
         holds, unreadable = [], 0
         for day in fresh:
             named = list(_overdue(day, now))
@@ -48,15 +48,15 @@ class MongoOverdue:
 
 def _overdue(day: dict[str, Any], now: datetime) -> Iterator[OverdueHold]:
     user_id = user_of(day)
-    # No view of ours reaches a day whose ids are texts of ObjectIds.
-    if user_id is None or stored_id(str(day["subscription_id"])) != day["subscription_id"]:
+    subscription_id = spelled(day.get("subscription_id"))
+    if user_id is None or subscription_id is None:
         return
     readable, _ = read_holds(day, date.min)
     for hold in readable:
         if hold.expires_at <= now:
-            yield OverdueHold(user_id, str(day["subscription_id"]), hold.hold_id)
+            yield OverdueHold(user_id, subscription_id, hold.hold_id)
 
 
 def _after(found: list[dict[str, Any]]) -> _Place:
     last = found[-1]["holds_until"]
-    return _Place(last, frozenset(str(d["_id"]) for d in found if d["holds_until"] == last))
+    return _Place(last, frozenset(name_of(d["_id"]) for d in found if d["holds_until"] == last))

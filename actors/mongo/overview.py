@@ -7,16 +7,25 @@ from typing import Any
 from bson import ObjectId
 
 from actors.mongo.connection import Documents, unavailable_on_error
-from actors.mongo.documents import stored_id
+from actors.mongo.ids import (
+    as_stored,
+    ids_shown_as,
+    key_of,
+    name_of,
+    range_of,
+    ranges_after,
+    read_user_id,
+    spelled,
+)
+from actors.mongo.references import with_ids_spelled
 from actors.store import SubscriptionPageQuery
 from domain.answering import subscription_record
 from domain.answers import SubscriptionPage, SubscriptionRecord
 from domain.foreign import Document, UnreadableError, read_subscription
-from domain.values import Status, UserId, is_object_id, parse_user_id
+from domain.values import Status, UserId, is_object_id
 
-FIRST_OBJECT_ID = ObjectId("0" * 24)
-TEXT, OBJECT_ID = "t", "o"
-"""How a cursor tells the two kinds of ids apart: a comparison finds ids of its own kind only."""
+TEXT, OBJECT_ID, SPELLED = "t", "o", "s"
+"""How a cursor says what follows: a text as it is, 24 hex digits, or the spelling of another id."""
 
 
 class MongoOverview:
@@ -28,11 +37,15 @@ class MongoOverview:
 
     def owner_of(self, subscription_id: str) -> tuple[UserId, str] | None:
         """Return whose a subscription is, and its id as accounts spell it."""
+        ids = ids_shown_as(subscription_id)
         with unavailable_on_error():
-            where = {"_id": stored_id(subscription_id)}
-            document = self._database.subscriptions.find_one(where, ["user_id"])
-        user_id = document and user_of(document)
-        return (user_id, str(document["_id"])) if document and user_id else None
+            found = list(self._database.subscriptions.find({"_id": {"$in": ids}}, ["user_id"]))
+        by_id = {key_of(document["_id"]): document for document in found}
+        for document in filter(None, (by_id.get(key_of(i)) for i in ids)):
+            user_id, name = user_of(document), spelled(document["_id"])
+            if user_id is not None and name is not None:
+                return user_id, name
+        return None
 
     def subscription_page(self, query: SubscriptionPageQuery, now: datetime) -> SubscriptionPage:
         """Return one page. ValueError: the cursor is not one of ours."""
@@ -49,12 +62,8 @@ class MongoOverview:
         return SubscriptionPage(items=items, next_cursor=None)
 
     def _documents(self, query: SubscriptionPageQuery) -> Iterator[Document]:
-        """Yield what follows the cursor: texts in their order, then ObjectIds in theirs."""
-        kind, after = (None, None) if query.cursor is None else _read_cursor(query.cursor)
-        ranges: list[dict[str, object]]
-        ranges = [{"$gt": after} if kind == TEXT else {"$gte": ""}] if kind != OBJECT_ID else []
-        ranges.append({"$gt": after} if kind == OBJECT_ID else {"$gte": FIRST_OBJECT_ID})
-        for ids in ranges:
+        """Yield what follows the cursor: the ids of each type in their order."""
+        for ids in ranges_after(None if query.cursor is None else _read_cursor(query.cursor)):
             yield from self._in_range(ids, query.status, query.limit + 1)
 
     def _in_range(
@@ -76,7 +85,7 @@ class MongoOverview:
         if user_id is None:
             return None
         try:
-            subscription = read_subscription(document, self._timezone)
+            subscription = read_subscription(with_ids_spelled(document), self._timezone)
         except UnreadableError:
             return None
         return subscription_record(user_id, subscription, document.get("stripe"), now)
@@ -84,23 +93,30 @@ class MongoOverview:
 
 def user_of(document: Document) -> UserId | None:
     """Return whose a document is; None where its `user_id` cannot be read."""
-    user_id = document.get("user_id")
-    if not isinstance(user_id, str | ObjectId):
-        return None
     try:
-        return parse_user_id(str(user_id))
+        return read_user_id(document.get("user_id"))
     except ValueError:
         return None
 
 
 def _cursor(last: object) -> str:
-    return f"{OBJECT_ID if isinstance(last, ObjectId) else TEXT}{last}"
+    match last:
+        case ObjectId():
+            return f"{OBJECT_ID}{last}"
+        case str():
+            return f"{TEXT}{last}"
+        case _:
+            return f"{SPELLED}{name_of(last)}"
 
 
-def _read_cursor(cursor: str) -> tuple[str, object]:
+def _read_cursor(cursor: str) -> object:
+    """Return the id that a page ended with. ValueError: the cursor is not one of ours."""
     kind, text = cursor[:1], cursor[1:]
     if kind == TEXT:
-        return kind, text
+        return text
     if kind == OBJECT_ID and is_object_id(text):
-        return kind, ObjectId(text)
+        return ObjectId(text)
+    last = as_stored(text)
+    if kind == SPELLED and range_of(last) is not None and spelled(last) == text:
+        return last
     raise ValueError("the cursor is not one that a page gave")

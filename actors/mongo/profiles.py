@@ -11,7 +11,7 @@ from typing import Any
 from bson import Int64
 
 from actors.mongo.connection import Documents, unavailable_on_error
-from actors.mongo.documents import stored_id
+from actors.mongo.ids import stored_id
 from domain.values import UserId
 
 DATES = ("start_date", "end_date")

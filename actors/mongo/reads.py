@@ -1,16 +1,18 @@
 """What clients read beside the accounts: subscriptions, lists of usage and monthly sums."""
 
 import contextlib
-import math
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
 import pymongo
+from bson import Decimal128
 
+from actors.mongo.amounts import ZERO, amount_or
 from actors.mongo.connection import Documents, unavailable_on_error
-from actors.mongo.documents import stored_id
+from actors.mongo.ids import stored_id, user_ids
 from actors.mongo.marks import read_mark
+from actors.mongo.references import with_ids_spelled
 from actors.mongo.usage_pages import usage_page
 from actors.store import HistoryQuery, UsageQuery
 from domain.answering import history_entry
@@ -39,7 +41,8 @@ class MongoReads:
     def subscriptions_of(self, user_id: UserId) -> list[Document]:
         """Return all subscription documents of a user."""
         with _within_time():
-            return list(self._database.subscriptions.find({"user_id": stored_id(user_id)}))
+            where = {"user_id": {"$in": user_ids(user_id)}}
+            return [with_ids_spelled(d) for d in self._database.subscriptions.find(where)]
 
     def usage_page(self, query: UsageQuery, now: datetime | None = None) -> UsagePage:
         """Return one page, newest first. ValueError: the cursor is not one of ours."""
@@ -62,8 +65,8 @@ class MongoReads:
                 "day": {"$dateToString": day},
             },
             "records": {"$sum": 1},
-            "credit_amount": {"$sum": "$credit_amount"},
-            "token_count": {"$sum": "$token_count"},
+            "credit_amount": {"$sum": amount_or("$credit_amount", ZERO)},
+            "token_count": {"$sum": amount_or("$token_count", ZERO)},
         }
         with _within_time():
             rows = list(self._database.usages.aggregate([{"$match": where}, {"$group": group}]))
@@ -106,14 +109,14 @@ def _sums(rows: Iterable[dict[str, Any]]) -> UsageSums:
     records = credit_amount = token_count = 0
     for row in rows:
         records += int(row["records"])
-        credit_amount += _finite(row["credit_amount"])
-        token_count += _finite(row["token_count"])
+        credit_amount += _sum(row["credit_amount"])
+        token_count += _sum(row["token_count"])
     return UsageSums(records=records, credit_amount=credit_amount, token_count=token_count)
 
 
-def _finite(total: float) -> int:
-    """Return a sum as a whole number; one that another program's NaN has spoilt is nothing."""
-    return int(total) if math.isfinite(total) else 0
+def _sum(total: float | Decimal128) -> int:
+    """Return a sum of whole numbers, of whatever type the server made it."""
+    return int(total.to_decimal() if isinstance(total, Decimal128) else total)
 
 
 def _sums_by(rows: Iterable[dict[str, Any]], name: str) -> dict[str, UsageSums]:

@@ -14,13 +14,10 @@ from pymongo.errors import (
 
 from actors.mongo.causality import Causality
 from actors.mongo.connection import Documents, unavailable_on_error
-from actors.mongo.documents import (
-    day_raise,
-    day_write,
-    stored_id,
-)
+from actors.mongo.documents import day_raise, day_write
 from actors.mongo.event_documents import event_documents
 from actors.mongo.failures import NO_WRITES, cause, is_duplicate, passes
+from actors.mongo.ids import stored_id
 from actors.mongo.leases import oldest_mark
 from actors.mongo.loading import Loader
 from actors.mongo.marks import MarkMovedError, move_marks, read_marks

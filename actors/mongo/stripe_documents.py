@@ -13,10 +13,10 @@ from actors.mongo.documents import (
     if_missing,
     plus,
     raised,
-    stored_id,
     subscription_write,
     with_grants,
 )
+from actors.mongo.ids import as_stored, stored_id
 from domain.grants import Void
 from domain.messages import CreditsAdded, Entry
 from domain.stripe import GrantsVoided, StripeLink, StripeStateApplied, VoidedGrant
@@ -49,7 +49,7 @@ def _view_write(entry: Entry) -> Write:
             return _followed(entry, entry.change)
         case GrantsVoided(subscription_id, voided):
             fields = _numbered(entry) | _voided(voided, with_grants([]))
-            return UpdateOne({"_id": stored_id(subscription_id)}, [{"$set": fields}])
+            return UpdateOne({"_id": as_stored(subscription_id)}, [{"$set": fields}])
         case _:
             return subscription_write(entry)
 
@@ -84,7 +84,7 @@ def void_document(void: Void) -> dict[str, Any]:
 def _new_subscription(entry: Entry, change: StripeStateApplied) -> Write:
     return InsertOne(
         {
-            "_id": stored_id(change.subscription_id),
+            "_id": as_stored(change.subscription_id),
             "user_id": stored_id(entry.user_id),
             "start_date": change.start,
             "end_date": change.end,
@@ -113,7 +113,7 @@ def _followed(entry: Entry, change: StripeStateApplied) -> Write:
         fields["stripe"] = {"$mergeObjects": [kept, link]}
     if change.voided or explicit:
         fields |= _voided(change.voided, with_grants(explicit))
-    return UpdateOne({"_id": stored_id(change.subscription_id)}, [{"$set": fields}])
+    return UpdateOne({"_id": as_stored(change.subscription_id)}, [{"$set": fields}])
 
 
 def _numbered(entry: Entry) -> dict[str, Any]:
@@ -143,6 +143,7 @@ def _with_void(grants: dict[str, Any], one: VoidedGrant) -> dict[str, Any]:
         "voided_credits": {"$add": [{"$ifNull": ["$$grant.voided_credits", Int64(0)]}, lost]},
         "voids": {"$literal": [void_document(void) for void in one.voids]},
     }
-    is_it = {"$eq": ["$$grant.grant_id", stored_id(one.grant_id)]}
+    grant_id = {"$ifNull": ["$$grant.grant_id", "$$grant._id"]}  # Mongoose gives parts an `_id`.
+    is_it = {"$eq": [grant_id, {"$literal": as_stored(one.grant_id)}]}
     replaced = {"$cond": [is_it, {"$mergeObjects": ["$$grant", changed]}, "$$grant"]}
     return {"$map": {"input": grants, "as": "grant", "in": replaced}}

@@ -7,6 +7,7 @@ from typing import Any
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.ended import MongoEnded
 from actors.mongo.events import MongoEvents
+from actors.mongo.index_care import MongoIndexCare
 from actors.mongo.invariants import MongoInvariants
 from actors.mongo.marks import read_marks
 from actors.mongo.overdue import MongoOverdue
@@ -16,13 +17,14 @@ TRIM_BATCH = 1_000  # Entries removed together.
 TRIM_STEP = timedelta(hours=1)  # Of the journal, looked at together.
 
 
-class MongoUpkeep(MongoEnded, MongoInvariants, MongoOverdue):
+class MongoUpkeep(MongoEnded, MongoInvariants, MongoOverdue, MongoIndexCare):
     """All that the jobs need of the database. `timezone` is that of documents that name none."""
 
     def __init__(self, database: Documents, timezone: str) -> None:
         MongoEnded.__init__(self, database, timezone)
         MongoInvariants.__init__(self, database, timezone)
         MongoOverdue.__init__(self, database)
+        MongoIndexCare.__init__(self, database)
         self._journal = database.allotment_journal
         self._events = MongoEvents(database)
         self._database = database

@@ -8,9 +8,9 @@ from typing import Any
 from bson import Int64
 from pydantic import ValidationError
 
-from actors.mongo.documents import stored_id
+from actors.mongo.ids import as_stored, shown, stored_id
 from domain.answers import PriceRecord, UsageRecord
-from domain.foreign import UnreadableError, whole
+from domain.foreign import UnreadableError, amount
 from domain.messages import Entry, charge_in
 from domain.pricing import Price
 
@@ -22,7 +22,7 @@ def usage_document(entry: Entry) -> dict[str, Any]:
     return {
         "_id": stored_id(change.usage_id),
         "user_id": stored_id(entry.user_id),
-        "subscription_id": stored_id(change.opening.subscription_id),
+        "subscription_id": as_stored(change.opening.subscription_id),
         "service_type": change.service_type,
         "credit_amount": Int64(change.credit_amount),
         "token_count": None if change.token_count is None else Int64(change.token_count),
@@ -55,12 +55,12 @@ def read_usage(document: Mapping[str, Any]) -> UsageRecord:
     assert isinstance(timestamp, datetime), "the query matches dates only"
     details = document.get("details")
     return UsageRecord(
-        usage_id=str(document["_id"]),
+        usage_id=shown(document["_id"]),
         user_id=str(document["user_id"]),
-        subscription_id=_text(document.get("subscription_id")),
+        subscription_id=_shown(document.get("subscription_id")),
         service_type=_text(document.get("service_type")),
-        credit_amount=_whole(document.get("credit_amount")) or 0,
-        token_count=_whole(document.get("token_count")),
+        credit_amount=_amount(document.get("credit_amount")) or 0,
+        token_count=_amount(document.get("token_count")),
         model_used=_text(document.get("model_used")),
         session_id=_text(document.get("session_id")),
         details=json.loads(json.dumps(details, default=str)) if isinstance(details, dict) else None,
@@ -81,8 +81,12 @@ def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _whole(value: object) -> int | None:
+def _shown(value: object) -> str | None:
+    return None if value is None else shown(value)
+
+
+def _amount(value: object) -> int | None:
     try:
-        return None if value is None else whole(value, "amount")
+        return None if value is None else amount(value, "amount")
     except UnreadableError:
         return None

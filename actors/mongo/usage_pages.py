@@ -17,7 +17,7 @@ from bson import ObjectId
 from bson.errors import BSONError
 
 from actors.mongo.connection import Documents
-from actors.mongo.documents import stored_id
+from actors.mongo.ids import stored_id
 from actors.mongo.usage_documents import read_usage
 from actors.store import UsageQuery
 from domain.answers import UsagePage, UsageRecord

@@ -16,6 +16,7 @@ from actors.shards.shard import Shard
 from actors.store import HistoryQuery, Reads, StoreError, UsageQuery
 from domain.answers import SubscriptionRecord
 from domain.hold_answers import open_holds
+from domain.ids import shown_id
 from domain.local_days import ONE_DAY
 from domain.values import Policy, UserId
 
@@ -128,6 +129,8 @@ class Queries:
         record = SubscriptionRecord.model_validate_json(reply.body or b"")
         reading = asyncio.get_running_loop().run_in_executor
         documents = await reading(_THREADS, self._reads.subscriptions_of, user_id)
-        stripe = {str(d["_id"]): d.get("stripe") for d in documents}.get(record.subscription_id)
+        stripe = {shown_id(str(d["_id"])): d.get("stripe") for d in documents}.get(
+            record.subscription_id
+        )
         record = record.model_copy(update={"stripe": stripe})
         return reply._replace(body=record.model_dump_json().encode())

@@ -11,7 +11,7 @@ from bson import ObjectId
 from bson.codec_options import CodecOptions
 
 from actors.mongo.connection import Documents
-from actors.mongo.documents import stored_id
+from actors.mongo.ids import stored_id
 from actors.mongo.indexes import make_indexes
 from actors.mongo.overview import MongoOverview
 from actors.mongo.reads import MongoReads

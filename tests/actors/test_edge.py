@@ -96,6 +96,9 @@ class NoUpkeep:
     def check(self, limit: int | None) -> Findings:
         return Findings()
 
+    def look_after(self, *, repair: bool) -> Findings:
+        return Findings()
+
     def trim(self, before: datetime) -> int:
         return 0
 

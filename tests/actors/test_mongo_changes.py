@@ -102,6 +102,20 @@ def test_an_update_of_a_document_of_ours_names_its_user(
     assert users(up_to_a_beat(changes)) == [ANN, ANN]
 
 
+def test_a_document_of_ours_that_is_deleted_and_restored_names_its_user(
+    changes: MongoChanges, embedded: MongoSetup
+) -> None:
+    author = Author(ANN)
+    write(embedded.store, [author.add()])
+    write(embedded.store, [author.use(4), author.add(10, 10, "t-2")])
+    for name in ("subscriptions", "dailycredits"):
+        (document,) = embedded.database[name].find()
+        embedded.database[name].delete_one({"_id": document["_id"]})
+        embedded.database[name].insert_one(document)
+
+    assert users(up_to_a_beat(changes)) == [ANN, ANN]
+
+
 def test_a_replacement_that_keeps_our_revision_is_another_programs(
     changes: MongoChanges, embedded: MongoSetup
 ) -> None:
@@ -126,14 +140,29 @@ def test_a_day_without_user_belongs_to_whom_its_subscription_belongs_to(
     assert users(up_to_a_beat(changes)) == [CAT, CAT]
 
 
-def test_a_day_of_no_subscription_is_nobodys(changes: MongoChanges, embedded: MongoSetup) -> None:
+def test_a_day_is_told_in_whatever_type_it_names_its_subscription(
+    changes: MongoChanges, embedded: MongoSetup
+) -> None:
+    document = subscription("ann")
+    embedded.database.subscriptions.insert_one(document)
+    day = {"subscription_id": str(document["_id"]), "date": NOON, "credits_used": 7.0}
+    embedded.database.dailycredits.insert_one(day)
+    embedded.database.dailycredits.update_one({}, {"$set": {"credits_used": 8.0}})
+
+    assert users(up_to_a_beat(changes)) == [ANN] * 3
+
+
+def test_a_day_of_no_subscription_is_nobodys_and_is_named(
+    changes: MongoChanges, embedded: MongoSetup
+) -> None:
     for nowhere in (ObjectId(), None, 7, {"a": [1]}, [1, 2]):
         embedded.database.dailycredits.insert_one({"subscription_id": nowhere, "date": NOON})
 
     taken = up_to_a_beat(changes)
 
-    assert len(taken) == 5
     assert users(taken) == []
+    reasons = [change.unreadable or "" for change in taken]
+    assert ["names no subscription" in reason for reason in reasons] == [True] * 5
 
 
 @pytest.mark.parametrize("collection", ["subscriptions", "dailycredits"])

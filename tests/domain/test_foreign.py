@@ -27,7 +27,7 @@ ABSENT = object()
 def document(**changes: object) -> dict[str, Any]:
     """Describe 100 credits over ten days, as another program would; ABSENT leaves a field out."""
     fields = {
-        "_id": OBJECT_ID,
+        "_id": str(OBJECT_ID),
         "user_id": "ada",
         "start_date": utc("2026-03-02T12:00"),
         "end_date": utc("2026-03-12"),
@@ -138,7 +138,7 @@ def test_one_missing_amount_follows_from_the_other_two(missing: str, unset: obje
     assert amounts == (110, 10, 100)
 
 
-@pytest.mark.parametrize("number", [100, 100.0, Int64(100)])
+@pytest.mark.parametrize("number", [100, 100.0, Int64(100), Decimal128("100"), Decimal128("1E+2")])
 def test_a_whole_number_is_read_however_bson_carried_it(number: float) -> None:
     subscription = read_subscription(document(spendable_credits=number), "UTC")
 
@@ -157,7 +157,9 @@ def test_a_whole_number_is_read_however_bson_carried_it(number: float) -> None:
         pytest.param(2**53, id="too large"),
         pytest.param(-(2**53), id="too small"),
         pytest.param(1e300, id="far too large"),
-        pytest.param(Decimal128("100"), id="decimal"),
+        pytest.param(Decimal128("99.5"), id="decimal fraction"),
+        pytest.param(Decimal128("NaN"), id="decimal that is not a number"),
+        pytest.param(Decimal128("1E+400"), id="decimal that is far too large"),
         pytest.param([100], id="list"),
         pytest.param({"$numberLong": "100"}, id="object"),
         pytest.param(None, id="null"),
@@ -187,7 +189,7 @@ def test_the_largest_numbers_are_read(value: float) -> None:
         ({"total_credits": ABSENT, "system_portion": None}, "two are missing"),
         ({"end_date": utc("2026-03-02T11:59")}, "end_date is before start_date"),
         ({"start_date": ABSENT}, "start_date is not a date"),
-        ({"end_date": None}, "end_date is not a date"),
+        ({"end_date": ABSENT}, "end_date is not a date"),
         ({"end_date": "2026-03-12"}, "end_date is not a date"),
         ({"start_date": date(2026, 3, 2)}, "start_date is not a date"),
         ({"start_date": utc("0001-01-01")}, "start_date is not set"),
@@ -270,6 +272,18 @@ def test_a_subscription_may_be_written_to_end_at_the_end_of_time(zone: str) -> N
     assert subscription.end == never
     assert subscription.is_current(NOON + 1000 * ONE_DAY)
     assert subscription.days_remaining(date(9999, 12, 31)) in {0, 1}
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/Santiago"])
+@pytest.mark.parametrize("end", [None, utc("9999-12-31T23:59:59.999"), utc("9000-01-01")])
+def test_an_open_end_gives_the_credits_over_30_days(zone: str, end: datetime | None) -> None:
+    open_ended = document(end_date=end, spendable_credits=2700, total_credits=2800, timezone=zone)
+
+    subscription = read_subscription(open_ended, "UTC")
+
+    first = subscription.first_day
+    assert [subscription.limit(first + n * ONE_DAY) for n in (0, 29, 30)] == [90, 90, 0]
+    assert subscription.is_current(NOON + 10_000 * ONE_DAY)
 
 
 def test_a_day_document_is_of_the_local_day_of_its_date() -> None:
