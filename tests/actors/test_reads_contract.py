@@ -10,6 +10,7 @@ from bson import Binary, ObjectId
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.mongo.ids import shown
 from actors.mongo.usage_pages import PAGE_BYTES_MAX, ranges
 from actors.shards.queries import parse_month
 from actors.store import HistoryQuery, UsageQuery
@@ -164,7 +165,7 @@ def test_pages_over_ids_that_are_no_names_show_every_record_once(
 
     found = [i for page in pages(embedded, limit) for i in page]
 
-    assert sorted(found) == sorted(str(i) for i in ids)
+    assert sorted(found) == sorted(map(shown, ids))
 
 
 def test_a_page_goes_on_from_the_cursor_of_an_older_version(embedded: MongoSetup) -> None:
