@@ -9,6 +9,7 @@ from collections.abc import MutableMapping
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
+GUARD = Path(__file__).with_name("haproxy_guarded.sh")
 HEADER_BYTES_MAX = 16 * 1024  # Names and values of a request's headers.
 PROCESS_START_SECONDS_MAX = "180"
 """How long each process of Ray may take to start: a busy machine starts them slowly."""
@@ -23,9 +24,11 @@ def haproxy_binary() -> str | None:
     except ImportError:
         return None
     try:
-        return str(get_haproxy_binary())
+        found = str(get_haproxy_binary())
     except OSError:
         return None
+    # Where the environment is prepared already, what Ray would start is the guard.
+    return os.environ.get("ALLOTMENT_HAPROXY_BINARY") if found == str(GUARD) else found
 
 
 def serve_environment() -> dict[str, str]:
@@ -47,7 +50,7 @@ def serve_environment() -> dict[str, str]:
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # A log line a request, parsed in Python.
         "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(2 * HEADER_BYTES_MAX),  # Past it: a page of its own.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(Path(__file__).with_name("haproxy_guarded.sh")),
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(GUARD),
         "ALLOTMENT_HAPROXY_BINARY": binary,
     }
 

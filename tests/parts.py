@@ -75,6 +75,7 @@ UNITS = replace(
         "tests/actors/test_embedded_mongo.py",
         "tests/actors/test_embedded_progress.py",
         "tests/actors/test_haproxy_guarded.py",
+        "tests/actors/test_haproxy_http2.py",
         "tests/actors/test_hostile_requests.py",
         "tests/actors/test_route_table.py",
         "tests/actors/test_stripe_orders.py",

@@ -29,6 +29,18 @@ def test_without_haproxy_serves_own_proxy_is_used(monkeypatch: pytest.MonkeyPatc
     assert variables["RAY_SERVE_THROUGHPUT_OPTIMIZED"] == "1"
 
 
+def test_an_environment_that_is_prepared_already_names_the_same_haproxy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("RAY_SERVE_HAPROXY_BINARY_PATH", "ALLOTMENT_HAPROXY_BINARY"):
+        monkeypatch.delenv(name, raising=False)
+    before = serve_environment()
+    for name, value in before.items():
+        monkeypatch.setenv(name, value)
+
+    assert serve_environment() == before
+
+
 def test_what_the_operator_has_set_stays() -> None:
     environment = {"RAY_AUTH_MODE": "disabled"}
 
