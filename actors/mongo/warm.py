@@ -95,8 +95,8 @@ class WarmReader:
         """`causality`: of the process that reads, which may have written."""
         self._database = database
         self._causality = causality or Causality(database)
-        self._texts: object = None
-        """A day that names its subscription by a text; None: there is none."""
+        self._has_texts: bool | None = None
+        """Whether some day names its subscription by a text; None: nobody has looked yet."""
 
     def read(self, user_id: UserId, account: RawAccount) -> Stored:
         """Return what is stored of a user whose views are complete."""
@@ -115,8 +115,7 @@ class WarmReader:
         now_ms = (now - EPOCH) // timedelta(milliseconds=1)
         taken: set[bytes] = set()
         with unavailable_on_error(), self._causality.reading() as session:
-            texts = {"subscription_id": {"$gte": "", "$lt": {}}}
-            self._texts = self._database.dailycredits.find_one(texts, ["_id"], session=session)
+            self._has_texts = None
             for users in self._users(session):
                 own = [*self._merged(users, taken, session)]
                 yield self._page([o for o in own if is_mine(o.user_id)], now_ms, session)
@@ -199,8 +198,12 @@ class WarmReader:
         days: dict[UserId, list[bytes]] = {}
         owners = {key: named.user_id for key, named in subscriptions.items()}
         ids = [_value(key, named.document) for key, named in subscriptions.items()]
+        if ids and self._has_texts is None:
+            texts = {"subscription_id": {"$gte": ""}}
+            found = self._database.dailycredits.find_one(texts, ["_id"], session=session)
+            self._has_texts = found is not None
         for i in ids.copy():
-            if self._texts or not isinstance(i, ObjectId):
+            if self._has_texts or not isinstance(i, ObjectId):
                 new = [other for other in others(i) if _key_of(other) not in owners]
                 owners |= dict.fromkeys(map(_key_of, new), owners[_key_of(i)])
                 ids += new

@@ -67,6 +67,23 @@ async def test_a_day_counts_in_whatever_type_it_names_its_subscription(
     assert swept.stale == 0
 
 
+@pytest.mark.parametrize("name", REFERENCES)
+def test_a_warm_start_reads_such_days(embedded: MongoSetup, name: str) -> None:
+    subscription_id, reference = REFERENCES[name]
+    insert(embedded, subscription_id)
+    insert_day(embedded, reference)
+    reader = WarmReader(embedded.database)
+
+    (page,) = [page for page in reader.pages(lambda _: True, NOON) if page.accounts]
+
+    warm = recover(reader.read(CAT, page.accounts[CAT]), NOON, POLICY)
+    (loaded,) = embedded.store.load([CAT], NOON)
+    assert warm == recover(loaded, NOON, POLICY)
+    (subscription,) = warm.account.subscriptions
+    assert subscription.day is not None
+    assert subscription.day.used == 70
+
+
 @in_loop
 async def test_a_day_is_its_whose_subscription_has_exactly_that_id(embedded: MongoSetup) -> None:
     insert(embedded, SUBSCRIPTION, "ann")
