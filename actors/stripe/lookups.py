@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from actors.stripe.api import StripeApi, StripeAwayError, StripeRestingError
+from actors.stripe.pace import Pace
 from actors.stripe.reading import (
     Payload,
     UnreadablePayloadError,
@@ -40,12 +41,15 @@ class Lookups:
         self,
         api: StripeApi,
         monotonic: Callable[[], float],
-        per_second: float = REQUESTS_PER_SECOND,
+        pace: Pace | None = None,
+        *,
+        urgent: bool = True,
     ) -> None:
+        """`pace`: shared by all who ask with one budget; those that are `urgent` go first."""
         self._api = api
         self._monotonic = monotonic
-        self._seconds_apart = 1 / per_second
-        self._free_at = 0.0
+        self._pace = pace or Pace(monotonic, REQUESTS_PER_SECOND)
+        self._urgent = urgent
         self._away_until = 0.0
         self._prices: dict[str, tuple[float, Payload]] = {}
         self.requests = 0
@@ -167,19 +171,19 @@ class Lookups:
 
     async def _ask(self, request: Callable[[], T]) -> T:
         """Ask when it is our turn. After no answer nobody asks for a while."""
-        now = self._monotonic()
-        if now < self._away_until:
-            raise StripeRestingError("Stripe has not answered a moment ago")
-        turn = max(self._free_at, now)
-        self._free_at = turn + self._seconds_apart
-        if turn > now:
-            await asyncio.sleep(turn - now)
+        self._check_rest()
+        await self._pace.turn(urgent=self._urgent)
+        self._check_rest()
         self.requests += 1
         try:
             return await asyncio.to_thread(request)
         except StripeAwayError:
             self._away_until = self._monotonic() + AWAY_SECONDS
             raise
+
+    def _check_rest(self) -> None:
+        if self._monotonic() < self._away_until:
+            raise StripeRestingError("Stripe has not answered a moment ago")
 
 
 def _grantable(line: Payload, credits_: int, invoice: Payload) -> Grantable:
