@@ -26,9 +26,7 @@ from actors.stripe.reading import (
     REFUND_EVENTS,
     SUBSCRIPTION_EVENTS,
     Payload,
-    amount_of,
     customer_user,
-    id_of,
     is_thin,
     object_of,
     parse_object,
@@ -37,6 +35,7 @@ from actors.stripe.reading import (
     subject_of,
 )
 from actors.stripe.records import StripeEvent, StripeRecord, StripeStore
+from actors.stripe.refunding import Refunds, with_money_back
 from actors.stripe.telling import check, commands_of
 from actors.stripe.tidings import Tidings
 
@@ -75,6 +74,7 @@ class Applier:
         self._router = router
         self._clock = clock
         self._tidings = Tidings(lookups)
+        self._refunds = Refunds(lookups)
         self._owners = Owners(store, lookups)
         self._turns = Turns() if turns is None else turns
 
@@ -181,34 +181,18 @@ class Applier:
     # --- refunds ------------------------------------------------------------------------
 
     async def _refund(self, events: Sequence[StripeEvent]) -> str:
-        """Void the refunded share of what the charge paid for. Refunds of a charge only grow."""
-        last = max(events, key=lambda event: (event.created, event.event_id))
-        payload = parse_object(last.body)
-        charge: Payload | None = object_of(payload)
-        if is_thin(payload):
-            charge = await self._lookups.whole(id_of(charge) or "", plain_type(last.type))
-        if charge is None:
+        """Void the share of what was paid for that has gone back."""
+        back = await self._refunds.read(events)
+        if back is None:
             return IGNORED
-        amount, refunded = amount_of(charge), amount_of(charge, "amount_refunded")
-        paid_for = await self._lookups.paid_by(charge)
-        if paid_for is None or not 0 < refunded <= amount:
-            return IGNORED
-        payment_id, subject = paid_for
-        async with self._turn(subject):
-            return await self._take_back(subject, payment_id, amount - refunded, amount)
-
-    async def _take_back(self, subject: str, payment_id: str, kept: int, parts: int) -> str:
-        known = await self._in_thread(self._store.record, subject)
-        news = News(known or StripeRecord(subject))
-        kept_before, parts_before = news.record.refunds.get(payment_id, (1, 1))
-        if kept * parts_before < kept_before * parts:
-            refunds = {**news.record.refunds, payment_id: (kept, parts)}
-            news.record = replace(news.record, refunds=refunds)
-        news.touched.append(payment_id)
-        if payment_id not in news.record.payments:  # It is voided when it is granted.
-            await self._save(known, news.record)
-            return APPLIED
-        return await self._tell(known, news)
+        async with self._turn(back.subject):
+            known = await self._in_thread(self._store.record, back.subject)
+            news = News(with_money_back(known or StripeRecord(back.subject), back))
+            news.touched.append(back.payment)
+            if back.payment not in news.record.payments:  # It is voided when it is granted.
+                await self._save(known, news.record)
+                return APPLIED
+            return await self._tell(known, news)
 
     # --- telling the shard --------------------------------------------------------------
 

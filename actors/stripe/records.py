@@ -104,6 +104,8 @@ class StripeRecord:
     payments: Mapping[str, tuple[Grantable, ...]] = field(default_factory=dict)
     refunds: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Of a payment: what is kept, and of how much."""
+    returned: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Of a payment: the money that has gone back, by charge."""
 
 
 @dataclass(frozen=True, slots=True)
