@@ -86,8 +86,17 @@ class SyncCounters:
 
 @dataclass(slots=True)
 class StripeCounters:
-    """What is counted of Stripe's events, by the actor that applies them."""
+    """What is counted of Stripe's events, by the actor that applies them.
 
+    `fresh`, `found`, `parked` and `dead_letters` are levels: events that are not applied.
+    """
+
+    fresh: int = 0
+    found: int = 0
+    """Found by a comparison with Stripe."""
+    parked: int = 0
+    """Their user is not known yet."""
+    dead_letters: int = 0
     applied: int = 0
     put_off: int = 0
     """Events that could not be applied, and will be tried again."""

@@ -29,6 +29,10 @@ LEVELS = frozenset(
         "oldest_hold_seconds",
         "undelivered",
         "down",
+        "fresh",
+        "found",
+        "parked",
+        "dead_letters",
     }
 )
 

@@ -35,6 +35,7 @@ from actors.settings import Settings
 from actors.store import StorageUnavailableError
 from actors.stripe.api import StripeClientApi
 from actors.stripe.lookups import RECONCILING_REQUESTS_PER_SECOND, Lookups
+from actors.stripe.pace import Pace
 from actors.stripe.reconciling import Reconciliation
 
 JANITOR = "janitor"
@@ -121,7 +122,7 @@ def reconciliation(settings: Settings, store: MongoStripe) -> Work | None:
     if settings.stripe_api_key is None:
         return None
     api = StripeClientApi(settings.stripe_api_key.get_secret_value(), settings.stripe_api_base)
-    lookups = Lookups(api, time.monotonic, RECONCILING_REQUESTS_PER_SECOND)
+    lookups = Lookups(api, time.monotonic, Pace(time.monotonic, RECONCILING_REQUESTS_PER_SECOND))
     return Reconciliation(store, lookups, lambda: datetime.now(UTC)).run
 
 

@@ -1,6 +1,7 @@
 """Puts Ray on Stripe's work: the actor's shell and its options."""
 
 import asyncio
+import contextlib
 import time
 from datetime import timedelta
 
@@ -23,12 +24,14 @@ from actors.router import Router
 from actors.settings import Settings
 from actors.store import StorageUnavailableError
 from actors.stripe.api import StripeClientApi
-from actors.stripe.applying import Applier
-from actors.stripe.lookups import Lookups
+from actors.stripe.applying import Applier, Turns
+from actors.stripe.lookups import REQUESTS_PER_SECOND, Lookups
+from actors.stripe.pace import Pace
 from actors.stripe.work import StripeWork
 
 STRIPE = "stripe"
 CALLS_MAX = 100  # Signs of life and the clock's settings, answered at once.
+COUNT_SECONDS = 10.0  # How often it is counted what waits.
 TELLING_SECONDS_MAX = 10.0  # How long a shard may take for one command, repeats included.
 
 
@@ -45,9 +48,19 @@ class StripeActor:
         self._clock = ServiceClock()
         # What is compared with Stripe's own clock stays with the real time: a test clock that is
         # ahead would make whatever Stripe tells next look old.
-        applier = Applier(store, Lookups(api, time.monotonic), router, self._clock.real)
+        pace, turns = Pace(time.monotonic, REQUESTS_PER_SECOND), Turns()
+        fresh, behind = (
+            Applier(
+                store,
+                Lookups(api, time.monotonic, pace, urgent=urgent),
+                router,
+                self._clock.real,
+                turns,
+            )
+            for urgent in (True, False)
+        )
         self._work = StripeWork(
-            store, applier, livemode=settings.stripe_livemode, clock=self._clock
+            store, fresh, behind, livemode=settings.stripe_livemode, clock=self._clock
         )
         self._loops = Loops(STRIPE)
         self._loops.start(self._begin(MongoClock(database), settings))
@@ -67,6 +80,7 @@ class StripeActor:
             except StorageUnavailableError:
                 await asyncio.sleep(RETRY_SECONDS)
         self._loops.start(self._publish_metrics())
+        self._loops.start(self._count())
         await self._work.run()
 
     async def _publish_metrics(self) -> None:
@@ -74,6 +88,12 @@ class StripeActor:
         while True:
             metrics.publish(self._work.counters)
             await asyncio.sleep(METRICS_SECONDS)
+
+    async def _count(self) -> None:
+        while True:
+            with contextlib.suppress(StorageUnavailableError):
+                await self._work.count()
+            await asyncio.sleep(COUNT_SECONDS)
 
     async def ping(self) -> None:
         """Return: the actor is there."""

@@ -9,12 +9,15 @@ that is shipped imports either. Beside Stripe's own interface it understands
     POST /_config/faults {"status": 429, "seconds": 5}    answer the API so; 0: not at all
     POST /_config/renew/sub_…                              begin and pay the next period
     POST /_config/pay/cs_…                                 pay a one-off checkout
+    POST /_config/strangers/2000                           subscriptions of another product
+    GET /_config/requests                                  how often the API was asked
 """
 
 import argparse
 import asyncio
 import copy
 import time
+from collections import Counter
 from typing import Any
 
 from aiohttp import web
@@ -26,6 +29,8 @@ from localstripe.server import app, get_post_data
 
 API_VERSION = "2026-10-28.endive"
 FAULTS: dict[str, Any] = {"status": 200, "until": 0.0}
+ASKED: Counter[int] = Counter()
+"""Requests to the API by the second in which they came."""
 ONE_TIME: dict[str, dict[str, Any]] = {}
 CHECKOUTS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {}
 
@@ -303,6 +308,21 @@ async def renew(request: web.Request) -> web.StreamResponse:
     return json_response(subscription._export())
 
 
+async def make_strangers(request: web.Request) -> web.StreamResponse:
+    """Make customers of another product, each with a subscription that costs nothing.
+
+    Nobody is told of them: thousands of deliveries would keep this process busy for a minute.
+    """
+    schedule, R.schedule_webhook = R.schedule_webhook, lambda event: None
+    product = R.Product(name="Another", type="service").id
+    plan = R.Plan(id="price_another", amount=0, currency="eur", interval="month", product=product)
+    for _ in range(int(request.match_info["count"])):
+        customer = R.Customer()
+        R.Subscription(customer=customer.id, items=[{"plan": plan.id}])
+    R.schedule_webhook = schedule
+    return web.Response()
+
+
 list_invoices = R.Invoice._api_list_all.__func__
 
 
@@ -341,8 +361,14 @@ async def set_faults(request: web.Request) -> web.StreamResponse:
     return web.Response()
 
 
+async def count_requests(_request: web.Request) -> web.StreamResponse:
+    return web.json_response({"total": ASKED.total(), "busiest": max(ASKED.values(), default=0)})
+
+
 @web.middleware
 async def fail_on_demand(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if request.path.startswith("/v1/"):
+        ASKED[int(time.monotonic())] += 1
     if request.path.startswith("/v1/") and time.monotonic() < FAULTS["until"]:
         if FAULTS["status"] == 0:
             await asyncio.sleep(FAULTS["until"] - time.monotonic())
@@ -363,6 +389,8 @@ for method, path, answer in (
     ("POST", "/_config/faults", set_faults),
     ("POST", "/_config/renew/{id}", renew),
     ("POST", "/_config/pay/{id}", pay_checkout),
+    ("POST", "/_config/strangers/{count}", make_strangers),
+    ("GET", "/_config/requests", count_requests),
 ):
     app.router.add_route(method, path, answer)
 

@@ -94,10 +94,10 @@ def _add_delivery(app: FastAPI, backend: Backend) -> None:
         """Return undelivered and dead events, and how each endpoint does."""
         report = await backend.events.report()
         try:
-            stripe = await stripe_events(backend.stripe.store)
+            stripe, waiting = await stripe_events(backend.stripe.store)
         except StoreError:
             raise UnavailableError from None
-        return report.model_copy(update={"stripe": stripe})
+        return report.model_copy(update={"stripe": stripe, "stripe_waiting": waiting})
 
     @app.post(
         "/admin/events/{id:segment}/redeliver",  # noqa: FAST003 - it is an alias

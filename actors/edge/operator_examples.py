@@ -68,6 +68,7 @@ REPORTS: dict[str, dict[str, Any]] = {
                 "received_at": "2026-03-10T12:00:00Z",
             }
         ],
+        "stripe_waiting": {"fresh": 0, "found": 0, "parked": 1, "dead": 0},
         "head": 7,
         "undelivered_count": 1,
         "dead_count": 0,

@@ -6,7 +6,7 @@ secrets is 400, whatever is wrong with it, and leaves no trace.
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request
 from pydantic import BaseModel
 
 from actors.edge.problems import Problem, RequestRefused, make_problem
-from actors.events.reports import StripeEventReport
+from actors.events.reports import StripeEventReport, StripeWaiting
 from actors.store import StoreError
 from actors.stripe.api import BadSignatureError, verify_signature
 from actors.stripe.reading import UnreadablePayloadError, read_event
@@ -73,10 +73,14 @@ def read_signed(desk: StripeDesk, body: bytes, headers: Any) -> StripeEvent:
         raise RequestRefused(problem) from None
 
 
-async def stripe_events(store: StripeStore) -> list[StripeEventReport]:
-    """Return what of Stripe's is not applied: dead letters first. May raise StoreError."""
+async def stripe_events(store: StripeStore) -> tuple[list[StripeEventReport], StripeWaiting]:
+    """Return what of Stripe's is not applied, dead letters first, and how much of it there is.
+
+    May raise StoreError.
+    """
     found = await asyncio.to_thread(store.unapplied, UNAPPLIED_MAX)
-    return [
+    count = await asyncio.to_thread(store.waiting)
+    listed = [
         StripeEventReport(
             id=event.event_id,
             type=event.type,
@@ -89,3 +93,4 @@ async def stripe_events(store: StripeStore) -> list[StripeEventReport]:
         )
         for event in found
     ]
+    return listed, StripeWaiting(**asdict(count))

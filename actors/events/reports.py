@@ -96,6 +96,18 @@ class StripeEventReport(BaseModel):
     received_at: datetime
 
 
+class StripeWaiting(BaseModel):
+    """How many events of Stripe's are not applied."""
+
+    fresh: int
+    """They were delivered, and are taken up before all others."""
+    found: int
+    """A comparison has found them."""
+    parked: int
+    """Their user is not known yet."""
+    dead: int
+
+
 class EventsReport(BaseModel):
     """The answer of `GET /admin/events`. Counts are of deliveries: an event may have several."""
 
@@ -107,7 +119,9 @@ class EventsReport(BaseModel):
     undelivered: list[UndeliveredReport]
     dead: list[DeadReport]
     stripe: list[StripeEventReport] = []
-    """Events of Stripe's that are not applied: dead letters first."""
+    """Events of Stripe's that are not applied: dead letters first, at most 1,000 in all."""
+    stripe_waiting: StripeWaiting | None = None
+    """All of them, counted."""
 
 
 class Redelivery(BaseModel):

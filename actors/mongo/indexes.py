@@ -38,10 +38,11 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "allotment_journal": (_index("command_id", unique=True), _index("at")),
     "allotment_relay": (),
     "allotment_stripe_events": (
-        _index("state", "next_attempt_at"),
+        _index("state", "lane", "next_attempt_at"),
         _index("subject", "state"),
         _index("customer_id", "parked"),
     ),
+    "allotment_stripe_records": (_index("customer_id", "user_id"),),
     "allotment_sweeps": (_index("started_at"), _index("job", "started_at")),
     "dailycredits": (
         _index("subscription_id", "date", unique=True),

@@ -11,17 +11,28 @@ from typing import Any
 
 from bson import Int64
 from pydantic import TypeAdapter
-from pymongo import ASCENDING
+from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import DuplicateKeyError
 
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.overview import user_of
-from actors.stripe.records import EventState, ReconcilePlace, StripeEvent, StripeRecord
+from actors.stripe.records import (
+    EventState,
+    Lane,
+    ReconcilePlace,
+    StripeEvent,
+    StripeRecord,
+    Waiting,
+)
 from domain.stripe import ENDED
 from domain.values import UserId
 
 RECORD: TypeAdapter[StripeRecord] = TypeAdapter(StripeRecord)
-WAITING = {"state": str(EventState.RECEIVED)}
+WAITING: dict[str, Any] = {"state": str(EventState.RECEIVED)}
+FRESH = str(Lane.FRESH)
+BEHIND = {"$in": [str(Lane.FOUND), str(Lane.PARKED), None]}
+"""Events that were kept before there were lanes have none."""
+PARKED = {"parked": True, "lane": str(Lane.PARKED)}
 ERROR_LENGTH_MAX = 300
 RECONCILE = "reconcile"
 
@@ -48,6 +59,7 @@ class MongoStripe:
             "received_at": event.received_at,
             "state": str(event.state),
             "attempts": 0,
+            "lane": str(event.lane),
             "parked": False,
             "last_error": None,
             "next_attempt_at": event.received_at,
@@ -56,17 +68,22 @@ class MongoStripe:
             try:
                 self._events.insert_one(document)
             except DuplicateKeyError:
-                again = {"next_attempt_at": event.received_at} | WAITING
+                again = {"next_attempt_at": event.received_at, "lane": str(event.lane)} | WAITING
                 unapplied = {"_id": event.event_id, "state": {"$ne": str(EventState.APPLIED)}}
                 self._events.update_one(unapplied, {"$set": again})
                 return False
         return True
 
-    def due(self, now: datetime, limit: int) -> list[str]:
-        """Return subjects with events to be tried by now, those that waited longest first."""
+    def due(self, now: datetime, limit: int, *, fresh: bool, newest: bool = False) -> list[str]:
+        """Return subjects of some events to be tried by now, those that waited longest first.
+
+        `fresh`: of the lane of that name, else of the two others. `newest`: the last come first.
+        """
+        where = WAITING | {"lane": FRESH if fresh else BEHIND, "next_attempt_at": {"$lte": now}}
         with unavailable_on_error():
-            found = self._events.find(WAITING | {"next_attempt_at": {"$lte": now}}, ["subject"])
-            waiting = list(found.sort("next_attempt_at", ASCENDING).limit(limit))
+            found = self._events.find(where, ["subject"])
+            order = DESCENDING if newest else ASCENDING
+            waiting = list(found.sort("next_attempt_at", order).limit(limit))
         return list(dict.fromkeys(str(document["subject"]) for document in waiting))
 
     def pending(self, subject: str) -> list[StripeEvent]:
@@ -93,7 +110,7 @@ class MongoStripe:
     ) -> None:
         """Note that events were tried, and when to try them again."""
         fields = {"next_attempt_at": until, "last_error": error[:ERROR_LENGTH_MAX]}
-        self._set(event_ids, fields | {"parked": parked})
+        self._set(event_ids, fields | (PARKED if parked else {}))
 
     def rest(self, event_ids: Sequence[str], until: datetime) -> None:
         """Note when to try events, without counting an attempt."""
@@ -108,10 +125,11 @@ class MongoStripe:
         self._set(event_ids, {"state": state, "last_error": error[:ERROR_LENGTH_MAX]})
 
     def wake(self, customer_id: str, now: datetime) -> None:
-        """Have the parked events of a customer tried again."""
+        """Have the parked events of a customer tried again, as fresh ones, dead letters too."""
         where = {"customer_id": customer_id, "parked": True}
+        fields = {"next_attempt_at": now, "lane": FRESH} | WAITING
         with unavailable_on_error():
-            self._events.update_many(where, {"$set": {"next_attempt_at": now}})
+            self._events.update_many(where, {"$set": fields})
 
     def record(self, subject: str) -> StripeRecord | None:
         """Return what is known of a subject."""
@@ -164,6 +182,20 @@ class MongoStripe:
             document = self._subscriptions.find_one(where, ["user_id"])
         return user_of(document) if document else None
 
+    def ownerless(self, customer_id: str) -> list[str]:
+        """Return the subjects of records that name a Stripe customer and no user."""
+        where = {"customer_id": customer_id, "user_id": None}
+        with unavailable_on_error():
+            return [str(document["_id"]) for document in self._records.find(where, ["_id"])]
+
+    def waiting(self) -> Waiting:
+        """Count what is not applied."""
+        with unavailable_on_error():
+            count = self._events.count_documents
+            lanes = {lane: count(WAITING | {"lane": str(lane)}) for lane in Lane}
+            dead = count({"state": str(EventState.FAILED)})
+        return Waiting(lanes[Lane.FRESH], lanes[Lane.FOUND], lanes[Lane.PARKED], dead)
+
     def unapplied(self, limit: int) -> list[StripeEvent]:
         """Return dead letters first, then parked and waiting events, without their bodies."""
         found: list[dict[str, Any]] = []
@@ -174,16 +206,22 @@ class MongoStripe:
         return [_event(document) for document in found]
 
     def known_events(self, event_ids: Sequence[str]) -> set[str]:
-        """Return which of these events are kept already."""
+        """Return which of these events are kept already and are no dead letters."""
         with unavailable_on_error():
-            found = self._events.find({"_id": {"$in": list(event_ids)}}, ["_id"])
-            return {str(document["_id"]) for document in found}
+            found = self._events.find({"_id": {"$in": list(event_ids)}}, ["state"])
+            dead = str(EventState.FAILED)
+            return {str(document["_id"]) for document in found if document["state"] != dead}
 
     def trim(self, before: datetime) -> int:
-        """Remove applied events received before an instant, and count them."""
-        where = {"state": str(EventState.APPLIED), "received_at": {"$lt": before}}
+        """Remove events received before an instant, and count them.
+
+        Those that were applied, and dead letters whose user nobody has named.
+        """
+        old = {"received_at": {"$lt": before}}
+        applied = {"state": str(EventState.APPLIED)} | old
+        nobodys = {"state": str(EventState.FAILED), "parked": True} | old
         with unavailable_on_error():
-            return self._events.delete_many(where).deleted_count
+            return sum(self._events.delete_many(w).deleted_count for w in (applied, nobodys))
 
     def place(self) -> ReconcilePlace | None:
         """Return how far the reconciliation that is under way has come."""
@@ -210,6 +248,13 @@ def _lives(document: dict[str, Any]) -> bool:
     return state is not None and state["status"] not in ENDED
 
 
+def _lane(document: dict[str, Any]) -> Lane:
+    lane = document.get("lane")
+    if lane is None:
+        return Lane.PARKED if document["parked"] else Lane.FOUND
+    return Lane(lane)
+
+
 def _event(document: dict[str, Any]) -> StripeEvent:
     return StripeEvent(
         str(document["_id"]),
@@ -222,6 +267,6 @@ def _event(document: dict[str, Any]) -> StripeEvent:
         document["received_at"],
         EventState(document["state"]),
         int(document["attempts"]),
-        document["parked"],
+        _lane(document),
         document["last_error"],
     )

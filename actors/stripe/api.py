@@ -97,7 +97,7 @@ class StripeApi(Protocol):
     def page(self, kind: str, after: str | None, since: int | None) -> tuple[list[Payload], bool]:
         """Return (a page, whether there are more) of subscriptions, paid invoices, or events.
 
-        Events are those that can be applied.
+        Subscriptions come with their customers. Events are those that can be applied.
         """
 
 
@@ -171,7 +171,7 @@ class StripeClientApi:
         if since is not None:
             params["created"] = {"gte": since}
         if kind == "subscriptions":
-            params["status"] = "all"
+            params |= {"status": "all", "expand": ["data.customer"]}
         if kind == "invoices":
             params["status"] = "paid"
         if kind == "events":

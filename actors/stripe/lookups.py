@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from actors.stripe.api import StripeApi, StripeAwayError, StripeRestingError
+from actors.stripe.pace import Pace
 from actors.stripe.reading import (
     Payload,
     UnreadablePayloadError,
@@ -40,12 +41,15 @@ class Lookups:
         self,
         api: StripeApi,
         monotonic: Callable[[], float],
-        per_second: float = REQUESTS_PER_SECOND,
+        pace: Pace | None = None,
+        *,
+        urgent: bool = True,
     ) -> None:
+        """`pace`: shared by all who ask with one budget; those that are `urgent` go first."""
         self._api = api
         self._monotonic = monotonic
-        self._seconds_apart = 1 / per_second
-        self._free_at = 0.0
+        self._pace = pace or Pace(monotonic, REQUESTS_PER_SECOND)
+        self._urgent = urgent
         self._away_until = 0.0
         self._prices: dict[str, tuple[float, Payload]] = {}
         self.requests = 0
@@ -115,20 +119,32 @@ class Lookups:
             found.append(Grantable(str(line.get("id")), credits_, amount, currency, days=days))
         return _named(found, session_id)
 
-    async def paid_by(self, charge: Payload) -> tuple[str, str] | None:
-        """Return (payment, subject) that a charge paid for; None where it is none of ours."""
+    async def charge(self, charge_id: str) -> Payload | None:
+        """Return a charge as it is now."""
+        return await self._ask(lambda: self._api.charge(charge_id))
+
+    async def paid_by(self, charge: Payload) -> tuple[str, str, int] | None:
+        """Return (payment, subject, its whole amount) that a charge paid for; None: none of ours.
+
+        The amount is 0 where Stripe does not say it.
+        """
         intent = id_of(charge.get("payment_intent"))
         invoice_id = id_of(charge.get("invoice"))
         if invoice_id is None and intent is not None:
             invoice_id = await self._ask(lambda: self._api.invoice_paid_by(intent))
         if invoice_id is not None:
-            invoice = await self._ask(lambda: self._api.invoice(invoice_id))
-            subject = subscription_of_invoice(invoice or {})
-            return None if subject is None else (invoice_id, subject)
+            invoice = await self._ask(lambda: self._api.invoice(invoice_id)) or {}
+            subject = subscription_of_invoice(invoice)
+            if subject is not None:
+                return invoice_id, subject, amount_of(invoice, "total")
         if intent is None:
             return None
+        # A checkout may have made the invoice: what was sold is known by the checkout.
         session_id = await self._ask(lambda: self._api.checkout_paid_by(intent))
-        return None if session_id is None else (session_id, session_id)
+        if session_id is None:
+            return None
+        session = await self._ask(lambda: self._api.checkout(session_id)) or {}
+        return session_id, session_id, amount_of(session, "amount_total")
 
     async def _credits_of(self, line: Payload) -> int | None:
         price_id, inline = price_of(line)
@@ -167,19 +183,19 @@ class Lookups:
 
     async def _ask(self, request: Callable[[], T]) -> T:
         """Ask when it is our turn. After no answer nobody asks for a while."""
-        now = self._monotonic()
-        if now < self._away_until:
-            raise StripeRestingError("Stripe has not answered a moment ago")
-        turn = max(self._free_at, now)
-        self._free_at = turn + self._seconds_apart
-        if turn > now:
-            await asyncio.sleep(turn - now)
+        self._check_rest()
+        await self._pace.turn(urgent=self._urgent)
+        self._check_rest()
         self.requests += 1
         try:
             return await asyncio.to_thread(request)
         except StripeAwayError:
             self._away_until = self._monotonic() + AWAY_SECONDS
             raise
+
+    def _check_rest(self) -> None:
+        if self._monotonic() < self._away_until:
+            raise StripeRestingError("Stripe has not answered a moment ago")
 
 
 def _grantable(line: Payload, credits_: int, invoice: Payload) -> Grantable:

@@ -21,6 +21,8 @@ class News:
     """Something needs the state, and nobody has told it."""
     partial: bool = False
     """Somebody has told a part of a state, or only that there is one."""
+    aged: bool = False
+    """The state was nobody's, and nobody's is not asked for: it may have gone on."""
     newest: int = -1
     touched: list[str] = field(default_factory=list)
     """Payments that are to be told to the shard."""

@@ -26,13 +26,15 @@ from actors.stripe.reading import (
     THIN,
     Payload,
     UnreadablePayloadError,
+    customer_user,
     id_of,
     plain_type,
     read_event,
     read_subscription,
     subscription_of_invoice,
 )
-from actors.stripe.records import ReconcilePlace, StripeStore
+from actors.stripe.records import Lane, ReconcilePlace, StripeRecord, StripeStore
+from domain.values import UserId, parse_user_id
 
 UNLISTED = "unlisted"
 KINDS = ("subscriptions", UNLISTED, "invoices", "events")
@@ -157,7 +159,8 @@ class Reconciliation:
         state = read_subscription(theirs)
         record = self._store.record(state.subscription_id)
         ours = state_of(record) if record else None
-        if ours == state:
+        named = None if record is None else self._named_now(record, theirs)
+        if ours == state and named is None:
             return None
         now = self._clock()
         # A thin event has Stripe asked again when it is applied: nothing newer is overwritten.
@@ -171,7 +174,25 @@ class Reconciliation:
                 "related_object": {"id": state.subscription_id, "type": "subscription"},
             }
         )
+        if named is not None and ours == state:
+            return f"{state.subscription_id}: nobody's here, it is {named}'s"
         return f"{state.subscription_id}: {ours.status if ours else 'unknown'} here, {state.status}"
+
+    def _named_now(self, record: StripeRecord, theirs: Payload) -> UserId | None:
+        """Return whose a subscription is that was nobody's; None where that is as it was."""
+        if record.user_id is not None:
+            return None
+        customer = theirs.get("customer")
+        named = customer_user(theirs) or (
+            customer_user(customer) if isinstance(customer, Mapping) else None
+        )
+        if named is not None:
+            try:
+                return parse_user_id(named)
+            except ValueError:  # Its dead letter says so.
+                return None
+        customer_id = id_of(customer)
+        return None if customer_id is None else self._store.user_of_customer(customer_id)
 
     def _compare_invoice(self, theirs: Payload) -> str | None:
         subject, invoice_id = subscription_of_invoice(theirs), id_of(theirs)
@@ -199,4 +220,5 @@ class Reconciliation:
         return f"{theirs.get('id')}: not delivered" if self._keep(theirs) else None
 
     def _keep(self, event: Mapping[str, Any]) -> bool:
-        return self._store.keep(read_event(json.dumps(event), self._clock()))
+        found = read_event(json.dumps(event), self._clock())
+        return self._store.keep(replace(found, lane=Lane.FOUND))

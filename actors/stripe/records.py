@@ -23,6 +23,27 @@ class EventState(StrEnum):
     """A dead letter: it is tried again only when it is delivered again."""
 
 
+class Lane(StrEnum):
+    """How soon an event is taken up: fresh ones go before all others."""
+
+    FRESH = "fresh"
+    """It was delivered, or somebody has asked for it."""
+    FOUND = "found"
+    """A comparison has found it."""
+    PARKED = "parked"
+    """It was tried, and its user is not known yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many events are not applied: by their lane, and dead letters."""
+
+    fresh: int
+    found: int
+    parked: int
+    dead: int
+
+
 @dataclass(frozen=True, slots=True)
 class StripeEvent:
     """One event as it was delivered, and how far it is."""
@@ -40,9 +61,13 @@ class StripeEvent:
     received_at: datetime
     state: EventState = EventState.RECEIVED
     attempts: int = 0
-    parked: bool = False
-    """Its user is not known yet."""
+    lane: Lane = Lane.FRESH
     last_error: str | None = None
+
+    @property
+    def parked(self) -> bool:
+        """Whether it was tried and its user is not known yet."""
+        return self.lane is Lane.PARKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +104,8 @@ class StripeRecord:
     payments: Mapping[str, tuple[Grantable, ...]] = field(default_factory=dict)
     refunds: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Of a payment: what is kept, and of how much."""
+    returned: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Of a payment: the money that has gone back, by charge."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +128,11 @@ class StripeStore(Protocol):
     def keep(self, event: StripeEvent) -> bool:
         """Keep an event. False: it was there. One that was not applied is tried again at once."""
 
-    def due(self, now: datetime, limit: int) -> list[str]:
-        """Return subjects with events to be tried by now, those that waited longest first."""
+    def due(self, now: datetime, limit: int, *, fresh: bool, newest: bool = False) -> list[str]:
+        """Return subjects of some events to be tried by now, those that waited longest first.
+
+        `fresh`: of the lane of that name, else of the two others. `newest`: the last come first.
+        """
 
     def pending(self, subject: str) -> list[StripeEvent]:
         """Return all events of a subject that are to be applied, by their time."""
@@ -122,7 +152,7 @@ class StripeStore(Protocol):
         """Note that events cannot be applied."""
 
     def wake(self, customer_id: str, now: datetime) -> None:
-        """Have the parked events of a customer tried again."""
+        """Have the parked events of a customer tried again, as fresh ones, dead letters too."""
 
     def record(self, subject: str) -> StripeRecord | None:
         """Return what is known of a subject."""
@@ -139,14 +169,23 @@ class StripeStore(Protocol):
     def user_of_customer(self, customer_id: str) -> UserId | None:
         """Return the user of a subscription that names this Stripe customer."""
 
+    def ownerless(self, customer_id: str) -> list[str]:
+        """Return the subjects of records that name a Stripe customer and no user."""
+
+    def waiting(self) -> Waiting:
+        """Count what is not applied."""
+
     def unapplied(self, limit: int) -> list[StripeEvent]:
         """Return dead letters first, then parked and waiting events, without their bodies."""
 
     def known_events(self, event_ids: Sequence[str]) -> set[str]:
-        """Return which of these events are kept already."""
+        """Return which of these events are kept already and are no dead letters."""
 
     def trim(self, before: datetime) -> int:
-        """Remove applied events received before an instant, and count them."""
+        """Remove events received before an instant, and count them.
+
+        Those that were applied, and dead letters whose user nobody has named.
+        """
 
     def place(self) -> ReconcilePlace | None:
         """Return how far the reconciliation that is under way has come."""

@@ -1,6 +1,7 @@
-"""The Stripe actor's loop: finds events that wait, has them applied, and notes what came of it.
+"""The Stripe actor's loops: find events that wait, have them applied, and note what came of it.
 
-Nothing is held in memory: what a killed actor left behind is found by the next one.
+There are two: what was delivered goes before what a comparison has found and what waits for its
+user. Nothing is held in memory: what a killed actor left behind is found by the next one.
 """
 
 import asyncio
@@ -13,21 +14,24 @@ from actors.counters import StripeCounters
 from actors.failures import TryAgainError
 from actors.store import StoreError
 from actors.stripe.api import StripeAwayError, StripeRefusedError, StripeRestingError
-from actors.stripe.applying import Applier, RecordTakenError, UnknownUserError
+from actors.stripe.applying import NOBODYS, Applier, RecordTakenError
 from actors.stripe.lookups import AWAY_SECONDS
+from actors.stripe.owners import UnknownUserError
+from actors.stripe.parking import PARKED_MAX, is_given_up, parked_pause
 from actors.stripe.reading import UnreadablePayloadError, parse_object, strange_version
 from actors.stripe.records import StripeEvent, StripeStore
 from actors.stripe.telling import CannotBeAppliedError
 
 POLL_SECONDS = 0.25  # How often it is looked for new events while there are none.
 STORE_PAUSE_SECONDS = 1.0  # Pause after the database did not answer.
-SUBJECTS_MAX = 200  # Subjects taken up together,
-SUBJECTS_AT_ONCE = 16  # and how many of them are worked on at once.
+DUE_MAX = 200  # Events that are looked at to find the next subjects.
+AT_ONCE = {True: 8, False: 4}
+"""Subjects of fresh events, and of others, worked on at once. With few, whoever comes next is soon
+among them, and the others leave threads and turns to the fresh ones."""
 RETRY_SECONDS_MIN = 0.5  # Pause before an event is tried again; doubled each time,
 RETRY_SECONDS_MAX = 60.0  # up to here, and shortened at random by up to a half.
 AWAY_ATTEMPTS_MAX = 6_000  # Three days and more: then Stripe itself gives up, too.
 DEFECT_ATTEMPTS_MAX = 8  # How often what should not happen is tried.
-PARKED_SECONDS = 60.0  # How often it is looked whether an unknown user has become known.
 
 VERSIONS_MAX = 20  # Versions of Stripe's that the log names: each once.
 
@@ -42,71 +46,116 @@ class StripeWork:
     def __init__(
         self,
         store: StripeStore,
-        applier: Applier,
+        fresh: Applier,
+        behind: Applier,
         *,
         livemode: bool,
         clock: Callable[[], datetime],
     ) -> None:
+        """`fresh` and `behind` apply events of those lanes: they differ in who asks Stripe first."""
         self._store = store
-        self._applier = applier
+        self._appliers = {True: fresh, False: behind}
+        self._in_hand: set[str] = set()
+        self._newest = False
         self._livemode = livemode
         self._clock = clock
-        self._places = asyncio.Semaphore(SUBJECTS_AT_ONCE)
         self._strange_versions: set[str] = set()
         self.counters = StripeCounters()
 
     async def run(self) -> None:
         """Apply events for ever."""
-        while True:
-            pause = POLL_SECONDS
-            try:
-                if await self.turn():
-                    pause = 0.0
-            except StoreError as error:
-                logger.warning("stripe: the database is away: %r", error.__cause__)
-                pause = STORE_PAUSE_SECONDS
-            await asyncio.sleep(pause)
+        await asyncio.gather(self._follow(fresh=True), self._follow(fresh=False))
 
-    async def turn(self) -> int:
-        """Try all that is due, and return how many subjects that were. Raises StoreError."""
-        subjects = await asyncio.to_thread(self._store.due, self._clock(), SUBJECTS_MAX)
-        done = await asyncio.gather(*map(self._take_up, subjects), return_exceptions=True)
-        for failure in done:
-            if isinstance(failure, BaseException):
-                raise failure
-        return len(subjects)
+    async def count(self) -> None:
+        """Bring the counters' levels up to what waits. Raises StoreError."""
+        waiting = await asyncio.to_thread(self._store.waiting)
+        self.counters.fresh, self.counters.found = waiting.fresh, waiting.found
+        self.counters.parked, self.counters.dead_letters = waiting.parked, waiting.dead
 
-    async def _take_up(self, subject: str) -> None:
-        async with self._places:
-            events = await asyncio.to_thread(self._store.pending, subject)
-            for event in events:
-                self._look_at_version(event)
-            strays = [event for event in events if event.livemode != self._livemode]
-            if strays:
-                mode = "live" if self._livemode else "test"
-                await self._fail(strays, f"the API key is of {mode} mode, the event is not")
-            foreign = [e.event_id for e in events if parse_object(e.body).get("account")]
-            if foreign:  # Of an account that is only connected to ours.
-                await asyncio.to_thread(
-                    self._store.applied, foreign, self._clock(), CONNECTED_ACCOUNT
-                )
-            ours = [e for e in events if e not in strays and e.event_id not in foreign]
-            if ours:
-                await self._apply(subject, ours)
-
-    async def _apply(self, subject: str, events: Sequence[StripeEvent]) -> None:
-        ids = [event.event_id for event in events]
+    async def _follow(self, *, fresh: bool) -> None:
+        running: set[asyncio.Task[None]] = set()
         try:
-            outcome = await self._applier.apply(subject, events)
-        except UnknownUserError:
-            until = self._clock() + timedelta(seconds=PARKED_SECONDS)
-            reason = "its user is not known yet"
-            await asyncio.to_thread(self._store.postpone, ids, until, reason, parked=True)
-            self.counters.put_off += len(ids)
+            while True:
+                try:
+                    running |= await self._begin(AT_ONCE[fresh] - len(running), fresh=fresh)
+                    running -= await self._some_end(running)
+                except StoreError as error:
+                    logger.warning("stripe: the database is away: %r", error.__cause__)
+                    await asyncio.sleep(STORE_PAUSE_SECONDS)
+        finally:
+            for task in running:
+                task.cancel()
+
+    async def _some_end(self, running: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
+        """Return those that have ended, soon after one has. Raises what the first of them raised."""
+        if not running:
+            await asyncio.sleep(POLL_SECONDS)
+            return set()
+        ended, _ = await asyncio.wait(
+            running, timeout=POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED
+        )
+        running -= ended  # Also where one has failed.
+        for task in ended:
+            task.result()
+        return ended
+
+    async def turn(self, *, fresh: bool) -> int:
+        """Try some of what is due of a lane to its end, and return how many subjects that were.
+
+        0: nothing is due. Raises StoreError.
+        """
+        begun = await self._begin(AT_ONCE[fresh], fresh=fresh)
+        for failure in await asyncio.gather(*begun, return_exceptions=True):
+            if failure is not None:
+                raise failure
+        return len(begun)
+
+    async def _begin(self, places: int, *, fresh: bool) -> set[asyncio.Task[None]]:
+        """Begin with as many subjects as there are places. What is in hand is left there."""
+        if places <= 0:
+            return set()
+        # Who has just paid does not wait for all before, nor does a flood push back those for ever.
+        self._newest = fresh and not self._newest
+        due = await asyncio.to_thread(
+            self._store.due, self._clock(), DUE_MAX, fresh=fresh, newest=self._newest
+        )
+        subjects = [subject for subject in due if subject not in self._in_hand][:places]
+        self._in_hand.update(subjects)
+        return {
+            asyncio.create_task(self._take_up(subject, self._appliers[fresh]))
+            for subject in subjects
+        }
+
+    async def _take_up(self, subject: str, applier: Applier) -> None:
+        try:
+            await self._try(subject, applier)
+        finally:
+            self._in_hand.remove(subject)
+
+    async def _try(self, subject: str, applier: Applier) -> None:
+        events = await asyncio.to_thread(self._store.pending, subject)
+        for event in events:
+            self._look_at_version(event)
+        strays = [event for event in events if event.livemode != self._livemode]
+        if strays:
+            mode = "live" if self._livemode else "test"
+            await self._fail(strays, f"the API key is of {mode} mode, the event is not")
+        foreign = [e.event_id for e in events if parse_object(e.body).get("account")]
+        if foreign:  # Of an account that is only connected to ours.
+            await asyncio.to_thread(self._store.applied, foreign, self._clock(), CONNECTED_ACCOUNT)
+        ours = [e for e in events if e not in strays and e.event_id not in foreign]
+        if ours:
+            await self._apply(subject, ours, applier)
+
+    async def _apply(self, subject: str, events: Sequence[StripeEvent], applier: Applier) -> None:
+        try:
+            outcome = await applier.apply(subject, events)
+        except UnknownUserError as unknown:
+            await self._park(events, paid=unknown.paid)
         except (StripeAwayError, TryAgainError, RecordTakenError) as error:
             await self._put_off(events, error)
         except (UnreadablePayloadError, CannotBeAppliedError) as error:
-            await self._isolate(subject, events, str(error))
+            await self._isolate(subject, events, applier, str(error))
         except StripeRefusedError as error:
             await self._try_again(events, f"Stripe refuses: {error}", DEFECT_ATTEMPTS_MAX)
         except Exception as error:  # A defect in one event keeps no other from being applied.
@@ -115,8 +164,29 @@ class StripeWork:
             logger.exception("stripe: %s could not be applied", subject)
             await self._try_again(events, f"a defect: {type(error).__name__}", DEFECT_ATTEMPTS_MAX)
         else:
-            await asyncio.to_thread(self._store.applied, ids, self._clock(), outcome)
-            self.counters.applied += len(ids)
+            await self._note_applied(events, outcome)
+
+    async def _note_applied(self, events: Sequence[StripeEvent], outcome: str) -> None:
+        ids = [event.event_id for event in events]
+        await asyncio.to_thread(self._store.applied, ids, self._clock(), outcome)
+        self.counters.applied += len(ids)
+
+    async def _park(self, events: Sequence[StripeEvent], *, paid: bool) -> None:
+        """Let events wait for their user, each time longer, and not for ever."""
+        now, room = self._clock(), self.counters.parked < PARKED_MAX
+        given_up = [e for e in events if is_given_up(e, now, paid=paid, room=room)]
+        waiting = [event for event in events if event not in given_up]
+        if given_up and paid:
+            await self._fail(given_up, "credits were paid for, and nobody says for which user")
+        elif given_up:
+            await self._note_applied(given_up, NOBODYS)
+        if waiting:
+            ids = [event.event_id for event in waiting]
+            until = now + parked_pause(min(event.attempts for event in waiting))
+            reason = "its user is not known yet"
+            await asyncio.to_thread(self._store.postpone, ids, until, reason, parked=True)
+            self.counters.put_off += len(ids)
+            self.counters.parked += sum(not event.parked for event in waiting)
 
     def _look_at_version(self, event: StripeEvent) -> None:
         """Raise the alarm where an event is of a version that nobody has tried."""
@@ -137,13 +207,15 @@ class StripeWork:
         until = self._clock() + timedelta(seconds=AWAY_SECONDS * spread)
         await asyncio.to_thread(self._store.rest, [event.event_id for event in events], until)
 
-    async def _isolate(self, subject: str, events: Sequence[StripeEvent], error: str) -> None:
+    async def _isolate(
+        self, subject: str, events: Sequence[StripeEvent], applier: Applier, error: str
+    ) -> None:
         """Fail the one event that cannot be applied: the others of its subject can."""
         if len(events) == 1:
             await self._fail(events, error)
             return
         for event in events:
-            await self._apply(subject, [event])
+            await self._apply(subject, [event], applier)
 
     async def _try_again(
         self, events: Sequence[StripeEvent], error: str, attempts_max: int

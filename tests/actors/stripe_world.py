@@ -10,8 +10,9 @@ from typing import Any
 from actors.calls import Call, Envelope, Reply
 from actors.clock import ServiceClock
 from actors.shards.shard import Shard
-from actors.stripe.applying import Applier
-from actors.stripe.lookups import Lookups
+from actors.stripe.applying import Applier, Turns
+from actors.stripe.lookups import REQUESTS_PER_SECOND, Lookups
+from actors.stripe.pace import Pace
 from actors.stripe.reading import read_event
 from actors.stripe.records import EventState
 from actors.stripe.work import StripeWork
@@ -126,9 +127,16 @@ class StripeWorld:
 
     def restart(self) -> None:
         """Begin again as a new actor does: with what the database holds."""
-        self.lookups = Lookups(self.stripe, self._monotonic)
-        applier = Applier(self.ledger, self.lookups, self.router, self.clock)
-        self.work = StripeWork(self.ledger, applier, livemode=False, clock=self.service_clock)
+        pace, turns = Pace(self._monotonic, REQUESTS_PER_SECOND), Turns()
+        self.lookups = Lookups(self.stripe, self._monotonic, pace)
+        behind = Lookups(self.stripe, self._monotonic, pace, urgent=False)
+        self.work = StripeWork(
+            self.ledger,
+            Applier(self.ledger, self.lookups, self.router, self.clock, turns),
+            Applier(self.ledger, behind, self.router, self.clock, turns),
+            livemode=False,
+            clock=self.service_clock,
+        )
 
     def _monotonic(self) -> float:
         self.seconds += 10.0  # Every look-up has its turn at once.
@@ -141,7 +149,7 @@ class StripeWorld:
         """Deliver events and apply all that is due."""
         for body in bodies:
             self.deliver(body)
-        while await self.work.turn():
+        while await self.work.turn(fresh=True) + await self.work.turn(fresh=False):
             pass
 
     async def status(self, user_id: str = ADA) -> CreditStatusResponse:

@@ -152,6 +152,8 @@ async def test_operators_see_dead_letters_first() -> None:
         assert [row["id"] for row in rows] == ["evt_2", "evt_1"]
         assert rows[0]["last_error"] == "it cannot be"
         assert "body" not in rows[0]
+        counts = {"fresh": 1, "found": 0, "parked": 0, "dead": 1}
+        assert answer.json()["stripe_waiting"] == counts
 
 
 def mutated(random: Random, text: bytes) -> bytes:

@@ -12,10 +12,12 @@ from actors.stripe.reading import read_event, read_subscription
 from actors.stripe.records import (
     EventState,
     Grantable,
+    Lane,
     ReconcilePlace,
     StripeEvent,
     StripeRecord,
     StripeStore,
+    Waiting,
 )
 from domain.values import UserId
 from tests.actors.authors import NOON
@@ -71,8 +73,8 @@ def test_what_waits_is_found_by_its_subject_in_the_order_of_its_time(ledger: Str
     for one in (told("b", 5), told("a", 9), told("c", 1), told("d", 0, subject="sub_2")):
         ledger.keep(one)
 
-    assert sorted(ledger.due(NOON, 10)) == ["sub_1", "sub_2"]
-    assert ledger.due(NOON - timedelta(seconds=1), 10) == []
+    assert sorted(ledger.due(NOON, 10, fresh=True)) == ["sub_1", "sub_2"]
+    assert ledger.due(NOON - timedelta(seconds=1), 10, fresh=True) == []
     assert [one.event_id for one in ledger.pending("sub_1")] == ["evt_c", "evt_b", "evt_a"]
 
 
@@ -81,7 +83,7 @@ def test_what_is_applied_waits_no_more_even_if_it_comes_again(ledger: StripeStor
     ledger.applied(["evt_1"], NOON, "applied")
 
     assert ledger.keep(told("1")) is False
-    assert ledger.due(LATER, 10) == []
+    assert ledger.due(LATER, 10, fresh=True) == []
     assert ledger.unapplied(10) == []
 
 
@@ -91,15 +93,15 @@ def test_what_is_postponed_is_due_later_and_says_why(ledger: StripeStore) -> Non
 
     (waiting,) = ledger.unapplied(10)
     assert (waiting.attempts, waiting.last_error) == (1, "Stripe is away")
-    assert ledger.due(NOON, 10) == []
-    assert ledger.due(LATER, 10) == ["sub_1"]
+    assert ledger.due(NOON, 10, fresh=True) == []
+    assert ledger.due(LATER, 10, fresh=True) == ["sub_1"]
 
 
 def test_what_rests_is_due_later_and_has_not_been_tried(ledger: StripeStore) -> None:
     ledger.keep(told("1"))
     ledger.rest(["evt_1"], LATER)
 
-    assert ledger.due(NOON, 10) == []
+    assert ledger.due(NOON, 10, fresh=True) == []
     assert ledger.pending("sub_1")[0].attempts == 0
 
 
@@ -123,11 +125,94 @@ def test_parked_events_wake_with_their_customer(ledger: StripeStore) -> None:
     ledger.postpone(["evt_1"], LATER, "nobody knows", parked=True)
 
     ledger.wake("cus_2", NOON)
-    asleep = ledger.due(NOON, 10)
+    asleep = ledger.due(NOON, 10, fresh=True), ledger.due(NOON, 10, fresh=False)
+    waiting = ledger.due(LATER, 10, fresh=False)
     ledger.wake("cus_1", NOON)
 
-    assert asleep == []
-    assert ledger.due(NOON, 10) == ["sub_1"]
+    assert (asleep, waiting) == (([], []), ["sub_1"])
+    assert ledger.due(NOON, 10, fresh=True) == ["sub_1"]
+
+
+def test_a_dead_letter_wakes_with_its_customer_if_its_user_was_not_known(
+    ledger: StripeStore,
+) -> None:
+    for name in ("1", "2", "3"):
+        ledger.keep(told(name, subject=f"sub_{name}"))
+    for name in ("evt_1", "evt_2"):
+        ledger.postpone([name], LATER, "nobody knows", parked=True)
+    ledger.fail(["evt_1", "evt_3"], "given up")
+    ledger.applied(["evt_2"], NOON, "applied")
+
+    ledger.wake("cus_1", NOON)
+
+    assert ledger.due(LATER, 10, fresh=True) == ["sub_1"]
+    assert ledger.due(LATER, 10, fresh=False) == []
+
+
+def test_what_came_last_is_found_first_where_that_is_asked(ledger: StripeStore) -> None:
+    for number in range(4):
+        at = NOON + timedelta(seconds=number)
+        ledger.keep(told(f"{number}", subject=f"sub_{number}", received_at=at))
+
+    assert ledger.due(LATER, 2, fresh=True) == ["sub_0", "sub_1"]
+    assert ledger.due(LATER, 2, fresh=True, newest=True) == ["sub_3", "sub_2"]
+
+
+def test_each_lane_is_due_on_its_own_and_counted(ledger: StripeStore) -> None:
+    for name, lane in (("1", Lane.FRESH), ("2", Lane.FOUND), ("3", Lane.FRESH)):
+        ledger.keep(told(name, subject=f"sub_{name}", lane=lane))
+    ledger.postpone(["evt_3"], NOON, "nobody knows", parked=True)
+    ledger.keep(told("4", subject="sub_4"))
+    ledger.fail(["evt_4"], "it cannot be")
+
+    assert ledger.due(NOON, 10, fresh=True) == ["sub_1"]
+    assert sorted(ledger.due(NOON, 10, fresh=False)) == ["sub_2", "sub_3"]
+    assert ledger.waiting() == Waiting(fresh=1, found=1, parked=1, dead=1)
+    assert {e.event_id: e.lane for e in ledger.unapplied(10)} == {
+        "evt_1": Lane.FRESH,
+        "evt_2": Lane.FOUND,
+        "evt_3": Lane.PARKED,
+        "evt_4": Lane.FRESH,
+    }
+
+
+def test_a_delivery_makes_fresh_what_was_found_or_parked(ledger: StripeStore) -> None:
+    for name in ("1", "2"):
+        ledger.keep(told(name, subject=f"sub_{name}", lane=Lane.FOUND))
+    ledger.postpone(["evt_2"], LATER, "nobody knows", parked=True)
+
+    for name in ("1", "2"):
+        ledger.keep(told(name, subject=f"sub_{name}"))
+
+    assert sorted(ledger.due(NOON, 10, fresh=True)) == ["sub_1", "sub_2"]
+
+
+def test_records_that_are_nobodys_are_found_by_their_customer(ledger: StripeStore) -> None:
+    for name, user, customer in (
+        ("sub_1", None, "cus_1"),
+        ("sub_2", UserId("ada"), "cus_1"),
+        ("sub_3", None, "cus_2"),
+    ):
+        ledger.save(record(subject=name, user_id=user, customer_id=customer))
+
+    assert ledger.ownerless("cus_1") == ["sub_1"]
+    assert ledger.ownerless("cus_9") == []
+
+
+@pytest.mark.parametrize("database", ["mongomock", "embedded"])
+def test_events_of_before_there_were_lanes_are_due_behind_the_fresh(
+    database: str, request: pytest.FixtureRequest
+) -> None:
+    setup: MongoSetup = request.getfixturevalue(database)
+    ledger = MongoStripe(setup.database)
+    for name in ("1", "2"):
+        ledger.keep(told(name, subject=f"sub_{name}"))
+    ledger.postpone(["evt_2"], NOON, "nobody knows", parked=True)
+    setup.database.allotment_stripe_events.update_many({}, {"$unset": {"lane": ""}})
+
+    assert ledger.due(NOON, 10, fresh=True) == []
+    assert sorted(ledger.due(NOON, 10, fresh=False)) == ["sub_1", "sub_2"]
+    assert [e.parked for e in ledger.pending("sub_2")] == [True]
 
 
 def test_a_record_reads_back_and_is_replaced_by_its_successor_only(ledger: StripeStore) -> None:
@@ -149,6 +234,28 @@ def test_old_events_that_were_applied_are_removed(ledger: StripeStore) -> None:
     assert ledger.trim(NOON) == 0
     assert ledger.trim(LATER) == 1
     assert ledger.known_events(["evt_1", "evt_2"]) == {"evt_2"}
+
+
+def test_old_dead_letters_are_removed_where_only_their_user_was_missing(
+    ledger: StripeStore,
+) -> None:
+    for name in ("1", "2"):
+        ledger.keep(told(name))
+    ledger.postpone(["evt_1"], NOON, "nobody knows", parked=True)
+    ledger.fail(["evt_1", "evt_2"], "given up")
+
+    assert ledger.trim(LATER) == 1
+    assert [one.event_id for one in ledger.unapplied(10)] == ["evt_2"]
+
+
+def test_a_dead_letter_counts_as_unknown_so_a_comparison_tries_it_again(
+    ledger: StripeStore,
+) -> None:
+    for name in ("1", "2"):
+        ledger.keep(told(name))
+    ledger.fail(["evt_1"], "it cannot be")
+
+    assert ledger.known_events(["evt_1", "evt_2", "evt_3"]) == {"evt_2"}
 
 
 def test_the_place_of_a_reconciliation_is_kept_until_its_end(ledger: StripeStore) -> None:

@@ -11,7 +11,14 @@ from pydantic import TypeAdapter
 from actors.store import StorageUnavailableError
 from actors.stripe.api import StripeAwayError
 from actors.stripe.reading import Payload
-from actors.stripe.records import EventState, ReconcilePlace, StripeEvent, StripeRecord
+from actors.stripe.records import (
+    EventState,
+    Lane,
+    ReconcilePlace,
+    StripeEvent,
+    StripeRecord,
+    Waiting,
+)
 from domain.values import UserId
 
 RECORD: TypeAdapter[StripeRecord] = TypeAdapter(StripeRecord)
@@ -36,17 +43,22 @@ class MemoryStripe:
         if known is None:
             self.events[event.event_id] = event
         elif known.state is not EventState.APPLIED:
-            self.events[event.event_id] = replace(known, state=EventState.RECEIVED)
+            again = replace(known, state=EventState.RECEIVED, lane=event.lane)
+            self.events[event.event_id] = again
         self.next_attempt[event.event_id] = event.received_at
         return known is None
 
-    def due(self, now: datetime, limit: int) -> list[str]:
+    def due(self, now: datetime, limit: int, *, fresh: bool, newest: bool = False) -> list[str]:
         self._enter()
         waiting = sorted(
             (self.next_attempt[e.event_id], e.subject)
             for e in self.events.values()
-            if e.state is EventState.RECEIVED and self.next_attempt[e.event_id] <= now
+            if e.state is EventState.RECEIVED
+            and (e.lane is Lane.FRESH) == fresh
+            and self.next_attempt[e.event_id] <= now
         )
+        if newest:
+            waiting.reverse()
         return list(dict.fromkeys(subject for _, subject in waiting[:limit]))
 
     def pending(self, subject: str) -> list[StripeEvent]:
@@ -59,13 +71,14 @@ class MemoryStripe:
         return sorted(found, key=lambda event: (event.created, event.event_id))
 
     def applied(self, event_ids: Sequence[str], at: datetime, outcome: str) -> None:
-        self._set(event_ids, state=EventState.APPLIED, parked=False, last_error=None)
+        self._set(event_ids, state=EventState.APPLIED, last_error=None)
         self.outcomes |= dict.fromkeys(event_ids, outcome)
 
     def postpone(
         self, event_ids: Sequence[str], until: datetime, error: str, *, parked: bool = False
     ) -> None:
-        self._set(event_ids, last_error=error, parked=parked)
+        lane = {"lane": Lane.PARKED} if parked else {}
+        self._set(event_ids, last_error=error, **lane)
         self.next_attempt |= dict.fromkeys(event_ids, until)
 
     def rest(self, event_ids: Sequence[str], until: datetime) -> None:
@@ -77,9 +90,12 @@ class MemoryStripe:
 
     def wake(self, customer_id: str, now: datetime) -> None:
         self._enter()
-        for event in self.events.values():
-            if event.parked and event.customer_id == customer_id:
+        for event in list(self.events.values()):
+            waits = event.parked and event.state is not EventState.APPLIED
+            if waits and event.customer_id == customer_id:
                 self.next_attempt[event.event_id] = now
+                woken = replace(event, lane=Lane.FRESH, state=EventState.RECEIVED)
+                self.events[event.event_id] = woken
 
     def record(self, subject: str) -> StripeRecord | None:
         self._enter()
@@ -113,6 +129,18 @@ class MemoryStripe:
         self._enter()
         return self.customers.get(customer_id)
 
+    def ownerless(self, customer_id: str) -> list[str]:
+        self._enter()
+        found = self.records.values()
+        return [r.subject for r in found if (r.customer_id, r.user_id) == (customer_id, None)]
+
+    def waiting(self) -> Waiting:
+        self._enter()
+        received = [e.lane for e in self.events.values() if e.state is EventState.RECEIVED]
+        dead = sum(e.state is EventState.FAILED for e in self.events.values())
+        fresh, found, parked = map(received.count, Lane)
+        return Waiting(fresh, found, parked, dead)
+
     def unapplied(self, limit: int) -> list[StripeEvent]:
         self._enter()
         found = [replace(e, body="") for e in self.events.values()]
@@ -121,14 +149,16 @@ class MemoryStripe:
 
     def known_events(self, event_ids: Sequence[str]) -> set[str]:
         self._enter()
-        return self.events.keys() & set(event_ids)
+        found = self.events.keys() & set(event_ids)
+        return {name for name in found if self.events[name].state is not EventState.FAILED}
 
     def trim(self, before: datetime) -> int:
         self._enter()
         old = [
             e.event_id
             for e in self.events.values()
-            if e.state is EventState.APPLIED and e.received_at < before
+            if e.received_at < before
+            and (e.state is EventState.APPLIED or (e.state is EventState.FAILED and e.parked))
         ]
         for event_id in old:
             del self.events[event_id]

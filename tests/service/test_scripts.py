@@ -103,6 +103,10 @@ SCRIPTS = {
         "events of 8 subscriptions",
         "^1 kills,",
     ],
+    "tests.service.stripe_strangers --strangers 200 --payers 2": [
+        r"credits came after .* [12] of them amid it$",
+        r"^parked: [1-9]\d* → .* → 0; \d+ requests meanwhile$",
+    ],
 }
 ON_MACHINES = {
     "tests.service.deployed": ["shards are on 2 nodes"],
