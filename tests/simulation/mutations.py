@@ -199,7 +199,7 @@ MUTATIONS = (
     Mutation(
         "later-days-inherit-nothing",
         "domain.evolve_holds",
-        "replace(day, rolled_over=inherited[day.date]) if day.date in inherited else day",
+        "replace(day, rolled_over=inherited[day.date], told=day.told & ~Told.UNREAD)",
         "day",
         "what a hold of yesterday frees is lost to today",
     ),
