@@ -21,10 +21,14 @@ def parked_pause(attempts: int) -> timedelta:
     return timedelta(seconds=seconds * random.uniform(0.75, 1.25))  # noqa: S311 - spreads load
 
 
+def waits_until(event: StripeEvent, *, paid: bool) -> datetime:
+    """Return how long an event may wait for its user."""
+    return event.received_at + (PAID_WAITS if paid else UNPAID_WAITS)
+
+
 def is_given_up(event: StripeEvent, now: datetime, *, paid: bool, room: bool) -> bool:
     """Say whether an event is not to wait for its user any longer.
 
     `room`: fewer events wait than may.
     """
-    waits = PAID_WAITS if paid else UNPAID_WAITS
-    return event.received_at <= now - waits or not (room or event.parked)
+    return waits_until(event, paid=paid) <= now or not (room or event.parked)

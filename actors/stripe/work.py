@@ -17,7 +17,7 @@ from actors.stripe.api import StripeAwayError, StripeRefusedError, StripeResting
 from actors.stripe.applying import NOBODYS, Applier, RecordTakenError
 from actors.stripe.lookups import AWAY_SECONDS
 from actors.stripe.owners import UnknownUserError
-from actors.stripe.parking import PARKED_MAX, is_given_up, parked_pause
+from actors.stripe.parking import PARKED_MAX, is_given_up, parked_pause, waits_until
 from actors.stripe.reading import UnreadablePayloadError, parse_object, strange_version
 from actors.stripe.records import StripeEvent, StripeStore
 from actors.stripe.telling import CannotBeAppliedError
@@ -182,7 +182,8 @@ class StripeWork:
             await self._note_applied(given_up, NOBODYS)
         if waiting:
             ids = [event.event_id for event in waiting]
-            until = now + parked_pause(min(event.attempts for event in waiting))
+            again = now + parked_pause(min(event.attempts for event in waiting))
+            until = min(again, *(waits_until(event, paid=paid) for event in waiting))
             reason = "its user is not known yet"
             await asyncio.to_thread(self._store.postpone, ids, until, reason, parked=True)
             self.counters.put_off += len(ids)
