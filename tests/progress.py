@@ -90,9 +90,11 @@ class Progress:
             self._line(f"{self._part}, {len(ids):,} tests")
 
     def pytest_report_teststatus(self, report: pytest.TestReport) -> tuple[str, str, str] | None:
-        """Print no dot for a test that passes: the log stays one of lines."""
+        """Print no letters: the log stays one of lines."""
         if report.when == "call" and report.passed:
             return "passed", "", "PASSED"
+        if report.failed:
+            return ("failed" if report.when == "call" else "error"), "", "FAILED"
         return ("", "", "") if report.passed else None
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -104,6 +106,7 @@ class Progress:
         self._outcome.seconds[file] += report.duration
         if report.failed:
             self._outcome.fail(report.nodeid, why(report))
+            self._say(f"FAILED {report.nodeid}: {why(report)}")
         if report.skipped:
             self._outcome.skipped[report.nodeid] = why(report)
         if report.when == "call" and report.passed:
