@@ -6,8 +6,6 @@ Each test names the public report it was made from.
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from bson import ObjectId
-
 from actors.calls import Call, Outcome
 from domain.messages import AddCredit, Payment
 from domain.values import Credits, UserId
