@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from ray import serve
+from ray.serve.context import _get_global_client
 from ray.serve.schema import ApplicationStatus
 
 from actors.ray_environment import serve_environment
@@ -57,6 +58,9 @@ def deploy(settings: Settings, replicas: int, version: str) -> None:
     target = serve.RunTarget(deployment.bind(settings), name=APPLICATION, route_prefix="/")
     serve.run_many([target], wait_for_applications_running=False)
     wait_until_running(START_SECONDS_MAX * replicas)
+    client = _get_global_client()
+    assert client is not None, "Serve runs"
+    client.wait_for_proxies_serving()  # HTTP on every node; it has a limit of its own.
 
 
 def wait_until_running(seconds: float) -> None:
