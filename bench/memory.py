@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from actors.directory import even
+from actors.mongo.references import References, with_ids_spelled
 from actors.shards.inbox import Work
 from actors.shards.shard import Shard
 from bench import machine
@@ -67,8 +68,18 @@ class FakeStore:
         raise NotImplementedError
 
 
+Document = dict[str, Any]
+
+
 def stored(user_id: UserId, now: datetime) -> Stored:
-    """Return what the database holds of a user."""
+    """Return what is read of a user."""
+    subscription, days = documents(user_id, now)
+    read = References([subscription["_id"]]).read(days)
+    return Stored(user_id, 5, [with_ids_spelled(subscription)], list(read))
+
+
+def documents(user_id: UserId, now: datetime) -> tuple[Document, list[Document]]:
+    """Return what the database holds of a user: a subscription and its days."""
     began = now - timedelta(days=3)
     subscription_id = ObjectId(derive_owned_id(began, "subscription", user_id, "key"))
     subscription = {
@@ -104,10 +115,10 @@ def stored(user_id: UserId, now: datetime) -> Stored:
         }
         for age in range(3)
     ]
-    return Stored(user_id, 5, [through_bson(subscription)], list(map(through_bson, days)))
+    return through_bson(subscription), list(map(through_bson, days))
 
 
-def through_bson(document: dict[str, Any]) -> dict[str, Any]:
+def through_bson(document: Document) -> Document:
     """Return the document as pymongo hands it out."""
     return bson.decode(bson.encode(document), AS_PYMONGO)
 

@@ -29,7 +29,7 @@ from actors.mongo.warm import WarmReader
 from actors.remote import GC_GENERATION_THRESHOLD, GC_THRESHOLD
 from actors.shards.shard import Shard
 from bench import machine
-from bench.memory import stored
+from bench.memory import documents
 from bench.processes import BenchError
 from bench.progress import begin, track
 from bench.seeding import parts
@@ -96,6 +96,11 @@ class Replies:
         """Begin with the first answer again."""
         self._again = iter(self._kept)
 
+    @property
+    def dailycredits(self) -> Any:
+        """The collection itself: its one question is not kept."""
+        return self._database.dailycredits
+
     def start_session(self, **options: Any) -> ClientSession:
         """Return a session of the database's."""
         return self._database.client.start_session(**options)
@@ -113,12 +118,13 @@ def seed(database: Documents, accounts: int, console: Console) -> None:
     now = datetime.now(UTC)
     for start in track(console, range(0, accounts, SEEDED_TOGETHER), lambda _: "seeding accounts"):
         part = range(start, min(start + SEEDED_TOGETHER, accounts))
-        found = [stored(UserId(user_id(index)), now) for index in part]
-        for batch in parts([dict(d) for s in found for d in s.subscriptions]):
+        users = [user_id(index) for index in part]
+        found = [documents(UserId(user), now) for user in users]
+        for batch in parts([subscription for subscription, _ in found]):
             database.subscriptions.insert_many(batch, ordered=False)
-        for batch in parts([dict(d) for s in found for d in s.days[:2]]):
+        for batch in parts([day for _, days in found for day in days[:2]]):
             database.dailycredits.insert_many(batch, ordered=False)
-        marks = [{"_id": ObjectId(s.user_id), "applied_seq": Int64(5)} for s in found]
+        marks = [{"_id": ObjectId(user), "applied_seq": Int64(5)} for user in users]
         database.allotment_accounts.insert_many(marks, ordered=False)
 
 
