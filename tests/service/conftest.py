@@ -27,6 +27,7 @@ class ServiceScheduling(LoadScopeScheduling):  # type: ignore[misc]
         return file if file.rpartition("/")[2] in OF_THEIR_OWN else "shared"
 
 
+@pytest.hookimpl(optionalhook=True)  # xdist may be switched off.
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ServiceScheduling:
     return ServiceScheduling(config, log)
 
