@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import TypeVar
 
 from actors.stripe.api import StripeApi, StripeAwayError, StripeRestingError
+from actors.stripe.corrections import Correction, credits_of
 from actors.stripe.pace import Pace
+from actors.stripe.price_reading import CREDITS, DAYS, is_metered, is_sold_once, number_of, times
 from actors.stripe.reading import (
     Payload,
     UnreadablePayloadError,
@@ -19,17 +22,15 @@ from actors.stripe.reading import (
     price_of,
     quantity_of,
     subscription_of_invoice,
-    whole_metadata,
 )
 from actors.stripe.records import Grantable
+from domain.requests import GRANT_DAYS_MAX
 
 REQUESTS_PER_SECOND = 20.0  # Stripe allows 25 a second to one endpoint of a sandbox:
 RECONCILING_REQUESTS_PER_SECOND = 4.0  # those who apply events and who compare ask beside another.
 AWAY_SECONDS = 2.0  # How long nobody asks after Stripe did not answer.
 PRICE_SECONDS = 60.0  # How long a price's metadata are remembered.
 PRICES_MAX = 1_000
-
-CREDITS, DAYS = "allotment_credits", "allotment_days"
 
 T = TypeVar("T")
 
@@ -85,18 +86,21 @@ class Lookups:
             whole = await self._ask(lambda: self._api.invoice(invoice_id))
             invoice = whole or invoice
         found: list[Grantable] = []
-        corrections: list[tuple[int, Payload]] = []
+        corrections: list[Correction] = []
         for line in lines_of(invoice):
-            credits_each = await self._credits_of(line)
-            if credits_each is None:
+            price = await self._price_of(line)
+            credits_each = await self._number(price, CREDITS)
+            if not credits_each or is_metered(price):
                 continue
             if is_proration(line):
-                corrections.append((await self._share_of(line, credits_each), line))
+                corrections.append(Correction(line, price, credits_each))
             elif quantity_of(line) > 0:
-                found.append(_grantable(line, credits_each * quantity_of(line), invoice))
-        net = sum(credits_ for credits_, _ in corrections)
+                days = await self._days(price) if is_sold_once(price) else None
+                credits_ = times(credits_each, quantity_of(line))
+                found.append(_grantable(line, credits_, invoice, days))
+        net = times(sum(credits_of(corrections)), 1)
         if net > 0:  # An upgrade; what a downgrade gives back stays given.
-            last = max((line for _, line in corrections), key=lambda line: period_of(line)[1])
+            last = max((one.line for one in corrections), key=lambda line: period_of(line)[1])
             found.append(_grantable(last, net, invoice))
         return _named(found, invoice_id)
 
@@ -105,17 +109,14 @@ class Lookups:
         session_id = id_of(session) or ""
         found: list[Grantable] = []
         for line in await self._ask(lambda: self._api.checkout_lines(session_id)):
-            price_id, inline = price_of(line)
-            price = inline if "metadata" in inline else await self._price(price_id)
-            credits_each = await self._metadata(price, CREDITS)
-            if credits_each is None:
+            price = await self._price_of(line)
+            credits_each = await self._number(price, CREDITS)
+            if not credits_each:
                 continue
-            days = await self._metadata(price, DAYS)
-            if days is None:
-                raise UnreadablePayloadError(f"the price has {CREDITS} and no {DAYS}")
+            days = await self._days(price)
             amount = max(amount_of(line, "amount_total"), 0)
             currency = str(line.get("currency") or session.get("currency") or "")
-            credits_ = credits_each * quantity_of(line)
+            credits_ = times(credits_each, quantity_of(line))
             found.append(Grantable(str(line.get("id")), credits_, amount, currency, days=days))
         return _named(found, session_id)
 
@@ -146,27 +147,36 @@ class Lookups:
         session = await self._ask(lambda: self._api.checkout(session_id)) or {}
         return session_id, session_id, amount_of(session, "amount_total")
 
-    async def _credits_of(self, line: Payload) -> int | None:
+    async def _price_of(self, line: Payload) -> Payload:
         price_id, inline = price_of(line)
-        price = inline if "metadata" in inline else await self._price(price_id)
-        return await self._metadata(price, CREDITS)
+        return inline if "metadata" in inline else await self._price(price_id)
 
-    async def _share_of(self, line: Payload, credits_each: int) -> int:
-        """Return a correction's credits: the share of a whole period that its money is."""
-        price_id, inline = price_of(line)
-        price = inline or await self._price(price_id)
-        unit = amount_of(price, "unit_amount") or amount_of(price, "amount")
-        return credits_each * amount_of(line) // unit if unit > 0 else 0
+    async def _days(self, price: Payload) -> int:
+        days = await self._number(price, DAYS)
+        if not days or days > GRANT_DAYS_MAX:
+            raise UnreadablePayloadError(
+                f"{id_of(price)} has {CREDITS} and no {DAYS} to give it over"
+            )
+        return days
 
-    async def _metadata(self, price: Payload, name: str) -> int | None:
-        """Return a number of a price's metadata, else of its product's."""
-        found = whole_metadata(price, name)
-        product = price.get("product")
-        if found is not None or product is None:
-            return found
-        if not isinstance(product, dict) or "metadata" not in product:
-            product = await self._remembered(f"{id_of(product)}", self._api.product)
-        return whole_metadata(product, name)
+    async def _number(self, price: Payload, name: str) -> int | None:
+        """Return a number of a price's metadata, else of its product's. What is said is said: 0, too.
+
+        UnreadablePayloadError: it is no number. Whoever mends it need not wait until it is forgotten.
+        """
+        about = price
+        try:
+            found = number_of(price, name)
+            product = price.get("product")
+            if found is not None or product is None:
+                return found
+            if not isinstance(product, dict) or "metadata" not in product:
+                product = await self._remembered(f"{id_of(product)}", self._api.product)
+            about = product
+            return number_of(product, name)
+        except UnreadablePayloadError:
+            self._prices.pop(id_of(about) or "", None)
+            raise
 
     async def _price(self, price_id: str | None) -> Payload:
         return {} if price_id is None else await self._remembered(price_id, self._api.price)
@@ -198,10 +208,16 @@ class Lookups:
             raise StripeRestingError("Stripe has not answered a moment ago")
 
 
-def _grantable(line: Payload, credits_: int, invoice: Payload) -> Grantable:
-    start, end = period_of(line)
+def _grantable(
+    line: Payload, credits_: int, invoice: Payload, days: int | None = None
+) -> Grantable:
+    """Return what a line stands for: over its period, or over days where it was sold once."""
+    start, end = (None, None) if days else period_of(line)
+    if start and end and end - start > timedelta(days=GRANT_DAYS_MAX):
+        raise UnreadablePayloadError("a line has a period of more than ten years")
     currency = str(line.get("currency") or invoice.get("currency") or "")
-    return Grantable(str(line.get("id")), credits_, max(amount_of(line), 0), currency, start, end)
+    amount = max(amount_of(line), 0)
+    return Grantable(str(line.get("id")), credits_, amount, currency, start, end, days)
 
 
 def _named(found: list[Grantable], payment: str) -> list[Grantable]:

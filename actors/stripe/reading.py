@@ -125,14 +125,14 @@ def id_of(value: object) -> str | None:
 
 def subscription_of_invoice(invoice: Payload) -> str | None:
     """Return the subscription an invoice is for, in either shape."""
-    parent = _part(invoice.get("parent"))
-    details = _part(parent.get("subscription_details"))
+    parent = part_of(invoice.get("parent"))
+    details = part_of(parent.get("subscription_details"))
     return id_of(details.get("subscription")) or id_of(invoice.get("subscription"))
 
 
 def customer_user(about: Payload) -> str | None:
     """Return the user that an object's metadata name."""
-    user = _part(about.get("metadata")).get("user_id")
+    user = part_of(about.get("metadata")).get("user_id")
     return user if isinstance(user, str) and user else None
 
 
@@ -165,7 +165,7 @@ def read_subscription(about: Payload) -> StripeLink:
 
 def has_more_items(about: Payload) -> bool:
     """Say whether a payload carries only the first of a subscription's items."""
-    return _part(about.get("items")).get("has_more") is True
+    return part_of(about.get("items")).get("has_more") is True
 
 
 def price_of(line: Payload) -> tuple[str | None, Payload]:
@@ -173,9 +173,9 @@ def price_of(line: Payload) -> tuple[str | None, Payload]:
     for name in ("price", "plan"):
         value = line.get(name)
         if value is not None:
-            return id_of(value), _part(value)
-    details = _part(_part(line.get("pricing")).get("price_details"))
-    return id_of(details.get("price")), _part(details.get("price"))
+            return id_of(value), part_of(value)
+    details = part_of(part_of(line.get("pricing")).get("price_details"))
+    return id_of(details.get("price")), part_of(details.get("price"))
 
 
 def quantity_of(line: Payload) -> int:
@@ -191,21 +191,21 @@ def lines_of(invoice: Payload) -> list[Payload]:
 
 def has_more_lines(invoice: Payload) -> bool:
     """Say whether a payload carries only the first of an invoice's lines."""
-    return _part(invoice.get("lines")).get("has_more") is True
+    return part_of(invoice.get("lines")).get("has_more") is True
 
 
 def is_proration(line: Payload) -> bool:
     """Say whether a line corrects a period that was paid before."""
-    parent = _part(line.get("parent"))
+    parent = part_of(line.get("parent"))
     details = (parent.get("subscription_item_details"), parent.get("invoice_item_details"))
     return line.get("proration") is True or any(
-        _part(detail).get("proration") is True for detail in details
+        part_of(detail).get("proration") is True for detail in details
     )
 
 
 def period_of(line: Payload) -> tuple[datetime, datetime]:
     """Return the period a line is for. Raises UnreadablePayloadError."""
-    period = _part(line.get("period"))
+    period = part_of(line.get("period"))
     start, end = instant(period.get("start")), instant(period.get("end"))
     if start is None or end is None or end < start:
         raise UnreadablePayloadError("a line has no period")
@@ -229,13 +229,6 @@ def instant(seconds: object) -> datetime | None:
         return None
 
 
-def whole_metadata(about: Payload, name: str) -> int | None:
-    """Return a whole number above 0 from metadata, which are texts; None where there is none."""
-    value = _part(about.get("metadata")).get(name)
-    text = str(value).strip() if isinstance(value, str | int) else ""
-    return int(text) if text.isascii() and text.isdigit() and int(text) > 0 else None
-
-
 def _created(value: object) -> int:
     if _is_seconds(value):
         assert isinstance(value, int), "seconds are whole"
@@ -250,7 +243,8 @@ def _is_seconds(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**40
 
 
-def _part(value: object) -> Payload:
+def part_of(value: object) -> Payload:
+    """Return an object within a payload; an empty one where it is none."""
     return value if isinstance(value, Mapping) else {}
 
 
