@@ -122,7 +122,9 @@ class _Decimal128(Protocol):
 
 def whole(value: object, field: str) -> int:
     """Return a whole number, however BSON carried it. Raises UnreadableError."""
-    number = value.to_decimal() if isinstance(value, _Decimal128) else value
+    number = value
+    if not isinstance(value, int | float) and isinstance(value, _Decimal128):  # This asks slowly.
+        number = value.to_decimal()
     if isinstance(number, bool) or not isinstance(number, int | float | Decimal):
         raise UnreadableError(f"{field} is not a number")
     if not math.isfinite(number):
