@@ -143,14 +143,17 @@ def voided(grant: Grant, void: Void) -> VoidedGrant | None:
 
 
 def covers_until(link: StripeLink, timezone: str) -> datetime | None:
-    """Return until when a subscription is current because Stripe's goes on; None: no longer."""
+    """Return until when a subscription is current because Stripe's goes on; None: no longer.
+
+    A cancellation that is scheduled for later than its period ends nothing before, and covers no
+    more: each renewal until then does.
+    """
     if link.is_ended:
         return None
-    if link.cancel_at is not None:
-        return link.cancel_at
     if link.period_end is None:
-        return None
-    return midnight(day_of(link.period_end + RENEWAL_GRACE, timezone) + ONE_DAY, timezone)
+        return link.cancel_at
+    renewed = midnight(day_of(link.period_end + RENEWAL_GRACE, timezone) + ONE_DAY, timezone)
+    return renewed if link.cancel_at is None else min(renewed, link.cancel_at)
 
 
 def span_of(start: datetime, end: datetime, today: date, timezone: str) -> tuple[date, int]:

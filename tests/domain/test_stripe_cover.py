@@ -1,0 +1,43 @@
+"""Until when a subscription is current because Stripe's goes on."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from domain.stripe import StripeLink, covers_until
+
+NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
+GRACE = datetime(2026, 3, 12, tzinfo=UTC)  # The midnight that is at least a day after the period.
+LINK = StripeLink(
+    subscription_id="sub_1",
+    customer_id="cus_1",
+    status="active",
+    created=NOON - timedelta(days=30),
+    period_end=NOON,
+    cancel_at=None,
+    ended_at=None,
+    items=(),
+    version=1,
+)
+
+
+@pytest.mark.parametrize(
+    ("cancel_at", "wanted"),
+    [
+        (None, GRACE),
+        (NOON, NOON),
+        (NOON - timedelta(days=3), NOON - timedelta(days=3)),
+        (NOON + timedelta(days=365), GRACE),
+    ],
+)
+def test_a_cancellation_covers_no_more_than_the_period(
+    cancel_at: datetime | None, wanted: datetime
+) -> None:
+    assert covers_until(replace(LINK, cancel_at=cancel_at), "UTC") == wanted
+
+
+def test_without_a_period_the_cancellation_is_the_end() -> None:
+    link = replace(LINK, period_end=None, cancel_at=NOON)
+
+    assert covers_until(link, "UTC") == NOON
