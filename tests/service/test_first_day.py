@@ -1,6 +1,5 @@
 """The first day with Allotment: what a new user does, over HTTP."""
 
-import signal
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -227,22 +226,6 @@ def test_the_service_listens_on_loopback_only(service: RunningService) -> None:
         if line.split()[3] == "0A" and int(line.split()[1].split(":")[1], 16) == service.port
     ]
     assert listening == [f"0100007F:{service.port:04X}"]
-
-
-def test_what_was_acknowledged_is_there_after_a_stop_and_a_start(tmp_path: Path) -> None:
-    first = RunningService(tmp_path, ALLOTMENT_SHARDS="1").start()
-    with first.client() as http:
-        add_credits(http, "ada")
-        charged = charge(http, "ada", 30, key="k")
-    stopped = first.stop(signal.SIGINT)
-
-    with RunningService(tmp_path, ALLOTMENT_SHARDS="1") as second, second.client() as http:
-        shown = status(http, "ada")
-        again = charge(http, "ada", 30, key="k")
-
-    assert stopped == 0
-    assert shown["remaining_credits"] == 60
-    assert again.content == charged.content
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """What operators do to the running service: change, list, read anew, compare, expire."""
 
+import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -132,14 +133,17 @@ def test_commands_tell_what_the_service_did(service: RunningService, http: httpx
     assert "sync lag" in shown.stdout
 
 
-def test_what_ended_while_the_service_was_down_expires_once_at_the_next_start(
+def test_a_stop_loses_nothing_and_what_ended_meanwhile_expires_once_at_the_next_start(
     tmp_path: Path,
 ) -> None:
     service = RunningService(tmp_path, ALLOTMENT_SHARDS="1")
     with service, service.client() as http:
+        add_credits(http, "ada")
+        charged = charge(http, "ada", 30, key="k")
         added = add_credits(http, "ended").json()["subscription"]["subscription_id"]
         end = iso(datetime.now(UTC) + timedelta(seconds=4))
         http.patch(f"/subscriptions/{added}", json={"end_date": end}).raise_for_status()
+        stopped = service.stop(signal.SIGINT)
     wait_until(lambda: iso(datetime.now(UTC)) > end, 10)
 
     with service, service.client() as http:
@@ -149,10 +153,14 @@ def test_what_ended_while_the_service_was_down_expires_once_at_the_next_start(
             lambda: (database.subscriptions.find_one(where) or {})["status"] == "expired",
             EXPIRY_SECONDS_MAX,
         )
+        kept, again = status(http, "ada"), charge(http, "ada", 30, key="k")
         shown = status(http, "ended")
         reports = http.get("/admin/sweeps", params={"job": "expire"}).json()
         entries = list(database.allotment_journal.find({"kind": "subscription_expired"}))
         database.client.close()
 
+    assert stopped == 0
+    assert kept["remaining_credits"] == 60
+    assert again.content == charged.content
     assert shown["status"] == "expired"
     assert sum(report["expired"] for report in reports) == len(entries) == 1

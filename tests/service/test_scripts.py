@@ -84,7 +84,7 @@ SCRIPTS = {
     "tests.service.load --users 400 --seconds 12 --kill-every 4 --seed 1": [
         r'"acknowledged": [1-9].*"killed_answers_after": \[[\d., ]+\].*"agree": true'
     ],
-    "tests.service.overload --seconds 3": [
+    "tests.service.overload --seconds 1": [
         r"sustained: [1-9]\d* charges a second",
         r"acknowledged [1-9]\d*: .*: agree",
     ],
@@ -92,7 +92,7 @@ SCRIPTS = {
         r"\| 2 → 3, janitor killed \|.*\| 0, 0 \|",
         r"started again: \d+ moved, 4 shards",
     ],
-    "tests.service.soak --minutes 0.14 --every 1": [
+    "tests.service.soak --minutes 0.25 --every 1": [
         "all is as it must be",
         r"charges [1-9]\d*, records",
         r"edited: .*, charges [1-9]",
