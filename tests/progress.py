@@ -13,6 +13,7 @@ import pytest
 
 SAY_SECONDS = 20.0  # Between two lines about the same part, at least.
 UNMEASURED_SECONDS = 2.0  # What a file takes that is not in the list.
+PRIOR_SECONDS = 60.0  # So much of a run says little of the machine: a service that starts, say.
 
 Seconds = Mapping[str, float]
 
@@ -52,7 +53,8 @@ class Estimate:
     @property
     def left(self) -> str:
         """Say how long the rest takes, at the speed seen so far."""
-        slowness = (self.clock() - self._began) / self.done if self.done else 1.0
+        elapsed = self.clock() - self._began
+        slowness = (elapsed + PRIOR_SECONDS) / (self.done + PRIOR_SECONDS)
         seconds = max(0.0, self.whole - self.done) * slowness
         if seconds < 50:
             return "less than a minute left"

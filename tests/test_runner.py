@@ -15,15 +15,24 @@ def test_every_file_of_tests_is_in_one_part() -> None:
 
 def test_what_is_left_is_told_at_the_speed_seen_so_far() -> None:
     now = [0.0]
+    estimate = Estimate(6000.0, lambda: now[0])
+
+    assert estimate.left == "about 100 minutes left"
+
+    now[0], estimate.done = 6000.0, 3000.0  # Half as fast as the machine that was measured.
+    assert estimate.left == "about 99 minutes left"
+
+    estimate.done = 6000.0
+    assert estimate.left == "less than a minute left"
+
+
+def test_a_first_test_that_waits_for_a_service_says_little_of_the_speed() -> None:
+    now = [0.0]
     estimate = Estimate(600.0, lambda: now[0])
 
-    assert estimate.left == "about 10 minutes left"
+    now[0], estimate.done = 20.0, 0.5  # Forty times as slow so far.
 
-    now[0], estimate.done = 600.0, 300.0  # Half as fast as the machine that was measured.
-    assert estimate.left == "about 10 minutes left"
-
-    estimate.done = 600.0
-    assert estimate.left == "less than a minute left"
+    assert estimate.left == "about 13 minutes left"
 
 
 def test_the_last_line_counts_each_failed_test_once() -> None:
