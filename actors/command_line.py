@@ -5,9 +5,11 @@ import logging
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
+from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -141,13 +143,27 @@ def up() -> None:
 
 def wait_until_ready(address: str, stopping: threading.Event) -> None:
     """Return when /readyz answers 200, or when the service is to stop."""
-    for _ in range(int(READY_SECONDS_MAX / READY_PAUSE_SECONDS)):
-        with contextlib.suppress(httpx.HTTPError):
-            if httpx.get(f"{address}/readyz", timeout=HTTP_SECONDS_MAX).status_code == 200:
+    missing = "HTTP"
+    deadline = time.monotonic() + READY_SECONDS_MAX
+    while time.monotonic() < deadline:
+        try:
+            answer = httpx.get(f"{address}/readyz", timeout=HTTP_SECONDS_MAX)
+        except httpx.HTTPError:
+            missing = "HTTP"
+        else:
+            if answer.status_code == HTTPStatus.OK:
                 return
+            missing = missing_parts(answer)
         if stopping.wait(READY_PAUSE_SECONDS):
             return
-    fail(f"The service was not ready within {READY_SECONDS_MAX:.0f} seconds.")
+    fail(f"The service was not ready within {READY_SECONDS_MAX:.0f} seconds: {missing} is missing.")
+
+
+def missing_parts(answer: httpx.Response) -> str:
+    """Return which parts of a service that is not ready are missing, as its answer says."""
+    with contextlib.suppress(ValueError, AttributeError):
+        return ", ".join(answer.json().get("missing", ())) or "HTTP"
+    return "HTTP"
 
 
 def greet(settings: Settings, address: str, key: str | None, dashboard_url: str | None) -> None:

@@ -11,6 +11,7 @@ What this needs of Ray is no public interface: all of it is in this file.
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import socket
 import time
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil  # Ray brings it.
 import ray
 from ray._private import node as ray_node
 from ray._private.ray_constants import PROCESS_TYPE_RAYLET
@@ -38,8 +40,10 @@ AGENT_PORTS = (
     "runtime_env_agent_port",
 )
 """The ports of a node that its agents would choose, and the raylet would wait for."""
+# Below what systems give to clients: one of those could take it before its server does.
+SERVER_PORTS = range(20_000, 30_000)
+PORTS_TRIED_MAX = 100
 POLL_SECONDS = 0.1
-CONNECT_SECONDS_MAX = 1.0
 
 
 @contextlib.contextmanager
@@ -123,10 +127,14 @@ class PatientNode(ray_node.Node):
         super().start_raylet(*arguments, **options)
 
     def _await_agents(self) -> None:
-        """Return once the agents answer: before that no process can be started, nor measured."""
+        """Return once the agents answer: before that no process can be started, nor measured.
+
+        They are the ones that listen, not others who took a port meanwhile: their raylet ends
+        itself then, and Ray would end this process, too, without a sentence.
+        """
         raylet = self.all_processes[PROCESS_TYPE_RAYLET][0].process
         deadline = time.monotonic() + START_SECONDS_MAX
-        while not all(listens(self.node_ip_address, port) for port in self._agent_ports.values()):
+        while not ports_below(raylet.pid).issuperset(self._agent_ports.values()):
             if raylet.poll() is not None:
                 raise RuntimeError(f"The raylet has ended, see {self._logs_dir}/raylet.out")
             if time.monotonic() > deadline:
@@ -137,18 +145,26 @@ class PatientNode(ray_node.Node):
 
 
 def free_ports(count: int) -> list[int]:
-    """Return different ports that no program listens on now."""
-    with contextlib.ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("", 0))
-        return [probe.getsockname()[1] for probe in probes]
+    """Return different ports that no program listens on now. Raises OSError where none is found."""
+    found: list[int] = []
+    for port in secrets.SystemRandom().sample(SERVER_PORTS, PORTS_TRIED_MAX):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise OSError(f"Of {PORTS_TRIED_MAX} ports that were tried, {len(found)} are free")
 
 
-def listens(host: str, port: int) -> bool:
-    """Whether a program listens there."""
-    try:
-        socket.create_connection((host, port), CONNECT_SECONDS_MAX).close()
-    except OSError:
-        return False
-    return True
+def ports_below(pid: int) -> set[int]:
+    """Return the ports that the processes started by one listen on, and those started by them."""
+    found = set()
+    with contextlib.suppress(psutil.Error):  # It has ended.
+        for process in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                found |= {
+                    connection.laddr.port
+                    for connection in process.net_connections("tcp")
+                    if connection.status == psutil.CONN_LISTEN
+                }
+    return found

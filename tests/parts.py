@@ -24,14 +24,11 @@ class Part:
     A folder may have a scheduler of its own, as `tests/service` does.
     """
 
-    more: int = 0
-    """Processes that run its tests beyond one a core: where tests mostly wait for others."""
-
     @property
     def workers(self) -> int:
         """How many processes run its tests."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        return min(cores + self.more, WORKERS_MAX)
+        return min(cores, WORKERS_MAX)
 
     @property
     def pytest_arguments(self) -> list[str]:
@@ -86,7 +83,7 @@ UNITS = replace(
     ),
 )
 SIMULATION = Part("simulation", ("tests/simulation",), dist="worksteal")
-SERVICE = Part("service", ("tests/service",), more=1)
+SERVICE = Part("service", ("tests/service",))
 
 TEST: tuple[Part, ...] = (LINT, DOMAIN, ACTORS, SIMULATION, SERVICE)
 CHECK: tuple[Part, ...] = (LINT, DOMAIN, UNITS)

@@ -4,11 +4,13 @@ import contextlib
 import json
 import re
 import subprocess
+import threading
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -118,6 +120,34 @@ def test_a_database_that_is_away_is_told_in_one_sentence(monkeypatch: pytest.Mon
     assert "Traceback" not in done.output
     assert "word" not in done.output
     assert done.exception is None or isinstance(done.exception, SystemExit)
+
+
+@pytest.mark.parametrize(
+    ("answer", "missing"),
+    [
+        (httpx.Response(503, json={"missing": ["database", "sync"]}), "database, sync"),
+        (httpx.Response(503, text="<html>"), "HTTP"),
+        (httpx.ConnectError("refused"), "HTTP"),
+    ],
+)
+def test_a_start_that_takes_too_long_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    answer: httpx.Response | httpx.HTTPError,
+    missing: str,
+) -> None:
+    def get(*_: object, **__: object) -> httpx.Response:
+        if isinstance(answer, httpx.HTTPError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(command_line, "READY_SECONDS_MAX", 0.01)
+    monkeypatch.setattr(httpx, "get", get)
+
+    with pytest.raises(typer.Exit):
+        command_line.wait_until_ready("http://127.0.0.1:9", threading.Event())
+
+    assert capsys.readouterr().err.endswith(f"seconds: {missing} is missing.\n")
 
 
 def test_the_version_is_told_without_a_command() -> None:

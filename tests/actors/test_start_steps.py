@@ -1,6 +1,10 @@
 """A start on a busy machine: what is tried again, and the sentence where it is given up."""
 
 import contextlib
+import os
+import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -139,3 +143,24 @@ def test_the_command_prints_the_sentence_and_exits_with_1(monkeypatch: pytest.Mo
 
 def test_free_ports_are_different_ones() -> None:
     assert len(set(local_ray.free_ports(8))) == 8
+
+
+def test_a_port_that_another_program_took_is_not_the_agents() -> None:
+    listen = "import socket, time; s = socket.create_server(('127.0.0.1', 0)); "
+    listen += "print(s.getsockname()[1], flush=True); time.sleep(600)"
+    with (
+        socket.create_server(("127.0.0.1", 0)) as anothers,
+        subprocess.Popen(
+            [sys.executable, "-c", listen], stdout=subprocess.PIPE, text=True
+        ) as child,
+    ):
+        try:
+            assert child.stdout is not None
+            port = int(child.stdout.readline())
+            theirs = anothers.getsockname()[1]
+            found = local_ray.ports_below(os.getpid())
+        finally:
+            child.kill()
+
+    assert port in found
+    assert theirs not in found
