@@ -5,16 +5,13 @@ import logging
 import signal
 import sys
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
-from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
 
-import httpx
 import typer
 
 from actors import ray_environment
@@ -33,11 +30,11 @@ from actors.mongo.connection import (
 from actors.mongo.keys import MongoKeys
 from actors.mongo.preparation import prepare
 from actors.operator_commands import add_operator_commands
+from actors.readiness import wait_until_ready
 from actors.settings import Settings
 from actors.store import StorageUnavailableError
 from actors.stripe.commands import stripe
 from actors.terminal import (
-    HTTP_SECONDS_MAX,
     AsJson,
     errors,
     fail,
@@ -47,8 +44,6 @@ from actors.terminal import (
     print_table,
 )
 
-READY_SECONDS_MAX = 180.0  # How long all parts may take to answer, once they have started.
-READY_PAUSE_SECONDS = 0.1
 NAME_LENGTH_MAX = 100  # Characters of what a key is for.
 
 ABOUT = """
@@ -139,31 +134,6 @@ def up() -> None:
             out.print("stopping: accepted requests are answered first …")
     except CannotStartError as error:
         fail(str(error))
-
-
-def wait_until_ready(address: str, stopping: threading.Event) -> None:
-    """Return when /readyz answers 200, or when the service is to stop."""
-    missing = "HTTP"
-    deadline = time.monotonic() + READY_SECONDS_MAX
-    while time.monotonic() < deadline:
-        try:
-            answer = httpx.get(f"{address}/readyz", timeout=HTTP_SECONDS_MAX)
-        except httpx.HTTPError:
-            missing = "HTTP"
-        else:
-            if answer.status_code == HTTPStatus.OK:
-                return
-            missing = missing_parts(answer)
-        if stopping.wait(READY_PAUSE_SECONDS):
-            return
-    fail(f"The service was not ready within {READY_SECONDS_MAX:.0f} seconds: {missing} is missing.")
-
-
-def missing_parts(answer: httpx.Response) -> str:
-    """Return which parts of a service that is not ready are missing, as its answer says."""
-    with contextlib.suppress(ValueError, AttributeError):
-        return ", ".join(answer.json().get("missing", ())) or "HTTP"
-    return "HTTP"
 
 
 def greet(settings: Settings, address: str, key: str | None, dashboard_url: str | None) -> None:

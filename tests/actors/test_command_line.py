@@ -15,7 +15,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from actors import command_line, operator_commands, terminal
+from actors import command_line, operator_commands, readiness, terminal
 from actors.access import Scope
 from actors.api_keys import make_key
 from actors.command_line import app, cells_of, key_row
@@ -141,11 +141,11 @@ def test_a_start_that_takes_too_long_says_what_is_missing(
             raise answer
         return answer
 
-    monkeypatch.setattr(command_line, "READY_SECONDS_MAX", 0.01)
+    monkeypatch.setattr(readiness, "READY_SECONDS_MAX", 0.01)
     monkeypatch.setattr(httpx, "get", get)
 
     with pytest.raises(typer.Exit):
-        command_line.wait_until_ready("http://127.0.0.1:9", threading.Event())
+        readiness.wait_until_ready("http://127.0.0.1:9", threading.Event())
 
     assert capsys.readouterr().err.endswith(f"seconds: {missing} is missing.\n")
 
