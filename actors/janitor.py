@@ -7,6 +7,7 @@ tried again; the due times that passed while nobody ran are one run.
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from actors.cron import due_after, due_at_or_before
 from actors.failures import TryAgainError
 from actors.lane import ShardLostError
 from actors.reports import Findings, SweepReport
+from actors.steps_in_hand import STEP_SECONDS_MAX, StepsInHand
 from actors.store import StoreError
 
 POLL_SECONDS = 15.0  # How often it is looked whether another janitor has left a run undone.
@@ -63,12 +65,14 @@ class Janitor:
         self._publish = publish
         self._sleep = sleep
         self._held: dict[str, JobEntry] = {}
+        self.steps = StepsInHand(time.monotonic)
 
     async def follow(self, job: Job) -> None:
         """Run a job for ever, whenever it is due."""
         while True:
             try:
-                await self.turn(job)
+                with self.steps.step(f"the job {job.name}", RUN_SECONDS_MAX + STEP_SECONDS_MAX):
+                    await self.turn(job)
             except ClockInDoubtError as error:
                 logger.error("%s waits: %s", job.name, error)  # noqa: TRY400 - it says it all
             except FAILURES as error:

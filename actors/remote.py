@@ -38,6 +38,7 @@ from actors.shards.lease import Lease, is_gone, this_process
 from actors.shards.queries import Queries, ReadQuery, ShardQuery
 from actors.shards.reports import measured, report_of
 from actors.shards.shard import Shard
+from actors.steps_in_hand import StepsInHand
 from actors.store import StorageUnavailableError
 from actors.sync.changes import Changes, Stamp
 from actors.wire import Endpoint, serve
@@ -78,12 +79,14 @@ class ShardActor:
         self._database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
         self._directory = MongoDirectory(self._database)
         self._clock = ServiceClock()
+        self._steps = StepsInHand(time.monotonic)
         self._lease = Lease(
             MongoLeases(self._database),
             self.name,
             this_process(),
             monotonic=time.monotonic,
             is_gone=is_gone,
+            steps=self._steps,
         )
         self._lists = RayLists()
         self._store = MongoStore(self._database, lambda: self._lease.is_held)
@@ -97,8 +100,9 @@ class ShardActor:
     def __repr__(self) -> str:
         return f"ShardActor({self.name})"
 
-    async def ping(self) -> None:
-        """Return: the loop turns."""
+    async def ping(self) -> str | None:
+        """Return what stands still; None: the loop turns, and all goes on."""
+        return self._steps.standstill()
 
     async def endpoint(self) -> Endpoint:
         """Return where this process answers envelopes without Ray."""
@@ -246,6 +250,7 @@ class ShardActor:
             clock=self._clock,
             table=table,
             max_staleness=self._settings.max_staleness_seconds,
+            steps=self._steps,
         )
         decide_by(prices, shard)
         self._loops.start(self._lease.keep())

@@ -87,8 +87,9 @@ class EventActor:
     def __repr__(self) -> str:
         return "EventActor()"
 
-    async def ping(self) -> None:
-        """Return: the relay is there."""
+    async def ping(self) -> str | None:
+        """Return what stands still; None: the loop turns, and all goes on."""
+        return self._relay.steps.standstill()
 
     async def close(self) -> None:
         """End what is open at the database. What is on its way to a handler comes again."""

@@ -108,8 +108,9 @@ class JanitorActor:
         for job in self._housekeeping.janitor.jobs.values():
             self._loops.start(self._housekeeping.janitor.follow(job))
 
-    async def ping(self) -> None:
-        """Return: the janitor is there."""
+    async def ping(self) -> str | None:
+        """Return what stands still; None: the loop turns, and all goes on."""
+        return self._housekeeping.janitor.steps.standstill()
 
     async def close(self) -> None:
         """End the loops and give back what is claimed."""

@@ -95,8 +95,9 @@ class StripeActor:
                 await self._work.count()
             await asyncio.sleep(COUNT_SECONDS)
 
-    async def ping(self) -> None:
-        """Return: the actor is there."""
+    async def ping(self) -> str | None:
+        """Return what stands still; None: the loop turns, and all goes on."""
+        return self._work.steps.standstill()
 
     async def close(self) -> None:
         """End the loop: what it leaves undone is found at the next start."""

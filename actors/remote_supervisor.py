@@ -18,7 +18,7 @@ from actors.remote_lists import LISTS
 from actors.remote_stripe import STRIPE
 from actors.remote_sync import SYNC_NAME
 from actors.settings import Settings
-from actors.supervisor import LOOK_SECONDS, Supervisor, Word
+from actors.supervisor import LOOK_SECONDS, StandstillError, Supervisor, Word
 
 STOP_SECONDS_MAX = 5.0
 SUPERVISOR = "supervisor"
@@ -38,7 +38,7 @@ def names_of_ours() -> list[str]:
 
 
 class RayActors:
-    """Our actors. Each answers `ping` in its loop."""
+    """Our actors. Each answers `ping` in its loop: with what stands still, or None."""
 
     def names(self) -> list[str]:
         """Return the names of all actors, those that are being started included."""
@@ -52,16 +52,18 @@ class RayActors:
             return None
 
     def word(self, question: object) -> Word:
-        """Say what has become of a question."""
+        """Say what has become of a question. Raises StandstillError."""
         if question is None:
             return Word.LOST
-        answer = cast("ObjectRef[bool]", question)
+        answer = cast("ObjectRef[str | None]", question)
         if not ray.wait([answer], timeout=0)[0]:
             return Word.AWAITED
         try:
-            ray.get(answer, timeout=LOOK_SECONDS)
+            standstill = ray.get(answer, timeout=LOOK_SECONDS)
         except RayError:
             return Word.LOST
+        if standstill is not None:
+            raise StandstillError(standstill)
         return Word.ANSWERED
 
     def restart(self, name: str) -> None:

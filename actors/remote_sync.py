@@ -46,8 +46,9 @@ class SyncActor:
     def __repr__(self) -> str:
         return "SyncActor()"
 
-    async def ping(self) -> None:
-        """Return: the loop turns."""
+    async def ping(self) -> str | None:
+        """Return what stands still; None: the loop turns, and all goes on."""
+        return self._sync.steps.standstill()
 
     async def close(self) -> None:
         """End the loops: the stream goes on at the next start where its token was stored last."""

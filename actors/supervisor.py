@@ -1,6 +1,7 @@
 """Finds actors that hang, and has them started again.
 
-A process that ends is started again by Ray; one that is stopped, or whose loop is blocked, is not.
+A process that ends is started again by Ray; one that is stopped, whose loop is blocked, or that
+answers while its work stands still, is not.
 The supervisor lives in the process that started the service, whose end is the service's end, so
 it needs no supervisor of its own.
 """
@@ -27,6 +28,10 @@ class Word(Enum):
     """Its process has ended, and Ray starts another one."""
 
 
+class StandstillError(Exception):
+    """An actor answers, but its work stands still. The message says which work, since when."""
+
+
 class Actors(Protocol):
     """The actors of the service, those that are being started included."""
 
@@ -37,7 +42,7 @@ class Actors(Protocol):
         """Ask an actor for a sign of life; return the question."""
 
     def word(self, question: object) -> Word:
-        """Say what has become of a question."""
+        """Say what has become of a question. Raises StandstillError."""
 
     def restart(self, name: str) -> None:
         """Have an actor's process ended, and another one started."""
@@ -86,13 +91,20 @@ class Supervisor:
                 self._look_at(name, watched)
 
     def _look_at(self, name: str, watched: Watched) -> None:
-        word = self._actors.word(watched.question)
+        try:
+            word = self._actors.word(watched.question)
+        except StandstillError as error:
+            self._restart(name, f"stands still ({error})")
+            return
         if word is not Word.AWAITED:
             has_started = word is Word.ANSWERED
             self._watched[name] = Watched(self._actors.ask(name), has_started=has_started)
             return
         watched.looks += 1
         if watched.hangs:
-            logger.warning("%s hangs and is started again", name)
-            del self._watched[name]
-            self._actors.restart(name)
+            self._restart(name, "hangs")
+
+    def _restart(self, name: str, what: str) -> None:
+        logger.warning("%s %s and is started again", name, what)
+        del self._watched[name]
+        self._actors.restart(name)

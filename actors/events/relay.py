@@ -5,6 +5,7 @@ Plain Python: Ray is added in `actors/remote_events.py`.
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
@@ -23,6 +24,7 @@ from actors.events.records import (
     OrderedEvent,
 )
 from actors.events.reports import ConsumerReport, DeadReport, EventsReport, UndeliveredReport
+from actors.steps_in_hand import StepsInHand
 from actors.store import StorageUnavailableError
 from domain.values import UserId
 
@@ -58,6 +60,7 @@ class Relay:
         self._store = store
         self._clock = clock
         self._sleep = sleep
+        self.steps = StepsInHand(time.monotonic)
         self._tail: OrderedDict[int, OrderedEvent] = OrderedDict()
         self._head = 0
         self._ready = asyncio.Event()
@@ -253,5 +256,6 @@ class Relay:
         return names
 
     async def _ask(self, call: Callable[[], T]) -> T:
-        async with self._threads:
-            return await asyncio.to_thread(call)
+        with self.steps.step("a call to the database"):
+            async with self._threads:
+                return await asyncio.to_thread(call)

@@ -19,10 +19,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+from actors.steps_in_hand import StepsInHand
 from actors.store import StorageUnavailableError
 
 LEASE_SECONDS = 12.0  # RAM answers so long without MongoDB's word that nobody has taken over.
 RENEW_SECONDS = 2.0  # Between two renewals.
+RENEWAL_SECONDS_MAX = 90.0  # Several times the limit of a call.
 GONE_PAUSE_SECONDS = 0.05  # Between two looks whether the incarnation before has ended.
 
 logger = logging.getLogger(__name__)
@@ -63,12 +65,14 @@ class Lease:
         *,
         monotonic: Callable[[], float],
         is_gone: Callable[[Holder], bool],
+        steps: StepsInHand | None = None,
     ) -> None:
         self._store = store
         self._shard = shard
         self._holder = holder
         self._monotonic = monotonic
         self._is_gone = is_gone
+        self._steps = steps or StepsInHand(monotonic)
         self._epoch = 0
         self._before: Holder | None = None
         self._before_until = 0.0
@@ -135,7 +139,8 @@ class Lease:
     async def _renew(self) -> None:
         asked = self._monotonic()
         try:
-            epoch = await asyncio.to_thread(self._store.epoch, self._shard)
+            with self._steps.step("a renewal of the lease", RENEWAL_SECONDS_MAX):
+                epoch = await asyncio.to_thread(self._store.epoch, self._shard)
         finally:
             self._renewing = None
         if epoch != self._epoch or self._is_released:

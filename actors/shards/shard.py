@@ -32,6 +32,7 @@ from actors.shards.ownership import Ownership
 from actors.shards.reloading import Reloader
 from actors.shards.status_texts import StatusTexts
 from actors.shards.view_writer import ViewWriter
+from actors.steps_in_hand import StepsInHand
 from actors.store import AppendFailedError, AppendInDoubtError, StorageUnavailableError, Store
 from domain.account import Account
 from domain.decide import names_a_subscription
@@ -62,11 +63,13 @@ class Shard:
         table: Directory,
         max_staleness: float = math.inf,
         monotonic: Callable[[], float] = time.monotonic,
+        steps: StepsInHand | None = None,
     ) -> None:
         self.name = shard_name(index)
         self.counters = Counters()
         self.inbox = Inbox()
-        self.views = ViewWriter(self.name, store, self.counters, self.forget)
+        self.steps = steps or StepsInHand(monotonic)
+        self.views = ViewWriter(self.name, store, self.counters, self.forget, self.steps)
         self._store = store
         self.policy = policy  # Who follows the price list puts a newer one in its place.
         self._texts = StatusTexts(policy)
@@ -166,7 +169,8 @@ class Shard:
             self._committing_since = self.now()
             self.counters.queued = len(self.inbox)
             try:
-                await broken_journals.commit_past(self, batch)
+                with self.steps.step("a batch"):
+                    await broken_journals.commit_past(self, batch)
             except StorageUnavailableError as error:
                 logger.warning("%s: nothing is written: %s: %r", self.name, error, error.__cause__)
                 for work in batch:

@@ -8,6 +8,7 @@ from datetime import datetime
 from itertools import islice
 
 from actors.counters import Counters
+from actors.steps_in_hand import StepsInHand
 from actors.store import StorageUnavailableError, Store, ViewsRefusedError, ViewsTakenError
 from domain.messages import Entry
 from domain.values import UserId
@@ -32,12 +33,18 @@ class ViewWriter:
     """
 
     def __init__(
-        self, shard: str, store: Store, counters: Counters, forget: Callable[[UserId], object]
+        self,
+        shard: str,
+        store: Store,
+        counters: Counters,
+        forget: Callable[[UserId], object],
+        steps: StepsInHand,
     ) -> None:
         self._shard = shard
         self._store = store
         self._counters = counters
         self._forget = forget
+        self._steps = steps
         self._lagging: dict[UserId, list[Entry]] = {}
         self._set_aside: dict[UserId, float] = {}
         self._to_forget: set[UserId] = set()
@@ -95,8 +102,9 @@ class ViewWriter:
                 async with asyncio.timeout(MARK_SECONDS):
                     await self._arrived.wait()
             self._wanted.clear()
-            await self.flush()
-            await self._mark_clean(clean_until)
+            with self._steps.step("a flush of views"):
+                await self.flush()
+                await self._mark_clean(clean_until)
             if not self._is_behind:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(FLUSH_PAUSE_SECONDS):

@@ -7,11 +7,13 @@ user. Nothing is held in memory: what a killed actor left behind is found by the
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from actors.counters import StripeCounters
 from actors.failures import TryAgainError
+from actors.steps_in_hand import StepsInHand
 from actors.store import StoreError
 from actors.stripe.api import StripeAwayError, StripeRefusedError, StripeRestingError
 from actors.stripe.applying import NOBODYS, Applier, RecordTakenError
@@ -33,6 +35,7 @@ RETRY_SECONDS_MAX = 60.0  # up to here, and shortened at random by up to a half.
 AWAY_ATTEMPTS_MAX = 6_000  # Three days and more: then Stripe itself gives up, too.
 DEFECT_ATTEMPTS_MAX = 8  # How often what should not happen is tried.
 
+SUBJECT_SECONDS_MAX = 3600.0  # Requests to Stripe wait for their turn, each with a limit.
 VERSIONS_MAX = 20  # Versions of Stripe's that the log names: each once.
 
 CONNECTED_ACCOUNT = "connected account"
@@ -61,6 +64,7 @@ class StripeWork:
         self._clock = clock
         self._strange_versions: set[str] = set()
         self.counters = StripeCounters()
+        self.steps = StepsInHand(time.monotonic)
 
     async def run(self) -> None:
         """Apply events for ever."""
@@ -116,9 +120,10 @@ class StripeWork:
             return set()
         # Who has just paid does not wait for all before, nor does a flood push back those for ever.
         self._newest = fresh and not self._newest
-        due = await asyncio.to_thread(
-            self._store.due, self._clock(), DUE_MAX, fresh=fresh, newest=self._newest
-        )
+        with self.steps.step("a look at what is due"):
+            due = await asyncio.to_thread(
+                self._store.due, self._clock(), DUE_MAX, fresh=fresh, newest=self._newest
+            )
         subjects = [subject for subject in due if subject not in self._in_hand][:places]
         self._in_hand.update(subjects)
         return {
@@ -128,7 +133,8 @@ class StripeWork:
 
     async def _take_up(self, subject: str, applier: Applier) -> None:
         try:
-            await self._try(subject, applier)
+            with self.steps.step(f"the events of {subject}", SUBJECT_SECONDS_MAX):
+                await self._try(subject, applier)
         finally:
             self._in_hand.remove(subject)
 

@@ -20,6 +20,7 @@ from typing import TypeVar
 from actors.counters import SyncCounters
 from actors.directory import Directory
 from actors.reports import SyncReport
+from actors.steps_in_hand import StepsInHand
 from actors.store import StorageUnavailableError
 from actors.sync.changes import Beat, Change, ChangeSource, HistoryLostError, Position
 from actors.sync.lanes import FollowingShards, Lane
@@ -28,6 +29,7 @@ from domain.values import UserId
 BEAT_SECONDS = 0.5  # The news are at most about twice so old where nothing changes.
 SILENCE_SECONDS_MAX = 5.0  # A stream that brings not even a beat so long is opened again.
 RETRY_SECONDS = 1.0  # Pause before the database is asked again.
+STEP_SECONDS_MAX = 120.0  # The stream is asked for what it has without a limit of the driver's.
 DIRECTORY_SECONDS = 0.2  # Pause before a directory that shards do not share is read again.
 
 T = TypeVar("T")
@@ -48,6 +50,7 @@ class Sync:
     ) -> None:
         """`read_table` blocks and may raise StorageUnavailableError."""
         self.counters = SyncCounters()
+        self.steps = StepsInHand(monotonic)
         self._source = source
         self._shards = shards
         self._read_table = read_table
@@ -142,7 +145,8 @@ class Sync:
         while True:
             with contextlib.suppress(StorageUnavailableError):
                 sent, position = self._monotonic(), self._stored
-                await asyncio.to_thread(self._source.beat, self._name, sent, position)
+                with self.steps.step("a beat", STEP_SECONDS_MAX):
+                    await asyncio.to_thread(self._source.beat, self._name, sent, position)
             await asyncio.sleep(BEAT_SECONDS)
 
     # --- batches ------------------------------------------------------------------------
@@ -265,4 +269,5 @@ class Sync:
                 lane.tell(own, (), self._number)
 
     async def _in_stream_thread(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._stream_thread, call)
+        with self.steps.step("the change stream", STEP_SECONDS_MAX):
+            return await asyncio.get_running_loop().run_in_executor(self._stream_thread, call)

@@ -3,14 +3,22 @@
 import threading
 from collections.abc import Callable
 
-from actors.supervisor import SILENT_LOOKS_MAX, STARTING_LOOKS_MAX, Supervisor, Word
+import pytest
+
+from actors.supervisor import (
+    SILENT_LOOKS_MAX,
+    STARTING_LOOKS_MAX,
+    StandstillError,
+    Supervisor,
+    Word,
+)
 
 
 class Crew:
     """Actors of which the test says what becomes of their questions."""
 
     def __init__(self, *names: str) -> None:
-        self.words = dict.fromkeys(names, Word.ANSWERED)
+        self.words: dict[str, Word | StandstillError] = dict.fromkeys(names, Word.ANSWERED)
         self.restarted: list[str] = []
 
     def names(self) -> list[str]:
@@ -20,7 +28,10 @@ class Crew:
         return name
 
     def word(self, question: object) -> Word:
-        return self.words[str(question)]
+        word = self.words[str(question)]
+        if isinstance(word, StandstillError):
+            raise word
+        return word
 
     def restart(self, name: str) -> None:
         self.restarted.append(name)
@@ -89,6 +100,21 @@ def test_an_actor_that_has_hung_again_after_its_start_is_started_again() -> None
         look(supervisor, SILENT_LOOKS_MAX)
 
     assert crew.restarted == ["events"] * 3
+
+
+def test_an_actor_whose_work_stands_still_is_started_again_and_its_work_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    crew = Crew("shard-000", "sync")
+    supervisor = Supervisor(crew)
+    look(supervisor, 2)
+
+    crew.words["sync"] = StandstillError("the change stream, for 121 seconds")
+    look(supervisor, 3)
+
+    assert crew.restarted == ["sync"]
+    said = "sync stands still (the change stream, for 121 seconds) and is started again"
+    assert said in caplog.text
 
 
 def test_an_actor_that_was_taken_away_is_not_missed() -> None:
