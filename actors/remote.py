@@ -2,10 +2,8 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import pickle
-import sys
 import time
 from datetime import timedelta
 from functools import partial
@@ -38,7 +36,7 @@ from actors.shards.lease import Lease, is_gone, this_process
 from actors.shards.queries import Queries, ReadQuery, ShardQuery
 from actors.shards.reports import measured, report_of
 from actors.shards.shard import Shard
-from actors.steps_in_hand import StepsInHand
+from actors.shards.tuning import tune_interpreter
 from actors.store import StorageUnavailableError
 from actors.sync.changes import Changes, Stamp
 from actors.wire import Endpoint, serve
@@ -47,11 +45,6 @@ from domain.values import UserId
 PICKLE_PROTOCOL = 5
 METRICS_SECONDS = 2.0  # How often counters become metrics.
 RETRY_SECONDS = 1.0  # Pause before the database is asked again at start.
-GC_THRESHOLD = 100_000  # New objects before the youngest are collected.
-GC_GENERATION_THRESHOLD = 100  # Collections of one age before the next age is collected.
-# How long a thread keeps the interpreter: the one that writes the views has much to do, and at 5 ms,
-# the default, what callers wait for would wait for it several times a batch.
-SWITCH_SECONDS = 0.0005
 DIRECTORY_READ_SECONDS_MAX = 1.0  # Then the directory known to the shard is the answer.
 DRAIN_SECONDS_MAX = 15.0
 HAND_OVER_SECONDS_MAX = 15.0
@@ -68,10 +61,7 @@ class ShardActor:
 
     async def __init__(self, settings: Settings, index: int) -> None:  # type: ignore[misc]
         assert settings.mongo_uri is not None, "whoever starts shards knows the database"
-        # An account is millions of objects' neighbour and part of no cycle: rare collections
-        # are enough, and each of them would stop the shard for as long as it looks at them all.
-        gc.set_threshold(GC_THRESHOLD, GC_GENERATION_THRESHOLD, GC_GENERATION_THRESHOLD)
-        sys.setswitchinterval(SWITCH_SECONDS)
+        tune_interpreter()
         self.name = shard_name(index)
         self._index = index
         self._settings = settings
@@ -79,14 +69,12 @@ class ShardActor:
         self._database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
         self._directory = MongoDirectory(self._database)
         self._clock = ServiceClock()
-        self._steps = StepsInHand(time.monotonic)
         self._lease = Lease(
             MongoLeases(self._database),
             self.name,
             this_process(),
             monotonic=time.monotonic,
             is_gone=is_gone,
-            steps=self._steps,
         )
         self._lists = RayLists()
         self._store = MongoStore(self._database, lambda: self._lease.is_held)
@@ -102,7 +90,8 @@ class ShardActor:
 
     async def ping(self) -> str | None:
         """Return what stands still; None: the loop turns, and all goes on."""
-        return self._steps.standstill()
+        shard = self._shard.result() if self._shard.done() else None
+        return self._lease.steps.standstill() or (shard.steps.standstill() if shard else None)
 
     async def endpoint(self) -> Endpoint:
         """Return where this process answers envelopes without Ray."""
@@ -250,7 +239,6 @@ class ShardActor:
             clock=self._clock,
             table=table,
             max_staleness=self._settings.max_staleness_seconds,
-            steps=self._steps,
         )
         decide_by(prices, shard)
         self._loops.start(self._lease.keep())

@@ -26,8 +26,8 @@ from actors.mongo.connection import Documents, MongoWire, connect
 from actors.mongo.preparation import prepare
 from actors.mongo.store import MongoStore
 from actors.mongo.warm import WarmReader
-from actors.remote import GC_GENERATION_THRESHOLD, GC_THRESHOLD
 from actors.shards.shard import Shard
+from actors.shards.tuning import GC_GENERATION_THRESHOLD, GC_THRESHOLD
 from bench import machine
 from bench.memory import documents
 from bench.processes import BenchError

@@ -13,6 +13,7 @@ from actors.calls import UNAVAILABLE
 from actors.counters import Counters
 from actors.shards.following import Following
 from actors.shards.inbox import Work
+from actors.steps_in_hand import StepsInHand
 from actors.store import JournalBrokenError
 from domain.codec import SpoiltEntry, command_id
 from domain.messages import CommandRefused, Entry
@@ -28,6 +29,7 @@ class Committing(Protocol):
     name: str
     counters: Counters
     following: Following
+    steps: StepsInHand
     broken: set[UserId]
     """Whose journal was broken when it was read last."""
 
@@ -39,7 +41,8 @@ async def commit_past(shard: Committing, batch: Sequence[Work]) -> None:
     """Commit a batch without accounts that are broken; they are read again at the next call."""
     while True:
         try:
-            await shard.commit(batch)
+            with shard.steps.step("a batch"):
+                await shard.commit(batch)
         except JournalBrokenError as error:
             shard.counters.journal_gaps += len(error.broken)
             warn_of_broken(shard.name, error.broken)

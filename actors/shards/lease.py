@@ -65,14 +65,13 @@ class Lease:
         *,
         monotonic: Callable[[], float],
         is_gone: Callable[[Holder], bool],
-        steps: StepsInHand | None = None,
     ) -> None:
         self._store = store
         self._shard = shard
         self._holder = holder
         self._monotonic = monotonic
         self._is_gone = is_gone
-        self._steps = steps or StepsInHand(monotonic)
+        self.steps = StepsInHand(monotonic)
         self._epoch = 0
         self._before: Holder | None = None
         self._before_until = 0.0
@@ -139,7 +138,7 @@ class Lease:
     async def _renew(self) -> None:
         asked = self._monotonic()
         try:
-            with self._steps.step("a renewal of the lease", RENEWAL_SECONDS_MAX):
+            with self.steps.step("a renewal of the lease", RENEWAL_SECONDS_MAX):
                 epoch = await asyncio.to_thread(self._store.epoch, self._shard)
         finally:
             self._renewing = None

@@ -63,12 +63,11 @@ class Shard:
         table: Directory,
         max_staleness: float = math.inf,
         monotonic: Callable[[], float] = time.monotonic,
-        steps: StepsInHand | None = None,
     ) -> None:
         self.name = shard_name(index)
         self.counters = Counters()
         self.inbox = Inbox()
-        self.steps = steps or StepsInHand(monotonic)
+        self.steps = StepsInHand(monotonic)
         self.views = ViewWriter(self.name, store, self.counters, self.forget, self.steps)
         self._store = store
         self.policy = policy  # Who follows the price list puts a newer one in its place.
@@ -169,8 +168,7 @@ class Shard:
             self._committing_since = self.now()
             self.counters.queued = len(self.inbox)
             try:
-                with self.steps.step("a batch"):
-                    await broken_journals.commit_past(self, batch)
+                await broken_journals.commit_past(self, batch)
             except StorageUnavailableError as error:
                 logger.warning("%s: nothing is written: %s: %r", self.name, error, error.__cause__)
                 for work in batch:
@@ -202,10 +200,7 @@ class Shard:
         raise StorageUnavailableError("the batch met other writers too often")
 
     def clean_until(self) -> datetime | None:
-        """Return an instant before which no entry of this shard is missing in the views.
-
-        None until the shard has caught up: then nothing is known about earlier incarnations.
-        """
+        """Return before when no entry of ours is missing in the views; None: not caught up yet."""
         if not self.caught_up:
             return None
         return min(filter(None, (self.views.oldest, self._committing_since, self.now())))

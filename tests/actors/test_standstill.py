@@ -103,15 +103,12 @@ async def test_a_renewal_that_is_never_answered_is_named() -> None:
             gate.pass_through()
             return super().epoch(shard)
 
-    steps = StepsInHand(seconds)
-    one = Lease(
-        Silent(), "s", Holder("m", 1), monotonic=seconds, is_gone=lambda _: True, steps=steps
-    )
+    one = Lease(Silent(), "s", Holder("m", 1), monotonic=seconds, is_gone=lambda _: True)
     taking = asyncio.create_task(one.take())
     await at_the_gate(gate)
 
     seconds.now += RENEWAL_SECONDS_MAX + 1
-    late = steps.standstill()
+    late = one.steps.standstill()
     gate.open()
     await taking
 
