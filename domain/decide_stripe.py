@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 
 from domain.account import Account
 from domain.crediting import Asking, add_grant, begin, name_implied, refuse_payment
-from domain.grants import Grant, ended_on, split
+from domain.grants import Grant, split
 from domain.local_days import ONE_DAY, midnight
 from domain.messages import CreditsAdded, GrantFromStripe, Refusal, Rejection
 from domain.stripe import (
@@ -18,9 +18,10 @@ from domain.stripe import (
     VoidedGrant,
     VoidGrants,
     covers_until,
+    ended,
     pays,
+    shared,
     span_of,
-    voided,
 )
 from domain.subscription import Subscription
 from domain.values import Status, derive_object_id
@@ -90,7 +91,7 @@ def apply_stripe_state(
 def void_grants(
     account: Account, command: VoidGrants, now: datetime
 ) -> GrantsVoided | Refusal | None:
-    """Take back a share of what a payment's grants are still to give."""
+    """Take back a share of what a payment's grants are still to give, or give it back."""
     for subscription in reversed(account.subscriptions):
         paid = [g for g in subscription.grants if pays(command.transaction_id, g)]
         if not paid:
@@ -98,8 +99,7 @@ def void_grants(
         if subscription.end <= now:
             return None
         tomorrow = subscription.today(now) + ONE_DAY
-        void = replace(ended_on(tomorrow), kept=command.kept, parts=command.parts)
-        taken = tuple(filter(None, (voided(grant, void) for grant in paid)))
+        taken = tuple(filter(None, (shared(grant, tomorrow, command) for grant in paid)))
         return GrantsVoided(subscription.subscription_id, taken) if taken else None
     if any(t.partition(" ")[0] == command.transaction_id for t in account.past_transactions):
         return None
@@ -107,11 +107,15 @@ def void_grants(
 
 
 def with_voids(grants: tuple[Grant, ...], taken: tuple[VoidedGrant, ...]) -> tuple[Grant, ...]:
-    """Return the grants after some were voided."""
-    voids = {one.grant_id: one.voids for one in taken}
-    return tuple(
-        replace(grant, voids=voids.get(grant.grant_id or "", grant.voids)) for grant in grants
-    )
+    """Return the grants after the shares of some have changed."""
+    by_id = {one.grant_id: one for one in taken}
+    return tuple(_with_void(grant, by_id.get(grant.grant_id or "")) for grant in grants)
+
+
+def _with_void(grant: Grant, one: VoidedGrant | None) -> Grant:
+    if one is None:
+        return grant
+    return replace(grant, voids=one.voids, share_version=max(one.version, grant.share_version))
 
 
 def _holder(account: Account, stripe_id: str, now: datetime) -> Subscription | None:
@@ -151,7 +155,7 @@ def _follows(known: StripeLink | None, link: StripeLink) -> bool:
 
 def _taken_back(base: Subscription, link: StripeLink, tomorrow: date) -> tuple[VoidedGrant, ...]:
     own = [g for g in base.grants if g.stripe_subscription_id == link.subscription_id]
-    return tuple(filter(None, (voided(grant, ended_on(tomorrow)) for grant in own)))
+    return tuple(filter(None, (ended(grant, tomorrow) for grant in own)))
 
 
 def _status(

@@ -5,13 +5,13 @@ Source of the rules: contract, section 2, foreign documents.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 
-from domain.grants import Grant, Void
+from domain.grants import Grant, Void, share_from
 from domain.ids import kept_id
 from domain.local_days import day_of, zone
 from domain.stripe import StripeItem, StripeLink
@@ -183,18 +183,23 @@ def _grant(item: object) -> Grant:
         _calendar_day(item.get("from_day")),
         days,
         None if transaction_id is None else str(transaction_id),
-        tuple(_void(void) for void in _list(item, "voids")),
+        tuple(void for one in _list(item, "voids") for void in _voids(one)),
         None if stripe_id is None else str(stripe_id),
+        _count(item.get("share_version")) or 0,
     )
 
 
-def _void(item: object) -> Void:
+def _voids(item: object) -> Iterator[Void]:
+    """Yield what a void in a document says: from a day on, and until when."""
     if not isinstance(item, Mapping):
         raise UnreadableError("a void is not an object")
     kept, parts = (whole(item.get(f), f"grants.voids.{f}") for f in ("kept", "parts"))
-    if not 0 <= kept < parts:
-        raise UnreadableError("a void keeps less than nothing, or all")
-    return Void(_calendar_day(item.get("from_day")), kept, parts)
+    if not 0 <= kept <= parts or parts < 1:
+        raise UnreadableError("a void keeps less than nothing, or more than all")
+    from_day = _calendar_day(item.get("from_day"))
+    yield share_from(from_day, 1, 1) if kept == parts else Void(from_day, kept, parts)
+    if item.get("until") is not None:
+        yield share_from(_calendar_day(item["until"]), 1, 1)
 
 
 def _link(block: object) -> StripeLink | None:

@@ -17,20 +17,36 @@ class Void:
     """From `from_day` on, only `kept` of `parts` of what a grant was to give is given.
 
     Whole numbers: what is kept up to a day is floored once, so slices add up exactly however
-    odd the share is. A grant that is ended keeps 0 of 1.
+    odd the share is. A grant that is ended keeps 0 of 1, and nothing else does: it is over for good,
+    where what a refund has taken may come back. What keeps all, 1 of 1, is the end of the void before.
     """
 
     from_day: date
     kept: int
     parts: int
 
-    def keeps_less_than(self, other: "Void") -> bool:
-        return self.kept * other.parts < other.kept * self.parts
+    @property
+    def is_end(self) -> bool:
+        return (self.kept, self.parts) == (0, 1)
+
+    @property
+    def keeps_all(self) -> bool:
+        return self.kept >= self.parts
+
+    def keeps_as_much_as(self, other: "Void") -> bool:
+        return self.kept * other.parts == other.kept * self.parts
 
 
 def ended_on(from_day: date) -> Void:
-    """Return the void of a grant that gives nothing from a day on."""
+    """Return the void of a grant that gives nothing from a day on, for good."""
     return Void(from_day, 0, 1)
+
+
+def share_from(from_day: date, kept: int, parts: int) -> Void:
+    """Return the void that keeps a share from a day on: less than there was, or more again."""
+    if kept >= parts:
+        return Void(from_day, 1, 1)
+    return Void(from_day, kept, parts if kept else max(parts, 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +65,11 @@ class Grant:
     days: int
     transaction_id: str | None = None
     voids: tuple[Void, ...] = ()
-    """In order of their days; each keeps less than the one before it."""
+    """In order of their days; each keeps another share than the one before it."""
     stripe_subscription_id: str | None = None
     """The Stripe subscription that paid, and with which the grant ends."""
+    share_version: int = 0
+    """Counts what was told of the share that is kept: what is older changes nothing."""
 
     @property
     def granted(self) -> Credits:
@@ -102,14 +120,30 @@ class Grant:
             void = later if later.from_day <= day else void
         return Credits(self._kept(index + 1, void) - self._kept(index, void))
 
-    def with_void(self, void: Void) -> "Grant":
-        """Return the grant with less kept from a day on. What keeps no less changes nothing."""
-        if self.voids and not void.keeps_less_than(self.voids[-1]):
+    @property
+    def is_ended(self) -> bool:
+        """Whether it gives nothing any more, whatever is told of it."""
+        return bool(self.voids) and self.voids[-1].is_end
+
+    def ended(self, from_day: date) -> "Grant":
+        """Return the grant that gives nothing from a day on. One that is ended stays as it is."""
+        return self if self.is_ended else self._from(ended_on(from_day))
+
+    def with_share(self, share: Void, version: int) -> "Grant":
+        """Return the grant with another share kept from a day on. What is older changes nothing."""
+        if self.is_ended or version < self.share_version:
             return self
-        if not self.voids and void.kept >= void.parts:
-            return self
+        known = self.voids[-1] if self.voids else share_from(share.from_day, 1, 1)
+        if not share.keeps_as_much_as(known):
+            return replace(self._from(share), share_version=version)
+        return self if version == self.share_version else replace(self, share_version=version)
+
+    def _from(self, void: Void) -> "Grant":
+        """Return the grant with a void in the place of all from its day on."""
         before = tuple(known for known in self.voids if known.from_day < void.from_day)
-        return replace(self, voids=(*before, void))
+        known = before[-1] if before else share_from(void.from_day, 1, 1)
+        same = void.keeps_as_much_as(known) and not void.is_end
+        return replace(self, voids=before if same else (*before, void))
 
     def _kept(self, index: int, void: Void | None) -> int:
         """Return the part of the first `index` slices that is kept."""

@@ -3,13 +3,13 @@
 Stripe's statuses become ours here, and nowhere else. Source: docs/stripe.md.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator
 
-from domain.grants import Grant, Void
+from domain.grants import Grant, Void, share_from
 from domain.local_days import ONE_DAY, day_of, midnight
 from domain.values import Status, UserId
 
@@ -84,23 +84,31 @@ class ApplyStripeState:
 
 @dataclass(frozen=True, slots=True)
 class VoidGrants:
-    """Keep only `kept` of `parts` of what a payment's grants give from tomorrow on."""
+    """Keep `kept` of `parts` of what a payment's grants give from tomorrow on: less, or more again."""
 
     user_id: UserId
     transaction_id: str
     """The payment's, or what its grants' transactions begin with, before a space."""
     kept: int
     parts: int
+    version: int = 0
+    """Counts what was told of this payment: what is older changes nothing."""
+
+    def __setstate__(self, state: list[object]) -> None:
+        """Read what an actor of the version before has sent, which knows no `version`."""
+        for field, value in zip(fields(self), [*state, 0], strict=False):
+            object.__setattr__(self, field.name, value)
 
 
 @dataclass(frozen=True, slots=True)
 class VoidedGrant:
-    """A grant that was voided, as it is from then on."""
+    """A grant whose share has changed, as it is from then on."""
 
     grant_id: str
     voids: tuple[Void, ...]
     credits_before: int
     credits_after: int
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +130,7 @@ class StripeStateApplied:
 
 @dataclass(frozen=True, slots=True)
 class GrantsVoided:
-    """A refund has taken back a share of what grants were still to give."""
+    """Grants give another share from now on: of refunds, lost disputes, or what of them came back."""
 
     subscription_id: str
     voided: tuple[VoidedGrant, ...]
@@ -134,12 +142,23 @@ def pays(transaction_id: str, grant: Grant) -> bool:
     return known is not None and known.partition(" ")[0] == transaction_id
 
 
-def voided(grant: Grant, void: Void) -> VoidedGrant | None:
-    """Return what a void makes of a named grant; None where it changes nothing."""
-    after = grant.with_void(void)
+def ended(grant: Grant, from_day: date) -> VoidedGrant | None:
+    """Return what a named grant becomes with its end; None where that changes nothing."""
+    return _changed(grant, grant.ended(from_day))
+
+
+def shared(grant: Grant, from_day: date, command: VoidGrants) -> VoidedGrant | None:
+    """Return what a share makes of a named grant; None where it changes nothing."""
+    share = share_from(from_day, command.kept, command.parts)
+    return _changed(grant, grant.with_share(share, command.version))
+
+
+def _changed(grant: Grant, after: Grant) -> VoidedGrant | None:
     if after is grant or grant.grant_id is None:
         return None
-    return VoidedGrant(grant.grant_id, after.voids, grant.spendable, after.spendable)
+    return VoidedGrant(
+        grant.grant_id, after.voids, grant.spendable, after.spendable, after.share_version
+    )
 
 
 def covers_until(link: StripeLink, timezone: str) -> datetime | None:

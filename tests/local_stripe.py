@@ -9,6 +9,7 @@ that is shipped imports either. Beside Stripe's own interface it understands
     POST /_config/faults {"status": 429, "seconds": 5}    answer the API so; 0: not at all
     POST /_config/renew/sub_…                              begin and pay the next period
     POST /_config/pay/cs_…                                 pay a one-off checkout
+    POST /_config/dispute/ch_…/lost                        open a dispute of a whole charge, or settle it
     POST /_config/strangers/2000                           subscriptions of another product
     GET /_config/requests                                  how often the API was asked
 """
@@ -33,6 +34,8 @@ ASKED: Counter[int] = Counter()
 """Requests to the API by the second in which they came."""
 ONE_TIME: dict[str, dict[str, Any]] = {}
 CHECKOUTS: dict[str, tuple[dict[str, Any], list[dict[str, Any]]]] = {}
+DISPUTES: dict[str, dict[str, Any]] = {}
+"""By their charge."""
 
 R.Store.dump_to_disk = lambda self: None  # It would write a file that all users share.
 
@@ -299,6 +302,32 @@ async def list_invoice_payments(request: web.Request) -> web.StreamResponse:
     return listed([paid] if found else [])
 
 
+async def dispute_charge(request: web.Request) -> web.StreamResponse:
+    charge = R.Charge._api_retrieve(request.match_info["id"])
+    about = DISPUTES.setdefault(
+        charge.id,
+        {
+            "id": "dp_" + R.random_id(14),
+            "object": "dispute",
+            "charge": charge.id,
+            "payment_intent": intent_of(charge.id),
+            "amount": charge.amount,
+            "currency": charge.currency,
+        },
+    )
+    about["status"] = request.match_info["status"]
+    tell(
+        "charge.dispute.closed" if about["status"] == "lost" else "charge.dispute.updated",
+        Plain(about),
+    )
+    return json_response(about)
+
+
+async def list_disputes(request: web.Request) -> web.StreamResponse:
+    found = DISPUTES.get(request.query.get("charge", ""))
+    return listed([found] if found else [])
+
+
 async def renew(request: web.Request) -> web.StreamResponse:
     subscription = R.Subscription._api_retrieve(request.match_info["id"])
     before = subscription._export()
@@ -386,6 +415,8 @@ for method, path, answer in (
     ("GET", "/v1/checkout/sessions", list_checkouts),
     ("GET", "/v1/checkout/sessions/{id}/line_items", list_checkout_lines),
     ("GET", "/v1/invoice_payments", list_invoice_payments),
+    ("GET", "/v1/disputes", list_disputes),
+    ("POST", "/_config/dispute/{id}/{status}", dispute_charge),
     ("POST", "/_config/faults", set_faults),
     ("POST", "/_config/renew/{id}", renew),
     ("POST", "/_config/pay/{id}", pay_checkout),

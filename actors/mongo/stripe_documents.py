@@ -72,13 +72,21 @@ def link_document(link: StripeLink) -> dict[str, Any]:
     }
 
 
-def void_document(void: Void) -> dict[str, Any]:
-    """Return one void as its grant holds it."""
-    return {
-        "from_day": void.from_day.isoformat(),
-        "kept": Int64(void.kept),
-        "parts": Int64(void.parts),
-    }
+def void_documents(voids: Sequence[Void]) -> list[dict[str, Any]]:
+    """Return voids as their grant holds them: what keeps all is the end of the one before it."""
+    documents: list[dict[str, Any]] = []
+    for void in voids:
+        if void.keeps_all:
+            documents[-1]["until"] = void.from_day.isoformat()
+            continue
+        documents.append(
+            {
+                "from_day": void.from_day.isoformat(),
+                "kept": Int64(void.kept),
+                "parts": Int64(void.parts),
+            }
+        )
+    return documents
 
 
 def _new_subscription(entry: Entry, change: StripeStateApplied) -> Write:
@@ -141,7 +149,8 @@ def _with_void(grants: dict[str, Any], one: VoidedGrant) -> dict[str, Any]:
         "amount": {"$subtract": ["$$grant.amount", lost]},
         "spendable_credits": {"$subtract": ["$$grant.spendable_credits", lost]},
         "voided_credits": {"$add": [{"$ifNull": ["$$grant.voided_credits", Int64(0)]}, lost]},
-        "voids": {"$literal": [void_document(void) for void in one.voids]},
+        "voids": {"$literal": void_documents(one.voids)},
+        "share_version": Int64(one.version),
     }
     grant_id = {"$ifNull": ["$$grant.grant_id", "$$grant._id"]}  # Mongoose gives parts an `_id`.
     is_it = {"$eq": [grant_id, {"$literal": as_stored(one.grant_id)}]}

@@ -88,6 +88,15 @@ class StripeApi(Protocol):
     def charge(self, charge_id: str) -> Payload | None:
         """Return a charge."""
 
+    def refund(self, refund_id: str) -> Payload | None:
+        """Return a refund."""
+
+    def dispute(self, dispute_id: str) -> Payload | None:
+        """Return a dispute."""
+
+    def disputes(self, charge_id: str) -> list[Payload]:
+        """Return all disputes of a charge."""
+
     def invoice_paid_by(self, payment_intent: str) -> str | None:
         """Return the id of the invoice that a payment paid."""
 
@@ -151,6 +160,16 @@ class StripeClientApi:
 
     def charge(self, charge_id: str) -> Payload | None:
         return _ask(lambda: self._client.v1.charges.retrieve(charge_id))
+
+    def refund(self, refund_id: str) -> Payload | None:
+        return _ask(lambda: self._client.v1.refunds.retrieve(refund_id))
+
+    def dispute(self, dispute_id: str) -> Payload | None:
+        return _ask(lambda: self._client.v1.disputes.retrieve(dispute_id))
+
+    def disputes(self, charge_id: str) -> list[Payload]:
+        params: Any = {"charge": charge_id, "limit": PAGE}
+        return _all(lambda: self._client.v1.disputes.list(params))
 
     def invoice_paid_by(self, payment_intent: str) -> str | None:
         params: Any = {"payment": {"type": "payment_intent", "payment_intent": payment_intent}}

@@ -23,7 +23,7 @@ from actors.stripe.reading import (
     CHECKOUT_EVENTS,
     CUSTOMER_EVENTS,
     INVOICE_EVENTS,
-    REFUND_EVENTS,
+    MONEY_EVENTS,
     SUBSCRIPTION_EVENTS,
     Payload,
     customer_user,
@@ -83,7 +83,7 @@ class Applier:
         kinds = {plain_type(event.type) for event in events}
         if kinds & CUSTOMER_EVENTS:
             return await self._name(subject, events[-1])
-        if kinds & REFUND_EVENTS:
+        if kinds & MONEY_EVENTS:
             return await self._refund(events)
         if not kinds & (SUBSCRIPTION_EVENTS | INVOICE_EVENTS | CHECKOUT_EVENTS):
             return IGNORED
@@ -178,18 +178,22 @@ class Applier:
             event_id="",
         )
 
-    # --- refunds ------------------------------------------------------------------------
+    # --- refunds and disputes -----------------------------------------------------------
 
     async def _refund(self, events: Sequence[StripeEvent]) -> str:
-        """Void the share of what was paid for that has gone back."""
-        back = await self._refunds.read(events)
-        if back is None:
+        """Void the share of what was paid for that has gone back, and no more."""
+        charge = await self._refunds.find(events)
+        if charge is None:
             return IGNORED
-        async with self._turn(back.subject):
-            known = await self._in_thread(self._store.record, back.subject)
-            news = News(with_money_back(known or StripeRecord(back.subject), back))
-            news.touched.append(back.payment)
-            if back.payment not in news.record.payments:  # It is voided when it is granted.
+        async with self._turn(charge.subject):
+            known = await self._in_thread(self._store.record, charge.subject)
+            # Asked after the record was read: who asked before another saved it asks again.
+            back = await self._refunds.read(charge)
+            if back is None:
+                return IGNORED
+            news = News(with_money_back(known or StripeRecord(charge.subject), back))
+            news.touched.append(charge.payment)
+            if charge.payment not in news.record.payments:  # It is voided when it is granted.
                 await self._save(known, news.record)
                 return APPLIED
             return await self._tell(known, news)

@@ -65,12 +65,14 @@ class Lookups:
 
     async def whole(self, object_id: str, kind: str) -> Payload | None:
         """Return the object that a thin event only names."""
-        family = kind.partition(".")[0]
         ask = {
             "invoice": self._api.invoice,
-            "checkout": self._api.checkout,
+            "checkout.session": self._api.checkout,
             "charge": self._api.charge,
-        }.get(family)
+            "charge.refund": self._api.refund,
+            "refund": self._api.refund,
+            "charge.dispute": self._api.dispute,
+        }.get(kind.rpartition(".")[0])
         return None if ask is None else await self._ask(lambda: ask(object_id))
 
     async def page(
@@ -124,8 +126,14 @@ class Lookups:
         """Return a charge as it is now."""
         return await self._ask(lambda: self._api.charge(charge_id))
 
+    async def disputes(self, charge_id: str) -> list[Payload]:
+        """Return all disputes of a charge as they are now."""
+        return await self._ask(lambda: self._api.disputes(charge_id))
+
     async def paid_by(self, charge: Payload) -> tuple[str, str, int] | None:
         """Return (payment, subject, its whole amount) that a charge paid for; None: none of ours.
+
+        Refunds and disputes name their payment as charges do.
 
         The amount is 0 where Stripe does not say it.
         """

@@ -24,9 +24,16 @@ INVOICE_EVENTS = PAID_EVENTS | {"invoice.payment_failed"}
 CHECKOUT_EVENTS = frozenset(
     {"checkout.session.completed", "checkout.session.async_payment_succeeded"}
 )
-REFUND_EVENTS = frozenset({"charge.refunded"})
+REFUND_EVENTS = frozenset(
+    {"charge.refunded", "charge.refund.updated", "refund.updated", "refund.failed"}
+)
+DISPUTE_EVENTS = frozenset(
+    f"charge.dispute.{what}" for what in ("created", "updated", "closed", "funds_reinstated")
+)
+MONEY_EVENTS = REFUND_EVENTS | DISPUTE_EVENTS
+"""Money has gone back, or has come again: each is a reason to look at the charge."""
 CUSTOMER_EVENTS = frozenset({"customer.created", "customer.updated"})
-APPLICABLE = SUBSCRIPTION_EVENTS | INVOICE_EVENTS | CHECKOUT_EVENTS | REFUND_EVENTS
+APPLICABLE = SUBSCRIPTION_EVENTS | INVOICE_EVENTS | CHECKOUT_EVENTS | MONEY_EVENTS
 """All that can change credits or a state. Stripe lists up to 20 types at once."""
 
 ID_LENGTH_MAX = 255
@@ -113,6 +120,8 @@ def subject_of(event: Payload) -> str:
         subject = subscription_of_invoice(about)
     elif kind in CHECKOUT_EVENTS:
         subject = id_of(about.get("subscription"))
+    elif kind in MONEY_EVENTS:
+        subject = id_of(about.get("charge"))
     return subject or id_of(about) or str(event.get("id"))
 
 

@@ -106,6 +106,8 @@ class StripeRecord:
     """Of a payment: what is kept, and of how much."""
     returned: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Of a payment: the money that has gone back, by charge."""
+    shared_at: Mapping[str, int] = field(default_factory=dict)
+    """Of a payment: the revision in which what is kept has last changed."""
 
 
 @dataclass(frozen=True, slots=True)

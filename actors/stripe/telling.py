@@ -33,8 +33,9 @@ def commands_of(record: StripeRecord, touched: Sequence[str]) -> list[tuple[Comm
     for payment in payments:
         if payment in record.refunds:
             kept, parts = record.refunds[payment]
-            key = f"stripe refund {payment} {kept} of {parts}"
-            commands.append((VoidGrants(user_id, payment, kept, parts), key))
+            version = record.shared_at.get(payment, record.revision)
+            key = f"stripe refund {payment} {kept} of {parts} at {version}"
+            commands.append((VoidGrants(user_id, payment, kept, parts, version), key))
     return commands
 
 

@@ -54,7 +54,7 @@ def know_all(world: StripeWorld, names: tuple[str, ...]) -> None:
 def meaning(found: Subscription) -> Subscription:
     """Return a subscription without what tells only how it came about."""
     grants = sorted(
-        (replace(grant, grant_id="") for grant in found.grants if grant.amount),
+        (replace(grant, grant_id="", share_version=0) for grant in found.grants if grant.amount),
         key=lambda grant: str(grant.transaction_id),
     )
     link = found.stripe and replace(found.stripe, version=0)

@@ -42,6 +42,11 @@ LIFE: list[Command] = [
     paid(1),
     state(3, "past_due", cancel_at=NOON + MONTH),
     VoidGrants(ADA, "in_0", 1, 3),
+    VoidGrants(ADA, "in_0", 2, 3, 5),
+    VoidGrants(ADA, "in_0", 3, 3, 6),
+    VoidGrants(ADA, "in_0", 0, 1, 7),
+    VoidGrants(ADA, "in_1", 0, 3, 7),
+    VoidGrants(ADA, "in_0", 3, 3, 8),
     state(4, "canceled", ended_at=NOON),
 ]
 

@@ -45,7 +45,7 @@ TEXT = st.text(max_size=20)
 AMOUNTS = st.integers(-CREDITS_MAX, CREDITS_MAX).map(Credits)
 INSTANTS = st.integers(0, 10**12).map(lambda ms: NOON + timedelta(milliseconds=ms))
 DAYS = INSTANTS.map(lambda instant: instant.date())
-VOIDS = st.lists(st.builds(Void, DAYS, st.integers(0, 9), st.just(10)), max_size=2).map(tuple)
+VOIDS = st.lists(st.builds(Void, DAYS, st.integers(0, 10), st.just(10)), max_size=2).map(tuple)
 GRANTS = st.builds(
     Grant,
     TEXT | st.none(),
@@ -57,7 +57,9 @@ GRANTS = st.builds(
     VOIDS,
     TEXT | st.none(),
 )
-VOIDED = st.lists(st.builds(VoidedGrant, TEXT, VOIDS, AMOUNTS, AMOUNTS), max_size=2).map(tuple)
+VOIDED = st.lists(
+    st.builds(VoidedGrant, TEXT, VOIDS, AMOUNTS, AMOUNTS, st.integers(0, 9)), max_size=2
+).map(tuple)
 LINKS = st.builds(
     StripeLink,
     TEXT,

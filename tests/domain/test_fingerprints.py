@@ -116,6 +116,11 @@ GOLDEN: list[tuple[Command, str, str]] = [
         "f2667ef4d97436e85414be015d8b4bf2",
     ),
     (
+        VoidGrants(USER, "t", 1, 3, 7),
+        "857943e58205125389097c42ddcc575b",
+        "a0cb10acce633d19fea8b542541960d8",
+    ),
+    (
         PlaceHold(USER, "chat", ONE),
         "20c4910c307a279eaac60f28f50a9d2b",
         "52e2686726d1938996ab93c04370f8f9",

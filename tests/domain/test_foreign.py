@@ -16,7 +16,7 @@ from domain.foreign import (
     read_usage_day,
     whole,
 )
-from domain.grants import Grant
+from domain.grants import Grant, Void
 from domain.values import CREDITS_MAX, Credits, Status
 from tests.domain.ledger import NOON, ONE_DAY, utc
 
@@ -310,3 +310,36 @@ def test_a_day_document_that_says_nothing_of_its_use_has_none() -> None:
 def test_a_day_document_that_cannot_be_read_is_refused(day: dict[str, Any]) -> None:
     with pytest.raises(UnreadableError):
         read_usage_day(day, "UTC")
+
+
+# --- voids --------------------------------------------------------------------------------
+
+HALF = {"from_day": "2026-03-04", "kept": 1, "parts": 2}
+WHOLE_AGAIN = Void(date(2026, 3, 6), 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected"),
+    [
+        ([HALF], (Void(date(2026, 3, 4), 1, 2),)),
+        ([HALF | {"until": "2026-03-06"}], (Void(date(2026, 3, 4), 1, 2), WHOLE_AGAIN)),
+        ([HALF | {"until": None}], (Void(date(2026, 3, 4), 1, 2),)),
+        ([{"from_day": "2026-03-06", "kept": 7, "parts": 7}], (WHOLE_AGAIN,)),
+    ],
+)
+def test_voids_say_from_which_day_and_until_when(
+    stored: list[dict[str, Any]], expected: tuple[Void, ...]
+) -> None:
+    item = explicit(100, voids=stored, share_version=Int64(4))
+
+    grant, *_ = read_grants(grants=[item])
+
+    assert (grant.voids, grant.share_version) == (expected, 4)
+
+
+@pytest.mark.parametrize(
+    "change", [{"kept": -1}, {"kept": 3}, {"parts": 0, "kept": 0}, {"until": "soon"}]
+)
+def test_a_void_that_says_nothing_understandable_is_refused(change: dict[str, Any]) -> None:
+    with pytest.raises(UnreadableError):
+        read_grants(grants=[explicit(100, voids=[HALF | change])])

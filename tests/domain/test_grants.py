@@ -1,12 +1,13 @@
 """Nothing is lost when an amount is divided: not with the system, not over the days."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.grants import Grant, Void, ended_on, split
+from domain.grants import Grant, Void, share_from, split
 from domain.values import CREDITS_MAX, Credits
 from tests.domain.ledger import ONE_DAY
 
@@ -90,19 +91,25 @@ def test_allocated_before_a_day_is_the_sum_of_all_earlier_slices(
     assert grant.allocated_before(FIRST + timedelta(days=index)) == sum(earlier)
 
 
-VOIDS = st.lists(
-    st.tuples(st.integers(-2, 40), st.integers(0, 30), st.integers(1, 30)), max_size=4
-).map(lambda voids: [(day, min(kept, parts), parts) for day, kept, parts in sorted(voids)])
+SHARES = st.lists(
+    st.tuples(st.integers(-2, 40), st.integers(0, 30), st.integers(1, 30)), max_size=5
+).map(lambda told: [(day, min(kept, parts), parts) for day, kept, parts in sorted(told)])
 
 
-@given(AMOUNTS, st.integers(1, 35), VOIDS)
-def test_slices_add_up_whatever_is_voided(
-    spendable: int, days: int, voids: list[tuple[int, int, int]]
+def told(grant: Grant, day: int, kept: int, parts: int, version: int = 0) -> Grant:
+    return grant.with_share(share_from(FIRST + day * ONE_DAY, kept, parts), version)
+
+
+@given(AMOUNTS, st.integers(1, 35), SHARES, st.none() | st.integers(-2, 40))
+def test_slices_add_up_whatever_is_voided_and_comes_back(
+    spendable: int, days: int, shares: list[tuple[int, int, int]], ends: int | None
 ) -> None:
     grant = spread(spendable, days)
 
-    for day, kept, parts in voids:
-        grant = grant.with_void(Void(FIRST + day * ONE_DAY, kept, parts))
+    for share in shares:
+        grant = told(grant, *share)
+    if ends is not None:
+        grant = grant.ended(FIRST + ends * ONE_DAY)
 
     assert sum(slices(grant)) == grant.spendable
     assert all(one >= 0 for one in slices(grant))
@@ -112,35 +119,55 @@ def test_slices_add_up_whatever_is_voided(
         assert before == sum(slices(grant)[:index])
 
 
-@given(AMOUNTS, st.integers(1, 35), VOIDS)
-def test_a_void_changes_no_day_before_its_own_and_raises_none(
-    spendable: int, days: int, voids: list[tuple[int, int, int]]
+@given(AMOUNTS, st.integers(1, 35), SHARES)
+def test_a_share_changes_no_day_before_its_own_and_decides_all_from_there(
+    spendable: int, days: int, shares: list[tuple[int, int, int]]
 ) -> None:
-    grant = spread(spendable, days)
+    whole = grant = spread(spendable, days)
 
-    for day, kept, parts in voids:
-        before = slices(grant)
-        grant = grant.with_void(Void(FIRST + day * ONE_DAY, kept, parts))
+    for day, kept, parts in shares:
+        before, begin = slices(grant), max(day, 0)
+        grant = told(grant, day, kept, parts)
 
-        assert slices(grant)[: max(day, 0)] == before[: max(day, 0)]
-        assert sum(slices(grant)) <= sum(before)
+        assert slices(grant)[:begin] == before[:begin]
+        assert slices(grant)[begin:] == slices(told(whole, day, kept, parts))[begin:]
 
 
 def test_a_grant_that_is_ended_gives_nothing_from_that_day_on() -> None:
-    grant = spread(100, 10).with_void(ended_on(FIRST + 4 * ONE_DAY))
+    grant = spread(100, 10).ended(FIRST + 4 * ONE_DAY)
 
     assert slices(grant) == [10] * 4 + [0] * 6
     assert (grant.spendable, grant.voided) == (40, 60)
     assert grant.gives_until == FIRST + 4 * ONE_DAY
 
 
-def test_of_two_voids_of_one_day_the_one_that_keeps_less_counts_in_either_order() -> None:
-    day = FIRST + 2 * ONE_DAY
-    half, third = Void(day, 1, 2), Void(day, 1, 3)
+@pytest.mark.parametrize("parts", [1, 2900])
+def test_what_was_taken_whole_comes_back_but_not_after_the_end(parts: int) -> None:
+    taken = told(spread(100, 10), 2, 0, parts, version=1)
+    ended = taken.ended(FIRST + 4 * ONE_DAY)
 
-    assert spread(90, 9).with_void(half).with_void(third).voids == (third,)
-    assert spread(90, 9).with_void(third).with_void(half).voids == (third,)
+    assert slices(told(taken, 5, parts, parts, version=2)) == [10] * 2 + [0] * 3 + [10] * 5
+    assert told(ended, 5, parts, parts, version=2) is ended
+
+
+def test_of_two_shares_the_one_that_was_told_later_counts_whichever_comes_first() -> None:
+    less, more = (2, 1, 3, 1), (2, 1, 2, 2)
+
+    in_order = told(told(spread(90, 9), *less), *more)
+    too_late = told(told(spread(90, 9), *more), *less)
+
+    assert in_order == too_late
+    assert in_order.voids == (Void(FIRST + 2 * ONE_DAY, 1, 2),)
+
+
+def test_what_comes_back_on_the_same_day_leaves_no_trace_but_its_version() -> None:
+    grant = spread(90, 9)
+
+    back = told(told(grant, 2, 0, 9, version=1), 2, 9, 9, version=2)
+
+    assert back == replace(grant, share_version=2)
+    assert told(back, 2, 0, 9, version=1) is back
 
 
 def test_what_keeps_all_is_no_void() -> None:
-    assert spread(90, 9).with_void(Void(FIRST, 3, 3)).voids == ()
+    assert told(spread(90, 9), 0, 3, 3).voids == ()

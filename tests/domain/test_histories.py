@@ -5,6 +5,7 @@ After every step both are asked the same questions. The seed is in the test's na
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from random import Random
@@ -90,8 +91,10 @@ class TwoBooks:
 
     def void(self, now: datetime) -> None:
         transaction_id, parts = self.random.choice(self.paid), self.random.randint(1, 9)
-        kept = self.random.randint(0, parts - 1)
-        self.ledger.do(VoidGrants(USER, transaction_id, kept, parts), now)
+        kept = self.random.randint(0, parts)
+        void = VoidGrants(USER, transaction_id, kept, parts, self.ledger.asked)
+        self.ledger.do(void, now)
+        self.ledger.do(replace(void, kept=0, version=void.version - 1), now)  # It comes too late.
         self.reference.void(now=now, transaction_id=transaction_id, kept=kept, parts=parts)
 
     def add_again(self, now: datetime) -> None:

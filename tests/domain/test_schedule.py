@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.grants import Grant, Void
+from domain.grants import Grant, share_from
 from domain.holds import Hold
 from domain.local_days import ONE_DAY, midnight
 from domain.schedule import carry, limits
@@ -52,7 +52,7 @@ def day_by_day(
 def grant_of(amount: int, begins: int, days: int, voids: list[tuple[int, int]]) -> Grant:
     grant = Grant("a", Credits(amount), Credits(0), FIRST + begins * ONE_DAY, days)
     for index, kept in sorted(voids):
-        grant = grant.with_void(Void(FIRST + index * ONE_DAY, kept, 10))
+        grant = grant.with_share(share_from(FIRST + index * ONE_DAY, kept, 10), 0)
     return grant
 
 

@@ -66,10 +66,18 @@ def take_back(document: dict[str, Any], voided: Iterable[VoidedGrant]) -> None:
                 grant["amount"] -= lost
                 grant["spendable_credits"] -= lost
                 grant["voided_credits"] = grant.get("voided_credits", 0) + lost
-                grant["voids"] = [
-                    {"from_day": v.from_day.isoformat(), "kept": v.kept, "parts": v.parts}
-                    for v in one.voids
-                ]
+                grant["voids"] = void_documents(one)
+                grant["share_version"] = one.version
+
+
+def void_documents(one: VoidedGrant) -> list[dict[str, Any]]:
+    ends = [v.from_day.isoformat() if v.keeps_all else None for v in one.voids[1:]]
+    return [
+        {"from_day": v.from_day.isoformat(), "kept": v.kept, "parts": v.parts}
+        | ({"until": end} if end else {})
+        for v, end in zip(one.voids, [*ends, None], strict=False)
+        if not v.keeps_all
+    ]
 
 
 def empty_subscription(entry: Entry, change: StripeStateApplied) -> dict[str, Any]:

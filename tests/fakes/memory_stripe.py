@@ -216,6 +216,17 @@ class FakeStripe:
     def charge(self, charge_id: str) -> Payload | None:
         return self._get(charge_id)
 
+    def refund(self, refund_id: str) -> Payload | None:
+        return self._get(refund_id)
+
+    def dispute(self, dispute_id: str) -> Payload | None:
+        return self._get(dispute_id)
+
+    def disputes(self, charge_id: str) -> list[Payload]:
+        self._enter(f"disputes of {charge_id}")
+        found = self.objects.values()
+        return [d for d in found if (d.get("object"), d.get("charge")) == ("dispute", charge_id)]
+
     def checkout_lines(self, session_id: str) -> list[Payload]:
         self._enter(session_id)
         return self.lines.get(session_id, [])

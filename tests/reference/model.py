@@ -55,7 +55,7 @@ class Grant(NamedTuple):
             return 0
         kept, parts = 1, 1
         for void in self.voids:
-            if void.from_day <= day and void.kept * parts < kept * void.parts:
+            if void.from_day <= day:  # What was told last counts.
                 kept, parts = void.kept, void.parts
         begin, end = i * self.spendable // self.days, (i + 1) * self.spendable // self.days
         return end * kept // parts - begin * kept // parts
@@ -186,7 +186,7 @@ class ReferenceUser:
         return outcome
 
     def void(self, *, now: datetime, transaction_id: str, kept: int, parts: int) -> None:
-        """Keep only a share of what a payment's grant gives, from tomorrow on."""
+        """Keep a share of what a payment's grant gives, from tomorrow on: of less, or of more again."""
         for subscription in self.subscriptions:
             if now >= subscription.end_date():
                 continue

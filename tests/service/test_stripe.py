@@ -99,7 +99,9 @@ def test_the_next_period_is_another_grant(world: World) -> None:
     assert [grant["amount"] for grant in shown["grants"]] == [2000, 2000]
 
 
-def test_a_pack_is_added_once_and_its_refund_takes_back_the_share(world: World) -> None:
+def test_a_pack_is_added_once_and_loses_what_its_refund_and_a_lost_dispute_take(
+    world: World,
+) -> None:
     customer, price = world.stripe.customer(None), world.stripe.price(1000, 10)
     session = world.stripe.client.checkout.sessions.create(
         {
@@ -115,6 +117,11 @@ def test_a_pack_is_added_once_and_its_refund_takes_back_the_share(world: World) 
 
     charges = world.stripe.client.charges.list({"customer": customer}).data
     world.stripe.client.refunds.create({"charge": charges[0].id, "amount": charges[0].amount // 2})
+    world.until("hedy", spendable_credits=270 + (2700 - 270) // 2)
+
+    world.stripe.config(f"dispute/{charges[0].id}/lost")
+    world.until("hedy", spendable_credits=270)
+    world.stripe.config(f"dispute/{charges[0].id}/won")
     world.until("hedy", spendable_credits=270 + (2700 - 270) // 2)
 
 
