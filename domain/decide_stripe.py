@@ -61,10 +61,10 @@ def apply_stripe_state(
     """Let a subscription follow what Stripe says of its own. What is old changes nothing."""
     now, link = asking.now, command.link
     known = _holder(account, link.subscription_id, now)
-    if known is None and not _begins(account, link, now):
+    timezone = asking.policy.timezone
+    if known is None and not _begins(account, link, now, timezone):
         return None
     known = known or account.current(now)
-    timezone = asking.policy.timezone
     base = known or begin(account.user_id, f"stripe {link.subscription_id}", now, timezone)
     if _is_old(base.stripe, link):
         return None
@@ -128,12 +128,13 @@ def _holder(account: Account, stripe_id: str, now: datetime) -> Subscription | N
     return None
 
 
-def _begins(account: Account, link: StripeLink, now: datetime) -> bool:
+def _begins(account: Account, link: StripeLink, now: datetime, timezone: str) -> bool:
     """Say whether a Stripe subscription that no subscription knows is to be seen at all."""
     if STATUS_OF.get(link.status) is None:
         return False
-    if not link.is_ended:
-        return True
+    if not link.is_ended:  # A period that was over before is not told as a beginning.
+        until = covers_until(link, timezone)
+        return until is None or until > now
     known = any(s.belongs_to_stripe(link.subscription_id) for s in account.subscriptions)
     return not known and (link.ended_at is None or link.ended_at > now - ENDED_LONG_AGO)
 

@@ -23,6 +23,7 @@ from tests.actors.running import in_loop
 from tests.actors.stripe_world import (
     ADA,
     BEGAN,
+    MONTH,
     StripeWorld,
     event,
     invoice,
@@ -35,7 +36,8 @@ SILENT = subscription(user=None)
 CREATED = event("created", "customer.subscription.created", SILENT)
 PAID = event("paid", "invoice.paid", invoice(), 1)
 SESSION: dict[str, Any] = {"id": "cs_1", "mode": "payment", "payment_status": "paid"}
-DUE = SILENT | {"status": "past_due"}
+RENEWED = SILENT["items"]["data"][0] | {"current_period_end": BEGAN + 3 * MONTH}
+DUE = SILENT | {"status": "past_due", "items": {"data": [RENEWED], "has_more": False}}
 NAMED = {"id": "cus_1", "metadata": {"user_id": "ada"}}
 
 

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from domain.stripe import StripeLink, covers_until
+from domain.stripe import STATUS_OF, ApplyStripeState, StripeLink, covers_until
+from tests.domain.ledger import USER, Ledger
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 GRACE = datetime(2026, 3, 12, tzinfo=UTC)  # The midnight that is at least a day after the period.
@@ -41,3 +42,13 @@ def test_without_a_period_the_cancellation_is_the_end() -> None:
     link = replace(LINK, period_end=None, cancel_at=NOON)
 
     assert covers_until(link, "UTC") == NOON
+
+
+@pytest.mark.parametrize("status", STATUS_OF)
+def test_a_period_that_was_over_before_begins_no_subscription(status: str) -> None:
+    ledger, over = Ledger(), NOON - timedelta(days=1)
+    link = replace(LINK, status=status, period_end=over, ended_at=over)
+
+    ledger.do(ApplyStripeState(USER, link), GRACE)
+
+    assert ledger.account.subscriptions == ()
