@@ -160,8 +160,9 @@ class Reconciliation:
         record = self._store.record(state.subscription_id)
         ours = state_of(record) if record else None
         named = None if record is None else self._named_now(record, theirs)
+        renamed = None if record is None or state.is_ended else _renamed(record, theirs)
         if ours == state and named is None:
-            return None
+            return renamed
         now = self._clock()
         # A thin event has Stripe asked again when it is applied: nothing newer is overwritten.
         self._keep(
@@ -176,22 +177,22 @@ class Reconciliation:
         )
         if named is not None and ours == state:
             return f"{state.subscription_id}: nobody's here, it is {named}'s"
-        return f"{state.subscription_id}: {ours.status if ours else 'unknown'} here, {state.status}"
+        changed = (
+            f"{state.subscription_id}: {ours.status if ours else 'unknown'} here, {state.status}"
+        )
+        return changed if renamed is None else f"{changed}; {renamed}"
 
     def _named_now(self, record: StripeRecord, theirs: Payload) -> UserId | None:
         """Return whose a subscription is that was nobody's; None where that is as it was."""
         if record.user_id is not None:
             return None
-        customer = theirs.get("customer")
-        named = customer_user(theirs) or (
-            customer_user(customer) if isinstance(customer, Mapping) else None
-        )
+        named = _user_in(theirs)
         if named is not None:
             try:
                 return parse_user_id(named)
             except ValueError:  # Its dead letter says so.
                 return None
-        customer_id = id_of(customer)
+        customer_id = id_of(theirs.get("customer"))
         return None if customer_id is None else self._store.user_of_customer(customer_id)
 
     def _compare_invoice(self, theirs: Payload) -> str | None:
@@ -222,3 +223,19 @@ class Reconciliation:
     def _keep(self, event: Mapping[str, Any]) -> bool:
         found = read_event(json.dumps(event), self._clock())
         return self._store.keep(replace(found, lane=Lane.FOUND))
+
+
+def _user_in(theirs: Payload) -> str | None:
+    """Return the user that a subscription names, else its customer."""
+    customer = theirs.get("customer")
+    return customer_user(theirs) or (
+        customer_user(customer) if isinstance(customer, Mapping) else None
+    )
+
+
+def _renamed(record: StripeRecord, theirs: Payload) -> str | None:
+    """Name a subscription that stays with its user and names another one; None: it does not."""
+    named = _user_in(theirs)
+    if record.user_id is None or named in (None, record.user_id):
+        return None
+    return f"{record.subject}: pays for {record.user_id} here, {named!r} in its metadata"

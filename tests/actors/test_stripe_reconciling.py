@@ -151,6 +151,57 @@ async def test_what_stripe_does_not_have_is_named_and_left_as_it_is() -> None:
         assert (await world.status()).total_credits == 3000
 
 
+OF_BOB = {"user_id": "bob"}
+RENAMED: dict[str, tuple[str | None, dict[str, Any]]] = {
+    "the subscription": ("ada", {"metadata": OF_BOB}),
+    "its customer": (None, {"customer": {"id": "cus_1", "metadata": OF_BOB}}),
+}
+
+
+@pytest.mark.parametrize("what", RENAMED)
+@in_loop
+async def test_a_subscription_that_names_another_user_is_named_and_stays_where_it_is(
+    what: str,
+) -> None:
+    user, change = RENAMED[what]
+    async with stripe_world() as world:
+        world.stripe.objects["cus_1"] = {"id": "cus_1", "metadata": {"user_id": "ada"}}
+        has(world, subscription(user=user))
+        await world.settle(event("1", "customer.subscription.created", subscription(user=user)))
+        has(world, subscription(user=user) | change)
+
+        first, second = await reconcile(world), await reconcile(world)
+        paused = subscription(user=user, status="past_due") | change
+        has(world, paused)
+        both = await reconcile(world)
+
+        named = "sub_1: pays for ada here, 'bob' in its metadata"
+        assert first.differences == second.differences == [named]
+        assert both.differences == [f"sub_1: active here, past_due; {named}"]
+        assert (await world.status("bob")).status == "none"
+        assert (await world.status()).status == "past_due"
+
+
+@pytest.mark.parametrize("theirs", [subscription(), subscription(user=None)])
+@in_loop
+async def test_one_that_names_its_user_or_nobody_is_no_difference(theirs: dict[str, Any]) -> None:
+    async with stripe_world() as world:
+        has(world, theirs)
+        await world.settle(event("1", "customer.subscription.created", subscription()))
+
+        assert (await reconcile(world)).differences == []
+
+
+@in_loop
+async def test_an_ended_subscription_is_not_named_whoever_it_names() -> None:
+    async with stripe_world() as world:
+        gone = subscription(status="canceled", ended_at=BEGAN + 9)
+        has(world, gone | {"metadata": OF_BOB})
+        await world.settle(event("1", "customer.subscription.deleted", gone))
+
+        assert (await reconcile(world)).differences == []
+
+
 @in_loop
 async def test_a_wrong_key_ends_no_subscription() -> None:
     async with stripe_world() as world:
