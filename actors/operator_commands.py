@@ -51,6 +51,8 @@ def status(*, as_json: AsJson = False) -> None:
     out.print(f"sync lag: {'-' if lag is None else f'{lag:.1f}s'}", highlight=False)
     last = sweep_line(SweepReport.model_validate(sweeps[0])) if sweeps else "none yet"
     out.print(f"last sweep: {last}", highlight=False, soft_wrap=True)
+    for problem in sweeps[0].get("index_problems", ()) if sweeps else ():
+        out.print(f"index problem: {problem}", highlight=False, soft_wrap=True)
     if events is not None:
         out.print(events_line(EventsReport.model_validate(events)), highlight=False, soft_wrap=True)
 
@@ -159,7 +161,8 @@ def holds_line(reports: list[ShardReport]) -> str:
 def findings(report: SweepReport) -> list[tuple[str, str]]:
     """Return what a sweep found, a row each."""
     rows = [(name.replace("_", " "), str(getattr(report, name))) for name in FOUND]
-    return rows + [("named", user) for user in report.users]
+    rows += [("named", user) for user in report.users]
+    return rows + [("index problem", problem) for problem in report.index_problems]
 
 
 def sweep_line(report: SweepReport) -> str:

@@ -72,6 +72,20 @@ def test_pipes_get_a_line_a_row(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines[1].split("\t")[:3] == ["shard-000", "6f1e", "4242"]
 
 
+@pytest.mark.parametrize("command", ["status", "validate"])
+def test_indexes_that_no_sweep_can_mend_are_named(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problem = "subscriptions has the index user_1, which may refuse what Allotment writes"
+    sweep = EXAMPLES["SweepReport"] | {"index_problems": [problem]}
+    monkeypatch.setitem(ANSWERS, "/admin/sweeps?job=sweep&limit=1", [sweep])
+    monkeypatch.setitem(ANSWERS, "/admin/validate", sweep)
+
+    lines = run(command).splitlines()
+
+    assert [problem in line for line in lines if line.startswith("index problem")] == [True]
+
+
 def test_nothing_moves_where_nobody_watches() -> None:
     assert "reading" not in run("sync", "--user", "ada")
 

@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from actors.stripe.api import StripeAwayError, StripeClientApi, StripeError, StripeRefusedError
+from actors.stripe.reading import APPLICABLE
 
 KEY = "sk_test_never_told"
 ITEMS = [{"id": f"si_{n:02}", "object": "subscription_item"} for n in range(25)]
@@ -118,6 +119,31 @@ def test_subscriptions_of_all_statuses_and_events_that_can_be_applied_are_listed
     assert second["starting_after"] == ["evt_0"]
     assert second["created[gte]"] == ["1700000000"]
     assert {"invoice.paid", "charge.refunded"} <= {v for vs in second.values() for v in vs}
+
+
+def test_all_disputes_of_a_charge_are_read(server: StripeServer) -> None:
+    disputes = [{"id": f"dp_{n:02}", "object": "dispute", "charge": "ch_1"} for n in range(12)]
+    server.answers["/v1/disputes"] = (200, disputes)
+
+    found = api_of(server).disputes("ch_1")
+
+    assert [one["id"] for one in found] == [one["id"] for one in disputes]
+    assert {query["charge"][0] for _, query in server.asked} == {"ch_1"}
+
+
+def test_refunds_and_disputes_are_read(server: StripeServer) -> None:
+    server.answers["/v1/refunds/re_1"] = (200, {"id": "re_1", "object": "refund"})
+    server.answers["/v1/disputes/dp_1"] = (200, {"id": "dp_1", "object": "dispute"})
+    api = api_of(server)
+
+    assert (api.refund("re_1"), api.dispute("dp_1")) == (
+        {"id": "re_1", "object": "refund"},
+        {"id": "dp_1", "object": "dispute"},
+    )
+
+
+def test_no_more_types_of_events_are_asked_for_than_stripe_lists_at_once() -> None:
+    assert len(APPLICABLE) <= 20
 
 
 def test_what_stripe_does_not_have_is_none(server: StripeServer) -> None:
