@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from actors.calls import service_call
 from actors.stripe.reading import DISPUTE_EVENTS, MONEY_EVENTS
 from actors.stripe.reconciling import Reconciliation
 from actors.stripe.records import StripeRecord
@@ -213,6 +214,21 @@ async def test_an_answer_of_before_another_actor_saved_its_own_counts_for_nothin
 
         assert await given(world) == 2700
         assert set(world.states().values()) == {"applied"}
+
+
+@in_loop
+async def test_what_a_stopped_actor_sends_at_last_changes_nothing() -> None:
+    async with stripe_world() as world:
+        told = Told(world)
+        await with_invoice(world, "a")
+        await world.settle(told.charged("a", 2900, 2900))
+        sent = [c.command for c in world.router.calls_seen if isinstance(c.command, VoidGrants)]
+        await world.settle(told.charged("a", 2900, 0))
+
+        for command in sent:
+            await world.router.calls([service_call(command, "it was on its way", "stripe")])
+
+        assert await given(world) == 2700
 
 
 @pytest.mark.parametrize(("back", "kept"), [(0, 1450), (1450, 1450), (2900, 0)])
