@@ -1,13 +1,10 @@
 """The command `allotment`: runs the service, and what operators do beside it."""
 
-import contextlib
 import logging
+import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -15,36 +12,16 @@ from typing import Annotated
 import typer
 
 from actors import ray_environment
-from actors.access import Scope
-from actors.api_keys import ApiKey, make_key
 from actors.clock_command import add_clock_command
 from actors.cluster.commands import add_cluster_commands
-from actors.embedded_engine import EmbeddedMongoError
-from actors.embedded_mongo import EmbeddedMongo
-from actors.mongo.connection import (
-    MongoWire,
-    UnsuitableDatabaseError,
-    check_suitable,
-    connect,
-)
-from actors.mongo.keys import MongoKeys
-from actors.mongo.preparation import prepare
+from actors.key_commands import database_told, keys
 from actors.operator_commands import add_operator_commands
 from actors.readiness import wait_until_ready
 from actors.settings import Settings
-from actors.store import StorageUnavailableError
 from actors.stripe.commands import stripe
-from actors.terminal import (
-    AsJson,
-    errors,
-    fail,
-    load_settings,
-    out,
-    print_json,
-    print_table,
-)
+from actors.terminal import fail, load_settings, out
 
-NAME_LENGTH_MAX = 100  # Characters of what a key is for.
+OTHERS = 0o077  # What no process of a service lets others do with a new file.
 
 ABOUT = """
 Allotment decides whether a user may spend credits. `up` runs the service; the other commands ask
@@ -57,17 +34,8 @@ Settings are environment variables (ALLOTMENT_…) or lines of `.env`. Exit code
 app = typer.Typer(
     no_args_is_help=True, add_completion=True, help=ABOUT, rich_markup_mode="markdown"
 )
-keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
 app.add_typer(keys, name="keys")
 app.add_typer(stripe, name="stripe")
-
-
-class ScopeName(StrEnum):
-    """What a key may do; each includes the ones before."""
-
-    READ = "read"
-    WRITE = "write"
-    ADMIN = "admin"
 
 
 def print_version(wanted: bool) -> None:  # noqa: FBT001 - an option's value
@@ -90,17 +58,6 @@ def options(
     """Take the options before a command."""
 
 
-@contextlib.contextmanager
-def told() -> Iterator[None]:
-    """End the command with one sentence where the world is not as it must be."""
-    try:
-        yield
-    except (EmbeddedMongoError, UnsuitableDatabaseError) as error:
-        fail(str(error))
-    except StorageUnavailableError:
-        fail("The database does not answer.")
-
-
 @app.command()
 def up() -> None:
     """Run the whole service in the foreground, until SIGINT (Ctrl-C) or SIGTERM.
@@ -111,6 +68,7 @@ def up() -> None:
     `ready` when it is.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    os.umask(OTHERS)
     settings = load_settings()
     ray_environment.prepare()
     from actors.launch import service  # noqa: PLC0415 - imports ray, see above
@@ -126,7 +84,7 @@ def up() -> None:
         out.print(f"starting {step} …", highlight=False)
 
     try:
-        with told(), service(settings, tell) as started:
+        with database_told(), service(settings, tell) as started:
             address = f"http://{settings.http_host}:{settings.http_port}"
             wait_until_ready(address, stopping)
             greet(settings, address, started.first_key, started.dashboard_url)
@@ -166,114 +124,6 @@ def ray_command() -> str:
     """Return how Ray's command is called from here."""
     path, here = Path(sys.executable).with_name("ray"), Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
-
-
-@contextlib.contextmanager
-def key_store(settings: Settings) -> Iterator[MongoKeys]:
-    """Yield the keys of the running service, or of the resting database."""
-    with contextlib.ExitStack() as stack:
-        uri_file = settings.data_dir / "mongo.uri"
-        if settings.mongo_uri is not None:
-            uri = settings.mongo_uri.get_secret_value()
-        elif uri_file.exists() and MongoWire().ping(uri_file.read_text()):
-            uri = uri_file.read_text()
-        else:
-            mongo = EmbeddedMongo(settings.data_dir.absolute() / "mongo", wire=MongoWire())
-            uri = stack.enter_context(mongo).uri
-        database = connect(uri, settings.mongo_db)
-        stack.callback(database.client.close)
-        check_suitable(database)
-        prepare(database, lambda step: errors.print(f"database: {step} …", highlight=False))
-        yield MongoKeys(database)
-
-
-def check_name(name: str) -> str:
-    """Refuse a name that would not fit into a line of the list."""
-    if not name.strip() or len(name) > NAME_LENGTH_MAX or not name.isprintable():
-        raise typer.BadParameter(f"give 1 to {NAME_LENGTH_MAX} printable characters")
-    return name
-
-
-@keys.command("create")
-def create_key(
-    scope: Annotated[ScopeName, typer.Option(help="What the key may do.")],
-    name: Annotated[str, typer.Option(help="What the key is for.", callback=check_name)],
-    *,
-    as_json: AsJson = False,
-) -> None:
-    """Make a key and print it: it is shown this once."""
-    settings = load_settings()
-    with told(), key_store(settings) as store:
-        text, key = make_key(name, Scope[scope.name], datetime.now(UTC))
-        store.insert(key)
-    if as_json:
-        print_json(key_row(key) | {"key": text})
-        return
-    errors.print(f"key {key.key_id} ({scope}) is made; it is shown this once:", highlight=False)
-    out.print(text, highlight=False, soft_wrap=True)
-
-
-@keys.command("list")
-def list_keys(*, as_json: AsJson = False) -> None:
-    """Print all keys, without their secrets."""
-    settings = load_settings()
-    with told(), key_store(settings) as store:
-        rows = [key_row(key) for key in store.list()]
-    if as_json:
-        print_json(rows)
-        return
-    columns = ("id", "name", "scope", "begins with", "created", "last used", "state")
-    print_table(columns, map(cells_of, rows))
-
-
-def cells_of(row: Mapping[str, str | None]) -> tuple[str, ...]:
-    """Return a key as tables show it."""
-    named = tuple(row[name] or "" for name in ("key_id", "name", "scope", "prefix"))
-    revoked = row["revoked_at"]
-    state = f"revoked {short(revoked)}" if revoked else "in force"
-    return (*named, short(row["created_at"]), short(row["last_used_at"]), state)
-
-
-def key_row(key: ApiKey) -> dict[str, str | None]:
-    """Return what may be shown of a key."""
-    return {
-        "key_id": key.key_id,
-        "name": key.name,
-        "scope": key.scope.name.lower(),
-        "prefix": key.prefix,
-        "created_at": instant(key.created_at),
-        "last_used_at": instant(key.last_used_at),
-        "revoked_at": instant(key.revoked_at),
-    }
-
-
-def instant(moment: datetime | None) -> str | None:
-    """Return a moment as HTTP shows it."""
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else None
-
-
-def short(moment: str | None) -> str:
-    """Return a moment as tables show it: to the minute, in UTC."""
-    return moment[:16].replace("T", " ") if moment else "never"
-
-
-@keys.command("revoke")
-def revoke_key(
-    key_id: Annotated[str, typer.Argument(help="The id that `keys list` shows.")],
-    *,
-    as_json: AsJson = False,
-) -> None:
-    """Revoke a key: it is refused everywhere within five seconds."""
-    settings = load_settings()
-    with told(), key_store(settings) as store:
-        revoked = store.revoke(key_id, datetime.now(UTC))
-        rows = [key_row(key) for key in store.list() if key.key_id == key_id]
-    if not revoked:
-        fail(f"There is no key {key_id} in force.")
-    if as_json:
-        print_json(rows[0])
-        return
-    out.print(f"key {key_id} is revoked", highlight=False)
 
 
 add_operator_commands(app)

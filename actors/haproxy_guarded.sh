@@ -24,6 +24,7 @@
 #   is looked at. No more than two buffers a connection are ever there.
 # * A configuration in which one of all this has found no place, since Serve writes another one now, is
 #   not used: the guard says what is missing, and HAProxy is not started.
+# * The folder of its configuration, its sockets and its logs is its owner's alone.
 # * Only errors are logged: a line a request is what nobody hears by default, and costs the sending.
 answers="$(dirname "$0")/answers_of_haproxy"
 global="\\
@@ -76,6 +77,17 @@ refuse() {
     exit 1
 }
 
+# Nobody else may write into the folder of the configuration, nor put another one in its place.
+check_folder() {
+    folder=$(dirname "$file")
+    safe=$(find "$(dirname "$folder")" -maxdepth 0 \( -user "$(id -u)" -o -user 0 \) \
+        \( -perm -1000 -o ! -perm /022 \))
+    if [ -z "$safe" ] || [ -L "$folder" ] || [ ! -O "$folder" ] || ! chmod 700 "$folder"; then
+        echo "allotment: HAProxy is not started, since $folder is another user's, or may be made so" >&2
+        exit 1
+    fi
+}
+
 # There must be a line like this; the second argument is what protects nobody without it.
 must() {
     grep -Eq -e "$1" "$file" || refuse "$2"
@@ -121,6 +133,7 @@ previous=
 for argument in "$@"; do
     if [ "$previous" = "-f" ]; then
         file=$argument
+        check_folder
         if ! grep -q '# guarded' "$file"; then
             connections=$(sed -n 's/^ *maxconn \([0-9]*\)$/\1/p' "$file" | head -n 1)
             buffers=$((2 * ${connections:-0}))

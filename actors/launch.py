@@ -39,6 +39,7 @@ from actors.mongo.prices import MongoPrices
 from actors.mongo.steps import Tell
 from actors.mongo.store import MongoStore
 from actors.prices import PriceFile, in_force
+from actors.private_folders import make_private
 from actors.remote import ShardActor
 from actors.remote_events import start_events
 from actors.remote_janitor import start_janitor
@@ -77,9 +78,12 @@ class Started(NamedTuple):
 
 @contextlib.contextmanager
 def data_directory(settings: Settings) -> Iterator[Path]:
-    """Hold the data directory: no other service may use it. Raises CannotStartError."""
+    """Hold the data directory: no other service may use it, and no other user enter it.
+
+    Raises CannotStartError.
+    """
     path = settings.data_dir.absolute()
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private(path)
     with (path / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

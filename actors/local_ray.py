@@ -30,7 +30,8 @@ from ray._raylet import (  # type: ignore[attr-defined]
 from ray.exceptions import RayError
 
 from actors.detached import NAMESPACE
-from actors.ray_environment import LOOPBACK
+from actors.private_folders import RAY, keep_token, run_folder
+from actors.ray_environment import LOOPBACK, files_in
 from actors.start_steps import START_SECONDS_MAX, CannotStartError, attempt, first_sentence
 
 AGENT_PORTS = (
@@ -53,17 +54,22 @@ def ray_cluster(directory: Path, tell: Callable[[str], None]) -> Iterator[str | 
     Yields the address of Ray's dashboard, if it has one. The cluster's address stands in
     `ray.address` meanwhile, for clients on this machine. Raises CannotStartError.
     """
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    context = join() if os.environ.get("RAY_ADDRESS") else attempt("Ray", start_local, tell)
-    for number, handler in handlers.items():  # Ray has taken SIGTERM for itself.
-        signal.signal(number, handler)
-    address_file = directory / "ray.address"
-    address_file.write_text(ray.get_runtime_context().gcs_address)
-    try:
+    with contextlib.ExitStack() as stack:
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        if os.environ.get("RAY_ADDRESS"):
+            context = join()
+        else:
+            folder = stack.enter_context(run_folder(directory))
+            os.environ.update(files_in(folder))
+            context = attempt("Ray", lambda: start_local(folder), tell)
+            keep_token()
+        stack.callback(ray.shutdown)
+        for number, handler in handlers.items():  # Ray has taken SIGTERM for itself.
+            signal.signal(number, handler)
+        address_file = directory / "ray.address"
+        address_file.write_text(ray.get_runtime_context().gcs_address)
+        stack.callback(address_file.unlink, missing_ok=True)
         yield f"http://{context.dashboard_url}" if context.dashboard_url else None
-    finally:
-        address_file.unlink(missing_ok=True)
-        ray.shutdown()
 
 
 def join() -> Any:
@@ -76,11 +82,19 @@ def join() -> Any:
         ) from error
 
 
-def start_local() -> Any:
-    """Start Ray on this machine; return its context. Where that fails, nothing is left of it."""
+def start_local(folder: Path) -> Any:
+    """Start Ray on this machine, its files in `folder`; return its context.
+
+    Where that fails, nothing of it runs.
+    """
     try:
         with patient_nodes():
-            return init(address="local", include_dashboard=True, _node_ip_address=LOOPBACK)
+            return init(
+                address="local",
+                include_dashboard=True,
+                _node_ip_address=LOOPBACK,
+                _temp_dir=str(folder / RAY),
+            )
     except BaseException:
         ray.shutdown()
         raise

@@ -10,6 +10,7 @@ from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
 GUARD = Path(__file__).with_name("haproxy_guarded.sh")
+HAPROXY_SOCKET = "s"  # A socket's path is short: its node's number is in it, and its process's.
 HEADER_BYTES_MAX = 16 * 1024  # Names and values of a request's headers.
 PROCESS_START_SECONDS_MAX = "180"
 """How long each process of Ray may take to start: a busy machine starts them slowly."""
@@ -52,6 +53,18 @@ def serve_environment() -> dict[str, str]:
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(GUARD),
         "ALLOTMENT_HAPROXY_BINARY": binary,
+    }
+
+
+def files_in(folder: Path) -> dict[str, str]:
+    """Return the variables that have HAProxy's files and sockets, and temporary ones, in a folder."""
+    return {
+        "TMPDIR": str(folder),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(folder / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(folder / HAPROXY_SOCKET),
+        "RAY_SERVE_HAPROXY_METRICS_SOCKET_PATH": str(folder / "m"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(folder),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(folder / "server-state"),
     }
 
 

@@ -15,11 +15,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from actors import command_line, operator_commands, readiness, terminal
+from actors import key_commands, operator_commands, readiness, terminal
 from actors.access import Scope
 from actors.api_keys import make_key
-from actors.command_line import app, cells_of, key_row
+from actors.command_line import app
 from actors.edge.examples import EXAMPLES
+from actors.key_commands import cells_of, key_row
 from bench.processes import free_port
 from tests.actors.authors import NOON
 from tests.actors.test_api_keys import Keys
@@ -103,7 +104,7 @@ def test_a_key_is_shown_without_its_secret() -> None:
 
 def test_a_key_is_made_listed_and_revoked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Keys()
-    monkeypatch.setattr(command_line, "key_store", lambda _: contextlib.nullcontext(store))
+    monkeypatch.setattr(key_commands, "key_store", lambda _: contextlib.nullcontext(store))
 
     made = json.loads(run("keys", "create", "--scope", "read", "--name", "panel", "--json"))
     listed = json.loads(run("keys", "list", "--json"))

@@ -1,5 +1,6 @@
 """One running service for all tests of this folder, with endpoints that take its events."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,8 +82,11 @@ def service(
 
 
 @pytest.fixture(scope="session")
-def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
-    """Run a service whose clock may be set, and that takes users' tokens."""
+def rehearsal() -> Iterator[RunningService]:
+    """Run a service whose clock may be set, and that takes users' tokens.
+
+    Unlike the other's, the path of its data directory is short enough for sockets.
+    """
     settings = {
         "ALLOTMENT_SHARDS": "2",
         "ALLOTMENT_TEST_CLOCK": "1",
@@ -91,7 +95,10 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServi
         "ALLOTMENT_JWT_AUDIENCE": "credits",
         "ALLOTMENT_RATE_LIMIT_REQUESTS": "100000",
     }
-    with RunningService(tmp_path_factory.mktemp("rehearsal"), **settings) as running:
+    with (
+        tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as directory,
+        RunningService(Path(directory), **settings) as running,
+    ):
         yield running
 
 

@@ -24,6 +24,33 @@ def actor_pids(service: RunningService, title: str) -> set[int]:
     return found
 
 
+def all_pids(service: RunningService) -> set[int]:
+    """Return all processes of a service: those with its settings, and what they have started."""
+    ours = f"ALLOTMENT_DATA_DIR={service.data_dir}".encode()
+    parents: dict[int, int] = {}
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # It has ended meanwhile.
+            parents[int(process.name)] = int(
+                (process / "stat").read_text().rpartition(")")[2].split()[1]
+            )
+            if ours in (process / "environ").read_bytes().split(b"\0"):
+                found.add(int(process.name))
+    while more := {pid for pid, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found
+
+
+def open_files(pid: int) -> list[str]:
+    """Return what a process has open, as Linux names it."""
+    found = []
+    with contextlib.suppress(OSError):  # It has ended meanwhile.
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                found.append(str(entry.readlink()))
+    return found
+
+
 def actor_pid(service: RunningService, title: str) -> int:
     """Return one of those processes, where there is one."""
     found = actor_pids(service, title)
