@@ -22,6 +22,7 @@ from actors.edge.stripe import StripeDesk
 from actors.edge.turns import Turns
 from actors.events.stream import EventsWay
 from actors.lane import ShardLostError
+from actors.loopback import keep_replica_there
 from actors.loops import Loops
 from actors.metrics import CounterMetrics
 from actors.mongo.agenda import MongoAgenda
@@ -136,6 +137,7 @@ class Edge:
     """One replica of the HTTP edge."""
 
     def __init__(self, settings: Settings) -> None:
+        keep_replica_there()
         self._backend = RayBackend(settings)
         self._loops = Loops("http")
 

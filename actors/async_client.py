@@ -15,6 +15,7 @@ from actors.detached import NAMESPACE
 from actors.events.stream import EventsWay, records
 from actors.failures import AllotmentError, InvalidRequestError
 from actors.holding import HoldMethods
+from actors.loopback import join
 from actors.operations import Operations
 from actors.ray_shards import RayShards
 from actors.remote_events import RayEvents
@@ -241,4 +242,4 @@ class AsyncAllotment(HoldMethods):
 
 
 def _join(address: str, namespace: str) -> None:
-    ray.init(address=address, namespace=namespace, log_to_driver=False)
+    join(address, namespace=namespace, log_to_driver=False)

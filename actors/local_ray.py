@@ -30,6 +30,7 @@ from ray._raylet import (  # type: ignore[attr-defined]
 from ray.exceptions import RayError
 
 from actors.detached import NAMESPACE
+from actors.loopback import loopback_kept
 from actors.private_folders import RAY, keep_token, run_folder
 from actors.ray_environment import LOOPBACK, files_in
 from actors.start_steps import START_SECONDS_MAX, CannotStartError, attempt, first_sentence
@@ -75,7 +76,8 @@ def ray_cluster(directory: Path, tell: Callable[[str], None]) -> Iterator[str | 
 def join() -> Any:
     """Join the cluster at RAY_ADDRESS; return Ray's context. Raises CannotStartError."""
     try:
-        return init()
+        with loopback_kept():
+            return init()
     except (RayError, ConnectionError, RuntimeError, ValueError) as error:
         raise CannotStartError(
             f"The Ray cluster at RAY_ADDRESS cannot be joined: {first_sentence(error)}."
@@ -88,7 +90,7 @@ def start_local(folder: Path) -> Any:
     Where that fails, nothing of it runs.
     """
     try:
-        with patient_nodes():
+        with patient_nodes(), loopback_kept():
             return init(
                 address="local",
                 include_dashboard=True,

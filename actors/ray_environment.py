@@ -83,6 +83,14 @@ def environment() -> dict[str, str]:
     }
 
 
+def local_environment() -> dict[str, str]:
+    """Return what every process of a cluster that is this machine alone is started with."""
+    return environment() | {
+        # Loopback is loopback: by default Ray takes it for the machine's outer address.
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    }
+
+
 def cluster_environment() -> dict[str, str]:
     """Return what is to be set before `ray start`, on every node of a cluster."""
     return environment() | {
@@ -101,6 +109,6 @@ def cluster_environment() -> dict[str, str]:
 
 def prepare(environ: MutableMapping[str, str] = os.environ) -> None:
     """Set what the operator has not set otherwise."""
-    wanted = cluster_environment() if environ.get("RAY_ADDRESS") else environment()
+    wanted = cluster_environment() if environ.get("RAY_ADDRESS") else local_environment()
     for name, value in wanted.items():
         environ.setdefault(name, value)

@@ -7,6 +7,7 @@ from pydantic import SecretStr
 from rich.console import Console
 
 from actors import ray_environment
+from actors.loopback import join
 from actors.settings import Settings
 from bench.processes import Service, clean_environment
 from bench.progress import begin
@@ -26,7 +27,7 @@ def prepare_cluster(service: Service, users: int, console: Console) -> str:
     from bench import one_call, seeding  # noqa: PLC0415 - so do these
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    ray.init(service.ray_address, log_to_driver=False, logging_level=logging.ERROR)
+    join(service.ray_address, log_to_driver=False, logging_level=logging.ERROR)
     client = Allotment.connect(timeout_seconds=SEED_SECONDS_MAX)
     begin(console, "deploying one call per request")
     one_call.deploy(settings)

@@ -15,10 +15,9 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import ray
-
 from actors.client import Allotment
 from actors.failures import AllotmentError
+from actors.loopback import join
 from bench.load import Result, cpu_seconds
 from bench.users import user_id
 
@@ -61,7 +60,7 @@ def calls_of(client: Allotment, load: PythonLoad) -> Callable[[list[str]], list[
 
 def run(load: PythonLoad) -> Result:
     """Return what was measured."""
-    ray.init(load.ray_address, log_to_driver=False, logging_level=logging.ERROR)
+    join(load.ray_address, log_to_driver=False, logging_level=logging.ERROR)
     client = Allotment.connect()
     gc.freeze()  # As the README advises: full collections pass over all that was imported.
     call = calls_of(client, load)

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from actors.loopback import join
 from actors.mongo.connection import connect
 from actors.reports import Findings
 from bench import machine
@@ -46,11 +47,9 @@ def insert_users(service: Service, accounts: int, console: Console) -> None:
 
 def load_into_ram(service: Service, accounts: int, console: Console) -> None:
     """Read every user's status once, so that the shards hold them all."""
-    import ray  # noqa: PLC0415 - it reads the environment when it is imported
-
     from actors.client import Allotment  # noqa: PLC0415 - so does this
 
-    ray.init(service.ray_address, log_to_driver=False, logging_level=logging.ERROR)
+    join(service.ray_address, log_to_driver=False, logging_level=logging.ERROR)
     client = Allotment.connect(timeout_seconds=60)
     starts = range(0, accounts, ACCOUNTS_PER_CALL)
     for start in track(console, starts, lambda _: "loading accounts"):

@@ -19,6 +19,7 @@ VENDORS = {
         "actors/detached.py",
         "actors/launch.py",
         "actors/local_ray.py",
+        "actors/loopback.py",
         "actors/start_steps.py",
         "actors/cluster/commands.py",
         "actors/metrics.py",

@@ -89,9 +89,10 @@ def joined() -> Iterator[None]:
     import ray  # noqa: PLC0415 - reads its environment when it is imported
 
     from actors.detached import NAMESPACE  # noqa: PLC0415 - imports ray
+    from actors.loopback import join  # noqa: PLC0415 - the same
 
     try:
-        ray.init(address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+        join(address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, RuntimeError, ValueError):
         fail(NO_SERVICE)
     try:
