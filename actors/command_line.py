@@ -70,6 +70,7 @@ def up() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     os.umask(OTHERS)
     settings = load_settings()
+    os.environ.update(ray_environment.haproxy_limits(settings))
     ray_environment.prepare()
     from actors.launch import service  # noqa: PLC0415 - imports ray, see above
     from actors.start_steps import CannotStartError  # noqa: PLC0415 - the same

@@ -20,6 +20,9 @@
 #   no replica's time, so whoever was accepted does not wait for those who were not. A replica works
 #   on 512 writes at most, and on 1,000 requests in all: statuses, which come from RAM, go on where
 #   writes wait for the database.
+# * One source has 2,048 connections at most (ALLOTMENT_CONNECTIONS_PER_SOURCE; 0: as many as there are), so that
+#   idle ones are nobody else's loss; of IPv6 a source is a network of 64 bits. And after an answer without a
+#   key, or to a wrong one, the connection is closed.
 # * HTTP/2 in clear text is refused: each of a connection's 100 streams would get a buffer before any key
 #   is looked at. No more than two buffers a connection are ever there.
 # * A configuration in which one of all this has found no place, since Serve writes another one now, is
@@ -49,7 +52,13 @@ defaults="\\
     errorfile 503 $answers/503.http\\
     errorfile 504 $answers/503.http"
 plain="{ res.hdr(content-type) -m beg text/plain }"
-frontend="\\
+source="sc1_conn_cur gt ${ALLOTMENT_CONNECTIONS_PER_SOURCE:=2048}"
+bounded="\\
+    stick-table type ipv6 size 100k expire 1m store conn_cur\\
+    tcp-request connection track-sc1 src,ipmask(32,64)\\
+    tcp-request connection reject if { $source }"
+[ "$ALLOTMENT_CONNECTIONS_PER_SOURCE" = 0 ] && bounded=
+frontend="$bounded\\
     http-request return errorfile $answers/401.http if { path,url_dec -m beg /-/ }\\
     http-request return errorfile $answers/413.http if { req.fhdr_cnt gt 100 }\\
     http-request return errorfile $answers/413.http if { req.body_size gt 1048576 }\\
@@ -59,6 +68,9 @@ frontend="\\
     http-request del-header x-session-id\\
     http-request del-header traceparent\\
     http-request del-header tracestate\\
+    http-request set-var(txn.shown) int(1) if { req.hdr(authorization) -m found }\\
+    http-after-response set-header Connection close if !{ var(txn.shown) -m found }\\
+    http-after-response set-header Connection close if { status 401 }\\
     http-response return errorfile $answers/400.http if { status 400 403 } $plain\\
     http-response return errorfile $answers/503.http if $plain"
 refusal="status 503 content-type application/problem+json file $answers/overloaded.json"
@@ -105,6 +117,9 @@ check() {
     must '^ *timeout http-request 10s$' "requests have no time limit"
     each '^ *timeout http-' '^ *timeout http-(request 10s|keep-alive 60s)$' "another time limit"
     must '^ *option http-buffer-request$' "requests are not waited for"
+    [ -z "$bounded" ] || must "^ *tcp-request connection reject if \{ $source \}\$" "connections of a source"
+    must '^ *http-after-response set-header Connection close if !' "who shows no key stays connected"
+    must '^ *http-after-response set-header Connection close if \{ status 401 \}$' "nor a wrong one"
     must '^ *option srvtcpka$' "lost machines are not noticed"
     must '^ *stats socket ' "there is no control socket"
     each '^ *stats socket ' '^ *stats socket .* mode 600 level admin' "the control socket is anybody's"

@@ -8,6 +8,8 @@ import os
 from collections.abc import MutableMapping
 from pathlib import Path
 
+from actors.settings import Settings
+
 LOOPBACK = "127.0.0.1"
 GUARD = Path(__file__).with_name("haproxy_guarded.sh")
 HAPROXY_SOCKET = "s"  # A socket's path is short: its node's number is in it, and its process's.
@@ -54,6 +56,11 @@ def serve_environment() -> dict[str, str]:
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(GUARD),
         "ALLOTMENT_HAPROXY_BINARY": binary,
     }
+
+
+def haproxy_limits(settings: Settings) -> dict[str, str]:
+    """Return the settings that HAProxy's guard reads, which knows no `.env`."""
+    return {"ALLOTMENT_CONNECTIONS_PER_SOURCE": str(settings.connections_per_source)}
 
 
 def files_in(folder: Path) -> dict[str, str]:

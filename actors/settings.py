@@ -57,6 +57,7 @@ class Settings(EventSettings, BaseSettings):
 
     http_host: str = "127.0.0.1"
     http_port: Annotated[int, Field(ge=1, le=65535)] = 8000
+    connections_per_source: Annotated[int, Field(ge=0, le=1_000_000)] = 2_048
     http_replicas: Annotated[int, Field(ge=1, le=256)] = 1
     data_dir: Path = Path(".allotment")
     mongo_uri: Annotated[SecretStr | None, BeforeValidator(_blank_is_unset)] = None

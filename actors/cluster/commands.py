@@ -22,6 +22,7 @@ def environment(*, as_json: AsJson = False) -> None:
     `eval "$(allotment environment)"` sets it: Ray reads it there, and nowhere later.
     """
     variables = ray_environment.cluster_environment()
+    variables |= ray_environment.haproxy_limits(load_settings())
     if as_json:
         print_json(variables)
         return

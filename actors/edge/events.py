@@ -1,6 +1,5 @@
 """The operations on events: following them, and what operators read and do about delivery."""
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from typing import Annotated, Any
 
@@ -11,17 +10,17 @@ from actors.access import Scope
 from actors.edge.backend import HEAD_ONLY, NEEDS_KEY_OR_TOKEN, Backend, allow, caller_of
 from actors.edge.problems import RequestRefused, invalid, make_problem
 from actors.edge.responses import problems
+from actors.edge.streams import CountedStream, StreamPlaces
 from actors.edge.stripe import stripe_events
 from actors.events.records import EventPage, EventQuery
 from actors.events.reports import EventsReport, Redelivery
 from actors.events.stream import EventsWay, pages
-from actors.failures import OverloadedError, UnavailableError
+from actors.failures import UnavailableError
 from actors.store import StoreError
 from domain.events import EventRecord, EventType
 from domain.requests import UserIdText
 from domain.values import UserId
 
-STREAMS_MAX = 500  # Streams one replica keeps open; beyond this, `overloaded`.
 EVENT_ID_LENGTH_MAX = 64
 EVENT_STREAM = "text/event-stream"
 STREAM_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
@@ -46,7 +45,7 @@ def add_event_operations(app: FastAPI, backend: Backend) -> None:
 
 
 def _add_following(app: FastAPI, backend: Backend) -> None:
-    streams = asyncio.Semaphore(STREAMS_MAX)
+    places = StreamPlaces()
 
     @app.get(
         "/events",
@@ -68,24 +67,28 @@ def _add_following(app: FastAPI, backend: Backend) -> None:
 
         They begin after `Last-Event-ID`, or `after`: the id of an event, or `beginning`; without
         either, with what comes from now on. A user's token follows that user's.
+
+        A user's tokens have 10 streams open at one replica, and a key 100; one more is 429.
         """
         whose = followed_by(request, user_id)
-        if streams.locked():
-            raise OverloadedError
         query = EventQuery(
             last_event_id or after,
             types_of(types or ()),
             whose,
         )
-        own = None if caller_of(request).has(Scope.ADMIN) else whose
-        order = await place_of(backend.events, query.after, own)
+        caller = caller_of(request)
+        own = None if caller.has(Scope.ADMIN) else whose
         if HEAD_ONLY in request.scope:  # A stream would have no end.
+            await place_of(backend.events, query.after, own)
             return Response(media_type=EVENT_STREAM, headers=STREAM_HEADERS)
-        return StreamingResponse(
-            sent(backend.events, query, order, streams),
-            media_type=EVENT_STREAM,
-            headers=STREAM_HEADERS,
-        )
+        give_back = places.take(caller)
+        try:
+            order = await place_of(backend.events, query.after, own)
+        except BaseException:
+            give_back()
+            raise
+        stream = sent(backend.events, query, order)
+        return CountedStream(give_back, stream, media_type=EVENT_STREAM, headers=STREAM_HEADERS)
 
 
 def _add_delivery(app: FastAPI, backend: Backend) -> None:
@@ -141,17 +144,14 @@ async def place_of(way: EventsWay, after: str | None, of: UserId | None) -> int:
         raise RequestRefused(invalid("after", "no event has this id, or it is too old")) from None
 
 
-async def sent(
-    way: EventsWay, query: EventQuery, order: int, streams: asyncio.Semaphore
-) -> AsyncIterator[bytes]:
+async def sent(way: EventsWay, query: EventQuery, order: int) -> AsyncIterator[bytes]:
     """Yield the text of a stream. Where the relay is away for long it ends: clients resume."""
-    async with streams:
-        yield FIRST_WORDS
-        try:
-            async for page in pages(way, query, order):
-                yield text_of(page)
-        except UnavailableError:
-            return
+    yield FIRST_WORDS
+    try:
+        async for page in pages(way, query, order):
+            yield text_of(page)
+    except UnavailableError:
+        return
 
 
 def text_of(page: EventPage) -> bytes:

@@ -63,7 +63,7 @@ def run_guard(file: Path) -> subprocess.CompletedProcess[str]:
     """Run the stand-in as Serve does. What HAProxy is given comes out."""
     return subprocess.run(
         [SCRIPT, "-db", "-f", file, "-x", "socket"],
-        env={"ALLOTMENT_HAPROXY_BINARY": "/bin/echo", "PATH": os.environ["PATH"]},
+        env=os.environ | {"ALLOTMENT_HAPROXY_BINARY": "/bin/echo"},
         capture_output=True,
         text=True,
         check=False,
@@ -225,21 +225,21 @@ class Replicas(socketserver.ThreadingTCPServer):
 
 
 @contextlib.contextmanager
-def haproxy(folder: Path, replica: int) -> Iterator[int]:
+def haproxy(folder: Path, replica: int, **settings: str) -> Iterator[int]:
     """Run HAProxy as Serve would; yield its port."""
-    with haproxy_process(folder, replica) as (port, _):
+    with haproxy_process(folder, replica, **settings) as (port, _):
         yield port
 
 
 @contextlib.contextmanager
-def haproxy_process(folder: Path, replica: int) -> Iterator[tuple[int, int]]:
+def haproxy_process(folder: Path, replica: int, **settings: str) -> Iterator[tuple[int, int]]:
     """Run HAProxy as Serve would; yield its port and the number of its process."""
     binary = ray_environment.haproxy_binary()
     if binary is None:
         pytest.skip("there is no HAProxy for this system")
     port = free_port()
     file = write_configuration(folder, port, replica)
-    environment = os.environ | {"ALLOTMENT_HAPROXY_BINARY": binary}
+    environment = os.environ | {"ALLOTMENT_HAPROXY_BINARY": binary} | settings
     process = subprocess.Popen([SCRIPT, "-db", "-f", file], env=environment)
     try:
         wait_until(lambda: process.poll() is not None or listens(port), SECONDS_MAX)
@@ -374,7 +374,8 @@ def refusals(folder: Path) -> float:
 def test_more_writes_than_replicas_can_work_on_are_refused_at_once_and_reads_are_not(
     proxy: int, folder: Path
 ) -> None:
-    head = b"POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"
+    key = b"Authorization: Bearer allot_x\r\n"
+    head = b"POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n" + key + b"\r\n"
 
     with contextlib.ExitStack() as stack:
         for _ in range(REPLICA_WRITES_MAX):

@@ -2,22 +2,28 @@
 
 `python -m tests.service.isolation --seconds 30` prints a row for each: the p50 and p99 of 50 charges a
 second of other users, alone, beside 64 connections that list one user's 4,000 records 1,000 at a
-time, beside 64 of charges that 12 grants of ten years do not cover, and beside 64 that repeat a key whose
-entry somebody has spoilt. Load and attackers are processes of their own.
+time, beside 64 of charges that 12 grants of ten years do not cover, beside 64 that repeat a key whose
+entry somebody has spoilt, beside one user who opens 500 event streams, and beside 4,000 connections that show
+no key and ask for nothing, from another address. Load and attackers are processes of their own. A row says, too, how many of
+these streams and connections were open at most.
 """
 
 import argparse
 import asyncio
+import contextlib
 import multiprocessing
+import resource
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ProcessPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
+import jwt
 
 from tests.service.running import RunningService
 
@@ -29,6 +35,11 @@ GRANTS, DAYS = 12, 3_660
 WARM_SECONDS = 5.0
 LISTER, SPENDER, BROKEN = "lister", "spender", "broken"
 KEY = {"Idempotency-Key": "k"}
+SECRET = "the secret of the users' tokens, long enough"
+STREAMS, IDLE = 500, 4_000
+ANOTHER_SOURCE = "127.0.0.2"  # From where those connect that ask for nothing.
+SETTLE_SECONDS = 1.0  # How long what is refused may take to be so.
+ASK_AGAIN_SECONDS = 2.0  # A refused stream, or a connection that was closed, is asked for again.
 
 Send = Callable[[httpx.AsyncClient], Awaitable[httpx.Response]]
 
@@ -125,12 +136,85 @@ def attack(url: str, key: str, seconds: float, kind: str) -> int:
     return asyncio.run(run())
 
 
-def client_of(url: str, key: str) -> httpx.AsyncClient:
+def open_streams(url: str, seconds: float) -> int:
+    """Have one user ask for so many event streams; return how many were open at most."""
+    until = datetime.now(UTC) + timedelta(seconds=seconds + 300)
+    token = jwt.encode({"sub": LISTER, "exp": until}, SECRET, "HS256")
+    open_now = most = 0
+
+    async def run() -> None:
+        async with client_of(url, token, STREAMS) as client, asyncio.timeout(seconds):
+
+            async def one() -> None:
+                nonlocal open_now, most
+                while True:
+                    async with client.stream("GET", "/events") as answer:
+                        if answer.status_code == 200:
+                            open_now += 1
+                            most = max(most, open_now)
+                            try:
+                                async for _ in answer.aiter_raw():
+                                    pass
+                            finally:
+                                open_now -= 1
+                    await asyncio.sleep(ASK_AGAIN_SECONDS)
+
+            async with asyncio.TaskGroup() as group:
+                for _ in range(STREAMS):
+                    group.create_task(one())
+
+    with contextlib.suppress(TimeoutError):
+        asyncio.run(run())
+    return most
+
+
+def open_idle(url: str, seconds: float) -> int:
+    """Open so many connections, each again where it is closed; return how many were open at most."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    parts = httpx.URL(url)
+    open_now = most = 0
+
+    async def run() -> None:
+        async def one() -> None:
+            nonlocal open_now, most
+            while True:
+                with contextlib.suppress(OSError):
+                    reader, writer = await asyncio.open_connection(
+                        parts.host, parts.port, local_addr=(ANOTHER_SOURCE, 0)
+                    )
+                    with contextlib.closing(writer):
+                        ended = asyncio.ensure_future(reader.read())
+                        await asyncio.wait([ended], timeout=SETTLE_SECONDS)
+                        if not ended.done():
+                            open_now += 1
+                            most = max(most, open_now)
+                            await asyncio.wait([ended])
+                            open_now -= 1
+                        ended.exception()
+                await asyncio.sleep(ASK_AGAIN_SECONDS)
+
+        async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
+            for _ in range(IDLE):
+                group.create_task(one())
+
+    with contextlib.suppress(TimeoutError):
+        asyncio.run(run())
+    return most
+
+
+HOLDERS: dict[str, tuple[Callable[[str, float], int], int]] = {
+    "event streams": (open_streams, STREAMS),
+    "idle connections": (open_idle, IDLE),
+}
+
+
+def client_of(url: str, key: str, connections: int = CONNECTIONS) -> httpx.AsyncClient:
     return httpx.AsyncClient(
         base_url=url,
         headers={"Authorization": f"Bearer {key}"},
         timeout=60,
-        limits=httpx.Limits(max_connections=CONNECTIONS),
+        limits=httpx.Limits(max_connections=connections),
     )
 
 
@@ -157,7 +241,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=30.0)
     seconds = parser.parse_args().seconds
-    with tempfile.TemporaryDirectory() as folder, RunningService(Path(folder)) as service:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        RunningService(Path(folder), ALLOTMENT_JWT_SECRET=SECRET) as service,
+    ):
         with service.client() as client:
             prepare(client)
             spoil(service)
@@ -173,6 +260,10 @@ def main() -> int:
                 failures = attacking.result()
                 failed += failures
                 print(row(f"beside {kind}", taken, failures), flush=True)
+            for kind, (hold, wanted) in HOLDERS.items():
+                holding = pool.submit(hold, url, seconds)
+                taken = pool.submit(normal_load, url, service.key, seconds).result()
+                print(f"{row(f'beside {kind}', taken)}, {holding.result()} of {wanted} open")
             again = len(set(pids(service)) - set(before))
             print("shards that were started again:", again)
     return int(failed + again > 0)

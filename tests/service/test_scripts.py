@@ -58,6 +58,8 @@ SCRIPTS = {
     "tests.service.isolation --seconds 1": [
         "beside lists: p50",
         "beside a spoilt entry: p50",
+        r"beside event streams: p50 .*, 10 of 500 open",
+        r"beside idle connections: p50 .* of 4000 open",
         "shards that were started again: 0",
     ],
     "tests.service.attack --requests 100 --seconds 1 --control 1 --cases 16": [
