@@ -15,6 +15,7 @@ AllotmentError
     └── UnavailableError
 """
 
+from domain.grants import GRANTS_MAX
 from domain.messages import Refusal, Rejection, Shortfall
 
 
@@ -130,7 +131,8 @@ _DETAILS = {
     Rejection.NOT_ENDED: "the subscription has not ended, or its document says already that it has",
     Rejection.NO_PRICE: "credit_amount: it is missing, and no price of the price list applies to this"
     " service_type and model_used",
-    Rejection.AMOUNT_TOO_LARGE: "the amount takes a total past 2^53 - 1",
+    Rejection.AMOUNT_TOO_LARGE: "the amount takes a total past 2^53 - 1, or the subscription has"
+    f" {GRANTS_MAX:,} grants",
 }
 
 

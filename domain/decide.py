@@ -9,7 +9,7 @@ from domain.covering import cost_of, nothing_to_spend, opening_of, why_not_cover
 from domain.crediting import Asking, add_grant, begin, name_implied, refuse_payment
 from domain.decide_holds import expire_hold, place_hold, release_hold, settle_hold
 from domain.decide_stripe import apply_stripe_state, grant_from_stripe, void_grants
-from domain.grants import Grant, split
+from domain.grants import GRANTS_MAX, Grant, split
 from domain.holds import (
     ExpireHold,
     HoldFreed,
@@ -126,6 +126,8 @@ def _add_credit(
     refusal = refuse_payment(account, current, command.payment, command.amount)
     if refusal is not None:
         return refusal
+    if current is not None and len(current.grants) >= GRANTS_MAX:
+        return Refusal(Rejection.AMOUNT_TOO_LARGE)
     # After this point the credits must be added.
     timezone = command.timezone or policy.timezone
     base = current or begin(account.user_id, key, now, timezone)

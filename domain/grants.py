@@ -6,6 +6,10 @@ from datetime import date, timedelta
 
 from domain.values import Credits
 
+GRANTS_MAX = 1_000
+"""Grants that callers may add to one subscription: a document with the longest texts stays below 2 MiB.
+What Stripe was paid for is always added."""
+
 
 def split(amount: Credits, system_portion_bps: int) -> Credits:
     """Return the system's portion of an amount, rounded down; the rest is spendable."""

@@ -32,6 +32,7 @@ from domain.values import (
 
 GRANT_DAYS_MAX = 3660  # Ten years: longer grants are typing errors.
 TEXT_LENGTH_MAX = 256
+METHOD_LENGTH_MAX, CURRENCY_LENGTH_MAX = 64, 16  # A subscription's document has them of each grant.
 KEY_LENGTH_MAX = 255
 DETAILS_BYTES_MAX = 16 * 1024
 DETAILS_DEPTH_MAX = 32
@@ -174,13 +175,17 @@ class ParsedBody(Body):
     _count_fields = model_validator(mode="before")(_few_fields)
 
 
+MethodText = Annotated[Text, StringConstraints(max_length=METHOD_LENGTH_MAX)]
+CurrencyText = Annotated[Text, StringConstraints(max_length=CURRENCY_LENGTH_MAX)]
+
+
 class PaymentBody(ParsedBody):
     """What was paid. `amount` is in the currency's minor unit (cents)."""
 
-    method: Text
+    method: MethodText
     transaction_id: Text
     amount: CreditAmount
-    currency: Text
+    currency: CurrencyText
 
 
 class AddCreditBody(ParsedBody):

@@ -9,6 +9,7 @@ from actors.calls import Call, Outcome
 from actors.shards.draft import Draft
 from domain.account import Account
 from domain.charges import OnInsufficient
+from domain.grants import GRANTS_MAX
 from domain.holds import PlaceHold, SettleHold
 from domain.messages import (
     AddCredit,
@@ -268,6 +269,18 @@ def test_no_debt_is_deeper_than_the_largest_amount() -> None:
 
     assert [refusal.reason for refusal in refusals] == [Rejection.AMOUNT_TOO_LARGE] * 2
     assert ledger.status(next_day).remaining_credits == -CREDITS_MAX
+
+
+def test_a_subscription_takes_so_many_grants_and_the_next_one_begins_anew() -> None:
+    ledger = Ledger()
+    for _ in range(GRANTS_MAX):
+        ledger.add(1, 1, NOON)
+
+    one_too_many = ledger.add(1, 1, NOON)
+    ledger.add(1, 1, NOON + 2 * ONE_DAY)
+
+    assert refusal_of(one_too_many) == Refusal(Rejection.AMOUNT_TOO_LARGE)
+    assert ledger.status(NOON + 2 * ONE_DAY).total_credits == 1
 
 
 def test_a_subscription_takes_credits_up_to_the_largest_amount() -> None:

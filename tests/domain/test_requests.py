@@ -10,8 +10,10 @@ from domain.fingerprints import fingerprint
 from domain.messages import AddCredit, Payment, RecordUsage
 from domain.requests import (
     BATCH_RECORDS_MAX,
+    CURRENCY_LENGTH_MAX,
     GRANT_DAYS_MAX,
     KEY_LENGTH_MAX,
+    METHOD_LENGTH_MAX,
     TEXT_LENGTH_MAX,
     AddCreditBody,
     BatchedUsageBody,
@@ -273,3 +275,22 @@ def test_the_order_of_details_makes_no_other_command() -> None:
     one, other = usage(details={"a": 1, "b": 2}), usage(details={"b": 2, "a": 1})
 
     assert fingerprint(one.command()) == fingerprint(other.command())
+
+
+@pytest.mark.parametrize(
+    ("field", "longest"),
+    [
+        ("method", METHOD_LENGTH_MAX),
+        ("currency", CURRENCY_LENGTH_MAX),
+        ("transaction_id", TEXT_LENGTH_MAX),
+    ],
+)
+def test_what_a_payment_says_fits_into_the_document_of_many(field: str, longest: int) -> None:
+    kept = payment(**{field: "x" * longest})
+    with pytest.raises(ValidationError) as refused:
+        payment(**{field: "x" * (longest + 1)})
+
+    assert getattr(kept.payment, field) == "x" * longest
+    assert refused_field(refused) == field
+    described = AddCreditBody.model_json_schema()["$defs"]["PaymentBody"]["properties"][field]
+    assert described["maxLength"] == longest
