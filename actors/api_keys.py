@@ -8,7 +8,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from actors.access import Caller, Scope
@@ -38,6 +38,17 @@ class ApiKey:
     revoked_at: datetime | None = None
     last_used_at: datetime | None = None
     """Within some seconds; None: never."""
+    expires_at: datetime | None = None
+    """From when on the key is refused; None: it does not expire."""
+
+    def in_force(self, now: datetime) -> bool:
+        """Whether who shows it is let in."""
+        return self.revoked_at is None and not is_over(self.expires_at, now)
+
+
+def is_over(expires_at: datetime | None, now: datetime) -> bool:
+    """Whether what expires then has expired."""
+    return expires_at is not None and expires_at <= now
 
 
 class KeyStore(Protocol):
@@ -52,15 +63,29 @@ class KeyStore(Protocol):
     def revoke(self, key_id: str, at: datetime) -> bool:
         """Revoke a key; False where there is no such key in force."""
 
+    def expire(self, key_id: str, at: datetime) -> bool:
+        """Have a key expire then, if not earlier; False where no such key is there, or it is revoked."""
+
     def note_used(self, key_ids: Collection[str], at: datetime) -> None:
         """Write down that these keys were used, unless a later use is known."""
 
 
-def make_key(name: str, scope: Scope, now: datetime) -> tuple[str, ApiKey]:
+def make_key(
+    name: str, scope: Scope, now: datetime, lifetime: timedelta | None = None
+) -> tuple[str, ApiKey]:
     """Return a new key's text, to be shown once, and what is kept of it."""
     text = KEY_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
     key_id = secrets.token_hex(4)
-    return text, ApiKey(key_id, name, scope, text[:PREFIX_LENGTH], hash_of(text), now)
+    prefix, expires_at = text[:PREFIX_LENGTH], now + lifetime if lifetime else None
+    return text, ApiKey(key_id, name, scope, prefix, hash_of(text), now, expires_at=expires_at)
+
+
+def make_successor(
+    key: ApiKey, now: datetime, lifetime: timedelta | None = None
+) -> tuple[str, ApiKey]:
+    """Return a new key that may do what `key` may, and lives as long unless that is told."""
+    lived = key.expires_at - key.created_at if key.expires_at else None
+    return make_key(key.name, key.scope, now, lifetime or lived)
 
 
 def hash_of(text: str) -> str:
@@ -81,7 +106,7 @@ class KeyRing:
     ) -> None:
         self._store = store
         self._clock = clock
-        self._keys: dict[str, list[tuple[str, Caller]]] = {}
+        self._keys: dict[str, list[tuple[str, datetime | None, Caller]]] = {}
         self._ids: dict[str, str] = {}
         self._used: set[str] = set()
         self._read_at = float("-inf")
@@ -92,14 +117,17 @@ class KeyRing:
 
     def known(self, text: str) -> Caller | None:
         """Return who has shown a key, of those in RAM."""
-        for kept, caller in self._keys.get(text[:PREFIX_LENGTH], ()):
-            if hmac.compare_digest(kept, hash_of(text)):
+        for kept, expires_at, caller in self._keys.get(text[:PREFIX_LENGTH], ()):
+            if hmac.compare_digest(kept, hash_of(text)) and not self._is_over(expires_at):
                 self._used.add(caller.name)
                 return caller
         return None
 
+    def _is_over(self, expires_at: datetime | None) -> bool:
+        return expires_at is not None and is_over(expires_at, self._clock())
+
     async def caller_of(self, text: str) -> Caller | None:
-        """Return who has shown a key; None where it is unknown or revoked.
+        """Return who has shown a key; None where it is unknown, revoked or expired.
 
         Raises StorageUnavailableError where the key is not known and cannot be looked up.
         """
@@ -139,11 +167,11 @@ class KeyRing:
                 self._read_at = time.monotonic()
 
     def _take(self, keys: Collection[ApiKey]) -> None:
-        known: dict[str, list[tuple[str, Caller]]] = {}
+        known: dict[str, list[tuple[str, datetime | None, Caller]]] = {}
         for key in keys:
             if key.revoked_at is None:
                 caller = Caller(f"key:{key.key_id}", key.scope)
-                known.setdefault(key.prefix, []).append((key.hash, caller))
+                known.setdefault(key.prefix, []).append((key.hash, key.expires_at, caller))
         self._keys = known
         self._ids = {f"key:{key.key_id}": key.key_id for key in keys}
 

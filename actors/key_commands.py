@@ -1,17 +1,19 @@
-"""The commands about API keys: make, list, revoke. They work on a resting database, too."""
+"""The commands about API keys: make, list, rotate, revoke. They work on a resting database, too."""
 
 import contextlib
+import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from actors.access import Scope
-from actors.api_keys import ApiKey, make_key
+from actors.api_keys import ApiKey, make_key, make_successor
 from actors.embedded_engine import EmbeddedMongoError
 from actors.embedded_mongo import EmbeddedMongo
+from actors.first_key import renew_kept
 from actors.mongo.connection import (
     MongoWire,
     UnsuitableDatabaseError,
@@ -24,9 +26,11 @@ from actors.settings import Settings
 from actors.store import StorageUnavailableError
 from actors.terminal import AsJson, errors, fail, load_settings, out, print_json, print_table
 
+DURATION = re.compile(r"([0-9]{1,5})([mhd])")
+UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 NAME_LENGTH_MAX = 100  # Characters of what a key is for.
 
-keys = typer.Typer(no_args_is_help=True, help="Make, list and revoke API keys.")
+keys = typer.Typer(no_args_is_help=True, help="Make, list, rotate and revoke API keys.")
 
 
 class ScopeName(StrEnum):
@@ -74,21 +78,52 @@ def check_name(name: str) -> str:
     return name
 
 
+def duration_of(text: str | None) -> timedelta | None:
+    """Return how long `90d`, `24h` or `30m` are."""
+    if text is None:
+        return None
+    found = DURATION.fullmatch(text)
+    if found is None:
+        raise typer.BadParameter("give a number and m, h or d, such as 90d")
+    return timedelta(**{UNITS[found[2]]: int(found[1])})
+
+
+def lifetime_of(text: str | None) -> timedelta | None:
+    """Return how long a key lives: a while."""
+    lifetime = duration_of(text)
+    if lifetime is not None and not lifetime:
+        raise typer.BadParameter("a key that lives for no time is of no use")
+    return lifetime
+
+
+Expires = Annotated[
+    timedelta | None,
+    typer.Option(parser=lifetime_of, metavar="90d", help="How long it is in force; else for ever."),
+]
+
+
 @keys.command("create")
 def create_key(
     scope: Annotated[ScopeName, typer.Option(help="What the key may do.")],
     name: Annotated[str, typer.Option(help="What the key is for.", callback=check_name)],
     *,
+    expires: Expires = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a key and print it: it is shown this once."""
     settings = load_settings()
     with database_told(), key_store(settings) as store:
-        text, key = make_key(name, Scope[scope.name], datetime.now(UTC))
+        text, key = make_key(name, Scope[scope.name], datetime.now(UTC), expires)
         store.insert(key)
+    show_key(text, key, as_json=as_json)
+
+
+def show_key(text: str, key: ApiKey, *, as_json: bool) -> None:
+    """Print a new key, this once."""
     if as_json:
         print_json(key_row(key) | {"key": text})
         return
+    scope = key.scope.name.lower()
     errors.print(f"key {key.key_id} ({scope}) is made; it is shown this once:", highlight=False)
     out.print(text, highlight=False, soft_wrap=True)
 
@@ -110,8 +145,16 @@ def cells_of(row: Mapping[str, str | None]) -> tuple[str, ...]:
     """Return a key as tables show it."""
     named = tuple(row[name] or "" for name in ("key_id", "name", "scope", "prefix"))
     revoked = row["revoked_at"]
-    state = f"revoked {short(revoked)}" if revoked else "in force"
+    state = f"revoked {short(revoked)}" if revoked else state_by(row["expires_at"])
     return (*named, short(row["created_at"]), short(row["last_used_at"]), state)
+
+
+def state_by(expires_at: str | None) -> str:
+    """Return how a key that nobody has revoked is."""
+    if expires_at is None:
+        return "in force"
+    over = expires_at <= (instant(datetime.now(UTC)) or "")
+    return f"expired {short(expires_at)}" if over else f"until {short(expires_at)}"
 
 
 def key_row(key: ApiKey) -> dict[str, str | None]:
@@ -124,6 +167,7 @@ def key_row(key: ApiKey) -> dict[str, str | None]:
         "created_at": instant(key.created_at),
         "last_used_at": instant(key.last_used_at),
         "revoked_at": instant(key.revoked_at),
+        "expires_at": instant(key.expires_at),
     }
 
 
@@ -135,6 +179,34 @@ def instant(moment: datetime | None) -> str | None:
 def short(moment: str | None) -> str:
     """Return a moment as tables show it: to the minute, in UTC."""
     return moment[:16].replace("T", " ") if moment else "never"
+
+
+@keys.command("rotate")
+def rotate_key(
+    key_id: Annotated[str, typer.Argument(help="The id that `keys list` shows.")],
+    *,
+    overlap: Annotated[
+        timedelta,
+        typer.Option(parser=duration_of, metavar="24h", help="How long the old key goes on."),
+    ] = "24h",  # type: ignore[assignment]  # The parser reads it.
+    expires: Expires = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key that may do the same, and print it; the old one is refused after the overlap.
+
+    It lives as long as the old one was to live, unless --expires says otherwise.
+    """
+    settings, now = load_settings(), datetime.now(UTC)
+    with database_told(), key_store(settings) as store:
+        found = [key for key in store.list() if key.key_id == key_id and key.in_force(now)]
+        if not found:
+            fail(f"There is no key {key_id} in force.")
+        text, key = make_successor(found[0], now, expires)
+        store.insert(key)  # First: whoever is interrupted here has two keys, and not none.
+        store.expire(key_id, now + overlap)
+    if renew_kept(settings.data_dir, found[0], text):
+        errors.print("the new key is kept in admin.key", highlight=False)
+    show_key(text, key, as_json=as_json)
 
 
 @keys.command("revoke")

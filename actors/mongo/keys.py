@@ -26,6 +26,7 @@ class MongoKeys:
                     "hash": key.hash,
                     "created_at": key.created_at,
                     "revoked_at": key.revoked_at,
+                    "expires_at": key.expires_at,
                 }
             )
 
@@ -43,6 +44,7 @@ class MongoKeys:
                 document["created_at"],
                 document["revoked_at"],
                 document.get("last_used_at"),
+                document.get("expires_at"),
             )
             for document in documents
         ]
@@ -55,6 +57,14 @@ class MongoKeys:
                 {"_id": key_id, "revoked_at": None}, {"$set": {"revoked_at": at}}
             )
         return changed.modified_count == 1
+
+    def expire(self, key_id: str, at: datetime) -> bool:
+        """Have a key expire then, if not earlier; False where no such key is there, or it is revoked."""
+        in_force = {"_id": key_id, "revoked_at": None}
+        later = in_force | {"$or": [{"expires_at": None}, {"expires_at": {"$gt": at}}]}
+        with unavailable_on_error():
+            self._keys.update_one(later, {"$set": {"expires_at": at}})
+            return self._keys.find_one(in_force) is not None
 
     def note_used(self, key_ids: Collection[str], at: datetime) -> None:
         """Write down that these keys were used, unless a later use is known."""

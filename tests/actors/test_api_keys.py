@@ -46,6 +46,13 @@ class Keys:
             self.kept[self.kept.index(key)] = replace(key, revoked_at=at)
         return bool(found)
 
+    def expire(self, key_id: str, at: datetime) -> bool:
+        found = [key for key in self.kept if key.key_id == key_id and key.revoked_at is None]
+        for key in found:
+            expires_at = min(at, key.expires_at or at)
+            self.kept[self.kept.index(key)] = replace(key, expires_at=expires_at)
+        return bool(found)
+
 
 def made(store: Keys, scope: Scope) -> tuple[str, ApiKey]:
     text, key = make_key("test", scope, NOON)
