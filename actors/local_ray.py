@@ -61,7 +61,7 @@ def ray_cluster(directory: Path, tell: Callable[[str], None]) -> Iterator[str | 
             context = join()
         else:
             folder = stack.enter_context(run_folder(directory))
-            os.environ.update(files_in(folder))
+            stack.enter_context(environment(files_in(folder)))
             context = attempt("Ray", lambda: start_local(folder), tell)
             keep_token()
         stack.callback(ray.shutdown)
@@ -71,6 +71,21 @@ def ray_cluster(directory: Path, tell: Callable[[str], None]) -> Iterator[str | 
         address_file.write_text(ray.get_runtime_context().gcs_address)
         stack.callback(address_file.unlink, missing_ok=True)
         yield f"http://{context.dashboard_url}" if context.dashboard_url else None
+
+
+@contextlib.contextmanager
+def environment(variables: dict[str, str]) -> Iterator[None]:
+    """Set variables for what is started in the block, and set them back after it."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def join() -> Any:

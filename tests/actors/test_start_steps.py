@@ -95,6 +95,7 @@ def test_a_cluster_that_does_not_start_leaves_nothing_of_ours_in_ray(
 
     theirs = ray_node.Node
     monkeypatch.setattr(local_ray, "init", init)
+    before = dict(os.environ)
 
     with pytest.raises(CannotStartError), local_ray.ray_cluster(tmp_path, steps.append):
         pytest.fail("it cannot start")
@@ -102,6 +103,7 @@ def test_a_cluster_that_does_not_start_leaves_nothing_of_ours_in_ray(
     assert classes == [local_ray.PatientNode] * ATTEMPTS_MAX
     assert ray_node.Node is theirs
     assert not (tmp_path / "ray.address").exists()
+    assert dict(os.environ) == before
 
 
 def test_a_cluster_that_cannot_be_joined_is_told_at_once(
