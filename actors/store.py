@@ -11,7 +11,7 @@ StoreError
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from domain.answers import HistoryPage, MonthlyUsage, SubscriptionPage, UsagePage
@@ -22,6 +22,7 @@ from domain.recovery import Stored
 from domain.values import Status, UserId
 from domain.views import AccountViews
 
+LATE_APPEND = timedelta(seconds=30)  # How long after its instant an entry may still land.
 ELECTION_SECONDS = 8.0  # How long calls wait for a database that elects a primary.
 
 
