@@ -26,6 +26,10 @@ LATE_APPEND = timedelta(seconds=30)  # How long after its instant an entry may s
 ELECTION_SECONDS = 8.0  # How long calls wait for a database that elects a primary.
 
 
+Moment = tuple[int, int]
+"""An instant of the database's own clock, by which writes are in order: seconds, and a number."""
+
+
 class StoreError(Exception):
     """The database refused or failed. The cause is kept; it is not for clients' eyes."""
 
@@ -109,6 +113,9 @@ class Store(Protocol):
 
         Raises JournalBrokenError.
         """
+
+    def hear(self, moment: Moment) -> None:
+        """Have later reads see all that a majority had then: somebody has told what changed."""
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Make all entries durable, or none: AppendRefusedError, AppendInDoubtError."""

@@ -28,6 +28,7 @@ from actors.mongo.usage_documents import usage_document
 from actors.store import (
     AppendInDoubtError,
     AppendRefusedError,
+    Moment,
     StorageUnavailableError,
     StoreError,
     ViewsRefusedError,
@@ -67,6 +68,10 @@ class MongoStore:
     def load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
         """Return what is stored of every user, in the order of `user_ids`."""
         return self._loader.load(user_ids, now)
+
+    def hear(self, moment: Moment) -> None:
+        """Have later reads see all that a majority had then. Does not block."""
+        self.causality.hear(moment)
 
     def find_entries(self, commands: Sequence[tuple[UserId, str]]) -> list[Entry | SpoiltEntry]:
         """Return the entries that these users' idempotency keys already have."""
