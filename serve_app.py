@@ -1,6 +1,7 @@
 """The composition for Ray Serve: the HTTP edge on the shards, the keys and the database."""
 
 import asyncio
+import contextlib
 import gc
 from datetime import UTC, datetime, timedelta
 
@@ -21,6 +22,7 @@ from actors.edge.shortcut import ENVIRONMENT, open_shortcut
 from actors.edge.stripe import StripeDesk
 from actors.edge.turns import Turns
 from actors.events.stream import EventsWay
+from actors.format_watch import FormatWatch
 from actors.lane import ShardLostError
 from actors.loopback import keep_replica_there
 from actors.loops import Loops
@@ -30,6 +32,7 @@ from actors.mongo.clock import MongoClock
 from actors.mongo.connection import connect, is_reachable
 from actors.mongo.keys import MongoKeys
 from actors.mongo.overview import MongoOverview
+from actors.mongo.stored_format import MongoFormats
 from actors.mongo.stripe import MongoStripe
 from actors.operations import Operations
 from actors.ray_environment import REPLICA_REQUESTS_MAX
@@ -42,7 +45,7 @@ from actors.remote_sync import sync_report
 from actors.reports import ShardReport, SyncReport
 from actors.router import Router
 from actors.settings import Settings
-from actors.store import Overview
+from actors.store import Overview, StorageUnavailableError
 from actors.tokens import Tokens
 
 LOGGING = {"log_level": "WARNING", "enable_access_log": False}  # A line a request costs a tenth.
@@ -56,11 +59,11 @@ class RayBackend:
 
     def __init__(self, settings: Settings) -> None:
         assert settings.mongo_uri is not None, "whoever deploys the edge knows the database"
-        self._database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
+        self.database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
         self._shards = RayShards()
         self.router = Router(self._shards, settings.request_timeout_seconds)
         self.turns = Turns()
-        self.keys = KeyRing(MongoKeys(self._database))
+        self.keys = KeyRing(MongoKeys(self.database))
         rules, quota = settings.token_rules, settings.requests_per_replica
         self.tokens = Tokens(rules) if rules else None
         self.rate_limit = RateLimit(quota, settings.rate_limit_seconds) if quota else None
@@ -68,14 +71,14 @@ class RayBackend:
         self.operations = Operations(self._shards, self._janitor)
         self.test_clock: TestClock | None = None
         if settings.test_clock:
-            store = MongoClock(self._database)
+            store = MongoClock(self.database)
             self.test_clock = TestClock(ServiceClock(), store, self._set_clocks)
-        self.agenda: Agenda = MongoAgenda(self._database)
+        self.agenda: Agenda = MongoAgenda(self.database)
         self.events: EventsWay = RayEvents()
-        self.overview: Overview = MongoOverview(self._database, settings.timezone)
+        self.overview: Overview = MongoOverview(self.database, settings.timezone)
         self._has_stripe = settings.stripe_api_key is not None
         self.stripe = StripeDesk(
-            MongoStripe(self._database), settings.webhook_secrets, lambda: datetime.now(UTC)
+            MongoStripe(self.database), settings.webhook_secrets, lambda: datetime.now(UTC)
         )
 
     async def now(self) -> datetime:
@@ -115,7 +118,7 @@ class RayBackend:
     async def missing(self) -> list[str]:
         """Return which parts of the service do not answer, or are too far behind."""
         database, reports, sync = await asyncio.gather(
-            asyncio.to_thread(is_reachable, self._database),
+            asyncio.to_thread(is_reachable, self.database),
             self.reports(),
             self.sync_report(),
             return_exceptions=True,
@@ -139,10 +142,15 @@ class Edge:
     def __init__(self, settings: Settings) -> None:
         keep_replica_there()
         self._backend = RayBackend(settings)
-        self._loops = Loops("http")
+        formats = MongoFormats(self._backend.database)
+        with contextlib.suppress(StorageUnavailableError):  # Then nothing can be written, either.
+            formats.check()
+        self._watch = FormatWatch("http", formats)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         app = build_app(self._backend)
+        self._loops = Loops("http")
+        self._loops.start(self._watch.keep())
         self._loops.start(publish_forever(app))
         open_shortcut(app)
         gc.freeze()  # Full collections would pass over all that was imported.

@@ -4,6 +4,7 @@ import typer
 
 from actors.mongo.clock import MongoWitnesses
 from actors.mongo.connection import UnsuitableDatabaseError, connect
+from actors.mongo.stored_format import check_format
 from actors.settings import Settings
 from actors.steady_time import wall_time
 from actors.store import StorageUnavailableError
@@ -16,11 +17,14 @@ def accept_clock() -> None:
     try:
         database = connect(uri_of(load_settings()), load_settings().mongo_db)
         try:
+            check_format(database)
             MongoWitnesses(database).note(now)
         finally:
             database.client.close()
-    except (StorageUnavailableError, UnsuitableDatabaseError) as error:
+    except StorageUnavailableError as error:
         fail(f"The database does not answer: {error}.")
+    except UnsuitableDatabaseError as error:
+        fail(str(error))
     out.print(f"{now:%Y-%m-%d %H:%M:%S} UTC is taken to be right", highlight=False)
 
 

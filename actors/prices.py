@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from actors.mongo.connection import UnsuitableDatabaseError
 from actors.store import StorageUnavailableError
 from domain.pricing import NO_PRICES, read_prices
 from domain.values import Policy
@@ -62,6 +63,8 @@ class PriceFile:
             self.is_invalid = True
         except StorageUnavailableError:
             logger.warning("the database is away: the price list before stays in force")
+        except UnsuitableDatabaseError as error:
+            logger.error("the price list before stays in force: %s", error)  # noqa: TRY400 - it says all
 
     def _read(self) -> str:
         try:

@@ -15,6 +15,7 @@ from actors.calls import MOVED, UNAVAILABLE, Envelope, Reply
 from actors.clock import ServiceClock
 from actors.counters import Counters
 from actors.directory import Directory, shard_name
+from actors.format_watch import FormatWatch
 from actors.lists import ask_for_list
 from actors.loops import Loops
 from actors.metrics import CounterMetrics
@@ -25,7 +26,7 @@ from actors.mongo.leases import MongoLeases
 from actors.mongo.prices import MongoPrices
 from actors.mongo.reads import MongoReads
 from actors.mongo.store import MongoStore
-from actors.mongo.stored_format import check_format
+from actors.mongo.stored_format import MongoFormats, check_format
 from actors.mongo.warm import WarmReader
 from actors.prices import decide_by, follow_prices
 from actors.remote_lists import RayLists
@@ -241,6 +242,7 @@ class ShardActor:
             max_staleness=self._settings.max_staleness_seconds,
         )
         decide_by(prices, shard)
+        self._loops.start(FormatWatch(self.name, MongoFormats(self._database)).keep())
         self._loops.start(self._lease.keep())
         self._loops.start(shard.run())
         self._loops.start(shard.views.run(shard.clean_until))

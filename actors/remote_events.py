@@ -21,11 +21,13 @@ from actors.events.reports import EventsReport
 from actors.events.smtp import SmtpServer
 from actors.events.webhooks import WebhookHandler
 from actors.failures import UnavailableError
+from actors.format_watch import FormatWatch
 from actors.loops import Loops
 from actors.metrics import CounterMetrics
 from actors.mongo.connection import Documents, connect
 from actors.mongo.events import MongoEvents
 from actors.mongo.profiles import MongoProfiles
+from actors.mongo.stored_format import MongoFormats
 from actors.remote import METRICS_SECONDS
 from actors.settings import Settings
 from domain.values import UserId
@@ -80,7 +82,8 @@ class EventActor:
             clock=lambda: datetime.now(UTC),
             give_up_after=settings.event_give_up_after,
         )
-        self._loops = Loops(EVENTS)
+        self._format = FormatWatch(EVENTS, MongoFormats(database))
+        self._loops = Loops(EVENTS, self._format)
         self._loops.start(self._relay.run())
         self._loops.start(self._publish_metrics())
 
@@ -109,6 +112,7 @@ class EventActor:
 
     async def redeliver(self, event_id: str) -> list[str]:
         """Deliver an event again; return to whom. UnknownEventError."""
+        await self._format.confirm()
         return await self._relay.redeliver(event_id)
 
     async def _publish_metrics(self) -> None:

@@ -14,6 +14,7 @@ from actors.clock import ServiceClock, real_time
 from actors.clock_doubt import check_time
 from actors.detached import NAMESPACE, start_actor
 from actors.failures import UnavailableError
+from actors.format_watch import FormatWatch
 from actors.housekeeping import Housekeeping
 from actors.janitor import Work
 from actors.loops import Loops
@@ -23,6 +24,7 @@ from actors.mongo.clock import MongoClock, MongoWitnesses
 from actors.mongo.connection import connect
 from actors.mongo.directory import MongoDirectory
 from actors.mongo.leases import MongoLeases
+from actors.mongo.stored_format import MongoFormats
 from actors.mongo.stripe import MongoStripe
 from actors.mongo.upkeep import MongoUpkeep
 from actors.ray_shards import RayShards
@@ -70,24 +72,29 @@ class JanitorActor:
             RayCrew(settings, shards, MongoLeases(database)),
             clock=real_time,
         )
-        self._loops = Loops(JANITOR)
+        self._format = FormatWatch(JANITOR, MongoFormats(database))
+        self._loops = Loops(JANITOR, self._format)
         self._loops.start(self._begin(settings))
         self._loops.start(self._resharding.run())
 
     async def validate(self, *, repair: bool) -> SweepReport:
         """Run a whole sweep now."""
+        await self._format.confirm()
         return await self._housekeeping.validate(repair=repair)
 
     async def expire(self) -> SweepReport:
         """Expire what has ended, now."""
+        await self._format.confirm()
         return await self._housekeeping.expire()
 
     async def reconcile(self) -> SweepReport | None:
         """Compare with Stripe, now; None: Stripe is not set up."""
+        await self._format.confirm()
         return await self._housekeeping.reconcile()
 
     async def reshard(self, shards: int) -> ReshardReport:
         """Begin to change the number of shards; report of what runs now, be it another change."""
+        await self._format.confirm()
         return await self._resharding.begin(shards)
 
     async def resharding(self) -> ReshardReport:

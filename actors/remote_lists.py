@@ -8,10 +8,13 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from actors.calls import Reply
 from actors.detached import NAMESPACE, start_actor
+from actors.format_watch import FormatWatch
 from actors.lane import ShardLostError
 from actors.lists import LISTS_WAITING_MAX, Lists
+from actors.loops import Loops
 from actors.mongo.connection import connect
 from actors.mongo.reads import MongoReads
+from actors.mongo.stored_format import MongoFormats
 from actors.settings import Settings
 from actors.shards.queries import ReadQuery
 
@@ -28,19 +31,23 @@ class ListsActor:
         os.nice(NICENESS)
         database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
         self._lists = Lists(MongoReads(database), settings.policy)
+        self._format = FormatWatch(LISTS, MongoFormats(database))
+        self._loops = Loops(LISTS, self._format)
 
     def __repr__(self) -> str:
         return "ListsActor()"
 
     async def read(self, query: ReadQuery, status: bytes) -> Reply:
         """Return the answer to a query. ValueError: its cursor is not one of ours."""
+        await self._format.confirm()
         return await self._lists.answer(query, status)
 
     async def ping(self) -> None:
         """Return: the loop turns."""
 
     async def close(self) -> None:
-        """Return: there is nothing to finish."""
+        """End the loop: there is nothing to finish."""
+        await self._loops.stop()
 
 
 RemoteLists: ActorClass[ListsActor] = ray.remote(ListsActor)

@@ -13,10 +13,12 @@ from actors.clock import ServiceClock
 from actors.counters import StripeCounters
 from actors.detached import NAMESPACE, start_actor
 from actors.failures import UnavailableError
+from actors.format_watch import FormatWatch
 from actors.loops import Loops
 from actors.metrics import CounterMetrics
 from actors.mongo.clock import MongoClock
 from actors.mongo.connection import connect
+from actors.mongo.stored_format import MongoFormats
 from actors.mongo.stripe import MongoStripe
 from actors.ray_shards import RayShards
 from actors.remote import METRICS_SECONDS, RETRY_SECONDS
@@ -62,7 +64,7 @@ class StripeActor:
         self._work = StripeWork(
             store, fresh, behind, livemode=settings.stripe_livemode, clock=self._clock
         )
-        self._loops = Loops(STRIPE)
+        self._loops = Loops(STRIPE, FormatWatch(STRIPE, MongoFormats(database)))
         self._loops.start(self._begin(MongoClock(database), settings))
 
     def __repr__(self) -> str:

@@ -9,11 +9,13 @@ from ray.actor import ActorClass, ActorHandle
 
 from actors.counters import SyncCounters
 from actors.detached import NAMESPACE, start_actor
+from actors.format_watch import FormatWatch
 from actors.loops import Loops
 from actors.metrics import CounterMetrics
 from actors.mongo.changes import MongoChanges
 from actors.mongo.connection import connect
 from actors.mongo.directory import MongoDirectory
+from actors.mongo.stored_format import MongoFormats
 from actors.ray_shards import RayShards
 from actors.remote import METRICS_SECONDS
 from actors.reports import SyncReport
@@ -39,7 +41,7 @@ class SyncActor:
             clock=lambda: datetime.now(UTC),
             monotonic=time.monotonic,
         )
-        self._loops = Loops(SYNC_NAME)
+        self._loops = Loops(SYNC_NAME, FormatWatch(SYNC_NAME, MongoFormats(database)))
         self._loops.start(self._sync.run())
         self._loops.start(self._publish_metrics())
 

@@ -11,7 +11,7 @@ StoreError
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from domain.answers import HistoryPage, MonthlyUsage, SubscriptionPage, UsagePage
@@ -22,7 +22,12 @@ from domain.recovery import Stored
 from domain.values import Status, UserId
 from domain.views import AccountViews
 
+LATE_APPEND = timedelta(seconds=30)  # How long after its instant an entry may still land.
 ELECTION_SECONDS = 8.0  # How long calls wait for a database that elects a primary.
+
+
+Moment = tuple[int, int]
+"""An instant of the database's own clock, by which writes are in order: seconds, and a number."""
 
 
 class StoreError(Exception):
@@ -108,6 +113,9 @@ class Store(Protocol):
 
         Raises JournalBrokenError.
         """
+
+    def hear(self, moment: Moment) -> None:
+        """Have later reads see all that a majority had then: somebody has told what changed."""
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Make all entries durable, or none: AppendRefusedError, AppendInDoubtError."""

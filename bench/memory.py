@@ -26,6 +26,7 @@ from actors.directory import even
 from actors.mongo.references import References, with_ids_spelled
 from actors.shards.inbox import Work
 from actors.shards.shard import Shard
+from actors.store import Moment
 from bench import machine
 from bench.progress import track
 from bench.users import user_id
@@ -48,6 +49,9 @@ class FakeStore:
 
     def load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
         return [stored(user_id, now) for user_id in user_ids]
+
+    def hear(self, moment: Moment) -> None:
+        raise NotImplementedError
 
     def append(self, entries: Sequence[Entry]) -> None:
         raise NotImplementedError

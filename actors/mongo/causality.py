@@ -4,6 +4,9 @@ A majority's state is read, and a primary that was just elected may show an olde
 predecessor had confirmed. So reads are made causally after the newest write of ours. Where more
 than that is asked for (at the start, where a write is in doubt or was refused, after an election)
 a write is confirmed by a majority first: with it, all that was there before it.
+
+A primary that was deposed and does not know it yet shows what it had. It confirms no write, and
+what comes after it it never shows: a read that must see more waits there in vain, and fails.
 """
 
 import contextlib
@@ -16,6 +19,7 @@ from pymongo.client_session import ClientSession
 from pymongo.topology_description import TopologyDescription
 
 from actors.mongo.connection import Documents
+from actors.store import Moment
 
 
 class Causality:
@@ -48,6 +52,12 @@ class Causality:
         if written is not None:
             with self._lock:
                 self._newest = max(written, self._newest or written)
+
+    def hear(self, moment: Moment) -> None:
+        """Have later reads come after what another process has seen."""
+        with self._lock:
+            heard = Timestamp(*moment)
+            self._newest = max(heard, self._newest or heard)
 
     @contextlib.contextmanager
     def session(self) -> Iterator[ClientSession | None]:

@@ -4,18 +4,20 @@ Our own writes raise `revision`, so an update without it is another program's, a
 document that does not begin with 1. That is decided on the server: our own writes never travel.
 """
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pymongo
-from bson import Int64
+from bson import Int64, Timestamp
 from bson.codec_options import CodecOptions
+from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 
 from actors.mongo.change_reader import AWAIT_MILLISECONDS, StreamReader, stream_failure
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.ids import is_reference, key_of, name_of, others, read_user_id
-from actors.store import StorageUnavailableError
+from actors.store import Moment, StorageUnavailableError
 from actors.sync.changes import Beat, Change, HistoryLostError, Position
 from domain.values import UserId
 
@@ -54,6 +56,7 @@ PIPELINE: list[Mapping[str, Any]] = [
         "$project": {  # Only what tells the owner: documents may be large, and broken elsewhere.
             "operationType": 1,
             "ns.coll": 1,
+            "clusterTime": 1,
             "documentKey._id": 1,
             **{f"fullDocument.{n}": 1 for n in ("_id", *OWNER_FIELDS, "beat", "sent")},
             **{f"updateDescription.updatedFields.{n}": 1 for n in (*OWNER_FIELDS, "beat", "sent")},
@@ -119,8 +122,11 @@ class MongoChanges:
         assert self._reader is not None, "it is open"
         events = self._reader.take()
         try:
-            self._look_up(events)
-            owners = self._owners_of(_subscription_of(e) for e in events if _is_day(e))
+            with self._after(events) as session:
+                self._look_up(events, session)
+                owners = self._owners_of(
+                    (_subscription_of(e) for e in events if _is_day(e)), session
+                )
         except PyMongoError as error:
             raise StorageUnavailableError(type(error).__name__) from error
         return [_change(event, owners) for event in events]
@@ -138,6 +144,14 @@ class MongoChanges:
         number = document.get("beat")
         return number if isinstance(number, int) else 0
 
+    def moment(self) -> Moment | None:
+        """Return one not before the open stream's beginning."""
+        client = self._streams.client
+        with unavailable_on_error(), client.start_session(causal_consistency=True) as session:
+            self._streams[STATE].find_one({"_id": POSITION_ID}, ["_id"], session=session)
+            known = (session.cluster_time or {}).get("clusterTime"), session.operation_time
+        return max((moment for time in known if (moment := _moment(time))), default=None)
+
     def beat(self, sender: str, sent: float, position: Position | None) -> None:
         """Write the next beat, and store the position with it."""
         # One text: a field that stays as it was would not come back through the stream.
@@ -149,7 +163,16 @@ class MongoChanges:
                 {"_id": POSITION_ID}, {"$inc": {"beat": Int64(1)}, "$set": fields}, upsert=True
             )
 
-    def _look_up(self, events: Sequence[dict[str, Any]]) -> None:
+    @contextlib.contextmanager
+    def _after(self, events: Sequence[Mapping[str, Any]]) -> Iterator[ClientSession]:
+        """Yield a session whose reads are not older than events: another server may answer them."""
+        with self._database.client.start_session(causal_consistency=True) as session:
+            for event in events:
+                if isinstance(event.get("clusterTime"), Timestamp):
+                    session.advance_operation_time(event["clusterTime"])
+            yield session
+
+    def _look_up(self, events: Sequence[dict[str, Any]], session: ClientSession) -> None:
         """Give updates their documents, as far as they tell the owner; deleted ones stay without.
 
         Here, many at once: a server that is asked to do so (`updateLookup`) may look up every
@@ -161,18 +184,20 @@ class MongoChanges:
             ]
             if updates:
                 ids = [e["documentKey"]["_id"] for e in updates]
-                found = self._database[name].find({"_id": {"$in": ids}}, OWNER_FIELDS)
+                found = self._database[name].find(
+                    {"_id": {"$in": ids}}, OWNER_FIELDS, session=session
+                )
                 documents = {name_of(document["_id"]): document for document in found}
                 for event in updates:
                     event["fullDocument"] = documents.get(name_of(event["documentKey"]["_id"]))
 
-    def _owners_of(self, references: Iterable[Any]) -> dict[Hashable, Any]:
+    def _owners_of(self, references: Iterable[Any], session: ClientSession) -> dict[Hashable, Any]:
         """Return the user of each subscription that there is, whatever type names it."""
         wanted = {key_of(i): i for r in references if is_reference(r) for i in (r, *others(r))}
         if not wanted:
             return {}
         where = {"_id": {"$in": [*wanted.values()]}}
-        found = self._database.subscriptions.find(where, {"user_id": 1})
+        found = self._database.subscriptions.find(where, {"user_id": 1}, session=session)
         return {key_of(document["_id"]): document.get("user_id") for document in found}
 
 
@@ -180,6 +205,14 @@ class MongoChanges:
 
 
 def _change(event: Mapping[str, Any], owners: Mapping[Any, Any]) -> Change:
+    return _told(event, owners)._replace(moment=_moment(event.get("clusterTime")))
+
+
+def _moment(time: object) -> Moment | None:
+    return (time.time, time.inc) if isinstance(time, Timestamp) else None
+
+
+def _told(event: Mapping[str, Any], owners: Mapping[Any, Any]) -> Change:
     if event["ns"]["coll"] == STATE:
         return _beat(event)
     kind, document_id = event["operationType"], name_of(event["documentKey"]["_id"])

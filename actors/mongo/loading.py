@@ -13,8 +13,9 @@ from actors.mongo.causality import Causality
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.ids import name_of, stored_id
 from actors.mongo.ids import user_ids as user_ids_stored
-from actors.mongo.marks import UNREADABLE, note_unreadable, read_mark
+from actors.mongo.marks import UNREADABLE, Note, note_unreadable, read_mark, read_tail
 from actors.mongo.references import References, with_ids_spelled
+from actors.mongo.tails import Tails
 from actors.store import JournalBrokenError
 from domain.codec import SpoiltEntry, command_id, entry_id, read_or_name
 from domain.foreign import TOLD_FIELDS, Document
@@ -58,9 +59,10 @@ RECENT = timedelta(days=DAYS_MAX + 1)  # Days of subscriptions that ended so lon
 class Loader:
     """Reads accounts and entries. Thread-safe, as pymongo's client is."""
 
-    def __init__(self, database: Documents, causality: Causality) -> None:
+    def __init__(self, database: Documents, causality: Causality, tails: Tails) -> None:
         self._database = database
         self._causality = causality
+        self._tails = tails
 
     def load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
         """Return what is stored of every user, in the order of `user_ids`.
@@ -71,11 +73,14 @@ class Loader:
         """
         found: dict[UserId, Stored] = {}
         missing = list(user_ids)
-        broken: Mapping[UserId, str] = {}
+        broken: Mapping[UserId, Note] = {}
         noted: dict[UserId, str] = {}
+        with unavailable_on_error():
+            self._list_tails()
+        tails = self._tails.of(user_ids)  # Durable before the reads begin, so they see it.
         with unavailable_on_error(), self._causality.session() as session:
             for _ in range(TORN_LOADS_MAX):
-                loaded = self._load_once(missing, now, session)
+                loaded = self._load_once(missing, now, tails, session)
                 noted |= loaded.noted
                 whole = (s for s in loaded.stored if s.user_id not in loaded.broken)
                 found.update((s.user_id, s) for s in whole if not _is_torn(s))
@@ -83,41 +88,56 @@ class Loader:
                 if not missing:
                     break
             else:
-                loaded = self._load_snapshot(missing, now)
+                loaded = self._load_snapshot(missing, now, tails)
                 broken = loaded.broken
                 found.update((s.user_id, s) for s in loaded.stored)
+        self._tails.saw((u, s.entries[-1].seq) for u, s in found.items() if s.entries)
+        self._tails.written({u: s.applied_seq for u, s in found.items() if not s.entries})
         self._note(broken, noted)
         if broken:
-            raise JournalBrokenError(broken)
+            raise JournalBrokenError({u: note.why for u, note in broken.items()})
         return [found[user_id] for user_id in user_ids]
 
-    def _note(self, broken: Mapping[UserId, str], noted: Mapping[UserId, str]) -> None:
+    def _list_tails(self) -> None:
+        if not self._tails.is_listed:
+            with self._causality.session() as session:
+                self._tails.list_all(session)
+
+    def _note(self, broken: Mapping[UserId, Note], noted: Mapping[UserId, str]) -> None:
         """Keep with the marks which accounts are broken. Who cannot be noted is so the next time."""
-        changed: dict[UserId, str | None] = {
-            u: why for u, why in broken.items() if noted.get(u) != why
+        changed: dict[UserId, Note | None] = {
+            u: note for u, note in broken.items() if noted.get(u) != note.why
         }
         changed |= dict.fromkeys(noted.keys() - broken.keys())
         with contextlib.suppress(PyMongoError):
             note_unreadable(self._database, changed)
 
-    def _load_snapshot(self, user_ids: Sequence[UserId], now: datetime) -> "_Loaded":
+    def _load_snapshot(
+        self, user_ids: Sequence[UserId], now: datetime, tails: Mapping[UserId, int]
+    ) -> "_Loaded":
         with (
             self._causality.begun_session() as session,
             session.start_transaction(read_concern=ReadConcern("snapshot")),
         ):
-            return self._load_once(user_ids, now, session)
+            return self._load_once(user_ids, now, tails, session)
 
     def _load_once(
-        self, user_ids: Sequence[UserId], now: datetime, session: ClientSession | None = None
+        self,
+        user_ids: Sequence[UserId],
+        now: datetime,
+        tails: Mapping[UserId, int],
+        session: ClientSession | None,
     ) -> "_Loaded":
         ids = [stored_id(user_id) for user_id in user_ids]
         marks: dict[UserId, int | None] = dict.fromkeys(user_ids, 0)
         noted: dict[UserId, str] = {}
+        newest = dict(tails)
         for mark in self.find("allotment_accounts", "_id", ids, None, session):
             user_id = UserId(str(mark["_id"]))
             marks[user_id] = read_mark(mark)
             if UNREADABLE in mark:
                 noted[user_id] = str(mark[UNREADABLE])
+                newest[user_id] = max(newest.get(user_id, 0), read_tail(mark))
         broken = {u: "its mark is no whole number" for u, mark in marks.items() if mark is None}
         known = {user_id: mark for user_id, mark in marks.items() if mark is not None}
         ids = [i for user_id in user_ids for i in user_ids_stored(user_id)]
@@ -147,12 +167,11 @@ class Loader:
             )
             for user_id in user_ids
         ]
-        gaps = {
-            s.user_id: f"entry {gap} is missing, and later ones are there"
-            for s in stored
-            if (gap := _gap(s))
-        }
-        return _Loaded(stored, gaps | broken, noted)
+        for user_id, found in entries.items():
+            newest[user_id] = max(newest.get(user_id, 0), found[-1].seq)
+        gaps = {s.user_id: why for s in stored if (why := _gap(s, newest.get(s.user_id, 0)))}
+        notes = {u: Note(why, newest.get(u, 0)) for u, why in (gaps | broken).items()}
+        return _Loaded(stored, notes, noted)
 
     def _days(
         self, subscription_ids: list[Any], session: ClientSession | None
@@ -224,7 +243,7 @@ class _Loaded(NamedTuple):
     """What is stored of some users, and of whom it is not all that was decided."""
 
     stored: list[Stored]
-    broken: dict[UserId, str]
+    broken: dict[UserId, Note]
     noted: dict[UserId, str]
     """Whom an earlier load has found to be broken, and why."""
 
@@ -243,9 +262,13 @@ def _is_torn(stored: Stored) -> bool:
     return any(isinstance(mark, int) and mark > stored.applied_seq for mark in marks)
 
 
-def _gap(stored: Stored) -> int:
-    """Return the first number that is missing before an entry that is there; 0: none is."""
-    for expected, entry in enumerate(stored.entries, stored.applied_seq + 1):
-        if entry.seq != expected:
-            return expected
-    return 0
+def _gap(stored: Stored, newest: int) -> str | None:
+    """Return what is missing of the entries up to the newest one that is known; None: nothing."""
+    last = stored.applied_seq
+    for entry in stored.entries:
+        if entry.seq != last + 1:
+            return f"entry {last + 1} is missing, and later ones are there"
+        last = entry.seq
+    if last < newest:
+        return f"entry {last + 1} is missing, and entry {newest} has been there"
+    return None

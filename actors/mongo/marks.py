@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson import Int64, ObjectId
 from pymongo import UpdateOne
@@ -17,7 +17,17 @@ from domain.views import AccountViews
 
 UNREADABLE = "unreadable"
 """The field that says why an account's journal cannot be read: who fills RAM passes over it."""
+TAIL = "tail"
+"""The field beside it: the number of the newest entry that is known. Where it is gone, or those before
+it, later processes know by this."""
 NO_MARK = -1  # Of a mark that cannot be read: no view is brought forward from there.
+
+
+class Note(NamedTuple):
+    """Why a journal cannot be read, and the number of its newest entry."""
+
+    why: str
+    tail: int
 
 
 class MarkMovedError(Exception):
@@ -29,6 +39,12 @@ def read_mark(document: Mapping[str, Any]) -> int | None:
     mark = document.get("applied_seq")
     is_mark = isinstance(mark, int) and not isinstance(mark, bool) and mark >= 0
     return int(mark) if is_mark and mark is not None else None
+
+
+def read_tail(document: Mapping[str, Any]) -> int:
+    """Return the newest number that is noted beside a mark; 0: none is."""
+    tail = document.get(TAIL)
+    return tail if isinstance(tail, int) else 0
 
 
 def read_marks(
@@ -43,17 +59,23 @@ def read_marks(
     return marks
 
 
-def note_unreadable(database: Documents, reasons: Mapping[UserId, str | None]) -> None:
-    """Keep why accounts cannot be read; None: they can. Of whom there is no mark nothing is kept."""
-    if reasons:
-        notes = [
+def note_unreadable(database: Documents, notes: Mapping[UserId, Note | None]) -> None:
+    """Keep why accounts cannot be read; None: they can. Who has no mark gets one of 0."""
+    if notes:
+        writes = [
             UpdateOne(
                 {"_id": stored_id(user_id)},
-                {"$unset": {UNREADABLE: ""}} if why is None else {"$set": {UNREADABLE: why}},
+                {"$unset": {UNREADABLE: "", TAIL: ""}}
+                if note is None
+                else {
+                    "$set": {UNREADABLE: note.why, TAIL: Int64(note.tail)},
+                    "$setOnInsert": {"applied_seq": Int64(0)},
+                },
+                upsert=note is not None,
             )
-            for user_id, why in reasons.items()
+            for user_id, note in notes.items()
         ]
-        database.allotment_accounts.bulk_write(notes, ordered=False)
+        database.allotment_accounts.bulk_write(writes, ordered=False)
 
 
 def move_marks(database: Documents, views: Sequence[AccountViews], session: ClientSession) -> None:
@@ -63,19 +85,19 @@ def move_marks(database: Documents, views: Sequence[AccountViews], session: Clie
     between, the server refuses the later of the two. So one statement moves all that go
     equally far, which is most of them.
     """
-    marks = read_marks(database, [view.user_id for view in views if view.after_seq], session)
+    marks = read_marks(database, [view.user_id for view in views], session)
     if any(marks.get(view.user_id, 0) != view.after_seq for view in views):
         raise MarkMovedError
     new = [
         {"_id": stored_id(view.user_id), "applied_seq": Int64(view.applied_seq)}
         for view in views
-        if not view.after_seq
+        if view.user_id not in marks
     ]
     if new:  # No upsert: a mark that is there already must refuse it.
         _insert_marks(database, new, session)
     by_step: defaultdict[int, list[ObjectId | str]] = defaultdict(list)
     for view in views:
-        if view.after_seq:
+        if view.user_id in marks:
             by_step[view.applied_seq - view.after_seq].append(stored_id(view.user_id))
     for step, ids in by_step.items():
         database.allotment_accounts.update_many(

@@ -1,16 +1,22 @@
 """The text of the price list in force: one document."""
 
 from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.stored_format import check_not_newer
 
 
 class MongoPrices:
     """A `PriceStore`."""
 
     def __init__(self, database: Documents) -> None:
+        self._database = database
         self._prices = database.allotment_prices
 
     def keep(self, text: str) -> None:
-        """Keep a text in the place of the one before; an empty one: there is no list."""
+        """Keep a text in the place of the one before; an empty one: there is no list.
+
+        UnsuitableDatabaseError: a newer version has the database.
+        """
+        check_not_newer(self._database)
         with unavailable_on_error():
             self._prices.replace_one({"_id": "in_force"}, {"text": text}, upsert=True)
 

@@ -22,17 +22,19 @@ from actors.mongo.leases import oldest_mark
 from actors.mongo.loading import Loader
 from actors.mongo.marks import MarkMovedError, move_marks, read_marks
 from actors.mongo.stripe_documents import view_writes
+from actors.mongo.tails import Tails
 from actors.mongo.transactions import CommitInDoubtError, Transactions, until_elected
 from actors.mongo.usage_documents import usage_document
 from actors.store import (
     AppendInDoubtError,
     AppendRefusedError,
+    Moment,
     StorageUnavailableError,
     StoreError,
     ViewsRefusedError,
     ViewsTakenError,
 )
-from domain.codec import SpoiltEntry, entry_document, place_of
+from domain.codec import SpoiltEntry, entry_document
 from domain.messages import Entry
 from domain.recovery import Stored
 from domain.values import UserId
@@ -48,7 +50,8 @@ class MongoStore:
         self._database = database
         self._is_owner = is_owner
         self.causality = Causality(database)
-        self._loader = Loader(database, self.causality)
+        self._tails = Tails(database)
+        self._loader = Loader(database, self.causality, self._tails)
         self._transactions = Transactions(database)
 
     def take_over(self, shard: str) -> None:
@@ -60,10 +63,15 @@ class MongoStore:
         with unavailable_on_error():
             self._transactions.take_over(shard)
         self.causality.begin(shard)
+        self._tails.begin()
 
     def load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
         """Return what is stored of every user, in the order of `user_ids`."""
         return self._loader.load(user_ids, now)
+
+    def hear(self, moment: Moment) -> None:
+        """Have later reads see all that a majority had then. Does not block."""
+        self.causality.hear(moment)
 
     def find_entries(self, commands: Sequence[tuple[UserId, str]]) -> list[Entry | SpoiltEntry]:
         """Return the entries that these users' idempotency keys already have."""
@@ -83,6 +91,7 @@ class MongoStore:
         except PyMongoError as error:
             raise self._append_failure(error, is_one=len(documents) == 1) from error
         self.causality.note(session)
+        self._tails.saw((entry.user_id, entry.seq) for entry in entries)
 
     def _insert(self, documents: list[dict[str, Any]]) -> ClientSession:
         """Insert into the journal; return the session, ended."""
@@ -114,10 +123,7 @@ class MongoStore:
     def appended_since(self, since: datetime, until: datetime) -> set[UserId]:
         """Return the users with entries made from `since` (inclusive) to `until` (exclusive)."""
         with unavailable_on_error():
-            entries = self._database.allotment_journal.find(
-                {"at": {"$gte": since, "$lt": until}}, {"_id": 1}
-            )
-            return {place[0] for place in map(place_of, entries) if place is not None}
+            return {user_id for user_id, _ in self._tails.entries_from(since, until)}
 
     # --- the views ----------------------------------------------------------------------
 
@@ -139,6 +145,7 @@ class MongoStore:
             if passes(error):
                 raise StorageUnavailableError(cause(error)) from error
             raise ViewsRefusedError(type(error).__name__) from error
+        self._tails.written({view.user_id: view.applied_seq for view in views})
 
     def _write_as_expected_or_carefully(self, views: Sequence[AccountViews]) -> None:
         """Take days of ours to be as we left them; where one is not, write with more care."""

@@ -64,19 +64,40 @@ def stored_format(database: Documents) -> int | None:
     return None if document is None else int(document["version"])
 
 
-def check_format(database: Documents) -> None:
-    """Refuse a database whose format is not ours: for whoever did not prepare it itself."""
+def check_not_newer(database: Documents) -> int | None:
+    """Return the format; refuse one that only a newer version knows. UnsuitableDatabaseError."""
     version = stored_format(database)
     if version is not None and version > FORMAT:
         raise UnsuitableDatabaseError(
             f"This database was written by a newer version of Allotment (format {version}, this one"
             f" knows {FORMAT}): start that version, or restore a backup of before."
         )
+    return version
+
+
+def check_format(database: Documents) -> None:
+    """Refuse a database whose format is not ours: for whoever did not prepare it itself."""
+    version = check_not_newer(database)
     if version != FORMAT:
         raise UnsuitableDatabaseError(
             "This database was written by an older version of Allotment: stop the service, and start"
             " it with this one."
         )
+
+
+class MongoFormats:
+    """The format of one database."""
+
+    def __init__(self, database: Documents) -> None:
+        self._database = database
+
+    def check(self) -> None:
+        """Return if the format is ours."""
+        check_format(self._database)
+
+    def check_not_newer(self) -> None:
+        """Return unless the format is a newer version's."""
+        check_not_newer(self._database)
 
 
 def bring_forward(database: Documents, tell: Tell) -> None:

@@ -3,17 +3,16 @@
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Protocol
 
 from actors.calls import Outcome
 from actors.shards.inbox import Inbox
-from actors.store import StorageUnavailableError, Store
+from actors.store import LATE_APPEND, StorageUnavailableError, Store
 from domain.foreign import Quarantined
 from domain.values import UserId
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-LATE_APPEND = timedelta(seconds=30)  # How long after its instant an entry may still land.
 CATCH_UP_CHUNK = 500  # Accounts read together while catching up after a restart.
 
 logger = logging.getLogger(__name__)

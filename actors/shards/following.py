@@ -19,6 +19,7 @@ from actors.shards.dormant import Dormant
 from actors.shards.owners import Owners
 from actors.shards.reloading import Reloader
 from actors.shards.warm_start import Held, WarmStart
+from actors.store import Moment
 from actors.sync.changes import Changes, Stamp
 from domain.recovery import Stored
 from domain.values import UserId
@@ -42,12 +43,17 @@ class Following:
     def __init__(
         self,
         shard: Follower,
+        hear: Callable[[Moment], object],
         counters: Counters,
         max_staleness: float,
         clock: Callable[[], float],
     ) -> None:
-        """`max_staleness` is in seconds of `clock`, which never goes back."""
+        """`max_staleness` is in seconds of `clock`, which never goes back.
+
+        `hear` is told what later reads have to see.
+        """
         self._shard = shard
+        self._hear_moment = hear
         self._counters = counters
         self._owners = Owners()
         self.dormant = Dormant()
@@ -63,7 +69,9 @@ class Following:
     # --- being told ---------------------------------------------------------------------
 
     def follow(self, changes: Changes) -> Stamp:
-        """Forget what has changed, and return the moment: from here on nobody reads it."""
+        """Forget what has changed, and return when: from here on nobody reads it."""
+        if changes.moment is not None:
+            self._hear_moment(changes.moment)
         if changes.forget_all:
             self._forget_everything()
         users = set(changes.users)

@@ -81,7 +81,7 @@ class Shard:
         self.caught_up = False
         self.reloader = Reloader(self.inbox)
         self.expiry = HoldExpiry(self, self.inbox, self.counters)
-        self.following = Following(self, self.counters, max_staleness, monotonic)
+        self.following = Following(self, store.hear, self.counters, max_staleness, monotonic)
         self.broken: set[UserId] = set()
         self.ownership = Ownership(self, index, table)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"{self.name}-writer")

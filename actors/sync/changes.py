@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from actors.store import StoreError
+from actors.store import Moment, StoreError
 from domain.values import UserId
 
 Token = Mapping[str, Any]
@@ -35,6 +35,8 @@ class Change(NamedTuple):
     beat: Beat | None = None
     unreadable: str | None = None
     """Why nobody can be told, although somebody should be."""
+    moment: Moment | None = None
+    """When it was written, by the database's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,9 @@ class ChangeSource(Protocol):
     def newest_beat(self) -> int:
         """Return the number of the newest beat that was written; 0 before the first."""
 
+    def moment(self) -> Moment | None:
+        """Return one not before the open stream's beginning; None: the database has no clock."""
+
     def beat(self, sender: str, sent: float, position: Position | None) -> None:
         """Write the next beat, and store the position with it."""
 
@@ -86,3 +91,5 @@ class Changes(NamedTuple):
     """How old the newest beat was when this was sent. None: more is still to be told."""
     stamp: Stamp | None = None
     """What the shard answered last: this message is younger than that."""
+    moment: Moment | None = None
+    """Not before anything that is told here was written: who reads it again reads no older state."""

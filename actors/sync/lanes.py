@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Protocol
 
 from actors.lane import ShardLostError
+from actors.store import Moment
 from actors.sync.changes import Changes, Stamp
 from domain.values import UserId
 
@@ -81,16 +82,21 @@ class Lane:
         index: int,
         *,
         age: Callable[[], float | None],
+        moment: Callable[[], Moment | None],
         acknowledged: Callable[[], None],
         moved: Callable[[], None],
     ) -> None:
-        """`age` says how old the newest beat is; `moved` hears that the directory is another."""
+        """`age` and `moment` say how old the newest beat is and when the newest change was made.
+
+        `moved` hears that the directory is another.
+        """
         self.version = 0
         self._news = News()
         self._sending = News()
         self._shards = shards
         self._index = index
         self._age = age
+        self._moment = moment
         self._acknowledged = acknowledged
         self._moved = moved
         self._wanted = asyncio.Event()
@@ -148,6 +154,7 @@ class Lane:
                 news.forget_all,
                 None if self._news else self._age(),
                 self._stamp,
+                self._moment(),
             )
         )
         self._sending = News()

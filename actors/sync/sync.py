@@ -21,7 +21,7 @@ from actors.counters import SyncCounters
 from actors.directory import Directory
 from actors.reports import SyncReport
 from actors.steps_in_hand import StepsInHand
-from actors.store import StorageUnavailableError
+from actors.store import Moment, StorageUnavailableError
 from actors.sync.changes import Beat, Change, ChangeSource, HistoryLostError, Position
 from actors.sync.lanes import FollowingShards, Lane
 from domain.values import UserId
@@ -63,10 +63,10 @@ class Sync:
         self._lane_tasks: list[asyncio.Task[None]] = []
         self._loops = asyncio.TaskGroup()
         self._moved = asyncio.Event()
-        self._number = 0
+        self._number = self._newest_beat = 0
         self._read: Position | None = None
         self._beat: int | None = None
-        self._newest_beat = 0
+        self._moment: Moment | None = None
         self._current_at: float | None = None
         self._acknowledged_at: float | None = None
         self._candidate: tuple[int, Position | None, float | None] | None = None
@@ -123,6 +123,7 @@ class Sync:
         await self._in_stream_thread(lambda: self._source.open(self._read))
         if self._read is None:
             self._newest_beat = await self._in_stream_thread(self._source.newest_beat)
+            self._learn(await self._in_stream_thread(self._source.moment))
             self._forget_all()
         else:
             self._beat = self._read.beat
@@ -157,6 +158,7 @@ class Sync:
         for beat in beats:
             self._count_beat(beat)
         self._number += 1
+        self._learn(max((c.moment for c in changes if c.moment is not None), default=None))
         self._tell(changes)
         if beats:
             self._hear(beats)
@@ -165,6 +167,10 @@ class Sync:
         if self._beat is not None:
             self._read = Position(changes[-1].token, self._beat)
         self._advance()
+
+    def _learn(self, moment: Moment | None) -> None:
+        if moment is not None:
+            self._moment = max(moment, self._moment or moment)
 
     def _count_beat(self, beat: Beat) -> None:
         before = self._newest_beat if self._beat is None else self._beat
@@ -255,6 +261,7 @@ class Sync:
             self._shards,
             index,
             age=self._age,
+            moment=lambda: self._moment,
             acknowledged=self._advance,
             moved=self._moved.set,
         )

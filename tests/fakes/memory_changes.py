@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from actors.lane import ShardLostError
-from actors.store import StorageUnavailableError
+from actors.store import Moment, StorageUnavailableError
 from actors.sync.changes import (
     Beat,
     Change,
@@ -82,6 +82,10 @@ class MemoryChanges:
         self._check()
         return self._beats
 
+    def moment(self) -> Moment | None:
+        self._check()
+        return (len(self.events), 0)
+
     def beat(self, sender: str, sent: float, position: Position | None) -> None:
         self._check()
         with self._arrived:
@@ -99,7 +103,8 @@ class MemoryChanges:
     ) -> None:
         with self._arrived:
             token = {"next": len(self.events) + 1}
-            self.events.append(Change(token, users, document_id, beat, unreadable))
+            moment = (len(self.events) + 1, 0)
+            self.events.append(Change(token, users, document_id, beat, unreadable, moment))
             self._arrived.notify_all()
 
     def _has_more(self) -> bool:

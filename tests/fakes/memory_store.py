@@ -16,6 +16,7 @@ from actors.mongo.loading import BEGINNING, has_recent_days
 from actors.store import (
     AppendInDoubtError,
     AppendRefusedError,
+    Moment,
     StorageUnavailableError,
     ViewsTakenError,
 )
@@ -72,6 +73,7 @@ class MemoryStore:
         self.calls: Counter[str] = Counter()
         self.batches: list[list[Entry]] = []
         """The appends that were asked for, refused ones included."""
+        self.heard: list[Moment] = []
         self.unavailable = False
         self._keys: dict[str, Entry] = {}
         self._marks: dict[UserId, int] = {}
@@ -127,6 +129,10 @@ class MemoryStore:
             raise StorageUnavailableError(call) from ConnectionError("a fault was asked for")
 
     # --- the journal --------------------------------------------------------------------
+
+    def hear(self, moment: Moment) -> None:
+        """Note what later reads have to see."""
+        self.heard.append(moment)
 
     def append(self, entries: Sequence[Entry]) -> None:
         self.batches.append(list(entries))

@@ -252,6 +252,9 @@ class SimulatedStream:
             self._loop.linger(AWAIT_SECONDS)
         return taken
 
+    def moment(self) -> None:
+        """Return: every read here sees all that is there."""
+
     def newest_beat(self) -> int:
         self._store.enter("newest_beat")
         self._is_opening = False
@@ -275,6 +278,7 @@ class SimulatedReader:
         self.stored = stream.stored
         self.newest_beat = stream.newest_beat
         self.beat = stream.beat
+        self.moment = stream.moment
 
     def open(self, position: Position | None) -> None:
         self._next = self._stream.open(position)
