@@ -38,7 +38,7 @@ CALLS_MAX = 5_000  # Questions of programs that wait for events; beyond, they tr
 
 def make_handlers(settings: Settings, database: Documents) -> list[Handler]:
     """Return the handlers that the settings switch on."""
-    profiles = MongoProfiles(database)
+    profiles = MongoProfiles(database, settings.users_collection)
     handlers: list[Handler] = []
     if settings.log_events:
         handlers.append(LogHandler())

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, NoDecode
 from actors.events.signatures import check_secret
 from domain.events import EventType
 
+OURS = frozenset({"subscriptions", "dailycredits", "usages"})  # And what begins with `allotment_`.
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
@@ -96,6 +97,7 @@ class EventSettings(BaseSettings):
 
     log_events: bool = True
     profile: bool = True
+    users_collection: Annotated[str, Field(min_length=1, max_length=100)] = "users"
     features: Words = ()
     webhooks: Annotated[tuple[WebhookEndpoint, ...], NoDecode, BeforeValidator(_read_json)] = ()
     smtp_host: str = ""
@@ -122,6 +124,13 @@ class EventSettings(BaseSettings):
         if not all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", name) for name in features):
             raise ValueError("a feature has 1 to 64 letters, digits, dashes and underscores")
         return features
+
+    @field_validator("users_collection")
+    @classmethod
+    def _an_applications_collection(cls, name: str) -> str:
+        if name in OURS or name.startswith(("allotment_", "system.")) or set(name) & set("$\0"):
+            raise ValueError("names a collection that is not the application's")
+        return name
 
     @property
     def event_give_up_after(self) -> timedelta:

@@ -12,6 +12,7 @@ So two ids have one spelling only where they are one id, and what is written und
 the id's own type. Ids of users are another matter: 24 hex digits are an ObjectId, all else is text.
 """
 
+import math
 from collections.abc import Hashable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -29,8 +30,8 @@ from domain.values import UserId, is_object_id, parse_user_id
 INT64_MAX = 2**63 - 1
 INT64_DIGITS = 19
 JSON = JSONOptions(json_mode=JSONMode.CANONICAL, tz_aware=True, tzinfo=UTC)
-RANGES: Mapping[str, Any] = {
-    "number": -INT64_MAX - 1,
+RANGES: dict[str, Any] = {
+    "number": -math.inf,
     "text": "",
     "object": {},
     "binary": Binary(b""),
@@ -38,7 +39,7 @@ RANGES: Mapping[str, Any] = {
     "bool": False,
     "date": datetime(1, 1, 1, tzinfo=UTC),
 }
-"""The types of ids that are kept, in MongoDB's order, each with the least of its ids.
+"""The types of ids, in MongoDB's order, each with the least of its ids.
 
 A comparison finds ids of its own type only.
 """
@@ -77,6 +78,23 @@ def ranges_after(last: object | None) -> Iterator[dict[str, Any]]:
             yield {"$gt": last}
         elif reached:
             yield {"$gte": least}
+
+
+def ranges_before(last: object) -> Iterator[dict[str, Any]]:
+    """Yield conditions on `_id` that find the ids before one, from the last type to the first."""
+    kind = _RANGE_OF.get(type(last))
+    reached = False
+    for name, least in reversed(RANGES.items()):
+        if reached:
+            yield {"$gte": least}
+        elif name == kind:
+            reached = True
+            yield {"$lt": last}
+
+
+def has_range(value: object) -> bool:
+    """Say whether an id is of one of the types that are paged through."""
+    return type(value) in _RANGE_OF
 
 
 def is_reference(value: object) -> bool:

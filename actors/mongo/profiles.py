@@ -1,4 +1,4 @@
-"""The application's `users`: only `subscription`, `features` and `allotment` of them are ours.
+"""The application's users: only `subscription`, `features` and `allotment` of them are ours.
 
 `allotment` keeps the number of the entry that was written last, so that an event delivered late
 or twice changes nothing back.
@@ -19,10 +19,10 @@ AMOUNTS = ("total_credits", "system_portion", "spendable_credits")
 
 
 class MongoProfiles:
-    """`Profiles` in the collection `users`."""
+    """`Profiles` in the collection of the application that holds its users."""
 
-    def __init__(self, database: Documents) -> None:
-        self._users = database.users
+    def __init__(self, database: Documents, collection: str) -> None:
+        self._users = database[collection]
 
     def set_subscription(self, user_id: UserId, subscription: Mapping[str, Any], seq: int) -> None:
         """Show a subscription in a user's profile, unless a later one is shown there."""

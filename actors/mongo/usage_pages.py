@@ -6,7 +6,6 @@ time begin short, and grow where they hold less than a page.
 
 import base64
 import binascii
-import math
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -17,7 +16,7 @@ from bson import ObjectId
 from bson.errors import BSONError
 
 from actors.mongo.connection import Documents
-from actors.mongo.ids import stored_id
+from actors.mongo.ids import has_range, ranges_before, stored_id
 from actors.mongo.usage_documents import read_usage
 from actors.store import UsageQuery
 from domain.answers import UsagePage, UsageRecord
@@ -31,18 +30,6 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MILLISECOND = timedelta(milliseconds=1)
 CURSOR = re.compile(r"([0-9]{1,14})([-.])(.+)")  # Up to the year 5138.
 OBJECT_ID, TEXT, OTHER = "o", "t", "b"
-
-KINDS: tuple[tuple[type | tuple[type, ...], Any], ...] = (
-    (datetime, datetime(1, 1, 1, tzinfo=UTC)),
-    (bool, False),
-    (ObjectId, ObjectId("0" * 24)),
-    (bytes, b""),
-    (dict, {}),
-    (str, ""),
-    ((int, float), -math.inf),
-)
-"""Kinds of ids from the last to the first in the order of all, and the least of each: a comparison
-finds ids of its own kind only."""
 
 Place = tuple[datetime, Any]
 """The timestamp and the id of the record that a page ended with."""
@@ -74,7 +61,7 @@ def _documents(
     if place is not None:
         until = place[0]
         same = {"user_id": user_id, "timestamp": until}
-        wheres = [same | {"_id": ids} for ids in _ids_before(place[1])]
+        wheres = [same | {"_id": ids} for ids in ranges_before(place[1])]
     wheres += [
         {"user_id": user_id, "timestamp": {"$gte": begin, "$lt": end}}
         for begin, end in ranges(query.since, until, now)
@@ -99,16 +86,6 @@ def ranges(
         begin = since if now is None or until - since <= length else until - length
         yield begin, until
         until, length = begin, length * GROWTH
-
-
-def _ids_before(last: object) -> Iterator[dict[str, Any]]:
-    """Yield conditions for the ids before one, in the order of all kinds, the last of them first."""
-    kinds = [kind for kind, _ in KINDS]
-    own = next((n for n, kind in enumerate(kinds) if isinstance(last, kind)), len(kinds))
-    if own < len(kinds):
-        yield {"$lt": last}
-    for _, least in KINDS[own + 1 :]:
-        yield {"$gte": least}
 
 
 def cursor_of(place: Place) -> str:
@@ -141,6 +118,6 @@ def read_cursor(cursor: str) -> Place:
         last = bson.decode(base64.urlsafe_b64decode(name))[""]
     except (BSONError, binascii.Error, KeyError, ValueError) as error:
         raise ValueError("the cursor is not one that a page gave") from error
-    if kind != OTHER or not any(isinstance(last, known) for known, _ in KINDS):
+    if kind != OTHER or not has_range(last):
         raise ValueError("the cursor is not one that a page gave")
     return moment, last

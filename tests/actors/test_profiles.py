@@ -42,7 +42,7 @@ def profile(setup: MongoSetup) -> dict[str, Any]:
 
 def test_the_profile_shows_what_a_status_shows(mongo: MongoSetup) -> None:
     mongo.insert("users", _id=USER, name="Ann", features={"other": True})
-    handler = ProfileHandler(MongoProfiles(mongo.database))
+    handler = ProfileHandler(MongoProfiles(mongo.database, "users"))
     events = events_of_a_life(mongo)
 
     take(handler, events[:2])
@@ -56,9 +56,20 @@ def test_the_profile_shows_what_a_status_shows(mongo: MongoSetup) -> None:
     assert renewed["name"] == "Ann"
 
 
+def test_the_users_may_be_in_a_collection_of_another_name(mongo: MongoSetup) -> None:
+    mongo.insert("members", _id=USER, email="ann@example.org")
+    profiles = MongoProfiles(mongo.database, "members")
+
+    take(ProfileHandler(profiles), events_of_a_life(mongo))
+
+    assert mongo.document("members", _id=USER)["subscription"]["status"] == "active"
+    assert profiles.email_of(UserId(str(USER))) == "ann@example.org"
+    assert mongo.database.users.count_documents({}) == 0
+
+
 def test_an_event_that_comes_again_later_changes_nothing_back(mongo: MongoSetup) -> None:
     events = events_of_a_life(mongo)
-    profiles = MongoProfiles(mongo.database)
+    profiles = MongoProfiles(mongo.database, "users")
     handlers = (ProfileHandler(profiles), FeaturesHandler(profiles, ["chat"]))
     for handler in handlers:
         take(handler, events)
@@ -72,7 +83,7 @@ def test_an_event_that_comes_again_later_changes_nothing_back(mongo: MongoSetup)
 
 def test_features_go_off_with_an_expiry_and_on_with_a_renewal(mongo: MongoSetup) -> None:
     mongo.insert("users", _id=USER, features={"other": True})
-    handler = FeaturesHandler(MongoProfiles(mongo.database), ["chat", "export"])
+    handler = FeaturesHandler(MongoProfiles(mongo.database, "users"), ["chat", "export"])
     events = events_of_a_life(mongo)
     seen = []
     for event in events:
@@ -94,7 +105,7 @@ def test_features_go_off_with_an_expiry_and_on_with_a_renewal(mongo: MongoSetup)
 def test_an_address_is_the_profiles_or_none(mongo: MongoSetup) -> None:
     mongo.insert("users", _id=USER, email="ann@example.test")
     mongo.insert("users", _id="bob", email=7)
-    profiles = MongoProfiles(mongo.database)
+    profiles = MongoProfiles(mongo.database, "users")
 
     addresses = [profiles.email_of(UserId(user)) for user in (USER, "bob", "nobody")]
 

@@ -45,6 +45,11 @@ def test_rollover_is_a_word_or_a_cap(
         ("ALLOTMENT_RATE_LIMIT_REQUESTS", "-1"),
         ("ALLOTMENT_RATE_LIMIT_SECONDS", "0"),
         ("ALLOTMENT_TEST_CLOCK", "perhaps"),
+        ("ALLOTMENT_USERS_COLLECTION", "usages"),
+        ("ALLOTMENT_USERS_COLLECTION", "allotment_accounts"),
+        ("ALLOTMENT_USERS_COLLECTION", "system.users"),
+        ("ALLOTMENT_USERS_COLLECTION", "us$ers"),
+        ("ALLOTMENT_USERS_COLLECTION", ""),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(
