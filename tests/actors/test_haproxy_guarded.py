@@ -216,8 +216,13 @@ class Replica(socketserver.StreamRequestHandler):
         if target == "/slow":
             Replica.slow.append(target)
             Replica.go_on.wait(SECONDS_MAX)
+        answer = ANSWERS.get(target, ANSWERS["/ok"]) if target != "/" else b""
+        head, line_end, rest = answer.partition(b"\r\n")
+        if head.startswith(b"HTTP/") and b"connection: close" not in rest:
+            # Said, since it is so: HAProxy would send the next request on what ends here.
+            rest = b"Connection: close\r\n" + rest
         with contextlib.suppress(OSError):
-            self.wfile.write(ANSWERS.get(target, ANSWERS["/ok"]) if target != "/" else b"")
+            self.wfile.write(head + line_end + rest)
 
 
 class Replicas(socketserver.ThreadingTCPServer):
