@@ -64,6 +64,7 @@ ACTORS = Part(
         "tests/test_architecture.py",
         "tests/test_bench.py",
         "tests/test_cluster_file.py",
+        "tests/test_audit.py",
         "tests/test_locks.py",
         "tests/test_workflows.py",
     ),
