@@ -127,7 +127,7 @@ def whole(value: object, field: str) -> int:
         number = value.to_decimal()
     if isinstance(number, bool) or not isinstance(number, int | float | Decimal):
         raise UnreadableError(f"{field} is not a number")
-    if not math.isfinite(number):
+    if not (number.is_finite() if isinstance(number, Decimal) else math.isfinite(number)):
         raise UnreadableError(f"{field} is not a whole number")
     if not -CREDITS_MAX <= number <= CREDITS_MAX:
         raise UnreadableError(f"{field} is too large")

@@ -85,7 +85,8 @@ UNITS = replace(
     ),
 )
 SIMULATION = Part("simulation", ("tests/simulation",), dist="worksteal")
+FUZZ = Part("fuzz", ("tests/fuzz",), dist="worksteal")
 SERVICE = Part("service", ("tests/service",))
 
-TEST: tuple[Part, ...] = (LINT, DOMAIN, ACTORS, SIMULATION, SERVICE)
+TEST: tuple[Part, ...] = (LINT, DOMAIN, ACTORS, SIMULATION, FUZZ, SERVICE)
 CHECK: tuple[Part, ...] = (LINT, DOMAIN, UNITS)

@@ -159,6 +159,8 @@ def test_a_whole_number_is_read_however_bson_carried_it(number: float) -> None:
         pytest.param(1e300, id="far too large"),
         pytest.param(Decimal128("99.5"), id="decimal fraction"),
         pytest.param(Decimal128("NaN"), id="decimal that is not a number"),
+        pytest.param(Decimal128("sNaN"), id="decimal that signals that it is not a number"),
+        pytest.param(Decimal128("-Infinity"), id="infinite decimal"),
         pytest.param(Decimal128("1E+400"), id="decimal that is far too large"),
         pytest.param([100], id="list"),
         pytest.param({"$numberLong": "100"}, id="object"),
