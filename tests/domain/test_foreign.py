@@ -17,8 +17,10 @@ from domain.foreign import (
     whole,
 )
 from domain.grants import Grant, Void
+from domain.messages import Rejection
+from domain.recovery import Stored, recover
 from domain.values import CREDITS_MAX, Credits, Status
-from tests.domain.ledger import NOON, ONE_DAY, utc
+from tests.domain.ledger import ALL_SPENDABLE, NOON, ONE_DAY, USER, Ledger, refusal_of, utc
 
 OBJECT_ID = ObjectId("65a1b2c3d4e5f60718293a4b")
 ABSENT = object()
@@ -345,3 +347,20 @@ def test_voids_say_from_which_day_and_until_when(
 def test_a_void_that_says_nothing_understandable_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(UnreadableError):
         read_grants(grants=[explicit(100, voids=[HALF | change])])
+
+
+@pytest.mark.parametrize("voids", [[], [{"from_day": "2026-03-05", "kept": 1, "parts": 2}]])
+@pytest.mark.parametrize("days", [3_000_000, 10**9, 2**40])
+def test_a_grant_that_goes_beyond_the_calendar_is_counted_day_by_day(
+    days: int, voids: list[dict[str, Any]]
+) -> None:
+    read = document(grants=[explicit(100, days=days, voids=voids)], spendable_credits=100)
+    recovered = recover(Stored(USER, 0, [read], []), NOON, ALL_SPENDABLE)
+    ledger = Ledger(ALL_SPENDABLE, recovered.account)
+
+    ledger.status(NOON)
+    refused = refusal_of(ledger.charge(10**6, NOON))
+
+    assert not recovered.quarantined
+    assert refused.reason is Rejection.INSUFFICIENT_CREDITS
+    assert sum(grant.spendable for grant in recovered.account.subscriptions[0].grants) == 100
