@@ -73,8 +73,8 @@ def documents() -> Sequence[dict[str, Any]]:
     assert isinstance(placed, HoldPlaced), placed
     name = ObjectId("6b0a96d692994d6854a54f4a")
     stripe = {"subscription_id": "sub_1", "status": "active", "items": [{"quantity": 1}]}
-    void = {"from_day": "2026-03-05", "kept": 1, "parts": 2}
-    grant = {"grant_id": ObjectId(), "amount": 110, "system_portion": 10, "from_day": "2026-03-02"}
+    void = {"from_day": "2026-03-05", "kept": 1, "parts": 2, "until": "2026-03-07"}
+    grant = {"grant_id": ObjectId(), "amount": 110, "system_portion": 10, "share_version": 1}
     return [
         {
             "_id": name,
@@ -86,7 +86,15 @@ def documents() -> Sequence[dict[str, Any]]:
             "spendable_credits": 100,
             "status": "active",
             "timezone": "Europe/Berlin",
-            "grants": [grant | {"days": 5, "payment": {"transaction_id": "t"}, "voids": [void]}],
+            "grants": [
+                grant
+                | {
+                    "from_day": "2026-03-02",
+                    "days": 5,
+                    "payment": {"transaction_id": "t"},
+                    "voids": [void],
+                }
+            ],
             "stripe": stripe,
             "applied_seq": 2,
         },
