@@ -364,3 +364,17 @@ def test_a_grant_that_goes_beyond_the_calendar_is_counted_day_by_day(
     assert not recovered.quarantined
     assert refused.reason is Rejection.INSUFFICIENT_CREDITS
     assert sum(grant.spendable for grant in recovered.account.subscriptions[0].grants) == 100
+
+
+@pytest.mark.parametrize("year", [2026, 9998, 9999])
+def test_a_day_at_the_end_of_the_calendar_is_set_aside_and_hurts_nobody(year: int) -> None:
+    moment = datetime(year, 12, 31, tzinfo=UTC)
+    day = {"_id": "d", "subscription_id": str(OBJECT_ID), "date": moment, "credits_used": 1}
+    stored = Stored(USER, 2, [document(end_date=None)], [day | {"applied_seq": 2}])
+
+    recovered = recover(stored, NOON, ALL_SPENDABLE)
+    ledger = Ledger(ALL_SPENDABLE, recovered.account)
+
+    ledger.status(NOON)
+    ledger.charge(1, NOON)
+    assert [one.document_id for one in recovered.quarantined] == (["d"] if year == 9999 else [])
