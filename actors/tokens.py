@@ -150,8 +150,14 @@ def read_key_set(text: bytes) -> dict[str | None, jwt.PyJWK]:
     document = json.loads(text)
     if not isinstance(document, dict):
         raise ValueError("a key set is a JSON object")  # noqa: TRY004 - it is one of many
-    signing = [key for key in jwt.PyJWKSet.from_dict(document) if key.public_key_use != "enc"]
-    keys: dict[str | None, jwt.PyJWK] = {key.key_id: key for key in signing if key.key_id}
+    try:
+        found = jwt.PyJWKSet.from_dict(document)
+    except (AttributeError, LookupError, TypeError) as error:  # PyJWT trusts a key to be whole.
+        raise ValueError("a key of the set is none") from error
+    signing = [key for key in found if key.public_key_use != "enc"]
+    keys: dict[str | None, jwt.PyJWK] = {
+        key.key_id: key for key in signing if key.key_id and isinstance(key.key_id, str)
+    }
     if len(signing) == 1:
         keys[None] = signing[0]
     return keys

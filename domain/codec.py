@@ -50,6 +50,12 @@ _KIND_OF = {
     HoldFreed: "hold_freed",
 }
 
+SEQ_DIGITS_MAX = 19  # MongoDB's numbers have no more.
+_UNREADABLE = (
+    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
+    RecursionError,  # It is nested deeper than can be read.
+)
+
 
 def entry_id(user_id: UserId, seq: int) -> str:
     """Return the `_id` of an entry: unique on user and number, and known before it is read."""
@@ -111,11 +117,11 @@ def read_entry(document: Mapping[str, Any]) -> Entry:
     """Return the entry a document of the journal holds. UnreadableEntryError: nobody can say."""
     try:
         entry = _read_entry(document)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except _UNREADABLE as error:
         raise UnreadableEntryError(f"{type(error).__name__}: {_line(error)}") from error
-    if document["_id"] != entry_id(entry.user_id, entry.seq):
+    if document.get("_id") != entry_id(entry.user_id, entry.seq):
         raise UnreadableEntryError("its user and number are not those of its id")
-    if document["command_id"] != command_id(entry.user_id, entry.key):
+    if document.get("command_id") != command_id(entry.user_id, entry.key):
         raise UnreadableEntryError("its user and key are not those of its command's id")
     return entry
 
@@ -145,7 +151,8 @@ def place_of(document: Mapping[str, Any]) -> tuple[UserId, int] | None:
     """Return whose a document of the journal is, and its number, by the id that never changes."""
     name = document.get("_id")
     user, _, seq = name.rpartition(" ") if isinstance(name, str) else ("", "", "")
-    return (UserId(user), int(seq)) if user and seq.isascii() and seq.isdigit() else None
+    is_number = seq.isascii() and seq.isdigit() and len(seq) <= SEQ_DIGITS_MAX
+    return (UserId(user), int(seq)) if user and is_number else None
 
 
 def _read_entry(document: Mapping[str, Any]) -> Entry:
@@ -183,7 +190,7 @@ def _read_answer(document: Mapping[str, Any]) -> str | None:
     answer = document.get("answer")
     try:
         return answer if isinstance(answer, str) and isinstance(json.loads(answer), dict) else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 

@@ -77,7 +77,10 @@ def read_subscription(document: Document, default_timezone: str) -> Subscription
 
 def read_day(document: Document, timezone: str) -> date:
     """Return which day a day document speaks of. Raises UnreadableError."""
-    return day_of(instant(document, "date"), timezone)
+    day = day_of(instant(document, "date"), timezone)
+    if day.year == date.max.year:  # Days are counted on from it, and none come after.
+        raise UnreadableError("date is at the end of the calendar")
+    return day
 
 
 def read_usage_day(document: Document, timezone: str) -> tuple[date, Credits]:
@@ -127,7 +130,7 @@ def whole(value: object, field: str) -> int:
         number = value.to_decimal()
     if isinstance(number, bool) or not isinstance(number, int | float | Decimal):
         raise UnreadableError(f"{field} is not a number")
-    if not math.isfinite(number):
+    if not (number.is_finite() if isinstance(number, Decimal) else math.isfinite(number)):
         raise UnreadableError(f"{field} is not a whole number")
     if not -CREDITS_MAX <= number <= CREDITS_MAX:
         raise UnreadableError(f"{field} is too large")

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 
 from domain.values import Credits
 
 GRANTS_MAX = 1_000
 """Grants that callers may add to one subscription: a document with the longest texts stays below 2 MiB.
 What Stripe was paid for is always added."""
+
+LAST_DAY = date.max.toordinal()
 
 
 def split(amount: Credits, system_portion_bps: int) -> Credits:
@@ -83,7 +85,7 @@ class Grant:
     @property
     def spendable(self) -> Credits:
         """The spendable credits that the grant gives: all of its slices."""
-        return self.allocated_before(self.ends_on) if self.voids else self.granted
+        return self._allocated(self.days) if self.voids else self.granted
 
     @property
     def voided(self) -> Credits:
@@ -92,8 +94,8 @@ class Grant:
 
     @property
     def ends_on(self) -> date:
-        """The first day without a slice, voids aside."""
-        return self.from_day + timedelta(days=self.days)
+        """The first day without a slice, voids aside; the calendar's last where it has none."""
+        return date.fromordinal(min(self.from_day.toordinal() + self.days, LAST_DAY))
 
     @property
     def gives_until(self) -> date:
@@ -103,7 +105,10 @@ class Grant:
 
     def allocated_before(self, day: date) -> Credits:
         """Return the sum of the slices of all days before `day`."""
-        upto = self._index(day)
+        return self._allocated(self._index(day))
+
+    def _allocated(self, upto: int) -> Credits:
+        """Return the sum of the first `upto` slices."""
         if not self.voids:
             return Credits(upto * self.granted // self.days)
         return Credits(

@@ -32,7 +32,7 @@ def shown_id(spelling: str) -> str:
         return spelling
     try:
         value = json.loads(spelling)
-    except ValueError:
+    except (ValueError, RecursionError):
         return spelling
     match value:
         case str():

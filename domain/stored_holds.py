@@ -81,7 +81,7 @@ def _details(item: Mapping[str, Any]) -> str | None:
     text = _text(item, "details")
     try:
         readable = text is None or isinstance(json.loads(text), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         readable = False
     if not readable:
         raise UnreadableError("details is not the text of a JSON object")

@@ -64,6 +64,8 @@ ACTORS = Part(
         "tests/test_architecture.py",
         "tests/test_bench.py",
         "tests/test_cluster_file.py",
+        "tests/test_audit.py",
+        "tests/test_locks.py",
         "tests/test_workflows.py",
     ),
 )
@@ -83,7 +85,8 @@ UNITS = replace(
     ),
 )
 SIMULATION = Part("simulation", ("tests/simulation",), dist="worksteal")
+FUZZ = Part("fuzz", ("tests/fuzz",), dist="worksteal")
 SERVICE = Part("service", ("tests/service",))
 
-TEST: tuple[Part, ...] = (LINT, DOMAIN, ACTORS, SIMULATION, SERVICE)
+TEST: tuple[Part, ...] = (LINT, DOMAIN, ACTORS, SIMULATION, FUZZ, SERVICE)
 CHECK: tuple[Part, ...] = (LINT, DOMAIN, UNITS)

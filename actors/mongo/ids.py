@@ -20,8 +20,10 @@ from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
+import bson
 from bson import Binary, Decimal128, Int64, ObjectId, json_util
 from bson.binary import UUID_SUBTYPE
+from bson.errors import BSONError
 from bson.json_util import JSONMode, JSONOptions
 
 from domain.ids import SPELLING_LENGTH_MAX, quoted, reads_otherwise, shown_id
@@ -43,6 +45,11 @@ RANGES: dict[str, Any] = {
 
 A comparison finds ids of its own type only.
 """
+_NO_SPELLING = (
+    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
+    *(BSONError, RecursionError),
+)
+"""What extended JSON raises for a text that only looks like it."""
 _RANGE_OF: Mapping[type, str] = {
     bool: "bool",
     int: "number",
@@ -124,9 +131,11 @@ def as_stored(spelling: str) -> Any:
     if not reads_otherwise(spelling):
         return spelling
     try:
-        return json_util.loads(spelling, json_options=JSON)
-    except (ValueError, TypeError):  # An entry of an older version names a text as it stands.
+        found = json_util.loads(spelling, json_options=JSON)
+        bson.encode({"_id": found})
+    except _NO_SPELLING:  # An entry of an older version names a text as it stands.
         return spelling
+    return spelling if range_of(found) is None else found
 
 
 def name_of(value: object) -> str:

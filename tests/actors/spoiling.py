@@ -28,6 +28,8 @@ SPOILT: Mapping[str, Mapping[str, Any]] = {
     "no key": {"key": GONE},
     "a fingerprint that is a number": {"fingerprint": 5},
     "another command": {"command_id": "bob another"},
+    "a body that is nested too deep": {"body": "[" * 100_000},
+    "no command": {"command_id": GONE},
     "events that are none": {"events": [{"type": 7}]},
     "events that are no list": {"events": 7},
     "an unknown event": {"events": [{"type": "odd", "subscription_id": "s", "data": {}}]},

@@ -5,14 +5,16 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import bson
 import pytest
-from bson import Binary, Decimal128, Int64, MinKey, ObjectId, Timestamp
+from bson import Binary, Code, Decimal128, Int64, MinKey, ObjectId, Timestamp
 from bson.binary import UUID_SUBTYPE
 
 from actors.calls import Call, Outcome, Reply
-from actors.mongo.ids import as_stored, shown, spelled
+from actors.mongo.ids import as_stored, ids_shown_as, range_of, shown, spelled
 from actors.mongo.invariants import MongoInvariants
 from actors.mongo.overview import MongoOverview
+from actors.mongo.references import References, with_ids_spelled
 from actors.mongo.warm import WarmReader
 from actors.reports import Findings
 from actors.shards.queries import ChangeQuery, SubscriptionsQuery
@@ -20,6 +22,7 @@ from actors.shards.shard import Shard
 from actors.store import SubscriptionPageQuery, UsageQuery
 from actors.sync.changes import Changes
 from domain.answers import SubscriptionRecord, UserSubscriptions
+from domain.ids import shown_id
 from domain.messages import ChangeSubscription
 from domain.recovery import recover
 from domain.values import Status, UserId
@@ -97,6 +100,56 @@ def test_a_spelling_names_one_id_and_keeps_its_type(name: str) -> None:
 
     assert spelling is not None
     assert is_same(as_stored(spelling), IDS[name])
+
+
+TEXTS_LIKE_SPELLINGS = [
+    *(
+        '{"$oid": "x"}',
+        '{"$oid": 5}',
+        '{"$numberDecimal": "x"}',
+        '{"$numberLong": "x"}',
+        '{"a": 1}',
+    ),
+    *('{"$date": {"$numberLong": "99999999999999999999"}}', '{"$uuid": "x"}', '{"$uuid": 5}'),
+    *('{"$binary": {"base64": "AA=="}}', '{"$binary": {"subType": "00"}}', '{"$binary": {}}'),
+    *('{"$binary": 5}', '{"$timestamp": {"t": -1, "i": 0}}', '{"$code": 5}', '{"$ref": 5}'),
+    *('{"$regularExpression": {"pattern": 5, "options": 5}}', '{"$dbPointer": 5}', '"', "{"),
+    *('{"$numberLong": "%s"}' % ("9" * 30), '"\\ud800"', '{"$code": "x"}', '{"$minKey": 1}'),
+    *('{"$regularExpression": {"pattern": ".*", "options": ""}}',),
+    *('{"a":' * 100_000, '{"$numberInt": "' + "9" * 5_000 + '"}'),
+]
+
+
+@pytest.mark.parametrize("text", TEXTS_LIKE_SPELLINGS, ids=lambda text: text[:40])
+def test_a_text_that_only_looks_like_a_spelling_is_a_text(text: str) -> None:
+    shown_id(text)
+
+    for found in ids_shown_as(text):
+        assert range_of(found) is not None
+        bson.encode({"_id": found})
+    assert text in ids_shown_as(text) or is_same(as_stored(spelled(text) or ""), text)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *({"$oid": "x"}, {"a": {"$oid": Code("x")}}, {"$numberDecimal": "x"}, {"$uuid": 5}),
+        *(
+            {"$binary": {}},
+            {"$binary": {"base64": "AA=="}},
+            {"$timestamp": {}},
+            {"$code": Code("x")},
+        ),
+        *({"a": Decimal128("sNaN")}, Decimal128("sNaN"), {"$date": {"$numberLong": "9" * 30}}),
+    ],
+    ids=str,
+)
+def test_an_id_that_cannot_be_read_back_is_not_kept_and_hurts_nobody(value: Any) -> None:
+    document = {"_id": value, "grants": [{"grant_id": value}], "user_id": CAT}
+
+    assert spelled(value) is None
+    assert with_ids_spelled(document)["_id"] is value
+    assert list(References([value]).read([{"_id": value, "subscription_id": value}]))
 
 
 def test_no_two_ids_have_one_spelling() -> None:

@@ -332,7 +332,12 @@ def test_a_host_that_is_away_is_an_os_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", [b"", b"[]", b"7", b"{}", b'{"keys": 7}', b'{"keys": []}', b"[" * 100_000, b"\xff"]
+    "text",
+    [
+        *(b"", b"[]", b"7", b"{}", b'{"keys": 7}', b'{"keys": []}', b"[" * 100_000, b"\xff"),
+        b'{"keys": [{"kty": "oct"}]}',
+        b'{"keys": [{"kty": "oct", "k": 5, "kid": []}]}',
+    ],
 )
 @in_loop
 async def test_an_answer_that_is_no_key_set_counts_as_none(text: bytes) -> None:

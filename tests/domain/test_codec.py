@@ -3,11 +3,12 @@
 import json
 from datetime import timedelta, timezone
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.charges import Opening, UsageRecorded
-from domain.codec import KINDS, command_id, entry_document, entry_id, read_entry
+from domain.codec import KINDS, command_id, entry_document, entry_id, read_entry, read_or_name
 from domain.grants import Grant, Void
 from domain.holds import (
     Hold,
@@ -198,3 +199,15 @@ def test_an_entry_is_named_by_user_and_number_and_by_user_and_key() -> None:
 
     assert document["_id"] == entry_id(USER, 7) == "ada 7"
     assert document["command_id"] == command_id(USER, "key") == "ada key"
+
+
+@pytest.mark.parametrize("seq", ["", "-1", "1.0", "²", "9" * 5_000])
+def test_a_document_whose_id_has_no_number_is_nobodys_entry(seq: str) -> None:
+    assert read_or_name({"_id": f"{USER} {seq}"}) is None
+
+
+def test_an_answer_that_is_nested_too_deep_is_no_answer() -> None:
+    change = CommandRefused(Refusal(Rejection.DUPLICATE_PAYMENT))
+    document = entry_document(entry_of(change)) | {"answer": "[" * 100_000}
+
+    assert read_entry(document).answer is None

@@ -17,8 +17,10 @@ from domain.foreign import (
     whole,
 )
 from domain.grants import Grant, Void
+from domain.messages import Rejection
+from domain.recovery import Stored, recover
 from domain.values import CREDITS_MAX, Credits, Status
-from tests.domain.ledger import NOON, ONE_DAY, utc
+from tests.domain.ledger import ALL_SPENDABLE, NOON, ONE_DAY, USER, Ledger, refusal_of, utc
 
 OBJECT_ID = ObjectId("65a1b2c3d4e5f60718293a4b")
 ABSENT = object()
@@ -159,6 +161,8 @@ def test_a_whole_number_is_read_however_bson_carried_it(number: float) -> None:
         pytest.param(1e300, id="far too large"),
         pytest.param(Decimal128("99.5"), id="decimal fraction"),
         pytest.param(Decimal128("NaN"), id="decimal that is not a number"),
+        pytest.param(Decimal128("sNaN"), id="decimal that signals that it is not a number"),
+        pytest.param(Decimal128("-Infinity"), id="infinite decimal"),
         pytest.param(Decimal128("1E+400"), id="decimal that is far too large"),
         pytest.param([100], id="list"),
         pytest.param({"$numberLong": "100"}, id="object"),
@@ -343,3 +347,34 @@ def test_voids_say_from_which_day_and_until_when(
 def test_a_void_that_says_nothing_understandable_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(UnreadableError):
         read_grants(grants=[explicit(100, voids=[HALF | change])])
+
+
+@pytest.mark.parametrize("voids", [[], [{"from_day": "2026-03-05", "kept": 1, "parts": 2}]])
+@pytest.mark.parametrize("days", [3_000_000, 10**9, 2**40])
+def test_a_grant_that_goes_beyond_the_calendar_is_counted_day_by_day(
+    days: int, voids: list[dict[str, Any]]
+) -> None:
+    read = document(grants=[explicit(100, days=days, voids=voids)], spendable_credits=100)
+    recovered = recover(Stored(USER, 0, [read], []), NOON, ALL_SPENDABLE)
+    ledger = Ledger(ALL_SPENDABLE, recovered.account)
+
+    ledger.status(NOON)
+    refused = refusal_of(ledger.charge(10**6, NOON))
+
+    assert not recovered.quarantined
+    assert refused.reason is Rejection.INSUFFICIENT_CREDITS
+    assert sum(grant.spendable for grant in recovered.account.subscriptions[0].grants) == 100
+
+
+@pytest.mark.parametrize("year", [2026, 9998, 9999])
+def test_a_day_at_the_end_of_the_calendar_is_set_aside_and_hurts_nobody(year: int) -> None:
+    moment = datetime(year, 12, 31, tzinfo=UTC)
+    day = {"_id": "d", "subscription_id": str(OBJECT_ID), "date": moment, "credits_used": 1}
+    stored = Stored(USER, 2, [document(end_date=None)], [day | {"applied_seq": 2}])
+
+    recovered = recover(stored, NOON, ALL_SPENDABLE)
+    ledger = Ledger(ALL_SPENDABLE, recovered.account)
+
+    ledger.status(NOON)
+    ledger.charge(1, NOON)
+    assert [one.document_id for one in recovered.quarantined] == (["d"] if year == 9999 else [])

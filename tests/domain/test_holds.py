@@ -288,12 +288,14 @@ def test_one_hold_that_cannot_be_read_takes_no_other_with_it() -> None:
     database.apply(ledger.entries)
     (day,) = database.days.values()
     (good,) = day["holds"]
-    day["holds"] = [good | {"credit_amount": -1}, good, good | {"details": "{"}]
+    too_deep = '{"a":' * 100_000
+    spoilt = [good | {"credit_amount": -1}, *(good | {"details": d} for d in ("{", too_deep))]
+    day["holds"] = [*spoilt, good]
 
     recovered = recover(database.stored([]), NOON, ledger.policy)
 
     assert [hold_document(hold) for _, hold in recovered.account.holds()] == [good]
-    assert len(recovered.quarantined) == 2
+    assert len(recovered.quarantined) == 3
 
 
 def test_a_hold_in_ram_that_the_document_lacks_is_a_difference() -> None:
