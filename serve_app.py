@@ -1,9 +1,9 @@
 """The composition for Ray Serve: the HTTP edge on the shards, the keys and the database."""
 
 import asyncio
-import contextlib
 import gc
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from ray import serve
 from ray.exceptions import RayError
@@ -45,7 +45,7 @@ from actors.remote_sync import sync_report
 from actors.reports import ShardReport, SyncReport
 from actors.router import Router
 from actors.settings import Settings
-from actors.store import Overview, StorageUnavailableError
+from actors.store import Overview
 from actors.tokens import Tokens
 
 LOGGING = {"log_level": "WARNING", "enable_access_log": False}  # A line a request costs a tenth.
@@ -142,15 +142,12 @@ class Edge:
     def __init__(self, settings: Settings) -> None:
         keep_replica_there()
         self._backend = RayBackend(settings)
-        formats = MongoFormats(self._backend.database)
-        with contextlib.suppress(StorageUnavailableError):  # Then nothing can be written, either.
-            formats.check()
-        self._watch = FormatWatch("http", formats)
+        self._watch = FormatWatch("http", MongoFormats(self._backend.database))
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         app = build_app(self._backend)
         self._loops = Loops("http")
-        self._loops.start(self._watch.keep())
+        self._loops.start(self._watch.follow(partial(setattr, app, "closed")))
         self._loops.start(publish_forever(app))
         open_shortcut(app)
         gc.freeze()  # Full collections would pass over all that was imported.

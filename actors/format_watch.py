@@ -6,6 +6,7 @@ runs all the same looks every few seconds, and ends; what begins does nothing be
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 from actors.mongo.connection import UnsuitableDatabaseError
@@ -57,6 +58,25 @@ class FormatWatch:
             except UnsuitableDatabaseError as error:
                 logger.critical("%s ends: %s", self._actor, error)
                 raise
+
+    async def follow(self, tell: Callable[[str], None]) -> None:
+        """Look for ever; tell why nothing may be written now, or nothing at all.
+
+        For who has to go on: while replicas of HTTP start again and again, callers hang.
+        """
+        told = ""
+        while True:
+            try:
+                await asyncio.to_thread(self._formats.check_not_newer)
+            except StorageUnavailableError:  # Nothing is written there now.
+                pass
+            except UnsuitableDatabaseError as error:
+                if not told:
+                    logger.error("%s answers nobody: %s", self._actor, error)  # noqa: TRY400
+                tell(told := str(error))
+            else:
+                tell(told := "")
+            await asyncio.sleep(LOOK_SECONDS)
 
     async def _begin(self) -> None:
         told = ""

@@ -152,12 +152,11 @@ def allotment(**settings: str) -> Iterator[Service]:
         command = [str(Path(sys.executable).with_name("allotment")), "up"]
         environment = clean_environment() | shared | own | settings | {"PYTHONPATH": str(ROOT)}
         with running(command, environment, folder, lambda line: line == "ready"):
-            gcs_port = next((folder / "ray" / "session_latest").glob("gcs_server_port_*"))
             yield Service(
                 port,
                 (data / "admin.key").read_text().strip(),
                 (data / "mongo.uri").read_text().strip(),
-                f"127.0.0.1:{gcs_port.read_text().strip()}",
+                (data / "ray.address").read_text().strip(),
                 shared,
             )
 

@@ -42,7 +42,8 @@ CONTAINERS_MAX = 50_000  # Lists and objects of a body: making a million of them
 WITHOUT_BODY = frozenset({"GET", "OPTIONS"})
 
 SIGNED = "/stripe/webhook"  # Its body is taken as it is: it is signed, or it is nothing.
-OPEN = frozenset({"/healthz", "/readyz", "/openapi.json", SIGNED})
+ALIVE = "/healthz"
+OPEN = frozenset({ALIVE, "/readyz", "/openapi.json", SIGNED})
 """Paths that need no key: probes, the schema, and what brings a signature of its own."""
 OPEN_FOLDER = "/docs"
 
@@ -62,6 +63,7 @@ class Gate:
         self._operations = operations
         self.counters = {place: OperationCounters() for place in operations}
         """Of each hot operation, by method and path."""
+        self.closed = ""  # Why nothing is answered now, but that the process lives.
 
     @property
     def routes(self) -> list[BaseRoute]:
@@ -101,6 +103,8 @@ class Gate:
     async def _answer(self, scope: Scope, receive: Receive) -> tuple[Response | FastAPI, Receive]:
         """Return the answer, or the application that has it; and how to receive the body again."""
         check_head(scope)
+        if self.closed and scope["path"] != ALIVE:
+            raise RequestRefused(make_problem("storage_unavailable", self.closed))
         if not is_open(scope["path"]):
             caller = await authenticate(self._backend, scope)
             scope["caller"] = caller

@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from actors.edge.app import build_app
 from tests.actors.listening import listening
 from tests.actors.running import in_loop
 from tests.actors.test_edge import CREDITS, edge
@@ -56,6 +57,28 @@ async def test_head_is_refused_as_get_is() -> None:
     answers = [unready, invalid, unknown, strange, healthy]
     assert [answer.status_code for answer in answers] == [503, 422, 404, 401, 200]
     assert {answer.content for answer in answers} == {b""}
+
+
+@in_loop
+async def test_a_gate_that_is_closed_answers_nothing_but_that_it_lives() -> None:
+    async with edge() as (known, backend):
+        gate = build_app(backend)
+        gate.closed = "The database is a newer version's"
+        http = httpx.AsyncClient(
+            transport=httpx.ASGITransport(gate), base_url=known.base_url, headers=known.headers
+        )
+        answers = [
+            await http.get(path)
+            for path in ("/readyz", "/subscription/status?user_id=ada", "/openapi.json")
+        ]
+        alive = await http.get("/healthz")
+        await http.aclose()
+
+    assert {(one.status_code, one.json()["code"]) for one in answers} == {
+        (503, "storage_unavailable")
+    }
+    assert {one.json()["title"] for one in answers} == {"The database is a newer version's"}
+    assert alive.status_code == 200
 
 
 @in_loop

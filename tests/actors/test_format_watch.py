@@ -1,5 +1,6 @@
 """A database that a newer version has: whatever of ours runs or begins writes nothing into it."""
 
+import asyncio
 import logging
 import os
 import re
@@ -25,12 +26,13 @@ from actors import (
 )
 from actors.command_line import app
 from actors.directory import even
+from actors.format_watch import FormatWatch
 from actors.mongo import connection
 from actors.mongo.connection import Documents, UnsuitableDatabaseError
 from actors.mongo.directory import MongoDirectory
 from actors.mongo.preparation import prepare
 from actors.mongo.prices import MongoPrices
-from actors.mongo.stored_format import FORMAT
+from actors.mongo.stored_format import FORMAT, MongoFormats
 from actors.remote_events import EVENTS, EventActor
 from actors.remote_janitor import JANITOR, JanitorActor
 from actors.remote_lists import LISTS, ListsActor
@@ -132,6 +134,24 @@ async def actor(name: str, settings: Settings) -> AsyncIterator[Any]:
         yield made
     finally:
         await made._loops.stop()
+
+
+@in_loop
+async def test_who_goes_on_is_told_why_nothing_may_be_written_and_when_it_may_again(
+    prepared: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(format_watch, "LOOK_SECONDS", 0.01)
+    told: list[str] = []
+    watch = FormatWatch("http", MongoFormats(prepared))
+    following = asyncio.create_task(watch.follow(told.append))
+
+    await until(lambda: told == [""] * len(told) != [])
+    make_newer(prepared)
+    await until(lambda: told[-1] and SENTENCE in told[-1])
+    prepared.allotment_format.update_one({}, {"$set": {"version": FORMAT}})
+    await until(lambda: told[-1] == "")
+    following.cancel()
+    await asyncio.wait([following])
 
 
 @pytest.mark.parametrize("name", ACTORS)

@@ -160,6 +160,15 @@ def used(shop: Shop, user: str) -> tuple[int, int]:
     return sum(d["credits_used"] for d in days), sum(u["credit_amount"] for u in usages)
 
 
+def is_there(pid: int) -> bool:
+    """Return whether a process lives."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def test_a_process_that_knows_another_format_starts_nothing_and_answers_nobody(
     beside: tuple[RunningService, httpx.Client, dict[str, Any]], shop: Shop
 ) -> None:
@@ -168,10 +177,12 @@ def test_a_process_that_knows_another_format_starts_nothing_and_answers_nobody(
     charge = {"user_id": "ada", "service_type": "chat", "credit_amount": 0}
 
     shop.allotment_format.update_one({}, {"$inc": {"version": 1}})
-    restart = service.command("restart")
-    os.kill(shard["pid"], signal.SIGKILL)
-    meanwhile = http.post("/subscription/usage", json=charge)
-    shop.allotment_format.update_one({}, {"$inc": {"version": -1}})
+    try:
+        restart = service.command("restart")
+        wait_until(lambda: not is_there(shard["pid"]), PATIENCE_SECONDS)  # It ends by itself.
+        meanwhile = http.post("/subscription/usage", json=charge)
+    finally:
+        shop.allotment_format.update_one({}, {"$inc": {"version": -1}})
 
     assert (restart.returncode, meanwhile.status_code) == (1, 503)
     assert "newer version of Allotment" in " ".join(restart.stderr.split())

@@ -54,7 +54,7 @@ BENCHMARKS = {
 SCRIPTS = {
     "tests.simulation --seeds 2": ["2 seeds, 0 failed"],
     "tests.simulation --seeds 2 --duels": ["2 seeds, 0 failed"],
-    "tests.simulation.mutating --only keep-accounts-that-moved --seeds 30": ["1 of 1 caught"],
+    "tests.simulation.mutating --only keep-accounts-that-moved --seeds 60": ["1 of 1 caught"],
     "tests.service.isolation --seconds 1": [
         "beside lists: p50",
         "beside a spoilt entry: p50",
