@@ -1,11 +1,14 @@
 """The stores that must keep the same promises, and what other programs can do to them."""
 
+import functools
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any
 
 import mongomock_ng
+import mongomock_ng.collection
 import pymongo.monitoring
 from bson import ObjectId
 from bson.codec_options import CodecOptions
@@ -137,6 +140,30 @@ def in_utc(client: Any, name: str) -> Documents:
     options: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True, tzinfo=UTC)
     database: Documents = client.get_database(name, codec_options=options)
     return database
+
+
+def one_at_a_time(owner: type, *names: str) -> None:
+    """Let one thread at a time into methods of mongomock's.
+
+    It changes a document in place while others copy it, which no server does.
+    """
+    for name in names:
+        method = getattr(owner, name)
+
+        @functools.wraps(method)
+        def locked(*args: Any, method: Callable[..., Any] = method, **options: Any) -> Any:
+            with MONGOMOCK_LOCK:
+                return method(*args, **options)
+
+        setattr(owner, name, locked)
+
+
+MONGOMOCK_LOCK = threading.RLock()
+one_at_a_time(mongomock_ng.collection.Cursor, "_compute_results")
+one_at_a_time(
+    mongomock_ng.collection.Collection,
+    *("_insert", "_update", "_delete", "_find_and_modify", "aggregate"),
+)
 
 
 def mongomock_setup() -> MongoSetup:
