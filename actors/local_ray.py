@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil  # Ray brings it.
 import ray
 from ray._private import node as ray_node
 from ray._private.ray_constants import PROCESS_TYPE_RAYLET
@@ -189,6 +188,8 @@ def free_ports(count: int) -> list[int]:
 
 def ports_below(pid: int) -> set[int]:
     """Return the ports that the processes started by one listen on, and those started by them."""
+    import psutil  # noqa: PLC0415 - Ray brings it, and it is found once ray is imported
+
     found = set()
     with contextlib.suppress(psutil.Error):  # It has ended.
         for process in psutil.Process(pid).children(recursive=True):

@@ -153,6 +153,9 @@ async def test_who_goes_on_is_told_why_nothing_may_be_written_and_when_it_may_ag
     following.cancel()
     await asyncio.wait([following])
 
+    seen = [one for n, one in enumerate(told) if n == 0 or told[n - 1] != one]
+    assert [bool(one) for one in seen] == [False, True, False]
+
 
 @pytest.mark.parametrize("name", ACTORS)
 @in_loop

@@ -147,6 +147,14 @@ def test_free_ports_are_different_ones() -> None:
     assert len(set(local_ray.free_ports(8))) == 8
 
 
+def test_what_starts_ray_can_be_imported_first() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "import actors.local_ray"], capture_output=True, check=False
+    )
+
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 def test_a_port_that_another_program_took_is_not_the_agents() -> None:
     listen = "import socket, time; s = socket.create_server(('127.0.0.1', 0)); "
     listen += "print(s.getsockname()[1], flush=True); time.sleep(600)"
