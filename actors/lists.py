@@ -22,9 +22,9 @@ from actors.shards.queries import (
     parse_month,
 )
 from actors.store import HistoryQuery, Reads, StoreError, UsageQuery
-from domain.answering import subscription_record
 from domain.answers import Answer, UserSubscriptions
 from domain.foreign import read_subscriptions
+from domain.list_answers import subscription_record
 from domain.local_days import midnight
 from domain.subscription import Subscription
 from domain.values import Policy, UserId

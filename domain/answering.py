@@ -2,24 +2,23 @@
 
 import json
 from datetime import datetime
-from typing import Any
+from typing import NamedTuple
 
 from domain.account import Account
 from domain.answers import (
     Answer,
     CreditAdditionResponse,
     CreditStatusResponse,
-    GrantRecord,
-    HistoryEntry,
     PaymentRecord,
-    SubscriptionRecord,
     UsageRecordResponse,
 )
 from domain.charges import UsageRecorded
-from domain.codec import SpoiltEntry, entry_document
+from domain.correction_answers import adjustment_answer, reversal_answer, sources_of
+from domain.corrections import CreditsAdjusted, UsageReversed
 from domain.hold_answers import freed_answer, placed_answer
 from domain.holds import HoldFreed, HoldPlaced, HoldSettled
 from domain.ids import shown_id
+from domain.list_answers import subscription_record
 from domain.local_days import ONE_DAY, day_of, midnight
 from domain.messages import (
     CreditsAdded,
@@ -27,14 +26,16 @@ from domain.messages import (
     SubscriptionChanged,
     SubscriptionExpired,
 )
+from domain.pack_messages import PackAdded
+from domain.packs import credits_in, given_by
+from domain.payments import Payment
 from domain.stripe import GrantsVoided, StripeStateApplied
-from domain.subscription import Subscription
-from domain.values import Credits, Policy, Status
+from domain.values import NO_CREDITS, Credits, Policy, Status
 
 
-def is_low(remaining: Credits, day_credits: Credits, policy: Policy) -> bool:
-    """Say whether so little is left of a day's credits that it is called low."""
-    return remaining * 100 <= policy.low_credits_percent * day_credits
+def is_low(remaining: Credits, given: Credits, policy: Policy) -> bool:
+    """Say whether so little is left of what day and packs gave that it is called low."""
+    return remaining * 100 <= policy.low_credits_percent * given
 
 
 def status_answer(account: Account, now: datetime, policy: Policy) -> CreditStatusResponse:
@@ -52,7 +53,10 @@ def status_answer(account: Account, now: datetime, policy: Policy) -> CreditStat
     rolled_over = day.rolled_over if day else Credits(0)
     used = day.used if day else Credits(0)
     held = shown.held_on(today) if shown and shown.holds and day else Credits(0)
-    remaining = Credits(limit + rolled_over - used - held)
+    of_day = Credits(limit + rolled_over - used - held)
+    packs = packs_at(account, now)
+    remaining = Credits(of_day + packs.left)
+    given = Credits(limit + rolled_over + packs.given)
     return CreditStatusResponse(
         user_id=account.user_id,
         subscription_id=shown_id(shown.subscription_id) if shown else None,
@@ -69,18 +73,40 @@ def status_answer(account: Account, now: datetime, policy: Policy) -> CreditStat
         credits_rolled_over=rolled_over,
         credits_used=used,
         credits_held=held,
+        day_remaining_credits=of_day,
+        pack_credits=packs.left,
         remaining_credits=remaining,
-        low_credits=day is not None and is_low(remaining, Credits(limit + rolled_over), policy),
+        low_credits=(day is not None or packs.are_there) and is_low(remaining, given, policy),
         resets_at=midnight(today + ONE_DAY, timezone),
         as_of=now,
     )
 
 
+class PacksNow(NamedTuple):
+    """What the live packs of an account come to."""
+
+    left: Credits
+    given: Credits
+    are_there: bool
+
+
+def packs_at(account: Account, now: datetime) -> PacksNow:
+    """Return what the live packs of an account come to at an instant; holds that are over are not."""
+    if account.extra is None:
+        return NO_PACKS
+    live = [pack.as_of(now) for pack in account.packs if pack.is_live(now)]
+    return PacksNow(credits_in(live, now), given_by(live, now), are_there=bool(live))
+
+
+NO_PACKS = PacksNow(NO_CREDITS, NO_CREDITS, are_there=False)
+
+
 def change_answer(account: Account, entry: Entry, policy: Policy) -> Answer:
     """Return the answer to an entry's command, from the account after it."""
     match entry.change:
-        case CreditsAdded():
-            return _addition_answer(account, entry.change, entry.at, policy)
+        case CreditsAdded() | PackAdded() | UsageReversed() | CreditsAdjusted():
+            status = status_answer(account, entry.at, policy)
+            return _answer_with_status(entry.change, status)
         case UsageRecorded():
             return _charged_today(account, entry, entry.change, policy)
         case HoldPlaced() | HoldSettled() | HoldFreed():
@@ -98,13 +124,22 @@ def change_answer(account: Account, entry: Entry, policy: Policy) -> Answer:
             return status_answer(account, entry.at, policy)
 
 
-def _addition_answer(
-    account: Account,
-    change: CreditsAdded,
-    now: datetime,
-    policy: Policy,
-) -> CreditAdditionResponse:
-    payment = change.payment
+def _answer_with_status(
+    change: CreditsAdded | PackAdded | UsageReversed | CreditsAdjusted,
+    status: CreditStatusResponse,
+) -> Answer:
+    match change:
+        case CreditsAdded():
+            return _addition_answer(change, status)
+        case PackAdded():
+            return _pack_answer(change, status)
+        case UsageReversed():
+            return reversal_answer(change, status)
+        case CreditsAdjusted():
+            return adjustment_answer(change, status)
+
+
+def _addition_answer(change: CreditsAdded, status: CreditStatusResponse) -> CreditAdditionResponse:
     return CreditAdditionResponse(
         grant_id=change.grant.grant_id or "",
         created=change.created,
@@ -113,13 +148,39 @@ def _addition_answer(
         system_portion=change.grant.system_portion,
         spendable_credits=change.grant.spendable,
         days=change.grant.days,
-        payment=PaymentRecord(
-            method=payment.method,
-            transaction_id=payment.transaction_id,
-            amount=payment.amount,
-            currency=payment.currency,
-        ),
-        subscription=status_answer(account, now, policy),
+        payment=payment_record(change.payment),
+        subscription=status,
+        kind="daily",
+        pack_id=None,
+        expires_at=None,
+    )
+
+
+def _pack_answer(change: PackAdded, status: CreditStatusResponse) -> CreditAdditionResponse:
+    pack = change.pack
+    return CreditAdditionResponse(
+        grant_id=None,
+        created=False,
+        renewed=False,
+        amount=change.amount,
+        system_portion=change.system_portion,
+        spendable_credits=pack.spendable,
+        days=None,
+        payment=payment_record(change.payment),
+        subscription=status,
+        kind="pack",
+        pack_id=pack.pack_id,
+        expires_at=pack.expires_at,
+    )
+
+
+def payment_record(payment: Payment) -> PaymentRecord:
+    """Return a payment as answers name it."""
+    return PaymentRecord(
+        method=payment.method,
+        transaction_id=payment.transaction_id,
+        amount=payment.amount,
+        currency=payment.currency,
     )
 
 
@@ -130,32 +191,49 @@ def _hold_answer(
         case HoldPlaced():
             return placed_answer(account, change, now, policy)
         case HoldSettled(usage=usage, credits_used=used, credits_held=held):
-            return _usage_answer(account.user_id, usage, used, held, policy)
+            return _usage_answer(account, usage, DayNow(used, held), now, policy)
         case HoldFreed():
             return freed_answer(change)
+
+
+class DayNow(NamedTuple):
+    """What was used and is held of a day."""
+
+    used: Credits
+    held: Credits
 
 
 def _charged_today(
     account: Account, entry: Entry, change: UsageRecorded, policy: Policy
 ) -> UsageRecordResponse:
+    if change.opening is None:
+        return _usage_answer(account, change, DayNow(NO_CREDITS, NO_CREDITS), entry.at, policy)
     subscription = account.find(change.opening.subscription_id)
     assert subscription is not None, "a charge has just been made to it"
     assert subscription.day is not None, "a charge has just touched this day"
     held = subscription.as_of(entry.at, policy.rollover_cap).held_on(subscription.day.date)
-    return _usage_answer(account.user_id, change, subscription.day.used, held, policy)
+    day = DayNow(subscription.day.used, held)
+    return _usage_answer(account, change, day, entry.at, policy)
 
 
 def _usage_answer(
-    user_id: str, change: UsageRecorded, used: Credits, held: Credits, policy: Policy
+    account: Account, change: UsageRecorded, day: DayNow, now: datetime, policy: Policy
 ) -> UsageRecordResponse:
     """Return a charge with the day it was charged to, as that day is after it."""
     opening = change.opening
-    day_credits = Credits(opening.daily_credit_limit + opening.rolled_over)
-    remaining = Credits(day_credits - used - held)
+    limit = NO_CREDITS if opening is None else opening.daily_credit_limit
+    rolled_over = NO_CREDITS if opening is None else opening.rolled_over
+    packs = packs_at(account, now)
+    remaining = Credits(limit + rolled_over - day.used - day.held + packs.left)
+    given = Credits(limit + rolled_over + packs.given)
+    if opening is None:
+        begins = midnight(day_of(now, policy.timezone), policy.timezone)
+    else:
+        begins = opening.starts_at
     return UsageRecordResponse(
         usage_id=change.usage_id,
-        user_id=user_id,
-        subscription_id=shown_id(opening.subscription_id),
+        user_id=account.user_id,
+        subscription_id=None if opening is None else shown_id(opening.subscription_id),
         service_type=change.service_type,
         credit_amount=change.credit_amount,
         token_count=change.token_count,
@@ -163,69 +241,13 @@ def _usage_answer(
         session_id=change.session_id,
         details=json.loads(change.details) if change.details is not None else None,
         timestamp=change.timestamp,
-        date=opening.starts_at,
-        daily_credit_limit=opening.daily_credit_limit,
-        credits_used=used,
-        credits_held=held,
+        date=begins,
+        daily_credit_limit=limit,
+        credits_used=day.used,
+        credits_held=day.held,
         remaining_credits=remaining,
-        low_credits=is_low(remaining, day_credits, policy),
-    )
-
-
-def subscription_record(
-    user_id: str,
-    subscription: Subscription,
-    stripe: dict[str, Any] | None,
-    now: datetime,
-) -> SubscriptionRecord:
-    """Return a subscription as a list shows it."""
-    return SubscriptionRecord(
-        subscription_id=shown_id(subscription.subscription_id),
-        user_id=user_id,
-        status=subscription.status_at(now),
-        timezone=subscription.timezone,
-        start_date=subscription.start,
-        end_date=subscription.end,
-        total_credits=subscription.total,
-        system_portion=subscription.system_portion,
-        spendable_credits=subscription.spendable,
-        grants=[
-            GrantRecord(
-                grant_id=grant.grant_id and shown_id(grant.grant_id),
-                amount=grant.amount - grant.voided,
-                system_portion=grant.system_portion,
-                spendable_credits=grant.spendable,
-                voided_credits=grant.voided,
-                from_day=grant.from_day.isoformat(),
-                days=grant.days,
-                transaction_id=grant.transaction_id,
-            )
-            for grant in subscription.grants
-        ],
-        stripe=stripe,
-    )
-
-
-def history_entry(entry: Entry | SpoiltEntry) -> HistoryEntry:
-    """Return an entry of the journal as operators read it."""
-    if isinstance(entry, SpoiltEntry):
-        return HistoryEntry(
-            seq=entry.seq,
-            at=entry.at,
-            by=entry.by,
-            kind=entry.kind or "unreadable",
-            idempotency_key=entry.key or "",
-            change=None,
-            unreadable=entry.reason,
-            answer=None if entry.answer is None else json.loads(entry.answer),
-        )
-    document = entry_document(entry)
-    return HistoryEntry(
-        seq=entry.seq,
-        at=entry.at,
-        by=entry.by,
-        kind=document["kind"],
-        idempotency_key=entry.key,
-        change=json.loads(document["body"]),
-        answer=None if entry.answer is None else json.loads(entry.answer),
+        low_credits=is_low(remaining, given, policy),
+        sources=sources_of(change.day_amount, None if opening is None else begins, change.packs),
+        uncovered_credits=change.uncovered_credits,
+        late=change.settles is not None,
     )

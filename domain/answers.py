@@ -1,7 +1,7 @@
 """What a client is told: the types of answers, the same over HTTP and from Python."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -41,24 +41,48 @@ class CreditStatusResponse(Answer):
     credits_rolled_over: int
     credits_used: int
     credits_held: int
-    remaining_credits: int
+    day_remaining_credits: int = Field(description="What is left of today's credits.")
+    pack_credits: int = Field(description="What packs have left that can be spent now.")
+    remaining_credits: int = Field(description="Of today and of packs together.")
     low_credits: bool
     resets_at: datetime = Field(description="The next local midnight.")
     as_of: datetime
 
 
 class CreditAdditionResponse(Answer):
-    """A grant that was added, and the subscription it belongs to."""
+    """Credits that were added, spread over days or as a pack, and the status after it."""
 
-    grant_id: str
+    grant_id: str | None = Field(description="Null for a pack.")
     created: bool = Field(description="The grant began a new subscription.")
     renewed: bool = Field(description="The user had a subscription, and the end is later now.")
     amount: int
     system_portion: int
     spendable_credits: int
-    days: int
+    days: int | None = Field(description="Null for a pack.")
     payment: PaymentRecord
     subscription: CreditStatusResponse
+    kind: Literal["daily", "pack"]
+    pack_id: str | None
+    expires_at: datetime | None = Field(description="When the pack lapses; null: never.")
+
+
+class DaySource(Answer):
+    """What a day gave to a charge."""
+
+    source: Literal["day"] = "day"
+    date: datetime = Field(description="The day's local midnight.")
+    credit_amount: int
+
+
+class PackSource(Answer):
+    """What a pack gave to a charge."""
+
+    source: Literal["pack"] = "pack"
+    pack_id: str
+    credit_amount: int
+
+
+Source = DaySource | PackSource
 
 
 class UsageRecordResponse(Answer):
@@ -66,7 +90,7 @@ class UsageRecordResponse(Answer):
 
     usage_id: str
     user_id: str
-    subscription_id: str
+    subscription_id: str | None = Field(description="Null where packs gave all.")
     service_type: str
     credit_amount: int
     token_count: int | None
@@ -80,6 +104,9 @@ class UsageRecordResponse(Answer):
     credits_held: int
     remaining_credits: int
     low_credits: bool
+    sources: list[Source] = Field(description="Where the credits came from, in order.")
+    uncovered_credits: int = Field(description="What it cost beyond what was charged.")
+    late: bool = Field(description="It settles a hold that had expired.")
 
 
 class PriceRecord(Answer):
@@ -109,6 +136,10 @@ class UsageRecord(Answer):
     price: PriceRecord | None = Field(
         description="What made the amount of the tokens; null: the caller told the amount."
     )
+    sources: list[Source] = Field(description="Where the credits came from, in order.")
+    uncovered_credits: int
+    late: bool
+    reversed_credits: int = Field(description="What of `credit_amount` was given back.")
 
 
 class UsagePage(Answer):
@@ -122,7 +153,8 @@ class UsageSums(Answer):
     """Sums over usage records."""
 
     records: int
-    credit_amount: int
+    credit_amount: int = Field(description="Less what was reversed.")
+    reversed_credits: int
     token_count: int
 
 
@@ -132,7 +164,8 @@ class MonthlyUsage(Answer):
     user_id: str
     month: str
     records: int
-    credit_amount: int
+    credit_amount: int = Field(description="Less what was reversed.")
+    reversed_credits: int
     token_count: int
     by_service: dict[str, UsageSums]
     by_model: dict[str, UsageSums]
@@ -168,11 +201,32 @@ class SubscriptionRecord(Answer):
     stripe: dict[str, Any] | None
 
 
+class PackRecord(Answer):
+    """One pack of a user, as it stands."""
+
+    pack_id: str
+    user_id: str
+    amount: int
+    system_portion: int
+    spendable_credits: int
+    credits_used: int
+    credits_held: int
+    remaining_credits: int = Field(description="What can be spent now.")
+    lapsed_credits: int
+    taken_back_credits: int = Field(description="By refunds and adjustments.")
+    category: Literal["promotional", "adjustment", "paid"]
+    priority: int
+    created_at: datetime
+    expires_at: datetime | None = Field(description="Null: never.")
+    payment: PaymentRecord | None
+
+
 class UserSubscriptions(Answer):
-    """All subscriptions of one user, the current one first, past ones after it."""
+    """All subscriptions of one user, the current one first, past ones after it; and all packs."""
 
     user_id: str
     subscriptions: list[SubscriptionRecord]
+    packs: list[PackRecord] = Field(description="In the order in which they are spent.")
 
 
 class HistoryEntry(Answer):

@@ -1,11 +1,12 @@
-"""Charges: under which rule they are made, and what one leaves in the journal."""
+"""Charges: under which rule they are made, what one leaves in the journal, what a reversal sees."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 
 from domain.pricing import Price
-from domain.values import Credits
+from domain.sources import PackShare, total_of
+from domain.values import NO_CREDITS, Credits
 
 
 class OnInsufficient(StrEnum):
@@ -13,6 +14,9 @@ class OnInsufficient(StrEnum):
 
     REJECT = "reject"
     RECORD = "record"
+    """In full: what no source covers is debt of the day."""
+    CAP = "cap"
+    """As much as there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +36,11 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class UsageRecorded:
-    """Credits were charged to a day."""
+    """Credits were charged: to a day first, then to packs."""
 
     usage_id: str
-    opening: Opening
+    opening: Opening | None
+    """The day of the current subscription; None: there was none, and packs gave all."""
     service_type: str
     credit_amount: Credits
     token_count: int | None
@@ -45,3 +50,37 @@ class UsageRecorded:
     timestamp: datetime
     price: Price | None = None
     """What made the amount of the tokens; None: the caller told the amount."""
+    packs: tuple[PackShare, ...] = ()
+    """What packs gave, in the order in which they were taken; the day gave the rest."""
+    uncovered_credits: Credits = NO_CREDITS
+    """What the work cost beyond `credit_amount`, and nobody is charged."""
+    settles: str | None = None
+    """The hold, expired before, that this settles late."""
+
+    @property
+    def day_amount(self) -> Credits:
+        """What the day gave."""
+        return Credits(self.credit_amount - total_of(self.packs))
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A charge that is to be reversed: where its credits came from, and what has gone back."""
+
+    usage_id: str
+    subscription_id: str | None
+    date: date | None
+    day_amount: Credits
+    packs: tuple[PackShare, ...]
+    """In the order in which they were taken, after the day."""
+    reversed_credits: Credits
+    service_type: str | None = None
+
+    @property
+    def credit_amount(self) -> Credits:
+        return Credits(self.day_amount + total_of(self.packs))
+
+    @property
+    def left(self) -> Credits:
+        """What a reversal can still give back."""
+        return Credits(self.credit_amount - self.reversed_credits)

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from domain.charges import UsageRecorded
+from domain.corrections import CreditsAdjusted, UsageReversed
 from domain.events import Event, EventType, event_id, to_text
 from domain.holds import HoldFreed, HoldPlaced, HoldSettled
 from domain.messages import (
@@ -20,6 +21,7 @@ from domain.messages import (
     SubscriptionChanged,
     SubscriptionExpired,
 )
+from domain.pack_messages import PackAdded, PackExpired
 from domain.stripe import GrantsVoided, StripeStateApplied
 from domain.values import UserId
 
@@ -35,6 +37,10 @@ KINDS: dict[str, TypeAdapter[Change]] = {
     "hold_placed": TypeAdapter(HoldPlaced),
     "hold_settled": TypeAdapter(HoldSettled),
     "hold_freed": TypeAdapter(HoldFreed),
+    "pack_added": TypeAdapter(PackAdded),
+    "pack_expired": TypeAdapter(PackExpired),
+    "usage_reversed": TypeAdapter(UsageReversed),
+    "credits_adjusted": TypeAdapter(CreditsAdjusted),
 }
 _KIND_OF = {
     CreditsAdded: "credits_added",
@@ -48,6 +54,10 @@ _KIND_OF = {
     HoldPlaced: "hold_placed",
     HoldSettled: "hold_settled",
     HoldFreed: "hold_freed",
+    PackAdded: "pack_added",
+    PackExpired: "pack_expired",
+    UsageReversed: "usage_reversed",
+    CreditsAdjusted: "credits_adjusted",
 }
 
 SEQ_DIGITS_MAX = 19  # MongoDB's numbers have no more.

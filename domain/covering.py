@@ -1,15 +1,19 @@
-"""What a charge comes to, whether a subscription covers it today, and the day as a decision sees it."""
+"""What a charge comes to, which sources cover it, and the day as a decision sees it."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
+from domain.account import Account
+from domain.availability import available_at
 from domain.charges import OnInsufficient, Opening
 from domain.holds import SettleHold
 from domain.local_days import midnight
 from domain.messages import Limit, RecordUsage, Refusal, Rejection, Shortfall
+from domain.packs import Pack, take_from
 from domain.pricing import Price, PriceList
+from domain.sources import PackShare, total_of
 from domain.subscription import Day, Subscription, Told
-from domain.values import CREDITS_MAX, Credits, Policy
+from domain.values import CREDITS_MAX, NO_CREDITS, Credits, Policy
 
 
 def opening_of(subscription: Subscription, day: Day) -> Opening:
@@ -53,26 +57,121 @@ def cost_of(
     return Cost(Credits(amount), price)
 
 
+@dataclass(frozen=True, slots=True)
+class Funds:
+    """What an account has to spend at an instant, by source."""
+
+    subscription: Subscription | None
+    """The current one, be it paused."""
+    day: Day | None
+    """Today as it opens for it."""
+    may_spend: bool
+    """The day's credits may be spent."""
+    day_left: Credits
+    """What the day gives; less than 0: debt."""
+    packs: tuple[Pack, ...]
+    """The live ones, in order."""
+
+    @property
+    def remaining(self) -> Credits:
+        if not self.packs:
+            return self.day_left
+        return Credits(self.day_left + sum(pack.left for pack in self.packs))
+
+    @property
+    def opening(self) -> Opening | None:
+        """Return today as a change carries it; None: no subscription is current."""
+        if self.subscription is None or self.day is None:
+            return None
+        return opening_of(self.subscription, self.day)
+
+    @property
+    def are_none(self) -> bool:
+        """Say whether there is neither a subscription that may spend nor a pack with anything."""
+        return not self.may_spend and not any(pack.left > 0 for pack in self.packs)
+
+
+def funds_of(
+    account: Account, now: datetime, policy: Policy, subscription: Subscription | None = None
+) -> Funds:
+    """Return what an account has to spend, of a `subscription` or the current one.
+
+    Account and subscription are as of `now`.
+    """
+    current = subscription or account.current(now)
+    packs = tuple(pack for pack in account.packs if pack.is_live(now))
+    if current is None:
+        return Funds(None, None, may_spend=False, day_left=NO_CREDITS, packs=packs)
+    day = current.day_at(current.today(now), policy.rollover_cap)
+    may_spend = current.may_spend(now)
+    left = current.remaining(day) if may_spend else NO_CREDITS
+    return Funds(current, day, may_spend, left, packs)
+
+
+def shown_remaining(funds: Funds) -> Credits:
+    """Return what a status shows as left: of a paused subscription, too."""
+    if funds.subscription is None or funds.day is None or funds.may_spend:
+        return funds.remaining
+    return Credits(funds.remaining + funds.subscription.remaining(funds.day))
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What sources give of an amount."""
+
+    day_amount: Credits
+    packs: tuple[PackShare, ...]
+    uncovered: Credits = NO_CREDITS
+    """What nobody gives."""
+
+    @property
+    def amount(self) -> Credits:
+        return Credits(self.day_amount + total_of(self.packs))
+
+
+def take(
+    funds: Funds,
+    required: Credits,
+    on_insufficient: OnInsufficient,
+    now: datetime,
+    policy: Policy,
+    *,
+    at_least: Credits | None = None,
+) -> Taken | Refusal:
+    """Return what the day, then packs, give of an amount, or why they give nothing.
+
+    `at_least`: so much is enough.
+    """
+    if funds.are_none:
+        return nothing_to_spend(required)
+    remaining = funds.remaining
+    used = funds.day.used if funds.day is not None else 0
+    if max(used + required, required - remaining) > CREDITS_MAX:
+        return Refusal(Rejection.AMOUNT_TOO_LARGE)
+    amount = required
+    if required > remaining:
+        there = Credits(max(remaining, 0))
+        if on_insufficient is OnInsufficient.CAP or (at_least is not None and at_least <= there):
+            amount = there
+        elif on_insufficient is OnInsufficient.REJECT or not funds.may_spend:
+            least = required if at_least is None else at_least
+            return _insufficient(funds, remaining, least, policy)
+    of_day = Credits(min(max(funds.day_left, 0), amount))
+    shares, left = take_from(funds.packs, Credits(amount - of_day), now)
+    # What no source gives is debt: it stays with the day.
+    return Taken(Credits(of_day + left), shares, Credits(required - amount))
+
+
 def nothing_to_spend(required: Credits) -> Refusal:
-    """Return the refusal where no subscription may spend."""
+    """Return the refusal where no subscription may spend, and no pack has anything."""
     nothing = Shortfall(Limit.SUBSCRIPTION, Credits(0), required, None)
     return Refusal(Rejection.NO_ACTIVE_SUBSCRIPTION, nothing)
 
 
-def why_not_covered(
-    subscription: Subscription,
-    day: Day,
-    required: Credits,
-    on_insufficient: OnInsufficient,
-    policy: Policy,
-) -> Refusal | None:
-    """Return why an amount may not be taken from a day; None: it may."""
-    remaining = subscription.remaining(day)
-    if max(day.used + required, required - remaining) > CREDITS_MAX:
-        return Refusal(Rejection.AMOUNT_TOO_LARGE)
-    if required <= remaining or on_insufficient is OnInsufficient.RECORD:
-        return None
-    available_at = subscription.available_at(required, day, policy.rollover_cap)
-    limit = Limit.SUBSCRIPTION if available_at is None else Limit.DAILY
-    shortfall = Shortfall(limit, remaining, required, available_at)
+def _insufficient(funds: Funds, remaining: Credits, required: Credits, policy: Policy) -> Refusal:
+    limit, at = Limit.CREDITS, None
+    if funds.subscription is not None and funds.day is not None and funds.may_spend:
+        at = available_at(funds.subscription, required, funds.day, policy.rollover_cap, funds.packs)
+        limit = Limit.SUBSCRIPTION if at is None else Limit.DAILY
+    shortfall = Shortfall(limit, remaining, required, at)
     return Refusal(Rejection.INSUFFICIENT_CREDITS, shortfall)

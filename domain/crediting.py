@@ -8,7 +8,8 @@ from domain.account import Account
 from domain.covering import opening_of
 from domain.grants import Grant
 from domain.local_days import midnight
-from domain.messages import CreditsAdded, Payment, Refusal, Rejection
+from domain.messages import CreditsAdded, Refusal, Rejection
+from domain.payments import Payment
 from domain.subscription import Subscription
 from domain.values import (
     CREDITS_MAX,

@@ -5,9 +5,12 @@ from typing import assert_never
 
 from domain.account import Account
 from domain.charges import UsageRecorded
-from domain.covering import cost_of, nothing_to_spend, opening_of, why_not_covered
+from domain.corrections import AdjustCredits, ReverseUsage
+from domain.covering import cost_of, funds_of, nothing_to_spend, opening_of, take
 from domain.crediting import Asking, add_grant, begin, name_implied, refuse_payment
+from domain.decide_corrections import adjust_credits, reverse_usage
 from domain.decide_holds import expire_hold, place_hold, release_hold, settle_hold
+from domain.decide_packs import add_pack, expire_pack
 from domain.decide_stripe import apply_stripe_state, grant_from_stripe, void_grants
 from domain.grants import GRANTS_MAX, Grant, split
 from domain.holds import (
@@ -21,6 +24,7 @@ from domain.holds import (
 )
 from domain.messages import (
     AddCredit,
+    Change,
     ChangeSubscription,
     Command,
     CreditsAdded,
@@ -34,26 +38,23 @@ from domain.messages import (
     SubscriptionChanged,
     SubscriptionExpired,
 )
-from domain.stripe import ApplyStripeState, GrantsVoided, StripeStateApplied, VoidGrants
+from domain.pack_messages import AddPack, ExpirePack
+from domain.stripe import ApplyStripeState, VoidGrants
 from domain.values import CURRENT_STATUSES, Credits, Policy, derive_object_id
 
-Decision = (
-    CreditsAdded
-    | UsageRecorded
-    | DayOpened
-    | SubscriptionChanged
-    | SubscriptionExpired
-    | StripeStateApplied
-    | GrantsVoided
-    | HoldPlaced
-    | HoldSettled
-    | HoldFreed
-    | Refusal
-    | None
-)
+Decision = Change | Refusal | None
 """What changes, why nothing may change, or None where all is already as Stripe says."""
 
 
+_Rest = (
+    GrantFromStripe
+    | ApplyStripeState
+    | VoidGrants
+    | AddPack
+    | ExpirePack
+    | ReverseUsage
+    | AdjustCredits
+)
 HoldCommand = PlaceHold | SettleHold | ReleaseHold | ExpireHold
 
 
@@ -81,13 +82,21 @@ def decide(  # noqa: PLR0911 - one a kind of command
         case ExpireSubscription():
             return _expire_subscription(account, command, now)
         case _:
-            return _decide_on_stripe(account, command, Asking(key, now, policy))
+            return _decide_the_rest(account, command, Asking(key, now, policy))
 
 
-def _decide_on_stripe(
-    account: Account, command: GrantFromStripe | ApplyStripeState | VoidGrants, asking: Asking
+def _decide_the_rest(  # noqa: PLR0911 - one a kind of command
+    account: Account, command: _Rest, asking: Asking
 ) -> Decision:
     match command:
+        case AddPack():
+            return add_pack(account, command, asking)
+        case ExpirePack():
+            return expire_pack(account, command, asking.now)
+        case ReverseUsage():
+            return reverse_usage(account, command, asking)
+        case AdjustCredits():
+            return adjust_credits(account, command, asking)
         case GrantFromStripe():
             return grant_from_stripe(account, command, asking)
         case ApplyStripeState():
@@ -100,7 +109,7 @@ def _decide_on_stripe(
 
 def _decide_hold(
     account: Account, command: HoldCommand, key: str, now: datetime, policy: Policy
-) -> HoldPlaced | HoldSettled | HoldFreed | Refusal:
+) -> HoldPlaced | HoldSettled | HoldFreed | UsageRecorded | Refusal:
     if isinstance(command, ExpireHold):  # It speaks of what `as_of` leaves out.
         return expire_hold(account, command, now, policy)
     account = account.as_of(now, policy.rollover_cap)
@@ -152,25 +161,24 @@ def _record_usage(
     cost = cost_of(command, command.service_type, command.model_used, now, policy.prices)
     if isinstance(cost, Refusal):
         return cost
-    current = account.current(now)
-    if current is None or not current.may_spend(now):
-        return nothing_to_spend(cost.amount)
-    day = current.day_at(current.today(now), policy.rollover_cap)
-    refusal = why_not_covered(current, day, cost.amount, command.on_insufficient, policy)
-    if refusal:
-        return refusal
+    funds = funds_of(account, now, policy)
+    taken = take(funds, cost.amount, command.on_insufficient, now, policy)
+    if isinstance(taken, Refusal):
+        return taken
     # After this point the charge must succeed.
     return UsageRecorded(
         usage_id=derive_object_id(now, "usage", account.user_id, key),
-        opening=opening_of(current, day),
+        opening=funds.opening,
         service_type=command.service_type,
-        credit_amount=cost.amount,
+        credit_amount=taken.amount,
         token_count=command.token_count,
         model_used=command.model_used,
         session_id=command.session_id,
         details=command.details,
         timestamp=command.timestamp or now,
         price=cost.price,
+        packs=taken.packs,
+        uncovered_credits=taken.uncovered,
     )
 
 
@@ -179,13 +187,6 @@ def _open_day(account: Account, now: datetime, policy: Policy) -> DayOpened | Re
     if current is None:
         return nothing_to_spend(Credits(0))
     return DayOpened(opening_of(current, current.day_at(current.today(now), policy.rollover_cap)))
-
-
-def names_a_subscription(command: Command) -> bool:
-    """Say whether the command may speak of a subscription that accounts no longer hold."""
-    if isinstance(command, ExpireHold):
-        return command.subscription_id is not None
-    return isinstance(command, ChangeSubscription | ExpireSubscription)
 
 
 def _change_subscription(

@@ -1,25 +1,28 @@
 """Decide what becomes of a hold. Nothing happens here: `domain.evolve_holds` makes it so."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
-from domain.account import Account
-from domain.charges import Opening, UsageRecorded
-from domain.covering import Cost, cost_of, nothing_to_spend, opening_of, why_not_covered
+from domain.account import Account, OpenHold
+from domain.carry_over import DaysAfter, days_after
+from domain.charges import OnInsufficient, Opening, UsageRecorded
+from domain.covering import Cost, Funds, Taken, cost_of, funds_of, nothing_to_spend, take
 from domain.holds import (
     ExpireHold,
     Hold,
     HoldFreed,
     HoldPlaced,
     HoldSettled,
+    LapsedHold,
     PlaceHold,
     ReleaseHold,
     SettleHold,
     make_hold_id,
 )
+from domain.local_days import day_of
 from domain.messages import Refusal, Rejection
-from domain.subscription import Subscription
-from domain.values import CREDITS_MAX, Credits, Policy, derive_object_id
+from domain.sources import PackShare, first_of, joined, total_of
+from domain.values import CREDITS_MAX, NO_CREDITS, Credits, Policy, derive_object_id
 
 CLOSED = Refusal(Rejection.HOLD_CLOSED)
 
@@ -28,20 +31,20 @@ def place_hold(
     account: Account, command: PlaceHold, key: str, now: datetime, policy: Policy
 ) -> HoldPlaced | Refusal:
     """Return the hold, or why it is refused. The account is as of `now`."""
-    current = account.current(now)
-    if current is None or not current.may_spend(now):
+    funds = funds_of(account, now, policy)
+    if funds.are_none:
         return nothing_to_spend(command.credit_amount)
     if len(account.holds()) >= policy.holds_per_account:
         return Refusal(Rejection.TOO_MANY_HOLDS)
-    day = current.day_at(current.today(now), policy.rollover_cap)
-    refusal = why_not_covered(current, day, command.credit_amount, command.on_insufficient, policy)
-    if refusal:
-        return refusal
+    asked, least = command.credit_amount, command.at_least
+    taken = take(funds, asked, command.on_insufficient, now, policy, at_least=least)
+    if isinstance(taken, Refusal):
+        return taken
     # After this point the hold must be made.
     hold = Hold(
         make_hold_id(now, account.user_id, key),
-        day.date,
-        command.credit_amount,
+        day_of(now, policy.timezone) if funds.day is None else funds.day.date,
+        taken.amount,
         now + timedelta(seconds=command.expires_in),
         command.service_type,
         command.token_count,
@@ -50,59 +53,108 @@ def place_hold(
         command.details,
         command.timestamp or now,
     )
-    return HoldPlaced(hold, opening_of(current, day))
+    return HoldPlaced(hold, funds.opening, taken.packs)
 
 
 def settle_hold(
     account: Account, command: SettleHold, key: str, now: datetime, policy: Policy
-) -> HoldSettled | Refusal:
-    """Return the charge to the hold's own day, or why it is refused. The account is as of `now`.
+) -> HoldSettled | UsageRecorded | Refusal:
+    """Return the charge to the hold's own sources, or why it is refused. The account is as of `now`.
 
     What was held is there, whatever else happened. Only what goes beyond it must be covered: by
     what remains today, so that nobody spends credits of a day that is over.
     """
     found = account.find_hold(command.hold_id)
     if found is None:
-        return CLOSED
-    subscription, hold = found
-    # By the price of when the work began: what it costs is not changed by how long it takes.
-    model, begun = command.model_used or hold.model_used, hold.made_at
-    cost = cost_of(command, hold.service_type, model, begun, policy.prices)
+        return _settle_late(account, command, key, now, policy)
+    hold = found.hold
+    cost = _cost(command, hold, policy)
     if isinstance(cost, Refusal):
         return cost
-    beyond = Credits(cost.amount - hold.credit_amount)
-    if beyond > 0:
-        if not subscription.may_spend(now):
-            return nothing_to_spend(beyond)
-        today = subscription.day_at(subscription.today(now), policy.rollover_cap)
-        refusal = why_not_covered(subscription, today, beyond, command.on_insufficient, policy)
-        if refusal:
-            return refusal
-    resolved = _resolve(subscription, hold, cost.amount, now, policy)
-    if resolved.used > CREDITS_MAX:
+    funds = funds_of(account, now, policy, found.subscription)
+    more = _take_more(funds, Credits(cost.amount - hold.credit_amount), command, now, policy)
+    if isinstance(more, Refusal):
+        return more
+    kept, shares = first_of(found.day_amount, found.packs, cost.amount)
+    of_day = Credits(kept + more.day_amount)
+    own = _free_day(found, now, policy, charged=of_day)
+    if own is not None and own.used > CREDITS_MAX:
         return Refusal(Rejection.AMOUNT_TOO_LARGE)
     # After this point the charge must succeed.
+    charged = replace(cost, amount=Credits(cost.amount - more.uncovered))
+    usage = _usage(account, command, hold, charged, key, now)
+    used, held = _today(funds, of_day) if own is None else (own.used, own.held)
     return HoldSettled(
         hold.hold_id,
-        _usage(
-            derive_object_id(now, "usage", account.user_id, key),
-            resolved.opening,
-            command,
-            hold,
-            cost,
+        replace(
+            usage,
+            opening=funds.opening if own is None else own.opening,
+            packs=joined(shares, more.packs),
+            uncovered_credits=more.uncovered,
         ),
-        resolved.reopened,
-        resolved.used,
-        resolved.held,
+        () if own is None else own.reopened,
+        used,
+        held,
+        tuple(share.pack_id for share in found.packs),
+    )
+
+
+def _cost(command: SettleHold, hold: Hold, policy: Policy) -> Cost | Refusal:
+    # By the price of when the work began: what it costs is not changed by how long it takes.
+    model, begun = command.model_used or hold.model_used, hold.made_at
+    return cost_of(command, hold.service_type, model, begun, policy.prices)
+
+
+def _take_more(
+    funds: Funds, beyond: Credits, command: SettleHold, now: datetime, policy: Policy
+) -> Taken | Refusal:
+    """Return what sources give beyond a hold."""
+    if beyond <= 0:
+        return Taken(NO_CREDITS, ())
+    if funds.are_none and command.on_insufficient is OnInsufficient.CAP:
+        return Taken(NO_CREDITS, (), beyond)
+    return take(funds, beyond, command.on_insufficient, now, policy)
+
+
+def _today(funds: Funds, of_day: Credits) -> tuple[Credits, Credits]:
+    """Return (used, held) of today after a charge; nothing where no subscription is current."""
+    if funds.subscription is None or funds.day is None:
+        return NO_CREDITS, NO_CREDITS
+    used = Credits(funds.day.used + of_day)
+    return used, funds.subscription.held_on(funds.day.date)
+
+
+def _settle_late(
+    account: Account, command: SettleHold, key: str, now: datetime, policy: Policy
+) -> UsageRecorded | Refusal:
+    """Return a charge to today for a hold that has expired, for as long as that is possible."""
+    lapsed = account.find_lapsed_hold(command.hold_id)
+    if lapsed is None or now >= lapsed.until:
+        return CLOSED
+    cost = _cost(command, lapsed.hold, policy)
+    if isinstance(cost, Refusal):
+        return cost
+    funds = funds_of(account, now, policy)
+    taken = take(funds, cost.amount, command.on_insufficient, now, policy)
+    if isinstance(taken, Refusal):
+        return taken
+    # After this point the charge must succeed.
+    usage = _usage(account, command, lapsed.hold, replace(cost, amount=taken.amount), key, now)
+    return replace(
+        usage,
+        opening=funds.opening,
+        packs=taken.packs,
+        uncovered_credits=taken.uncovered,
+        settles=command.hold_id,
     )
 
 
 def _usage(
-    usage_id: str, opening: Opening, command: SettleHold, hold: Hold, cost: Cost
+    account: Account, command: SettleHold, hold: Hold, cost: Cost, key: str, now: datetime
 ) -> UsageRecorded:
     return UsageRecorded(
-        usage_id,
-        opening,
+        derive_object_id(now, "usage", account.user_id, key),
+        None,
         hold.service_type,
         cost.amount,
         hold.token_count if command.token_count is None else command.token_count,
@@ -119,56 +171,46 @@ def release_hold(
 ) -> HoldFreed | Refusal:
     """Return what a release gives back. The account is as of `now`."""
     found = account.find_hold(command.hold_id)
-    return CLOSED if found is None else _free(*found, now, policy, expired=False)
+    if found is None:
+        return CLOSED
+    own = _free_day(found, now, policy)
+    return _freed(found, own, found.packs, expired=False)
 
 
 def expire_hold(
     account: Account, command: ExpireHold, now: datetime, policy: Policy
 ) -> HoldFreed | Refusal:
-    """Return what a hold gives back that is over. The account is with those that are."""
+    """Return what a hold gives back whose shares are over. The account is with those that are."""
     found = account.find_hold(command.hold_id)
     if found is None:
         return CLOSED
-    if found[0].is_open(found[1], now):
+    if now < found.over_at(now):
         return Refusal(Rejection.NOT_ENDED)
-    return _free(*found, now, policy, expired=True)
+    own = _free_day(found, now, policy)
+    if now < found.hold.expires_at:  # The day's share ends with its subscription, packs' do not.
+        return _freed(found, own, (), expired=True)
+    freed = _freed(found, own, found.packs, expired=True)
+    until = found.hold.expires_at + timedelta(seconds=policy.late_settle_seconds)
+    return replace(freed, lapsed=LapsedHold(found.hold, until)) if now < until else freed
 
 
-def _free(
-    subscription: Subscription, hold: Hold, now: datetime, policy: Policy, *, expired: bool
+def _free_day(
+    found: OpenHold, now: datetime, policy: Policy, charged: Credits = NO_CREDITS
+) -> DaysAfter | None:
+    """Return the days after the one on which credits were held; None: packs alone held some."""
+    if found.subscription is None:
+        return None
+    hold = found.hold
+    own = days_after(found.subscription, hold.date, charged, now, policy, without_hold=hold.hold_id)
+    assert own is not None, "a subscription keeps the days of its holds"
+    return own
+
+
+def _freed(
+    found: OpenHold, own: DaysAfter | None, packs: tuple[PackShare, ...], *, expired: bool
 ) -> HoldFreed:
-    resolved = _resolve(subscription, hold, Credits(0), now, policy)
-    return HoldFreed(hold.hold_id, hold.credit_amount, resolved.opening, resolved.reopened, expired)
-
-
-@dataclass(frozen=True, slots=True)
-class _Resolved:
-    """A hold's own day after the hold, and what later days inherit."""
-
-    opening: Opening
-    reopened: tuple[Opening, ...]
-    used: Credits
-    held: Credits
-
-
-def _resolve(
-    subscription: Subscription, hold: Hold, charged: Credits, now: datetime, policy: Policy
-) -> _Resolved:
-    others = tuple(
-        other
-        for other in subscription.holds
-        if other.hold_id != hold.hold_id and subscription.is_open(other, now)
-    )
-    days = tuple(
-        replace(day, used=Credits(day.used + charged)) if day.date == hold.date else day
-        for day in subscription.touched
-    )
-    own, *later = (
-        day
-        for day in subscription.carried(days, others, policy.rollover_cap)
-        if day.date >= hold.date
-    )
-    assert own.date == hold.date, "a subscription keeps the days of its holds"
-    held = replace(subscription, holds=others).held_on(own.date)
-    first, *rest = (opening_of(subscription, day) for day in (own, *later))
-    return _Resolved(first, tuple(rest), own.used, held)
+    of_day = NO_CREDITS if own is None else found.day_amount
+    opening: Opening | None = None if own is None else own.opening
+    reopened = () if own is None else own.reopened
+    amount = Credits(of_day + total_of(packs))
+    return HoldFreed(found.hold.hold_id, amount, opening, reopened, expired, packs)

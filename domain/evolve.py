@@ -6,9 +6,11 @@ from typing import assert_never
 
 from domain.account import Account
 from domain.charges import Opening, UsageRecorded
+from domain.corrections import CreditsAdjusted, UsageReversed
 from domain.decide_stripe import with_voids
 from domain.events import EventType
-from domain.evolve_holds import evolve_hold, with_use_of_closed
+from domain.evolve_holds import apply_openings, evolve_hold, with_use_of_closed
+from domain.evolve_packs import adjusted, evolve_pack, given_back, spent, without_lapsed
 from domain.grants import Grant
 from domain.holds import HoldFreed, HoldPlaced, HoldSettled
 from domain.messages import (
@@ -19,13 +21,15 @@ from domain.messages import (
     SubscriptionChanged,
     SubscriptionExpired,
 )
-from domain.recent_use import forget_old, with_use
+from domain.pack_messages import PackAdded, PackExpired
 from domain.stripe import GrantsVoided, StripeStateApplied, VoidedGrant
 from domain.subscription import Day, Subscription, Told, implied_grant
 from domain.values import Credits, Status
 
 
-def evolve(account: Account, entry: Entry) -> Account:
+def evolve(  # noqa: PLR0911 - one a kind of change
+    account: Account, entry: Entry
+) -> Account:
     """Return the account after the next entry of its journal.
 
     Nothing is let go here: a later entry may change a subscription that ended long ago.
@@ -36,14 +40,18 @@ def evolve(account: Account, entry: Entry) -> Account:
         case CreditsAdded():
             add = _begin if entry.change.created else _raise
             return add(numbered, entry.change, told_by(entry))
-        case UsageRecorded(opening=opening, credit_amount=amount):
-            return _use(numbered, opening, amount, told_by(entry))
+        case UsageRecorded():
+            return _charge(numbered, entry.change, told_by(entry))
         case DayOpened(opening):
             return _use(numbered, opening, Credits(0), told_by(entry))
         case HoldPlaced() | HoldSettled() | HoldFreed():
             return evolve_hold(numbered, entry.change, told_by(entry))
         case CommandRefused():
             return numbered
+        case PackAdded() | PackExpired():
+            return evolve_pack(numbered, entry.change)
+        case UsageReversed() | CreditsAdjusted():
+            return _correct(numbered, entry.change, told_by(entry))
         case _:
             return _evolve_subscription(numbered, entry.change, entry.at)
 
@@ -134,6 +142,38 @@ def _with_grants(
     return (*grants, implied_grant(missing, subscription.start, end, subscription.timezone))
 
 
+def _charge(account: Account, change: UsageRecorded, told: Told) -> Account:
+    if change.packs:
+        account = spent(account, change.packs)
+    if change.settles is not None:
+        account = without_lapsed(account, change.settles)
+    if change.opening is None:
+        return account
+    return _use(account, change.opening, change.day_amount, told)
+
+
+def _correct(account: Account, change: UsageReversed | CreditsAdjusted, told: Told) -> Account:
+    match change:
+        case UsageReversed(opening=opening, reopened=reopened, day_amount=amount):
+            account = given_back(account, change)
+            if opening is None:
+                return account
+            return apply_openings(account, (opening, *reopened), Credits(-amount), told)
+        case CreditsAdjusted(opening=opening, day_amount=amount):
+            account = adjusted(account, change)
+            return account if opening is None else _take_from_day(account, opening, amount, told)
+
+
+def _take_from_day(account: Account, opening: Opening, amount: Credits, told: Told) -> Account:
+    account = _use(account, opening, Credits(0), told)
+    subscription = account.find(opening.subscription_id)
+    if subscription is None or subscription.day is None:
+        return account
+    day = replace(subscription.day, rolled_over=opening.rolled_over)
+    changed = replace(subscription, day=day).with_adjustment(day.date, amount)
+    return account.with_subscription(changed)
+
+
 def _use(account: Account, opening: Opening, amount: Credits, told: Told) -> Account:
     subscription = account.find(opening.subscription_id)
     if subscription is None:
@@ -217,31 +257,3 @@ def _touch(
     told |= day.told & ~Told.UNREAD
     touched = Day(day.date, day.rolled_over, Credits(day.used + amount), told)
     return account.with_subscription(replace(opened, day=touched))
-
-
-def keep_what_matters(account: Account, now: datetime) -> Account:
-    """Return the account with at most one subscription that ended; its payments stay known."""
-    account = _without_old_use(account, now)
-    ended = [s for s in account.subscriptions if s.end <= now]
-    dropped = ended[:-1]
-    if not dropped:
-        return account
-    transactions = {
-        grant.transaction_id
-        for subscription in dropped
-        for grant in subscription.grants
-        if grant.transaction_id is not None
-    }
-    return replace(
-        account,
-        subscriptions=tuple(s for s in account.subscriptions if s not in dropped),
-        past_transactions=account.past_transactions | transactions,
-        recent_use=forget_old(
-            with_use(account.recent_use, [(s.day.date, s.day.used) for s in dropped if s.day]), now
-        ),
-    )
-
-
-def _without_old_use(account: Account, now: datetime) -> Account:
-    recent = forget_old(account.recent_use, now)
-    return account if recent is account.recent_use else replace(account, recent_use=recent)

@@ -4,6 +4,8 @@ from dataclasses import replace
 
 from domain.account import Account
 from domain.charges import Opening
+from domain.evolve_packs import freed as packs_freed
+from domain.evolve_packs import held, spent, with_lapsed
 from domain.holds import Hold, HoldFreed, HoldPlaced, HoldSettled
 from domain.recent_use import with_use
 from domain.subscription import Day, Subscription, Told
@@ -18,13 +20,24 @@ def evolve_hold(
     `told`: which events of the newest day were told with it.
     """
     match change:
-        case HoldPlaced(hold, opening):
-            return _apply(account, (opening,), Credits(0), told, placed=hold)
-        case HoldSettled(hold_id, usage, reopened):
+        case HoldPlaced(opening=opening):
+            account = held(account, change)
+            if opening is None:
+                return account
+            return apply_openings(account, (opening,), Credits(0), told, placed=change.of_day)
+        case HoldSettled(hold_id, usage, reopened, freed_packs=pack_ids):
+            account = spent(packs_freed(account, pack_ids, hold_id), usage.packs)
+            if usage.opening is None:
+                return account
             openings = (usage.opening, *reopened)
-            return _apply(account, openings, usage.credit_amount, told, freed=hold_id)
+            return apply_openings(account, openings, usage.day_amount, told, freed=hold_id)
         case HoldFreed(hold_id=hold_id, opening=opening, reopened=reopened):
-            return _apply(account, (opening, *reopened), Credits(0), told, freed=hold_id)
+            account = packs_freed(account, (share.pack_id for share in change.packs), hold_id)
+            if change.lapsed is not None:
+                account = with_lapsed(account, change.lapsed)
+            if opening is None:
+                return account
+            return apply_openings(account, (opening, *reopened), Credits(0), told, freed=hold_id)
 
 
 def with_use_of_closed(account: Account, before: Day | None, newest: Day) -> Account:
@@ -34,7 +47,7 @@ def with_use_of_closed(account: Account, before: Day | None, newest: Day) -> Acc
     return replace(account, recent_use=with_use(account.recent_use, [(before.date, before.used)]))
 
 
-def _apply(
+def apply_openings(
     account: Account,
     openings: tuple[Opening, ...],
     charged: Credits,
@@ -43,7 +56,7 @@ def _apply(
     placed: Hold | None = None,
     freed: str | None = None,
 ) -> Account:
-    """Charge the first of the days, and let the later ones inherit what they do now."""
+    """Charge the first of the days, or give back, and let the later ones inherit what they do now."""
     own = openings[0]
     subscription = account.find(own.subscription_id)
     if subscription is None:  # Another program has deleted it since.
@@ -51,7 +64,7 @@ def _apply(
     opened = subscription.opened(Day(own.date, own.rolled_over, Credits(0)))
     assert opened.day is not None, "it has just been opened"
     account = with_use_of_closed(account, subscription.day, opened.day)
-    if own.date < opened.day.date and charged > 0:
+    if own.date < opened.day.date and charged:
         used = with_use(account.recent_use, [(own.date, charged)])
         account = replace(account, recent_use=used)
     days = _days_after(opened, openings, charged, told)

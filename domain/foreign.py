@@ -13,9 +13,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from domain.grants import Grant, Void, share_from
 from domain.ids import kept_id
-from domain.local_days import day_of, zone
+from domain.local_days import zone
 from domain.stripe import StripeItem, StripeLink
-from domain.subscription import OPEN_END, Subscription, Told, implied_grant
+from domain.subscription import OPEN_END, Subscription, implied_grant
 from domain.values import CREDITS_MAX, Credits, Status
 
 Document = Mapping[str, Any]
@@ -58,7 +58,7 @@ def read_subscription(document: Document, default_timezone: str) -> Subscription
     start, end = instant(document, "start_date"), _end(document)
     if end < start:
         raise UnreadableError("end_date is before start_date")
-    system_portion, spendable = _portions(document)
+    system_portion, spendable = portions(document, "total_credits")
     grants = tuple(_grant(item) for item in _list(document, "grants"))
     missing = spendable - sum(grant.spendable for grant in grants)
     if missing or not grants:
@@ -73,47 +73,6 @@ def read_subscription(document: Document, default_timezone: str) -> Subscription
         grants,
         stripe=_link(document.get("stripe")),
     )
-
-
-def read_day(document: Document, timezone: str) -> date:
-    """Return which day a day document speaks of. Raises UnreadableError."""
-    day = day_of(instant(document, "date"), timezone)
-    if day.year == date.max.year:  # Days are counted on from it, and none come after.
-        raise UnreadableError("date is at the end of the calendar")
-    return day
-
-
-def read_usage_day(document: Document, timezone: str) -> tuple[date, Credits]:
-    """Return which day a day document speaks of and what was used. Raises UnreadableError."""
-    return read_day(document, timezone), read_used(document)
-
-
-def read_used(document: Document) -> Credits:
-    """Return what was used on a day. Raises UnreadableError."""
-    if "credits_used" not in document and "credits_charged" not in document:
-        return Credits(0)
-    return Credits(amount(document.get("credits_used"), "credits_used"))
-
-
-def read_charged(document: Document) -> Credits | None:
-    """Return what we have charged to a day, whatever it says of its use; None: not known."""
-    try:
-        return Credits(amount(document.get("credits_charged"), "credits_charged"))
-    except UnreadableError:
-        return None
-
-
-def read_told(document: Document) -> Told:
-    """Return which events of a day were told; a field that is no plain true says nothing."""
-    told = Told.NOTHING
-    for field, event in TOLD_FIELDS.items():
-        if document.get(field) is True:
-            told |= event
-    return told
-
-
-TOLD_FIELDS = {"low_credits_told": Told.LOW_CREDITS, "spike_told": Told.SPIKE}
-"""The fields of a day document that say which events were told."""
 
 
 @runtime_checkable
@@ -147,14 +106,17 @@ def amount(value: object, field: str) -> int:
     return number
 
 
-def _portions(document: Document) -> tuple[Credits, Credits]:
-    """Return (system portion, spendable). Of three amounts any two tell the third."""
+def portions(document: Document, whole_field: str) -> tuple[Credits, Credits]:
+    """Return (system portion, spendable). Of three amounts any two tell the third.
+
+    Raises UnreadableError.
+    """
+    names = (whole_field, "system_portion", "spendable_credits")
     total, system, spendable = (
-        None if document.get(field) is None else whole(document[field], field)
-        for field in ("total_credits", "system_portion", "spendable_credits")
+        None if document.get(field) is None else whole(document[field], field) for field in names
     )
     if (total is None) + (system is None) + (spendable is None) > 1:
-        raise UnreadableError("of total_credits, system_portion, spendable_credits two are missing")
+        raise UnreadableError(f"of {', '.join(names)} two are missing")
     if system is None:
         assert total is not None and spendable is not None, "two of three are there"  # noqa: PT018
         system = total - spendable

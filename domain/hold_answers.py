@@ -4,12 +4,14 @@ import json
 from datetime import datetime
 from typing import Any
 
-from domain.account import Account
-from domain.answers import Answer
-from domain.holds import Hold, HoldFreed, HoldPlaced
+from domain.account import Account, OpenHold
+from domain.answers import Answer, Source
+from domain.correction_answers import sources_of
+from domain.holds import HoldFreed, HoldPlaced
 from domain.ids import shown_id
 from domain.local_days import midnight
-from domain.values import Policy
+from domain.packs import credits_in
+from domain.values import Credits, Policy
 
 
 class HoldResponse(Answer):
@@ -29,12 +31,13 @@ class HoldReleaseResponse(Answer):
     credit_amount: int
 
 
-class OpenHold(Answer):
+class OpenHoldRecord(Answer):
     """One open hold."""
 
     hold_id: str
-    subscription_id: str
+    subscription_id: str | None
     credit_amount: int
+    sources: list[Source]
     made_at: datetime
     expires_at: datetime
     date: datetime
@@ -51,7 +54,7 @@ class OpenHolds(Answer):
     user_id: str
     credits_held: int
     """Of all days; a status shows what counts against today."""
-    holds: list[OpenHold]
+    holds: list[OpenHoldRecord]
 
 
 def placed_answer(
@@ -59,15 +62,18 @@ def placed_answer(
 ) -> HoldResponse:
     """Return the answer to a hold that was made, from the account after it."""
     known = account.as_of(now, policy.rollover_cap)
-    subscription = known.find(change.opening.subscription_id)
-    assert subscription is not None, "a hold has just been made on it"
-    assert subscription.day is not None, "a hold has just touched this day"
+    remaining = credits_in(known.packs, now)
+    if change.opening is not None:
+        subscription = known.find(change.opening.subscription_id)
+        assert subscription is not None, "a hold has just been made on it"
+        assert subscription.day is not None, "a hold has just touched this day"
+        remaining = Credits(remaining + subscription.remaining(subscription.day))
     return HoldResponse(
         hold_id=change.hold.hold_id,
         user_id=account.user_id,
         credit_amount=change.hold.credit_amount,
         expires_at=change.hold.expires_at,
-        remaining_credits=subscription.remaining(subscription.day),
+        remaining_credits=remaining,
     )
 
 
@@ -78,25 +84,26 @@ def freed_answer(change: HoldFreed) -> HoldReleaseResponse:
 
 def open_holds(account: Account, now: datetime, policy: Policy) -> OpenHolds:
     """Return the open holds of an account."""
-    pairs = account.as_of(now, policy.rollover_cap).holds()
+    known = account.as_of(now, policy.rollover_cap)
+    holds = sorted(known.holds(), key=lambda one: one.hold.expires_at)
     return OpenHolds(
         user_id=account.user_id,
-        credits_held=sum(hold.credit_amount for _, hold in pairs),
-        holds=[
-            _open_hold(subscription.subscription_id, subscription.timezone, hold)
-            for subscription, hold in sorted(pairs, key=lambda pair: pair[1].expires_at)
-        ],
+        credits_held=sum(one.hold.credit_amount for one in holds),
+        holds=[_open_hold(one, policy) for one in holds],
     )
 
 
-def _open_hold(subscription_id: str, timezone: str, hold: Hold) -> OpenHold:
-    return OpenHold(
+def _open_hold(one: OpenHold, policy: Policy) -> OpenHoldRecord:
+    hold, subscription = one.hold, one.subscription
+    begins = midnight(hold.date, subscription.timezone if subscription else policy.timezone)
+    return OpenHoldRecord(
         hold_id=hold.hold_id,
-        subscription_id=shown_id(subscription_id),
+        subscription_id=None if subscription is None else shown_id(subscription.subscription_id),
         credit_amount=hold.credit_amount,
+        sources=sources_of(one.day_amount, begins, one.packs),
         made_at=hold.made_at,
         expires_at=hold.expires_at,
-        date=midnight(hold.date, timezone),
+        date=begins,
         service_type=hold.service_type,
         token_count=hold.token_count,
         model_used=hold.model_used,

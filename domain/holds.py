@@ -1,17 +1,20 @@
 """Holds: credits set aside before their cost is known; what is asked of them, what happens.
 
-A hold counts against the day it is made on until it is settled, released, or over: over is what
-has come to its `expires_at`, or whose subscription is no longer current. Over is a matter of the
-clock alone. That it is written down later changes documents and no answer.
+A hold counts against the day it is made on, and against packs where the day has too little, until
+it is settled, released, or over: over is what has come to its `expires_at`; a day's share is, too,
+once its subscription is no longer current. Over is a matter of the clock alone. That it is written
+down later changes documents and no answer. One that has expired can still be settled for a while.
 """
 
 import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64Error
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
 from domain.charges import OnInsufficient, Opening, UsageRecorded
+from domain.sources import PackShare, total_of
 from domain.values import Credits, UserId, derive_object_id, is_object_id, parse_user_id
 
 HOLD_SECONDS_DEFAULT = 300
@@ -21,10 +24,11 @@ HOLD_ID_LENGTH_MAX = 24 + 1 + 4 * (128 * 4 + 2) // 3 + 1 + 8  # 128 characters o
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Credits set aside on a day, and what the usage record will say once they are charged."""
+    """Credits set aside by one source or all, and what the usage record will say of the charge."""
 
     hold_id: str
     date: date
+    """The day on which it was made."""
     credit_amount: Credits
     expires_at: datetime
     service_type: str
@@ -39,6 +43,14 @@ class Hold:
     def made_at(self) -> datetime:
         """The second in which the hold was made, as its id tells."""
         return datetime.fromtimestamp(int(self.hold_id[:8], 16), UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class LapsedHold:
+    """A hold that has expired, and until when it can be settled all the same."""
+
+    hold: Hold
+    until: datetime
 
 
 # --- ids ----------------------------------------------------------------------------------
@@ -72,7 +84,7 @@ def _check(head: str, user_id: UserId) -> str:
 
 @dataclass(frozen=True, slots=True)
 class PlaceHold:
-    """Set credits of today aside for a service."""
+    """Set credits aside for a service: of today, then of packs."""
 
     user_id: UserId
     service_type: str
@@ -85,11 +97,13 @@ class PlaceHold:
     details: str | None = None
     timestamp: datetime | None = None
     on_insufficient: OnInsufficient = OnInsufficient.REJECT
+    at_least: Credits | None = None
+    """Where less than `credit_amount` is there, so much is enough."""
 
 
 @dataclass(frozen=True, slots=True)
 class SettleHold:
-    """Turn a hold into a charge to its own day. What is None stays as the hold said it."""
+    """Turn a hold into a charge to its own sources. What is None stays as the hold said it."""
 
     user_id: UserId
     hold_id: str
@@ -98,7 +112,8 @@ class SettleHold:
     token_count: int | None = None
     model_used: str | None = None
     details: str | None = None
-    on_insufficient: OnInsufficient = OnInsufficient.REJECT
+    on_insufficient: OnInsufficient = OnInsufficient.CAP
+    """What of a cost beyond the hold is charged: work that was done is never charged nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,34 +139,56 @@ class ExpireHold:
 
 @dataclass(frozen=True, slots=True)
 class HoldPlaced:
-    """Credits were set aside on a day."""
+    """Credits were set aside: of a day first, then of packs."""
 
     hold: Hold
-    opening: Opening
+    """`credit_amount` is that of all sources."""
+    opening: Opening | None
+    """The day of the current subscription; None: there was none, and packs gave all."""
+    packs: tuple[PackShare, ...] = ()
+
+    @property
+    def of_day(self) -> Hold | None:
+        """The share that the day's document has; None: the day gave nothing."""
+        amount = Credits(self.hold.credit_amount - total_of(self.packs))
+        if self.opening is None or (self.packs and not amount):
+            return None
+        return replace(self.hold, credit_amount=amount) if self.packs else self.hold
+
+    def of_packs(self) -> Iterator[tuple[str, Hold]]:
+        """Yield (pack id, the share that its document has)."""
+        for share in self.packs:
+            yield share.pack_id, replace(self.hold, credit_amount=share.credit_amount)
 
 
 @dataclass(frozen=True, slots=True)
 class HoldSettled:
-    """A hold became a charge to its own day, be that a past one."""
+    """A hold became a charge to its own sources, and to others where it cost more."""
 
     hold_id: str
     usage: UsageRecorded
-    """Its opening is the hold's own day."""
+    """Its opening is the hold's own day; today where no day holds credits of it."""
     reopened: tuple[Opening, ...]
     """Later days that were touched before: what they inherit now."""
     credits_used: Credits
-    """Of the hold's own day, after the charge."""
+    """Of the opened day, after the charge."""
     credits_held: Credits
+    freed_packs: tuple[str, ...] = ()
+    """The packs that held credits of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class HoldFreed:
-    """What a hold had set aside was given back."""
+    """What a hold had set aside was given back: all of it, or the shares that are over."""
 
     hold_id: str
     credit_amount: Credits
-    opening: Opening
-    """The hold's own day."""
+    opening: Opening | None
+    """The hold's own day; None: no day holds credits of it."""
     reopened: tuple[Opening, ...]
     expired: bool
     """By the clock, not by its caller."""
+    packs: tuple[PackShare, ...] = ()
+    """What packs got back."""
+    lapsed: LapsedHold | None = None
+    """The hold as it can still be settled; None: it cannot."""

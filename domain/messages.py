@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from domain.charges import OnInsufficient, Opening, UsageRecorded
+from domain.corrections import AdjustCredits, CreditsAdjusted, ReverseUsage, UsageReversed
 from domain.events import Event
 from domain.grants import Grant
 from domain.holds import (
@@ -20,20 +21,12 @@ from domain.holds import (
     ReleaseHold,
     SettleHold,
 )
+from domain.pack_messages import AddPack, ExpirePack, PackAdded, PackExpired
+from domain.payments import Payment
 from domain.stripe import ApplyStripeState, GrantsVoided, StripeStateApplied, VoidGrants
 from domain.values import Credits, Status, UserId
 
 # --- commands -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Payment:
-    """What was paid, and by which transaction. `amount` is in the currency's minor unit."""
-
-    method: str
-    transaction_id: str
-    amount: int
-    currency: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +109,10 @@ Command = (
     | SettleHold
     | ReleaseHold
     | ExpireHold
+    | AddPack
+    | ExpirePack
+    | ReverseUsage
+    | AdjustCredits
 )
 
 
@@ -128,6 +125,11 @@ class Rejection(StrEnum):
     KEY_REUSED = "idempotency_key_reused"
     NO_SUCH_SUBSCRIPTION = "no_such_subscription"
     END_NOT_AFTER_START = "end_not_after_start"
+    EXPIRY_NOT_IN_FUTURE = "expiry_not_in_future"
+    NO_SUCH_USAGE = "no_such_usage"
+    ALREADY_REVERSED = "already_reversed"
+    MORE_THAN_CHARGED = "more_than_charged"
+    NO_SUCH_PACK = "no_such_pack"
     HOLD_CLOSED = "hold_closed"
     NOT_ENDED = "not_ended"
     NO_SUCH_GRANT = "no_such_grant"
@@ -144,6 +146,8 @@ class Limit(StrEnum):
 
     DAILY = "daily"
     SUBSCRIPTION = "subscription"
+    CREDITS = "credits"
+    """No subscription may spend, and packs have too little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +236,10 @@ Change = (
     | HoldPlaced
     | HoldSettled
     | HoldFreed
+    | PackAdded
+    | PackExpired
+    | UsageReversed
+    | CreditsAdjusted
 )
 
 

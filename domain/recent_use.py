@@ -55,10 +55,10 @@ def pack(days: Mapping[int, int]) -> RecentUse:
 
 
 def with_use(recent: RecentUse, used: Iterable[tuple[date, int]]) -> RecentUse:
-    """Return the use with more days, or more use of the same days."""
+    """Return the use with more days, or more use of the same days; less than 0: given back."""
     days = unpack(recent)
     for day, amount in used:
-        if amount > 0:
+        if amount > 0 or day.toordinal() in days:
             days[day.toordinal()] = days.get(day.toordinal(), 0) + amount
     return pack(days)
 

@@ -1,27 +1,27 @@
 """From what the database holds to an account: account = views + entries the views lack."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import NamedTuple
 
-from domain.account import Account
-from domain.evolve import evolve, keep_what_matters
-from domain.foreign import (
-    Document,
-    Quarantined,
-    UnreadableError,
-    read_charged,
-    read_day,
-    read_subscriptions,
-    read_told,
-    read_used,
-)
-from domain.holds import Hold, HoldFreed, HoldPlaced
-from domain.messages import CreditsAdded, DayOpened, Entry, charge_in
+from domain.account import Account, Extra
+from domain.charges import Charge, Opening, UsageRecorded
+from domain.corrections import CreditsAdjusted, UsageReversed
+from domain.evolve import evolve
+from domain.foreign import Document, Quarantined, UnreadableError, read_subscriptions
+from domain.holds import Hold, HoldFreed, HoldPlaced, LapsedHold
+from domain.local_days import day_of
+from domain.messages import Change, CreditsAdded, DayOpened, Entry, charge_in
+from domain.recalls import NOTHING_BESIDE, Recalls
 from domain.recent_use import NO_USE, with_use
+from domain.retention import keep_what_matters
+from domain.stored_days import read_adjusted, read_charged, read_day, read_told, read_used
 from domain.stored_holds import read_holds
+from domain.stored_packs import read_charge, read_lapsed, read_packs
 from domain.subscription import Subscription, Told
-from domain.values import Credits, Policy, UserId
+from domain.values import NO_CREDITS, Credits, Policy, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,11 @@ class Stored:
     days: Sequence[Document] = ()
     entries: Sequence[Entry] = ()
     """The entries after `applied_seq`, in order."""
+    packs: Sequence[Document] = ()
+    usages: Sequence[Document] = ()
+    """Usage records that a command recalls."""
+    lapsed_holds: Sequence[Document] = ()
+    """Expired holds that a command recalls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,38 +51,6 @@ class Recovered:
     lagging: tuple[Entry, ...]
 
 
-def recover(stored: Stored, now: datetime, policy: Policy, *, whole: bool = False) -> Recovered:
-    """Return the account of one user as of `now`; `whole`: with every subscription it had."""
-    subscriptions, quarantined = read_subscriptions(stored.subscriptions, policy.timezone)
-    with_days: list[Subscription] = []
-    used: dict[str, list[tuple[date, Credits]]] = {}
-    recent = NO_USE
-    for subscription in subscriptions:
-        documents = [
-            document
-            for document in stored.days
-            if str(document.get("subscription_id")) == subscription.subscription_id
-        ]
-        days, unreadable = _read_days(documents, subscription.timezone)
-        quarantined += unreadable
-        on_days = used[subscription.subscription_id] = [(day.date, day.used) for day in days]
-        holds = [hold for day in days for hold in day.holds]
-        # A day of ours was charged by a clock that had come to it, be it ahead of this one.
-        today = max([subscription.today(now), *(day.date for day in days if day.is_ours)])
-        told = {day.date: day.told for day in days if day.told}
-        read = subscription.with_usage_days(on_days, today, policy.rollover_cap, told, holds)
-        with_days.append(read)
-        if read.day is not None:
-            recent = with_use(recent, _before_newest(read, on_days))
-    account = Account(stored.user_id, stored.applied_seq, tuple(with_days), recent_use=recent)
-    # First the entries: one that pays for a subscription which has ended keeps its payment known.
-    account = replay(account, stored.entries)
-    account = _with_days_anew(account, used, stored.entries, policy)
-    if not whole:
-        account = keep_what_matters(account, now)
-    return Recovered(account, tuple(quarantined), tuple(stored.entries))
-
-
 @dataclass(frozen=True, slots=True)
 class _StoredDay:
     date: date
@@ -85,6 +58,131 @@ class _StoredDay:
     is_ours: bool
     told: Told
     holds: Sequence[Hold]
+    adjusted: Credits
+
+
+class _Used(NamedTuple):
+    """What days' documents say of a subscription."""
+
+    used: list[tuple[date, Credits]]
+    adjusted: dict[date, Credits]
+
+
+def recover(
+    stored: Stored, now: datetime, policy: Policy, recalls: Recalls | None = None
+) -> Recovered:
+    """Return the account of one user as of `now`.
+
+    `recalls`: it is to be the whole one, with every subscription and pack there ever was, and with
+    these charges and holds; None: what matters of it.
+    """
+    subscriptions, quarantined = read_subscriptions(stored.subscriptions, policy.timezone)
+    charges = _charges(stored, subscriptions, recalls or NOTHING_BESIDE)
+    with_days: list[Subscription] = []
+    used: dict[str, _Used] = {}
+    recent = NO_USE
+    for subscription in subscriptions:
+        days, unreadable = _read_days(_days_of(stored, subscription), subscription.timezone)
+        quarantined += unreadable
+        on_days = used[subscription.subscription_id] = _used_on(days)
+        kept = subscription.keeping_from(_oldest(charges, subscription))
+        read = _with_days(kept, days, on_days, now, policy)
+        with_days.append(read)
+        if read.day is not None:
+            recent = with_use(recent, _before_newest(read, on_days.used))
+    extra, unreadable = _extra(stored, charges)
+    quarantined += unreadable
+    account = Account(stored.user_id, stored.applied_seq, tuple(with_days), recent_use=recent)
+    # First the entries: one that pays for a subscription which has ended keeps its payment known.
+    account = replay(account.with_extra(extra), stored.entries)
+    account = _with_days_anew(account, used, stored.entries, policy)
+    if recalls is None:
+        account = keep_what_matters(account, now)
+    return Recovered(account, tuple(quarantined), tuple(stored.entries))
+
+
+def _days_of(stored: Stored, subscription: Subscription) -> list[Document]:
+    name = subscription.subscription_id
+    return [day for day in stored.days if str(day.get("subscription_id")) == name]
+
+
+def _used_on(days: Iterable[_StoredDay]) -> _Used:
+    used, adjusted = [], {}
+    for day in days:
+        used.append((day.date, day.used))
+        if day.adjusted:
+            adjusted[day.date] = day.adjusted
+    return _Used(used, adjusted)
+
+
+def _with_days(
+    subscription: Subscription,
+    days: Sequence[_StoredDay],
+    on_days: _Used,
+    now: datetime,
+    policy: Policy,
+) -> Subscription:
+    # A day of ours was charged by a clock that had come to it, be it ahead of this one.
+    today = max([subscription.today(now), *(day.date for day in days if day.is_ours)])
+    told = {day.date: day.told for day in days if day.told}
+    holds = [hold for day in days for hold in day.holds]
+    cap = policy.rollover_cap
+    return subscription.with_usage_days(on_days.used, today, cap, told, holds, on_days.adjusted)
+
+
+def _extra(stored: Stored, charges: Sequence[Charge]) -> tuple[Extra, list[Quarantined]]:
+    packs, quarantined = read_packs(stored.packs)
+    lapsed: list[LapsedHold] = []
+    for document in stored.lapsed_holds:
+        try:
+            lapsed.append(read_lapsed(document))
+        except UnreadableError as error:
+            quarantined.append(Quarantined(str(document.get("_id")), str(error)))
+    return Extra(packs, tuple(charges), tuple(lapsed)), quarantined
+
+
+def _charges(
+    stored: Stored, subscriptions: Sequence[Subscription], recalls: Recalls
+) -> list[Charge]:
+    """Return the charges that are recalled: of usage records, and of entries no view contains.
+
+    Those of entries are as they were made: that reversals of them follow is replayed.
+    """
+    by_id = {s.subscription_id: s for s in subscriptions}
+    charges: list[Charge] = []
+    for document in stored.usages:
+        known = by_id.get(str(document.get("subscription_id")))
+        at = document.get("date")
+        day = day_of(at, known.timezone) if known and isinstance(at, datetime) else None
+        charge = read_charge(document, day)
+        charges += [] if charge is None else [charge]
+    for entry in stored.entries:
+        made = charge_in(entry.change)
+        if made is not None and made.usage_id in recalls.usages:
+            charges.append(_charge_of(made))
+    return charges
+
+
+def _charge_of(made: UsageRecorded) -> Charge:
+    opening = made.opening
+    return Charge(
+        made.usage_id,
+        None if opening is None else opening.subscription_id,
+        None if opening is None else opening.date,
+        made.day_amount,
+        made.packs,
+        NO_CREDITS,
+    )
+
+
+def _oldest(charges: Iterable[Charge], subscription: Subscription) -> date | None:
+    """Return the first day of a subscription that a correction may go back to."""
+    days = (
+        charge.date
+        for charge in charges
+        if charge.subscription_id == subscription.subscription_id and charge.date is not None
+    )
+    return min(days, default=None)
 
 
 def _before_newest(
@@ -100,38 +198,55 @@ def _before_newest(
 
 
 def _with_days_anew(
-    account: Account,
-    used: Mapping[str, Sequence[tuple[date, Credits]]],
-    entries: Iterable[Entry],
-    policy: Policy,
+    account: Account, stored: Mapping[str, _Used], entries: Iterable[Entry], policy: Policy
 ) -> Account:
     """Return the account with the days as documents will have them once views contain the entries.
 
     An entry says what its day opened with; another program may have edited the days before it
     since then, and what was loaded has the edit.
     """
-    charged: dict[str, list[tuple[date, Credits]]] = {}
+    touched: dict[str, _Used] = {}
     for entry in entries:
-        charge = charge_in(entry.change)
-        if charge is not None:
-            on_days = charged.setdefault(charge.opening.subscription_id, [])
-            on_days.append((charge.opening.date, charge.credit_amount))
-        elif isinstance(entry.change, CreditsAdded | DayOpened | HoldPlaced | HoldFreed):
-            opening = entry.change.opening
-            charged.setdefault(opening.subscription_id, []).append((opening.date, Credits(0)))
-    for subscription_id, days in charged.items():
+        for opening, used, taken in _touched_by(entry.change):
+            on_days, adjusted = touched.setdefault(opening.subscription_id, _Used([], {}))
+            on_days.append((opening.date, used))
+            adjusted[opening.date] = Credits(adjusted.get(opening.date, 0) + taken)
+    for subscription_id, (on_days, adjusted) in touched.items():
         subscription = account.find(subscription_id)
         if subscription is None or subscription.day is None:
             continue  # Another program has deleted it since.
+        known = stored.get(subscription_id, _Used([], {}))
         anew = subscription.with_usage_days(
-            [*used.get(subscription_id, ()), *days],
+            [*known.used, *on_days],
             subscription.day.date,
             policy.rollover_cap,
             {day.date: day.told for day in subscription.touched},
             subscription.holds,
+            _sums(known.adjusted, adjusted),
         )
         account = account.with_subscription(anew)
     return account
+
+
+def _sums(*amounts: Mapping[date, Credits]) -> dict[date, Credits]:
+    sums: Counter[date] = Counter()
+    for by_day in amounts:
+        sums.update(by_day)
+    return {day: Credits(amount) for day, amount in sums.items()}
+
+
+def _touched_by(change: Change) -> Iterator[tuple[Opening, Credits, Credits]]:
+    """Yield (a day that a change touches, what it charges to it, what it takes from it)."""
+    charge = charge_in(change)
+    if charge is not None and charge.opening is not None:
+        yield charge.opening, charge.day_amount, NO_CREDITS
+    elif isinstance(change, CreditsAdded | DayOpened | HoldPlaced | HoldFreed):
+        if change.opening is not None:
+            yield change.opening, NO_CREDITS, NO_CREDITS
+    elif isinstance(change, UsageReversed) and change.opening is not None:
+        yield change.opening, Credits(-change.day_amount), NO_CREDITS
+    elif isinstance(change, CreditsAdjusted) and change.opening is not None:
+        yield change.opening, NO_CREDITS, change.day_amount
 
 
 def _read_days(
@@ -160,7 +275,7 @@ def _read_days(
         unreadable += [Quarantined(name, reason) for reason in reasons]
         if used is not None:
             ours = document.get("applied_seq") is not None
-            days.append(_StoredDay(day, used, ours, told, holds))
+            days.append(_StoredDay(day, used, ours, told, holds, read_adjusted(document)))
     return days, unreadable
 
 

@@ -20,7 +20,8 @@ from pydantic import (
 
 from domain.charges import OnInsufficient
 from domain.local_days import check_zone
-from domain.messages import AddCredit, Payment, RecordUsage
+from domain.messages import AddCredit, RecordUsage
+from domain.payments import Payment
 from domain.values import (
     CREDITS_MAX,
     USER_ID_LENGTH_MAX,

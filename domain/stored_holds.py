@@ -1,4 +1,4 @@
-"""Open holds in the document of their day, written by us and read back whoever wrote them."""
+"""Open holds in the document of their day or pack, written by us and read back whoever wrote them."""
 
 import json
 from collections.abc import Mapping
@@ -25,11 +25,15 @@ def hold_document(hold: Hold) -> dict[str, Any]:
         "session_id": hold.session_id,
         "details": hold.details,
         "timestamp": hold.timestamp,
+        "date": hold.date.isoformat(),
     }
 
 
-def read_holds(document: Document, day: date) -> tuple[list[Hold], list[str]]:
-    """Return the readable holds of a day's document, and why others are not. These hold nothing."""
+def read_holds(document: Document, day: date | None) -> tuple[list[Hold], list[str]]:
+    """Return the readable holds of a document, and why others are not. These hold nothing.
+
+    `day`: the document's; None: each hold names its own.
+    """
     items = document.get("holds")
     if items is None:
         return [], []
@@ -41,7 +45,7 @@ def read_holds(document: Document, day: date) -> tuple[list[Hold], list[str]]:
     reasons: list[str] = []
     for item in items:
         try:
-            hold = _read_hold(item, day)
+            hold = read_hold(item, day)
         except UnreadableError as error:
             reasons.append(f"holds: {error}")
         else:
@@ -49,7 +53,8 @@ def read_holds(document: Document, day: date) -> tuple[list[Hold], list[str]]:
     return list(holds.values()), reasons
 
 
-def _read_hold(item: object, day: date) -> Hold:
+def read_hold(item: object, day: date | None) -> Hold:
+    """Return a hold; `day` is None where it names its own. Raises UnreadableError."""
     if not isinstance(item, Mapping):
         raise UnreadableError("a hold is not an object")
     hold_id, held = item.get("hold_id"), amount(item.get("credit_amount"), "credit_amount")
@@ -58,7 +63,7 @@ def _read_hold(item: object, day: date) -> Hold:
     count = item.get("token_count")
     return Hold(
         hold_id,
-        day,
+        _day(item) if day is None else day,
         Credits(held),
         instant(item, "expires_at"),
         _text(item, "service_type") or "hold",
@@ -68,6 +73,13 @@ def _read_hold(item: object, day: date) -> Hold:
         _details(item),
         instant(item, "timestamp"),
     )
+
+
+def _day(item: Mapping[str, Any]) -> date:
+    try:
+        return date.fromisoformat(str(item.get("date")))
+    except ValueError as error:
+        raise UnreadableError("date is not a calendar day") from error
 
 
 def _text(item: Mapping[str, Any], field: str) -> str | None:

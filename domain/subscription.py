@@ -4,16 +4,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import IntFlag
-from itertools import pairwise
 
 from domain.grants import Grant
 from domain.holds import Hold
-from domain.local_days import ONE_DAY, day_of, midnight
-from domain.schedule import carry, first_covered, limits
+from domain.local_days import ONE_DAY, day_of
+from domain.schedule import carry, limits
 from domain.stripe import StripeLink
 from domain.values import CURRENT_STATUSES, SPENDING_STATUSES, Credits, Status
-
-AVAILABLE_WITHIN_DAYS = 3660  # As long as a grant may last; more would keep the others waiting.
 
 OPEN_END_YEAR = 9000  # Programs write the year 9999 where they mean that there is no end.
 OPEN_END = datetime(9999, 12, 30, tzinfo=UTC)  # A day before the last: zones may add to it.
@@ -36,8 +33,22 @@ class Day:
 
     date: date
     rolled_over: Credits
+    """What the day before left, less what adjustments have taken from this day."""
     used: Credits
     told: Told = Told.NOTHING
+
+
+@dataclass(frozen=True, slots=True)
+class Seldom:
+    """What few subscriptions have."""
+
+    adjusted: tuple[tuple[date, Credits], ...] = ()
+    """What adjustments have taken from touched days that are known here."""
+    kept_from: date | None = None
+    """Touched days are kept from here on, because a correction goes back so far."""
+
+
+NOTHING_SELDOM = Seldom()
 
 
 def is_open_end(end: datetime) -> bool:
@@ -76,6 +87,7 @@ class Subscription:
     """Those that nothing resolved, by expiry; some may be over: `as_of` leaves them out."""
     earlier: tuple[Day, ...] = ()
     """The touched days before the newest, back to the oldest hold's: what it frees goes on."""
+    seldom: Seldom | None = None
 
     @property
     def spendable(self) -> Credits:
@@ -159,36 +171,6 @@ class Subscription:
         left = self.limit(day.date) + day.rolled_over - day.used
         return Credits(left - self.held_on(day.date) if self.holds else left)
 
-    def available_at(self, required: Credits, today: Day, cap: Credits | None) -> datetime | None:
-        """Return the first midnight from which the schedule covers the amount; None if never.
-
-        Nothing else is spent in the meantime. Source: contract, problems of 402. Only another
-        program's document gives anything later than AVAILABLE_WITHIN_DAYS: that counts as never.
-        """
-        tomorrow = today.date.toordinal() + 1
-        last = min(self.last_day.toordinal(), tomorrow + AVAILABLE_WITHIN_DAYS)
-        left = self.remaining(today)
-        # Between two days on which holds are over, only the grants decide.
-        changing = sorted({max(self._is_over_on(hold, last), tomorrow) for hold in self.holds})
-        until = min([last, *(day - 1 for day in changing)])
-        found = first_covered(self.grants, left, required, cap, tomorrow, until)
-        for day, following in pairwise((*changing, last + 1)):
-            if found is not None or day > last:
-                break
-            then = self.as_of(midnight(date.fromordinal(day), self.timezone), cap)
-            left = then.remaining(then.day_at(date.fromordinal(day), cap))
-            until = min(following - 1, last)
-            found = first_covered(self.grants, left, required, cap, day + 1, until)
-            found = day if left >= required else found
-        return None if found is None else midnight(date.fromordinal(found), self.timezone)
-
-    def _is_over_on(self, hold: Hold, last: int) -> int:
-        """Return the first day, an ordinal, that begins when a hold is over; after `last`: any."""
-        day = day_of(hold.expires_at, self.timezone)
-        if day.toordinal() > last:  # No instant may be the beginning of such a day.
-            return day.toordinal()
-        return day.toordinal() + (midnight(day, self.timezone) < hold.expires_at)
-
     # --- holds --------------------------------------------------------------------------
 
     @property
@@ -220,17 +202,53 @@ class Subscription:
             if result:
                 before = replace(self, day=result[-1], holds=holds, earlier=())
                 inherited = before.day_at(day.date, cap).rolled_over
-                result.append(replace(day, rolled_over=inherited))
+                taken = self.adjusted_on(day.date)
+                result.append(replace(day, rolled_over=Credits(inherited - taken)))
             else:
                 result.append(day)
         return tuple(result)
 
     def with_days(self, days: Sequence[Day], holds: Iterable[Hold]) -> "Subscription":
-        """Return the subscription with these touched days (in order) as far as holds need them."""
+        """Return the subscription with these touched days (in order) as far as they are needed."""
         in_order = tuple(sorted(holds, key=lambda hold: (hold.expires_at, hold.hold_id)))
         oldest = min((hold.date for hold in in_order), default=date.max)
+        if self.seldom is not None and self.seldom.kept_from is not None:
+            oldest = min(oldest, self.seldom.kept_from)
         earlier = tuple(day for day in days[:-1] if day.date >= oldest)
-        return replace(self, day=days[-1] if days else None, holds=in_order, earlier=earlier)
+        changed = replace(self, day=days[-1] if days else None, holds=in_order, earlier=earlier)
+        return changed if self.seldom is None else changed.with_adjusted(dict(self.seldom.adjusted))
+
+    # --- corrections --------------------------------------------------------------------
+
+    def adjusted_on(self, day: date) -> Credits:
+        """Return what adjustments have taken from a day that is known here."""
+        if self.seldom is None:
+            return Credits(0)
+        return next((amount for on, amount in self.seldom.adjusted if on == day), Credits(0))
+
+    def with_adjustment(self, day: date, amount: Credits) -> "Subscription":
+        """Return the subscription with more taken from a touched day."""
+        adjusted = dict(self.seldom.adjusted) if self.seldom else {}
+        adjusted[day] = Credits(adjusted.get(day, 0) + amount)
+        return self.with_adjusted(adjusted)
+
+    def with_adjusted(self, adjusted: Mapping[date, Credits]) -> "Subscription":
+        """Return the subscription with what adjustments have taken from its touched days."""
+        if not adjusted and self.seldom is None:
+            return self
+        known = {day.date for day in self.touched}
+        kept = tuple(sorted((on, a) for on, a in adjusted.items() if on in known and a))
+        return self._with_seldom(replace(self.seldom or NOTHING_SELDOM, adjusted=kept))
+
+    def keeping_from(self, day: date | None) -> "Subscription":
+        """Return the subscription that keeps its touched days from one on; None: as holds do."""
+        if day is None and self.seldom is None:
+            return self
+        kept = self._with_seldom(replace(self.seldom or NOTHING_SELDOM, kept_from=day))
+        return kept if day is not None else kept.with_days(kept.touched, kept.holds)
+
+    def _with_seldom(self, seldom: Seldom) -> "Subscription":
+        return replace(self, seldom=None if seldom == NOTHING_SELDOM else seldom)
 
     def opened(self, day: Day) -> "Subscription":
         """Return the subscription with a day as its newest, if it has no newer one."""
@@ -245,25 +263,31 @@ class Subscription:
         cap: Credits | None,
         told: Mapping[date, Told] | None = None,
         holds: Iterable[Hold] = (),
+        adjusted: Mapping[date, Credits] | None = None,
     ) -> "Subscription":
         """Return the subscription after the days on which something was used (any order).
 
         Days after `today` do not count yet, days before the first never do. `told` says which
-        events of a day were told.
+        events of a day were told, `adjusted` what adjustments have taken from it.
         """
         sums: dict[date, int] = {}
         for day, amount in used:
             if self.first_day <= day <= today:
                 sums[day] = sums.get(day, 0) + amount
         counted = tuple(hold for hold in holds if hold.date in sums)
-        subscription = replace(self, day=None, holds=counted, earlier=())
+        adjusted = adjusted or {}
+        subscription = replace(self, day=None, holds=counted, earlier=()).with_adjusted({})
         days: list[Day] = []
         for day in sorted(sums):
             opened = subscription.day_at(day, cap)
             was_told = (told or {}).get(day, Told.NOTHING)
-            days.append(Day(day, opened.rolled_over, Credits(sums[day]), was_told))
+            rolled_over = Credits(opened.rolled_over - adjusted.get(day, 0))
+            days.append(Day(day, rolled_over, Credits(sums[day]), was_told))
             subscription = replace(subscription, day=days[-1])
-        return subscription.with_days(days, counted) if counted else subscription
+        if not counted and not adjusted and subscription.seldom is None:
+            return subscription
+        whole = replace(subscription, earlier=tuple(days[:-1]))
+        return whole.with_adjusted(adjusted).with_days(days, counted)
 
     def days_remaining(self, today: date) -> int:
         """Return how many local days the subscription still covers, today included."""

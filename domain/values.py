@@ -14,6 +14,8 @@ from domain.pricing import NO_PRICES, PriceList
 Credits = NewType("Credits", int)
 """The indivisible unit of account. May be negative only as debt or as a correction."""
 
+NO_CREDITS = Credits(0)
+
 UserId = NewType("UserId", str)
 """1 to 128 printable characters without spaces; 24 hex digits are in lower case."""
 
@@ -60,6 +62,9 @@ class Policy:
     """A day's use of at least so many times the user's mean is a spike."""
     holds_per_account: int = 500
     """How many holds one account may have open."""
+
+    late_settle_seconds: int = 86_400
+    """For how long a hold that has expired can still be settled."""
 
     prices: PriceList = NO_PRICES
     """What tokens cost. The one part that changes while the service runs."""

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import assert_never
 
 from domain.charges import Opening, UsageRecorded
+from domain.corrections import CreditsAdjusted, UsageReversed
 from domain.evolve import told_by
-from domain.holds import Hold, HoldFreed, HoldPlaced, HoldSettled
+from domain.holds import Hold, HoldFreed, HoldPlaced, HoldSettled, LapsedHold
 from domain.messages import (
     CommandRefused,
     CreditsAdded,
@@ -16,9 +17,11 @@ from domain.messages import (
     SubscriptionChanged,
     SubscriptionExpired,
 )
+from domain.pack_messages import PackAdded, PackExpired
+from domain.pack_views import PackView, project_packs
 from domain.stripe import GrantsVoided, StripeStateApplied
 from domain.subscription import Told
-from domain.values import Credits, UserId
+from domain.values import NO_CREDITS, Credits, UserId
 
 
 @dataclass(slots=True)
@@ -36,6 +39,8 @@ class DayView:
     """Holds that the document is to have from now on."""
     freed: list[str] = field(default_factory=list)
     """Ids of holds that it is to have no longer."""
+    adjusted: Credits = NO_CREDITS
+    """What adjustments take from it, to be added."""
 
 
 @dataclass(slots=True)
@@ -51,6 +56,13 @@ class AccountViews:
     usages: list[Entry] = field(default_factory=list)
     events: list[Entry] = field(default_factory=list)
     """Entries with events."""
+    packs: dict[str, PackView] = field(default_factory=dict)
+    reversals: list[UsageReversed] = field(default_factory=list)
+    """What usage records are to say of what went back, in the order of the journal."""
+    lapsed: dict[str, LapsedHold] = field(default_factory=dict)
+    """Holds that can be settled late, by id."""
+    settled_late: list[str] = field(default_factory=list)
+    """Ids of holds that were."""
 
 
 def project(entries: Sequence[Entry]) -> AccountViews:
@@ -61,6 +73,7 @@ def project(entries: Sequence[Entry]) -> AccountViews:
         if entry.events:
             views.events.append(entry)
         _project(views, entry)
+        project_packs(views.packs, entry)
     return views
 
 
@@ -68,33 +81,63 @@ def _project(views: AccountViews, entry: Entry) -> None:
     match entry.change:
         case CreditsAdded(opening=opening):
             views.subscriptions.append(entry)
-            _touch(views, opening, Credits(0), entry)
-        case UsageRecorded(opening=opening, credit_amount=amount):
-            views.usages.append(entry)
-            _touch(views, opening, amount, entry)
+            _touch(views, opening, NO_CREDITS, entry)
+        case UsageRecorded():
+            _project_charge(views, entry, entry.change)
         case DayOpened(opening):
-            _touch(views, opening, Credits(0), entry)
+            _touch(views, opening, NO_CREDITS, entry)
         case HoldPlaced() | HoldSettled() | HoldFreed():
             _project_hold(views, entry, entry.change)
         case SubscriptionChanged() | SubscriptionExpired() | StripeStateApplied() | GrantsVoided():
             views.subscriptions.append(entry)
-        case CommandRefused():
+        case UsageReversed() | CreditsAdjusted():
+            _project_correction(views, entry, entry.change)
+        case CommandRefused() | PackAdded() | PackExpired():
             pass
         case _:
             assert_never(entry.change)
+
+
+def _project_charge(views: AccountViews, entry: Entry, change: UsageRecorded) -> None:
+    views.usages.append(entry)
+    if change.opening is not None:
+        _touch(views, change.opening, change.day_amount, entry)
+    if change.settles is not None and views.lapsed.pop(change.settles, None) is None:
+        views.settled_late.append(change.settles)
 
 
 def _project_hold(
     views: AccountViews, entry: Entry, change: HoldPlaced | HoldSettled | HoldFreed
 ) -> None:
     match change:
-        case HoldPlaced(hold, opening):
-            _touch(views, opening, Credits(0), entry).placed.append(hold)
+        case HoldPlaced(opening=opening):
+            if opening is not None:
+                day = _touch(views, opening, NO_CREDITS, entry)
+                day.placed += [] if change.of_day is None else [change.of_day]
         case HoldSettled(hold_id, usage, reopened):
             views.usages.append(entry)
-            _free(views, hold_id, (usage.opening, *reopened), usage.credit_amount, entry)
-        case HoldFreed(hold_id=hold_id, opening=opening, reopened=reopened):
-            _free(views, hold_id, (opening, *reopened), Credits(0), entry)
+            if usage.opening is not None:
+                openings = (usage.opening, *reopened)
+                _free(views, hold_id, openings, usage.day_amount, entry)
+        case HoldFreed(hold_id=hold_id, opening=opening, reopened=reopened, lapsed=lapsed):
+            if opening is not None:
+                _free(views, hold_id, (opening, *reopened), NO_CREDITS, entry)
+            if lapsed is not None:
+                views.lapsed[hold_id] = lapsed
+
+
+def _project_correction(
+    views: AccountViews, entry: Entry, change: UsageReversed | CreditsAdjusted
+) -> None:
+    match change:
+        case UsageReversed(opening=opening, reopened=reopened, day_amount=amount):
+            views.reversals.append(change)
+            if opening is not None:
+                _bring_all_forward(views, (opening, *reopened), Credits(-amount), entry)
+        case CreditsAdjusted(opening=opening, day_amount=amount):
+            if opening is not None:
+                day = _touch(views, opening, NO_CREDITS, entry)
+                day.adjusted = Credits(day.adjusted + amount)
 
 
 def _touch(views: AccountViews, opening: Opening, amount: Credits, entry: Entry) -> DayView:
@@ -122,12 +165,20 @@ def _free(
     entry: Entry,
 ) -> None:
     """Take a hold out of its own day, the first of these; the later ones inherit anew."""
-    own = day = _bring_forward(views, openings[0], charged, entry.seq)
+    own = _bring_all_forward(views, openings, charged, entry)
     placed_here = [hold for hold in own.placed if hold.hold_id == hold_id]
     if placed_here:  # No document has ever had it.
         own.placed.remove(placed_here[0])
     else:
         own.freed.append(hold_id)
+
+
+def _bring_all_forward(
+    views: AccountViews, openings: Sequence[Opening], charged: Credits, entry: Entry
+) -> DayView:
+    """Charge the first of these days, let the later ones inherit anew; return the first."""
+    own = day = _bring_forward(views, openings[0], charged, entry.seq)
     for opening in openings[1:]:
-        day = _bring_forward(views, opening, Credits(0), entry.seq)
+        day = _bring_forward(views, opening, NO_CREDITS, entry.seq)
     day.told |= told_by(entry)  # Events are about the newest day.
+    return own

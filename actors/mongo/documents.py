@@ -11,15 +11,15 @@ from pymongo import InsertOne, UpdateOne
 from actors.mongo.amounts import ZERO, amount_or, is_amount
 from actors.mongo.hold_documents import holds_stages
 from actors.mongo.ids import as_stored, stored_id
-from domain.foreign import TOLD_FIELDS
 from domain.grants import Grant
 from domain.messages import (
     CreditsAdded,
     Entry,
-    Payment,
     SubscriptionChanged,
     SubscriptionExpired,
 )
+from domain.payments import Payment
+from domain.stored_days import TOLD_FIELDS
 from domain.subscription import OPEN_END
 from domain.values import UserId, owned_id
 from domain.views import DayView

@@ -19,8 +19,9 @@ from actors.mongo.marks import UNREADABLE
 from actors.mongo.references import References, with_ids_spelled
 from actors.reports import DIFFERING_USERS_MAX, Findings
 from domain.codec import SpoiltEntry, entry_id, read_or_name
-from domain.foreign import UnreadableError, read_subscription, read_usage_day, whole
+from domain.foreign import UnreadableError, read_subscription, whole
 from domain.messages import Entry, charge_in
+from domain.stored_days import read_usage_day
 from domain.stored_holds import read_holds
 from domain.values import UserId
 

@@ -18,10 +18,11 @@ from actors.mongo.references import References, with_ids_spelled
 from actors.mongo.tails import Tails
 from actors.store import JournalBrokenError
 from domain.codec import SpoiltEntry, command_id, entry_id, read_or_name
-from domain.foreign import TOLD_FIELDS, Document
+from domain.foreign import Document
 from domain.messages import Entry
 from domain.recent_use import DAYS_MAX
 from domain.recovery import Stored
+from domain.stored_days import TOLD_FIELDS
 from domain.values import UserId
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)

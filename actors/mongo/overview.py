@@ -19,9 +19,9 @@ from actors.mongo.ids import (
 )
 from actors.mongo.references import with_ids_spelled
 from actors.store import SubscriptionPageQuery
-from domain.answering import subscription_record
 from domain.answers import SubscriptionPage, SubscriptionRecord
 from domain.foreign import Document, UnreadableError, read_subscription
+from domain.list_answers import subscription_record
 from domain.values import Status, UserId, is_object_id
 
 TEXT, OBJECT_ID, SPELLED = "t", "o", "s"

@@ -15,10 +15,10 @@ from actors.mongo.marks import read_mark
 from actors.mongo.references import with_ids_spelled
 from actors.mongo.usage_pages import usage_page
 from actors.store import HistoryQuery, UsageQuery
-from domain.answering import history_entry
 from domain.answers import HistoryPage, MonthlyUsage, UsagePage, UsageSums
 from domain.codec import entry_id, read_or_name
 from domain.foreign import Document
+from domain.list_answers import history_entry
 from domain.values import UserId
 
 READ_SECONDS_MAX = 8.0

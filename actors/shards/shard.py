@@ -36,9 +36,9 @@ from actors.steps_in_hand import StepsInHand
 from actors.store import AppendFailedError, AppendInDoubtError, StorageUnavailableError, Store
 from domain.account import Account
 from domain.decide import names_a_subscription
-from domain.evolve import keep_what_matters
 from domain.messages import Entry
 from domain.recovery import Stored
+from domain.retention import keep_what_matters
 from domain.values import Policy, UserId, to_instant
 
 APPENDS_MAX = 20  # How often one batch is decided again before its callers are told to wait.

@@ -6,7 +6,8 @@ from dataclasses import replace
 from actors.calls import Outcome, Reply
 from actors.failures import UnavailableError
 from actors.stripe.records import Grantable, StripeRecord
-from domain.messages import AddCredit, Command, GrantFromStripe, Payment, Rejection
+from domain.messages import AddCredit, Command, GrantFromStripe, Rejection
+from domain.payments import Payment
 from domain.stripe import ApplyStripeState, VoidGrants
 from domain.values import Credits, UserId
 

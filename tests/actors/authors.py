@@ -17,10 +17,10 @@ from domain.messages import (
     CommandRefused,
     Entry,
     OpenDay,
-    Payment,
     RecordUsage,
     Refusal,
 )
+from domain.payments import Payment
 from domain.recovery import Stored, recover
 from domain.values import Credits, Policy, UserId
 from domain.views import AccountViews, project

@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from actors.calls import Call, Outcome
-from domain.messages import AddCredit, Payment
+from domain.messages import AddCredit
+from domain.payments import Payment
 from domain.values import Credits, UserId
 from tests.actors.authors import NOON
 from tests.actors.running import (

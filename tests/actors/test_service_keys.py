@@ -19,7 +19,8 @@ from actors.shards.hold_expiry import expire_call as expire_hold
 from actors.shards.shard import Shard
 from actors.stripe.telling import check
 from domain.fingerprints import fingerprint
-from domain.messages import AddCredit, GrantFromStripe, Payment
+from domain.messages import AddCredit, GrantFromStripe
+from domain.payments import Payment
 from domain.requests import BatchedUsageBody
 from domain.stripe import ApplyStripeState, StripeLink, VoidGrants
 from domain.values import Credits, UserId

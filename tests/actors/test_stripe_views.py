@@ -4,7 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 from actors.store import Store
-from domain.messages import Command, GrantFromStripe, Payment
+from domain.messages import Command, GrantFromStripe
+from domain.payments import Payment
 from domain.recovery import recover
 from domain.stripe import ApplyStripeState, StripeItem, StripeLink, VoidGrants
 from domain.values import Credits, UserId

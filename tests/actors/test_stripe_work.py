@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from actors.stripe.work import DEFECT_ATTEMPTS_MAX, pause_after
-from domain.messages import AddCredit, Payment
+from domain.messages import AddCredit
+from domain.payments import Payment
 from domain.values import Credits
 from tests.actors.running import ask, credit_call, in_loop, status
 from tests.actors.stripe_world import (

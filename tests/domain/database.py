@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from domain.foreign import TOLD_FIELDS
 from domain.grants import Grant
 from domain.messages import (
     CreditsAdded,
@@ -15,6 +14,7 @@ from domain.messages import (
     charge_in,
 )
 from domain.recovery import Stored
+from domain.stored_days import TOLD_FIELDS
 from domain.stored_holds import hold_document
 from domain.stripe import GrantsVoided, StripeStateApplied
 from domain.values import UserId

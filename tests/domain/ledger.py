@@ -20,10 +20,10 @@ from domain.messages import (
     Entry,
     ExpireSubscription,
     OpenDay,
-    Payment,
     RecordUsage,
     Refusal,
 )
+from domain.payments import Payment
 from domain.values import Credits, Policy, Status, UserId
 
 USER = UserId("ada")

@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from domain.account import Account
-from domain.evolve import keep_what_matters
 from domain.grants import Grant
+from domain.retention import keep_what_matters
 from domain.subscription import Subscription
 from domain.values import Credits, Status
 from tests.domain.ledger import NOON, ONE_DAY, ONE_MILLISECOND, USER

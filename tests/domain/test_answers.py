@@ -6,9 +6,10 @@ from datetime import date
 
 import pytest
 
-from domain.answering import change_answer, is_low, status_answer, subscription_record
+from domain.answering import change_answer, is_low, status_answer
 from domain.answers import CreditStatusResponse
 from domain.grants import Grant
+from domain.list_answers import subscription_record
 from domain.messages import RecordUsage
 from domain.subscription import Subscription
 from domain.values import Credits, Policy, Status

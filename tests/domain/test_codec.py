@@ -23,13 +23,13 @@ from domain.messages import (
     DayOpened,
     Entry,
     Limit,
-    Payment,
     Refusal,
     Rejection,
     Shortfall,
     SubscriptionChanged,
     SubscriptionExpired,
 )
+from domain.payments import Payment
 from domain.pricing import Price
 from domain.stripe import (
     STATUS_OF,

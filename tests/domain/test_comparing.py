@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from domain.account import Account
 from domain.comparing import Difference, difference, essence
 from domain.decide import decide
-from domain.evolve import evolve, keep_what_matters
+from domain.evolve import evolve
 from domain.messages import ChangeSubscription, CommandRefused, Entry, Refusal
 from domain.recent_use import NO_USE, with_use
 from domain.recovery import recover
+from domain.retention import keep_what_matters
 from domain.subscription import Day, Told
 from domain.values import Credits, Policy, Status
 from tests.domain.database import Database

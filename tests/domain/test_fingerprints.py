@@ -23,10 +23,10 @@ from domain.messages import (
     ExpireSubscription,
     GrantFromStripe,
     OpenDay,
-    Payment,
     RecordUsage,
     Rejection,
 )
+from domain.payments import Payment
 from domain.stripe import ApplyStripeState, StripeItem, StripeLink, VoidGrants
 from domain.values import CREDITS_MAX, Credits, Status, UserId
 from tests.domain.ledger import NOON, ONE_DAY, USER, charge_of, ledger_with, pay

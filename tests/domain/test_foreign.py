@@ -13,12 +13,12 @@ from domain.foreign import (
     UnreadableError,
     read_subscription,
     read_subscriptions,
-    read_usage_day,
     whole,
 )
 from domain.grants import Grant, Void
 from domain.messages import Rejection
 from domain.recovery import Stored, recover
+from domain.stored_days import read_usage_day
 from domain.values import CREDITS_MAX, Credits, Status
 from tests.domain.ledger import ALL_SPENDABLE, NOON, ONE_DAY, USER, Ledger, refusal_of, utc
 

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from domain.account import Account
 from domain.charges import Opening, UsageRecorded
-from domain.evolve import keep_what_matters
 from domain.holds import Hold, HoldFreed, HoldPlaced, HoldSettled
 from domain.local_days import midnight
 from domain.messages import CreditsAdded, DayOpened, charge_in
 from domain.recovery import recover, replay
+from domain.retention import keep_what_matters
 from domain.subscription import Subscription
 from domain.values import Credits, Policy, Status
 from tests.domain.database import Database

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from domain.account import Account
-from domain.evolve import keep_what_matters
 from domain.foreign import Quarantined
 from domain.recovery import Recovered, Stored, recover, replay
+from domain.retention import keep_what_matters
 from domain.subscription import Day, Told
 from domain.values import Credits, Policy
 from tests.domain.database import Database

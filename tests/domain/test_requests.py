@@ -7,7 +7,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from domain.charges import OnInsufficient
 from domain.fingerprints import fingerprint
-from domain.messages import AddCredit, Payment, RecordUsage
+from domain.messages import AddCredit, RecordUsage
+from domain.payments import Payment
 from domain.requests import (
     BATCH_RECORDS_MAX,
     CURRENCY_LENGTH_MAX,

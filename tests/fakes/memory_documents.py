@@ -9,7 +9,8 @@ from typing import Any
 from actors.mongo.usage_documents import price_document
 from domain.events import event_id
 from domain.grants import Grant
-from domain.messages import CreditsAdded, Entry, Payment, charge_in
+from domain.messages import CreditsAdded, Entry, charge_in
+from domain.payments import Payment
 from domain.stripe import StripeLink, StripeStateApplied, VoidedGrant
 
 

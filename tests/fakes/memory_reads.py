@@ -6,7 +6,6 @@ from zoneinfo import ZoneInfo
 
 from actors.mongo.usage_documents import read_usage
 from actors.store import HistoryQuery, SubscriptionPageQuery, UsageQuery
-from domain.answering import history_entry, subscription_record
 from domain.answers import (
     HistoryPage,
     MonthlyUsage,
@@ -16,6 +15,7 @@ from domain.answers import (
     UsageSums,
 )
 from domain.foreign import Document, read_subscriptions
+from domain.list_answers import history_entry, subscription_record
 from domain.values import UserId
 from tests.fakes.memory_store import MemoryStore
 

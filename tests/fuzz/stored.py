@@ -15,11 +15,11 @@ from actors.mongo.references import References, with_ids_spelled
 from actors.mongo.usage_documents import read_usage
 from actors.shards.broken_journals import recover_or_name
 from actors.store import JournalBrokenError
-from domain.answering import history_entry, subscription_record
 from domain.codec import entry_document, read_entry, read_or_name
 from domain.foreign import UnreadableError, read_subscription
 from domain.holds import HoldPlaced
 from domain.ids import shown_id
+from domain.list_answers import history_entry, subscription_record
 from domain.messages import Entry
 from domain.recovery import Stored
 from domain.stored_holds import hold_document

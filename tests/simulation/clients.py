@@ -13,7 +13,8 @@ from actors.calls import Call, Outcome, Reply
 from actors.router import Router
 from domain.charges import OnInsufficient
 from domain.holds import PlaceHold, ReleaseHold, SettleHold
-from domain.messages import AddCredit, ChangeSubscription, Command, OpenDay, Payment, RecordUsage
+from domain.messages import AddCredit, ChangeSubscription, Command, OpenDay, RecordUsage
+from domain.payments import Payment
 from domain.values import Credits, Status, UserId
 from tests.simulation.auditor import Auditor, Sent
 from tests.simulation.books import require

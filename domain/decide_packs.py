@@ -1,0 +1,47 @@
+"""Decide what becomes of packs but by charges and holds: they are added, and they expire."""
+
+from datetime import datetime
+
+from domain.account import Account
+from domain.crediting import Asking
+from domain.grants import split
+from domain.messages import Refusal, Rejection
+from domain.pack_messages import AddPack, ExpirePack, PackAdded, PackExpired
+from domain.packs import PACKS_MAX, Pack
+from domain.values import CREDITS_MAX, Credits, derive_owned_id
+
+
+def add_pack(account: Account, command: AddPack, asking: Asking) -> PackAdded | Refusal:
+    """Return the new pack, or why it is refused. The account is as of now."""
+    now, paid_to_stripe = asking.now, command.stripe_subscription_id is not None
+    if account.has_payment(command.payment.transaction_id):
+        return Refusal(Rejection.DUPLICATE_PAYMENT)
+    if not paid_to_stripe:
+        if command.expires_at is not None and command.expires_at <= now:
+            return Refusal(Rejection.EXPIRY_NOT_IN_FUTURE)
+        if len(account.packs) >= PACKS_MAX:
+            return Refusal(Rejection.AMOUNT_TOO_LARGE)
+    if sum(pack.spendable for pack in account.packs) + command.amount > CREDITS_MAX:
+        return Refusal(Rejection.AMOUNT_TOO_LARGE)
+    # After this point the pack must be added.
+    system_portion = split(command.amount, asking.policy.system_portion_bps)
+    pack = Pack(
+        derive_owned_id(now, "pack", account.user_id, asking.key),
+        Credits(command.amount - system_portion),
+        command.priority,
+        command.category,
+        now,
+        command.expires_at,
+        transaction_id=command.payment.transaction_id,
+    )
+    return PackAdded(pack, command.amount, system_portion, command.payment)
+
+
+def expire_pack(account: Account, command: ExpirePack, now: datetime) -> PackExpired | Refusal:
+    """Return what has lapsed of a pack. The account is the whole one, as of now."""
+    pack = account.find_pack(command.pack_id)
+    if pack is None:
+        return Refusal(Rejection.NO_SUCH_PACK)
+    if pack.expires_at is None or pack.is_live(now) or pack.is_expiry_written:
+        return Refusal(Rejection.NOT_ENDED)
+    return PackExpired(pack.pack_id, pack.expires_at, Credits(max(pack.left, 0)))

@@ -1,0 +1,105 @@
+"""Make so what decisions do to packs, and to charges that are corrected. Nothing here can refuse."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from domain.account import NOTHING_MORE, Account
+from domain.corrections import CreditsAdjusted, UsageReversed
+from domain.holds import HoldPlaced, LapsedHold
+from domain.pack_messages import PackAdded, PackExpired
+from domain.packs import Pack
+from domain.sources import PackShare
+from domain.values import Credits
+
+
+def evolve_pack(account: Account, change: PackAdded | PackExpired) -> Account:
+    """Return the account after a pack was added, or its expiry was written down."""
+    match change:
+        case PackAdded(pack=pack):
+            return account if account.find_pack(pack.pack_id) else account.with_pack(pack)
+        case PackExpired(pack_id=pack_id, expires_at=expires_at):
+            known = account.find_pack(pack_id)
+            return account.with_pack(replace(known, expired_at=expires_at)) if known else account
+
+
+def spent(account: Account, shares: Iterable[PackShare]) -> Account:
+    """Return the account after packs gave their shares of a charge."""
+    return _each(account, shares, _with_used)
+
+
+def given_back(account: Account, change: UsageReversed) -> Account:
+    """Return the account after packs, and the charge, count as used no longer."""
+    account = _each(account, change.packs, lambda pack, amount: _with_used(pack, -amount))
+    if account.extra is None:
+        return account
+    charges = tuple(
+        replace(charge, reversed_credits=change.reversed_credits)
+        if charge.usage_id == change.usage_id
+        else charge
+        for charge in account.extra.charges
+    )
+    return account.with_extra(replace(account.extra, charges=charges))
+
+
+def adjusted(account: Account, change: CreditsAdjusted) -> Account:
+    """Return the account after an adjustment of its packs."""
+    if change.added is not None and account.find_pack(change.added.pack_id) is None:
+        account = account.with_pack(change.added)
+    return _each(account, change.packs, _with_less)
+
+
+def held(account: Account, change: HoldPlaced) -> Account:
+    """Return the account after packs set their shares of a hold aside."""
+    for pack_id, hold in change.of_packs():
+        pack = account.find_pack(pack_id)
+        if pack is not None:
+            account = account.with_pack(pack.with_hold(hold))
+    return account
+
+
+def freed(account: Account, pack_ids: Iterable[str], hold_id: str) -> Account:
+    """Return the account after packs set nothing aside for a hold any more."""
+    for pack_id in pack_ids:
+        pack = account.find_pack(pack_id)
+        if pack is not None:
+            account = account.with_pack(pack.without_hold(hold_id))
+    return account
+
+
+def with_lapsed(account: Account, lapsed: LapsedHold) -> Account:
+    """Return the account with a hold that can be settled late."""
+    extra = account.extra or NOTHING_MORE
+    others = (one for one in extra.lapsed_holds if one.hold.hold_id != lapsed.hold.hold_id)
+    return account.with_extra(replace(extra, lapsed_holds=(*others, lapsed)))
+
+
+def without_lapsed(account: Account, hold_id: str) -> Account:
+    """Return the account after a hold was settled late."""
+    if account.extra is None:
+        return account
+    lapsed = tuple(one for one in account.extra.lapsed_holds if one.hold.hold_id != hold_id)
+    return account.with_extra(replace(account.extra, lapsed_holds=lapsed))
+
+
+def _each(
+    account: Account,
+    shares: Iterable[PackShare],
+    change: Callable[[Pack, Credits], Pack],
+) -> Account:
+    for share in shares:
+        pack = account.find_pack(share.pack_id)
+        if pack is not None:  # Else another program has deleted it since.
+            account = account.with_pack(change(pack, share.credit_amount))
+    return account
+
+
+def _with_used(pack: Pack, amount: int) -> Pack:
+    return replace(pack, used=Credits(pack.used + amount))
+
+
+def _with_less(pack: Pack, amount: int) -> Pack:
+    return replace(
+        pack,
+        spendable=Credits(pack.spendable - amount),
+        taken_back=Credits(pack.taken_back + amount),
+    )

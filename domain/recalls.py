@@ -1,0 +1,52 @@
+"""What commands speak of that accounts in RAM have let go, and that is read again for them."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from domain.account import Account
+from domain.corrections import ReverseUsage
+from domain.holds import ExpireHold, SettleHold
+from domain.messages import ChangeSubscription, Command, ExpireSubscription
+from domain.pack_messages import ExpirePack
+from domain.stripe import VoidGrants
+
+
+@dataclass(frozen=True, slots=True)
+class Recalls:
+    """What is read beside the whole account: charges and expired holds, by their ids."""
+
+    usages: frozenset[str] = frozenset()
+    holds: frozenset[str] = frozenset()
+
+
+NOTHING_BESIDE = Recalls()
+
+
+def recalls(command: Command, account: Account | None) -> Recalls | None:
+    """Return what a command speaks of that may have been let go; None: nothing.
+
+    `account` is as it is in RAM; None: it is not there.
+    """
+    match command:
+        case ReverseUsage(usage_id=usage_id):
+            return Recalls(usages=frozenset({usage_id}))
+        case SettleHold(hold_id=hold_id):
+            if account is not None and account.find_hold(hold_id) is not None:
+                return None
+            return Recalls(holds=frozenset({hold_id}))
+        case ExpireHold(subscription_id=subscription_id):
+            return None if subscription_id is None else NOTHING_BESIDE
+        case ChangeSubscription() | ExpireSubscription() | ExpirePack() | VoidGrants():
+            return NOTHING_BESIDE
+        case _:
+            return None
+
+
+def joined(many: Iterable[Recalls]) -> Recalls:
+    """Return what all of these recall."""
+    usages: frozenset[str] = frozenset()
+    holds: frozenset[str] = frozenset()
+    for one in many:
+        usages |= one.usages
+        holds |= one.holds
+    return Recalls(usages, holds)
