@@ -43,7 +43,7 @@ class MemoryReads:
         records.sort(key=_place, reverse=True)
         page, rest = records[: query.limit], records[query.limit :]
         return UsagePage(
-            items=page, next_cursor="{}-{}".format(*_place(page[-1])) if rest else None
+            items=page, next_cursor="{}.o{}".format(*_place(page[-1])) if rest else None
         )
 
     def history(self, query: HistoryQuery) -> HistoryPage:
@@ -96,7 +96,7 @@ def _place(record: UsageRecord) -> tuple[int, str]:
 
 
 def _read_cursor(cursor: str) -> tuple[int, str]:
-    milliseconds, _, usage_id = cursor.partition("-")
+    milliseconds, _, usage_id = cursor.partition(".o")  # As MongoDB's ids of ours are spelled.
     if not usage_id:
         raise ValueError("the cursor is not one that a page gave")
     return int(milliseconds), usage_id
@@ -131,7 +131,8 @@ class MemoryOverview:
         owners = {d["_id"]: d["user_id"] for d in self._documents.values()}
         records = [subscription_record(owners[s.subscription_id], s, None, now) for s in readable]
         records = [r for r in records if query.status in (None, r.status)]
-        records = [r for r in records if r.subscription_id > (query.cursor or "")]
+        records = [r for r in records if r.subscription_id > (query.cursor or "o")[1:]]
         records.sort(key=lambda record: record.subscription_id)
         page, rest = records[: query.limit], records[query.limit :]
-        return SubscriptionPage(items=page, next_cursor=page[-1].subscription_id if rest else None)
+        cursor = f"o{page[-1].subscription_id}" if rest else None
+        return SubscriptionPage(items=page, next_cursor=cursor)

@@ -1,0 +1,79 @@
+"""What this version has left in MongoDB is read by later ones to what it was."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from domain.codec import read_entry
+from domain.fingerprints import fingerprint, is_fingerprint_of
+from domain.messages import Command, Entry
+from tests.actors.setups import MongoSetup
+from tests.golden.comparing import differences, read_typed
+from tests.golden.life import HALF, JOURNAL, joined, journal, life, readings, views
+
+ENTRIES = read_typed("entries.json")
+*DOCUMENTS, READ = read_typed("documents.json")
+
+
+DECIDED: list[tuple[Entry, Command]] = [
+    pair for diary in (life(), joined()) for pair in zip(diary.entries, diary.commands, strict=True)
+]
+"""What is decided today, and of what."""
+
+ALL = len(life().entries)
+
+
+def opened(document: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry's document with its texts read: fields may be added to both."""
+    answer = document["answer"]
+    return document | {
+        "fingerprint": "",  # Another test holds it to its command.
+        "body": json.loads(document["body"]),
+        "answer": None if answer is None else json.loads(answer),
+    }
+
+
+def test_entries_are_read_to_what_is_decided_today() -> None:
+    decided = [replace(entry, answer=None, fingerprint="") for entry, _ in DECIDED]
+
+    read = [replace(read_entry(document), answer=None, fingerprint="") for document in ENTRIES]
+
+    assert read == decided
+
+
+def test_entries_are_written_with_all_that_they_had() -> None:
+    written = journal([entry for entry, _ in DECIDED])
+
+    golden = list(map(opened, ENTRIES))
+    assert not list(differences(golden, list(map(opened, written))))
+
+
+@pytest.mark.parametrize("place", range(len(ENTRIES)))
+def test_a_key_is_held_to_what_it_was_held_to(place: int) -> None:
+    entry, command = DECIDED[place]
+
+    stored = ENTRIES[place]["fingerprint"]
+
+    assert stored == entry.fingerprint or is_fingerprint_of(stored, command, fingerprint(command))
+
+
+@pytest.mark.parametrize("count", [0, HALF, ALL])
+def test_an_account_comes_back_from_views_and_entries(mongo: MongoSetup, count: int) -> None:
+    mongo.database[JOURNAL].insert_many([dict(document) for document in ENTRIES])
+    for line in DOCUMENTS:
+        if line["entries"] == count:
+            mongo.database[line["collection"]].insert_one(dict(line["document"]))
+
+    read = readings(mongo)
+
+    # Usage records are read from documents alone: those of later entries are not there yet.
+    *statuses, page = READ["read"]
+    assert not list(differences(statuses, read[:-1]))
+    if count == ALL:
+        assert not list(differences(page, read[-1]))
+
+
+def test_views_are_written_with_all_that_they_had() -> None:
+    assert not list(differences(DOCUMENTS, list(views(life().entries))))
