@@ -18,6 +18,7 @@ from domain.answers import HistoryPage, MonthlyUsage, SubscriptionPage, UsagePag
 from domain.codec import SpoiltEntry
 from domain.foreign import Document
 from domain.messages import Entry
+from domain.recalls import NOTHING_BESIDE, Recalls
 from domain.recovery import Stored
 from domain.values import Status, UserId
 from domain.views import AccountViews
@@ -108,8 +109,12 @@ class SubscriptionPageQuery:
 class Store(Protocol):
     """The journal and its views. Every call blocks; every call may raise StoreError."""
 
-    def load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
+    def load(
+        self, user_ids: Sequence[UserId], now: datetime, recalls: Recalls = NOTHING_BESIDE
+    ) -> list[Stored]:
         """Return what is stored of every user, in order, in a bounded number of round trips.
+
+        Beside it, of these users: the charges and expired holds that are recalled.
 
         Raises JournalBrokenError.
         """

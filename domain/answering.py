@@ -87,6 +87,8 @@ class PacksNow(NamedTuple):
 
     left: Credits
     given: Credits
+    unused: Credits
+    """What is left, and what holds have set aside."""
     are_there: bool
 
 
@@ -95,10 +97,23 @@ def packs_at(account: Account, now: datetime) -> PacksNow:
     if account.extra is None:
         return NO_PACKS
     live = [pack.as_of(now) for pack in account.packs if pack.is_live(now)]
-    return PacksNow(credits_in(live, now), given_by(live, now), are_there=bool(live))
+    left, given = credits_in(live, now), given_by(live, now)
+    unused = Credits(left + sum(pack.held for pack in live))
+    return PacksNow(left, given, unused, are_there=bool(live))
 
 
-NO_PACKS = PacksNow(NO_CREDITS, NO_CREDITS, are_there=False)
+NO_PACKS = PacksNow(NO_CREDITS, NO_CREDITS, NO_CREDITS, are_there=False)
+
+
+def remaining_at(account: Account, now: datetime, policy: Policy) -> Credits:
+    """Return what an account has left at an instant, of its day and of packs."""
+    current = account.current(now)
+    left = packs_at(account, now).left
+    if current is None:
+        return left
+    known = current.as_of(now, policy.rollover_cap)
+    day = known.day_at(known.today(now), policy.rollover_cap)
+    return Credits(left + known.remaining(day))
 
 
 def change_answer(account: Account, entry: Entry, policy: Policy) -> Answer:

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from domain.account import Account
+from domain.packs import Pack
 from domain.recent_use import oldest_day, use_by_day
 from domain.subscription import Subscription
 from domain.values import Policy
@@ -15,9 +16,9 @@ class Difference(StrEnum):
     """How an account in RAM differs from the one that MongoDB gives. In order of telling."""
 
     MISSING_IN_RAM = "missing_in_ram"
-    """RAM remembers a user without subscription, and MongoDB has one."""
+    """RAM remembers a user without subscription and packs, and MongoDB has one."""
     MISSING_IN_DB = "missing_in_db"
-    """RAM has a subscription that MongoDB has not."""
+    """RAM has a subscription or a pack that MongoDB has not."""
     STALE = "stale"
 
 
@@ -27,6 +28,7 @@ class Essence:
 
     seq: int
     subscriptions: tuple[Subscription, ...]
+    packs: tuple[Pack, ...]
     payments: frozenset[str]
     recent_use: Mapping[int, int]
     """What the user used, by day (ordinal), as far back as an event may look."""
@@ -44,13 +46,15 @@ def essence(account: Account, now: datetime, policy: Policy) -> Essence:
     return Essence(
         account.seq,
         tuple(_at(subscription, now, policy) for subscription in matter),
+        tuple(pack for pack in (p.as_of(now) for p in account.packs) if pack.matters),
         account.past_transactions
         | {
             grant.transaction_id
             for subscription in account.subscriptions
             for grant in subscription.grants
             if grant.transaction_id is not None
-        },
+        }
+        | {pack.transaction_id for pack in account.packs if pack.transaction_id is not None},
         _recent_use(account, now),
     )
 
@@ -64,7 +68,7 @@ def _recent_use(account: Account, now: datetime) -> dict[int, int]:
 
 def _at(subscription: Subscription, now: datetime, policy: Policy) -> Subscription:
     if subscription.end <= now:
-        return replace(subscription, day=None, holds=(), earlier=())
+        return replace(subscription, day=None, holds=(), earlier=(), seldom=None)
     known = subscription.as_of(now, policy.rollover_cap)
     return known.opened(known.day_at(known.today(now), policy.rollover_cap))
 
@@ -74,8 +78,12 @@ def difference(in_ram: Account, in_db: Account, now: datetime, policy: Policy) -
     ours, theirs = essence(in_ram, now, policy), essence(in_db, now, policy)
     if ours == theirs:
         return None
-    our_ids = {s.subscription_id for s in ours.subscriptions}
-    their_ids = {s.subscription_id for s in theirs.subscriptions}
+    our_ids, their_ids = _names(ours), _names(theirs)
     if their_ids and not our_ids:
         return Difference.MISSING_IN_RAM
     return Difference.MISSING_IN_DB if our_ids - their_ids else Difference.STALE
+
+
+def _names(one: Essence) -> set[str]:
+    subscriptions = {s.subscription_id for s in one.subscriptions}
+    return subscriptions | {pack.pack_id for pack in one.packs}

@@ -6,12 +6,13 @@ seen. What was told of a day is kept in the day (`Day.told`), so a crash tells n
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from domain.account import Account
-from domain.answering import is_low
-from domain.events import Event, EventType, to_text
+from domain.answering import PacksNow, is_low, packs_at, remaining_at
+from domain.correction_events import correction_events
+from domain.events import Event, EventType, iso_text, to_text
 from domain.evolve import evolve
 from domain.local_days import ONE_DAY, midnight
 from domain.messages import Entry
@@ -26,7 +27,7 @@ SPIKE_DAYS_WITH_USE_MIN = 3  # and of how many of them it needs use.
 def enter(account: Account, entry: Entry, policy: Policy) -> tuple[Entry, Account]:
     """Return the entry with the events it causes, and the account after it."""
     after = evolve(account, entry)
-    events = tuple(detect(account, after, entry.at, policy))
+    events = (*detect(account, after, entry.at, policy), *correction_events(entry))
     if not events:
         return entry, after
     entry = replace(entry, events=events)
@@ -35,16 +36,21 @@ def enter(account: Account, entry: Entry, policy: Policy) -> tuple[Entry, Accoun
 
 def detect(before: Account, after: Account, at: datetime, policy: Policy) -> Iterator[Event]:
     """Yield the events between two versions of an account, in their order."""
+    may_be_depleted = before.extra is not after.extra
     for subscription in after.subscriptions:
         earlier = before.find(subscription.subscription_id)
         if earlier is subscription:
             continue
         if earlier is None or _differ(earlier, subscription):
             yield from _changes(before, after, earlier, subscription, at)
-        if subscription.day is not None and (
-            earlier is None or earlier.day is not subscription.day
-        ):
-            yield from _of_day(after, earlier, subscription, subscription.day, policy)
+        day = subscription.day
+        if day is not None and (earlier is None or earlier.day is not day):
+            yield from _of_day(before, after, earlier, subscription, day, at, policy)
+            may_be_depleted = may_be_depleted or subscription.remaining(day) <= 0
+    if before.extra is not after.extra and after.current(at) is None:
+        yield from _of_packs_alone(before, after, at, policy)
+    if may_be_depleted:
+        yield from _depleted(before, after, at, policy)
 
 
 # --- subscriptions ------------------------------------------------------------------------
@@ -75,21 +81,21 @@ def _changes(
         "created": earlier is None,
         "previous": None if earlier is None else _previous(_facts(earlier), _facts(later)),
     }
-    yield _event(EventType.CHANGED, later, facts)
+    yield _event(EventType.CHANGED, later.subscription_id, facts)
     had_one = before.shown(at) is not None
     if later.end > earlier.end if earlier else had_one:
-        yield _event(EventType.RENEWED, later, facts)
+        yield _event(EventType.RENEWED, later.subscription_id, facts)
     is_new_end = earlier is not None and earlier.status is not Status.EXPIRED
     if later.status is Status.EXPIRED and is_new_end:
-        yield _event(EventType.EXPIRED, later, facts)
+        yield _event(EventType.EXPIRED, later.subscription_id, facts)
 
 
 def _facts(subscription: Subscription) -> dict[str, Any]:
     return {
         "status": str(subscription.status),
         "timezone": subscription.timezone,
-        "start_date": _iso(subscription.start),
-        "end_date": _iso(subscription.end),
+        "start_date": iso_text(subscription.start),
+        "end_date": iso_text(subscription.end),
         "total_credits": subscription.total,
         "system_portion": subscription.system_portion,
         "spendable_credits": subscription.spendable,
@@ -104,37 +110,67 @@ def _previous(earlier: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
 # --- days ---------------------------------------------------------------------------------
 
 
-def _of_day(
+def _of_day(  # noqa: PLR0913, PLR0917 - two versions of an account, and the day in question
+    before: Account,
     account: Account,
     earlier: Subscription | None,
     subscription: Subscription,
     day: Day,
+    at: datetime,
     policy: Policy,
 ) -> Iterator[Event]:
     limit = subscription.limit(day.date)
-    day_credits = Credits(limit + day.rolled_over)
+    packs = packs_at(account, at)
+    given = Credits(limit + day.rolled_over + packs.given)
     # What is only held does not count: each hold that is released would lift it again.
-    remaining = Credits(day_credits - day.used)
-    if is_low(remaining, day_credits, policy) and not (
-        day.told & Told.LOW_CREDITS and _was_low(earlier, day, policy)
+    remaining = Credits(limit + day.rolled_over - day.used + packs.unused)
+    if is_low(remaining, given, policy) and not (
+        day.told & Told.LOW_CREDITS and _was_low(earlier, day, packs_at(before, at), policy)
     ):
         facts = _day_facts(subscription, day) | {
             "daily_credit_limit": limit,
             "credits_rolled_over": day.rolled_over,
+            "pack_credits": packs.unused,
             "remaining_credits": remaining,
             "low_credits_percent": policy.low_credits_percent,
         }
-        yield _event(EventType.LOW_CREDITS, subscription, facts)
+        yield _event(EventType.LOW_CREDITS, subscription.subscription_id, facts)
     if day.used > 0 and not (day.told and day.told & Told.SPIKE):
         yield from _spike(account, subscription, day, policy)
 
 
-def _was_low(earlier: Subscription | None, day: Day, policy: Policy) -> bool:
+def _was_low(earlier: Subscription | None, day: Day, packs: PacksNow, policy: Policy) -> bool:
     """Say whether the same day was low already before: one that was lifted is told of again."""
     if earlier is None or earlier.day is None or earlier.day.date != day.date:
         return False
-    day_credits = Credits(earlier.limit(day.date) + earlier.day.rolled_over)
-    return is_low(Credits(day_credits - earlier.day.used), day_credits, policy)
+    day_credits = earlier.limit(day.date) + earlier.day.rolled_over
+    given, left = day_credits + packs.given, day_credits - earlier.day.used + packs.unused
+    return is_low(Credits(left), Credits(given), policy)
+
+
+def _of_packs_alone(
+    before: Account, after: Account, at: datetime, policy: Policy
+) -> Iterator[Event]:
+    """Yield an event where packs become low while no subscription is current."""
+    was, packs = packs_at(before, at), packs_at(after, at)
+    was_low = was.are_there and is_low(was.unused, was.given, policy)
+    if packs.are_there and is_low(packs.unused, packs.given, policy) and not was_low:
+        facts = {
+            "pack_credits": packs.unused,
+            "remaining_credits": packs.unused,
+            "low_credits_percent": policy.low_credits_percent,
+        }
+        yield _event(EventType.LOW_CREDITS, None, facts)
+
+
+def _depleted(before: Account, after: Account, at: datetime, policy: Policy) -> Iterator[Event]:
+    """Yield an event where nothing is left of what was there before."""
+    left = remaining_at(after, at, policy)
+    if left > 0 or remaining_at(before, at, policy) <= 0:
+        return
+    current = after.current(at)
+    facts = {"remaining_credits": left, "pack_credits": packs_at(after, at).left}
+    yield _event(EventType.DEPLETED, None if current is None else current.subscription_id, facts)
 
 
 def _spike(
@@ -159,21 +195,17 @@ def _spike(
             "days_with_use": count,
             "spike_factor": float(policy.spike_factor),
         }
-        yield _event(EventType.SPIKE, subscription, facts)
+        yield _event(EventType.SPIKE, subscription.subscription_id, facts)
 
 
 def _day_facts(subscription: Subscription, day: Day) -> dict[str, Any]:
     return {
-        "date": _iso(midnight(day.date, subscription.timezone)),
+        "date": iso_text(midnight(day.date, subscription.timezone)),
         "timezone": subscription.timezone,
         "credits_used": day.used,
-        "resets_at": _iso(midnight(day.date + ONE_DAY, subscription.timezone)),
+        "resets_at": iso_text(midnight(day.date + ONE_DAY, subscription.timezone)),
     }
 
 
-def _event(kind: EventType, subscription: Subscription, facts: dict[str, Any]) -> Event:
-    return Event(kind, subscription.subscription_id, to_text(facts))
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _event(kind: EventType, subscription_id: str | None, facts: dict[str, Any]) -> Event:
+    return Event(kind, subscription_id, to_text(facts))

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -21,6 +21,10 @@ class EventType(StrEnum):
     EXPIRED = "subscription.expired"
     LOW_CREDITS = "subscription.low_credits"
     SPIKE = "usage.spike"
+    DEPLETED = "credits.depleted"
+    PACK_EXPIRED = "pack.expired"
+    REVERSED = "usage.reversed"
+    ADJUSTED = "credits.adjusted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,8 @@ class Event:
     """One event of an entry. User, number and instant are the entry's."""
 
     type: EventType
-    subscription_id: str
+    subscription_id: str | None
+    """None where it is about packs alone."""
     data: str
     """A JSON object as text."""
 
@@ -42,7 +47,7 @@ class EventRecord(BaseModel):
     type: EventType
     created: datetime
     user_id: str
-    subscription_id: str
+    subscription_id: str | None = Field(description="Null where it is about packs alone.")
     data: dict[str, Any]
 
 
@@ -55,3 +60,8 @@ def event_id(user_id: UserId, seq: int, place: int) -> str:
 def to_text(facts: Mapping[str, Any]) -> str:
     """Return facts as JSON, the same text whenever they are the same."""
     return json.dumps(facts, separators=(",", ":"), ensure_ascii=False)
+
+
+def iso_text(moment: datetime) -> str:
+    """Return an instant as events spell it."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

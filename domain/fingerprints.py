@@ -15,6 +15,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from domain.charges import OnInsufficient
+from domain.holds import SettleHold
 from domain.messages import Command
 
 
@@ -29,7 +31,20 @@ def is_fingerprint_of(stored: str, command: Command, digest: str) -> bool:
     Entries of before the canonical form are held to theirs: a key's first answer is its only one
     for as long as its entry lives.
     """
-    return stored in (digest, _digest(_repr_of_before(command).encode()))
+    if stored == digest:
+        return True
+    before = _digest(_repr_of_before(command).encode())
+    return stored == before or (_rejects(command) and stored == _without_rule(command))
+
+
+def _rejects(command: Command) -> bool:
+    """Say whether a settlement names the rule that was its default once, and stood in no digest."""
+    return isinstance(command, SettleHold) and command.on_insufficient is OnInsufficient.REJECT
+
+
+def _without_rule(command: Command) -> str:
+    said = {name: value for name, value in _plain(command).items() if name != "on_insufficient"}
+    return _digest(_JSON.dump_json([type(command).__name__, said]))
 
 
 def canonical(command: Command) -> str:

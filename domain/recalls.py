@@ -1,6 +1,6 @@
 """What commands speak of that accounts in RAM have let go, and that is read again for them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from domain.account import Account
@@ -9,6 +9,7 @@ from domain.holds import ExpireHold, SettleHold
 from domain.messages import ChangeSubscription, Command, ExpireSubscription
 from domain.pack_messages import ExpirePack
 from domain.stripe import VoidGrants
+from domain.values import UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,3 +51,16 @@ def joined(many: Iterable[Recalls]) -> Recalls:
         usages |= one.usages
         holds |= one.holds
     return Recalls(usages, holds)
+
+
+def all_recalls(
+    commands: Iterable[Command], accounts: Mapping[UserId, Account]
+) -> dict[UserId, Recalls]:
+    """Return what commands recall, by user; `accounts`: those in RAM."""
+    found: dict[UserId, Recalls] = {}
+    for command in commands:
+        user_id = command.user_id
+        one = recalls(command, accounts.get(user_id))
+        if one is not None:
+            found[user_id] = joined((found.get(user_id, NOTHING_BESIDE), one))
+    return found

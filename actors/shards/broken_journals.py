@@ -5,7 +5,7 @@ Or what is stored comes to no account. Nothing is decided on a guess.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -17,6 +17,7 @@ from actors.steps_in_hand import StepsInHand
 from actors.store import JournalBrokenError
 from domain.codec import SpoiltEntry, command_id
 from domain.messages import CommandRefused, Entry
+from domain.recalls import Recalls
 from domain.recovery import Recovered, Stored, recover
 from domain.values import Policy, UserId
 
@@ -69,14 +70,14 @@ def load_past(
 
 
 def recover_or_name(
-    stored: Stored, now: datetime, policy: Policy, whole: Collection[UserId] = ()
+    stored: Stored, now: datetime, policy: Policy, recalls: Recalls | None = None
 ) -> Recovered:
-    """Return the account; of users in `whole` with every subscription they had.
+    """Return the account; where something is recalled, with every subscription there was.
 
     JournalBrokenError: what is stored comes to no account. That is its user's matter alone.
     """
     try:
-        return recover(stored, now, policy, whole=stored.user_id in whole)
+        return recover(stored, now, policy, recalls)
     except Exception as error:
         logger.exception("what is stored of %s comes to no account", stored.user_id)
         why = f"what is stored comes to no account: {type(error).__name__}"

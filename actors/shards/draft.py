@@ -8,12 +8,13 @@ from pydantic_core import to_json
 
 from actors.calls import Call, Outcome, Reply
 from actors.shards.first_answers import Answer, Command, reply_to
+from actors.shards.hold_expiry import expire_call
 from domain.account import Account
 from domain.answering import change_answer, status_answer
 from domain.decide import decide
 from domain.detecting import enter
 from domain.fingerprints import fingerprint, is_fingerprint_of
-from domain.holds import ExpireHold
+from domain.holds import ExpireHold, HoldFreed, ReleaseHold, SettleHold
 from domain.messages import (
     Change,
     CommandRefused,
@@ -61,6 +62,8 @@ class Draft:
         repeat = self._repeat(call, digest)
         if repeat is not None:
             return repeat
+        if isinstance(call.command, SettleHold | ReleaseHold):
+            self._write_expiry(user_id, call.command.hold_id)
         decision = decide(self.account(user_id), call.command, call.key, self.now, self._policy)
         match decision:
             case None:
@@ -74,6 +77,17 @@ class Draft:
                 return Reply(Outcome.REFUSED, refusal=decision)
             case _:
                 return self._enter(call, digest, decision)
+
+    def _write_expiry(self, user_id: UserId, hold_id: str) -> None:
+        """Write down what is over of a hold before anything else is decided about it."""
+        found = self.account(user_id).find_hold(hold_id)
+        if found is None or self.now < found.over_at(self.now):
+            return
+        call = expire_call(user_id, hold_id, of_packs=found.subscription is None)
+        if self._repeat(call, fingerprint(call.command)) is None:
+            change = decide(self.account(user_id), call.command, call.key, self.now, self._policy)
+            assert isinstance(change, HoldFreed), "it is over"
+            self._enter(call, fingerprint(call.command), change)
 
     def _repeat(self, call: Call, digest: str) -> Reply | None:
         name = (call.command.user_id, call.key)

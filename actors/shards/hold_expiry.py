@@ -40,10 +40,16 @@ class Resident(Protocol):
         """Whether the shard answers for the user."""
 
 
-def expire_call(user_id: UserId, hold_id: str, subscription_id: str | None = None) -> Call:
-    """Return the call that expires a hold, once."""
+def expire_call(
+    user_id: UserId,
+    hold_id: str,
+    subscription_id: str | None = None,
+    *,
+    of_packs: bool = False,
+) -> Call:
+    """Return the call that expires a hold, once; `of_packs`: no day holds credits of it any more."""
     # The first 24 digits name it among the user's.
-    key = f"expire hold {hold_id[:24]}"
+    key = f"expire hold {hold_id[:24]}{' of packs' if of_packs else ''}"
     command = ExpireHold(user_id, hold_id, subscription_id)
     return service_call(command, key, SHARD if subscription_id is None else JANITOR)
 
@@ -63,19 +69,21 @@ class HoldExpiry:
 
     def note(self, account: Account) -> None:
         """Take up the holds of an account as it is now in RAM."""
-        user_id, pairs = account.user_id, account.holds()
+        user_id, found = account.user_id, account.holds()
         known = self._by_user.get(user_id)
-        if not pairs and known is None:  # Most accounts, most of the time.
+        if not found and known is None:  # Most accounts, most of the time.
             return
         self.forget(user_id)
-        if not pairs:
+        if not found:
             return
-        holds = {h.hold_id: (min(h.expires_at, s.end), h) for s, h in pairs}
+        now = self._shard.now()
+        holds = {one.hold.hold_id: (one.over_at(now), one.hold) for one in found}
         self._by_user[user_id] = holds
         self._counters.holds_open += len(holds)
         self._counters.credits_held += sum(hold.credit_amount for _, hold in holds.values())
-        for hold_id in holds.keys() - (known or {}).keys():
-            heapq.heappush(self._due, (holds[hold_id][0], hold_id, user_id))
+        for hold_id, (due, _) in holds.items():
+            if known is None or hold_id not in known or known[hold_id][0] != due:
+                heapq.heappush(self._due, (due, hold_id, user_id))
         if len(self._due) > 2 * self._counters.holds_open + CLOSED_MAX:
             self._let_go_of_closed()
         self._arrived.set()
@@ -138,14 +146,16 @@ class HoldExpiry:
             if not self._shard.owns(user_id):  # The user has moved: so has the hold.
                 continue
             account = self._shard.accounts.get(user_id)
-            if account is not None and account.find_hold(hold_id) is None:
+            found = None if account is None else account.find_hold(hold_id)
+            if account is not None and found is None:
                 continue
             # Of one who is not in RAM nothing is known: it is read for it.
             if (not_before := self._not_before.get(hold_id, now)) > now:
                 later.add((not_before, hold_id, user_id))
                 continue
             self._not_before[hold_id] = now + timedelta(seconds=RETRY_SECONDS)
-            calls.append(expire_call(user_id, hold_id))
+            of_packs = found is not None and found.subscription is None
+            calls.append(expire_call(user_id, hold_id, of_packs=of_packs))
         for due in later:
             heapq.heappush(self._due, due)
         return calls

@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import islice
@@ -35,8 +35,8 @@ from actors.shards.view_writer import ViewWriter
 from actors.steps_in_hand import StepsInHand
 from actors.store import AppendFailedError, AppendInDoubtError, StorageUnavailableError, Store
 from domain.account import Account
-from domain.decide import names_a_subscription
 from domain.messages import Entry
+from domain.recalls import Recalls, all_recalls, joined
 from domain.recovery import Stored
 from domain.retention import keep_what_matters
 from domain.values import Policy, UserId, to_instant
@@ -205,25 +205,25 @@ class Shard:
             return None
         return min(filter(None, (self.views.oldest, self._committing_since, self.now())))
 
-    def _forget_unsure(self, batch: Batch) -> set[UserId]:
-        """Forget what is to be read anew; return users whose commands may name what RAM let go."""
-        named = {w.user_id for w in batch if w.call and names_a_subscription(w.call.command)}
-        for user_id in named.union(work.user_id for work in batch if work.anew):
+    def _forget_unsure(self, batch: Batch) -> dict[UserId, Recalls]:
+        """Forget what is to be read anew; return what commands speak of that RAM let go, by user."""
+        commands = (work.call.command for work in batch if work.call)
+        recalled = all_recalls(commands, self._accounts)
+        for user_id in recalled.keys() | {work.user_id for work in batch if work.anew}:
             self.forget(user_id)
         if self.following.is_stale:  # Changes are not heard of: what is in RAM may be old.
             self.counters.read_throughs += sum([self.forget(work.user_id) for work in batch])
-        return named
+        return recalled
 
-    async def _load_missing(self, batch: Batch, whole: Collection[UserId]) -> None:
+    async def _load_missing(self, batch: Batch, whole: Mapping[UserId, Recalls]) -> None:
         """Load what RAM lacks; of the users in `whole`, what RAM usually lets go, too."""
         # Again, until none is: the view writer may forget an account while others are loaded.
         while missing := [w.user_id for w in batch if w.user_id not in self._accounts]:
             now = self.now()
             users = list(dict.fromkeys(missing))
-            # Before the beginning nothing has ended: the days of all subscriptions are loaded.
-            since = BEGINNING if whole else now
-            for stored in self.following.dormant.wake(users) or await self._load(users, since):
-                recovered = broken_journals.recover_or_name(stored, now, self.policy, whole)
+            for stored in self.following.dormant.wake(users) or await self._load(users, now, whole):
+                recalled = whole.get(stored.user_id)
+                recovered = broken_journals.recover_or_name(stored, now, self.policy, recalled)
                 self._accounts[stored.user_id] = recovered.account
                 self.broken.discard(stored.user_id)
                 if not self.owns(stored.user_id):
@@ -232,9 +232,14 @@ class Shard:
                 self.views.add(recovered.lagging, then_forget=bool(recovered.quarantined))
                 self.counters.quarantined += warn_of(self.name, recovered.quarantined)
 
-    async def _load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
+    async def _load(
+        self, user_ids: Sequence[UserId], now: datetime, whole: Mapping[UserId, Recalls]
+    ) -> list[Stored]:
+        # Before the beginning nothing has ended: the days of all subscriptions are loaded.
+        since = BEGINNING if whole else now
+        beside = joined(whole.values())
         with self.following.loading(user_ids) as learn:
-            stored = await self._in_writer(lambda: self._store.load(user_ids, now))
+            stored = await self._in_writer(lambda: self._store.load(user_ids, since, beside))
             learn(stored)
         return stored
 
@@ -245,7 +250,7 @@ class Shard:
         await self._in_writer(lambda: self._store.append(entries))
         self.counters.note_append(len(entries), time.monotonic() - started)
 
-    def _publish(self, draft: Draft, whole: Collection[UserId]) -> None:
+    def _publish(self, draft: Draft, whole: Mapping[UserId, Recalls]) -> None:
         for user_id in dict.fromkeys((*draft.accounts, *whole)):
             if user_id in self._accounts:  # Else it was forgotten meanwhile, and stays so.
                 account = draft.account(user_id)

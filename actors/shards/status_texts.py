@@ -41,7 +41,8 @@ class StatusTexts:
     def _keep(self, account: Account, now: datetime) -> _Kept:
         answer = status_answer(account, now, self._policy)
         moments = [m for s in account.subscriptions for m in (s.start, s.end)]
-        moments += [hold.expires_at for _, hold in account.holds()]
+        moments += [one.hold.expires_at for one in account.holds()]
+        moments += [pack.expires_at for pack in account.packs if pack.expires_at is not None]
         boundaries = [moment for moment in moments if moment > now]
         text = to_json(answer)
         head = text[: text.rindex(LAST_FIELD) + len(LAST_FIELD)]

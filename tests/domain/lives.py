@@ -81,7 +81,7 @@ def charge(ledger: Ledger, step: Step, now: datetime) -> None:
 
 def take_on_hold(ledger: Ledger, step: Step, now: datetime) -> None:
     """Make a hold, or resolve one of those there are or one that has gone."""
-    known = [hold.hold_id for _, hold in ledger.account.holds()]
+    known = [one.hold.hold_id for one in ledger.account.holds()]
     hold_id = [*known, "gone"][step.amount % (len(known) + 1)]
     match step.kind:
         case "hold":

@@ -11,6 +11,7 @@ from domain.comparing import Difference, difference, essence
 from domain.decide import decide
 from domain.evolve import evolve
 from domain.messages import ChangeSubscription, CommandRefused, Entry, Refusal
+from domain.recalls import NOTHING_BESIDE
 from domain.recent_use import NO_USE, with_use
 from domain.recovery import recover
 from domain.retention import keep_what_matters
@@ -51,7 +52,7 @@ def recovered(
 ) -> Account:
     database = Database(USER)
     database.apply(entries)
-    return recover(database.stored([]), now, policy, whole=whole).account
+    return recover(database.stored([]), now, policy, NOTHING_BESIDE if whole else None).account
 
 
 def compared(in_ram: Account, in_db: Account) -> Difference | None:

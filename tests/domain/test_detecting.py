@@ -12,6 +12,7 @@ from domain.charges import UsageRecorded
 from domain.codec import entry_document, read_entry
 from domain.comparing import difference
 from domain.events import EventType, event_id
+from domain.recalls import NOTHING_BESIDE
 from domain.recovery import recover
 from domain.values import Policy, Status, UserId
 from tests.domain.database import Database
@@ -304,7 +305,7 @@ def test_a_life_cut_by_a_crash_anywhere_tells_the_same_events(
             database = Database(USER)
             database.apply(restarted.entries[:written])
             lagging = restarted.entries[database.applied_seq :]
-            whole = recover(database.stored(lagging), now, policy, whole=True)
+            whole = recover(database.stored(lagging), now, policy, NOTHING_BESIDE)
             restarted.account = whole.account
         take(restarted, step, now)
 

@@ -294,7 +294,7 @@ def test_one_hold_that_cannot_be_read_takes_no_other_with_it() -> None:
 
     recovered = recover(database.stored([]), NOON, ledger.policy)
 
-    assert [hold_document(hold) for _, hold in recovered.account.holds()] == [good]
+    assert [hold_document(one.hold) for one in recovered.account.holds()] == [good]
     assert len(recovered.quarantined) == 3
 
 
@@ -349,8 +349,8 @@ def random_account(random: Random) -> tuple[Ledger, datetime]:
             case "hold":
                 ledger.hold(random.randint(0, 40), now, seconds=random.randint(1, 86_400))
             case "settle":
-                for _, hold in ledger.account.holds()[:1]:
-                    ledger.settle(hold.hold_id, random.randint(0, 40), now)
+                for one in ledger.account.holds()[:1]:
+                    ledger.settle(one.hold.hold_id, random.randint(0, 40), now)
     return ledger, now
 
 
@@ -387,6 +387,6 @@ def test_waiting_until_available_at_helps_and_no_earlier_midnight_does(seed: int
         before = midnight(
             day_of(at - ONE_MILLISECOND, subscription.timezone), subscription.timezone
         )
-        expiries = [hold.expires_at for _, hold in ledger.account.holds()]
+        expiries = [one.hold.expires_at for one in ledger.account.holds()]
         if not any(max(before, now) < expiry < at for expiry in expiries):
             assert isinstance(ask_for(ledger, amount, at - timedelta(seconds=1)), Shortfall)

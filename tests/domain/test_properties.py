@@ -29,7 +29,7 @@ def as_of(account: Account, now: datetime, policy: Policy) -> Account:
 
 
 def holds_of(account: Account) -> list[Hold]:
-    return [hold for _, hold in account.holds()]
+    return [one.hold for one in account.holds()]
 
 
 def end_holds(ledger: Ledger, now: datetime) -> datetime:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.availability import available_at
 from domain.grants import Grant, share_from
 from domain.holds import Hold
 from domain.local_days import ONE_DAY, midnight
@@ -88,7 +89,7 @@ def test_it_is_the_day_that_is_found_day_by_day(
     )
     rest = credits_or_none(cap)
 
-    found = subscription.available_at(Credits(required), today, rest)
+    found = available_at(subscription, Credits(required), today, rest)
 
     assert found == day_by_day(subscription, required, today, rest)
 
@@ -157,13 +158,15 @@ def test_a_refusal_does_not_cost_days_times_grants(
     today = Day(FIRST, Credits(0), Credits(2_000_000))
     rest = credits_or_none(cap)
     assert subscription.status is Status.ACTIVE
-    subscription.available_at(Credits(required), today, rest)  # The first one may prepare the next.
+    available_at(
+        subscription, Credits(required), today, rest
+    )  # The first one may prepare the next.
 
-    assert calls_of(lambda: subscription.available_at(Credits(required), today, rest)) < 9 * 3660
+    assert calls_of(lambda: available_at(subscription, Credits(required), today, rest)) < 9 * 3660
 
 
 def test_a_refusal_of_most_subscriptions_costs_little_the_first_time_too() -> None:
     subscription = ten_years(12)
     today = Day(FIRST, Credits(0), Credits(2_000_000))
 
-    assert calls_of(lambda: subscription.available_at(Credits(11), today, None)) < 1_500
+    assert calls_of(lambda: available_at(subscription, Credits(11), today, None)) < 1_500

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.availability import available_at
 from domain.grants import Grant
 from domain.schedule import carry
 from domain.subscription import Day, Subscription
@@ -135,16 +136,16 @@ def test_a_charge_is_available_from_the_first_midnight_that_covers_it(
 ) -> None:
     today = Day(FIRST, Credits(0), Credits(0))
 
-    available_at = giving(50, 5).available_at(Credits(required), today, credits_or_none(cap))
+    found = available_at(giving(50, 5), Credits(required), today, credits_or_none(cap))
 
-    assert available_at == (opens and utc(opens))
+    assert found == (opens and utc(opens))
 
 
 def test_a_debt_is_repaid_before_anything_is_available() -> None:
     in_debt = Day(FIRST, Credits(0), Credits(25))
 
-    assert giving(50, 5).available_at(Credits(1), in_debt, Credits(0)) == utc("2026-03-04")
-    assert giving(50, 5).available_at(Credits(0), in_debt, Credits(0)) == utc("2026-03-04")
+    assert available_at(giving(50, 5), Credits(1), in_debt, Credits(0)) == utc("2026-03-04")
+    assert available_at(giving(50, 5), Credits(0), in_debt, Credits(0)) == utc("2026-03-04")
 
 
 def test_nothing_is_available_at_or_after_the_end() -> None:
@@ -153,8 +154,8 @@ def test_nothing_is_available_at_or_after_the_end() -> None:
 
     cut_short = replace(subscription, end=utc("2026-03-04"))
 
-    assert cut_short.available_at(Credits(20), today, None) == utc("2026-03-03")
-    assert cut_short.available_at(Credits(21), today, None) is None
+    assert available_at(cut_short, Credits(20), today, None) == utc("2026-03-03")
+    assert available_at(cut_short, Credits(21), today, None) is None
 
 
 def test_a_subscription_that_nearly_never_ends_answers_at_once() -> None:
@@ -162,8 +163,8 @@ def test_a_subscription_that_nearly_never_ends_answers_at_once() -> None:
     endless = replace(giving(years, years), end=datetime.fromisoformat("9999-12-31T23:59:59Z"))
     today = Day(FIRST, Credits(0), Credits(0))
 
-    assert endless.available_at(Credits(years + 1), today, None) is None
-    assert endless.available_at(Credits(2), today, Credits(0)) is None
+    assert available_at(endless, Credits(years + 1), today, None) is None
+    assert available_at(endless, Credits(2), today, Credits(0)) is None
 
 
 @pytest.mark.parametrize(
@@ -222,5 +223,5 @@ def test_available_at_is_the_day_found_by_opening_one_after_the_other(
         day = next_day_by_hand(subscription, day, credits_or_none(cap))
         covered = day.date if subscription.remaining(day) >= required else None
 
-    available_at = subscription.available_at(Credits(required), today, credits_or_none(cap))
-    assert (available_at and available_at.date()) == covered
+    found = available_at(subscription, Credits(required), today, credits_or_none(cap))
+    assert (found and found.date()) == covered
