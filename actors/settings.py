@@ -70,6 +70,7 @@ class Settings(EventSettings, BaseSettings):
     low_credits_percent: Annotated[int, Field(ge=0, le=100)] = 20
     # With all details a hold may have, 700 of one day still fit into its document (16 MB).
     holds_per_account: Annotated[int, Field(ge=1, le=700)] = 500
+    late_settle_seconds: Annotated[int, Field(ge=0, le=30 * 86_400)] = 86_400
     prices: Annotated[Path | None, BeforeValidator(_blank_is_unset)] = None
     sweep_cron: Annotated[str, AfterValidator(check_line)] = "*/5 * * * *"
     expire_cron: Annotated[str, AfterValidator(check_line)] = "* * * * *"
@@ -169,6 +170,7 @@ class Settings(EventSettings, BaseSettings):
             self.low_credits_percent,
             self.spike_factor,
             self.holds_per_account,
+            self.late_settle_seconds,
         )
 
 

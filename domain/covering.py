@@ -92,27 +92,25 @@ class Funds:
 
 
 def funds_of(
-    account: Account, now: datetime, policy: Policy, subscription: Subscription | None = None
+    account: Account,
+    now: datetime,
+    policy: Policy,
+    subscription: Subscription | None = None,
+    *,
+    though_paused: bool = False,
 ) -> Funds:
     """Return what an account has to spend, of a `subscription` or the current one.
 
-    Account and subscription are as of `now`.
+    Account and subscription are as of `now`. `though_paused`: as if the day could be spent.
     """
     current = subscription or account.current(now)
     packs = tuple(pack for pack in account.packs if pack.is_live(now))
     if current is None:
         return Funds(None, None, may_spend=False, day_left=NO_CREDITS, packs=packs)
     day = current.day_at(current.today(now), policy.rollover_cap)
-    may_spend = current.may_spend(now)
+    may_spend = though_paused or current.may_spend(now)
     left = current.remaining(day) if may_spend else NO_CREDITS
     return Funds(current, day, may_spend, left, packs)
-
-
-def shown_remaining(funds: Funds) -> Credits:
-    """Return what a status shows as left: of a paused subscription, too."""
-    if funds.subscription is None or funds.day is None or funds.may_spend:
-        return funds.remaining
-    return Credits(funds.remaining + funds.subscription.remaining(funds.day))
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from domain.account import Account
 from domain.carry_over import DaysAfter, days_after
 from domain.charges import Charge, OnInsufficient
 from domain.corrections import AdjustCredits, CreditsAdjusted, ReverseUsage, UsageReversed
-from domain.covering import funds_of, shown_remaining, take
+from domain.covering import funds_of, take
 from domain.crediting import Asking
 from domain.messages import Refusal, Rejection
 from domain.packs import PACKS_MAX, PRIORITY_DEFAULT, Category, Pack
@@ -26,7 +26,7 @@ def reverse_usage(
     amount = charge.left if command.credit_amount is None else command.credit_amount
     if amount > charge.left:
         return Refusal(Rejection.MORE_THAN_CHARGED)
-    of_day, shares = _last_taken(charge, amount)
+    of_day, shares = _still_used(account, charge, *_last_taken(charge, amount))
     own = _give_back(account, charge, of_day, asking)
     spendable = _returned(account, charge, own, asking) + sum(
         share.credit_amount for share in shares if _is_live(account, share, asking)
@@ -51,6 +51,21 @@ def _last_taken(charge: Charge, amount: Credits) -> tuple[Credits, tuple[PackSha
     before = first_of(charge.day_amount, charge.packs, charge.left)
     after = first_of(charge.day_amount, charge.packs, Credits(charge.left - amount))
     return Credits(before[0] - after[0]), minus(before[1], after[1])
+
+
+def _still_used(
+    account: Account, charge: Charge, of_day: Credits, shares: tuple[PackShare, ...]
+) -> tuple[Credits, tuple[PackShare, ...]]:
+    """Return the parts as far as their sources count them as used: other programs may edit that."""
+    subscription = account.find(charge.subscription_id or "")
+    touched = () if subscription is None else subscription.touched
+    on_day = next((day.used for day in touched if day.date == charge.date), NO_CREDITS)
+    used = {pack.pack_id: pack.used for pack in account.packs}
+    counted = tuple(
+        replace(share, credit_amount=min(share.credit_amount, used.get(share.pack_id, NO_CREDITS)))
+        for share in shares
+    )
+    return min(of_day, on_day), tuple(share for share in counted if share.credit_amount)
 
 
 def _is_live(account: Account, share: PackShare, asking: Asking) -> bool:
@@ -90,13 +105,13 @@ def adjust_credits(
 ) -> CreditsAdjusted | Refusal:
     """Return what is given or taken, or why it is refused. The account is as of now."""
     now, policy = asking.now, asking.policy
-    funds = funds_of(account, now, policy)
+    funds = funds_of(account, now, policy, though_paused=True)
     if command.expires_at is not None and command.expires_at <= now:
         return Refusal(Rejection.EXPIRY_NOT_IN_FUTURE)
     wanted = command.credit_amount
     if wanted is None:
         assert command.remaining_credits is not None, "one of the two is told"
-        wanted = Credits(command.remaining_credits - shown_remaining(funds))
+        wanted = Credits(command.remaining_credits - funds.remaining)
     adjustment_id = derive_object_id(now, "adjustment", account.user_id, asking.key)
     if wanted >= 0:
         added = _adjusting_pack(account, command, wanted, asking)

@@ -1,6 +1,6 @@
 """Make so what decisions do to packs, and to charges that are corrected. Nothing here can refuse."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 
 from domain.account import NOTHING_MORE, Account
@@ -50,20 +50,22 @@ def adjusted(account: Account, change: CreditsAdjusted) -> Account:
 
 def held(account: Account, change: HoldPlaced) -> Account:
     """Return the account after packs set their shares of a hold aside."""
-    for pack_id, hold in change.of_packs():
-        pack = account.find_pack(pack_id)
-        if pack is not None:
-            account = account.with_pack(pack.with_hold(hold))
-    return account
+    shares = dict(change.of_packs())
+    if not shares:
+        return account
+    return account.with_packs(
+        pack.with_hold(shares[pack.pack_id]) if pack.pack_id in shares else pack
+        for pack in account.packs
+    )
 
 
-def freed(account: Account, pack_ids: Iterable[str], hold_id: str) -> Account:
+def freed(account: Account, pack_ids: Collection[str], hold_id: str) -> Account:
     """Return the account after packs set nothing aside for a hold any more."""
-    for pack_id in pack_ids:
-        pack = account.find_pack(pack_id)
-        if pack is not None:
-            account = account.with_pack(pack.without_hold(hold_id))
-    return account
+    if not pack_ids:
+        return account
+    return account.with_packs(
+        pack.without_hold(hold_id) if pack.pack_id in pack_ids else pack for pack in account.packs
+    )
 
 
 def with_lapsed(account: Account, lapsed: LapsedHold) -> Account:
@@ -86,11 +88,14 @@ def _each(
     shares: Iterable[PackShare],
     change: Callable[[Pack, Credits], Pack],
 ) -> Account:
-    for share in shares:
-        pack = account.find_pack(share.pack_id)
-        if pack is not None:  # Else another program has deleted it since.
-            account = account.with_pack(change(pack, share.credit_amount))
-    return account
+    """Return the account after the packs of some shares changed; others may be deleted since."""
+    amounts = {share.pack_id: share.credit_amount for share in shares}
+    if not amounts:
+        return account
+    return account.with_packs(
+        change(pack, amounts[pack.pack_id]) if pack.pack_id in amounts else pack
+        for pack in account.packs
+    )
 
 
 def _with_used(pack: Pack, amount: int) -> Pack:
