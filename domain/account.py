@@ -10,7 +10,7 @@ from domain.packs import Pack, in_order
 from domain.recent_use import NO_USE, RecentUse
 from domain.sources import PackShare
 from domain.subscription import Subscription
-from domain.values import Credits, UserId
+from domain.values import NO_CREDITS, Credits, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,8 @@ class OpenHold:
 
     @property
     def day_amount(self) -> Credits:
+        if not self.packs:
+            return self.hold.credit_amount if self.subscription is not None else NO_CREDITS
         return Credits(self.hold.credit_amount - sum(share.credit_amount for share in self.packs))
 
     def over_at(self, now: datetime) -> datetime:
@@ -123,7 +125,10 @@ class Account:
             account = self.with_packs(pack.as_of(now) for pack in self.packs)
         if not any(subscription.holds for subscription in self.subscriptions):
             return account
-        return replace(account, subscriptions=tuple(s.as_of(now, cap) for s in self.subscriptions))
+        known = tuple(s.as_of(now, cap) for s in self.subscriptions)
+        if all(one is other for one, other in zip(known, self.subscriptions, strict=True)):
+            return account
+        return replace(account, subscriptions=known)
 
     def holds(self) -> list[OpenHold]:
         """Return all holds that nothing resolved, in no order."""
@@ -144,8 +149,21 @@ class Account:
         found += [_open_hold(facts[name], None, Credits(0), shares[name]) for name in shares]
         return found
 
+    @property
+    def holds_open(self) -> int:
+        """How many holds nothing resolved."""
+        if self.extra is None:
+            return sum(len(subscription.holds) for subscription in self.subscriptions)
+        return len(self.holds())
+
     def find_hold(self, hold_id: str) -> OpenHold | None:
         """Return a hold that nothing resolved."""
+        if self.extra is None:
+            for subscription in self.subscriptions:
+                for hold in subscription.holds:
+                    if hold.hold_id == hold_id:
+                        return OpenHold(hold, subscription)
+            return None
         return next((one for one in self.holds() if one.hold.hold_id == hold_id), None)
 
     def find_pack(self, pack_id: str) -> Pack | None:

@@ -60,6 +60,8 @@ class UsageRecorded:
     @property
     def day_amount(self) -> Credits:
         """What the day gave."""
+        if not self.packs:
+            return self.credit_amount
         return Credits(self.credit_amount - total_of(self.packs))
 
 

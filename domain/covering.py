@@ -16,13 +16,13 @@ from domain.subscription import Day, Subscription, Told
 from domain.values import CREDITS_MAX, NO_CREDITS, Credits, Policy
 
 
-def opening_of(subscription: Subscription, day: Day) -> Opening:
-    """Return a day of a subscription as a change carries it."""
+def opening_of(subscription: Subscription, day: Day, limit: Credits | None = None) -> Opening:
+    """Return a day of a subscription as a change carries it; `limit`: the day's, where it is known."""
     return Opening(
         subscription.subscription_id,
         day.date,
         midnight(day.date, subscription.timezone),
-        subscription.limit(day.date),
+        subscription.limit(day.date) if limit is None else limit,
         day.rolled_over,
         first_touch=subscription.day is None
         or subscription.day.date < day.date
@@ -65,6 +65,8 @@ class Funds:
     """The current one, be it paused."""
     day: Day | None
     """Today as it opens for it."""
+    limit: Credits
+    """The day's."""
     may_spend: bool
     """The day's credits may be spent."""
     day_left: Credits
@@ -83,7 +85,7 @@ class Funds:
         """Return today as a change carries it; None: no subscription is current."""
         if self.subscription is None or self.day is None:
             return None
-        return opening_of(self.subscription, self.day)
+        return opening_of(self.subscription, self.day, self.limit)
 
     @property
     def are_none(self) -> bool:
@@ -104,13 +106,14 @@ def funds_of(
     Account and subscription are as of `now`. `though_paused`: as if the day could be spent.
     """
     current = subscription or account.current(now)
-    packs = tuple(pack for pack in account.packs if pack.is_live(now))
+    packs = () if account.extra is None else tuple(p for p in account.packs if p.is_live(now))
     if current is None:
-        return Funds(None, None, may_spend=False, day_left=NO_CREDITS, packs=packs)
+        return Funds(None, None, NO_CREDITS, False, NO_CREDITS, packs)  # noqa: FBT003 - may_spend
     day = current.day_at(current.today(now), policy.rollover_cap)
+    limit = current.limit(day.date)
     may_spend = though_paused or current.may_spend(now)
-    left = current.remaining(day) if may_spend else NO_CREDITS
-    return Funds(current, day, may_spend, left, packs)
+    left = current.left_of(day, limit) if may_spend else NO_CREDITS
+    return Funds(current, day, limit, may_spend, left, packs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,8 @@ class Taken:
 
     @property
     def amount(self) -> Credits:
+        if not self.packs:
+            return self.day_amount
         return Credits(self.day_amount + total_of(self.packs))
 
 
@@ -154,6 +159,8 @@ def take(
         elif on_insufficient is OnInsufficient.REJECT or not funds.may_spend:
             least = required if at_least is None else at_least
             return _insufficient(funds, remaining, least, policy)
+    if not funds.packs:
+        return Taken(amount, (), Credits(required - amount))
     of_day = Credits(min(max(funds.day_left, 0), amount))
     shares, left = take_from(funds.packs, Credits(amount - of_day), now)
     # What no source gives is debt: it stays with the day.

@@ -34,7 +34,7 @@ def place_hold(
     funds = funds_of(account, now, policy)
     if funds.are_none:
         return nothing_to_spend(command.credit_amount)
-    if len(account.holds()) >= policy.holds_per_account:
+    if account.holds_open >= policy.holds_per_account:
         return Refusal(Rejection.TOO_MANY_HOLDS)
     asked, least = command.credit_amount, command.at_least
     taken = take(funds, asked, command.on_insufficient, now, policy, at_least=least)
@@ -81,22 +81,18 @@ def settle_hold(
     if own is not None and own.used > CREDITS_MAX:
         return Refusal(Rejection.AMOUNT_TOO_LARGE)
     # After this point the charge must succeed.
-    charged = replace(cost, amount=Credits(cost.amount - more.uncovered))
-    usage = _usage(account, command, hold, charged, key, now)
-    used, held = _today(funds, of_day) if own is None else (own.used, own.held)
-    return HoldSettled(
-        hold.hold_id,
-        replace(
-            usage,
-            opening=funds.opening if own is None else own.opening,
-            packs=joined(shares, more.packs),
-            uncovered_credits=more.uncovered,
-        ),
-        () if own is None else own.reopened,
-        used,
-        held,
-        tuple(share.pack_id for share in found.packs),
+    usage = _usage(
+        command,
+        hold,
+        cost,
+        Taken(of_day, joined(shares, more.packs), more.uncovered),
+        funds.opening if own is None else own.opening,
+        derive_object_id(now, "usage", account.user_id, key),
     )
+    reopened = () if own is None else own.reopened
+    used, held = _today(funds, of_day) if own is None else (own.used, own.held)
+    freed = tuple(share.pack_id for share in found.packs)
+    return HoldSettled(hold.hold_id, usage, reopened, used, held, freed)
 
 
 def _cost(command: SettleHold, hold: Hold, policy: Policy) -> Cost | Refusal:
@@ -139,30 +135,32 @@ def _settle_late(
     if isinstance(taken, Refusal):
         return taken
     # After this point the charge must succeed.
-    usage = _usage(account, command, lapsed.hold, replace(cost, amount=taken.amount), key, now)
-    return replace(
-        usage,
-        opening=funds.opening,
-        packs=taken.packs,
-        uncovered_credits=taken.uncovered,
-        settles=command.hold_id,
-    )
+    usage_id = derive_object_id(now, "usage", account.user_id, key)
+    usage = _usage(command, lapsed.hold, cost, taken, funds.opening, usage_id)
+    return replace(usage, settles=command.hold_id)
 
 
 def _usage(
-    account: Account, command: SettleHold, hold: Hold, cost: Cost, key: str, now: datetime
+    command: SettleHold,
+    hold: Hold,
+    cost: Cost,
+    taken: Taken,
+    opening: Opening | None,
+    usage_id: str,
 ) -> UsageRecorded:
     return UsageRecorded(
-        derive_object_id(now, "usage", account.user_id, key),
-        None,
+        usage_id,
+        opening,
         hold.service_type,
-        cost.amount,
+        taken.amount,
         hold.token_count if command.token_count is None else command.token_count,
         command.model_used or hold.model_used,
         hold.session_id,
         command.details or hold.details,
         hold.timestamp,
         cost.price,
+        taken.packs,
+        taken.uncovered,
     )
 
 

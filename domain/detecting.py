@@ -45,8 +45,9 @@ def detect(before: Account, after: Account, at: datetime, policy: Policy) -> Ite
             yield from _changes(before, after, earlier, subscription, at)
         day = subscription.day
         if day is not None and (earlier is None or earlier.day is not day):
-            yield from _of_day(before, after, earlier, subscription, day, at, policy)
-            may_be_depleted = may_be_depleted or subscription.remaining(day) <= 0
+            limit = subscription.limit(day.date)
+            yield from _of_day(before, after, earlier, subscription, limit, at, policy)
+            may_be_depleted = may_be_depleted or subscription.left_of(day, limit) <= 0
     if before.extra is not after.extra and after.current(at) is None:
         yield from _of_packs_alone(before, after, at, policy)
     if may_be_depleted:
@@ -115,11 +116,12 @@ def _of_day(  # noqa: PLR0913, PLR0917 - two versions of an account, and the day
     account: Account,
     earlier: Subscription | None,
     subscription: Subscription,
-    day: Day,
+    limit: Credits,
     at: datetime,
     policy: Policy,
 ) -> Iterator[Event]:
-    limit = subscription.limit(day.date)
+    day = subscription.day
+    assert day is not None, "it was touched"
     packs = packs_at(account, at)
     given = Credits(limit + day.rolled_over + packs.given)
     # What is only held does not count: each hold that is released would lift it again.

@@ -143,7 +143,8 @@ def _with_grants(
 
 
 def _charge(account: Account, change: UsageRecorded, told: Told) -> Account:
-    account = spent(account, change.packs)
+    if change.packs:
+        account = spent(account, change.packs)
     if change.settles is not None:
         account = without_lapsed(account, change.settles)
     if change.opening is None:

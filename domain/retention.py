@@ -40,9 +40,9 @@ def _without_old_use(account: Account, now: datetime) -> Account:
 
 def _without_recalled(account: Account) -> Account:
     """Return the account without what no next decision asks for by itself."""
-    if any(s.seldom is not None and s.seldom.kept_from is not None for s in account.subscriptions):
-        kept = tuple(s.keeping_from(None) for s in account.subscriptions)
-        account = replace(account, subscriptions=kept)
+    for subscription in account.subscriptions:
+        if subscription.seldom is not None and subscription.seldom.kept_from is not None:
+            account = account.with_subscription(subscription.keeping_from(None))
     if account.extra is None:
         return account
     packs = tuple(pack for pack in account.packs if pack.matters)

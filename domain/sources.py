@@ -19,8 +19,10 @@ def total_of(shares: Iterable[PackShare]) -> Credits:
     return Credits(sum(share.credit_amount for share in shares))
 
 
-def joined(shares: Iterable[PackShare], more: Iterable[PackShare]) -> tuple[PackShare, ...]:
+def joined(shares: Sequence[PackShare], more: Sequence[PackShare]) -> tuple[PackShare, ...]:
     """Return shares with more of the same packs, or of others after them."""
+    if not more:
+        return tuple(shares)
     sums: dict[str, int] = {}
     for share in (*shares, *more):
         sums[share.pack_id] = sums.get(share.pack_id, 0) + share.credit_amount
@@ -32,6 +34,8 @@ def first_of(
 ) -> tuple[Credits, tuple[PackShare, ...]]:
     """Return the day's and the packs' part of an amount that keeps what was taken first."""
     of_day = Credits(min(day, amount))
+    if not packs:
+        return of_day, ()
     left = amount - of_day
     kept: list[PackShare] = []
     for share in packs:

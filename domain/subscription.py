@@ -168,7 +168,11 @@ class Subscription:
 
     def remaining(self, day: Day) -> Credits:
         """Return what is left to spend on a day of this subscription."""
-        left = self.limit(day.date) + day.rolled_over - day.used
+        return self.left_of(day, self.limit(day.date))
+
+    def left_of(self, day: Day, limit: Credits) -> Credits:
+        """Return what is left to spend on a day, whose limit is known."""
+        left = limit + day.rolled_over - day.used
         return Credits(left - self.held_on(day.date) if self.holds else left)
 
     # --- holds --------------------------------------------------------------------------
@@ -191,6 +195,8 @@ class Subscription:
         if not self.holds:
             return self
         holds = tuple(hold for hold in self.holds if self.is_open(hold, now))
+        if len(holds) == len(self.holds):
+            return self
         return self.with_days(self.carried(self.touched, holds, cap), holds)
 
     def carried(
