@@ -92,7 +92,7 @@ def test_a_charge_takes_the_day_and_then_the_pack_which_outlives_the_subscriptio
     assert rest.json()["remaining_credits"] == 0
 
 
-async def charge(shards: AsyncAllotment, cost: int, by_hold: bool) -> int:  # noqa: FBT001
+async def charge(shards: AsyncAllotment, cost: int, by_hold: bool) -> int:
     """Charge, at once or by a hold; return what was charged."""
     try:
         if not by_hold:
