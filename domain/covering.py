@@ -5,7 +5,6 @@ from datetime import datetime
 
 from domain.charges import OnInsufficient, Opening
 from domain.holds import SettleHold
-from domain.local_days import midnight
 from domain.messages import Limit, RecordUsage, Refusal, Rejection, Shortfall
 from domain.pricing import Price, PriceList
 from domain.subscription import Day, Subscription, Told
@@ -17,7 +16,7 @@ def opening_of(subscription: Subscription, day: Day) -> Opening:
     return Opening(
         subscription.subscription_id,
         day.date,
-        midnight(day.date, subscription.timezone),
+        subscription.midnight(day.date),
         subscription.limit(day.date),
         day.rolled_over,
         first_touch=subscription.day is None

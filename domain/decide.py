@@ -6,7 +6,8 @@ from typing import assert_never
 from domain.account import Account
 from domain.charges import UsageRecorded
 from domain.covering import cost_of, nothing_to_spend, opening_of, why_not_covered
-from domain.crediting import Asking, add_grant, begin, name_implied, refuse_payment
+from domain.crediting import Asking, add_grant, begin, refuse_payment
+from domain.decide_change import change_subscription
 from domain.decide_holds import expire_hold, place_hold, release_hold, settle_hold
 from domain.decide_stripe import apply_stripe_state, grant_from_stripe, void_grants
 from domain.grants import GRANTS_MAX, Grant, split
@@ -77,7 +78,7 @@ def decide(  # noqa: PLR0911 - one a kind of command
         case OpenDay():
             return _open_day(account, now, policy)
         case ChangeSubscription():
-            return _change_subscription(account, command, key, now)
+            return change_subscription(account, command, key, now)
         case ExpireSubscription():
             return _expire_subscription(account, command, now)
         case _:
@@ -186,25 +187,6 @@ def names_a_subscription(command: Command) -> bool:
     if isinstance(command, ExpireHold):
         return command.subscription_id is not None
     return isinstance(command, ChangeSubscription | ExpireSubscription)
-
-
-def _change_subscription(
-    account: Account, command: ChangeSubscription, key: str, now: datetime
-) -> SubscriptionChanged | Refusal:
-    subscription = account.find(command.subscription_id)
-    if subscription is None:
-        return Refusal(Rejection.NO_SUCH_SUBSCRIPTION)
-    if command.end_date is not None and command.end_date <= subscription.start:
-        return Refusal(Rejection.END_NOT_AFTER_START)
-    # Where nothing is new it is entered all the same: the key must have its answer.
-    moved = command.end_date is not None and command.end_date != subscription.end
-    implied = subscription.grants if moved else ()
-    return SubscriptionChanged(
-        command.subscription_id,
-        command.status,
-        command.end_date,
-        name_implied(implied, now, account.user_id, key),
-    )
 
 
 def _expire_subscription(

@@ -13,7 +13,6 @@ from domain.account import Account
 from domain.answering import is_low
 from domain.events import Event, EventType, to_text
 from domain.evolve import evolve
-from domain.local_days import ONE_DAY, midnight
 from domain.messages import Entry
 from domain.recent_use import sum_before, use_by_day
 from domain.subscription import Day, Subscription, Told
@@ -51,7 +50,7 @@ def detect(before: Account, after: Account, at: datetime, policy: Policy) -> Ite
 
 
 def _differ(earlier: Subscription, later: Subscription) -> bool:
-    """Say whether totals, dates or status differ. A charge leaves all of them as they are."""
+    """Say whether totals, dates, zone or status differ. A charge leaves all of them as they are."""
     if earlier.grants is not later.grants and earlier.spendable != later.spendable:
         return True
     return (earlier.system_portion, earlier.start, earlier.end, earlier.status) != (
@@ -59,7 +58,7 @@ def _differ(earlier: Subscription, later: Subscription) -> bool:
         later.start,
         later.end,
         later.status,
-    )
+    ) or earlier.timezone != later.timezone
 
 
 def _changes(
@@ -164,10 +163,10 @@ def _spike(
 
 def _day_facts(subscription: Subscription, day: Day) -> dict[str, Any]:
     return {
-        "date": _iso(midnight(day.date, subscription.timezone)),
+        "date": _iso(subscription.midnight(day.date)),
         "timezone": subscription.timezone,
         "credits_used": day.used,
-        "resets_at": _iso(midnight(day.date + ONE_DAY, subscription.timezone)),
+        "resets_at": _iso(subscription.begins(subscription.following(day.date))),
     }
 
 

@@ -131,7 +131,8 @@ def _with_grants(
     missing = Credits(spendable - sum(grant.spendable for grant in grants))
     if grants and not missing:
         return grants
-    return (*grants, implied_grant(missing, subscription.start, end, subscription.timezone))
+    zones = subscription.timezone, subscription.eras
+    return (*grants, implied_grant(missing, subscription.start, end, *zones))
 
 
 def _use(account: Account, opening: Opening, amount: Credits, told: Told) -> Account:
@@ -145,6 +146,8 @@ def _change(account: Account, change: SubscriptionChanged) -> Account:
     subscription = account.find(change.subscription_id)
     if subscription is None:
         return account
+    if change.timezone is not None:
+        subscription = subscription.in_zone(change.timezone, change.eras)
     end = change.end or subscription.end
     grants = _with_grants(subscription, change.made_explicit, subscription.spendable, end)
     status = change.status or subscription.status

@@ -8,7 +8,7 @@ from domain.account import Account
 from domain.answers import Answer
 from domain.holds import Hold, HoldFreed, HoldPlaced
 from domain.ids import shown_id
-from domain.local_days import midnight
+from domain.subscription import Subscription
 from domain.values import Policy
 
 
@@ -83,20 +83,20 @@ def open_holds(account: Account, now: datetime, policy: Policy) -> OpenHolds:
         user_id=account.user_id,
         credits_held=sum(hold.credit_amount for _, hold in pairs),
         holds=[
-            _open_hold(subscription.subscription_id, subscription.timezone, hold)
+            _open_hold(subscription, hold)
             for subscription, hold in sorted(pairs, key=lambda pair: pair[1].expires_at)
         ],
     )
 
 
-def _open_hold(subscription_id: str, timezone: str, hold: Hold) -> OpenHold:
+def _open_hold(subscription: Subscription, hold: Hold) -> OpenHold:
     return OpenHold(
         hold_id=hold.hold_id,
-        subscription_id=shown_id(subscription_id),
+        subscription_id=shown_id(subscription.subscription_id),
         credit_amount=hold.credit_amount,
         made_at=hold.made_at,
         expires_at=hold.expires_at,
-        date=midnight(hold.date, timezone),
+        date=subscription.midnight(hold.date),
         service_type=hold.service_type,
         token_count=hold.token_count,
         model_used=hold.model_used,

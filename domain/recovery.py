@@ -58,7 +58,7 @@ def recover(stored: Stored, now: datetime, policy: Policy, *, whole: bool = Fals
             for document in stored.days
             if str(document.get("subscription_id")) == subscription.subscription_id
         ]
-        days, unreadable = _read_days(documents, subscription.timezone)
+        days, unreadable = _read_days(documents, subscription)
         quarantined += unreadable
         on_days = used[subscription.subscription_id] = [(day.date, day.used) for day in days]
         holds = [hold for day in days for hold in day.holds]
@@ -135,7 +135,7 @@ def _with_days_anew(
 
 
 def _read_days(
-    documents: Iterable[Document], timezone: str
+    documents: Iterable[Document], subscription: Subscription
 ) -> tuple[list[_StoredDay], list[Quarantined]]:
     """Return the readable days, and what cannot be read: whole documents, or parts of them.
 
@@ -146,7 +146,7 @@ def _read_days(
     for document in documents:
         name = str(document.get("_id"))
         try:
-            day = read_day(document, timezone)
+            day = read_day(document, subscription.timezone, subscription.eras)
         except UnreadableError as error:
             unreadable.append(Quarantined(name, str(error)))
             continue

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from enum import IntFlag
 from itertools import pairwise
 
+from domain.eras import Dated, Era, date_at
 from domain.grants import Grant
 from domain.holds import Hold
-from domain.local_days import ONE_DAY, day_of, midnight
+from domain.local_days import ONE_DAY
 from domain.schedule import carry, first_covered, limits
 from domain.stripe import StripeLink
 from domain.values import CURRENT_STATUSES, SPENDING_STATUSES, Credits, Status
@@ -45,20 +46,34 @@ def is_open_end(end: datetime) -> bool:
     return end.year >= OPEN_END_YEAR
 
 
-def implied_grant(spendable: Credits, start: datetime, end: datetime, timezone: str) -> Grant:
+def implied_grant(
+    spendable: Credits,
+    start: datetime,
+    end: datetime,
+    timezone: str,
+    eras: tuple[Era, ...] = (),
+) -> Grant:
     """Return what a document gives beyond the grants it names: from its start to its end day.
 
     Where the end is open, over the first OPEN_GRANT_DAYS: what is left of it rolls over for ever.
     """
-    first_day = day_of(start, timezone)
+    first_day = date_at(start, timezone, eras)
     if is_open_end(end):
         return Grant(None, spendable, Credits(0), first_day, OPEN_GRANT_DAYS)
-    days = max((day_of(end, timezone) - first_day).days, 1)
+    days = max((date_at(end, timezone, eras) - first_day).days, 1)
     return Grant(None, spendable, Credits(0), first_day, days)
 
 
 @dataclass(frozen=True, slots=True)
-class Subscription:
+class Seldom:
+    """What few subscriptions have: the others spend one reference on all of it."""
+
+    eras: tuple[Era, ...] = ()
+    """The zones of dates before those of the present zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription(Dated):
     """One user's right to credits from `start` (inclusive) to `end` (exclusive)."""
 
     subscription_id: str
@@ -76,6 +91,8 @@ class Subscription:
     """Those that nothing resolved, by expiry; some may be over: `as_of` leaves them out."""
     earlier: tuple[Day, ...] = ()
     """The touched days before the newest, back to the oldest hold's: what it frees goes on."""
+    seldom: Seldom | None = None
+    """None where all of it is at its default."""
 
     @property
     def spendable(self) -> Credits:
@@ -86,13 +103,13 @@ class Subscription:
         return Credits(self.system_portion + self.spendable)
 
     @property
-    def first_day(self) -> date:
-        return day_of(self.start, self.timezone)
+    def eras(self) -> tuple[Era, ...]:
+        return () if self.seldom is None else self.seldom.eras
 
-    @property
-    def last_day(self) -> date:
-        """The local day of the last instant before the end."""
-        return day_of(self.end - timedelta(milliseconds=1), self.timezone)
+    def in_zone(self, timezone: str, eras: tuple[Era, ...]) -> "Subscription":
+        """Return the subscription with another zone, and the zones it had before."""
+        seldom = replace(self.seldom or Seldom(), eras=eras)
+        return replace(self, timezone=timezone, seldom=None if seldom == Seldom() else seldom)
 
     def is_current(self, now: datetime) -> bool:
         return self.start <= now < self.end and self.status in CURRENT_STATUSES
@@ -125,7 +142,7 @@ class Subscription:
 
     def today(self, now: datetime) -> date:
         """Return the day charges belong to. It never goes back, even where local clocks do."""
-        day = day_of(now, self.timezone)
+        day = self.date_at(now)
         return day if self.day is None else max(day, self.day.date)
 
     def day_at(self, today: date, cap: Credits | None) -> Day:
@@ -165,29 +182,32 @@ class Subscription:
         Nothing else is spent in the meantime. Source: contract, problems of 402. Only another
         program's document gives anything later than AVAILABLE_WITHIN_DAYS: that counts as never.
         """
-        tomorrow = today.date.toordinal() + 1
+        following = self.following(today.date)
+        if following != today.date + ONE_DAY:  # A change of the zone leaves a date out.
+            today = replace(self, day=today, earlier=()).day_at(following - ONE_DAY, cap)
+        tomorrow = following.toordinal()
         last = min(self.last_day.toordinal(), tomorrow + AVAILABLE_WITHIN_DAYS)
         left = self.remaining(today)
         # Between two days on which holds are over, only the grants decide.
         changing = sorted({max(self._is_over_on(hold, last), tomorrow) for hold in self.holds})
         until = min([last, *(day - 1 for day in changing)])
         found = first_covered(self.grants, left, required, cap, tomorrow, until)
-        for day, following in pairwise((*changing, last + 1)):
+        for day, after in pairwise((*changing, last + 1)):
             if found is not None or day > last:
                 break
-            then = self.as_of(midnight(date.fromordinal(day), self.timezone), cap)
+            then = self.as_of(self.begins(date.fromordinal(day)), cap)
             left = then.remaining(then.day_at(date.fromordinal(day), cap))
-            until = min(following - 1, last)
+            until = min(after - 1, last)
             found = first_covered(self.grants, left, required, cap, day + 1, until)
             found = day if left >= required else found
-        return None if found is None else midnight(date.fromordinal(found), self.timezone)
+        return None if found is None else self.begins(date.fromordinal(found))
 
     def _is_over_on(self, hold: Hold, last: int) -> int:
         """Return the first day, an ordinal, that begins when a hold is over; after `last`: any."""
-        day = day_of(hold.expires_at, self.timezone)
+        day = self.date_at(hold.expires_at)
         if day.toordinal() > last:  # No instant may be the beginning of such a day.
             return day.toordinal()
-        return day.toordinal() + (midnight(day, self.timezone) < hold.expires_at)
+        return day.toordinal() + (self.begins(day) < hold.expires_at)
 
     # --- holds --------------------------------------------------------------------------
 

@@ -39,6 +39,7 @@ SUBSCRIPTION_FIELDS = (
     "spendable_credits",
     "status",
     "timezone",
+    "timezones",
     "grants",
     "stripe",
     "applied_seq",
