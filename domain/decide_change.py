@@ -5,6 +5,7 @@ from datetime import datetime
 from domain.account import Account
 from domain.crediting import name_implied
 from domain.eras import ERAS_MAX, eras_after
+from domain.local_days import ONE_DAY
 from domain.messages import ChangeSubscription, Refusal, Rejection, SubscriptionChanged
 from domain.subscription import Subscription, is_open_end
 
@@ -45,12 +46,13 @@ def _in_zone(subscription: Subscription, timezone: str, now: datetime) -> Subscr
 
 
 def _later_end(before: Subscription, after: Subscription, now: datetime) -> datetime | None:
-    """Return the end where the last day would not begin before it; None: it stays where it is.
+    """Return the end where the last day that gives would not begin before it; None: it stays.
 
     So it is where the new zone is a day behind. What that day gives would be lost.
     """
     if after.timezone == before.timezone or before.end <= now or is_open_end(before.end):
         return None
-    last = before.last_day
+    gives_until = max((grant.gives_until for grant in before.grants), default=before.first_day)
+    last = min(before.last_day, gives_until - ONE_DAY)
     is_lost = last > before.today(now) and after.begins(last) >= before.end
     return after.begins(after.following(last)) if is_lost else None
