@@ -36,14 +36,14 @@ class CreditStatusResponse(Answer):
     total_credits: int
     system_portion: int
     spendable_credits: int
-    date: datetime = Field(description="Today's local midnight.")
+    date: datetime = Field(description="Today's local midnight, in the zone the day began in.")
     daily_credit_limit: int
     credits_rolled_over: int
     credits_used: int
     credits_held: int
     remaining_credits: int
     low_credits: bool
-    resets_at: datetime = Field(description="The next local midnight.")
+    resets_at: datetime = Field(description="When the next day begins: at the next local midnight.")
     as_of: datetime
 
 
