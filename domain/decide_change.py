@@ -1,6 +1,6 @@
 """Decide what an operator's change does to a subscription: its status, its end, its time zone."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 from domain.account import Account
 from domain.crediting import name_implied
@@ -52,7 +52,8 @@ def _later_end(before: Subscription, after: Subscription, now: datetime) -> date
     """
     if after.timezone == before.timezone or before.end <= now or is_open_end(before.end):
         return None
-    gives_until = max((grant.gives_until for grant in before.grants), default=before.first_day)
-    last = min(before.last_day, gives_until - ONE_DAY)
+    # No zone is two days behind another, so none of the days before these can be lost.
+    days = (before.last_day, before.last_day - ONE_DAY)
+    last = next((day for day in days if before.limit(day) > 0), date.min)
     is_lost = last > before.today(now) and after.begins(last) >= before.end
     return after.begins(after.following(last)) if is_lost else None

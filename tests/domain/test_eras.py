@@ -21,7 +21,7 @@ from domain.eras import (
 )
 from domain.local_days import _iana_names, day_of, midnight
 from tests.domain.ledger import NOON, ONE_DAY, ONE_MILLISECOND, utc
-from tests.reference import model
+from tests.reference import dates
 from tests.reference.dates import Dates
 
 MONDAY = date(2026, 3, 2)
@@ -32,7 +32,7 @@ YEAR = [date(2026, 1, 1) + day * ONE_DAY for day in range(366)]
 @pytest.fixture(autouse=True, scope="module")
 def _reference_remembers_midnights() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model, "local_midnight", lru_cache(maxsize=None)(model.local_midnight))
+        patch.setattr(dates, "local_midnight", lru_cache(maxsize=None)(dates.local_midnight))
         yield
 
 

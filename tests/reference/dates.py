@@ -6,13 +6,25 @@ then has a later date, whose midnight must come after the one before it.
 """
 
 from bisect import bisect_left, bisect_right
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from tests.reference import model
-
 ONE_DAY = timedelta(days=1)
+ONE_MINUTE = timedelta(minutes=1)
+
+
+def local_midnight(day: date, zone: ZoneInfo) -> datetime:
+    """Find the first instant of a local day by walking there minute by minute.
+
+    Where the clock skips midnight this is the instant after the skip; where midnight comes twice
+    it is the earlier one.
+    """
+    # No zone is 16 hours ahead of UTC, so the walk starts before the day does, anywhere.
+    instant = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=16)
+    while instant.astimezone(zone).date() < day:
+        instant += ONE_MINUTE
+    return instant
 
 
 class Begun(NamedTuple):
@@ -25,10 +37,11 @@ class Dates:
     def __init__(self, start: datetime, zone: str) -> None:
         first = start.astimezone(ZoneInfo(zone)).date()
         self._zones = [(start, zone)]
-        self._walked = [Begun(first, model.local_midnight(first, ZoneInfo(zone)), zone)]
+        self._walked = [Begun(first, local_midnight(first, ZoneInfo(zone)), zone)]
 
     def change(self, now: datetime, zone: str) -> None:
         """Change the zone. Instants are in the order in which they happen."""
+        self.at(now)  # What begins at this instant begins in the zone of before.
         while self._walked[-1].begins > now:  # These have not begun, and may never.
             self._walked.pop()
         self._zones.append((now, zone))
@@ -47,13 +60,13 @@ class Dates:
         return self._walked[bisect_left(self._walked, day, key=lambda begun: begun.day)]
 
     def _after(self, before: Begun) -> Begun:
-        named = model.local_midnight(before.day, ZoneInfo(before.zone))
-        at = model.local_midnight(before.day + ONE_DAY, ZoneInfo(before.zone))
+        named = local_midnight(before.day, ZoneInfo(before.zone))
+        at = local_midnight(before.day + ONE_DAY, ZoneInfo(before.zone))
         while True:
             changes = [(since, zone) for since, zone in self._zones if since <= at]
             zone = ZoneInfo(changes[-1][1])
             day = at.astimezone(zone).date()
-            if day > before.day and model.local_midnight(day, zone) > named:
+            if day > before.day and local_midnight(day, zone) > named:
                 return Begun(day, at, changes[-1][1])
             coming = [since for since, _ in self._zones[len(changes) :]]
-            at = min([model.local_midnight(day + ONE_DAY, zone), *coming])
+            at = min([local_midnight(day + ONE_DAY, zone), *coming])
