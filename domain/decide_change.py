@@ -1,12 +1,13 @@
 """Decide what an operator's change does to a subscription: its status, its end, its time zone."""
 
+from collections.abc import Iterable
 from datetime import date, datetime
 
 from domain.account import Account
 from domain.crediting import name_implied
 from domain.eras import ERAS_MAX, eras_after
 from domain.local_days import ONE_DAY
-from domain.messages import ChangeSubscription, Refusal, Rejection, SubscriptionChanged
+from domain.messages import ChangeSubscription, Entry, Refusal, Rejection, SubscriptionChanged
 from domain.subscription import Subscription, is_open_end
 
 
@@ -57,3 +58,18 @@ def _later_end(before: Subscription, after: Subscription, now: datetime) -> date
     last = next((day for day in days if before.limit(day) > 0), date.min)
     is_lost = last > before.today(now) and after.begins(last) >= before.end
     return after.begins(after.following(last)) if is_lost else None
+
+
+def in_newest_zone(subscription: Subscription, entries: Iterable[Entry]) -> Subscription:
+    """Return the subscription in the zone that the last of these entries gives it.
+
+    So its days are read as they will be once its document contains the entries.
+    """
+    for change in (entry.change for entry in entries):
+        if (
+            isinstance(change, SubscriptionChanged)
+            and change.subscription_id == subscription.subscription_id
+            and change.timezone is not None
+        ):
+            subscription = subscription.in_zone(change.timezone, change.eras)
+    return subscription

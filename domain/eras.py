@@ -116,7 +116,7 @@ def eras_after(
 
 
 class Dated:
-    """What has a zone, and had others before: its dates."""
+    """What has a zone, and had others before: its dates. Few had: the others pay for no loop."""
 
     __slots__ = ()
 
@@ -151,7 +151,8 @@ class Dated:
 
     def begins(self, day: date) -> datetime:
         """Return when a date begins: later than at its midnight where the one before it goes on."""
-        return begins(day, self.timezone, self.eras)
+        eras = self.eras
+        return begins(day, self.timezone, eras) if eras else midnight(day, self.timezone)
 
     def latest_midnight(self, day: date) -> datetime:
         """Return the latest instant that was a date's midnight in any of the zones."""
@@ -160,4 +161,5 @@ class Dated:
 
     def following(self, day: date) -> date:
         """Return the date that comes after one."""
-        return following(day, self.timezone, self.eras)
+        eras = self.eras
+        return following(day, self.timezone, eras) if eras else day + ONE_DAY

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from domain.account import Account
+from domain.decide_change import in_newest_zone
 from domain.evolve import evolve, keep_what_matters
 from domain.foreign import (
     Document,
@@ -58,12 +59,13 @@ def recover(stored: Stored, now: datetime, policy: Policy, *, whole: bool = Fals
             for document in stored.days
             if str(document.get("subscription_id")) == subscription.subscription_id
         ]
-        days, unreadable = _read_days(documents, subscription)
+        calendar = in_newest_zone(subscription, stored.entries)
+        days, unreadable = _read_days(documents, calendar)
         quarantined += unreadable
         on_days = used[subscription.subscription_id] = [(day.date, day.used) for day in days]
         holds = [hold for day in days for hold in day.holds]
         # A day of ours was charged by a clock that had come to it, be it ahead of this one.
-        today = max([subscription.today(now), *(day.date for day in days if day.is_ours)])
+        today = max([calendar.today(now), *(day.date for day in days if day.is_ours)])
         told = {day.date: day.told for day in days if day.told}
         read = subscription.with_usage_days(on_days, today, policy.rollover_cap, told, holds)
         with_days.append(read)

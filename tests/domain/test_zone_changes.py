@@ -356,6 +356,46 @@ def test_an_edit_of_the_zone_alone_leaves_the_dates_of_earlier_zones() -> None:
     assert shown.resets_at == utc("2026-03-03T05:00")
 
 
+def test_another_program_may_change_the_zone_as_we_do() -> None:
+    ledger, database = ledger_with(90, 10), Database(USER)
+    ledger.charge(30, NOON)
+    database.apply(ledger.entries)
+    (document,) = database.subscriptions.values()
+
+    document |= {
+        "timezone": "America/New_York",
+        "timezones": [{"timezone": "UTC", "until": "2026-03-02"}],
+    }
+
+    account = recover(database.stored([]), NOON, ALL_SPENDABLE).account
+    changed(ledger, NOON, timezone="America/New_York")
+    assert account.subscriptions == ledger.account.subscriptions
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Asia/Tokyo"])
+@pytest.mark.parametrize("hours", range(0, 42, 3))
+@pytest.mark.parametrize("hour", [0, 5, 15, 24, 29])
+def test_another_programs_day_is_of_one_date_before_and_after_the_view_has_the_change(
+    zone: str, hours: int, hour: int
+) -> None:
+    ledger, database = ledger_with(90, 10), Database(USER)
+    ledger.charge(30, NOON)
+    database.apply(ledger.entries)
+    changed(ledger, NOON, timezone=zone)
+    name = ledger.account.subscriptions[0].subscription_id
+    place = name, NOON.replace(hour=0) + hour * HOUR
+    if hour:
+        database.days[place] = {"subscription_id": name, "date": place[1], "credits_used": 7}
+    now = NOON + hours * HOUR
+
+    lagging = recover(database.stored(ledger.entries[2:]), now, ALL_SPENDABLE).account
+    database.apply(ledger.entries[2:])
+    written = recover(database.stored([]), now, ALL_SPENDABLE).account
+
+    assert status_answer(lagging, now, ALL_SPENDABLE) == status_answer(written, now, ALL_SPENDABLE)
+    assert lagging == written
+
+
 def test_a_process_of_the_version_before_may_send_a_change() -> None:
     before = ChangeSubscription(USER, "s", Status.PAUSED)
     sent = object.__new__(ChangeSubscription)
