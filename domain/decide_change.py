@@ -1,7 +1,7 @@
 """Decide what an operator's change does to a subscription: its status, its end, its time zone."""
 
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import datetime
 
 from domain.account import Account
 from domain.crediting import name_implied
@@ -49,15 +49,16 @@ def _in_zone(subscription: Subscription, timezone: str, now: datetime) -> Subscr
 def _later_end(before: Subscription, after: Subscription, now: datetime) -> datetime | None:
     """Return the end where the last day that gives would not begin before it; None: it stays.
 
-    So it is where the new zone is a day behind. What that day gives would be lost.
+    So it is where the new zone is a day behind. What that day gives would be lost. An end that was
+    before that of the grants takes days away by itself, and does so still.
     """
     if after.timezone == before.timezone or before.end <= now or is_open_end(before.end):
         return None
-    # No zone is two days behind another, so none of the days before these can be lost.
-    days = (before.last_day, before.last_day - ONE_DAY)
-    last = next((day for day in days if before.limit(day) > 0), date.min)
+    gives_until = max((grant.gives_until for grant in before.grants), default=before.first_day)
+    last = gives_until - ONE_DAY
+    gives = before.limit(last) > 0 and before.end >= before.earliest_midnight(gives_until)
     is_lost = last > before.today(now) and after.begins(last) >= before.end
-    return after.begins(after.following(last)) if is_lost else None
+    return after.begins(after.following(last)) if gives and is_lost else None
 
 
 def in_newest_zone(subscription: Subscription, entries: Iterable[Entry]) -> Subscription:

@@ -155,9 +155,16 @@ class Dated:
         return begins(day, self.timezone, eras) if eras else midnight(day, self.timezone)
 
     def latest_midnight(self, day: date) -> datetime:
-        """Return the latest instant that was a date's midnight in any of the zones."""
+        """Return the latest instant that was a date's beginning in any of the zones."""
+        return max([self.begins(day), *self._midnights(day)])
+
+    def earliest_midnight(self, day: date) -> datetime:
+        """Return the earliest instant that was a date's midnight in any of the zones."""
+        return min(self._midnights(day))
+
+    def _midnights(self, day: date) -> list[datetime]:
         zones = (self.timezone, *(era.timezone for era in self.eras))
-        return max([self.begins(day), *(midnight(day, zone) for zone in zones)])
+        return [midnight(day, zone) for zone in zones]
 
     def following(self, day: date) -> date:
         """Return the date that comes after one."""

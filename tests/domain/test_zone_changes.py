@@ -182,6 +182,16 @@ def test_where_the_last_day_would_not_begin_the_end_is_that_of_the_day() -> None
         assert ledger.status(NOON).end_date == end
 
 
+def test_an_end_that_an_operator_has_set_before_that_of_the_grants_stays() -> None:
+    ledger = ledger_with(90, 10, timezone="Pacific/Apia")
+    cut = midnight(date(2026, 3, 9), "Pacific/Apia")
+    changed(ledger, NOON, end=cut)
+
+    changed(ledger, NOON, timezone="Pacific/Pago_Pago")
+
+    assert ledger.status(NOON).end_date == cut
+
+
 def test_implied_grants_are_written_out_so_that_days_keep_what_they_gave() -> None:
     document = {
         "_id": "foreign",

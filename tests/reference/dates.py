@@ -46,6 +46,11 @@ class Dates:
             self._walked.pop()
         self._zones.append((now, zone))
 
+    def zones_until(self, now: datetime) -> set[str]:
+        """Return the zones of the dates that have begun."""
+        self.at(now)
+        return {begun.zone for begun in self._walked if begun.begins <= now}
+
     def at(self, now: datetime) -> Begun:
         """Return the date that is open at an instant."""
         while self._walked[-1].begins <= now:

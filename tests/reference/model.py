@@ -96,12 +96,14 @@ class Subscription:
         return self.dates.from_day(day).begins if self.dates else local_midnight(day, self.zone)
 
     def change_zone(self, now: datetime, timezone: str) -> None:
-        last = self.end_day() - ONE_DAY
-        while last > self.local_day(now) and not any(g.slice_on(last) for g in self.grants):
-            last -= ONE_DAY
-        comes = self.local_day(now) < last and now < self.end_date()
+        given = [g.from_day + i * ONE_DAY for g in self.grants for i in range(g.days)]
+        gives = (day for day in given if any(g.slice_on(day) for g in self.grants))
+        last = max(gives, default=given[0])
         is_same = timezone == self.timezone
         self.dates = self.dates or Dates(self.start_date, self.timezone)
+        zones = {ZoneInfo(zone) for zone in (self.timezone, *self.dates.zones_until(now))}
+        is_whole = self.end_date() >= min(local_midnight(last + ONE_DAY, z) for z in zones)
+        comes = is_whole and self.local_day(now) < last and now < self.end_date()
         self.dates.change(now, timezone)
         self.timezone, self.zone = timezone, ZoneInfo(timezone)
         if comes and not is_same and self.begins(last) >= self.end_date():
