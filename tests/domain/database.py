@@ -19,7 +19,7 @@ from domain.stored_holds import hold_document
 from domain.stripe import GrantsVoided, StripeStateApplied
 from domain.values import UserId
 from domain.views import DayView, project
-from tests.fakes.memory_documents import empty_subscription, follow, take_back
+from tests.fakes.memory_documents import empty_subscription, follow, set_zone, take_back
 
 Document = dict[str, Any]
 
@@ -130,6 +130,7 @@ class Database:
         elif isinstance(change, SubscriptionChanged):
             document["status"] = change.status or document["status"]
             document["end_date"] = change.end or document["end_date"]
+            set_zone(document, change)
             if change.made_explicit:
                 explicit = map(grant_document, change.made_explicit)
                 document["grants"] = [*document.get("grants", []), *explicit]

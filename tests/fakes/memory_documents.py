@@ -9,8 +9,9 @@ from typing import Any
 from actors.mongo.usage_documents import price_document
 from domain.events import event_id
 from domain.grants import Grant
-from domain.messages import CreditsAdded, Entry, charge_in
+from domain.messages import CreditsAdded, Entry, SubscriptionChanged, charge_in
 from domain.payments import Payment
+from domain.stored_eras import era_documents
 from domain.stripe import StripeLink, StripeStateApplied, VoidedGrant
 
 
@@ -106,6 +107,13 @@ def follow(document: dict[str, Any], change: StripeStateApplied) -> None:
     document["status"] = str(change.status or document["status"])
     if change.link is not None:
         document["stripe"] = (document.get("stripe") or {}) | link_document(change.link)
+
+
+def set_zone(document: dict[str, Any], change: SubscriptionChanged) -> None:
+    """Give a subscription document the zone of a change, if it names one."""
+    if change.timezone is not None:
+        document["timezone"] = change.timezone
+        document["timezones"] = era_documents(change.eras)
 
 
 def usage_document(entry: Entry) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from tests.fakes.memory_documents import (
     follow,
     grant_document,
     new_subscription,
+    set_zone,
     take_back,
     usage_document,
 )
@@ -288,6 +289,7 @@ class MemoryStore:
             document["status"] = str(change.status or document["status"])
             document["end_date"] = change.end or document["end_date"]
             document["changed_at"] = entry.at
+            set_zone(document, change)
             if change.made_explicit:
                 explicit = [grant_document(grant, None) for grant in change.made_explicit]
                 document["grants"] = [*(document.get("grants") or []), *explicit]
