@@ -124,7 +124,7 @@ def test_events_tell_the_new_zone_and_the_one_before() -> None:
 
     changed(ledger, NOON, timezone="Asia/Tokyo", reason="a secret")
 
-    event, _ = ledger.entries[-1].events  # The other says that nothing is left.
+    (event,) = ledger.entries[-1].events
     assert event.type == "subscription.changed"
     assert '"previous":{"timezone":"UTC"}' in event.data.replace(" ", "")
     assert '"timezone":"Asia/Tokyo"' in event.data.replace(" ", "")
