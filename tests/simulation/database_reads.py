@@ -6,7 +6,7 @@ from datetime import datetime
 
 from actors.expiring import Ended, Page
 from actors.expiring_holds import OverdueHold
-from actors.shards.dormant import RawAccount
+from actors.shards.dormant import AnyRawAccount, RawAccount, RawAccountWithPacks
 from actors.shards.warm_start import RawPage
 from domain.recovery import Stored
 from domain.values import UserId, mark_of, owner_mark
@@ -21,9 +21,10 @@ class SimulatedWarmth:
     def __init__(self, store: ReplicatedStore) -> None:
         self._store = store
 
-    def read(self, user_id: UserId, account: RawAccount) -> Stored:
+    def read(self, user_id: UserId, account: AnyRawAccount) -> Stored:
         subscriptions, days = pickle.loads(account.subscriptions), pickle.loads(account.days)
-        return Stored(user_id, account.applied_seq, subscriptions, days)
+        packs = pickle.loads(account.packs) if account.packs else []
+        return Stored(user_id, account.applied_seq, subscriptions, days, packs=packs)
 
     def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Iterator[RawPage]:
         self._store.enter("pages")
@@ -41,11 +42,15 @@ class SimulatedWarmth:
                 {u: ids for u, (_, ids) in zip(part, accounts, strict=True)},
             )
 
-    def _account(self, stored: Stored) -> tuple[RawAccount, list[str]]:
+    def _account(self, stored: Stored) -> tuple[AnyRawAccount, list[str]]:
         mark = owner_mark(stored.user_id)
-        ids = [str(d["_id"]) for d in (*stored.subscriptions, *stored.days)]
+        ids = [str(d["_id"]) for d in (*stored.subscriptions, *stored.days, *stored.packs)]
+        foreign = [i for i in ids if mark_of(i) != mark]
         packed = pickle.dumps(list(stored.subscriptions)), pickle.dumps(list(stored.days))
-        return RawAccount(stored.applied_seq, *packed), [i for i in ids if mark_of(i) != mark]
+        if not stored.packs:
+            return RawAccount(stored.applied_seq, *packed), foreign
+        packs = pickle.dumps(list(stored.packs))
+        return RawAccountWithPacks(stored.applied_seq, *packed, packs), foreign
 
 
 class SimulatedEnds:
