@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from domain.account import Account
 from domain.answering import change_answer, status_answer
 from domain.answers import CreditStatusResponse
 from domain.charges import OnInsufficient, UsageRecorded
+from domain.comparing import essence
+from domain.corrections import AdjustCredits, ReverseUsage
 from domain.decide import Decision, decide
 from domain.detecting import enter
+from domain.evolve import evolve
 from domain.fingerprints import fingerprint
 from domain.holds import ExpireHold, HoldPlaced, PlaceHold, ReleaseHold, SettleHold
 from domain.messages import (
@@ -23,7 +27,11 @@ from domain.messages import (
     RecordUsage,
     Refusal,
 )
+from domain.pack_messages import AddPack, ExpirePack, PackAdded
+from domain.packs import PRIORITY_DEFAULT, Category
 from domain.payments import Payment
+from domain.recalls import recalls
+from domain.recovery import Stored, recover
 from domain.values import Credits, Policy, Status, UserId
 
 USER = UserId("ada")
@@ -66,20 +74,43 @@ class Ledger:
     asked: int = 0
 
     def do(self, command: Command, now: datetime) -> Decision:
+        """Decide a command as a shard does, with all that it recalls, and enter what changes."""
+        if isinstance(command, SettleHold | ReleaseHold):
+            self._write_expiry(command.hold_id, now)
         self.asked += 1
         key = f"key {self.asked}"
-        decision = decide(self.account, command, key, now, self.policy)
+        known = self.recalled(command, now)
+        decision = decide(known, command, key, now, self.policy)
         if decision is None:
             return None
         change = CommandRefused(decision) if isinstance(decision, Refusal) else decision
         seq, digest = self.account.seq + 1, fingerprint(command)
         entry = Entry(self.account.user_id, seq, now, key, digest, change, None)
-        entry, self.account = enter(self.account, entry, self.policy)
+        entry, after = enter(known, entry, self.policy)
+        self.account = evolve(self.account, entry)
+        if known is not self.account:
+            agreed = essence(self.account, now, self.policy)
+            assert essence(after, now, self.policy) == agreed, "what is recalled changes nothing"
         if not isinstance(change, CommandRefused):
-            answer = change_answer(self.account, entry, self.policy)
+            answer = change_answer(after, entry, self.policy)
             entry = replace(entry, answer=answer.model_dump_json())
         self.entries.append(entry)
         return decision
+
+    def recalled(self, command: Command, now: datetime) -> Account:
+        """Return the account with what a command speaks of that accounts let go."""
+        if not isinstance(command, ReverseUsage | SettleHold):
+            return self.account  # With every subscription there ever was: a ledger lets none go.
+        recalled = recalls(command, self.account)
+        if recalled is None or len(self.entries) < self.account.seq:
+            return self.account
+        stored = Stored(self.account.user_id, 0, entries=self.entries)
+        return recover(stored, now, self.policy, recalled).account
+
+    def _write_expiry(self, hold_id: str, now: datetime) -> None:
+        found = self.account.find_hold(hold_id)
+        if found is not None and found.over_at(now) <= now:
+            self.expire_hold(hold_id, now)
 
     def add(
         self,
@@ -146,6 +177,53 @@ class Ledger:
 
     def expire_hold(self, hold_id: str, now: datetime) -> Decision:
         return self.do(ExpireHold(self.account.user_id, hold_id), now)
+
+    # --- packs and corrections ------------------------------------------------------------
+
+    def pack(
+        self,
+        amount: int,
+        now: datetime,
+        *,
+        expires_at: datetime | None = None,
+        priority: int = PRIORITY_DEFAULT,
+        category: Category = Category.PAID,
+    ) -> Decision:
+        user_id, payment = self.account.user_id, pay(f"pack {self.asked}")
+        command = AddPack(user_id, Credits(amount), payment, expires_at, priority, category)
+        return self.do(command, now)
+
+    def given_pack(self, amount: int, now: datetime, **told: Any) -> str:
+        """Add a pack that is not refused, and return its id."""
+        added = self.pack(amount, now, **told)
+        assert isinstance(added, PackAdded), added
+        return added.pack.pack_id
+
+    def expire_pack(self, pack_id: str, now: datetime) -> Decision:
+        return self.do(ExpirePack(self.account.user_id, pack_id), now)
+
+    def cap(self, amount: int, now: datetime) -> Decision:
+        user_id, rule = self.account.user_id, OnInsufficient.CAP
+        return self.do(RecordUsage(user_id, "chat", Credits(amount), on_insufficient=rule), now)
+
+    def reverse(self, usage_id: str, now: datetime, amount: int | None = None) -> Decision:
+        part = None if amount is None else Credits(amount)
+        return self.do(ReverseUsage(self.account.user_id, usage_id, part, "it failed"), now)
+
+    def adjust(
+        self,
+        now: datetime,
+        *,
+        by: int | None = None,
+        to: int | None = None,
+        expires_at: datetime | None = None,
+        allow_debt: bool = False,
+    ) -> Decision:
+        amount = None if by is None else Credits(by)
+        remaining = None if to is None else Credits(to)
+        user_id = self.account.user_id
+        command = AdjustCredits(user_id, amount, remaining, "a wish", expires_at, allow_debt)
+        return self.do(command, now)
 
     def status(self, now: datetime) -> CreditStatusResponse:
         return status_answer(self.account, now, self.policy)
