@@ -8,11 +8,9 @@ from domain.account import Account
 from domain.answering import change_answer, status_answer
 from domain.answers import CreditStatusResponse
 from domain.charges import OnInsufficient, UsageRecorded
-from domain.comparing import essence
 from domain.corrections import AdjustCredits, ReverseUsage
 from domain.decide import Decision, decide
 from domain.detecting import enter
-from domain.evolve import evolve
 from domain.fingerprints import fingerprint
 from domain.holds import ExpireHold, HoldPlaced, PlaceHold, ReleaseHold, SettleHold
 from domain.messages import (
@@ -30,8 +28,6 @@ from domain.messages import (
 from domain.pack_messages import AddPack, ExpirePack, PackAdded
 from domain.packs import PRIORITY_DEFAULT, Category
 from domain.payments import Payment
-from domain.recalls import recalls
-from domain.recovery import Stored, recover
 from domain.values import Credits, Policy, Status, UserId
 
 USER = UserId("ada")
@@ -74,43 +70,23 @@ class Ledger:
     asked: int = 0
 
     def do(self, command: Command, now: datetime) -> Decision:
-        """Decide a command as a shard does, with all that it recalls, and enter what changes."""
-        if isinstance(command, SettleHold | ReleaseHold):
-            self._write_expiry(command.hold_id, now)
         self.asked += 1
-        key = f"key {self.asked}"
-        known = self.recalled(command, now)
+        return self.decide(command, f"key {self.asked}", self.account, now)
+
+    def decide(self, command: Command, key: str, known: Account, now: datetime) -> Decision:
+        """Decide a command on an account, and enter what changes."""
         decision = decide(known, command, key, now, self.policy)
         if decision is None:
             return None
         change = CommandRefused(decision) if isinstance(decision, Refusal) else decision
-        seq, digest = self.account.seq + 1, fingerprint(command)
-        entry = Entry(self.account.user_id, seq, now, key, digest, change, None)
-        entry, after = enter(known, entry, self.policy)
-        self.account = evolve(self.account, entry)
-        if known is not self.account:
-            agreed = essence(self.account, now, self.policy)
-            assert essence(after, now, self.policy) == agreed, "what is recalled changes nothing"
+        seq, digest = known.seq + 1, fingerprint(command)
+        entry = Entry(known.user_id, seq, now, key, digest, change, None)
+        entry, self.account = enter(known, entry, self.policy)
         if not isinstance(change, CommandRefused):
-            answer = change_answer(after, entry, self.policy)
+            answer = change_answer(self.account, entry, self.policy)
             entry = replace(entry, answer=answer.model_dump_json())
         self.entries.append(entry)
         return decision
-
-    def recalled(self, command: Command, now: datetime) -> Account:
-        """Return the account with what a command speaks of that accounts let go."""
-        if not isinstance(command, ReverseUsage | SettleHold):
-            return self.account  # With every subscription there ever was: a ledger lets none go.
-        recalled = recalls(command, self.account)
-        if recalled is None or len(self.entries) < self.account.seq:
-            return self.account
-        stored = Stored(self.account.user_id, 0, entries=self.entries)
-        return recover(stored, now, self.policy, recalled).account
-
-    def _write_expiry(self, hold_id: str, now: datetime) -> None:
-        found = self.account.find_hold(hold_id)
-        if found is not None and found.over_at(now) <= now:
-            self.expire_hold(hold_id, now)
 
     def add(
         self,
