@@ -85,7 +85,10 @@ def status_answer(account: Account, now: datetime, policy: Policy) -> CreditStat
 
 
 class PacksNow(NamedTuple):
-    """What the live packs of an account come to."""
+    """What the live packs of an account come to that have anything left or set aside.
+
+    Those that are used up count no longer: which of them are known is a matter of what RAM let go.
+    """
 
     left: Credits
     given: Credits
@@ -98,7 +101,8 @@ def packs_at(account: Account, now: datetime) -> PacksNow:
     """Return what the live packs of an account come to at an instant; holds that are over are not."""
     if account.extra is None:
         return NO_PACKS
-    live = [pack.as_of(now) for pack in account.packs if pack.is_live(now)]
+    known = [pack.as_of(now) for pack in account.packs if pack.is_live(now)]
+    live = [pack for pack in known if pack.left or pack.holds]
     left, given = credits_in(live, now), given_by(live, now)
     unused = Credits(left + sum(pack.held for pack in live))
     return PacksNow(left, given, unused, are_there=bool(live))

@@ -70,7 +70,7 @@ def _at(subscription: Subscription, now: datetime, policy: Policy) -> Subscripti
     if subscription.end <= now:
         bare = replace(subscription, day=None, holds=(), earlier=(), seldom=None)
         return bare.in_zone(subscription.timezone, subscription.eras)
-    known = subscription.as_of(now, policy.rollover_cap)
+    known = subscription.keeping_from(None).as_of(now, policy.rollover_cap)
     return known.opened(known.day_at(known.today(now), policy.rollover_cap))
 
 

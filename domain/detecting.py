@@ -155,7 +155,8 @@ def _of_packs_alone(
     """Yield an event where packs become low while no subscription is current."""
     was, packs = packs_at(before, at), packs_at(after, at)
     was_low = was.are_there and is_low(was.unused, was.given, policy)
-    if packs.are_there and is_low(packs.unused, packs.given, policy) and not was_low:
+    there = was.are_there or packs.are_there  # What is used up is not there any more.
+    if there and is_low(packs.unused, packs.given, policy) and not was_low:
         facts = {
             "pack_credits": packs.unused,
             "remaining_credits": packs.unused,

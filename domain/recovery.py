@@ -78,7 +78,8 @@ def recover(
     these charges and holds; None: what matters of it.
     """
     subscriptions, quarantined = read_subscriptions(stored.subscriptions, policy.timezone)
-    charges = _charges(stored, subscriptions, recalls or NOTHING_BESIDE)
+    charges, unreadable = _charges(stored, subscriptions, recalls or NOTHING_BESIDE)
+    quarantined += unreadable
     with_days: list[Subscription] = []
     used: dict[str, _Used] = {}
     recent = NO_USE
@@ -97,6 +98,9 @@ def recover(
     account = Account(stored.user_id, stored.applied_seq, tuple(with_days), recent_use=recent)
     # First the entries: one that pays for a subscription which has ended keeps its payment known.
     account = replay(account.with_extra(extra), stored.entries)
+    for subscription in account.subscriptions:  # Those that entries began, too.
+        kept = subscription.keeping_from(_oldest(charges, subscription))
+        account = account if kept is subscription else account.with_subscription(kept)
     account = _with_days_anew(account, used, stored.entries, policy)
     if recalls is None:
         account = keep_what_matters(account, now)
@@ -145,13 +149,14 @@ def _extra(stored: Stored, charges: Sequence[Charge]) -> tuple[Extra, list[Quara
 
 def _charges(
     stored: Stored, subscriptions: Sequence[Subscription], recalls: Recalls
-) -> list[Charge]:
+) -> tuple[list[Charge], list[Quarantined]]:
     """Return the charges that are recalled: of usage records, and of entries no view contains.
 
     Those of entries are as they were made: that reversals of them follow is replayed.
     """
     by_id = {s.subscription_id: s for s in subscriptions}
     charges: list[Charge] = []
+    unreadable: list[Quarantined] = []
     for document in stored.usages:
         known = by_id.get(str(document.get("subscription_id")))
         at = document.get("date")
@@ -159,13 +164,17 @@ def _charges(
         if known is not None and isinstance(at, datetime):
             calendar = in_newest_zone(known, stored.entries)
             day = date_named(at, calendar.timezone, calendar.eras)
-        charge = read_charge(document, day)
-        charges += [] if charge is None else [charge]
+        try:
+            charge = read_charge(document, day)
+        except UnreadableError as error:
+            unreadable.append(Quarantined(str(document.get("_id")), str(error)))
+        else:
+            charges += [] if charge is None else [charge]
     for entry in stored.entries:
         made = charge_in(entry.change)
         if made is not None and made.usage_id in recalls.usages:
             charges.append(_charge_of(made))
-    return charges
+    return charges, unreadable
 
 
 def _charge_of(made: UsageRecorded) -> Charge:
