@@ -137,7 +137,7 @@ def change_answer(account: Account, entry: Entry, policy: Policy) -> Answer:
             | SubscriptionExpired(subscription_id)
             | StripeStateApplied(subscription_id)
             | GrantsVoided(subscription_id)
-        ):
+        ) if subscription_id is not None:
             subscription = account.find(subscription_id)
             assert subscription is not None, "it was found when this was decided"
             return subscription_record(account.user_id, subscription, None, entry.at)

@@ -10,7 +10,7 @@ from domain.corrections import CreditsAdjusted, UsageReversed
 from domain.decide_stripe import with_voids
 from domain.events import EventType
 from domain.evolve_holds import apply_openings, evolve_hold, with_use_of_closed
-from domain.evolve_packs import adjusted, evolve_pack, given_back, spent, without_lapsed
+from domain.evolve_packs import adjusted, evolve_pack, given_back, refunded, spent, without_lapsed
 from domain.grants import Grant
 from domain.holds import HoldFreed, HoldPlaced, HoldSettled
 from domain.messages import (
@@ -232,7 +232,8 @@ def _follow(account: Account, change: StripeStateApplied) -> Account:
 
 
 def _void(account: Account, change: GrantsVoided) -> Account:
-    subscription = account.find(change.subscription_id)
+    account = refunded(account, change.packs)
+    subscription = None if change.subscription_id is None else account.find(change.subscription_id)
     if subscription is None:
         return account
     grants = _voided_grants(subscription, change.voided, (), subscription.end)

@@ -162,6 +162,7 @@ class Database:
         assert isinstance(
             change, SubscriptionChanged | SubscriptionExpired | StripeStateApplied | GrantsVoided
         )
+        assert change.subscription_id is not None, "packs alone change no subscription"
         document = self.subscriptions[change.subscription_id]
         if isinstance(change, StripeStateApplied):
             follow(document, change)

@@ -41,7 +41,7 @@ from domain.messages import (
     SubscriptionChanged,
     SubscriptionExpired,
 )
-from domain.pack_messages import PackAdded, PackExpired
+from domain.pack_messages import PackAdded, PackExpired, RefundedPack
 from domain.packs import Category, Pack
 from domain.payments import Payment
 from domain.pricing import Price
@@ -75,6 +75,9 @@ GRANTS = st.builds(
 )
 VOIDED = st.lists(
     st.builds(VoidedGrant, TEXT, VOIDS, AMOUNTS, AMOUNTS, st.integers(0, 9)), max_size=2
+).map(tuple)
+REFUNDED = st.lists(
+    st.builds(RefundedPack, TEXT, st.integers(-9, 9).map(Credits), st.integers(0, 9)), max_size=2
 ).map(tuple)
 LINKS = st.builds(
     StripeLink,
@@ -191,7 +194,7 @@ CHANGES: dict[str, st.SearchStrategy[Change]] = {
         INSTANTS,
         TEXT,
     ),
-    "grants_voided": st.builds(GrantsVoided, TEXT, VOIDED),
+    "grants_voided": st.builds(GrantsVoided, TEXT | st.none(), VOIDED, REFUNDED),
     "hold_placed": st.builds(HoldPlaced, HOLDS, OPENINGS | st.none(), SHARES),
     "hold_settled": st.builds(
         HoldSettled,

@@ -91,6 +91,10 @@ def bring_pack_forward(document: dict[str, Any], view: PackView) -> None:
         document["spendable_credits"] -= view.taken_back
         taken = document.get("taken_back_credits", 0)
         document["taken_back_credits"] = taken + view.taken_back
+    if view.share_version is not None:
+        document["spendable_credits"] -= view.refunded
+        document["refunded_credits"] = document.get("refunded_credits", 0) + view.refunded
+        document["share_version"] = max(document.get("share_version", 0), view.share_version)
     if view.expired_at is not None:
         document["expired_at"] = view.expired_at
     document["applied_seq"] = view.applied_seq

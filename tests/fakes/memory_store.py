@@ -314,6 +314,7 @@ class MemoryStore:
         assert isinstance(
             change, SubscriptionChanged | SubscriptionExpired | StripeStateApplied | GrantsVoided
         )
+        assert change.subscription_id is not None, "packs alone change no subscription"
         document = self.collections["subscriptions"].get(change.subscription_id)
         if document is None:
             return
