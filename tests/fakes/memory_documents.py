@@ -6,6 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from actors.mongo.pack_documents import changes_more
 from actors.mongo.usage_documents import price_document
 from domain.charges import UsageRecorded
 from domain.corrections import CreditsAdjusted
@@ -85,6 +86,10 @@ def new_pack(entry: Entry) -> dict[str, Any]:
 
 def bring_pack_forward(document: dict[str, Any], view: PackView) -> None:
     """Bring a pack into its document, as the server does."""
+    if not changes_more(view):
+        return
+    if document.get("spendable_credits") is None:
+        document["spendable_credits"] = document["amount"] - document["system_portion"]
     document["credits_used"] = max(0, document.get("credits_used", 0) + view.used)
     document["credits_charged"] = document.get("credits_charged", 0) + view.used
     if view.taken_back:
@@ -228,7 +233,7 @@ def give_back(document: dict[str, Any], reversed_credits: int) -> None:
         part = min(left, source["credit_amount"])
         left -= part
         sources.insert(0, source | {"reversed_credits": part} if part else source)
-    if "sources" in document:
+    if document.get("sources") is not None:
         document["sources"] = sources
 
 
