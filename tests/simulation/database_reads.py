@@ -6,6 +6,7 @@ from datetime import datetime
 
 from actors.expiring import Ended, Page
 from actors.expiring_holds import OverdueHold
+from actors.expiring_packs import EndedPack
 from actors.shards.dormant import AnyRawAccount, RawAccount, RawAccountWithPacks
 from actors.shards.warm_start import RawPage
 from domain.recovery import Stored
@@ -69,6 +70,18 @@ class SimulatedEnds:
             ]
         return Page(found, 0, None)
 
+    def ended_packs(self, now: datetime, limit: int, cursor: object | None) -> Page[EndedPack]:
+        self._store.enter("ended_packs")
+        with self._store.reading():
+            found = [
+                EndedPack(UserId(d["user_id"]), d["_id"], d["expires_at"])
+                for d in self._store.collections["packs"].values()
+                if d.get("expires_at") is not None
+                and d["expires_at"] <= now
+                and d.get("expired_at") != d["expires_at"]
+            ]
+        return Page(found, 0, None)
+
     def overdue_holds(self, now: datetime, limit: int, cursor: object | None) -> Page[OverdueHold]:
         self._store.enter("overdue_holds")
         with self._store.reading():
@@ -76,6 +89,12 @@ class SimulatedEnds:
                 OverdueHold(UserId(day["user_id"]), day["subscription_id"], hold["hold_id"])
                 for day in self._store.collections["dailycredits"].values()
                 for hold in day.get("holds") or ()
+                if hold["expires_at"] <= now
+            ]
+            found += [
+                OverdueHold(UserId(pack["user_id"]), None, hold["hold_id"])
+                for pack in self._store.collections["packs"].values()
+                for hold in pack.get("holds") or ()
                 if hold["expires_at"] <= now
             ]
         return Page(found, 0, None)
