@@ -6,11 +6,11 @@ from datetime import datetime
 
 from domain.charges import Charge
 from domain.holds import Hold, LapsedHold
-from domain.packs import Pack, in_order
+from domain.packs import PACKS_MAX, Pack, in_order
 from domain.recent_use import NO_USE, RecentUse
 from domain.sources import PackShare
 from domain.subscription import Subscription
-from domain.values import NO_CREDITS, Credits, UserId
+from domain.values import CREDITS_MAX, NO_CREDITS, Credits, UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +179,15 @@ class Account:
         """Return an expired hold that was recalled."""
         lapsed = () if self.extra is None else self.extra.lapsed_holds
         return next((one for one in lapsed if one.hold.hold_id == hold_id), None)
+
+    def has_room_for(self, amount: Credits, *, though_full: bool = False) -> bool:
+        """Say whether one more pack of an amount may join; `though_full`: be it one too many.
+
+        Packs count that matter: which others are known is a matter of what RAM let go.
+        """
+        packs = [pack for pack in self.packs if pack.matters]
+        is_small = sum(pack.spendable for pack in packs) + amount <= CREDITS_MAX
+        return is_small and (though_full or len(packs) < PACKS_MAX)
 
     def with_subscription(self, changed: Subscription) -> "Account":
         """Return the account with one subscription put in the place of its older self."""

@@ -9,9 +9,9 @@ from domain.corrections import AdjustCredits, CreditsAdjusted, ReverseUsage, Usa
 from domain.covering import funds_of, take
 from domain.crediting import Asking
 from domain.messages import Refusal, Rejection
-from domain.packs import PACKS_MAX, PRIORITY_DEFAULT, Category, Pack
+from domain.packs import PRIORITY_DEFAULT, Category, Pack
 from domain.sources import PackShare, first_of, minus
-from domain.values import CREDITS_MAX, NO_CREDITS, Credits, derive_object_id, derive_owned_id
+from domain.values import NO_CREDITS, Credits, derive_object_id, derive_owned_id
 
 
 def reverse_usage(
@@ -137,8 +137,7 @@ def _adjusting_pack(
     """Return the pack that gives an amount; None: it is nothing."""
     if not amount:
         return None
-    given = sum(pack.spendable for pack in account.packs) + amount
-    if given > CREDITS_MAX or len(account.packs) >= PACKS_MAX:
+    if not account.has_room_for(amount):
         return Refusal(Rejection.AMOUNT_TOO_LARGE)
     return Pack(
         derive_owned_id(asking.now, "adjustment", account.user_id, asking.key),

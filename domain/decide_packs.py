@@ -7,21 +7,18 @@ from domain.crediting import Asking
 from domain.grants import split
 from domain.messages import Refusal, Rejection
 from domain.pack_messages import AddPack, ExpirePack, PackAdded, PackExpired
-from domain.packs import PACKS_MAX, Pack
-from domain.values import CREDITS_MAX, Credits, derive_owned_id
+from domain.packs import Pack
+from domain.values import Credits, derive_owned_id
 
 
 def add_pack(account: Account, command: AddPack, asking: Asking) -> PackAdded | Refusal:
     """Return the new pack, or why it is refused. The account is as of now."""
     now, paid_to_stripe = asking.now, command.stripe_subscription_id is not None
+    if not paid_to_stripe and command.expires_at is not None and command.expires_at <= now:
+        return Refusal(Rejection.EXPIRY_NOT_IN_FUTURE)
     if account.has_payment(command.payment.transaction_id):
         return Refusal(Rejection.DUPLICATE_PAYMENT)
-    if not paid_to_stripe:
-        if command.expires_at is not None and command.expires_at <= now:
-            return Refusal(Rejection.EXPIRY_NOT_IN_FUTURE)
-        if len(account.packs) >= PACKS_MAX:
-            return Refusal(Rejection.AMOUNT_TOO_LARGE)
-    if sum(pack.spendable for pack in account.packs) + command.amount > CREDITS_MAX:
+    if not account.has_room_for(command.amount, though_full=paid_to_stripe):
         return Refusal(Rejection.AMOUNT_TOO_LARGE)
     # After this point the pack must be added.
     system_portion = split(command.amount, asking.policy.system_portion_bps)

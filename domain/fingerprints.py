@@ -8,7 +8,7 @@ is renamed must keep them.
 """
 
 import hashlib
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -33,8 +33,15 @@ def is_fingerprint_of(stored: str, command: Command, digest: str) -> bool:
     """
     if stored == digest:
         return True
-    before = _digest(_repr_of_before(command).encode())
+    before = _digest(_repr_of_before(_with_rule_of_before(command)).encode())
     return stored == before or (_rejects(command) and stored == _without_rule(command))
+
+
+def _with_rule_of_before(command: Command) -> Command:
+    """Return a settlement by the rule that its default was once: it may have been told none."""
+    if isinstance(command, SettleHold) and command.on_insufficient is OnInsufficient.CAP:
+        return replace(command, on_insufficient=OnInsufficient.REJECT)
+    return command
 
 
 def _rejects(command: Command) -> bool:

@@ -43,6 +43,8 @@ def test_a_user_without_subscription_has_nothing_in_the_services_zone() -> None:
         credits_rolled_over=0,
         credits_used=0,
         credits_held=0,
+        day_remaining_credits=0,
+        pack_credits=0,
         remaining_credits=0,
         low_credits=False,
         resets_at=utc("2026-03-03T11:00"),
@@ -73,6 +75,8 @@ def test_a_status_shows_the_subscription_and_its_day() -> None:
         credits_rolled_over=0,
         credits_used=400,
         credits_held=0,
+        day_remaining_credits=54,
+        pack_credits=0,
         remaining_credits=54,
         low_credits=True,
         resets_at=utc("2026-03-03"),
@@ -139,6 +143,9 @@ def test_an_addition_is_answered_with_the_grant_and_the_new_status() -> None:
         "days": 2,
         "payment": {"method": "card", "transaction_id": "t", "amount": 999, "currency": "EUR"},
         "subscription": json.loads(ledger.status(NOON).model_dump_json()),
+        "kind": "daily",
+        "pack_id": None,
+        "expires_at": None,
     }
 
 
@@ -168,6 +175,9 @@ def test_a_charge_is_answered_with_the_record_and_the_day() -> None:
         "credits_held": 0,
         "remaining_credits": 10,
         "low_credits": True,
+        "sources": [{"source": "day", "date": "2026-03-02T00:00:00Z", "credit_amount": 90}],
+        "uncovered_credits": 0,
+        "late": False,
     }
 
 

@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 
 from domain.charges import Opening, UsageRecorded
 from domain.codec import KINDS, command_id, entry_document, entry_id, read_entry, read_or_name
+from domain.corrections import CreditsAdjusted, UsageReversed
 from domain.grants import Grant, Void
 from domain.holds import (
     Hold,
     HoldFreed,
     HoldPlaced,
     HoldSettled,
+    LapsedHold,
 )
 from domain.messages import (
     Change,
@@ -29,8 +31,11 @@ from domain.messages import (
     SubscriptionChanged,
     SubscriptionExpired,
 )
+from domain.pack_messages import PackAdded, PackExpired
+from domain.packs import Category, Pack
 from domain.payments import Payment
 from domain.pricing import Price
+from domain.sources import PackShare
 from domain.stripe import (
     STATUS_OF,
     GrantsVoided,
@@ -81,10 +86,12 @@ REFUSALS = st.builds(
     st.none()
     | st.builds(Shortfall, st.sampled_from(Limit), AMOUNTS, AMOUNTS, INSTANTS | st.none()),
 )
+PAYMENTS = st.builds(Payment, TEXT, TEXT, AMOUNTS, TEXT)
+SHARES = st.lists(st.builds(PackShare, TEXT, AMOUNTS), max_size=3).map(tuple)
 CREDITS_ADDED = st.builds(
     CreditsAdded,
     GRANTS,
-    st.builds(Payment, TEXT, TEXT, AMOUNTS, TEXT),
+    PAYMENTS,
     OPENINGS,
     INSTANTS,
     INSTANTS,
@@ -107,7 +114,7 @@ PRICES = st.builds(
 USAGE_RECORDED = st.builds(
     UsageRecorded,
     TEXT,
-    OPENINGS,
+    OPENINGS | st.none(),
     TEXT,
     AMOUNTS,
     AMOUNTS | st.none(),
@@ -116,6 +123,9 @@ USAGE_RECORDED = st.builds(
     TEXT | st.none(),
     INSTANTS,
     st.none() | PRICES,
+    SHARES,
+    AMOUNTS,
+    TEXT | st.none(),
 )
 HOLDS = st.builds(
     Hold,
@@ -129,6 +139,18 @@ HOLDS = st.builds(
     TEXT | st.none(),
     TEXT | st.none(),
     INSTANTS,
+)
+PACKS = st.builds(
+    Pack,
+    TEXT,
+    AMOUNTS,
+    st.integers(0, 100),
+    st.sampled_from(Category),
+    INSTANTS,
+    INSTANTS | st.none(),
+    AMOUNTS,
+    st.lists(HOLDS, max_size=2).map(tuple),
+    TEXT | st.none(),
 )
 REOPENED = st.lists(OPENINGS, max_size=3).map(tuple)
 CHANGES: dict[str, st.SearchStrategy[Change]] = {
@@ -157,9 +179,52 @@ CHANGES: dict[str, st.SearchStrategy[Change]] = {
         TEXT,
     ),
     "grants_voided": st.builds(GrantsVoided, TEXT, VOIDED),
-    "hold_placed": st.builds(HoldPlaced, HOLDS, OPENINGS),
-    "hold_settled": st.builds(HoldSettled, TEXT, USAGE_RECORDED, REOPENED, AMOUNTS, AMOUNTS),
-    "hold_freed": st.builds(HoldFreed, TEXT, AMOUNTS, OPENINGS, REOPENED, st.booleans()),
+    "hold_placed": st.builds(HoldPlaced, HOLDS, OPENINGS | st.none(), SHARES),
+    "hold_settled": st.builds(
+        HoldSettled,
+        TEXT,
+        USAGE_RECORDED,
+        REOPENED,
+        AMOUNTS,
+        AMOUNTS,
+        st.lists(TEXT, max_size=2).map(tuple),
+    ),
+    "hold_freed": st.builds(
+        HoldFreed,
+        TEXT,
+        AMOUNTS,
+        OPENINGS | st.none(),
+        REOPENED,
+        st.booleans(),
+        SHARES,
+        st.none() | st.builds(LapsedHold, HOLDS, INSTANTS),
+    ),
+    "pack_added": st.builds(PackAdded, PACKS, AMOUNTS, AMOUNTS, PAYMENTS),
+    "pack_expired": st.builds(PackExpired, TEXT, INSTANTS, AMOUNTS),
+    "usage_reversed": st.builds(
+        UsageReversed,
+        TEXT,
+        TEXT,
+        AMOUNTS,
+        TEXT,
+        TEXT | st.none(),
+        OPENINGS | st.none(),
+        REOPENED,
+        SHARES,
+        AMOUNTS,
+        AMOUNTS,
+        AMOUNTS,
+    ),
+    "credits_adjusted": st.builds(
+        CreditsAdjusted,
+        TEXT,
+        AMOUNTS,
+        TEXT,
+        PACKS | st.none(),
+        OPENINGS | st.none(),
+        AMOUNTS,
+        SHARES,
+    ),
 }
 
 

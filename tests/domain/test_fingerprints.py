@@ -13,6 +13,7 @@ from actors.calls import Call, Outcome
 from actors.shards.draft import Draft
 from actors.shards.first_answers import answers_of
 from domain.charges import OnInsufficient
+from domain.corrections import AdjustCredits, ReverseUsage
 from domain.fingerprints import canonical, fingerprint, is_fingerprint_of
 from domain.holds import ExpireHold, PlaceHold, ReleaseHold, SettleHold
 from domain.messages import (
@@ -26,6 +27,8 @@ from domain.messages import (
     RecordUsage,
     Rejection,
 )
+from domain.pack_messages import AddPack, ExpirePack
+from domain.packs import Category
 from domain.payments import Payment
 from domain.stripe import ApplyStripeState, StripeItem, StripeLink, VoidGrants
 from domain.values import CREDITS_MAX, Credits, Status, UserId
@@ -154,6 +157,33 @@ GOLDEN: list[tuple[Command, str, str]] = [
 ]
 
 
+# Of commands and fields that no version before the canonical form knew.
+GOLDEN_SINCE: list[tuple[Command, str]] = [
+    (AddPack(USER, ONE, pay("t")), "af68706317309472f9f43ea8def608f1"),
+    (
+        AddPack(USER, ONE, pay("t"), HALF_PAST, 10, Category.PROMOTIONAL, "sub"),
+        "29b3e618084120237a49d0cf84e01326",
+    ),
+    (ExpirePack(USER, "p"), "0d165a1d42dad56c7f9fd07394996846"),
+    (ReverseUsage(USER, "u", None, "r"), "2056b5f32d04f52c772c187ce69965a7"),
+    (ReverseUsage(USER, "u", ONE, "é"), "f152304030607bb0cbd4197f4fc50998"),
+    (AdjustCredits(USER, Credits(-1), None, "r"), "d5a9bcf7d85c78a82177f5b5686341f4"),
+    (
+        AdjustCredits(USER, None, Credits(0), "r", HALF_PAST, allow_debt=True),
+        "a6e87f2f119b3e7c41a6dc31d16ebb9d",
+    ),
+    (
+        PlaceHold(USER, "chat", ONE, at_least=Credits(0)),
+        "9d0fff13a6b789102ae0ec21ed48bd6d",
+    ),
+    (
+        RecordUsage(USER, "chat", ONE, on_insufficient=OnInsufficient.CAP),
+        "064a20617638f0f37179e6765545c631",
+    ),
+]
+GOLDEN += [(command, digest, digest) for command, digest in GOLDEN_SINCE]
+
+
 def before_of(command: Command) -> str:
     """Return what the golden table says that older entries hold."""
     return next(before for known, _, before in GOLDEN if known == command)
@@ -177,6 +207,16 @@ def test_an_entry_of_either_form_is_the_commands_and_no_others(
     assert is_fingerprint_of(digest, command, digest)
     assert is_fingerprint_of(before, command, digest)
     assert not any(is_fingerprint_of(before, other, fingerprint(other)) for other in others)
+
+
+def test_a_settlement_that_names_the_rule_of_before_is_the_one_that_was_told_none() -> None:
+    told = SettleHold(USER, "h", ONE, on_insufficient=OnInsufficient.REJECT)
+    forms = [SettleHold(USER, "h", ONE), told]
+
+    for _, digest, before in [row for row in GOLDEN if row[0] in forms]:
+        assert all(is_fingerprint_of(digest, form, fingerprint(form)) for form in forms)
+        assert all(is_fingerprint_of(before, form, fingerprint(form)) for form in forms)
+    assert fingerprint(told) == "3b6e685d32e761a0b9a1c8acba48880f"
 
 
 def test_what_is_not_told_is_not_part_of_the_form() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from actors.calls import Call, Outcome
 from actors.shards.draft import Draft
+from domain.charges import OnInsufficient
 from domain.codec import entry_document, read_entry
 from domain.fingerprints import fingerprint
 from domain.holds import HoldSettled, SettleHold
@@ -205,8 +206,15 @@ def test_a_refusal_for_want_of_credits_says_what_it_would_have_cost() -> None:
 # --- settlements --------------------------------------------------------------------------
 
 
-def settle(hold_id: str, tokens: int | None, model: str | None = "small-1") -> SettleHold:
-    return SettleHold(USER, hold_id, None, token_count=tokens, model_used=model)
+def settle(
+    hold_id: str,
+    tokens: int | None,
+    model: str | None = "small-1",
+    rule: OnInsufficient = OnInsufficient.CAP,
+) -> SettleHold:
+    return SettleHold(
+        USER, hold_id, None, token_count=tokens, model_used=model, on_insufficient=rule
+    )
 
 
 def test_a_settlement_without_an_amount_costs_what_its_price_says() -> None:
@@ -220,11 +228,23 @@ def test_a_settlement_without_an_amount_costs_what_its_price_says() -> None:
     assert (ledger.status(NOON).credits_used, ledger.status(NOON).credits_held) == (3, 0)
 
 
-def test_a_settlement_that_costs_more_than_was_held_must_be_covered() -> None:
+def test_a_settlement_that_costs_more_than_was_held_charges_what_is_there() -> None:
     ledger = priced(CHEAP)
     hold_id = ledger.held(10, NOON)
 
-    refusal = refusal_of(ledger.do(settle(hold_id, 9_000_000), NOON))
+    settled = ledger.do(settle(hold_id, 9_000_000), NOON)
+
+    assert isinstance(settled, HoldSettled)
+    assert (settled.usage.credit_amount, settled.usage.uncovered_credits) == (1000, 1250)
+    assert ledger.status(NOON).remaining_credits == 0
+
+
+def test_a_settlement_that_costs_more_than_was_held_must_be_covered_where_it_is_told_so() -> None:
+    ledger = priced(CHEAP)
+    hold_id = ledger.held(10, NOON)
+
+    command = settle(hold_id, 9_000_000, rule=OnInsufficient.REJECT)
+    refusal = refusal_of(ledger.do(command, NOON))
 
     assert refusal.reason is Rejection.INSUFFICIENT_CREDITS
     assert ledger.status(NOON).credits_held == 10

@@ -7,8 +7,9 @@ import pytest
 
 from actors.calls import Call, Outcome
 from actors.shards.draft import Draft
-from domain.account import Account
-from domain.charges import OnInsufficient
+from domain.account import NOTHING_MORE, Account
+from domain.charges import Charge, OnInsufficient
+from domain.corrections import AdjustCredits, ReverseUsage
 from domain.grants import GRANTS_MAX
 from domain.holds import PlaceHold, SettleHold
 from domain.messages import (
@@ -23,6 +24,7 @@ from domain.messages import (
     Rejection,
     Shortfall,
 )
+from domain.pack_messages import AddPack, ExpirePack
 from domain.stripe import VoidGrants
 from domain.values import CREDITS_MAX, Credits, Status
 from tests.domain.ledger import (
@@ -63,6 +65,38 @@ def refused_for_an_end_before_the_start() -> Refusal:
     ledger = ledger_with(10, 5)
     subscription_id = ledger.account.subscriptions[0].subscription_id
     return refusal_of(ledger.do(ChangeSubscription(USER, subscription_id, None, NOON), NOON))
+
+
+def refused_for_an_expiry_that_has_come() -> Refusal:
+    command = AddPack(USER, Credits(1), pay("a pack"), expires_at=NOON)
+    return refusal_of(ledger_with(10, 5).do(command, NOON))
+
+
+def refused_for_want_of_such_a_usage() -> Refusal:
+    return refusal_of(ledger_with(10, 5).do(ReverseUsage(USER, "none", None, "why"), NOON))
+
+
+def refused_because_all_is_back() -> Refusal:
+    return refusal_of(with_charge(back=5).do(ReverseUsage(USER, "charge", None, "why"), NOON))
+
+
+def refused_because_less_was_charged() -> Refusal:
+    command = ReverseUsage(USER, "charge", Credits(4), "why")
+    return refusal_of(with_charge(back=2).do(command, NOON))
+
+
+def with_charge(*, back: int) -> Ledger:
+    """Return a ledger that has recalled a charge of 5, of which a part has gone back."""
+    ledger = ledger_with(10, 5)
+    day = ledger.account.subscriptions[0].first_day
+    charge = Charge("charge", None, day, Credits(5), (), Credits(back))
+    extra = replace(NOTHING_MORE, charges=(charge,))
+    ledger.account = ledger.account.with_extra(extra)
+    return ledger
+
+
+def refused_for_want_of_such_a_pack() -> Refusal:
+    return refusal_of(ledger_with(10, 5).do(ExpirePack(USER, "none"), NOON))
 
 
 def refused_because_it_goes_on() -> Refusal:
@@ -118,6 +152,11 @@ EVIDENCE: dict[Rejection, Callable[[], Refusal]] = {
     Rejection.KEY_REUSED: refused_by_reused_key,
     Rejection.NO_SUCH_SUBSCRIPTION: refused_for_want_of_such_a_subscription,
     Rejection.END_NOT_AFTER_START: refused_for_an_end_before_the_start,
+    Rejection.EXPIRY_NOT_IN_FUTURE: refused_for_an_expiry_that_has_come,
+    Rejection.NO_SUCH_USAGE: refused_for_want_of_such_a_usage,
+    Rejection.ALREADY_REVERSED: refused_because_all_is_back,
+    Rejection.MORE_THAN_CHARGED: refused_because_less_was_charged,
+    Rejection.NO_SUCH_PACK: refused_for_want_of_such_a_pack,
     Rejection.HOLD_CLOSED: refused_because_the_hold_is_closed,
     Rejection.NOT_ENDED: refused_because_it_goes_on,
     Rejection.NO_SUCH_GRANT: refused_for_want_of_such_a_grant,
@@ -159,7 +198,19 @@ ALL_HOLDS = spent_and_with_all_holds().account
 PAUSED_WITH_ALL_HOLDS = ALL_HOLDS.with_subscription(
     replace(ALL_HOLDS.subscriptions[0], status=Status.PAUSED)
 )
+ONE_PACK_TOO_LATE = AddPack(USER, Credits(CREDITS_MAX), pay("new"), expires_at=NOON)
+PAID_PACK_TOO_LATE = AddPack(USER, Credits(CREDITS_MAX), pay(PAID), expires_at=NOON)
 BOTH_REASONS: dict[tuple[Rejection, Rejection], tuple[Account, Command]] = {
+    (Rejection.EXPIRY_NOT_IN_FUTURE, Rejection.DUPLICATE_PAYMENT): (spent(), PAID_PACK_TOO_LATE),
+    (Rejection.EXPIRY_NOT_IN_FUTURE, Rejection.NO_ACTIVE_SUBSCRIPTION): (
+        Account(USER),
+        AdjustCredits(USER, Credits(-1), None, "why", expires_at=NOON),
+    ),
+    (Rejection.KEY_REUSED, Rejection.NO_SUCH_USAGE): (
+        spent(),
+        ReverseUsage(USER, "none", None, "why"),
+    ),
+    (Rejection.KEY_REUSED, Rejection.EXPIRY_NOT_IN_FUTURE): (spent(), ONE_PACK_TOO_LATE),
     (Rejection.KEY_REUSED, Rejection.NO_SUCH_SUBSCRIPTION): (
         spent(),
         ChangeSubscription(USER, "none", None, NOON),
