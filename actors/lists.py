@@ -22,10 +22,11 @@ from actors.shards.queries import (
     parse_month,
 )
 from actors.store import HistoryQuery, Reads, StoreError, UsageQuery
-from domain.answers import Answer, UserSubscriptions
+from domain.answers import Answer, PackRecord, UserSubscriptions
 from domain.foreign import read_subscriptions
-from domain.list_answers import subscription_record
+from domain.list_answers import pack_record, subscription_record
 from domain.local_days import midnight
+from domain.stored_packs import read_packs
 from domain.subscription import Subscription
 from domain.values import Policy, UserId
 
@@ -102,7 +103,17 @@ class Lists:
                 subscription_record(user_id, s, documents[s.subscription_id].get("stripe"), now)
                 for s in sorted(readable, key=lambda s: _newest_first(s, now))
             ],
+            packs=self._packs(user_id, now),
         )
+
+    def _packs(self, user_id: UserId, now: datetime) -> list[PackRecord]:
+        """Return all packs in the order in which they are spent; expired ones come last."""
+        documents = {str(d["_id"]): d for d in self._reads.packs_of(user_id)}
+        readable, _ = read_packs(documents.values())
+        return [
+            pack_record(user_id, pack, documents[pack.pack_id], now)
+            for pack in sorted(readable, key=lambda pack: not pack.is_live(now))
+        ]
 
 
 def _newest_first(subscription: Subscription, now: datetime) -> tuple[bool, float]:

@@ -150,6 +150,9 @@ class Reads(Protocol):
     def subscriptions_of(self, user_id: UserId) -> list[Document]:
         """Return all subscription documents of a user."""
 
+    def packs_of(self, user_id: UserId) -> list[Document]:
+        """Return all pack documents of a user."""
+
     def usage_page(self, query: UsageQuery, now: datetime | None = None) -> UsagePage:
         """Return one page of usage records; `now`: before when most of them are.
 
@@ -173,6 +176,9 @@ class Overview(Protocol):
 
         None where no document has this id, or its user cannot be read.
         """
+
+    def usage_owner(self, usage_id: str) -> UserId | None:
+        """Return whose charge a usage record of ours is; None where the views have none yet."""
 
     def subscription_page(self, query: SubscriptionPageQuery, now: datetime) -> SubscriptionPage:
         """Return one page as of `now`. ValueError: the cursor is not one of ours.

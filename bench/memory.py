@@ -33,6 +33,7 @@ from bench.users import user_id
 from domain.account import Account
 from domain.local_days import ONE_DAY, midnight
 from domain.messages import Entry
+from domain.recalls import NOTHING_BESIDE, Recalls
 from domain.recovery import Stored
 from domain.values import Policy, UserId, derive_owned_id
 from domain.views import AccountViews
@@ -47,7 +48,10 @@ AS_PYMONGO: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True, tzinfo=UT
 class FakeStore:
     """Returns documents as MongoDB would; `Shard` asks it for nothing else here."""
 
-    def load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
+    def load(
+        self, user_ids: Sequence[UserId], now: datetime, recalls: Recalls = NOTHING_BESIDE
+    ) -> list[Stored]:
+        assert not recalls.usages
         return [stored(user_id, now) for user_id in user_ids]
 
     def hear(self, moment: Moment) -> None:
@@ -134,7 +138,7 @@ async def fill(shard: Shard, users: Sequence[range], label: str, console: Consol
         batch = [
             Work(UserId(user_id(index)), None, loop.create_future(), loop.time()) for index in part
         ]
-        await shard._load_missing(batch, frozenset())  # noqa: SLF001 - the loading alone is measured
+        await shard._load_missing(batch, {})  # noqa: SLF001 - the loading alone is measured
 
 
 def empty_shard(accounts: int) -> Shard:

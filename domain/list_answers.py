@@ -4,10 +4,20 @@ import json
 from datetime import datetime
 from typing import Any
 
-from domain.answers import GrantRecord, HistoryEntry, SubscriptionRecord
+from pydantic import ValidationError
+
+from domain.answers import (
+    GrantRecord,
+    HistoryEntry,
+    PackRecord,
+    PaymentRecord,
+    SubscriptionRecord,
+)
 from domain.codec import SpoiltEntry, entry_document
+from domain.foreign import Document, whole
 from domain.ids import shown_id
 from domain.messages import Entry
+from domain.packs import Pack
 from domain.subscription import Subscription
 
 
@@ -43,6 +53,43 @@ def subscription_record(
         ],
         stripe=stripe,
     )
+
+
+def pack_record(user_id: str, pack: Pack, document: Document, now: datetime) -> PackRecord:
+    """Return a pack as a list shows it; `document` is where it was read from."""
+    taken_back = pack.refunded + pack.taken_back
+    amount, system_portion = document.get("amount"), document.get("system_portion")
+    if system_portion is None:
+        system_portion = whole(amount, "amount") - pack.spendable - taken_back
+    system_portion = whole(system_portion, "system_portion")
+    if amount is None:
+        amount = system_portion + pack.spendable + taken_back
+    left = max(pack.as_of(now).left, 0)
+    return PackRecord(
+        pack_id=shown_id(pack.pack_id),
+        user_id=user_id,
+        amount=whole(amount, "amount"),
+        system_portion=system_portion,
+        spendable_credits=pack.spendable,
+        credits_used=pack.used,
+        credits_held=pack.as_of(now).held,
+        remaining_credits=left if pack.is_live(now) else 0,
+        lapsed_credits=0 if pack.is_live(now) else left,
+        taken_back_credits=taken_back,
+        category=pack.category.value,
+        priority=pack.priority,
+        created_at=pack.created_at,
+        expires_at=pack.expires_at,
+        payment=_payment(document.get("payment")),
+    )
+
+
+def _payment(value: object) -> PaymentRecord | None:
+    """Return what was paid; another program's words are no payment."""
+    try:
+        return PaymentRecord.model_validate(value)
+    except ValidationError:
+        return None
 
 
 def history_entry(entry: Entry | SpoiltEntry) -> HistoryEntry:

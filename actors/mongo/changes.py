@@ -21,7 +21,7 @@ from actors.store import Moment, StorageUnavailableError
 from actors.sync.changes import Beat, Change, HistoryLostError, Position
 from domain.values import UserId
 
-FOLLOWED = ["subscriptions", "dailycredits"]
+FOLLOWED = ["subscriptions", "dailycredits", "packs"]
 STATE = "allotment_sync_state"
 POSITION_ID = "position"
 # The server looks through all that was written since a token before it answers.

@@ -21,7 +21,7 @@ from domain.messages import (
 from domain.payments import Payment
 from domain.stored_days import TOLD_FIELDS
 from domain.subscription import OPEN_END
-from domain.values import UserId, owned_id
+from domain.values import NO_CREDITS, UserId, owned_id
 from domain.views import DayView
 
 Write = InsertOne[dict[str, Any]] | UpdateOne
@@ -43,13 +43,18 @@ def grant_document(grant: Grant, at: datetime, payment: Payment | None) -> dict[
     if grant.stripe_subscription_id is not None:
         document["stripe_subscription_id"] = grant.stripe_subscription_id
     if payment is not None:
-        document["payment"] = {
-            "method": payment.method,
-            "transaction_id": payment.transaction_id,
-            "amount": Int64(payment.amount),
-            "currency": payment.currency,
-        }
+        document["payment"] = payment_document(payment)
     return document
+
+
+def payment_document(payment: Payment) -> dict[str, Any]:
+    """Return what was paid as documents hold it."""
+    return {
+        "method": payment.method,
+        "transaction_id": payment.transaction_id,
+        "amount": Int64(payment.amount),
+        "currency": payment.currency,
+    }
 
 
 def subscription_write(entry: Entry) -> Write:
@@ -172,8 +177,16 @@ def plus(field: str, default: int, amount: int) -> dict[str, Any]:
     return {"$add": [if_missing(field, Int64(default)), Int64(amount)]}
 
 
+def needs_care(view: DayView) -> bool:
+    """Say whether a day is more than charged: then `day_raise` is not enough for it."""
+    return bool(view.is_new or view.placed or view.freed or view.adjusted or view.used < NO_CREDITS)
+
+
 def day_raise(view: DayView) -> Write:
-    """Return the write that brings a day document forward that is there, as days of ours are."""
+    """Return the write that brings a day document forward that is there, as days of ours are.
+
+    Not for one that `needs_care`.
+    """
     opening, used = view.opening, Int64(view.used)
     return UpdateOne(
         {"subscription_id": as_stored(opening.subscription_id), "date": opening.starts_at},
@@ -214,7 +227,7 @@ def day_write(view: DayView, user_id: UserId) -> Write:
                             "$user_id",
                         ]
                     },
-                    "credits_used": {"$add": [amount_or("$credits_used", charged), used]},
+                    "credits_used": _raised_use(amount_or("$credits_used", charged), view),
                     # What other programs edit of `credits_used` is not in this sum of ours.
                     "credits_charged": {"$add": [charged, used]},
                     "credits_used_unread": {
@@ -230,12 +243,26 @@ def day_write(view: DayView, user_id: UserId) -> Write:
                     "credits_rolled_over": Int64(opening.rolled_over),
                     "applied_seq": Int64(view.applied_seq),
                     **told_fields(view),
+                    **_adjusted(view),
                 }
             },
             *holds_stages(view),
         ],
         upsert=True,
     )
+
+
+def _raised_use(known: dict[str, Any], view: DayView) -> dict[str, Any]:
+    raised = {"$add": [known, Int64(view.used)]}
+    # What is reversed may be more than another program has left of it.
+    return raised if view.used >= NO_CREDITS else {"$max": [ZERO, raised]}
+
+
+def _adjusted(view: DayView) -> dict[str, Any]:
+    if not view.adjusted:
+        return {}
+    known = amount_or("$credits_adjusted", ZERO)
+    return {"credits_adjusted": {"$add": [known, Int64(view.adjusted)]}}
 
 
 def told_fields(view: DayView) -> dict[str, bool]:

@@ -22,7 +22,9 @@ def event_documents(entry: Entry) -> list[dict[str, Any]]:
             "type": str(event.type),
             "created": entry.at,
             "user_id": stored_id(entry.user_id),
-            "subscription_id": as_stored(event.subscription_id),
+            "subscription_id": None
+            if event.subscription_id is None
+            else as_stored(event.subscription_id),
             "data": json.loads(event.data),
             "seq": Int64(entry.seq),
             "place": place,
@@ -34,12 +36,13 @@ def event_documents(entry: Entry) -> list[dict[str, Any]]:
 
 def read_event(document: Mapping[str, Any]) -> OrderedEvent:
     """Return the event a document holds."""
+    subscription_id = document.get("subscription_id")
     record = EventRecord(
         id=document["_id"],
         type=document["type"],
         created=document["created"],
         user_id=str(document["user_id"]),
-        subscription_id=shown(document["subscription_id"]),
+        subscription_id=None if subscription_id is None else shown(subscription_id),
         data=document["data"],
     )
     return OrderedEvent(int(document["order"]), int(document["seq"]), record)

@@ -1,4 +1,4 @@
-"""Open holds in the document of their day: put there and taken out by what the server has.
+"""Open holds in the document of their day or pack: put there and taken out by what the server has.
 
 A day without holds has none of the fields, so a plain charge and a plain load cost what they did.
 """
@@ -8,15 +8,19 @@ from typing import Any
 
 from bson import Int64
 
-from domain.holds import Hold
+from actors.mongo.ids import stored_id
+from domain.holds import LapsedHold
+from domain.pack_views import PackView
 from domain.stored_holds import hold_document
+from domain.stored_packs import lapsed_document
+from domain.values import UserId
 from domain.views import DayView
 
 _HAS_HOLDS = {"$isArray": "$holds"}
 
 
-def holds_stages(view: DayView) -> list[dict[str, Any]]:
-    """Return the stages of an update that bring a day's holds forward; none where they stay.
+def holds_stages(view: DayView | PackView) -> list[dict[str, Any]]:
+    """Return the stages of an update that bring a document's holds forward; none where they stay.
 
     Nothing is read before: of two writers each takes out and adds its own. What another program
     put in the place of the list is no list of holds, and gives way.
@@ -30,7 +34,7 @@ def holds_stages(view: DayView) -> list[dict[str, Any]]:
             "cond": {"$eq": [{"$in": ["$$hold.hold_id", list(view.freed)]}, False]},
         }
     }
-    placed = [{"$literal": _typed(hold)} for hold in view.placed]
+    placed = [{"$literal": _typed(hold_document(hold))} for hold in view.placed]
     return [
         {"$set": {"holds": {"$concatArrays": [kept, placed]}}},
         {
@@ -42,14 +46,19 @@ def holds_stages(view: DayView) -> list[dict[str, Any]]:
     ]
 
 
-def _typed(hold: Hold) -> Mapping[str, Any]:
-    document = hold_document(hold)
+def lapsed_hold(lapsed: LapsedHold, user_id: UserId) -> dict[str, Any]:
+    """Return a hold that can be settled late as its document; it is deleted at `until`."""
+    document = _typed(lapsed_document(lapsed))
+    return {"_id": lapsed.hold.hold_id, "user_id": stored_id(user_id), **document}
+
+
+def _typed(document: Mapping[str, Any]) -> dict[str, Any]:
     numbers = {
         name: Int64(document[name])
         for name in ("credit_amount", "token_count")
         if document[name] is not None
     }
-    return document | numbers
+    return {**document, **numbers}
 
 
 def _each(field: str) -> dict[str, Any]:

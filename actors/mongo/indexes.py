@@ -22,7 +22,7 @@ RULES = ("unique", "sparse", "partialFilterExpression", "collation", "hidden")
 """What makes an index another one, beside its keys."""
 
 
-def _index(*keys: str, **rules: bool) -> IndexModel:
+def _index(*keys: str, **rules: bool | int) -> IndexModel:
     name = PREFIX + "_".join(key.replace(".", "_").lstrip("_") for key in keys)
     return IndexModel([(key, 1) for key in keys], name=name, **rules)
 
@@ -36,6 +36,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("user_id", "order"),
     ),
     "allotment_journal": (_index("command_id", unique=True), _index("at")),
+    "allotment_lapsed_holds": (_index("until", expireAfterSeconds=0), _index("user_id")),
     "allotment_relay": (),
     "allotment_stripe_events": (
         _index("state", "lane", "next_attempt_at"),
@@ -46,6 +47,11 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "allotment_sweeps": (_index("started_at"), _index("job", "started_at")),
     "dailycredits": (
         _index("subscription_id", "date", unique=True),
+        _index("holds_until", sparse=True),
+    ),
+    "packs": (
+        _index("user_id"),
+        _index("expires_at", sparse=True),
         _index("holds_until", sparse=True),
     ),
     "subscriptions": (

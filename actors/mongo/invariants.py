@@ -18,9 +18,11 @@ from actors.mongo.ids import ranges_after, read_user_id
 from actors.mongo.marks import UNREADABLE
 from actors.mongo.references import References, with_ids_spelled
 from actors.reports import DIFFERING_USERS_MAX, Findings
+from domain.charges import Opening
 from domain.codec import SpoiltEntry, entry_id, read_or_name
+from domain.corrections import UsageReversed
 from domain.foreign import UnreadableError, read_subscription, whole
-from domain.messages import Entry, charge_in
+from domain.messages import Change, Entry, charge_in
 from domain.stored_days import read_usage_day
 from domain.stored_holds import read_holds
 from domain.values import UserId
@@ -179,14 +181,26 @@ def tells_in_full(entries: Sequence[Entry], begin: datetime) -> bool:
 def charges_of(entries: Iterable[Entry], day: Document) -> int:
     """Return the sum of the charges to a day that its document contains."""
     name = str(day["subscription_id"])
-    charges = (charge_in(entry.change) for entry in entries if entry.seq <= day["applied_seq"])
-    return sum(
-        charge.credit_amount
-        for charge in charges
-        if charge is not None
-        and charge.opening.subscription_id == name
-        and charge.opening.starts_at == day["date"]
+    openings = (
+        (opening, amount)
+        for entry in entries
+        if entry.seq <= day["applied_seq"]
+        for opening, amount in _uses(entry.change)
     )
+    return sum(
+        amount
+        for opening, amount in openings
+        if opening.subscription_id == name and opening.starts_at == day["date"]
+    )
+
+
+def _uses(change: Change) -> Iterator[tuple[Opening, int]]:
+    """Yield the day that a change charges, and how much; less than 0: it gives back."""
+    charge = charge_in(change)
+    if charge is not None and charge.opening is not None:
+        yield charge.opening, charge.day_amount
+    elif isinstance(change, UsageReversed) and change.opening is not None:
+        yield change.opening, -change.day_amount
 
 
 def holds_agree(day: Document) -> bool:

@@ -1,7 +1,7 @@
 """Reads everything a decision needs of many users at once, in a bounded number of round trips."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -16,10 +16,12 @@ from actors.mongo.ids import user_ids as user_ids_stored
 from actors.mongo.marks import UNREADABLE, Note, note_unreadable, read_mark, read_tail
 from actors.mongo.references import References, with_ids_spelled
 from actors.mongo.tails import Tails
+from actors.mongo.usage_documents import with_source_ids_spelled
 from actors.store import JournalBrokenError
 from domain.codec import SpoiltEntry, command_id, entry_id, read_or_name
 from domain.foreign import Document
 from domain.messages import Entry
+from domain.recalls import NOTHING_BESIDE, Recalls
 from domain.recent_use import DAYS_MAX
 from domain.recovery import Stored
 from domain.stored_days import TOLD_FIELDS
@@ -53,6 +55,34 @@ DAY_FIELDS = (
     "applied_seq",
     *TOLD_FIELDS,
     "holds",
+    "credits_adjusted",
+)
+PACK_FIELDS = (
+    "user_id",
+    "amount",
+    "system_portion",
+    "spendable_credits",
+    "credits_used",
+    "category",
+    "priority",
+    "created_at",
+    "expires_at",
+    "payment.transaction_id",
+    "holds",
+    "applied_seq",
+    "expired_at",
+    "refunded_credits",
+    "taken_back_credits",
+    "share_version",
+)
+USAGE_FIELDS = (
+    "user_id",
+    "subscription_id",
+    "credit_amount",
+    "date",
+    "seq",
+    "sources",
+    "reversed_credits",
 )
 RECENT = timedelta(days=DAYS_MAX + 1)  # Days of subscriptions that ended so long ago count as use.
 
@@ -65,7 +95,9 @@ class Loader:
         self._causality = causality
         self._tails = tails
 
-    def load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
+    def load(
+        self, user_ids: Sequence[UserId], now: datetime, recalls: Recalls = NOTHING_BESIDE
+    ) -> list[Stored]:
         """Return what is stored of every user, in the order of `user_ids`.
 
         Marks are read first. A view that is ahead of its mark was moved while we read, so its
@@ -81,7 +113,7 @@ class Loader:
         tails = self._tails.of(user_ids)  # Durable before the reads begin, so they see it.
         with unavailable_on_error(), self._causality.session() as session:
             for _ in range(TORN_LOADS_MAX):
-                loaded = self._load_once(missing, now, tails, session)
+                loaded = self._load_once(missing, now, tails, session, recalls)
                 noted |= loaded.noted
                 whole = (s for s in loaded.stored if s.user_id not in loaded.broken)
                 found.update((s.user_id, s) for s in whole if not _is_torn(s))
@@ -89,7 +121,7 @@ class Loader:
                 if not missing:
                     break
             else:
-                loaded = self._load_snapshot(missing, now, tails)
+                loaded = self._load_snapshot(missing, now, tails, recalls)
                 broken = loaded.broken
                 found.update((s.user_id, s) for s in loaded.stored)
         self._tails.saw((u, s.entries[-1].seq) for u, s in found.items() if s.entries)
@@ -114,13 +146,17 @@ class Loader:
             note_unreadable(self._database, changed)
 
     def _load_snapshot(
-        self, user_ids: Sequence[UserId], now: datetime, tails: Mapping[UserId, int]
+        self,
+        user_ids: Sequence[UserId],
+        now: datetime,
+        tails: Mapping[UserId, int],
+        recalls: Recalls,
     ) -> "_Loaded":
         with (
             self._causality.begun_session() as session,
             session.start_transaction(read_concern=ReadConcern("snapshot")),
         ):
-            return self._load_once(user_ids, now, tails, session)
+            return self._load_once(user_ids, now, tails, session, recalls)
 
     def _load_once(
         self,
@@ -128,6 +164,7 @@ class Loader:
         now: datetime,
         tails: Mapping[UserId, int],
         session: ClientSession | None,
+        recalls: Recalls,
     ) -> "_Loaded":
         ids = [stored_id(user_id) for user_id in user_ids]
         marks: dict[UserId, int | None] = dict.fromkeys(user_ids, 0)
@@ -143,9 +180,11 @@ class Loader:
         known = {user_id: mark for user_id, mark in marks.items() if mark is not None}
         ids = [i for user_id in user_ids for i in user_ids_stored(user_id)]
         entries = self._entries_after(known, broken, session)
-        subscriptions: dict[str, list[Document]] = {}
-        for document in self.find("subscriptions", "user_id", ids, SUBSCRIPTION_FIELDS, session):
-            subscriptions.setdefault(str(document["user_id"]), []).append(document)
+        subscriptions = by_user(
+            self.find("subscriptions", "user_id", ids, SUBSCRIPTION_FIELDS, session)
+        )
+        packs = by_user(self.find("packs", "user_id", ids, PACK_FIELDS, session))
+        charges, lapsed_holds = self._recalled(recalls, session)
         # Days of ones long past decide nothing, unless an entry moves an end that is past.
         wanted = [
             document["_id"]
@@ -165,6 +204,9 @@ class Loader:
                     for day in days.get(name_of(subscription["_id"]), ())
                 ],
                 entries.get(user_id, []),
+                [with_ids_spelled(document) for document in packs.get(user_id, ())],
+                charges.get(user_id, []),
+                lapsed_holds.get(user_id, []),
             )
             for user_id in user_ids
         ]
@@ -173,6 +215,15 @@ class Loader:
         gaps = {s.user_id: why for s in stored if (why := _gap(s, newest.get(s.user_id, 0)))}
         notes = {u: Note(why, newest.get(u, 0)) for u, why in (gaps | broken).items()}
         return _Loaded(stored, notes, noted)
+
+    def _recalled(
+        self, recalls: Recalls, session: ClientSession | None
+    ) -> tuple[dict[str, list[Document]], dict[str, list[Document]]]:
+        """Return the charges and the expired holds that are recalled, by user."""
+        usages = [stored_id(usage_id) for usage_id in sorted(recalls.usages)]
+        charges = self.find("usages", "_id", usages, USAGE_FIELDS, session)
+        lapsed = self.find("allotment_lapsed_holds", "_id", sorted(recalls.holds), None, session)
+        return by_user(map(with_source_ids_spelled, charges)), by_user(lapsed)
 
     def _days(
         self, subscription_ids: list[Any], session: ClientSession | None
@@ -249,6 +300,14 @@ class _Loaded(NamedTuple):
     """Whom an earlier load has found to be broken, and why."""
 
 
+def by_user(documents: Iterable[Document]) -> dict[str, list[Document]]:
+    """Return documents by the text of their user's id."""
+    found: dict[str, list[Document]] = {}
+    for document in documents:
+        found.setdefault(str(document.get("user_id")), []).append(document)
+    return found
+
+
 def has_recent_days(subscription: Document, now: datetime) -> bool:
     """Say whether some day of a subscription may be read: it goes on, or has ended lately."""
     since = now if now - BEGINNING < RECENT else now - RECENT
@@ -259,7 +318,9 @@ def has_recent_days(subscription: Document, now: datetime) -> bool:
 
 
 def _is_torn(stored: Stored) -> bool:
-    marks = [view.get("applied_seq") for view in (*stored.subscriptions, *stored.days)]
+    views = (*stored.subscriptions, *stored.days, *stored.packs)
+    marks = [view.get("applied_seq") for view in views]
+    marks += [record.get("seq") for record in stored.usages]
     return any(isinstance(mark, int) and mark > stored.applied_seq for mark in marks)
 
 

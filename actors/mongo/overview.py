@@ -47,6 +47,16 @@ class MongoOverview:
                 return user_id, name
         return None
 
+    def usage_owner(self, usage_id: str) -> UserId | None:
+        """Return whose charge a usage record of ours is; None where the views have none yet."""
+        if not is_object_id(usage_id):  # Ids of ours are.
+            return None
+        where = {"_id": ObjectId(usage_id)}
+        with unavailable_on_error():
+            found = self._database.usages.find_one(where, ["user_id", "seq"])
+        # Another program's record charges nothing.
+        return None if found is None or found.get("seq") is None else user_of(found)
+
     def subscription_page(self, query: SubscriptionPageQuery, now: datetime) -> SubscriptionPage:
         """Return one page. ValueError: the cursor is not one of ours."""
         items: list[SubscriptionRecord] = []

@@ -23,6 +23,7 @@ from domain.values import UserId
 
 READ_SECONDS_MAX = 8.0
 UNKNOWN_SERVICE = "unknown"  # Where a record of another program names none.
+REVERSED = {"$min": [amount_or("$reversed_credits", ZERO), amount_or("$credit_amount", ZERO)]}
 
 
 @contextlib.contextmanager
@@ -43,6 +44,12 @@ class MongoReads:
         with _within_time():
             where = {"user_id": {"$in": user_ids(user_id)}}
             return [with_ids_spelled(d) for d in self._database.subscriptions.find(where)]
+
+    def packs_of(self, user_id: UserId) -> list[Document]:
+        """Return all pack documents of a user."""
+        with _within_time():
+            where = {"user_id": {"$in": user_ids(user_id)}}
+            return [with_ids_spelled(d) for d in self._database.packs.find(where)]
 
     def usage_page(self, query: UsageQuery, now: datetime | None = None) -> UsagePage:
         """Return one page, newest first. ValueError: the cursor is not one of ours."""
@@ -65,7 +72,8 @@ class MongoReads:
                 "day": {"$dateToString": day},
             },
             "records": {"$sum": 1},
-            "credit_amount": {"$sum": amount_or("$credit_amount", ZERO)},
+            "charged": {"$sum": amount_or("$credit_amount", ZERO)},
+            "reversed_credits": {"$sum": REVERSED},
             "token_count": {"$sum": amount_or("$token_count", ZERO)},
         }
         with _within_time():
@@ -76,6 +84,7 @@ class MongoReads:
             month=month,
             records=total.records,
             credit_amount=total.credit_amount,
+            reversed_credits=total.reversed_credits,
             token_count=total.token_count,
             by_service=_sums_by(rows, "service"),
             by_model=_sums_by([row for row in rows if row["_id"].get("model")], "model"),
@@ -106,12 +115,18 @@ class MongoReads:
 
 
 def _sums(rows: Iterable[dict[str, Any]]) -> UsageSums:
-    records = credit_amount = token_count = 0
+    records = charged = reversed_credits = token_count = 0
     for row in rows:
         records += int(row["records"])
-        credit_amount += _sum(row["credit_amount"])
+        charged += _sum(row["charged"])
+        reversed_credits += _sum(row["reversed_credits"])
         token_count += _sum(row["token_count"])
-    return UsageSums(records=records, credit_amount=credit_amount, token_count=token_count)
+    return UsageSums(
+        records=records,
+        credit_amount=charged - reversed_credits,
+        reversed_credits=reversed_credits,
+        token_count=token_count,
+    )
 
 
 def _sum(total: float | Decimal128) -> int:

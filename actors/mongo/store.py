@@ -14,13 +14,14 @@ from pymongo.errors import (
 
 from actors.mongo.causality import Causality
 from actors.mongo.connection import Documents, unavailable_on_error
-from actors.mongo.documents import day_raise, day_write
+from actors.mongo.documents import day_raise, day_write, needs_care
 from actors.mongo.event_documents import event_documents
 from actors.mongo.failures import NO_WRITES, cause, is_duplicate, passes
 from actors.mongo.ids import stored_id
 from actors.mongo.leases import oldest_mark
 from actors.mongo.loading import Loader
 from actors.mongo.marks import MarkMovedError, move_marks, read_marks
+from actors.mongo.seldom_views import write_rest
 from actors.mongo.stripe_documents import view_writes
 from actors.mongo.tails import Tails
 from actors.mongo.transactions import CommitInDoubtError, Transactions, until_elected
@@ -36,6 +37,7 @@ from actors.store import (
 )
 from domain.codec import SpoiltEntry, entry_document
 from domain.messages import Entry
+from domain.recalls import NOTHING_BESIDE, Recalls
 from domain.recovery import Stored
 from domain.values import UserId
 from domain.views import AccountViews
@@ -65,9 +67,11 @@ class MongoStore:
         self.causality.begin(shard)
         self._tails.begin()
 
-    def load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
+    def load(
+        self, user_ids: Sequence[UserId], now: datetime, recalls: Recalls = NOTHING_BESIDE
+    ) -> list[Stored]:
         """Return what is stored of every user, in the order of `user_ids`."""
-        return self._loader.load(user_ids, now)
+        return self._loader.load(user_ids, now, recalls)
 
     def hear(self, moment: Moment) -> None:
         """Have later reads see all that a majority had then. Does not block."""
@@ -167,9 +171,7 @@ class MongoStore:
         if changes:  # In order: a new subscription comes before what raises it.
             self._database.subscriptions.bulk_write(changes, session=session)
         days = [
-            day_write(day, view.user_id)
-            if day.is_new or day.placed or day.freed or careful
-            else day_raise(day)
+            day_write(day, view.user_id) if careful or needs_care(day) else day_raise(day)
             for view in views
             for day in view.days.values()
         ]
@@ -180,6 +182,7 @@ class MongoStore:
         usages = [usage_document(entry) for view in views for entry in view.usages]
         if usages:
             self._database.usages.insert_many(usages, ordered=False, session=session)
+        write_rest(self._database, views, session)
         events = [d for view in views for entry in view.events for d in event_documents(entry)]
         if events:
             self._database.allotment_events.insert_many(events, ordered=False, session=session)

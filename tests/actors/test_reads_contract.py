@@ -79,6 +79,10 @@ def test_a_page_shows_the_newest_records_first_with_all_their_fields(setup: Setu
         "details": {"answer": {"deep": [1, 2.5, None]}},
         "timestamp": NOON,
         "price": None,
+        "sources": [{"source": "day", "date": NOON.replace(hour=0), "credit_amount": 30}],
+        "uncovered_credits": 0,
+        "late": False,
+        "reversed_credits": 0,
     }
 
 
@@ -306,8 +310,8 @@ def test_a_month_is_summed_by_service_model_and_day(summing: Setup) -> None:
 
     assert (sums.records, sums.credit_amount, sums.token_count) == (3, 18, 10)
     assert sums.by_service == {
-        "chat": UsageSums(records=2, credit_amount=11, token_count=10),
-        "image": UsageSums(records=1, credit_amount=7, token_count=0),
+        "chat": UsageSums(records=2, credit_amount=11, reversed_credits=0, token_count=10),
+        "image": UsageSums(records=1, credit_amount=7, reversed_credits=0, token_count=0),
     }
     assert sorted(sums.by_model) == ["m-1", "m-2"]
     assert {day: s.credit_amount for day, s in sums.by_day.items()} == {

@@ -10,6 +10,7 @@ import pytest
 from actors.calls import Outcome
 from actors.shards.shard import Shard
 from actors.sync.changes import Changes, Stamp
+from domain.recalls import NOTHING_BESIDE
 from domain.values import UserId, mark_of, owner_mark
 from tests.actors.authors import NOON
 from tests.actors.running import (
@@ -416,8 +417,8 @@ class HeldLoad:
         inner = store.load
         self._after = store.hold("after load")
 
-        def load(user_ids: Any, now: Any) -> Any:
-            found = inner(user_ids, now)
+        def load(user_ids: Any, now: Any, recalls: Any = NOTHING_BESIDE) -> Any:
+            found = inner(user_ids, now, recalls)
             store.load = inner  # type: ignore[method-assign]
             store.enter("after load")
             return found

@@ -115,7 +115,9 @@ def test_a_batch_of_many_entries_lands_at_once(setup: Setup) -> None:
 
 
 def test_absent_users_load_as_empty(setup: Setup) -> None:
-    assert load(setup, ANN, CAT) == [Stored(ANN, 0, [], [], []), Stored(CAT, 0, [], [], [])]
+    assert load(setup, ANN, CAT) == [
+        Stored(user_id, 0, [], [], [], [], [], []) for user_id in (ANN, CAT)
+    ]
 
 
 def test_loading_nobody_returns_nothing(setup: Setup) -> None:

@@ -16,6 +16,7 @@ from actors.shards.dormant import RawAccount
 from actors.shards.shard import Shard
 from actors.shards.warm_start import RawPage, WarmSource
 from actors.sync.changes import Changes
+from domain.recalls import NOTHING_BESIDE
 from domain.recovery import Stored, recover
 from domain.values import UserId
 from tests.actors.authors import NOON, POLICY, Author, write
@@ -301,8 +302,8 @@ class Loads:
         self.users: list[UserId] = []
         inner = setup.store.load
 
-        def load(user_ids: Any, now: Any) -> Any:
+        def load(user_ids: Any, now: Any, recalls: Any = NOTHING_BESIDE) -> Any:
             self.users += user_ids
-            return inner(user_ids, now)
+            return inner(user_ids, now, recalls)
 
         setup.store.load = load  # type: ignore[method-assign]

@@ -11,15 +11,24 @@ from domain.messages import (
     Entry,
     SubscriptionChanged,
     SubscriptionExpired,
-    charge_in,
 )
+from domain.recalls import NOTHING_BESIDE, Recalls
 from domain.recovery import Stored
 from domain.stored_days import TOLD_FIELDS
-from domain.stored_holds import hold_document
 from domain.stripe import GrantsVoided, StripeStateApplied
 from domain.values import UserId
-from domain.views import DayView, project
-from tests.fakes.memory_documents import empty_subscription, follow, take_back
+from domain.views import AccountViews, DayView, project
+from tests.fakes.memory_documents import (
+    bring_holds_forward,
+    bring_pack_forward,
+    empty_subscription,
+    follow,
+    give_back,
+    lapsed_hold,
+    new_pack,
+    take_back,
+    usage_document,
+)
 
 Document = dict[str, Any]
 
@@ -46,7 +55,15 @@ class Database:
     applied_seq: int = 0
     subscriptions: dict[str, Document] = field(default_factory=dict)
     days: dict[tuple[str, datetime], Document] = field(default_factory=dict)
-    usages: list[int] = field(default_factory=list)
+    packs: dict[str, Document] = field(default_factory=dict)
+    records: dict[str, Document] = field(default_factory=dict)
+    """The usage records, by id."""
+    lapsed_holds: dict[str, Document] = field(default_factory=dict)
+
+    @property
+    def usages(self) -> list[int]:
+        """The amounts that were charged, in order."""
+        return [record["credit_amount"] for record in self.records.values()]
 
     def apply(self, entries: list[Entry]) -> None:
         """Write what consecutive entries change, in one go."""
@@ -62,19 +79,41 @@ class Database:
         for key, day in views.days.items():
             self._touch(key, day)
         for entry in views.usages:
-            charge = charge_in(entry.change)
-            assert charge is not None
-            self.usages.append(charge.credit_amount)
+            record = usage_document(entry)
+            self.records[record["_id"]] = record
+        self._write_rest(views)
         self.applied_seq = views.applied_seq
 
-    def stored(self, lagging: list[Entry]) -> Stored:
-        """Return copies of all documents, and the entries that they lack."""
+    def _write_rest(self, views: AccountViews) -> None:
+        for pack in views.packs.values():
+            if pack.added is not None:
+                self.packs[pack.pack_id] = new_pack(pack.added)
+            if pack.pack_id in self.packs:
+                bring_pack_forward(self.packs[pack.pack_id], pack)
+        for reversal in views.reversals:
+            if reversal.usage_id in self.records:
+                give_back(self.records[reversal.usage_id], reversal.reversed_credits)
+        for hold_id, lapsed in views.lapsed.items():
+            self.lapsed_holds[hold_id] = lapsed_hold(lapsed, self.user_id)
+        for hold_id in views.settled_late:
+            self.lapsed_holds.pop(hold_id, None)
+
+    def stored(self, lagging: list[Entry], recalls: Recalls = NOTHING_BESIDE) -> Stored:
+        """Return copies of all documents, and the entries that they lack.
+
+        Of usage records and expired holds, those that are recalled.
+        """
+        usages = [record for name, record in self.records.items() if name in recalls.usages]
+        lapsed = [hold for name, hold in self.lapsed_holds.items() if name in recalls.holds]
         return Stored(
             self.user_id,
             self.applied_seq,
             deepcopy(list(self.subscriptions.values())),
             deepcopy(list(self.days.values())),
             lagging,
+            deepcopy(list(self.packs.values())),
+            deepcopy(usages),
+            deepcopy(lapsed),
         )
 
     def _add(self, change: CreditsAdded) -> None:
@@ -143,7 +182,7 @@ class Database:
         document["credits_used"] += view.used
         document["daily_credit_limit"] = view.opening.daily_credit_limit
         document["credits_rolled_over"] = view.opening.rolled_over
-        holds = [h for h in document.get("holds", []) if h["hold_id"] not in view.freed]
-        if holds or view.placed or view.freed:
-            document["holds"] = [*holds, *map(hold_document, view.placed)]
+        if view.adjusted:
+            document["credits_adjusted"] = document.get("credits_adjusted", 0) + view.adjusted
+        bring_holds_forward(document, view)
         document |= {name: True for name, told in TOLD_FIELDS.items() if view.told & told}

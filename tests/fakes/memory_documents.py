@@ -7,11 +7,20 @@ from datetime import datetime
 from typing import Any
 
 from actors.mongo.usage_documents import price_document
+from domain.charges import UsageRecorded
+from domain.corrections import CreditsAdjusted
 from domain.events import event_id
 from domain.grants import Grant
+from domain.holds import LapsedHold
 from domain.messages import CreditsAdded, Entry, charge_in
+from domain.pack_messages import PackAdded
+from domain.pack_views import PackView
 from domain.payments import Payment
+from domain.stored_holds import hold_document
+from domain.stored_packs import lapsed_document
 from domain.stripe import StripeLink, StripeStateApplied, VoidedGrant
+from domain.values import UserId
+from domain.views import DayView
 
 
 def new_subscription(entry: Entry, change: CreditsAdded) -> dict[str, Any]:
@@ -43,13 +52,69 @@ def grant_document(grant: Grant, payment: Payment | None) -> dict[str, Any]:
     if grant.stripe_subscription_id is not None:
         document["stripe_subscription_id"] = grant.stripe_subscription_id
     if payment is not None:
-        document["payment"] = {
-            "method": payment.method,
-            "transaction_id": payment.transaction_id,
-            "amount": payment.amount,
-            "currency": payment.currency,
-        }
+        document["payment"] = asdict(payment)
     return document
+
+
+def new_pack(entry: Entry) -> dict[str, Any]:
+    """Return the document of a pack that an entry adds."""
+    change = entry.change
+    assert isinstance(change, PackAdded | CreditsAdjusted), "packs are added by these"
+    pack = change.pack if isinstance(change, PackAdded) else change.added
+    assert pack is not None, "the view names entries that add packs only"
+    return {
+        "_id": pack.pack_id,
+        "user_id": entry.user_id,
+        "amount": change.amount if isinstance(change, PackAdded) else pack.spendable,
+        "system_portion": change.system_portion if isinstance(change, PackAdded) else 0,
+        "spendable_credits": pack.spendable,
+        "credits_used": 0,
+        "credits_charged": 0,
+        "credits_held": 0,
+        "category": str(pack.category),
+        "priority": pack.priority,
+        "created_at": pack.created_at,
+        "expires_at": pack.expires_at,
+        "payment": asdict(change.payment) if isinstance(change, PackAdded) else None,
+        "holds": [],
+        "applied_seq": entry.seq,
+        "revision": 1,
+    }
+
+
+def bring_pack_forward(document: dict[str, Any], view: PackView) -> None:
+    """Bring a pack into its document, as the server does."""
+    document["credits_used"] = max(0, document.get("credits_used", 0) + view.used)
+    document["credits_charged"] = document.get("credits_charged", 0) + view.used
+    if view.taken_back:
+        document["spendable_credits"] -= view.taken_back
+        taken = document.get("taken_back_credits", 0)
+        document["taken_back_credits"] = taken + view.taken_back
+    if view.expired_at is not None:
+        document["expired_at"] = view.expired_at
+    document["applied_seq"] = view.applied_seq
+    document["revision"] = document.get("revision", 0) + 1
+    bring_holds_forward(document, view)
+    expired_at = document.get("expired_at")
+    if expired_at is not None and expired_at == document.get("expires_at"):
+        left = document["spendable_credits"] - document["credits_used"]
+        document["lapsed_credits"] = max(0, left - document.get("credits_held", 0))
+
+
+def bring_holds_forward(document: dict[str, Any], view: DayView | PackView) -> None:
+    """Bring the open holds of a day or a pack forward."""
+    if not view.placed and not view.freed:
+        return
+    known = document.get("holds")
+    known = known if isinstance(known, list) else []
+    kept = [hold for hold in known if hold.get("hold_id") not in view.freed]
+    document["holds"] = [*kept, *map(hold_document, view.placed)]
+    document["credits_held"] = sum(h["credit_amount"] for h in document["holds"])
+    document["holds_until"] = min((h["expires_at"] for h in document["holds"]), default=None)
+
+
+def lapsed_hold(lapsed: LapsedHold, user_id: UserId) -> dict[str, Any]:
+    return {"_id": lapsed.hold.hold_id, "user_id": user_id, **lapsed_document(lapsed)}
 
 
 def link_document(link: StripeLink) -> dict[str, Any]:
@@ -111,10 +176,11 @@ def follow(document: dict[str, Any], change: StripeStateApplied) -> None:
 def usage_document(entry: Entry) -> dict[str, Any]:
     change = charge_in(entry.change)
     assert change is not None, "usages are entries that charge"
-    return {
+    opening = change.opening
+    document = {
         "_id": change.usage_id,
         "user_id": entry.user_id,
-        "subscription_id": change.opening.subscription_id,
+        "subscription_id": None if opening is None else opening.subscription_id,
         "service_type": change.service_type,
         "credit_amount": change.credit_amount,
         "token_count": change.token_count,
@@ -123,7 +189,35 @@ def usage_document(entry: Entry) -> dict[str, Any]:
         "session_id": change.session_id,
         "details": None if change.details is None else json.loads(change.details),
         "price": None if change.price is None else price_document(change.price),
+        "date": None if opening is None else opening.starts_at,
+        "seq": entry.seq,
+        "sources": _sources(change),
     }
+    if change.uncovered_credits:
+        document["uncovered_credits"] = change.uncovered_credits
+    if change.settles is not None:
+        document["late"] = True
+    return document
+
+
+def _sources(change: UsageRecorded) -> list[dict[str, Any]]:
+    of_packs = [{"source": "pack", **asdict(share)} for share in change.packs]
+    if change.opening is None or not change.day_amount:
+        return of_packs
+    amount, starts_at = change.day_amount, change.opening.starts_at
+    return [{"source": "day", "date": starts_at, "credit_amount": amount}, *of_packs]
+
+
+def give_back(document: dict[str, Any], reversed_credits: int) -> None:
+    """Have a usage record say what went back of it, of what was taken last first."""
+    document["reversed_credits"] = left = reversed_credits
+    sources: list[dict[str, Any]] = []
+    for source in reversed(document.get("sources") or []):
+        part = min(left, source["credit_amount"])
+        left -= part
+        sources.insert(0, source | {"reversed_credits": part} if part else source)
+    if "sources" in document:
+        document["sources"] = sources
 
 
 def day_key(subscription_id: str, starts_at: datetime) -> str:

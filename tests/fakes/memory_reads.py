@@ -32,6 +32,10 @@ class MemoryReads:
         self._store.enter("subscriptions_of")
         return list(self._store.documents_of("subscriptions", user_id))
 
+    def packs_of(self, user_id: UserId) -> list[Document]:
+        self._store.enter("packs_of")
+        return list(self._store.documents_of("packs", user_id))
+
     def usage_page(self, query: UsageQuery, now: datetime | None = None) -> UsagePage:
         self._store.enter("usage_page")
         after = None if query.cursor is None else _read_cursor(query.cursor)
@@ -80,6 +84,7 @@ class MemoryReads:
             month=month,
             records=total.records,
             credit_amount=total.credit_amount,
+            reversed_credits=total.reversed_credits,
             token_count=total.token_count,
             by_service={name: _sums(group) for name, group in by["service"].items()},
             by_model={name: _sums(group) for name, group in by["model"].items()},
@@ -106,7 +111,8 @@ def _sums(records: Iterable[UsageRecord]) -> UsageSums:
     known = list(records)
     return UsageSums(
         records=len(known),
-        credit_amount=sum(record.credit_amount for record in known),
+        credit_amount=sum(record.credit_amount - record.reversed_credits for record in known),
+        reversed_credits=sum(record.reversed_credits for record in known),
         token_count=sum(record.token_count or 0 for record in known),
     )
 
@@ -122,6 +128,11 @@ class MemoryOverview:
         self._store.enter("owner_of")
         document = self._documents.get(subscription_id.lower())
         return (UserId(document["user_id"]), subscription_id.lower()) if document else None
+
+    def usage_owner(self, usage_id: str) -> UserId | None:
+        self._store.enter("usage_owner")
+        record = self._store.collections["usages"].get(usage_id.lower())
+        return None if record is None or record.get("seq") is None else UserId(record["user_id"])
 
     def subscription_page(self, query: SubscriptionPageQuery, now: datetime) -> SubscriptionPage:
         self._store.enter("subscription_page")

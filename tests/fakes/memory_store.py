@@ -23,17 +23,22 @@ from actors.store import (
 from domain.charges import UsageRecorded
 from domain.codec import command_id, entry_id
 from domain.messages import CreditsAdded, Entry, SubscriptionChanged, SubscriptionExpired, charge_in
+from domain.recalls import NOTHING_BESIDE, Recalls
 from domain.recovery import Stored
-from domain.stored_holds import hold_document
 from domain.stripe import GrantsVoided, StripeStateApplied
 from domain.values import UserId, owned_id
 from domain.views import AccountViews, DayView
 from tests.fakes.memory_documents import (
+    bring_holds_forward,
+    bring_pack_forward,
     day_key,
     empty_subscription,
     event_documents,
     follow,
+    give_back,
     grant_document,
+    lapsed_hold,
+    new_pack,
     new_subscription,
     take_back,
     usage_document,
@@ -169,12 +174,14 @@ class MemoryStore:
 
     # --- loading ------------------------------------------------------------------------
 
-    def load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
+    def load(
+        self, user_ids: Sequence[UserId], now: datetime, recalls: Recalls = NOTHING_BESIDE
+    ) -> list[Stored]:
         self.enter("load")
         with self._lock:
-            return [self._load(user_id, now) for user_id in user_ids]
+            return [self._load(user_id, now, recalls) for user_id in user_ids]
 
-    def _load(self, user_id: UserId, now: datetime) -> Stored:
+    def _load(self, user_id: UserId, now: datetime, recalls: Recalls) -> Stored:
         mark = self._marks.get(user_id, 0)
         subscriptions = self.documents_of("subscriptions", user_id)
         lags = entry_id(user_id, mark + 1) in self.journal
@@ -187,7 +194,18 @@ class MemoryStore:
         entries: list[Entry] = []
         while following := self.journal.get(entry_id(user_id, mark + len(entries) + 1)):
             entries.append(following)
-        return Stored(user_id, mark, subscriptions, days, entries)
+        charges = self.documents_of("usages", user_id)
+        lapsed = self.documents_of("allotment_lapsed_holds", user_id)
+        return Stored(
+            user_id,
+            mark,
+            subscriptions,
+            days,
+            entries,
+            self.documents_of("packs", user_id),
+            [charge for charge in charges if charge["_id"] in recalls.usages],
+            [hold for hold in lapsed if hold["_id"] in recalls.holds],
+        )
 
     def documents_of(self, collection: str, user_id: UserId) -> list[dict[str, Any]]:
         with self._lock:
@@ -236,9 +254,27 @@ class MemoryStore:
         for entry in view.usages:
             document = usage_document(entry)
             self.collections["usages"][document["_id"]] = document
+        self._write_rest(view)
         for entry in view.events:
             for event in event_documents(entry):
                 self.collections["events"][event["_id"]] = event
+
+    def _write_rest(self, view: AccountViews) -> None:
+        packs = self.collections["packs"]
+        for pack in view.packs.values():
+            if pack.added is not None:
+                self.insert("packs", new_pack(pack.added))
+            if pack.pack_id in packs:  # Else another program has deleted it.
+                bring_pack_forward(packs[pack.pack_id], pack)
+        for reversal in view.reversals:
+            if reversal.usage_id in self.collections["usages"]:
+                record = self.collections["usages"][reversal.usage_id]
+                give_back(record, reversal.reversed_credits)
+        lapsed_holds = self.collections["allotment_lapsed_holds"]
+        for hold_id, lapsed in view.lapsed.items():
+            lapsed_holds[hold_id] = lapsed_hold(lapsed, view.user_id)
+        for hold_id in view.settled_late:
+            lapsed_holds.pop(hold_id, None)
 
     def _add_grant(self, entry: Entry) -> None:
         change = entry.change
@@ -308,7 +344,10 @@ class MemoryStore:
                 "date": opening.starts_at,
             },
         )
-        document["credits_used"] = document.get("credits_used", 0) + view.used
+        used = document.get("credits_used", 0) + view.used
+        document["credits_used"] = used if view.used >= 0 else max(0, used)
+        if view.adjusted:
+            document["credits_adjusted"] = document.get("credits_adjusted", 0) + view.adjusted
         document["credits_charged"] = document.get("credits_charged", 0) + view.used
         document["daily_credit_limit"] = opening.daily_credit_limit
         document["credits_rolled_over"] = opening.rolled_over
@@ -316,12 +355,7 @@ class MemoryStore:
         document["applied_seq"] = view.applied_seq
         document["revision"] = document.get("revision", 0) + 1
         document.setdefault("credits_held", 0)
-        if view.placed or view.freed:
-            kept = [h for h in _holds(document) if h.get("hold_id") not in view.freed]
-            document["holds"] = [*kept, *map(hold_document, view.placed)]
-            document["credits_held"] = sum(h["credit_amount"] for h in document["holds"])
-            ends = [h["expires_at"] for h in document["holds"]]
-            document["holds_until"] = min(ends, default=None)
+        bring_holds_forward(document, view)
 
     def clean_until(self) -> datetime | None:
         self.enter("clean_until")
@@ -344,8 +378,3 @@ class MemoryStore:
 
 def _charge_of(entry: Entry) -> UsageRecorded | None:
     return charge_in(entry.change)
-
-
-def _holds(document: dict[str, Any]) -> list[dict[str, Any]]:
-    holds = document.get("holds")
-    return holds if isinstance(holds, list) else []

@@ -19,6 +19,7 @@ from actors.store import (
 )
 from actors.sync.changes import Beat, Change, HistoryLostError, Position
 from domain.messages import Entry
+from domain.recalls import NOTHING_BESIDE, Recalls
 from domain.recovery import Stored
 from domain.values import UserId
 from domain.views import AccountViews
@@ -152,9 +153,11 @@ class SimulatedStore(ReplicatedStore):
                 raise StorageUnavailableError("moved") from ConnectionError("no majority")
             raise ViewsTakenError(marks) from None
 
-    def load(self, user_ids: Sequence[UserId], now: datetime) -> list[Stored]:
+    def load(
+        self, user_ids: Sequence[UserId], now: datetime, recalls: Recalls = NOTHING_BESIDE
+    ) -> list[Stored]:
         with self.reading():
-            return super().load(user_ids, now)
+            return super().load(user_ids, now, recalls)
 
     def find_entries(self, commands: Sequence[tuple[UserId, str]]) -> list[Entry]:
         with self.reading():
