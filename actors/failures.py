@@ -15,6 +15,7 @@ AllotmentError
     └── UnavailableError
 """
 
+from domain.eras import ERAS_MAX
 from domain.grants import GRANTS_MAX
 from domain.messages import Refusal, Rejection, Shortfall
 
@@ -115,6 +116,7 @@ _BY_REJECTION: dict[Rejection, type[RefusedError]] = {
     Rejection.KEY_REUSED: IdempotencyKeyReusedError,
     Rejection.NO_SUCH_SUBSCRIPTION: NotFoundError,
     Rejection.END_NOT_AFTER_START: InvalidRequestError,
+    Rejection.TOO_MANY_ZONES: InvalidRequestError,
     Rejection.HOLD_CLOSED: HoldClosedError,
     Rejection.TOO_MANY_HOLDS: InvalidRequestError,
     Rejection.NOT_ENDED: InvalidRequestError,
@@ -127,6 +129,8 @@ _BY_REJECTION: dict[Rejection, type[RefusedError]] = {
 }
 _DETAILS = {
     Rejection.END_NOT_AFTER_START: "end_date: it is not after the start",
+    Rejection.TOO_MANY_ZONES: "timezone: the subscription's has been changed on as many dates as it"
+    f" may be, {ERAS_MAX}",
     Rejection.TOO_MANY_HOLDS: "the user has as many open holds as an account may have",
     Rejection.NOT_ENDED: "the subscription has not ended, or its document says already that it has",
     Rejection.NO_PRICE: "credit_amount: it is missing, and no price of the price list applies to this"

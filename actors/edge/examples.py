@@ -89,8 +89,11 @@ MORE_EXAMPLES: dict[str, list[dict[str, Any]]] = {
     "RecordUsageBody": [{"user_id": "ada", "service_type": "chat"} | BY_TOKENS],
     "BatchedUsageBody": [{"user_id": "ada", "service_type": "chat"} | BY_TOKENS],
     "SettleHoldBody": [BY_TOKENS],
+    "ChangeSubscriptionBody": [
+        {"timezone": "Europe/Berlin", "reason": "The user has moved to Berlin."}
+    ],
 }
-"""What a body may say besides: tokens, where there is a price list."""
+"""What a body may say besides, such as tokens where there is a price list."""
 HOLD_ID = "69aff0a14c2d1e0f9a8b7c6d.YWRh.5d41402a"
 EXAMPLES: dict[str, dict[str, Any]] = {
     "PlaceHoldBody": CHARGE | {"credit_amount": 40, "expires_in": 120},
