@@ -112,13 +112,13 @@ class Service:
         *,
         seconds_max: float = HTTP_SECONDS_MAX,
         unless: frozenset[int] = frozenset(),
+        key: str | None = None,
     ) -> Any:
         """Return the answer's JSON; None for a status in `unless`. Others end the command."""
         url = f"http://{self._place}{path}"
+        headers = self._headers | ({} if key is None else {"Idempotency-Key": key})
         try:
-            answer = httpx.request(
-                method, url, headers=self._headers, json=body, timeout=seconds_max
-            )
+            answer = httpx.request(method, url, headers=headers, json=body, timeout=seconds_max)
             if answer.status_code in unless:
                 return None
             answer.raise_for_status()

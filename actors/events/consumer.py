@@ -37,6 +37,7 @@ GIVE_UP_AFTER = timedelta(days=1)  # Then an event is a dead letter, unless sett
 REFUSALS_MAX = 5  # or after so many attempts, where the handler says that it will not take it.
 STORE_RETRY_SECONDS = 1.0  # Pause before the database is asked again.
 ERROR_LENGTH_MAX = 500
+FRESH = timedelta(seconds=2)  # An event that was read so lately is as it was read.
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -122,6 +123,7 @@ class Consumer:
         if place in self.held:
             return
         self.held[place] = held
+        held.since = self._clock()
         user = held.event.record.user_id
         lane = self._lanes.get(user)
         if lane is None:
@@ -147,6 +149,9 @@ class Consumer:
         begun = self._clock()
         for attempt in count(1):
             held.attempts = attempt
+            if self._is_old(held) and await self._is_gone(held):
+                await self._finish(held)
+                return
             if self.health.is_down:
                 async with self._probe:
                     if self.health.is_down:
@@ -162,6 +167,15 @@ class Consumer:
                 return
             if not self.health.is_down:
                 await self._pause(attempt)
+
+    def _is_old(self, held: Held) -> bool:
+        """Say whether much may have happened to an event since it was read."""
+        return held.attempts > 1 or (held.since is not None and self._clock() - held.since > FRESH)
+
+    async def _is_gone(self, held: Held) -> bool:
+        """Say whether the event is there no longer: its user was made anonymous meanwhile."""
+        event_id = held.event.record.id
+        return await self._insist(lambda: self._store.find(event_id)) is None
 
     async def _try(self, held: Held) -> DeliveryError | None:
         async with self._slots:

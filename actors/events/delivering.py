@@ -69,6 +69,8 @@ class Held:
     """It is delivered again because somebody asked."""
     attempts: int = 0
     error: str | None = None
+    since: datetime | None = None
+    """When it was read."""
 
 
 def pause(attempt: int, longest: float) -> float:

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -13,10 +14,11 @@ from actors.mongo.causality import Causality
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.ids import name_of, stored_id
 from actors.mongo.ids import user_ids as user_ids_stored
+from actors.mongo.marks import FENCED as IS_FENCED
 from actors.mongo.marks import UNREADABLE, Note, note_unreadable, read_mark, read_tail
 from actors.mongo.references import References, with_ids_spelled
 from actors.mongo.tails import Tails
-from actors.store import JournalBrokenError
+from actors.store import FENCED, JournalBrokenError
 from domain.codec import SpoiltEntry, command_id, entry_id, read_or_name
 from domain.foreign import TOLD_FIELDS, Document
 from domain.messages import Entry
@@ -71,12 +73,18 @@ class Loader:
         account is read again; one that is still ahead in a snapshot was made by another program.
         A gap may have been filled while we read: it is one if it is there in a snapshot, too.
         """
+        with unavailable_on_error():
+            self._list_tails()
+        with self._tails.reading() as let_go:
+            return self._load(user_ids, now, let_go)
+
+    def _load(
+        self, user_ids: Sequence[UserId], now: datetime, let_go: AbstractSet[UserId]
+    ) -> list[Stored]:
         found: dict[UserId, Stored] = {}
         missing = list(user_ids)
         broken: Mapping[UserId, Note] = {}
         noted: dict[UserId, str] = {}
-        with unavailable_on_error():
-            self._list_tails()
         tails = self._tails.of(user_ids)  # Durable before the reads begin, so they see it.
         with unavailable_on_error(), self._causality.session() as session:
             for _ in range(TORN_LOADS_MAX):
@@ -91,7 +99,8 @@ class Loader:
                 loaded = self._load_snapshot(missing, now, tails)
                 broken = loaded.broken
                 found.update((s.user_id, s) for s in loaded.stored)
-        self._tails.saw((u, s.entries[-1].seq) for u, s in found.items() if s.entries)
+        behind = ((u, s.entries[-1].seq) for u, s in found.items() if s.entries)
+        self._tails.saw(place for place in behind if place[0] not in let_go)
         self._tails.written({u: s.applied_seq for u, s in found.items() if not s.entries})
         self._note(broken, noted)
         if broken:
@@ -106,7 +115,7 @@ class Loader:
     def _note(self, broken: Mapping[UserId, Note], noted: Mapping[UserId, str]) -> None:
         """Keep with the marks which accounts are broken. Who cannot be noted is so the next time."""
         changed: dict[UserId, Note | None] = {
-            u: note for u, note in broken.items() if noted.get(u) != note.why
+            u: note for u, note in broken.items() if note.why not in (noted.get(u), FENCED)
         }
         changed |= dict.fromkeys(noted.keys() - broken.keys())
         with contextlib.suppress(PyMongoError):
@@ -131,14 +140,16 @@ class Loader:
         ids = [stored_id(user_id) for user_id in user_ids]
         marks: dict[UserId, int | None] = dict.fromkeys(user_ids, 0)
         noted: dict[UserId, str] = {}
+        fenced: set[UserId] = set()
         newest = dict(tails)
         for mark in self.find("allotment_accounts", "_id", ids, None, session):
             user_id = UserId(str(mark["_id"]))
-            marks[user_id] = read_mark(mark)
+            marks[user_id] = None if IS_FENCED in mark else read_mark(mark)
+            fenced |= {user_id} if IS_FENCED in mark else set()
             if UNREADABLE in mark:
                 noted[user_id] = str(mark[UNREADABLE])
                 newest[user_id] = max(newest.get(user_id, 0), read_tail(mark))
-        broken = {u: "its mark is no whole number" for u, mark in marks.items() if mark is None}
+        broken = {u: _why(u in fenced) for u, mark in marks.items() if mark is None}
         known = {user_id: mark for user_id, mark in marks.items() if mark is not None}
         ids = [i for user_id in user_ids for i in user_ids_stored(user_id)]
         entries = self._entries_after(known, broken, session)
@@ -255,6 +266,10 @@ def has_recent_days(subscription: Document, now: datetime) -> bool:
         return True
     moments = (subscription["end_date"], subscription.get("changed_at"))
     return any(isinstance(moment, datetime) and moment > since for moment in moments)
+
+
+def _why(is_fenced: bool) -> str:  # noqa: FBT001 - the one thing it is told
+    return FENCED if is_fenced else "its mark is no whole number"
 
 
 def _is_torn(stored: Stored) -> bool:

@@ -20,7 +20,7 @@ from actors.mongo.causality import Causality
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.ids import key_of, name_of, others, read_user_id
 from actors.mongo.loading import DAY_FIELDS, RECENT, SUBSCRIPTION_FIELDS
-from actors.mongo.marks import UNREADABLE
+from actors.mongo.marks import FENCED, UNREADABLE
 from actors.mongo.raw import raw_batches, split
 from actors.mongo.references import References, with_ids_spelled
 from actors.shards.dormant import RawAccount
@@ -70,7 +70,8 @@ DECODED: CodecOptions[Mapping[str, Any]] = CodecOptions(
 USER, SUBSCRIPTION = Field("user_id", OBJECT_ID), Field("subscription_id", OBJECT_ID)
 END, SEQ = Field("end_date", DATE), Field("applied_seq", INT64)
 CHANGED = Field("changed_at", DATE)
-NOTED = b"\x02" + UNREADABLE.encode() + b"\0"  # How BSON begins a text of this name.
+# How BSON begins a text of this name.
+NOTED, HELD = (b"\x02" + name.encode() + b"\0" for name in (UNREADABLE, FENCED))
 
 
 class _Owned(NamedTuple):
@@ -214,7 +215,7 @@ class WarmReader:
 
     def _marks(self, keys: Sequence[Any], session: ClientSession) -> dict[Any, int | None]:
         """Return the marks; None: nobody knows what was decided about the account."""
-        fields = ("applied_seq", UNREADABLE)
+        fields = ("applied_seq", UNREADABLE, FENCED)
         return {
             _id(document): _mark(document)
             for batch in self._find(
@@ -251,7 +252,8 @@ def _moment(field: Field, document: bytes) -> int:
 def _mark(document: bytes) -> int | None:
     mark = SEQ.of(document)
     is_known = isinstance(mark, int) and not isinstance(mark, bool) and mark >= 0
-    return mark if is_known and NOTED not in document else None
+    is_open = NOTED not in document and HELD not in document
+    return mark if is_known and is_open else None
 
 
 def _end(document: bytes) -> int:

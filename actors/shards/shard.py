@@ -71,12 +71,12 @@ class Shard:
         self.views = ViewWriter(self.name, store, self.counters, self.forget, self.steps)
         self._store = store
         self.policy = policy  # Who follows the price list puts a newer one in its place.
-        self._texts = StatusTexts(policy)
+        self.texts = StatusTexts(policy)
         self._accounts_max = accounts_max
         self._clock = clock
         self._now = to_instant(clock())
         self._accounts: OrderedDict[UserId, Account] = OrderedDict()
-        self._answers = FirstAnswers()
+        self.answers = FirstAnswers()
         self._committing_since: datetime | None = None
         self.caught_up = False
         self.reloader = Reloader(self.inbox)
@@ -151,7 +151,7 @@ class Shard:
             return self._enqueue(user_id, None)
         self.counters.hits += 1
         self._accounts.move_to_end(user_id)
-        return Reply(Outcome.DONE, self._texts.text(account, now))
+        return Reply(Outcome.DONE, self.texts.text(account, now))
 
     def _enqueue(self, user_id: UserId, call: Call | None) -> "Reply | asyncio.Future[Reply]":
         reply = self.inbox.put(user_id, call)
@@ -182,7 +182,7 @@ class Shard:
         for _ in range(APPENDS_MAX):
             whole = self._forget_unsure(batch)
             await self._load_missing(batch, whole)
-            draft = Draft(self._accounts, self._answers, self.now(), self.policy)
+            draft = Draft(self._accounts, self.answers, self.now(), self.policy)
             replies = [
                 draft.decide(work.call) if work.call else draft.status(work.user_id)
                 for work in batch
@@ -254,7 +254,7 @@ class Shard:
                 self._accounts.move_to_end(user_id)
             else:
                 self.following.forgotten(user_id)
-        self._answers.remember(draft.answers)
+        self.answers.remember(draft.answers)
         self.views.add(draft.entries)
         self._evict()
 
@@ -269,7 +269,7 @@ class Shard:
                 work.repeat()
         commands = [(entry.user_id, entry.key) for entry in draft.entries]
         landed = await self._in_writer(lambda: self._store.find_entries(commands))
-        self._answers.remember(answers_of(landed))
+        self.answers.remember(answers_of(landed))
         return broken_journals.answered_past_spoilt(self.name, batch, landed)
 
     def forget(self, user_id: UserId) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -12,6 +13,7 @@ import pytest
 
 from actors.access import Scope
 from actors.agenda import Agenda
+from actors.anonymization import Anonymizations
 from actors.api_keys import KeyRing
 from actors.calls import Envelope, Reply
 from actors.clock import TestClock
@@ -32,6 +34,7 @@ from actors.resharding import Resharding
 from actors.router import Router
 from actors.settings import Settings
 from actors.shards.comparison import Comparison
+from actors.shards.letting_go import let_go
 from actors.shards.queries import Query
 from actors.shards.shard import Shard
 from actors.store import Overview
@@ -44,6 +47,7 @@ from tests.actors.running import Clock, in_loop, running
 from tests.actors.test_api_keys import Keys, made
 from tests.actors.test_janitor import yielding
 from tests.fakes.memory_agenda import MemoryAgenda
+from tests.fakes.memory_anonymizations import MemoryAnonymizations, MemoryPapers
 from tests.fakes.memory_events import MemoryEvents
 from tests.fakes.memory_reads import MemoryOverview, MemoryReads
 from tests.fakes.memory_store import MemoryStore
@@ -83,6 +87,9 @@ class OneShard:
             raise ShardLostError
         return await self.comparison.reread(user_id)
 
+    async def let_go(self, _index: int, user_id: UserId) -> float:
+        return await let_go(self.shard, lambda _: math.inf, user_id)
+
 
 class NoUpkeep:
     """Nothing has ended, all rules hold, nothing is old."""
@@ -111,12 +118,19 @@ SYNC = SyncReport(
 class OneJanitor:
     """What operators ask of the janitor."""
 
-    def __init__(self, housekeeping: Housekeeping, resharding: Resharding) -> None:
+    def __init__(
+        self,
+        housekeeping: Housekeeping,
+        resharding: Resharding,
+        anonymizations: Anonymizations,
+    ) -> None:
         self.validate = housekeeping.validate
         self.expire = housekeeping.expire
         self.reconcile = housekeeping.reconcile
         self.reshard = resharding.begin
         self.resharding = resharding.report
+        self.anonymize = anonymizations.ask
+        self.anonymizations = anonymizations.newest
 
 
 class LocalBackend:
@@ -143,8 +157,12 @@ class LocalBackend:
         )
         self.tables = MemoryTables(shards.shard.table)
         crew = Fleet(ReplicatedStore(), self.tables)  # Nobody carries its plans out.
+        ledger = MemoryAnonymizations()
+        self.papers = MemoryPapers(ledger)
+        self.anonymizations = Anonymizations(ledger, self.papers, shards, clock)
+        resharding = Resharding(self.tables, crew, clock)
         self.operations = Operations(
-            shards, OneJanitor(self.housekeeping, Resharding(self.tables, crew, clock))
+            shards, OneJanitor(self.housekeeping, resharding, self.anonymizations)
         )
         self.stripe = StripeDesk(MemoryStripe(), ("whsec_old", "whsec_new"), clock)
         self.handler = NotingHandler()
@@ -186,11 +204,13 @@ async def edge(
             base_url="http://allotment",
             headers={"Authorization": f"Bearer {text}"},
         )
-        relaying = asyncio.create_task(backend.relay.run())
+        running_loops = (backend.relay.run(), backend.anonymizations.run())
+        loops = [asyncio.create_task(loop) for loop in running_loops]
         async with client:
             yield client, backend
-        relaying.cancel()
-        await asyncio.wait([relaying])
+        for loop in loops:
+            loop.cancel()
+        await asyncio.wait(loops)
 
 
 @in_loop
