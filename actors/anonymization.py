@@ -180,10 +180,10 @@ class Anonymizations:
         is_other = kept.used_for != used_for and kept.user_id != user_id
         return None if is_other else kept
 
-    async def wait(self, job: Job, seconds: float = ANSWER_SECONDS_MAX) -> Job:
-        """Return the anonymisation once it is done, or as it is after so many seconds."""
+    async def wait(self, job: Job) -> Job:
+        """Return the anonymisation once it is done, or as it is after ANSWER_SECONDS_MAX."""
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(ANSWER_SECONDS_MAX):
                 while job.step is not Step.DONE:
                     self._finished.clear()
                     known = await asyncio.to_thread(self._ledger.find, job.anonymization_id)

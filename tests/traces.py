@@ -8,7 +8,7 @@ from typing import Any
 from bson import ObjectId
 
 from domain.events import event_id
-from domain.values import UserId, is_object_id
+from domain.values import UserId
 
 SEQ_MAX, PLACE_MAX = 300, 4  # Of the entries whose events' ids are looked for.
 
@@ -38,21 +38,18 @@ def forms_of(user_id: str) -> list[str]:
 
 def paths(value: Any, forms: list[str], at: str = "") -> Iterator[str]:
     """Yield the places in a value that have one of the forms in them, keys of objects included."""
-    match value:
-        case Mapping():
-            for name, held in value.items():
-                yield from paths(str(name), forms, f"{at}.{name} (name)")
-                yield from paths(held, forms, f"{at}.{name}")
-        case list() | tuple():
-            for index, held in enumerate(value):
-                yield from paths(held, forms, f"{at}[{index}]")
-        case ObjectId() if is_object_id(forms[0]):
-            if str(value) == forms[0]:
-                yield at
-        case bytes():
-            yield from paths(value.decode("latin-1"), forms, at)
-        case str():
-            if any(form in value for form in forms):
-                yield at
-        case _:
-            return
+    if isinstance(value, Mapping):
+        for name, held in value.items():
+            yield from paths(str(name), forms, f"{at}.{name} (name)")
+            yield from paths(held, forms, f"{at}.{name}")
+    elif isinstance(value, list | tuple):
+        for index, held in enumerate(value):
+            yield from paths(held, forms, f"{at}[{index}]")
+    elif any(form in _text(value) for form in forms):
+        yield at
+
+
+def _text(value: object) -> str:
+    if isinstance(value, bytes):
+        return value.decode("latin-1")
+    return str(value) if isinstance(value, str | ObjectId) else ""

@@ -88,6 +88,8 @@ class OneShard:
         return await self.comparison.reread(user_id)
 
     async def let_go(self, _index: int, user_id: UserId) -> float:
+        if self.lost:
+            raise ShardLostError
         return await let_go(self.shard, lambda _: math.inf, user_id)
 
 

@@ -32,10 +32,12 @@ class MemoryAnonymizations:
         return [*reversed(self.jobs.values())][:limit]
 
     def advance(self, job: Job) -> None:
-        self.jobs[job.anonymization_id] = job
+        known = self.jobs[job.anonymization_id]
+        self.jobs[job.anonymization_id] = job._replace(documents=known.documents)
 
     def finish(self, job: Job, at: datetime) -> None:
-        done = job._replace(step=Step.DONE, finished_at=at, user_id=None)
+        known = self.jobs[job.anonymization_id]
+        done = known._replace(step=Step.DONE, finished_at=at, user_id=None)
         self.jobs[job.anonymization_id] = done
 
     def forget_keys(self, before: datetime) -> None:
