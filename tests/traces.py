@@ -2,20 +2,22 @@
 
 import base64
 import json
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from bson import ObjectId
 
 from domain.events import event_id
 from domain.values import UserId
 
-SEQ_MAX, PLACE_MAX = 300, 4  # Of the entries whose events' ids are looked for.
+EVENT_ID = re.compile(r"evt_[0-9a-f]{32}")
+SEQ_MAX, PLACE_MAX = 5_000, 4  # Of the entries whose events' ids are looked for.
 
 
 def traces(database: Any, user_id: str) -> list[str]:
     """Return where a user is named: collection, id of the document, path."""
-    forms = forms_of(user_id)
+    forms = Forms.of(user_id)
     return [
         f"{name} {document['_id']}: {path}"
         for name in sorted(database.list_collection_names())
@@ -24,19 +26,30 @@ def traces(database: Any, user_id: str) -> list[str]:
     ]
 
 
-def forms_of(user_id: str) -> list[str]:
-    """Return the texts in which an id may hide: as such, in hold ids, in the ids of events."""
-    name = base64.urlsafe_b64encode(user_id.encode()).decode().rstrip("=")
-    escaped = json.dumps(user_id)[1:-1]
-    events = (
-        event_id(UserId(user_id), seq, place)
-        for seq in range(1, SEQ_MAX)
-        for place in range(PLACE_MAX)
-    )
-    return [user_id, escaped, f".{name}.", *events]
+class Forms(NamedTuple):
+    """The texts in which a user's id may hide."""
+
+    parts: tuple[str, ...]
+    """As such, as JSON spells it, as the ids of holds do."""
+    events: frozenset[str]
+    """The ids of events are digests of it."""
+
+    @classmethod
+    def of(cls, user_id: str) -> "Forms":
+        """Return the forms of an id."""
+        name = base64.urlsafe_b64encode(user_id.encode()).decode().rstrip("=")
+        escaped = json.dumps(user_id)[1:-1]
+        places = ((seq, place) for seq in range(1, SEQ_MAX) for place in range(PLACE_MAX))
+        events = frozenset(event_id(UserId(user_id), *place) for place in places)
+        return cls((user_id, escaped, f".{name}."), events)
+
+    def are_in(self, text: str) -> bool:
+        """Say whether a text has one of them in it."""
+        is_event = "evt_" in text and not self.events.isdisjoint(EVENT_ID.findall(text))
+        return is_event or any(part in text for part in self.parts)
 
 
-def paths(value: Any, forms: list[str], at: str = "") -> Iterator[str]:
+def paths(value: Any, forms: Forms, at: str = "") -> Iterator[str]:
     """Yield the places in a value that have one of the forms in them, keys of objects included."""
     if isinstance(value, Mapping):
         for name, held in value.items():
@@ -45,7 +58,7 @@ def paths(value: Any, forms: list[str], at: str = "") -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for index, held in enumerate(value):
             yield from paths(held, forms, f"{at}[{index}]")
-    elif any(form in _text(value) for form in forms):
+    elif forms.are_in(_text(value)):
         yield at
 
 

@@ -15,7 +15,7 @@ from domain.messages import Entry
 from domain.recovery import replay
 from domain.values import Credits, UserId, is_object_id, parse_user_id
 from tests.actors.authors import Author, add_credit, use
-from tests.traces import forms_of, paths
+from tests.traces import Forms, paths
 
 ADA, ANON = UserId("ada-lovelace"), UserId("anon-0123456789abcdef01234567")
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
@@ -121,7 +121,7 @@ def test_no_entry_names_the_user_or_says_what_only_a_caller_knew() -> None:
     for entry in life():
         renamed = renaming().entry(entry_document(entry))
 
-        assert [*paths(renamed, forms_of(ADA))] == []
+        assert [*paths(renamed, Forms.of(ADA))] == []
         assert entry.key not in str(renamed)
         assert renamed["fingerprint"] != entry.fingerprint
         for name in ("body", "answer"):
@@ -135,7 +135,7 @@ def test_an_entry_that_cannot_be_read_names_nobody_afterwards() -> None:
 
     renamed = renaming().entry(spoilt)
 
-    assert [*paths(renamed, forms_of(ADA))] == []
+    assert [*paths(renamed, Forms.of(ADA))] == []
 
 
 def test_a_random_id_is_valid_and_of_the_old_ones_type() -> None:
