@@ -233,8 +233,7 @@ class AsyncAllotment(HoldMethods):
     async def anonymize(self, user_id: str, *, key: str | None = None) -> AnonymizationReport:
         """Put a random id in the place of a user's in everything that is stored, for ever.
 
-        It may take longer than the answer: `finished_at` is None then, and it goes on. Called again
-        with the same `key` it tells how far it is.
+        GoesOnError: it takes longer than this call may, and goes on. Call again, with the same `key`.
         """
         key = None if key is None else checked_key(key)
         done = await self.operations.anonymize(user_id_of(user_id), PYTHON, key)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from actors.directory import Directory
-from actors.failures import IdempotencyKeyReusedError, UnavailableError
+from actors.failures import GoesOnError, IdempotencyKeyReusedError, UnavailableError
 from actors.lane import ShardLostError
 from actors.reports import (
     AnonymizationReport,
@@ -116,11 +116,13 @@ class Operations:
             return await self._janitor.resharding()
 
     async def anonymize(self, user_id: UserId, by: str | None, key: str | None) -> Anonymized:
-        """Make a user anonymous, or say how far that is. Raises IdempotencyKeyReusedError."""
+        """Make a user anonymous. Raises IdempotencyKeyReusedError, GoesOnError."""
         async with _within(ANONYMIZE_SECONDS_MAX):
             done = await self._janitor.anonymize(user_id, by, key)
         if done is None:
             raise IdempotencyKeyReusedError
+        if done.report.finished_at is None:
+            raise GoesOnError
         return done
 
     async def anonymizations(self, limit: int) -> list[AnonymizationReport]:

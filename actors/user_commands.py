@@ -42,7 +42,7 @@ def anonymize(
                 unless=AWAY,
                 key=key,
             )
-            if answer is not None and answer["finished_at"] is not None:
+            if answer is not None:
                 break
             time.sleep(PROGRESS_SECONDS)
     report = AnonymizationReport.model_validate(answer)

@@ -23,7 +23,7 @@ def add_user_operations(app: FastAPI, backend: Backend) -> None:
     @app.delete(
         "/users/{user_id:segment}",
         response_model=AnonymizationReport,
-        responses=written() | {202: {"model": AnonymizationReport}},
+        responses=written(),
         **ADMIN,
     )
     async def anonymize_user(
@@ -34,16 +34,15 @@ def add_user_operations(app: FastAPI, backend: Backend) -> None:
     ) -> Response:
         """Put a random id in the place of a user's in everything that Allotment has stored.
 
-        Amounts stay, `details` and `session_id` are emptied. 202: it goes on; ask again, with the
-        same key, or look at `GET /admin/anonymizations`. Who comes under the old id afterwards is
-        a new user.
+        Amounts stay, `details` and `session_id` are emptied. 200: it is done. 503: it goes on; ask
+        again, with the same key, or look at `GET /admin/anonymizations`. Who comes under the old id
+        afterwards is a new user.
         """
         _ = body  # There is one mode.
         by = caller_of(request).name
         done = await backend.operations.anonymize(UserId(user_id), by, idempotency_key)
         headers = {"Idempotent-Replayed": "true"} if done.replayed else {}
-        status = 202 if done.report.finished_at is None else 200
-        return Done(done.report.model_dump_json(), status, headers=headers)
+        return Done(done.report.model_dump_json(), headers=headers)
 
     @app.get("/admin/anonymizations", **ADMIN, responses=problems())
     async def list_anonymizations(

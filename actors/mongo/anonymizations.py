@@ -12,7 +12,7 @@ from bson import Int64
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from actors.anonymization import Job, Step
+from actors.anonymization_job import Job, Step
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.failures import is_duplicate
 from actors.mongo.ids import stored_id

@@ -13,7 +13,7 @@ from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
-from actors.anonymization import Job
+from actors.anonymization_job import Job
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.ids import stored_id
 from actors.mongo.marks import FENCED, read_mark

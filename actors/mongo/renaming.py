@@ -14,7 +14,7 @@ from bson import ObjectId
 from pymongo import DeleteOne, InsertOne, UpdateOne
 from pymongo.client_session import ClientSession
 
-from actors.anonymization import Job
+from actors.anonymization_job import Job
 from actors.events.records import dead_name
 from actors.mongo.anonymizations import COLLECTION, counted
 from actors.mongo.connection import Documents, unavailable_on_error

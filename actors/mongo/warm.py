@@ -70,8 +70,7 @@ DECODED: CodecOptions[Mapping[str, Any]] = CodecOptions(
 USER, SUBSCRIPTION = Field("user_id", OBJECT_ID), Field("subscription_id", OBJECT_ID)
 END, SEQ = Field("end_date", DATE), Field("applied_seq", INT64)
 CHANGED = Field("changed_at", DATE)
-# How BSON begins a text of this name.
-NOTED, HELD = (b"\x02" + name.encode() + b"\0" for name in (UNREADABLE, FENCED))
+CLOSED = [b"\x02" + name.encode() + b"\0" for name in (UNREADABLE, FENCED)]  # As BSON begins them.
 
 
 class _Owned(NamedTuple):
@@ -252,8 +251,7 @@ def _moment(field: Field, document: bytes) -> int:
 def _mark(document: bytes) -> int | None:
     mark = SEQ.of(document)
     is_known = isinstance(mark, int) and not isinstance(mark, bool) and mark >= 0
-    is_open = NOTED not in document and HELD not in document
-    return mark if is_known and is_open else None
+    return None if any(field in document for field in CLOSED) or not is_known else mark
 
 
 def _end(document: bytes) -> int:

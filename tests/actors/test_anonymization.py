@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from actors.anonymization import Anonymizations, Job, Step
+from actors.anonymization import Anonymizations
+from actors.anonymization_job import Job, Step
 from actors.calls import Call, Outcome
 from actors.directory import Directory, even
 from actors.events.records import DeadLetter

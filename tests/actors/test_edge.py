@@ -29,7 +29,7 @@ from actors.expiring_holds import OverdueHold
 from actors.housekeeping import Housekeeping
 from actors.lane import ShardLostError
 from actors.operations import Operations
-from actors.reports import Findings, Reread, ShardReport, SyncReport
+from actors.reports import Anonymized, Findings, Reread, ShardReport, SyncReport
 from actors.resharding import Resharding
 from actors.router import Router
 from actors.settings import Settings
@@ -131,8 +131,18 @@ class OneJanitor:
         self.reconcile = housekeeping.reconcile
         self.reshard = resharding.begin
         self.resharding = resharding.report
-        self.anonymize = anonymizations.ask
         self.anonymizations = anonymizations.newest
+        self._anonymizations = anonymizations
+
+    async def anonymize(
+        self, user_id: UserId, by: str | None, key: str | None
+    ) -> Anonymized | None:
+        carrying = asyncio.create_task(self._anonymizations.run())
+        try:
+            return await self._anonymizations.ask(user_id, by, key)
+        finally:
+            carrying.cancel()
+            await asyncio.wait([carrying])
 
 
 class LocalBackend:
@@ -206,13 +216,11 @@ async def edge(
             base_url="http://allotment",
             headers={"Authorization": f"Bearer {text}"},
         )
-        running_loops = (backend.relay.run(), backend.anonymizations.run())
-        loops = [asyncio.create_task(loop) for loop in running_loops]
+        relaying = asyncio.create_task(backend.relay.run())
         async with client:
             yield client, backend
-        for loop in loops:
-            loop.cancel()
-        await asyncio.wait(loops)
+        relaying.cancel()
+        await asyncio.wait([relaying])
 
 
 @in_loop

@@ -63,11 +63,15 @@ async def test_one_that_takes_long_is_answered_before_it_is_done(
 
         begun = await delete(http, "ada", **{"Idempotency-Key": "k-1"})
         backend.shards.lost = False
-        while (again := await delete(http, "ada", **{"Idempotency-Key": "k-1"})).status_code == 202:
-            assert again.json()["anonymization_id"] == begun.json()["anonymization_id"]
+        listed = await http.get("/admin/anonymizations")
+        while (again := await delete(http, "ada", **{"Idempotency-Key": "k-1"})).status_code == 503:
+            assert again.json()["code"] == "storage_unavailable"
 
-    assert begun.status_code == 202
-    assert begun.json()["finished_at"] is None
+    assert (begun.status_code, begun.headers["retry-after"]) == (503, "1")
+    assert "goes on" in begun.json()["title"]
+    (running,) = listed.json()
+    assert (running["step"], running["finished_at"]) == ("fencing", None)
+    assert again.json()["anonymization_id"] == running["anonymization_id"]
     assert again.json()["finished_at"] is not None
 
 
