@@ -15,7 +15,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
-from actors.anonymization_job import Job, Ledger, Papers, Shards, Step, report_of
+from actors.anonymization_job import EventsRelay, Job, Ledger, Papers, Shards, Step, report_of
 from actors.failures import TryAgainError
 from actors.lane import ShardLostError
 from actors.reports import AnonymizationReport, Anonymized
@@ -30,6 +30,7 @@ CALLS_SECONDS = (
     15.0  # How long what was told to a shard of a Stripe subscription may be on its way.
 )
 KEY_AGE = timedelta(days=31)  # So long an idempotency key has its first answer.
+RELAY_SECONDS_MAX = 30.0  # How long a handler may have an event of the user.
 PASSES_MAX = 20  # So often everything is gone through until a pass finds nothing.
 STRIPE_RECORDS = "allotment_stripe_records"
 
@@ -41,11 +42,12 @@ logger = logging.getLogger(__name__)
 class Anonymizations:
     """Begins anonymisations and carries them out."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it stands on, each once
         self,
         ledger: Ledger,
         papers: Papers,
         shards: Shards,
+        relay: EventsRelay,
         clock: Callable[[], datetime],
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         *,
@@ -55,6 +57,7 @@ class Anonymizations:
         self._ledger = ledger
         self._papers = papers
         self._shards = shards
+        self._relay = relay
         self._clock = clock
         self._sleep = sleep
         self._renames = renames
@@ -132,15 +135,19 @@ class Anonymizations:
         try:
             await self.carry_out(job)
         except FAILURES as error:
-            why = type(error).__name__.removesuffix("Error")
             logger.warning("the anonymisation %s waits: %r", job.anonymization_id, error)
-            known = await asyncio.to_thread(self._ledger.find, job.anonymization_id)
-            if known is not None and known.waits_for != why:
-                await asyncio.to_thread(self._ledger.advance, known._replace(waits_for=why))
+            await self._note(job, type(error).__name__.removesuffix("Error"))
             await self._sleep(RETRY_SECONDS)
             self._begun.set()
-        except Exception:  # A defect in one keeps no other from being done.
+        except Exception as error:  # A defect in one keeps no other from being done.
             logger.exception("the anonymisation %s failed", job.anonymization_id)
+            await self._note(job, f"a defect: {type(error).__name__}")
+
+    async def _note(self, job: Job, why: str) -> None:
+        """Keep what an anonymisation waits for."""
+        known = await asyncio.to_thread(self._ledger.find, job.anonymization_id)
+        if known is not None and known.waits_for != why:
+            await asyncio.to_thread(self._ledger.advance, known._replace(waits_for=why))
 
     async def carry_out(self, job: Job) -> Job:
         """Take every step that is left of one. Raises FAILURES: it is to be taken again."""
@@ -192,7 +199,10 @@ class Anonymizations:
         table = await self._shards.directory()
         users = (job.user_id, job.anonymous_id)
         told = [self._shards.let_go(i, u) for i in range(table.shards) for u in users]
-        return min(await asyncio.gather(*told))
+        seconds = min(await asyncio.gather(*told))
+        async with asyncio.timeout(RELAY_SECONDS_MAX):
+            await self._relay.let_go(job.user_id)
+        return seconds
 
     async def _advance(self, job: Job, step: Step, lift_after: datetime | None) -> Job:
         job = job._replace(step=step, lift_after=lift_after, waits_for=None)

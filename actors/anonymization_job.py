@@ -85,6 +85,13 @@ class Papers(Protocol):
         """Let accounts be loaded again. Nothing is left of the old id afterwards."""
 
 
+class EventsRelay(Protocol):
+    """The way to the relay. May raise UnavailableError."""
+
+    async def let_go(self, user_id: UserId) -> None:
+        """Have the events of a user forgotten, as they were."""
+
+
 class Shards(Protocol):
     """The way to the shards. Every call may raise ShardLostError, StorageUnavailableError."""
 

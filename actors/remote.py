@@ -160,7 +160,7 @@ class ShardActor:
 
     async def let_go(self, user_id: UserId) -> float:
         """Forget a user who is made anonymous: see `actors/shards/letting_go.py`."""
-        return await let_go(await self._shard, self._store.let_go, user_id)
+        return await let_go(await self._shard, self._store, user_id)
 
     async def take_up(self) -> None:
         """Take up what former owners could not write, and fill RAM. StorageUnavailableError."""

@@ -33,6 +33,7 @@ from actors.mongo.stripe import MongoStripe
 from actors.mongo.upkeep import MongoUpkeep
 from actors.ray_shards import RayShards
 from actors.remote import RETRY_SECONDS
+from actors.remote_events import RayEvents
 from actors.remote_resharding import RayCrew
 from actors.reports import AnonymizationReport, Anonymized, ReshardReport, SweepReport
 from actors.resharding import Resharding
@@ -83,6 +84,7 @@ class JanitorActor:
             MongoAnonymizations(database),
             MongoRenaming(_patient(settings), settings.users_collection),
             shards,
+            RayEvents(),
             real_time,
             renames=agenda.rename,
         )

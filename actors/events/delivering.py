@@ -70,7 +70,9 @@ class Held:
     attempts: int = 0
     error: str | None = None
     since: datetime | None = None
-    """When it was read."""
+    """When it was read; None: so long ago that it may be gone."""
+    under_way: bool = False
+    """Its handler has it just now."""
 
 
 def pause(attempt: int, longest: float) -> float:

@@ -61,7 +61,7 @@ class Fences:
         with unavailable_on_error():
             while self._journal.find_one({"command_id": name}, ["_id"]) is None:
                 fence = {
-                    "_id": entry_id(user_id, self._newest(user_id) + 1),
+                    "_id": entry_id(user_id, 1 + max(self._newest(user_id), self._mark(user_id))),
                     "command_id": name,
                     "user_id": stored_id(user_id),
                     "kind": FENCE,
@@ -117,12 +117,10 @@ class Fences:
         return mark
 
     def _newest(self, user_id: UserId) -> int:
-        """Return the number of the newest entry, be it there still or only in the views."""
+        """Return the number of the newest entry that is there; 0: there is none."""
         found = self._journal.find(named_by_commands(user_id), ["kind"])
         places = [place for d in found if not is_fence(d) and (place := place_of(d))]
-        return max([seq for owner, seq in places if owner == user_id], default=0) or self._mark(
-            user_id
-        )
+        return max([seq for owner, seq in places if owner == user_id], default=0)
 
 
 def users_of(job: Job) -> tuple[UserId, UserId]:

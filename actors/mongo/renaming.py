@@ -90,14 +90,17 @@ class MongoRenaming:
             writes = [write for old, new in pairs for write in _writes(old, new)]
             self._database[name].bulk_write(writes, session=session)
             if name == "allotment_events":
-                self._move_letters({o["_id"]: n for o, n in pairs if n}, session)
+                events = {old["_id"]: new for old, new in pairs if new}
+                self._move_letters(events, renaming, session)
             self._count(job, {name: len(pairs)}, session)
             changed.append(len(pairs))
 
         self._store.in_transaction(write)
         return sum(changed)
 
-    def _move_letters(self, events: Mapping[str, Document], session: ClientSession) -> None:
+    def _move_letters(
+        self, events: Mapping[str, Document], renaming: Renaming, session: ClientSession
+    ) -> None:
         """Have the dead letters of events name these."""
         letters = self._database.allotment_dead_letters
         where = {"event_id": {"$in": list(events)}}
@@ -106,7 +109,7 @@ class MongoRenaming:
             event = events[letter["event_id"]]
             name = dead_name(letter["consumer"], event["_id"])
             renamed = {"_id": name, "event_id": event["_id"], "user_id": event["user_id"]}
-            writes += _writes(letter, letter | renamed)
+            writes += _writes(letter, renaming.value(letter) | renamed)
         if writes:
             letters.bulk_write(writes, session=session)
 

@@ -81,6 +81,10 @@ class MongoStore:
         """Return the entries that these users' idempotency keys already have."""
         return self._loader.find_entries(commands)
 
+    def doubt(self) -> None:
+        """Have the next read wait for all that others may have written until now."""
+        self.causality.doubt()
+
     def let_go(self, user_id: UserId) -> float:
         """Forget a user, and return for how many seconds no append was in doubt. Does not block.
 

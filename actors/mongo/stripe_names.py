@@ -23,10 +23,10 @@ def find_stripe_events(database: Any, old: UserId, new: UserId) -> Sequence[Mapp
     """Return what finds the events of a user's subscriptions, and those that name the user."""
     records = database.allotment_stripe_records
     subjects = [d["_id"] for d in records.find({"user_id": {"$in": [old, new]}}, ["_id"])]
-    quoted = re.escape(json.dumps(old))
+    spelled = {json.dumps(old), json.dumps(old, ensure_ascii=False)}
     return [
         {"subject": {"$in": subjects}, "body": {"$ne": ""}},
-        {"body": {"$regex": quoted}},
+        *({"body": {"$regex": re.escape(text)}} for text in sorted(spelled)),
     ]
 
 
@@ -38,14 +38,12 @@ def renamed_record(renaming: Renaming, document: dict[str, Any]) -> dict[str, An
     record = dict(document["record"])
     revision = int(document["revision"]) + 1
     for name in ("metadata_user", "reference_user"):
-        if record.get(name) is not None:
+        if record.get(name) == renaming.old:
             record[name] = renaming.new
-    record |= {"user_id": renaming.new, "revision": revision}
-    return document | {
-        "user_id": renaming.new,
-        "revision": Int64(revision),
-        "record": record,
-    }
+    is_theirs = document["user_id"] in (None, renaming.old)  # Else it only names the user.
+    user = renaming.new if is_theirs else document["user_id"]
+    record |= {"user_id": user, "revision": revision}
+    return document | {"user_id": user, "revision": Int64(revision), "record": record}
 
 
 def renamed_stripe_event(renaming: Renaming, document: dict[str, Any]) -> dict[str, Any]:

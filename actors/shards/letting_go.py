@@ -5,7 +5,6 @@ The account is fenced before (`actors/mongo/fences.py`), so what is let go does 
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from typing import Protocol
 
 from actors.calls import Outcome, Reply
@@ -39,11 +38,22 @@ class Holding(Protocol):
         """Drop an account from RAM. Returns whether it was there."""
 
 
-async def let_go(shard: Holding, forget: Callable[[UserId], float], user_id: UserId) -> float:
-    """Forget a user who is fenced, and return what `forget`, the store's, says.
+class Forgetting(Protocol):
+    """The store, as it is seen from here."""
+
+    def doubt(self) -> None:
+        """Have the next read wait for all that others may have written until now."""
+
+    def let_go(self, user_id: UserId) -> float:
+        """Forget a user, and return for how many seconds no append was in doubt."""
+
+
+async def let_go(shard: Holding, store: Forgetting, user_id: UserId) -> float:
+    """Forget a user who is fenced, and return for how many seconds no append was in doubt.
 
     What was accepted before is decided and answered before. Raises StorageUnavailableError.
     """
+    store.doubt()  # Else a primary that was deposed could show the account without its fence.
     reply = await _read_anew(shard.inbox, user_id)
     if reply.outcome is Outcome.UNAVAILABLE and user_id not in shard.broken:
         raise StorageUnavailableError("the account could not be looked at")
@@ -60,7 +70,7 @@ async def let_go(shard: Holding, forget: Callable[[UserId], float], user_id: Use
     shard.broken.discard(user_id)
     user_digest.cache_clear()
     slot_of.cache_clear()
-    return forget(user_id)
+    return store.let_go(user_id)
 
 
 async def _read_anew(inbox: Inbox, user_id: UserId) -> Reply:

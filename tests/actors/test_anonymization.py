@@ -60,7 +60,12 @@ class OwnShards:
         if self.down:
             self.down -= 1
             raise StorageUnavailableError("the shard does not answer") from ConnectionError()
-        return await let_go(self.shards[index], self._store.let_go, user_id)
+        return await let_go(self.shards[index], self._store, user_id)
+
+
+class NoRelay:
+    async def let_go(self, user_id: UserId) -> None:
+        pass
 
 
 def call(command: Any, key: str) -> Call:
@@ -182,7 +187,7 @@ def jobs_of(mongo: MongoSetup, papers: MongoRenaming, shards: OwnShards) -> Anon
         await asyncio.sleep(0)
 
     ledger = MongoAnonymizations(mongo.database)
-    return Anonymizations(ledger, papers, shards, clock, sleep)
+    return Anonymizations(ledger, papers, shards, NoRelay(), clock, sleep)
 
 
 async def anonymize(jobs: Anonymizations, user: str, key: str | None = None) -> AnonymizationReport:
@@ -485,3 +490,33 @@ def test_every_statement_of_a_done_anonymisation_is_about_nobody(mongo: MongoSet
     assert document["_id"] == "anm_1"
     assert TEXT not in str(document)
     assert ledger.running() == []
+
+
+@in_loop
+async def test_another_users_stripe_subscription_that_names_this_one_stays_where_it_is(
+    mongo: MongoSetup,
+) -> None:
+    stripe = MongoStripe(mongo.database)
+    stripe.save(StripeRecord("sub_2", 1, 5, metadata_user=TEXT, user_id=UserId(BOB)))
+    async with world(mongo, TEXT) as (_, jobs, _shards):
+        report = await anonymize(jobs, TEXT)
+
+    record = stripe.record("sub_2")
+    assert record is not None
+    assert (record.user_id, record.metadata_user) == (BOB, report.anonymous_id)
+
+
+@in_loop
+async def test_an_event_that_was_read_before_is_given_up_once_its_user_is_nobody(
+    mongo: MongoSetup,
+) -> None:
+    events = MongoEvents(mongo.database)
+    async with world(mongo, TEXT) as (_, jobs, _shards):
+        (first, *_rest) = events.number(100)
+
+        await anonymize(jobs, TEXT)
+        events.bury(DeadLetter("crm", first, NOON, 3, "refused"))
+
+    assert events.find(first.record.id) is None
+    assert [e.order for e in events.after(0, 100)] == [*range(1, events.head() + 1)]
+    assert traces(mongo.database, TEXT) == []

@@ -60,6 +60,16 @@ CREDITS = {"user_id": "ada", "amount": 3000, "days": 30, "payment": PAYMENT}
 USAGE = {"user_id": "ada", "service_type": "chat", "credit_amount": 30}
 
 
+class Forgetful:
+    """A store that remembers no user, and of whose appends none is in doubt."""
+
+    def doubt(self) -> None:
+        pass
+
+    def let_go(self, _user_id: UserId) -> float:
+        return math.inf
+
+
 class OneShard:
     """The way to one shard of this process."""
 
@@ -90,7 +100,7 @@ class OneShard:
     async def let_go(self, _index: int, user_id: UserId) -> float:
         if self.lost:
             raise ShardLostError
-        return await let_go(self.shard, lambda _: math.inf, user_id)
+        return await let_go(self.shard, Forgetful(), user_id)
 
 
 class NoUpkeep:
@@ -169,16 +179,16 @@ class LocalBackend:
         )
         self.tables = MemoryTables(shards.shard.table)
         crew = Fleet(ReplicatedStore(), self.tables)  # Nobody carries its plans out.
+        self.handler = NotingHandler()
+        self.relay = Relay(MemoryEvents(shards.store), [self.handler], clock=clock)
         ledger = MemoryAnonymizations()
         self.papers = MemoryPapers(ledger)
-        self.anonymizations = Anonymizations(ledger, self.papers, shards, clock)
+        self.anonymizations = Anonymizations(ledger, self.papers, shards, self.relay, clock)
         resharding = Resharding(self.tables, crew, clock)
         self.operations = Operations(
             shards, OneJanitor(self.housekeeping, resharding, self.anonymizations)
         )
         self.stripe = StripeDesk(MemoryStripe(), ("whsec_old", "whsec_new"), clock)
-        self.handler = NotingHandler()
-        self.relay = Relay(MemoryEvents(shards.store), [self.handler], clock=clock)
         self.events: EventsWay = self.relay
         self.lost = False
 
