@@ -3,6 +3,7 @@
 A collection that is in neither of the two tables fails a test: somebody has to say which it is.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,7 +61,7 @@ def _days(database: Any, old: UserId, new: UserId) -> Sequence[Mapping[str, Any]
 
 
 def _sweeps(_: Any, old: UserId, __: UserId) -> Sequence[Mapping[str, Any]]:
-    return [{"users": old}]
+    return [{"users": old}, {"differences": {"$regex": re.escape(old)}}]
 
 
 def _entries(_: Any, old: UserId, __: UserId) -> Sequence[Mapping[str, Any]]:
@@ -86,7 +87,10 @@ def _entry(renaming: Renaming, document: Document) -> Document:
 
 
 def _sweep(renaming: Renaming, document: Document) -> Document:
-    return document | {"users": [renaming.text(user) for user in document["users"]]}
+    texts = {name: document.get(name, []) for name in ("users", "differences")}
+    return document | {
+        name: [renaming.text(t) for t in said] for name, said in texts.items() if said
+    }
 
 
 NAMED: Mapping[str, Named] = {

@@ -43,6 +43,7 @@ def renamed_record(renaming: Renaming, document: dict[str, Any]) -> dict[str, An
     is_theirs = document["user_id"] in (None, renaming.old)  # Else it only names the user.
     user = renaming.new if is_theirs else document["user_id"]
     record |= {"user_id": user, "revision": revision}
+    record["anonymous"] = is_theirs or record.get("anonymous", False)
     return document | {"user_id": user, "revision": Int64(revision), "record": record}
 
 

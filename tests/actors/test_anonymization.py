@@ -122,6 +122,7 @@ def foreign_documents(database: Documents, user: str) -> None:
     )
     database.allotment_sweeps.insert_one(
         {"_id": "sweep-1", "job": "sweep", "started_at": NOON, "users": [user, BOB]}
+        | {"differences": [f"sub_1: pays for bob here, {user!r} in its metadata"]}
     )
     database.users.insert_one(
         {"_id": user_id, "subscription": {"status": "active"}, "allotment": {"features_seq": 1}}
