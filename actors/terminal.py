@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
@@ -92,6 +93,9 @@ def load_settings() -> Settings:
         raise
 
 
+LOOK_SECONDS = 0.5  # How often it is asked how far something is.
+
+
 class Service:
     """The running service, asked over HTTP with the first admin key."""
 
@@ -132,10 +136,10 @@ class Service:
 
 
 @contextlib.contextmanager
-def working(what: str) -> Iterator[None]:
+def working(what: str, look: Callable[[], str | None] = lambda: None) -> Iterator[None]:
     """Show a bar that moves as long as the block; how far it is, only the service knows.
 
-    Where nobody watches, nothing is shown.
+    `look` is asked for that again and again, and may not know. Where nobody watches, nothing is shown.
     """
     if not errors.is_terminal:
         yield
@@ -147,8 +151,19 @@ def working(what: str) -> Iterator[None]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=errors, transient=True) as progress:
-        progress.add_task(printable(what), total=None)
-        yield
+        task, ended = progress.add_task(printable(what), total=None), threading.Event()
+
+        def follow() -> None:
+            while not ended.wait(LOOK_SECONDS):
+                progress.update(task, description=printable(look() or what))
+
+        watcher = threading.Thread(target=follow, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watcher.join(LOOK_SECONDS)
 
 
 @contextlib.contextmanager

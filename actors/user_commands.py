@@ -32,7 +32,7 @@ def anonymize(
     """
     service = Service(load_settings())
     path, key = f"/users/{quote(user, safe='')}", secrets.token_hex(16)
-    with working("renaming everything"):
+    with working("renaming everything", lambda: progress_of(service)):
         while True:
             answer = service.ask(
                 "DELETE",
@@ -55,6 +55,18 @@ def anonymize(
     rows = [(name, str(count)) for name, count in sorted(report.documents.items())]
     print_table(("collection", "documents renamed"), rows)
     out.print(f"the user is {report.anonymous_id} now", highlight=False)
+
+
+def progress_of(service: Service) -> str | None:
+    """Return how far the anonymisations are that run; None: that is not known."""
+    listed = service.ask("GET", "/admin/anonymizations?limit=10", unless=AWAY)
+    running = [AnonymizationReport.model_validate(row) for row in listed or ()]
+    running = [report for report in running if report.finished_at is None]
+    if not running:
+        return None
+    count = sum(sum(report.documents.values()) for report in running)
+    waits = next((f", waits for {r.waits_for}" for r in running if r.waits_for), "")
+    return f"{running[0].step}: {count} documents{waits}"
 
 
 def add_user_commands(app: typer.Typer) -> None:

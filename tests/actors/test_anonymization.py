@@ -20,7 +20,7 @@ from actors.mongo.anonymizations import COLLECTION, MongoAnonymizations
 from actors.mongo.connection import Documents
 from actors.mongo.events import MongoEvents
 from actors.mongo.invariants import MongoInvariants
-from actors.mongo.renaming import MongoRenaming
+from actors.mongo.renaming import BATCH, MongoRenaming
 from actors.mongo.store import MongoStore
 from actors.mongo.stripe import MongoStripe
 from actors.reports import AnonymizationReport
@@ -33,7 +33,7 @@ from domain.charges import OnInsufficient
 from domain.holds import PlaceHold, ReleaseHold, SettleHold, holder_of, make_hold_id
 from domain.messages import RecordUsage
 from domain.values import Credits, UserId, is_object_id
-from tests.actors.authors import NOON, POLICY
+from tests.actors.authors import NOON, POLICY, Author, write
 from tests.actors.running import Clock, ask_one, charge_call, credit_call, in_loop, running, status
 from tests.actors.setups import MongoSetup
 from tests.actors.test_janitor import yielding
@@ -521,3 +521,40 @@ async def test_an_event_that_was_read_before_is_given_up_once_its_user_is_nobody
     assert events.find(first.record.id) is None
     assert [e.order for e in events.after(0, 100)] == [*range(1, events.head() + 1)]
     assert traces(mongo.database, TEXT) == []
+
+
+@in_loop
+async def test_two_janitors_at_once_count_and_rename_every_document_once(
+    embedded: MongoSetup,
+) -> None:
+    store = embedded.store
+    assert isinstance(store, MongoStore)
+    author = Author(TEXT)
+    write(store, [author.add(), *author.use_often(2 * BATCH + 50)])
+    async with world(embedded, BOB) as (_, jobs, shards):
+        before = sums(embedded.database)
+        job = await jobs.begin(UserId(TEXT), None)
+        assert job is not None
+        others = [
+            jobs_of(embedded, MongoRenaming(embedded.database, "users"), shards) for _ in range(2)
+        ]
+
+        running = [asyncio.create_task(other.run()) for other in others]
+        done = await jobs_of_done(jobs, job)
+        for one in running:
+            one.cancel()
+        await asyncio.wait(running)
+
+    entries = 2 * BATCH + 51
+    assert (done.documents["allotment_journal"], done.documents["usages"]) == (entries, entries - 1)
+    assert sums(embedded.database) == before
+    assert traces(embedded.database, TEXT) == []
+
+
+async def jobs_of_done(jobs: Anonymizations, job: Job) -> Job:
+    """Return a job that others carry out, once it is done."""
+    while True:
+        known = await asyncio.to_thread(jobs._ledger.find, job.anonymization_id)
+        if known is not None and known.step is Step.DONE:
+            return known
+        await asyncio.sleep(0.01)
