@@ -10,6 +10,7 @@ each step is there.
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,7 @@ from domain.anonymization import key_digests, random_id
 from domain.values import UserId
 
 POLL_SECONDS = 5.0  # How often it is looked for what another process has begun.
+LOOK_SECONDS = 0.25  # How often whoever waits looks whether it is done.
 RETRY_SECONDS = 1.0  # Pause after a step that failed.
 ANSWER_SECONDS_MAX = 25.0  # How long whoever asks waits before being told that it goes on.
 CALLS_SECONDS = (
@@ -101,11 +103,12 @@ class Anonymizations:
         try:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
                 while job.step is not Step.DONE:
-                    self._finished.clear()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(LOOK_SECONDS):
+                            await self._finished.wait()
+                    self._finished.clear()  # Another one may wait for it, and looks again soon.
                     known = await asyncio.to_thread(self._ledger.find, job.anonymization_id)
                     job = known or job
-                    if job.step is not Step.DONE:
-                        await self._finished.wait()
         except TimeoutError:
             return job
         return job

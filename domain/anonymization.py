@@ -140,7 +140,9 @@ class Renaming:
         data = renamed.get("data")
         if isinstance(data, dict) and "current" in data:
             renamed["data"] = data | {"current": False}
-        seq, place = int(document["seq"]), int(document["place"])
+        seq, place = document.get("seq"), document.get("place")
+        if not (isinstance(seq, int) and isinstance(place, int)):  # Another program's.
+            return renamed
         return renamed | {"_id": event_id(self.new, seq, place)}
 
     def _hold_id(self, found: re.Match[str]) -> str:

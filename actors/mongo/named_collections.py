@@ -12,6 +12,7 @@ from actors.mongo.fences import is_fence, named_by_commands
 from actors.mongo.ids import stored_id, user_ids
 from actors.mongo.stripe_names import find_stripe_events, renamed_record, renamed_stripe_event
 from domain.anonymization import Renaming
+from domain.codec import place_of
 from domain.values import UserId
 
 Document = dict[str, Any]
@@ -83,7 +84,11 @@ def _with_id(renaming: Renaming, document: Document) -> Document:
 
 
 def _entry(renaming: Renaming, document: Document) -> Document:
-    return document if is_fence(document) else renaming.entry(document)
+    place = place_of(document)
+    if place is not None and place[0] == renaming.old:
+        return document if is_fence(document) else renaming.entry(document)
+    # Somebody has edited another user's entry, or put a document of their own here.
+    return document | {"command_id": renaming.text(document["command_id"])}
 
 
 def _sweep(renaming: Renaming, document: Document) -> Document:

@@ -558,3 +558,24 @@ async def jobs_of_done(jobs: Anonymizations, job: Job) -> Job:
         if known is not None and known.step is Step.DONE:
             return known
         await asyncio.sleep(0.01)
+
+
+@in_loop
+async def test_documents_that_are_not_as_we_write_them_are_renamed_and_nobody_elses_is_taken(
+    mongo: MongoSetup,
+) -> None:
+    journal = mongo.database.allotment_journal
+    async with world(mongo, TEXT, BOB) as (_, jobs, _shards):
+        mongo.database.allotment_events.insert_one({"_id": "theirs", "user_id": TEXT, "data": 5})
+        journal.insert_one({"_id": 5, "command_id": f"{TEXT} theirs", "body": 7})
+        journal.insert_one({"_id": f"{TEXT} 900", "command_id": "edited", "answer": 7})
+        journal.update_one({"_id": f"{BOB} 2"}, {"$set": {"command_id": f"{TEXT} edited"}})
+
+        report = await anonymize(jobs, TEXT)
+
+    assert report.finished_at is not None
+    assert traces(mongo.database, TEXT) == []
+    theirs = journal.find_one({"_id": f"{BOB} 2"})
+    assert theirs is not None
+    assert theirs["user_id"] == BOB
+    assert journal.find_one({"_id": 5}) is not None
