@@ -54,8 +54,13 @@ class Anonymizations:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         *,
         renames: Callable[[UserId, UserId], object] = lambda _old, _new: None,
+        check_told: Callable[[], object] = lambda: None,
     ) -> None:
-        """Tell `renames`, once and again, which id takes the place of which."""
+        """Tell `renames`, once and again, which id takes the place of which.
+
+        `check_told` blocks; it raises StorageUnavailableError where a shard runs that the directory
+        does not name yet, and that has been told nothing.
+        """
         self._ledger = ledger
         self._papers = papers
         self._shards = shards
@@ -63,6 +68,7 @@ class Anonymizations:
         self._clock = clock
         self._sleep = sleep
         self._renames = renames
+        self._check_told = check_told
         self._begun = asyncio.Event()
         self._finished = asyncio.Event()
 
@@ -185,6 +191,7 @@ class Anonymizations:
             if rest > 0:
                 await self._sleep(rest)
             elif not renamed:
+                await asyncio.to_thread(self._check_told)
                 return await self._advance(job, Step.LIFTING, job.lift_after)
         raise TimeoutError("something names the user anew all the time")
 

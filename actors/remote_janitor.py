@@ -4,6 +4,7 @@ import asyncio
 import secrets
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import ray
@@ -36,7 +37,7 @@ from actors.remote import RETRY_SECONDS
 from actors.remote_events import RayEvents
 from actors.remote_resharding import RayCrew
 from actors.reports import AnonymizationReport, Anonymized, ReshardReport, SweepReport
-from actors.resharding import Resharding
+from actors.resharding import Resharding, check_grown
 from actors.router import Router
 from actors.settings import Settings
 from actors.store import StorageUnavailableError
@@ -87,6 +88,7 @@ class JanitorActor:
             RayEvents(),
             real_time,
             renames=agenda.rename,
+            check_told=partial(check_grown, MongoDirectory(database)),
         )
         self._format = FormatWatch(JANITOR, MongoFormats(database))
         self._loops = Loops(JANITOR, self._format)

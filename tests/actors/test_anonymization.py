@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from actors.mongo.renaming import BATCH, MongoRenaming
 from actors.mongo.store import MongoStore
 from actors.mongo.stripe import MongoStripe
 from actors.reports import AnonymizationReport
+from actors.resharding import Plan, check_grown
 from actors.shards.comparison import Comparison
 from actors.shards.letting_go import let_go
 from actors.shards.shard import Shard
@@ -34,6 +36,7 @@ from domain.holds import PlaceHold, ReleaseHold, SettleHold, holder_of, make_hol
 from domain.messages import RecordUsage
 from domain.values import Credits, UserId, is_object_id
 from tests.actors.authors import NOON, POLICY, Author, write
+from tests.actors.fleet import MemoryTables
 from tests.actors.running import Clock, ask_one, charge_call, credit_call, in_loop, running, status
 from tests.actors.setups import MongoSetup
 from tests.actors.test_janitor import yielding
@@ -367,6 +370,25 @@ async def test_a_shard_that_does_not_answer_is_asked_again(mongo: MongoSetup) ->
 
     assert report.finished_at is not None
     assert report.waits_for is None
+    assert traces(mongo.database, TEXT) == []
+
+
+@in_loop
+async def test_the_fence_stands_while_shards_run_that_nobody_could_tell(mongo: MongoSetup) -> None:
+    tables = MemoryTables(even(1, 1), Plan(2, 1, 2048, NOON))
+    async with world(mongo, TEXT) as (_, jobs, _shards):
+        jobs._check_told = partial(check_grown, tables)
+        job = await jobs.begin(UserId(TEXT), None)
+        assert job is not None
+
+        with pytest.raises(StorageUnavailableError):
+            await jobs.carry_out(job)
+        (fenced,) = mongo.database.allotment_accounts.find({"_id": TEXT})
+        tables.table = even(2, 2)
+        report = await anonymize(jobs, TEXT)
+
+    assert fenced["fenced"] == job.anonymization_id
+    assert report.finished_at is not None
     assert traces(mongo.database, TEXT) == []
 
 
