@@ -269,7 +269,7 @@ async def test_an_open_hold_goes_on_under_the_new_name_and_expires(mongo: MongoS
         assert report.anonymous_id is not None
         await status(shard, report.anonymous_id)
         account = shard.accounts[UserId(report.anonymous_id)]
-        ((_, hold),) = account.holds()
+        (hold,) = (hold for one in account.subscriptions for hold in one.holds)
         assert (holder_of(hold.hold_id), hold.credit_amount) == (account.user_id, 5)
 
 
