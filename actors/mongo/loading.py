@@ -34,7 +34,6 @@ IDS_PER_QUERY_MAX = 2000  # Longer lists of ids are asked for in parts.
 TORN_LOADS_MAX = 3  # How often an account is read again while another writer moves its views.
 LAG_STEPS = (2, 16, 256, 1024)  # How many entries after the views each further round asks for.
 BEYOND_NEWEST = 2  # So many numbers after the newest entry are asked for: a gap shows there.
-
 RECENT = timedelta(days=DAYS_MAX + 1)  # Days of subscriptions that ended so long ago count as use.
 
 

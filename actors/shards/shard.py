@@ -43,7 +43,6 @@ from domain.values import Policy, UserId, to_instant
 
 APPENDS_MAX = 20  # How often one batch is decided again before its callers are told to wait.
 EVICTION_SCAN_MAX = 1_000  # Accounts looked at for one that may be dropped.
-
 T = TypeVar("T")
 Batch = Sequence[Work]
 logger = logging.getLogger(__name__)

@@ -23,6 +23,7 @@ DECIDED: list[tuple[Entry, Command]] = [
 """What is decided today, and of what."""
 
 ALL = len(life().entries)
+KNOWN_TYPES = frozenset(event["type"] for document in ENTRIES for event in document["events"])
 
 
 def opened(document: dict[str, Any]) -> dict[str, Any]:
@@ -32,13 +33,20 @@ def opened(document: dict[str, Any]) -> dict[str, Any]:
         "fingerprint": "",  # Another test holds it to its command.
         "body": json.loads(document["body"]),
         "answer": None if answer is None else json.loads(answer),
+        "events": [event for event in document["events"] if event["type"] in KNOWN_TYPES],
     }
 
 
-def test_entries_are_read_to_what_is_decided_today() -> None:
-    decided = [replace(entry, answer=None, fingerprint="") for entry, _ in DECIDED]
+def without_new_events(entry: Entry) -> Entry:
+    """Return what is compared of an entry: events of types that came since are more."""
+    known = tuple(event for event in entry.events if event.type in KNOWN_TYPES)
+    return replace(entry, answer=None, fingerprint="", events=known)
 
-    read = [replace(read_entry(document), answer=None, fingerprint="") for document in ENTRIES]
+
+def test_entries_are_read_to_what_is_decided_today() -> None:
+    decided = [without_new_events(entry) for entry, _ in DECIDED]
+
+    read = [without_new_events(read_entry(document)) for document in ENTRIES]
 
     assert read == decided
 

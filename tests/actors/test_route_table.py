@@ -52,6 +52,22 @@ ROWS = [
     Row("POST", "/subscription/credits", "/subscription/credits", WRITE, CREDITS, 201),
     Row("POST", "/subscription/usage", "/subscription/usage", WRITE, USAGE, 402),
     Row("POST", "/subscription/usage/batch", "/subscription/usage/batch", WRITE, {"records": [1]}),
+    Row(
+        "POST",
+        "/subscription/usage/none/reversals",
+        "/subscription/usage/{usage_id}/reversals",
+        WRITE,
+        {"reason": "it failed"},
+        404,
+    ),
+    Row(
+        "POST",
+        "/subscription/adjustments",
+        "/subscription/adjustments",
+        ADMIN,
+        {"user_id": "ada", "credit_amount": 5, "reason": "an apology"},
+        201,
+    ),
     Row("GET", "/subscription/holds?user_id=ada", "/subscription/holds", OWN),
     Row("POST", "/subscription/holds", "/subscription/holds", WRITE, HOLD, 402),
     Row(
