@@ -100,12 +100,15 @@ def _count_duels(world: "World") -> None:
     """Check that one thing became of every hold that was settled as it expired."""
     for user_id, hold_id, settled in [duel for c in world.clients for duel in c.duels]:
         fate = world.auditor.fate_of(user_id, hold_id)
-        one = ["settled"] if settled else fate[:1]  # Another client may have resolved it before.
+        in_time, late = fate == ["settled"], fate[-1:] == ["late"]
+        known = in_time or (late and set(fate[:-1]) == {"expired"})
+        # Another client may have resolved it before.
+        one = known if settled else len(fate) == 1 or set(fate) == {"expired"} or known
         edited = user_id in world.auditor.foreign  # Its document may be gone, and the hold with it.
         may_go_on = edited or _went_back(world, user_id)
-        require(fate == one and (fate or may_go_on), "a duel", fate=fate, settled=settled)
-        world.tally.settled_in_time += settled
-        world.tally.settled_too_late += not settled and fate == ["expired"]
+        require(one or (may_go_on and not settled), "a duel", fate=fate, settled=settled)
+        world.tally.settled_in_time += settled and in_time
+        world.tally.settled_too_late += late or (not settled and set(fate) == {"expired"})
 
 
 def _went_back(world: "World", user_id: str) -> bool:
