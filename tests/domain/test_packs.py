@@ -397,3 +397,14 @@ def test_a_pack_used_up_at_once_is_told_of_as_low_and_depleted() -> None:
     ledger.charge(10, NOON)
 
     assert told(ledger, EventType.LOW_CREDITS) == told(ledger, EventType.DEPLETED) == 1
+
+
+def test_a_pack_that_has_lapsed_stays_so_where_the_clock_goes_back() -> None:
+    ledger = shard_ledger()
+    ledger.add_pack(100, NOON, expires_at=NOON + ONE_DAY)
+    assert isinstance(ledger.expire_pack(NOON + ONE_DAY), PackExpired)
+
+    back = NOON + ONE_DAY - ONE_MILLISECOND
+
+    assert left(ledger, back) == (0, 0, 0)
+    assert refusal_of(ledger.use(1, back)).reason is Rejection.NO_ACTIVE_SUBSCRIPTION

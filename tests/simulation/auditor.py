@@ -7,6 +7,7 @@ rests.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +26,14 @@ from tests.simulation.entry_checks import Said
 from tests.simulation.journal_rules import enter, is_of
 from tests.simulation.packs_audit import audit_charges
 from tests.simulation.views_audit import audit_views, book_of_documents
+
+KINDS = {
+    "PackAdded": "packs",
+    "PackExpired": "expired packs",
+    "UsageReversed": "reversals",
+    "CreditsAdjusted": "adjustments",
+    "CommandRefused": "kept refusals",
+}
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,8 @@ class Auditor:
         self.astray: dict[str, int] = {}
         """Users of whom an entry landed behind the owner's back: RAM may lack it."""
         self.entries = 0
+        self.kinds = Counter[str]()
+        """Of entries."""
         self.replies = 0
         self.reads = 0
         self._is_stray = is_stray
@@ -125,6 +136,7 @@ class Auditor:
             self._by_key[user, entry.key] = entry
             journal.append(entry)
             self.entries += 1
+            self.kinds[_kind_of(entry.change)] += 1
             if stray:
                 self.astray[user] = entry.seq
             else:
@@ -239,6 +251,12 @@ def _fate_in(change: Any, hold_id: str) -> str:
     if type(change).__name__ == "HoldSettled":
         return "settled"
     return "expired" if change.expired else "released"
+
+
+def _kind_of(change: Any) -> str:
+    if getattr(change, "settles", None) is not None:
+        return "settled late"
+    return KINDS.get(type(change).__name__, "other entries")
 
 
 def _answer_of(entry: Any) -> tuple[str, object]:

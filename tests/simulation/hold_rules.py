@@ -125,9 +125,10 @@ def settled_from(book: Book, held: Held, said: Said, entry: Any, rules: Rules) -
     of_day = left = min(held.of_day, cost)
     left, packs = cost - of_day, dict[str, int]()
     for name, amount in held.packs.items():
-        packs[name] = min(amount, left)
-        left -= packs[name]
-    packs = {name: amount for name, amount in added(packs, more.packs).items() if amount}
+        if part := min(amount, left):
+            packs[name] = part
+            left -= part
+    packs = added(packs, more.packs)
     return Given(of_day + more.of_day, packs, more.uncovered, more.refusal, more.shortfall)
 
 

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.simulation.mutating import Caught, catch, run_whole, table
-from tests.simulation.mutations import MUTATIONS, Mutation, file_of
+from tests.simulation.mutation import Mutation
+from tests.simulation.mutations import MUTATIONS, file_of
 
 SEEDS_MAX = 60  # Each of these was caught after ten at most.
 CAUGHT_SOON = {
