@@ -37,7 +37,8 @@ class ShardLedger(Ledger):
 
     def write(self, upto: int | None = None) -> None:
         """Let the documents have the journal, up to an entry's number."""
-        self.database.apply(self.entries[self.database.applied_seq : upto])
+        lagging = self.entries[self.database.applied_seq : upto]
+        self.database.apply(lagging)
 
     def load(self, now: datetime, recalled: Recalls | None = None) -> Recovered:
         """Return the account as documents and the entries that they lack make it."""

@@ -8,11 +8,11 @@ from domain.charges import UsageRecorded
 from domain.decide import Decision
 from domain.events import EventType
 from domain.holds import HoldPlaced, HoldSettled, PlaceHold, SettleHold
-from domain.messages import Limit, Rejection, charge_in
+from domain.messages import Limit, Rejection
 from domain.pack_messages import PackExpired
 from domain.packs import PACKS_MAX, Category
 from domain.values import CREDITS_MAX, Credits, Policy, Status
-from tests.domain.ledger import NOON, ONE_DAY, ONE_MILLISECOND, USER, refusal_of, utc
+from tests.domain.ledger import NOON, ONE_DAY, ONE_MILLISECOND, USER, charge_of, refusal_of, utc
 from tests.domain.shard_ledger import ShardLedger, shard_ledger
 
 LATER = NOON + timedelta(minutes=1)
@@ -20,11 +20,10 @@ LATER = NOON + timedelta(minutes=1)
 
 def sources(decision: Decision, **names: str) -> dict[str, int]:
     """Return what the day and packs gave to a charge, in order; `names`: packs by name."""
-    charge = None if decision is None else charge_in(decision)
-    assert charge is not None, decision
+    charge = charge_of(decision)
     known = {pack_id: name for name, pack_id in names.items()}
-    day = {"day": charge.day_amount} if charge.day_amount else {}
-    return day | {known[share.pack_id]: share.credit_amount for share in charge.packs}
+    given = {"day": int(charge.day_amount)} if charge.day_amount else {}
+    return given | {known[share.pack_id]: share.credit_amount for share in charge.packs}
 
 
 def held_of(decision: Decision) -> HoldPlaced:
