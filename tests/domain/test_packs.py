@@ -361,6 +361,21 @@ def test_an_expired_hold_is_settled_late_once_and_not_for_ever(written_down: boo
     assert reasons == [Rejection.HOLD_CLOSED] * 2
 
 
+@pytest.mark.parametrize("at", [utc("2026-03-03"), utc("2026-03-03T18:00")])
+def test_a_hold_that_ended_with_its_subscription_is_closed_whenever_that_is_written(
+    at: datetime,
+) -> None:
+    ledger = shard_ledger(40, 1, NOON)
+    ledger.given_pack(60, NOON)
+    hold_id = ledger.held(30, NOON, seconds=86_400)
+    ledger.expire_hold(hold_id, at)
+    ledger.write()
+
+    late = ledger.do(SettleHold(USER, hold_id, Credits(1)), utc("2026-03-03T18:00"))
+
+    assert refusal_of(late).reason is Rejection.HOLD_CLOSED
+
+
 def test_what_was_released_or_settled_is_never_settled_late() -> None:
     ledger = shard_ledger(40, 5, NOON)
     released, settled = ledger.held(5, NOON), ledger.held(5, NOON)

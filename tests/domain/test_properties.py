@@ -247,7 +247,7 @@ def test_the_holds_of_documents_are_those_of_the_account(policy: Policy, steps: 
 
     documents = (*database.days.values(), *database.packs.values())
     in_documents = {hold["hold_id"] for one in documents for hold in one.get("holds", [])}
-    assert in_documents == {hold.hold_id for hold in holds_of(ledger.account)}
+    assert in_documents == {hold.hold_id for hold in holds_of(whole(ledger))}
 
 
 @given(POLICIES, STEPS)
