@@ -311,6 +311,24 @@ def test_a_hold_takes_at_least_what_it_is_told_and_as_much_as_there_is() -> None
     assert held_of(ask(150, 0)).hold.credit_amount == 0
 
 
+def test_all_there_is_can_be_asked_for_by_the_largest_amount() -> None:
+    ledger = shard_ledger(40, 1, NOON)
+    pack = ledger.given_pack(60, NOON)
+    ledger.charge(1, NOON)
+    hold_id = ledger.held(0, NOON)
+    most = Credits(CREDITS_MAX)
+
+    held = held_of(ledger.do(PlaceHold(USER, "chat", most, at_least=Credits(1)), NOON))
+    ledger.release(held.hold.hold_id, NOON)
+    settled = ledger.do(SettleHold(USER, hold_id, Credits(50)), NOON)
+    capped = ledger.cap(most, NOON)
+
+    assert held.hold.credit_amount == 99
+    assert sources(settled, pack=pack) == {"day": 39, "pack": 11}
+    assert sources(capped, pack=pack) == {"pack": 49}
+    assert charge_of(capped).uncovered_credits == most - 49
+
+
 def test_a_hold_of_nothing_without_a_subscription_can_be_settled() -> None:
     ledger = ShardLedger()
     pack = ledger.given_pack(60, NOON)
