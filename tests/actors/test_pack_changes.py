@@ -14,6 +14,7 @@ from domain.values import UserId, mark_of, owner_mark
 from tests.actors.authors import NOON, Author, add_pack, write
 from tests.actors.running import ask_one, charge_call, in_loop, running, status
 from tests.actors.setups import MemorySetup, MongoSetup, Setup
+from tests.actors.test_comparison import compare
 from tests.actors.test_mongo_changes import take_until, up_to_a_beat, users
 from tests.actors.test_pack_documents import Buyer
 from tests.actors.test_shard_following import tell
@@ -169,3 +170,35 @@ async def test_edits_of_a_pack_are_seen(setup: Setup) -> None:
 
             assert (await status(shard, ANN)).pack_credits == left, fields
         assert shard.counters.quarantined == 1
+
+
+EDITED: dict[str, tuple[dict[str, Any], str]] = {
+    "more": ({"spendable_credits": 95}, "stale"),
+    "used": ({"credits_used": 60}, "stale"),
+    "expiry": ({"expires_at": NOON.replace(year=2030)}, "stale"),
+    "order": ({"priority": 1}, "stale"),
+    "unreadable": ({"category": "odd"}, "missing_in_db"),
+}
+
+
+@pytest.mark.parametrize("edit", EDITED)
+@in_loop
+async def test_a_sweep_finds_and_repairs_an_edit_of_a_pack_that_nobody_told(
+    setup: Setup, edit: str
+) -> None:
+    fields, kind = EDITED[edit]
+    async with running(setup.store) as shard:
+        await ask_one(shard, service_call(add_pack(ANN, 100), "buy", "test"))
+        await ask_one(shard, charge_call(ANN, 30, "k"))
+        await shard.settle()
+        setup.change("packs", {"user_id": ANN}, **fields)
+
+        first = await compare(shard, setup.store)
+        second = await compare(shard, setup.store)
+        shown = await status(shard, ANN)
+
+    assert (getattr(first, kind), first.repaired, first.users) == (1, 1, [ANN])
+    assert (second.drift, second.repaired) == (0, 0)
+    assert second.quarantined == (edit == "unreadable")
+    left = {"more": 65, "used": 30, "unreadable": 0}.get(edit, 60)
+    assert shown.pack_credits == left
