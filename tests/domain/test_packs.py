@@ -11,6 +11,7 @@ from domain.holds import HoldPlaced, HoldSettled, PlaceHold, SettleHold
 from domain.messages import Limit, Rejection
 from domain.pack_messages import PackExpired
 from domain.packs import PACKS_MAX, Category
+from domain.recalls import NOTHING_BESIDE
 from domain.values import CREDITS_MAX, Credits, Policy, Status
 from tests.domain.ledger import NOON, ONE_DAY, ONE_MILLISECOND, USER, charge_of, refusal_of, utc
 from tests.domain.shard_ledger import ShardLedger, shard_ledger
@@ -431,12 +432,14 @@ def test_a_pack_used_up_at_once_is_told_of_as_low_and_depleted() -> None:
     assert told(ledger, EventType.LOW_CREDITS) == told(ledger, EventType.DEPLETED) == 1
 
 
-def test_a_pack_that_has_lapsed_stays_so_where_the_clock_goes_back() -> None:
-    ledger = shard_ledger()
-    ledger.add_pack(100, NOON, expires_at=NOON + ONE_DAY)
-    assert isinstance(ledger.expire_pack(NOON + ONE_DAY), PackExpired)
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_pack_that_has_lapsed_stays_so_where_the_clock_goes_back(whole: bool) -> None:
+    ledger, expires_at = shard_ledger(0, 1, NOON), NOON + 2 * ONE_DAY
+    pack = ledger.given_pack(100, NOON, expires_at=expires_at)
+    ledger.expire_pack(pack, expires_at)
+    back = expires_at - ONE_MILLISECOND
 
-    back = NOON + ONE_DAY - ONE_MILLISECOND
+    ledger.account = ledger.load(back, NOTHING_BESIDE if whole else None).account
 
     assert left(ledger, back) == (0, 0, 0)
-    assert refusal_of(ledger.use(1, back)).reason is Rejection.NO_ACTIVE_SUBSCRIPTION
+    assert refusal_of(ledger.charge(1, back)).reason is Rejection.NO_ACTIVE_SUBSCRIPTION
