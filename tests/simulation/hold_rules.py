@@ -188,7 +188,9 @@ def _check_over(held: Held, change: Any, entry: Any, rules: Rules) -> None:
     is_due = (over or day_ended) if change.expired else not over and not day_ended
     require(is_due, "expired too early, or released too late", entry=entry, held=held)
     until = held.expires_at + timedelta(seconds=rules.late_seconds)
-    due = until if change.expired and over and at < until else None
+    last = held.expires_at - timedelta(milliseconds=1)
+    ended = subscription is not None and not subscription.is_current(last) and not held.packs
+    due = until if change.expired and over and at < until and not ended else None
     seen = None if change.lapsed is None else change.lapsed.until
     require(seen == due, "until when a hold can be settled late", entry=entry, due=due)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from actors.calls import Outcome
 from actors.expiring_holds import HoldsExpiry
+from actors.expiring_packs import PacksExpiry
 from tests.simulation.books import require
 from tests.simulation.database_reads import SimulatedEnds
 
@@ -72,7 +73,7 @@ async def audit(world: "World") -> None:
     await _compare_with_documents(world, [u for u in users if u not in astray])
     await _sweep_at_rest(world, astray.keys())
     world.auditor.astray.clear()
-    await _expire_all_holds(world)
+    await _expire_all(world)
     world.auditor.at_rest(())
     _count_duels(world)
     await _compare_with_documents(world, users)
@@ -85,15 +86,20 @@ async def audit(world: "World") -> None:
     tally.resyncs = world.sync.sync.counters.resyncs
 
 
-async def _expire_all_holds(world: "World") -> None:
-    """Let the janitor look once more: then no hold that is over is in any document."""
+async def _expire_all(world: "World") -> None:
+    """Let the janitor look once more: no document has what is over, or hides an expiry, then."""
     ends = SimulatedEnds(world.store)
-    await HoldsExpiry(ends, world.routers[0], world.clock).run(world.clock())
+    for kind in (PacksExpiry, HoldsExpiry):
+        run = kind(ends, world.routers[0], world.clock).run(world.clock())
+        await world.watched(asyncio.ensure_future(run))
     await _read_all(world)
     # A hold that is over just now has its timer, and that its second.
     left = ends.overdue_holds(world.clock() - A_WHILE, 1, None).items
     mine = [hold for hold in left if hold.user_id not in world.auditor.foreign]
     require(not mine, "a hold is over, and its document has it still", found=mine)
+    expired = ends.ended_packs(world.clock() - A_WHILE, 1, None).items
+    silent = [pack for pack in expired if pack.user_id not in world.auditor.foreign]
+    require(not silent, "a pack has expired, and its document does not say so", found=silent)
 
 
 def _count_duels(world: "World") -> None:

@@ -13,11 +13,19 @@ CAUGHT_SOON = {
     "apply-a-late-flush-twice",
     "documents-keep-freed-holds",
     "drop-the-idempotency-check",
+    "documents-forget-reversals",
+    "documents-forget-what-packs-lost",
     "ignore-applied-seq",
     "keep-accounts-that-moved",
+    "loading-forgets-holds-of-packs",
     "over-is-later",
+    "packs-before-the-day",
+    "packs-keep-expired-holds",
     "publish-before-append",
+    "reverse-what-is-back",
     "settle-frees-twice",
+    "settle-late-twice",
+    "spend-expired-packs",
 }
 SOON = [mutation for mutation in MUTATIONS if mutation.name in CAUGHT_SOON]
 
