@@ -1,5 +1,6 @@
 """Over a whole life, every source's book agrees: nothing is lost of a pack, and nothing minted."""
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from domain.comparing import difference, essence
 from domain.corrections import CreditsAdjusted, UsageReversed
 from domain.decide import Decision
-from domain.holds import HoldPlaced, PlaceHold
+from domain.holds import HoldPlaced, HoldSettled, PlaceHold
 from domain.messages import Refusal, charge_in
 from domain.pack_messages import PackAdded
 from domain.packs import Pack
@@ -124,7 +125,18 @@ class Watched(ShardLedger):
         assert expected is None or after == expected, decision
         if decision is not None and not isinstance(decision, Refusal):
             self.check_charge(command, decision, before, after)
+            self.check_answer(decision, now)
         return decision
+
+    def check_answer(self, decision: Decision, now: Any) -> None:
+        """Compare an answer with a status; a settlement speaks of its own day, maybe a past one."""
+        if isinstance(decision, HoldSettled):
+            return
+        answer, status = json.loads(self.entries[-1].answer or "{}"), self.status(now)
+        assert answer.get("remaining_credits") in {None, status.remaining_credits}
+        is_there = status.remaining_credits or self.account.current(now)
+        if is_there:  # Of the last of all packs, only the charge that uses it up says it is low.
+            assert answer.get("low_credits") in {None, status.low_credits}
 
     def check_charge(self, command: Any, decision: Decision, before: int, after: int) -> None:
         if type(command).__name__ == "RecordUsage":

@@ -211,6 +211,7 @@ class TwoBooks:
         match decision:
             case PackAdded(pack=pack) | CreditsAdjusted(added=Pack() as pack):
                 self.packs.append(pack.pack_id)
+                self.reference.packs[-1].name = pack.pack_id
             case HoldPlaced():
                 self.holds.append(decision.hold.hold_id)
             case UsageRecorded() | HoldSettled():

@@ -27,6 +27,8 @@ class Pack:
     created_at: datetime
     expires_at: datetime | None
     number: int
+    name: str = ""
+    """Told by who asks, once it is known: it decides between packs of one instant."""
     used: int = 0
     taken_back: int = 0
     is_lapse_told: bool = False
@@ -118,7 +120,7 @@ class SourcesUser(ReferenceUser):
                 pack.expires_at or FAR_AWAY,
                 CATEGORIES.index(pack.category),
                 pack.created_at,
-                pack.number,
+                pack.name,
             ),
         )
         return [(pack, self.left_of(pack, now)) for pack in in_order]
