@@ -20,6 +20,7 @@ HOLD_SECONDS = (1, 2, 5, 30, 3_600, 86_400)
 PACK_SECONDS = (-1, 1, 3, 5, 10, 3_600, 100_000)
 HOLDS_TRIED = 4  # Of the newest holds of a user one is settled or released.
 USAGES_TRIED = 6
+ALL = 2_000
 STATUSES = (None, Status.ACTIVE, Status.PAST_DUE, Status.PAUSED, Status.CANCELLED)
 PACKS_ALONE = (
     "258"  # Users by their last digit who buy nothing else: what days give often suffices.
@@ -45,14 +46,14 @@ class CommandDice:
         """Return something that a client may ask for."""
         user, roll = UserId(user_id), self._dice.random()
         kinds = (
-            (0.13, self.addition),
-            (0.22, self._pack),
-            (0.27, self._adjustment),
-            (0.38, self.reversal),
-            (0.42, self._opening),
-            (0.48, self._change),
+            (0.14, self.addition),
+            (0.27, self._pack),
+            (0.32, self._adjustment),
+            (0.41, self.reversal),
+            (0.44, self._opening),
+            (0.49, self._change),
             (0.64, self._hold_of_some_time),
-            (0.80, self._resolve),
+            (0.83, self._resolve),
         )
         rolled = next((kind for below, kind in kinds if roll < below), self._use)
         if rolled == self.addition and user[-1] in PACKS_ALONE:
@@ -79,6 +80,8 @@ class CommandDice:
     def hold(self, user: UserId, seconds: int) -> Wish:
         amount, rule = self._dice.choice((0, 1, 7, 20, 60, 90)), self._rule(may_cap=False)
         least = self._dice.randrange(amount + 1) if self._dice.random() < 0.3 else None
+        if self._dice.random() < 0.2:  # All that there is, of the day and of packs.
+            amount, least = ALL, self._dice.choice((0, 1, 50))
         command = PlaceHold(
             user,
             "chat",
