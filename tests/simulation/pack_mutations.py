@@ -18,13 +18,6 @@ PACK_MUTATIONS = (
         "a pack is spent that has expired, until somebody writes that down",
     ),
     Mutation(
-        "expired-packs-come-back",
-        "domain.packs",
-        "return now < self.expires_at and not self.is_expiry_written",
-        "return now < self.expires_at",
-        "a pack that has lapsed is spent where the clock goes back",
-    ),
-    Mutation(
         "never-before-soon",
         "domain.packs",
         "self.expires_at or _NEVER,",
