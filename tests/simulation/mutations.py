@@ -187,13 +187,6 @@ MUTATIONS = (
         "a hold that was settled or released stays open in RAM",
     ),
     Mutation(
-        "over-is-later",
-        "domain.subscription",
-        "return now < hold.expires_at and self.is_current(now)",
-        "return now <= hold.expires_at and self.is_current(now)",
-        "at the instant of its expiry a hold may still be settled",
-    ),
-    Mutation(
         "expiry-is-not-journaled",
         "domain.decide_holds",
         "    freed = _freed(found, own, found.packs, expired=True)\n",

@@ -18,7 +18,6 @@ CAUGHT_SOON = {
     "ignore-applied-seq",
     "keep-accounts-that-moved",
     "loading-forgets-holds-of-packs",
-    "over-is-later",
     "packs-before-the-day",
     "packs-keep-expired-holds",
     "publish-before-append",
