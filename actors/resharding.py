@@ -126,6 +126,9 @@ class Resharding:
         self._sleep = sleep
         self._slots_at_once = slots_at_once
         self._begun = asyncio.Event()
+        self._carried_out: Plan | None = None
+        self._widest = 0
+        """The most shards that a table had while that plan was carried out."""
 
     async def begin(self, shards: int) -> ReshardReport:
         """Begin a plan, unless one is not carried out yet; report of that which runs now.
@@ -180,6 +183,7 @@ class Resharding:
         if plan is None or plan.ended_at is not None:
             return False
         table = await self._table()
+        self._note(plan, table)
         await asyncio.gather(*map(self._crew.start, range(table.shards, plan.shards)))
         if table.shards < plan.shards:
             await self._publish(table.with_shards(plan.shards))
@@ -194,6 +198,11 @@ class Resharding:
             await self._finish(plan)
         return True
 
+    def _note(self, plan: Plan, table: Directory) -> None:
+        if plan != self._carried_out:
+            self._carried_out, self._widest = plan, 0
+        self._widest = max(self._widest, table.shards)
+
     async def _wait_until_handed_over(self, table: Directory) -> None:
         told = (self._crew.hand_over(i, table.version) for i in range(table.shards))
         oldest = min(await asyncio.gather(*told))
@@ -202,11 +211,15 @@ class Resharding:
 
     async def _finish(self, plan: Plan) -> None:
         """Let those that have got users look after them, end what is left over, and the plan."""
-        if plan.slots:
-            grown = plan.shards > plan.shards_before
-            have_got = range(plan.shards_before if grown else 0, plan.shards)
-            await asyncio.gather(*map(self._crew.take_up, have_got))
+        grown = plan.shards > plan.shards_before
+        have_got = range(plan.shards_before if grown else 0, plan.shards)
         left_over = range(plan.shards, plan.shards_before)
+        # Another plan may have been carried out while this one was made: it knows too few then.
+        is_outdated = self._widest > max(plan.shards, plan.shards_before)
+        if is_outdated:
+            have_got, left_over = range(plan.shards), range(plan.shards, self._widest)
+        if plan.slots or is_outdated:
+            await asyncio.gather(*map(self._crew.take_up, have_got))
         if left_over:
             await self._sleep(UNUSED_SECONDS)
         if await asyncio.to_thread(self._tables.plan) != plan:

@@ -148,16 +148,17 @@ def take(
         return nothing_to_spend(required)
     remaining = funds.remaining
     used = funds.day.used if funds.day is not None else 0
-    if max(used + required, required - remaining) > CREDITS_MAX:
+    there = Credits(max(remaining, 0))
+    is_part_enough = on_insufficient is OnInsufficient.CAP or (
+        at_least is not None and at_least <= there
+    )
+    amount = Credits(min(required, there)) if is_part_enough else required
+    if max(used + amount, amount - remaining) > CREDITS_MAX:
         return Refusal(Rejection.AMOUNT_TOO_LARGE)
-    amount = required
-    if required > remaining:
-        there = Credits(max(remaining, 0))
-        if on_insufficient is OnInsufficient.CAP or (at_least is not None and at_least <= there):
-            amount = there
-        elif on_insufficient is OnInsufficient.REJECT or not funds.may_spend:
-            least = required if at_least is None else at_least
-            return _insufficient(funds, remaining, least, policy)
+    is_debt_allowed = on_insufficient is OnInsufficient.RECORD and funds.may_spend
+    if amount > remaining and not (is_part_enough or is_debt_allowed):
+        least = required if at_least is None else at_least
+        return _insufficient(funds, remaining, least, policy)
     if not funds.packs:
         return Taken(amount, (), Credits(required - amount))
     of_day = Credits(min(max(funds.day_left, 0), amount))

@@ -192,8 +192,16 @@ def expire_hold(
     if now < found.hold.expires_at:  # The day's share ends with its subscription, packs' do not.
         return _freed(found, own, (), expired=True)
     freed = _freed(found, own, found.packs, expired=True)
+    if not _was_held_to_the_last(found):
+        return freed
     until = found.hold.expires_at + timedelta(seconds=policy.late_settle_seconds)
     return replace(freed, lapsed=LapsedHold(found.hold, until)) if now < until else freed
+
+
+def _was_held_to_the_last(found: OpenHold) -> bool:
+    """Say whether a hold came to its own expiry: a day's share may have ended with its subscription."""
+    last = found.hold.expires_at - timedelta(milliseconds=1)
+    return bool(found.packs) or found.subscription is None or found.subscription.is_current(last)
 
 
 def _free_day(

@@ -23,6 +23,7 @@ from domain.messages import (
 )
 from domain.open_ends import implied_grant
 from domain.pack_messages import PackAdded, PackExpired
+from domain.recent_use import with_use
 from domain.stripe import GrantsVoided, StripeStateApplied, VoidedGrant
 from domain.subscription import Day, Subscription, Told
 from domain.values import Credits, Status
@@ -258,6 +259,9 @@ def _touch(
     opened = subscription.opened(Day(opening.date, opening.rolled_over, Credits(0)))
     day, before = opened.day, subscription.day
     assert day is not None, "it has just been opened"
+    if opening.date < day.date:  # Another program has added a later day since the decision.
+        used = with_use(account.recent_use, [(opening.date, amount)])
+        account = replace(account, recent_use=used)
     account = with_use_of_closed(account, before, day)
     told |= day.told & ~Told.UNREAD
     touched = Day(day.date, day.rolled_over, Credits(day.used + amount), told)

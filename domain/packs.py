@@ -92,8 +92,13 @@ class Pack:
         return Credits(self.spendable - self.used - self.held)
 
     def is_live(self, now: datetime) -> bool:
-        """Say whether what is left may be spent."""
-        return self.expires_at is None or now < self.expires_at
+        """Say whether what is left may be spent.
+
+        Once its coming is written down an expiry stays, should the clock go back.
+        """
+        if self.expires_at is None:
+            return True
+        return now < self.expires_at and not self.is_expiry_written
 
     @property
     def is_expiry_written(self) -> bool:

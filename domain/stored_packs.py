@@ -44,7 +44,11 @@ def read_pack(document: Document) -> tuple[Pack, list[str]]:
     pack_id = kept_id(document)
     if pack_id is None:
         raise UnreadableError("its _id is too long, or of a type that is not kept")
+    refunded = _amount_or_nothing(document, "refunded_credits")
+    taken_back = _amount_or_nothing(document, "taken_back_credits")
     _, spendable = portions(document, "amount")
+    if document.get("spendable_credits") is None:  # What was taken back is no part of the others.
+        spendable = Credits(max(spendable - refunded - taken_back, 0))
     used = _amount_or_nothing(document, "credits_used")
     if used > spendable:
         raise UnreadableError("credits_used is more than spendable_credits")
@@ -62,8 +66,8 @@ def read_pack(document: Document) -> tuple[Pack, list[str]]:
         tuple(sorted(holds, key=lambda hold: (hold.expires_at, hold.hold_id))),
         None if transaction_id is None else str(transaction_id),
         _moment_or_none(document, "expired_at"),
-        _amount_or_nothing(document, "refunded_credits"),
-        _amount_or_nothing(document, "taken_back_credits"),
+        refunded,
+        taken_back,
         _amount_or_nothing(document, "share_version"),
     )
     return pack, reasons

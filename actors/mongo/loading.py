@@ -1,7 +1,7 @@
 """Reads everything a decision needs of many users at once, in a bounded number of round trips."""
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ from actors.mongo.ids import user_ids as user_ids_stored
 from actors.mongo.marks import FENCED as IS_FENCED
 from actors.mongo.marks import UNREADABLE, Note, note_unreadable, read_mark, read_tail
 from actors.mongo.projections import DAY_FIELDS, PACK_FIELDS, SUBSCRIPTION_FIELDS, USAGE_FIELDS
-from actors.mongo.references import References, with_ids_spelled
+from actors.mongo.references import References, by_user, with_ids_spelled
 from actors.mongo.tails import Tails
 from actors.mongo.usage_documents import with_source_ids_spelled
 from actors.store import FENCED, JournalBrokenError
@@ -262,14 +262,6 @@ class _Loaded(NamedTuple):
     broken: dict[UserId, Note]
     noted: dict[UserId, str]
     """Whom an earlier load has found to be broken, and why."""
-
-
-def by_user(documents: Iterable[Document]) -> dict[str, list[Document]]:
-    """Return documents by the text of their user's id."""
-    found: dict[str, list[Document]] = {}
-    for document in documents:
-        found.setdefault(str(document.get("user_id")), []).append(document)
-    return found
 
 
 def has_recent_days(subscription: Document, now: datetime) -> bool:

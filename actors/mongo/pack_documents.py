@@ -11,7 +11,7 @@ from bson import Int64
 from pymongo import InsertOne, UpdateOne
 
 from actors.mongo.amounts import ZERO, amount_or, is_amount
-from actors.mongo.documents import Write, payment_document, plus
+from actors.mongo.documents import Write, payment_document
 from actors.mongo.hold_documents import holds_stages
 from actors.mongo.ids import as_stored, stored_id
 from domain.corrections import CreditsAdjusted
@@ -91,7 +91,7 @@ def _stages(view: PackView) -> list[dict[str, Any]]:
             ]
         },
         "applied_seq": Int64(view.applied_seq),
-        "revision": plus("revision", 0, 1),
+        "revision": {"$add": [amount_or("$revision", ZERO), Int64(1)]},
     }
     if view.taken_back or view.refunded:
         less = Int64(view.taken_back + view.refunded)
@@ -111,11 +111,22 @@ def _plus_amount(field: str, amount: int) -> dict[str, Any]:
     return {"$add": [amount_or(field, ZERO), Int64(amount)]}
 
 
+_LESS = ("$system_portion", "$taken_back_credits", "$refunded_credits")
 SPENDABLE = amount_or(
     "$spendable_credits",
-    {"$subtract": [amount_or("$amount", ZERO), amount_or("$system_portion", ZERO)]},
+    {
+        "$max": [
+            ZERO,
+            {
+                "$subtract": [
+                    amount_or("$amount", ZERO),
+                    {"$add": [amount_or(field, ZERO) for field in _LESS]},
+                ]
+            },
+        ]
+    },
 )
-"""What a pack gives; of three amounts any two tell the third."""
+"""What a pack gives; where it does not say so, what its other amounts leave."""
 
 LAPSED = {
     "$set": {

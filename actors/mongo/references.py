@@ -64,6 +64,14 @@ class References:
             yield day | ids
 
 
+def by_user(documents: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """Return documents by the text of their user's id."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for document in documents:
+        found.setdefault(str(document.get("user_id")), []).append(document)
+    return found
+
+
 def with_ids_spelled(subscription: Mapping[str, Any]) -> Document:
     """Return a subscription document with its ids spelled, as far as they are kept."""
     name = spelled(subscription["_id"])

@@ -7,7 +7,8 @@ The number rises with whatever the version before would misread: a new kind of e
 must not pass over. Fields that may be passed over need none.
 
 Format 1: the collections of ours had no prefix. Format 2: they have. Format 3: a subscription's zone
-may be changed by an entry, and its document tells to which zones its earlier dates belong.
+may be changed by an entry, and its document tells to which zones its earlier dates belong; charges
+may be of packs, and be reversed.
 """
 
 from collections.abc import Iterator, Mapping

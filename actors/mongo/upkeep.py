@@ -12,6 +12,8 @@ from actors.mongo.index_care import MongoIndexCare
 from actors.mongo.invariants import MongoInvariants
 from actors.mongo.marks import read_marks
 from actors.mongo.overdue import MongoOverdue
+from actors.mongo.pack_invariants import PackInvariants
+from actors.reports import Findings
 from domain.codec import place_of
 
 TRIM_BATCH = 1_000  # Entries removed together.
@@ -27,9 +29,16 @@ class MongoUpkeep(MongoEnded, MongoEndedPacks, MongoInvariants, MongoOverdue, Mo
         MongoInvariants.__init__(self, database, timezone)
         MongoOverdue.__init__(self, database)
         MongoIndexCare.__init__(self, database)
+        self._pack_rules = PackInvariants(database)
         self._journal = database.allotment_journal
         self._events = MongoEvents(database)
         self._database = database
+
+    def check(self, limit: int | None) -> Findings:
+        """Check the documents of so many subscriptions, and so many packs; None: of all."""
+        found = super().check(limit)
+        found.add(self._pack_rules.check(limit))
+        return found
 
     def trim(self, before: datetime) -> int:
         """Remove entries made before an instant that all views contain, and count them.

@@ -206,19 +206,26 @@ class Shard:
 
     def _forget_unsure(self, batch: Batch) -> dict[UserId, Recalls]:
         """Forget what is to be read anew; return what commands speak of that RAM let go, by user."""
-        recalled = all_recalls((w.call.command for w in batch if w.call), self._accounts)
-        for user_id in recalled.keys() | {work.user_id for work in batch if work.anew}:
+        for user_id in {work.user_id for work in batch if work.anew}:
             self.forget(user_id)
         if self.following.is_stale:  # Changes are not heard of: what is in RAM may be old.
             self.counters.read_throughs += sum([self.forget(work.user_id) for work in batch])
+        return self._forget_recalled(batch)
+
+    def _forget_recalled(self, batch: Batch) -> dict[UserId, Recalls]:
+        # Of what is missing in RAM nobody knows whether a hold is still open.
+        recalled = all_recalls((w.call.command for w in batch if w.call), self._accounts)
+        for user_id in recalled:
+            self.forget(user_id)
         return recalled
 
-    async def _load_missing(self, batch: Batch, whole: Mapping[UserId, Recalls]) -> None:
+    async def _load_missing(self, batch: Batch, whole: dict[UserId, Recalls]) -> None:
         """Load what RAM lacks; of the users in `whole`, what RAM usually lets go, too."""
         # Again, until none is: the view writer may forget an account while others are loaded.
-        while missing := [w.user_id for w in batch if w.user_id not in self._accounts]:
+        while missing := [w for w in batch if w.user_id not in self._accounts]:
             now = self.now()
-            users = list(dict.fromkeys(missing))
+            users = list(dict.fromkeys(w.user_id for w in missing))
+            whole.update(self._forget_recalled(missing))
             for stored in self.following.dormant.wake(users) or await self._load(users, now, whole):
                 user_id, policy = stored.user_id, self.policy
                 recovered = broken_journals.recover_or_name(stored, now, policy, whole.get(user_id))

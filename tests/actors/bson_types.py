@@ -81,6 +81,19 @@ SUBSCRIPTION_FIELDS = (
 )
 DAY_FIELDS = ("date", "credits_used", "credits_used, ours", "holds")
 HOLD_FIELDS = ("holds.hold_id", "holds.credit_amount", "holds.expires_at")
+PACK_FIELDS = (
+    "amount",
+    "system_portion",
+    "spendable_credits",
+    "credits_used",
+    "category",
+    "priority",
+    "created_at",
+    "expires_at",
+    "payment",
+    "holds",
+    "expired_at",
+)
 USAGE_FIELDS = ("timestamp", "credit_amount", "token_count", "service_type", "details")
 
 
@@ -232,6 +245,33 @@ def holds(setup: MongoSetup) -> Iterator[tuple[Cell, str]]:
         yield cell, READ if one.holds else QUARANTINED
 
 
+def packs(setup: MongoSetup) -> Iterator[tuple[Cell, str]]:
+    """Yield what becomes of packs."""
+    known = cells(PACK_FIELDS, 40_000)
+    for cell in known:
+        document = {
+            "_id": f"of {cell.user_id}",
+            "user_id": cell.user_id,
+            "amount": 108,
+            "system_portion": 7,
+            "spendable_credits": 101,
+        }
+        setup.database.packs.insert_one(with_value(document, cell.field, cell.type))
+    found = _recovered(setup, known)
+    for cell in known:
+        missing = found[cell.number - list(TYPES).index(cell.type)]
+        yield cell, _of_pack(cell, found[cell.number], missing)
+
+
+def _of_pack(cell: Cell, found: Recovered, missing: Recovered) -> str:
+    if found.quarantined:
+        return QUARANTINED
+    ours, plain = (
+        [replace(pack, pack_id="") for pack in one.account.packs] for one in (found, missing)
+    )
+    return AS_MISSING if ours == plain and cell.field in ("payment", "expired_at") else READ
+
+
 def usages(setup: MongoSetup) -> Iterator[tuple[Cell, str]]:
     """Yield what becomes of usage records."""
     known = cells(USAGE_FIELDS, 30_000)
@@ -264,6 +304,7 @@ PARTS: dict[str, Callable[[MongoSetup], Iterator[tuple[Cell, str]]]] = {
     "`subscriptions`": subscriptions,
     "`dailycredits`": days,
     "`dailycredits`, a hold in it": holds,
+    "`packs`": packs,
     "`usages`": usages,
 }
 

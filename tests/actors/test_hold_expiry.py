@@ -330,3 +330,25 @@ async def test_a_hold_that_another_program_brings_back_is_asked_about_once_a_sec
 
         assert shard.following.is_stale
         assert asked == [1, 2, 3]
+
+
+@in_loop
+async def test_a_hold_is_settled_late_by_a_shard_that_reads_through_and_that_another_expired() -> (
+    None
+):
+    store, clock, seconds = MemoryStore(), Clock(), Seconds()
+    async with running(store, clock=clock, max_staleness=10, monotonic=seconds) as shard:
+        reply = (await ask(shard, credit_call(ANN, 3000, 30), hold_call(40, "h")))[-1]
+        hold_id = placed(reply).hold_id
+        await shard.settle()
+        async with running(store, clock=clock) as other:
+            clock.advance(seconds=60)
+            expired_by_other = await ask_one(other, expire_call(ANN, hold_id))
+            await other.settle()
+        seconds.now += 11
+
+        settled = await ask_one(shard, settle_call(hold_id, 30, "s"))
+
+        assert shard.following.is_stale
+        assert (expired_by_other.outcome, settled.outcome) == (Outcome.DONE, Outcome.DONE)
+        assert UsageRecordResponse.model_validate_json(settled.body or b"").late

@@ -277,6 +277,22 @@ def test_a_foreign_pack_without_what_is_ours(setup: Setup) -> None:
     assert agrees(setup, author)
 
 
+def test_what_was_taken_back_does_not_come_back_where_a_pack_says_no_more_what_it_gives(
+    setup: Setup,
+) -> None:
+    author = Buyer(ANN)
+    write(setup.store, [author.buy(100), author.adjust(-30)])
+    setup.change("packs", {"user_id": ANN}, spendable_credits=None)
+
+    author.account = recover(setup.store.load([ANN], NOON)[0], NOON, POLICY).account
+    assert author.account.packs[0].spendable == 60
+    write(setup.store, [author.use(5), author.adjust(-10)])
+
+    pack = setup.document("packs")
+    assert (amounts(pack), pack["taken_back_credits"]) == ((50, 5, 0), 40)
+    assert agrees(setup, author)
+
+
 def test_a_foreign_pack_that_names_its_user_by_a_text(mongo: MongoSetup) -> None:
     mongo.database.packs.insert_one(
         {"_id": 7, "user_id": str(CAT), "amount": 9, "spendable_credits": 9}

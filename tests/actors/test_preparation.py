@@ -196,7 +196,7 @@ def test_the_indexes_that_are_told_to_be_made_beforehand_are_all_that_is_missing
     indexes.make_indexes(database, print, embedded=False)
 
     now = {name: found for name, (_, found) in everything(database).items()}
-    assert set(made) == {"subscriptions", "dailycredits", "usages"}
+    assert set(made) == {"subscriptions", "dailycredits", "packs", "usages"}
     assert {name: now[name] for name in made} == made
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from actors.calls import MOVED, Call, Envelope, Outcome
 from actors.directory import Directory, even, slot_of
-from actors.resharding import FAILURES, Resharding
+from actors.resharding import FAILURES, Plan, Resharding
 from actors.router import Router
 from actors.store import StorageUnavailableError, ViewsRefusedError
 from domain.answers import CreditStatusResponse
@@ -204,6 +204,22 @@ async def test_two_at_once_do_no_harm() -> None:
         assert (await janitors[1].report()).moved == 2457
         assert fleet.tables.table.slots_to_move(5) == 0
         assert fleet.tables.table.shards == 5
+
+
+@in_loop
+async def test_a_plan_that_was_made_while_another_was_carried_out_ends_all_that_are_left_over() -> (
+    None
+):
+    async with fleet_of(1) as fleet:
+        late, janitor = carried_out_by(fleet), carried_out_by(fleet)
+        first = await janitor.begin(3)
+        await carry_out(janitor)
+        outdated = Plan(1, first.shards_before, 0, fleet.clock())
+        assert fleet.tables.begin(outdated)
+
+        await carry_out(late)
+
+        assert sorted(fleet.running) == [0]
 
 
 def refuse(_views: Sequence[AccountViews]) -> None:

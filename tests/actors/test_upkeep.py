@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from actors.mongo import invariants
+from actors.mongo import told_entries
 from actors.mongo.upkeep import MongoUpkeep
 from actors.reports import Findings
 from domain.values import UserId
@@ -73,7 +73,7 @@ def test_an_edit_of_another_program_breaks_none(mongo: MongoSetup) -> None:
 def test_views_that_lag_and_days_with_very_many_charges_are_no_alarm(
     mongo: MongoSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(invariants, "STEPS", (2, 5))
+    monkeypatch.setattr(told_entries, "STEPS", (2, 5))
     author = charged(mongo, ANN, charges=9)
     author.now -= ONE_DAY
     mongo.store.append([author.use(1), author.use(1)])

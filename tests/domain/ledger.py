@@ -7,12 +7,20 @@ from typing import Any
 from domain.account import Account
 from domain.answering import change_answer, status_answer
 from domain.answers import CreditStatusResponse
-from domain.charges import OnInsufficient, UsageRecorded
+from domain.charges import OnInsufficient, Opening, UsageRecorded
 from domain.corrections import AdjustCredits, ReverseUsage
 from domain.decide import Decision, decide
 from domain.detecting import enter
 from domain.fingerprints import fingerprint
-from domain.holds import ExpireHold, HoldPlaced, PlaceHold, ReleaseHold, SettleHold
+from domain.holds import (
+    ExpireHold,
+    HoldFreed,
+    HoldPlaced,
+    HoldSettled,
+    PlaceHold,
+    ReleaseHold,
+    SettleHold,
+)
 from domain.messages import (
     AddCredit,
     ChangeSubscription,
@@ -51,8 +59,18 @@ def grant_of(decision: Decision) -> CreditsAdded:
 
 
 def charge_of(decision: Decision) -> UsageRecorded:
-    assert isinstance(decision, UsageRecorded), decision
-    return decision
+    """Return the charge that was made, be it out of a hold."""
+    charge = decision.usage if isinstance(decision, HoldSettled) else decision
+    assert isinstance(charge, UsageRecorded), decision
+    return charge
+
+
+def opening_of(decision: Decision) -> Opening:
+    """Return the day that a charge or hold has touched."""
+    touched = decision.usage if isinstance(decision, HoldSettled) else decision
+    assert isinstance(touched, CreditsAdded | UsageRecorded | HoldPlaced | HoldFreed), decision
+    assert touched.opening is not None, "it has touched a day"
+    return touched.opening
 
 
 def refusal_of(decision: Decision) -> Refusal:

@@ -1,17 +1,20 @@
 """Lives of one user for hypothesis to choose: what is asked, how much, and after how long."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import NamedTuple
 
 from hypothesis import strategies as st
 
-from domain.holds import SettleHold
-from domain.messages import GrantFromStripe, RecordUsage
+from domain.holds import HoldPlaced, PlaceHold, SettleHold
+from domain.messages import GrantFromStripe, RecordUsage, charge_in
+from domain.packs import Category
 from domain.pricing import NO_PRICES, Price, PriceList
 from domain.stripe import ENDED, STATUS_OF, ApplyStripeState, StripeItem, StripeLink, VoidGrants
 from domain.values import Credits, Policy, Status
 from tests.domain.ledger import NOON, USER, Ledger, pay
+from tests.domain.shard_ledger import ShardLedger
 
 ZONES = ["UTC", "Pacific/Auckland", "Africa/Cairo", "America/Santiago", "Asia/Beirut"]
 
@@ -23,6 +26,10 @@ KINDS = [
     *["charge by tokens", "settle by tokens", "move", "move"],
     *["paid by stripe", "follow stripe", "void"],
 ]
+KINDS_OF_SOURCES = [
+    *["pack", "pack", "expire pack", "cap", "hold at least", "settle late"],
+    *["reverse", "reverse", "adjust by", "adjust to", "write"],
+]
 
 
 class Step(NamedTuple):
@@ -33,16 +40,15 @@ class Step(NamedTuple):
     days: int
 
 
-STEPS = st.lists(
-    st.builds(
-        Step,
-        st.integers(0, 12) | st.integers(0, 60) | st.integers(0, 2000),
-        st.sampled_from(KINDS),
-        st.integers(0, 300),
-        st.integers(1, 20),
-    ),
-    max_size=25,
-)
+def steps_of(kinds: list[str]) -> st.SearchStrategy[list[Step]]:
+    hours = st.integers(0, 12) | st.integers(0, 60) | st.integers(0, 2000)
+    step = st.builds(Step, hours, st.sampled_from(kinds), st.integers(0, 300), st.integers(1, 20))
+    return st.lists(step, max_size=25)
+
+
+STEPS = steps_of([*KINDS, *KINDS_OF_SOURCES])
+STEPS_OF_DAYS = steps_of(KINDS)
+"""Without packs and corrections."""
 POLICIES = st.builds(
     Policy,
     st.sampled_from([0, 1000, 9999]),
@@ -50,22 +56,6 @@ POLICIES = st.builds(
     st.sampled_from(ZONES),
     prices=st.sampled_from([NO_PRICES, PriceList((Price("chat", "m-*", Decimal("0.3"), 10),))]),
 )
-
-
-def take(ledger: Ledger, step: Step, now: datetime) -> None:
-    match step.kind:
-        case "add":
-            ledger.add(step.amount, step.days, now)
-        case "charge" | "record" | "charge by tokens":
-            charge(ledger, step, now)
-        case "open":
-            ledger.open_day(now)
-        case "paid by stripe" | "follow stripe" | "void":
-            take_from_stripe(ledger, step, now)
-        case "hold" | "settle" | "overspend" | "release" | "expire hold" | "settle by tokens":
-            take_on_hold(ledger, step, now)
-        case _ if ledger.account.subscriptions:
-            take_on_subscription(ledger, step, now)
 
 
 def charge(ledger: Ledger, step: Step, now: datetime) -> None:
@@ -78,6 +68,46 @@ def charge(ledger: Ledger, step: Step, now: datetime) -> None:
             tokens, model = 10 * step.amount, f"m-{step.days}"
             command = RecordUsage(USER, "chat", None, token_count=tokens, model_used=model)
             ledger.do(command, now)
+
+
+def take_on_packs(ledger: Ledger, step: Step, now: datetime) -> None:
+    """Add a pack or let it expire, or do what packs have made more of."""
+    match step.kind:
+        case "pack":
+            expires_at = None if step.days % 3 == 0 else now + timedelta(days=step.days, hours=-20)
+            category = list(Category)[step.amount % 3]
+            ledger.pack(
+                step.amount, now, expires_at=expires_at, priority=step.days * 5, category=category
+            )
+        case "expire pack":
+            known = [pack.pack_id for pack in ledger.account.packs]
+            ledger.expire_pack([*known, "gone"][step.amount % (len(known) + 1)], now)
+        case "cap":
+            ledger.cap(step.amount, now)
+        case "hold at least":
+            amount, least = Credits(step.amount), Credits(step.amount // step.days)
+            ledger.do(PlaceHold(USER, "chat", amount, 600 * step.days, at_least=least), now)
+        case _:
+            made = [
+                e.change.hold.hold_id for e in ledger.entries if isinstance(e.change, HoldPlaced)
+            ]
+            if made:
+                hold_id = made[-1 - step.days % min(len(made), 4)]
+                ledger.do(SettleHold(USER, hold_id, Credits(step.amount)), now)
+
+
+def correct(ledger: Ledger, step: Step, now: datetime) -> None:
+    """Give back a part of some charge, or all that is left of it; or adjust what is left."""
+    match step.kind:
+        case "reverse":
+            charges = [charge for e in ledger.entries if (charge := charge_in(e.change))]
+            made = [charge.usage_id for charge in charges]
+            usage_id = [*made, "unknown"][step.amount % (len(made) + 1)]
+            ledger.reverse(usage_id, now, None if step.days % 2 else 1 + step.amount // 8)
+        case "adjust by":
+            ledger.adjust(now, by=step.amount - 150, allow_debt=step.days % 3 == 0)
+        case _:
+            ledger.adjust(now, to=step.amount)
 
 
 def take_on_hold(ledger: Ledger, step: Step, now: datetime) -> None:
@@ -105,6 +135,8 @@ STATUSES = [status for status in Status if status is not Status.NONE]
 
 def take_on_subscription(ledger: Ledger, step: Step, now: datetime) -> None:
     """Change one of the subscriptions there were, current or not."""
+    if not ledger.account.subscriptions:
+        return
     which = step.amount % len(ledger.account.subscriptions)
     match step.kind:
         case "change":
@@ -117,6 +149,24 @@ def take_on_subscription(ledger: Ledger, step: Step, now: datetime) -> None:
             ledger.change(now, end=now + timedelta(days=step.days - 8), which=which)
         case _:
             ledger.expire(now, which)
+
+
+def write(ledger: Ledger, step: Step, _: datetime) -> None:
+    """Let the documents follow the journal, up to its last entries."""
+    if isinstance(ledger, ShardLedger):
+        ledger.write(len(ledger.entries) - step.days % 4)
+
+
+def add(ledger: Ledger, step: Step, now: datetime) -> None:
+    ledger.add(step.amount, step.days, now)
+
+
+def open_day(ledger: Ledger, _: Step, now: datetime) -> None:
+    ledger.open_day(now)
+
+
+def take(ledger: Ledger, step: Step, now: datetime) -> None:
+    TAKERS[step.kind](ledger, step, now)
 
 
 def live(ledger: Ledger, steps: list[Step], now: datetime = NOON) -> datetime:
@@ -160,3 +210,17 @@ def link_of(name: str, step: Step, now: datetime, version: int) -> StripeLink:
         (StripeItem("price_1", step.days),),
         version,
     )
+
+
+TAKERS: dict[str, Callable[[Ledger, Step, datetime], None]] = {
+    "add": add,
+    "open": open_day,
+    "write": write,
+    **dict.fromkeys(["charge", "record", "charge by tokens"], charge),
+    **dict.fromkeys(["change", "end", "expire"], take_on_subscription),
+    **dict.fromkeys(["hold", "settle", "overspend", "release", "expire hold"], take_on_hold),
+    "settle by tokens": take_on_hold,
+    **dict.fromkeys(["pack", "expire pack", "cap", "hold at least", "settle late"], take_on_packs),
+    **dict.fromkeys(["reverse", "adjust by", "adjust to"], correct),
+    **dict.fromkeys(["paid by stripe", "follow stripe", "void"], take_from_stripe),
+}

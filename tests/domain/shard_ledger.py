@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from domain.decide import Decision
-from domain.holds import ReleaseHold, SettleHold
+from domain.holds import ExpireHold, ReleaseHold, SettleHold
 from domain.messages import Command
 from domain.recalls import Recalls, recalls
 from domain.recovery import Recovered, recover
@@ -21,23 +21,26 @@ class ShardLedger(Ledger):
     database: Database = field(default_factory=lambda: Database(USER))
 
     def do(self, command: Command, now: datetime) -> Decision:
+        recalled = recalls(command, self.account)
+        if recalled is not None:
+            self.account = self.load(now, recalled).account
         if isinstance(command, SettleHold | ReleaseHold):
             self._write_expiry(command.hold_id, now)
         self.asked += 1
-        recalled = recalls(command, self.account)
-        known = self.account if recalled is None else self.load(now, recalled).account
-        decision = self.decide(command, f"key {self.asked}", known, now)
-        self.account = keep_what_matters(self.account if decision is not None else known, now)
+        decision = self.decide(command, f"key {self.asked}", self.account, now)
+        self.account = keep_what_matters(self.account, now)
         return decision
 
     def _write_expiry(self, hold_id: str, now: datetime) -> None:
         found = self.account.find_hold(hold_id)
         if found is not None and found.over_at(now) <= now:
-            self.expire_hold(hold_id, now)
+            self.asked += 1
+            self.decide(ExpireHold(USER, hold_id), f"key {self.asked}", self.account, now)
 
     def write(self, upto: int | None = None) -> None:
         """Let the documents have the journal, up to an entry's number."""
-        self.database.apply(self.entries[self.database.applied_seq : upto])
+        lagging = self.entries[self.database.applied_seq : upto]
+        self.database.apply(lagging)
 
     def load(self, now: datetime, recalled: Recalls | None = None) -> Recovered:
         """Return the account as documents and the entries that they lack make it."""

@@ -9,8 +9,8 @@ from tests.domain.ledger import (
     ONE_DAY,
     ONE_MILLISECOND,
     Ledger,
-    charge_of,
     ledger_with,
+    opening_of,
     refusal_of,
     utc,
 )
@@ -128,9 +128,9 @@ def test_case_18_a_charge_before_and_one_after_midnight_belong_to_two_days() -> 
     ledger = ledger_with(10, 300, timezone="Pacific/Auckland")
     midnight = utc("2026-04-05T12:00")
 
-    before = charge_of(ledger.charge(1, midnight - ONE_MILLISECOND))
-    after = charge_of(ledger.charge(1, midnight))
+    before = opening_of(ledger.charge(1, midnight - ONE_MILLISECOND))
+    after = opening_of(ledger.charge(1, midnight))
 
-    assert before.opening.starts_at == utc("2026-04-04T11:00")
-    assert after.opening.starts_at == midnight
-    assert after.opening.rolled_over == before.opening.rolled_over + 10 - 1
+    assert before.starts_at == utc("2026-04-04T11:00")
+    assert after.starts_at == midnight
+    assert after.rolled_over == before.rolled_over + 10 - 1

@@ -12,20 +12,18 @@ from domain.corrections import CreditsAdjusted, ReverseUsage, UsageReversed
 from domain.decide import Decision
 from domain.events import EventType
 from domain.holds import HoldSettled
-from domain.messages import Limit, Rejection, charge_in
+from domain.messages import Limit, Rejection
 from domain.packs import Category
 from domain.recalls import Recalls
 from domain.values import Credits, Policy, Status
-from tests.domain.ledger import ALL_SPENDABLE, NOON, ONE_DAY, USER, refusal_of, utc
+from tests.domain.ledger import ALL_SPENDABLE, NOON, ONE_DAY, USER, charge_of, refusal_of, utc
 from tests.domain.shard_ledger import ShardLedger, shard_ledger
 
 LATER = NOON + timedelta(minutes=1)
 
 
 def usage_of(decision: Decision) -> str:
-    charge = None if decision is None else charge_in(decision)
-    assert charge is not None, decision
-    return charge.usage_id
+    return charge_of(decision).usage_id
 
 
 def reversed_by(decision: Decision) -> UsageReversed:

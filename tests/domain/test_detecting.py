@@ -17,7 +17,7 @@ from domain.recovery import recover
 from domain.values import Policy, Status, UserId
 from tests.domain.database import Database
 from tests.domain.ledger import ALL_SPENDABLE, NOON, ONE_DAY, USER, Ledger, ledger_with
-from tests.domain.lives import POLICIES, STEPS, Step, take
+from tests.domain.lives import POLICIES, STEPS, STEPS_OF_DAYS, Step, take
 from tests.reference.events import EventReference
 
 LOW, SPIKE = EventType.LOW_CREDITS, EventType.SPIKE
@@ -274,7 +274,7 @@ def test_the_factor_is_the_policys_and_may_be_a_fraction() -> None:
 VOIDED = [Step(0, "paid by stripe", 25, 3), Step(0, "follow stripe", 1, 1)]
 
 
-@given(POLICIES, STEPS)
+@given(POLICIES, STEPS_OF_DAYS)
 @example(ALL_SPENDABLE, VOIDED)
 def test_every_life_tells_what_the_reference_says(policy: Policy, steps: list[Step]) -> None:
     ledger, now = Ledger(policy), NOON
@@ -282,9 +282,11 @@ def test_every_life_tells_what_the_reference_says(policy: Policy, steps: list[St
     seen = 0
     for step in [Step(0, "add", 300, 20), *steps]:
         now += timedelta(hours=step.hours)
+        before = ledger.status(now).remaining_credits
         take(ledger, step, now)
+        left = before, ledger.status(now).remaining_credits
         for entry in ledger.entries[seen:]:
-            expected = reference.after(entry, ledger.account)
+            expected = reference.after(entry, ledger.account, *left)
             assert [str(event.type) for event in entry.events] == expected
         seen = len(ledger.entries)
 

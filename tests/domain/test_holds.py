@@ -32,6 +32,7 @@ from tests.domain.ledger import (
     USER,
     Ledger,
     ledger_with,
+    opening_of,
     refusal_of,
     utc,
 )
@@ -163,7 +164,7 @@ def test_a_hold_over_midnight_is_charged_to_its_day_and_what_it_frees_rolls_over
 
     assert (before.credits_held, before.credits_rolled_over) == (3, 0)
     assert isinstance(settled, HoldSettled)
-    assert settled.usage.opening.starts_at == utc("2026-03-02")
+    assert opening_of(settled).starts_at == utc("2026-03-02")
     after = ledger.status(NEXT)
     assert (after.credits_used, after.credits_held, after.credits_rolled_over) == (2, 3, freed)
     assert after.remaining_credits == 10 + freed - 2 - 3

@@ -8,11 +8,12 @@ from domain.charges import UsageRecorded
 from domain.decide import Decision
 from domain.events import EventType
 from domain.holds import HoldPlaced, HoldSettled, PlaceHold, SettleHold
-from domain.messages import Limit, Rejection, charge_in
+from domain.messages import Limit, Rejection
 from domain.pack_messages import PackExpired
 from domain.packs import PACKS_MAX, Category
+from domain.recalls import NOTHING_BESIDE
 from domain.values import CREDITS_MAX, Credits, Policy, Status
-from tests.domain.ledger import NOON, ONE_DAY, ONE_MILLISECOND, USER, refusal_of, utc
+from tests.domain.ledger import NOON, ONE_DAY, ONE_MILLISECOND, USER, charge_of, refusal_of, utc
 from tests.domain.shard_ledger import ShardLedger, shard_ledger
 
 LATER = NOON + timedelta(minutes=1)
@@ -20,11 +21,10 @@ LATER = NOON + timedelta(minutes=1)
 
 def sources(decision: Decision, **names: str) -> dict[str, int]:
     """Return what the day and packs gave to a charge, in order; `names`: packs by name."""
-    charge = None if decision is None else charge_in(decision)
-    assert charge is not None, decision
+    charge = charge_of(decision)
     known = {pack_id: name for name, pack_id in names.items()}
-    day = {"day": charge.day_amount} if charge.day_amount else {}
-    return day | {known[share.pack_id]: share.credit_amount for share in charge.packs}
+    given = {"day": int(charge.day_amount)} if charge.day_amount else {}
+    return given | {known[share.pack_id]: share.credit_amount for share in charge.packs}
 
 
 def held_of(decision: Decision) -> HoldPlaced:
@@ -312,6 +312,24 @@ def test_a_hold_takes_at_least_what_it_is_told_and_as_much_as_there_is() -> None
     assert held_of(ask(150, 0)).hold.credit_amount == 0
 
 
+def test_all_there_is_can_be_asked_for_by_the_largest_amount() -> None:
+    ledger = shard_ledger(40, 1, NOON)
+    pack = ledger.given_pack(60, NOON)
+    ledger.charge(1, NOON)
+    hold_id = ledger.held(0, NOON)
+    most = Credits(CREDITS_MAX)
+
+    held = held_of(ledger.do(PlaceHold(USER, "chat", most, at_least=Credits(1)), NOON))
+    ledger.release(held.hold.hold_id, NOON)
+    settled = ledger.do(SettleHold(USER, hold_id, Credits(50)), NOON)
+    capped = ledger.cap(most, NOON)
+
+    assert held.hold.credit_amount == 99
+    assert sources(settled, pack=pack) == {"day": 39, "pack": 11}
+    assert sources(capped, pack=pack) == {"pack": 49}
+    assert charge_of(capped).uncovered_credits == most - 49
+
+
 def test_a_hold_of_nothing_without_a_subscription_can_be_settled() -> None:
     ledger = ShardLedger()
     pack = ledger.given_pack(60, NOON)
@@ -362,6 +380,21 @@ def test_an_expired_hold_is_settled_late_once_and_not_for_ever(written_down: boo
     assert reasons == [Rejection.HOLD_CLOSED] * 2
 
 
+@pytest.mark.parametrize("at", [utc("2026-03-03"), utc("2026-03-03T18:00")])
+def test_a_hold_that_ended_with_its_subscription_is_closed_whenever_that_is_written(
+    at: datetime,
+) -> None:
+    ledger = shard_ledger(40, 1, NOON)
+    ledger.given_pack(60, NOON)
+    hold_id = ledger.held(30, NOON, seconds=86_400)
+    ledger.expire_hold(hold_id, at)
+    ledger.write()
+
+    late = ledger.do(SettleHold(USER, hold_id, Credits(1)), utc("2026-03-03T18:00"))
+
+    assert refusal_of(late).reason is Rejection.HOLD_CLOSED
+
+
 def test_what_was_released_or_settled_is_never_settled_late() -> None:
     ledger = shard_ledger(40, 5, NOON)
     released, settled = ledger.held(5, NOON), ledger.held(5, NOON)
@@ -397,3 +430,16 @@ def test_a_pack_used_up_at_once_is_told_of_as_low_and_depleted() -> None:
     ledger.charge(10, NOON)
 
     assert told(ledger, EventType.LOW_CREDITS) == told(ledger, EventType.DEPLETED) == 1
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_pack_that_has_lapsed_stays_so_where_the_clock_goes_back(whole: bool) -> None:
+    ledger, expires_at = shard_ledger(0, 1, NOON), NOON + 2 * ONE_DAY
+    pack = ledger.given_pack(100, NOON, expires_at=expires_at)
+    ledger.expire_pack(pack, expires_at)
+    back = expires_at - ONE_MILLISECOND
+
+    ledger.account = ledger.load(back, NOTHING_BESIDE if whole else None).account
+
+    assert left(ledger, back) == (0, 0, 0)
+    assert refusal_of(ledger.charge(1, back)).reason is Rejection.NO_ACTIVE_SUBSCRIPTION

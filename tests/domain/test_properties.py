@@ -1,6 +1,7 @@
 """What holds for every life: nothing is lost, nothing is minted, nothing depends on RAM."""
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from domain.account import Account
 from domain.charges import Opening, UsageRecorded
+from domain.corrections import CreditsAdjusted, UsageReversed
 from domain.holds import Hold, HoldFreed, HoldPlaced, HoldSettled
 from domain.local_days import midnight
 from domain.messages import CreditsAdded, DayOpened, charge_in
@@ -19,6 +21,7 @@ from domain.values import Credits, Policy, Status
 from tests.domain.database import Database
 from tests.domain.ledger import NOON, ONE_DAY, USER, Ledger
 from tests.domain.lives import POLICIES, STEPS, ZONES, Step, live
+from tests.domain.shard_ledger import ShardLedger
 
 FIRST = date(2026, 3, 2)
 BEGIN = Step(0, "add", 300, 20)
@@ -32,6 +35,11 @@ def holds_of(account: Account) -> list[Hold]:
     return [one.hold for one in account.holds()]
 
 
+def whole(ledger: Ledger) -> Account:
+    """Return the account with all that the journal says."""
+    return replay(Account(USER), ledger.entries)
+
+
 def end_holds(ledger: Ledger, now: datetime) -> datetime:
     """Let all holds expire, and return when they have."""
     end = max([now, *(hold.expires_at for hold in holds_of(ledger.account))])
@@ -42,11 +50,11 @@ def end_holds(ledger: Ledger, now: datetime) -> datetime:
 
 @given(POLICIES, STEPS)
 def test_replay_of_the_journal_is_the_live_account(policy: Policy, steps: list[Step]) -> None:
-    ledger = Ledger(policy)
+    ledger = ShardLedger(policy)
 
-    live(ledger, steps)
+    now = live(ledger, steps)
 
-    assert replay(Account(USER), ledger.entries) == ledger.account
+    assert as_of(whole(ledger), now, policy) == as_of(ledger.account, now, policy)
 
 
 @given(POLICIES, STEPS, st.integers(0, 25), st.integers(0, 25))
@@ -56,7 +64,7 @@ def test_views_and_the_entries_they_lack_are_the_live_account(
     first_write: int,
     second_write: int,
 ) -> None:
-    ledger, database = Ledger(policy), Database(USER)
+    ledger, database = ShardLedger(policy), Database(USER)
     now = live(ledger, [BEGIN, *steps])
 
     database.apply(ledger.entries[:first_write])
@@ -71,13 +79,17 @@ def test_views_and_the_entries_they_lack_are_the_live_account(
 
 @given(POLICIES, STEPS)
 def test_the_books_agree_charge_by_charge(policy: Policy, steps: list[Step]) -> None:
-    ledger, database = Ledger(policy), Database(USER)
+    ledger, database = ShardLedger(policy), Database(USER)
 
     live(ledger, [BEGIN, *steps])
     database.apply(ledger.entries)
 
     used = sum(day["credits_used"] for day in database.days.values())
-    assert used == sum(database.usages) == sum(used_by_day(ledger).values())
+    assert used == sum(used_by_day(ledger).values())
+    of_packs = sum(pack["credits_used"] for pack in database.packs.values())
+    records = database.records.values()
+    back = sum(record.get("reversed_credits", 0) for record in records)
+    assert used + of_packs == sum(database.usages) - back
 
 
 @given(POLICIES, STEPS)
@@ -85,7 +97,7 @@ def test_totals_are_the_system_portion_and_the_spendable_credits(
     policy: Policy,
     steps: list[Step],
 ) -> None:
-    ledger, database = Ledger(policy), Database(USER)
+    ledger, database = ShardLedger(policy), Database(USER)
 
     now = live(ledger, [BEGIN, *steps])
     database.apply(ledger.entries)
@@ -101,98 +113,141 @@ def test_totals_are_the_system_portion_and_the_spendable_credits(
 def used_by_day(ledger: Ledger) -> Counter[tuple[str, date]]:
     used: Counter[tuple[str, date]] = Counter()
     for entry in ledger.entries:
-        charge = charge_in(entry.change)
-        if charge is not None:
-            used[charge.opening.subscription_id, charge.opening.date] += charge.credit_amount
+        charge, change = charge_in(entry.change), entry.change
+        if charge is not None and charge.opening is not None:
+            used[name_of(charge.opening)] += charge.day_amount
+        if isinstance(change, UsageReversed) and change.opening is not None:
+            used[name_of(change.opening)] -= change.day_amount
     return used
 
 
+def adjusted_by_day(ledger: Ledger) -> Counter[tuple[str, date]]:
+    adjusted: Counter[tuple[str, date]] = Counter()
+    for entry in ledger.entries:
+        change = entry.change
+        if isinstance(change, CreditsAdjusted) and change.opening is not None:
+            adjusted[name_of(change.opening)] += change.day_amount
+    return adjusted
+
+
+def name_of(opening: Opening) -> tuple[str, date]:
+    return opening.subscription_id, opening.date
+
+
+def of(by_day: Counter[tuple[str, date]], subscription: Subscription) -> dict[date, int]:
+    name = subscription.subscription_id
+    return {day: amount for (owner, day), amount in by_day.items() if owner == name}
+
+
 def rolled_over_as_journaled(ledger: Ledger) -> dict[tuple[str, date], Credits]:
-    openings: list[Opening] = []
+    openings: list[Opening | None] = []
     for entry in ledger.entries:
         match entry.change:
             case CreditsAdded(opening=opening) | UsageRecorded(opening=opening):
                 openings.append(opening)
-            case DayOpened(opening) | HoldPlaced(opening=opening):
+            case DayOpened(opening=opening) | HoldPlaced(opening=opening):
+                openings.append(opening)
+            case CreditsAdjusted(opening=opening):
                 openings.append(opening)
             case HoldFreed(opening=opening, reopened=reopened):
                 openings += (opening, *reopened)
+            case UsageReversed(opening=opening, reopened=reopened):
+                openings += (opening, *reopened)
             case HoldSettled(usage=usage, reopened=reopened):
                 openings += (usage.opening, *reopened)
-    return {(opening.subscription_id, opening.date): opening.rolled_over for opening in openings}
+    return {name_of(opening): opening.rolled_over for opening in openings if opening is not None}
 
 
 def forfeited(
     subscription: Subscription,
-    used: dict[date, int],
+    used: Mapping[date, int],
     cap: Credits | None,
     holds: tuple[Hold, ...] = (),
+    adjusted: Mapping[date, int] | None = None,
 ) -> list[int]:
     """Return what each day loses to the cap, and the last to the end: a debt is a loss below 0."""
-    losses, left = [], 0
+    losses, left, adjusted = [], 0, adjusted or {}
     # An end that was moved lets what is left be used on days without a grant.
-    last = max([*(g.ends_on for g in subscription.grants), *(d + ONE_DAY for d in used)])
+    touched = [day + ONE_DAY for day in (*used, *adjusted)]
+    last = max([*(g.ends_on for g in subscription.grants), *touched])
     for index in range((last - subscription.first_day).days):
         day = subscription.first_day + index * ONE_DAY
-        before = [(d, Credits(amount)) for d, amount in used.items() if d < day]
-        earlier = tuple(hold for hold in holds if hold.date < day)
-        opened = subscription.with_usage_days(before, day, cap, None, earlier).day_at(day, cap)
-        losses.append(left - opened.rolled_over)
+        rolled_over = inherited(subscription, day, used, cap, holds, adjusted)
+        losses.append(left - rolled_over)
         held = sum(hold.credit_amount for hold in holds if hold.date == day)
-        left = subscription.limit(day) + opened.rolled_over - used.get(day, 0) - held
+        given = subscription.limit(day) + rolled_over
+        left = given - used.get(day, 0) - held - adjusted.get(day, 0)
     return [*losses, left]
 
 
+def inherited(
+    subscription: Subscription,
+    day: date,
+    used: Mapping[date, int],
+    cap: Credits | None,
+    holds: tuple[Hold, ...],
+    adjusted: Mapping[date, int],
+) -> Credits:
+    """Return what a day has from the ones before it, by the formula alone."""
+    touched = {**dict.fromkeys(adjusted, 0), **used}
+    before = [(d, Credits(amount)) for d, amount in touched.items() if d < day]
+    earlier = tuple(hold for hold in holds if hold.date < day)
+    taken = {d: Credits(amount) for d, amount in adjusted.items() if d < day}
+    opened = subscription.with_usage_days(before, day, cap, None, earlier, taken)
+    return opened.day_at(day, cap).rolled_over
+
+
 @given(POLICIES, STEPS.map(lambda steps: steps[:12]))
-def test_over_a_life_used_and_forfeited_are_what_was_spendable(
+def test_over_a_life_used_taken_back_and_forfeited_are_what_was_spendable(
     policy: Policy,
     steps: list[Step],
 ) -> None:
-    ledger = Ledger(policy)
+    ledger = ShardLedger(policy)
     end_holds(ledger, live(ledger, [BEGIN, *steps]))
-    by_day = used_by_day(ledger)
+    by_day, taken = used_by_day(ledger), adjusted_by_day(ledger)
 
-    for subscription in ledger.account.subscriptions:
-        name = subscription.subscription_id
-        used = {day: amount for (owner, day), amount in by_day.items() if owner == name}
-        losses = forfeited(subscription, used, policy.rollover_cap)
+    for subscription in whole(ledger).subscriptions:
+        used, adjusted = of(by_day, subscription), of(taken, subscription)
+        losses = forfeited(subscription, used, policy.rollover_cap, (), adjusted)
 
-        assert sum(used.values()) + sum(losses) == subscription.spendable
+        whole_sum = sum(used.values()) + sum(adjusted.values()) + sum(losses)
+        assert whole_sum == subscription.spendable
         assert all(loss >= 0 for loss in losses[:-1])
         assert policy.rollover_cap is not None or not any(losses[:-1])
 
 
 @given(POLICIES, STEPS.map(lambda steps: steps[:12]))
-def test_at_any_time_used_held_left_and_forfeited_are_what_was_spendable(
+def test_at_any_time_used_held_left_taken_back_and_forfeited_are_what_was_spendable(
     policy: Policy,
     steps: list[Step],
 ) -> None:
-    ledger = Ledger(policy)
+    ledger = ShardLedger(policy)
     now = live(ledger, [BEGIN, *steps])
-    by_day = used_by_day(ledger)
+    by_day, taken = used_by_day(ledger), adjusted_by_day(ledger)
 
     for subscription in ledger.account.as_of(now, policy.rollover_cap).subscriptions:
-        name = subscription.subscription_id
-        used = {day: amount for (owner, day), amount in by_day.items() if owner == name}
+        used, adjusted = of(by_day, subscription), of(taken, subscription)
         used |= {hold.date: used.get(hold.date, 0) for hold in subscription.holds}
         held = sum(hold.credit_amount for hold in subscription.holds)
-        *losses, left = forfeited(subscription, used, policy.rollover_cap, subscription.holds)
+        *losses, left = forfeited(
+            subscription, used, policy.rollover_cap, subscription.holds, adjusted
+        )
 
-        assert sum(used.values()) + held + sum(losses) + left == subscription.spendable
+        whole_sum = sum(used.values()) + sum(adjusted.values()) + held + sum(losses) + left
+        assert whole_sum == subscription.spendable
         assert all(loss >= 0 for loss in losses)
 
 
 @given(POLICIES, STEPS)
-def test_the_holds_of_a_day_document_are_those_of_its_account(
-    policy: Policy, steps: list[Step]
-) -> None:
-    ledger, database = Ledger(policy), Database(USER)
+def test_the_holds_of_documents_are_those_of_the_account(policy: Policy, steps: list[Step]) -> None:
+    ledger, database = ShardLedger(policy), Database(USER)
 
     live(ledger, [BEGIN, *steps])
     database.apply(ledger.entries)
 
-    in_documents = {h["hold_id"] for day in database.days.values() for h in day.get("holds", [])}
-    assert in_documents == {hold.hold_id for hold in holds_of(ledger.account)}
+    documents = (*database.days.values(), *database.packs.values())
+    in_documents = {hold["hold_id"] for one in documents for hold in one.get("holds", [])}
+    assert in_documents == {hold.hold_id for hold in holds_of(whole(ledger))}
 
 
 @given(POLICIES, STEPS)
@@ -200,18 +255,17 @@ def test_what_a_day_inherited_is_the_same_by_journal_and_by_formula(
     policy: Policy,
     steps: list[Step],
 ) -> None:
-    ledger = Ledger(policy)
+    ledger = ShardLedger(policy)
     end_holds(ledger, live(ledger, [BEGIN, *steps]))
-    by_day, journaled = used_by_day(ledger), rolled_over_as_journaled(ledger)
+    by_day, taken = used_by_day(ledger), adjusted_by_day(ledger)
+    journaled = rolled_over_as_journaled(ledger)
 
-    for subscription in ledger.account.subscriptions:
-        name = subscription.subscription_id
-        used = [(d, Credits(amount)) for (owner, d), amount in by_day.items() if owner == name]
+    for subscription in whole(ledger).subscriptions:
+        used, adjusted = of(by_day, subscription), of(taken, subscription)
         for (owner, day), rolled_over in journaled.items():
-            if owner == name:
-                before = [(d, amount) for d, amount in used if d < day]
-                by_formula = subscription.with_usage_days(before, day, policy.rollover_cap)
-                assert by_formula.day_at(day, policy.rollover_cap).rolled_over == rolled_over
+            if owner == subscription.subscription_id:
+                by_formula = inherited(subscription, day, used, policy.rollover_cap, (), adjusted)
+                assert by_formula - adjusted.get(day, 0) == rolled_over
 
 
 @st.composite
@@ -278,11 +332,12 @@ def test_a_life_on_a_foreign_subscription_is_recovered_too(
     written: int,
 ) -> None:
     database = Database(USER, subscriptions={"foreign": document})
-    ledger = Ledger(policy, recover(database.stored([]), NOON, policy).account)
+    first = recover(database.stored([]), NOON, policy).account
+    ledger = ShardLedger(policy, first, database=database)
     now = live(ledger, steps)
 
-    database.apply(ledger.entries[:written])
+    if written > database.applied_seq:
+        ledger.write(written)
 
-    lagging = ledger.entries[database.applied_seq :]
-    loaded = recover(database.stored(lagging), now, policy)
+    loaded = ledger.load(now)
     assert as_of(loaded.account, now, policy) == as_of(ledger.account, now, policy)

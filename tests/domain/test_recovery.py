@@ -9,6 +9,7 @@ import pytest
 
 from domain.account import Account
 from domain.foreign import Quarantined
+from domain.recent_use import sum_before
 from domain.recovery import Recovered, Stored, recover, replay
 from domain.retention import keep_what_matters
 from domain.subscription import Day, Told
@@ -254,6 +255,23 @@ def test_an_account_recovered_later_keeps_one_ended_subscription() -> None:
     assert account == keep_what_matters(ledger.account, NOON + 90 * ONE_DAY)
     assert len(account.subscriptions) == 1
     assert replace(account, subscriptions=()).past_transactions == {"transaction 0"}
+
+
+def test_a_charge_that_no_view_contains_counts_as_use_beside_a_later_day_of_another_program() -> (
+    None
+):
+    database = database_with()
+    ledger = ledger_on(database)
+    ledger.charge(3, NOON)
+    tomorrow = utc("2026-03-03T12:00")
+    later = used_on("2026-03-03", 15)
+    database.days["foreign", later["date"]] = later
+
+    before = recovered(database, ledger, tomorrow).account
+    database.apply(ledger.entries)
+
+    assert before == recovered(database, ledger, tomorrow).account
+    assert sum_before(before.recent_use, date(2026, 3, 3).toordinal(), 30) == (3, 1)
 
 
 def test_an_edit_of_the_day_before_reaches_a_charge_that_no_view_contains() -> None:

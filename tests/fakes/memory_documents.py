@@ -89,7 +89,9 @@ def bring_pack_forward(document: dict[str, Any], view: PackView) -> None:
     if not changes_more(view):
         return
     if document.get("spendable_credits") is None:
-        document["spendable_credits"] = document["amount"] - document["system_portion"]
+        taken = document.get("taken_back_credits", 0) + document.get("refunded_credits", 0)
+        spendable = document["amount"] - document["system_portion"] - taken
+        document["spendable_credits"] = max(0, spendable)
     document["credits_used"] = max(0, document.get("credits_used", 0) + view.used)
     document["credits_charged"] = document.get("credits_charged", 0) + view.used
     if view.taken_back:

@@ -20,14 +20,19 @@ class EventReference:
         self.low: dict[tuple[str, date], bool] = {}
         self.subscriptions: dict[str, tuple[Any, ...]] = {}
 
-    def after(self, entry: Any, account: Any) -> list[str]:
-        """Return the types of the events of an entry, from the account after it."""
+    def after(self, entry: Any, account: Any, left_before: int, left: int) -> list[str]:
+        """Return the types of the events of an entry, from the account after it.
+
+        `left_before`, `left`: what could be spent at the entry's instant, before and after it.
+        """
         events = []
         for subscription in account.subscriptions:
             events += self._subscription(subscription, entry.at, account)
         opening = getattr(entry.change, "opening", None)
         if opening is not None:
             events += self._day(entry, opening, account)
+            if left_before > 0 >= left:
+                events.append("credits.depleted")
         return events
 
     def _subscription(self, subscription: Any, at: datetime, account: Any) -> list[str]:

@@ -78,6 +78,7 @@ class Subscription:
         self.zone = ZoneInfo(timezone)
         self.grants: list[Grant] = []
         self.used_on: dict[date, int] = {}
+        self.adjusted_on: dict[date, int] = {}  # What was taken from a day, and is no use.
         self.holds: list[Hold] = []
         self.status = "active"
         self.ends: list[datetime] = []  # What the end is the latest of.
@@ -134,6 +135,7 @@ class Subscription:
         rolled_over = 0
         while day < end_day:
             limit = sum(grant.slice_on(day) for grant in self.grants)
+            rolled_over -= self.adjusted_on.get(day, 0)
             used = self.used_on.get(day, 0)
             held = sum(hold.amount for hold in open_holds if hold.day == day)
             remaining = limit + rolled_over - used - held

@@ -7,6 +7,7 @@ rests.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,7 +24,16 @@ from tests.simulation.books import (
 from tests.simulation.database import SimulatedStore
 from tests.simulation.entry_checks import Said
 from tests.simulation.journal_rules import enter, is_of
-from tests.simulation.views_audit import audit_charges, audit_views, book_of_documents
+from tests.simulation.packs_audit import audit_charges
+from tests.simulation.views_audit import audit_views, book_of_documents
+
+KINDS = {
+    "PackAdded": "packs",
+    "PackExpired": "expired packs",
+    "UsageReversed": "reversals",
+    "CreditsAdjusted": "adjustments",
+    "CommandRefused": "kept refusals",
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,8 @@ class Auditor:
         self.astray: dict[str, int] = {}
         """Users of whom an entry landed behind the owner's back: RAM may lack it."""
         self.entries = 0
+        self.kinds = Counter[str]()
+        """Of entries."""
         self.replies = 0
         self.reads = 0
         self._is_stray = is_stray
@@ -87,18 +99,17 @@ class Auditor:
         changes = [entry.change for entry in self._journal.get(user_id, [])]
         return [c.hold.hold_id for c in changes if type(c).__name__ == "HoldPlaced"]
 
+    def usages(self, user_id: str) -> list[str]:
+        """Return the charges there ever were, by their ids."""
+        changes = [entry.change for entry in self._journal.get(user_id, [])]
+        found = [getattr(change, "usage", change) for change in changes]
+        return [c.usage_id for c in found if type(c).__name__ == "UsageRecorded"]
+
     def fate_of(self, user_id: str, hold_id: str) -> list[str]:
-        """Return what became of a hold: `settled`, `released`, `expired`."""
+        """Return what became of a hold: `settled`, `released`, `expired`, `late`."""
         entries = self._journal.get(user_id, [])
-        changes = [e.change for e in entries if getattr(e.change, "hold_id", None) == hold_id]
-        return [
-            "settled"
-            if type(c).__name__ == "HoldSettled"
-            else "expired"
-            if c.expired
-            else "released"
-            for c in changes
-        ]
+        fates = [_fate_in(entry.change, hold_id) for entry in entries]
+        return [fate for fate in fates if fate]
 
     def _history(self, user_id: str) -> list[Book]:
         return self._books.setdefault(user_id, [Book(user_id)])
@@ -125,6 +136,7 @@ class Auditor:
             self._by_key[user, entry.key] = entry
             journal.append(entry)
             self.entries += 1
+            self.kinds[_kind_of(entry.change)] += 1
             if stray:
                 self.astray[user] = entry.seq
             else:
@@ -139,7 +151,7 @@ class Auditor:
             require(len(entries) == mark, "a view contains what no journal has", user=user_id)
             audit_charges(self._store, user_id, entries, self.deltas)
             if user_id not in self.foreign:
-                audit_views(self._store, self._history(user_id)[mark], entries)
+                audit_views(self._store, self._history(user_id)[mark])
 
     # --- what clients send and are told -------------------------------------------------
 
@@ -228,6 +240,23 @@ class Auditor:
         wrong = differences(status(book, said["as_of"], self.rules), said)
         if wrong and not _only_of_a_past_day(wrong, book, said["as_of"]):
             require(False, "RAM is not what the documents say", user=user_id, wrong=wrong)
+
+
+def _fate_in(change: Any, hold_id: str) -> str:
+    """Return what a change makes of a hold; an empty text: nothing."""
+    if getattr(change, "settles", None) == hold_id:
+        return "late"
+    if type(change).__name__ not in ("HoldSettled", "HoldFreed") or change.hold_id != hold_id:
+        return ""
+    if type(change).__name__ == "HoldSettled":
+        return "settled"
+    return "expired" if change.expired else "released"
+
+
+def _kind_of(change: Any) -> str:
+    if getattr(change, "settles", None) is not None:
+        return "settled late"
+    return KINDS.get(type(change).__name__, "other entries")
 
 
 def _answer_of(entry: Any) -> tuple[str, object]:

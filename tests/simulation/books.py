@@ -5,16 +5,17 @@ clever. Entries, commands and answers come in as what others say; whatever they 
 not follow from the books raises `BrokenPromiseError`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-DAY = timedelta(days=1)
+from tests.simulation.pack_books import Charged, Pack, given_by, in_order, left_in
+from tests.simulation.subscription_books import CURRENT, DAY, Hold, Subscription, midnight
+
 SPENDING = ("active", "past_due")
-CURRENT = ("active", "past_due", "paused")
 INSTANTS = ("start_date", "end_date", "date", "resets_at", "as_of")
 
 
@@ -38,130 +39,26 @@ class Rules:
     zone: str
     low_percent: int
     holds_max: int
+    late_seconds: int = 86_400
 
 
 @dataclass
-class Hold:
-    """Set aside on a day, and nothing has become of it that anybody wrote down."""
+class Held:
+    """All that is open of one hold at an instant: its day's share, its packs' in order."""
 
     id: str
-    day: date
-    amount: int
     expires_at: datetime
-
-
-@dataclass
-class Grant:
-    amount: int
-    system: int
-    first: date
-    days: int
+    subscription: Subscription | None = None
+    share: Hold | None = None
+    packs: dict[str, int] = field(default_factory=dict)
 
     @property
-    def spendable(self) -> int:
-        return self.amount - self.system
+    def of_day(self) -> int:
+        return 0 if self.share is None else self.share.amount
 
-    def slice_on(self, day: date) -> int:
-        i = (day - self.first).days
-        if i < 0 or i >= self.days:
-            return 0
-        return (i + 1) * self.spendable // self.days - i * self.spendable // self.days
-
-
-@dataclass
-class Subscription:
-    """`used` holds every day that was touched, be it by a charge of nothing."""
-
-    id: str
-    start: datetime
-    end: datetime
-    status: str
-    zone: str
-    grants: list[Grant] = field(default_factory=list)
-    used: dict[date, int] = field(default_factory=dict)
-    holds: list[Hold] = field(default_factory=list)
-    past: list[tuple[str, date]] = field(default_factory=list)
-    """Zones of before, each with the last date that is its own."""
-
-    def day_of(self, at: datetime) -> date:
-        return self._day(at, lambda zone, until: at < midnight(until + DAY, zone))
-
-    def named(self, instant: datetime) -> date:
-        """Return the date that a day's document is of."""
-        return self._day(instant, lambda zone, until: instant <= midnight(until, zone))
-
-    def _day(self, at: datetime, belongs: Callable[[str, date], bool]) -> date:
-        before = date.min
-        for zone, until in self.past:
-            if belongs(zone, until):
-                return max(at.astimezone(ZoneInfo(zone)).date(), before)
-            before = until
-        return max(at.astimezone(ZoneInfo(self.zone)).date(), before)
-
-    def midnight(self, day: date) -> datetime:
-        """Return what names a date's document."""
-        zones = [zone for zone, until in self.past if day <= until]
-        return midnight(day, zones[0] if zones else self.zone)
-
-    def begins(self, day: date) -> datetime:
-        """Return when a date begins: not before the one of an earlier zone has ended."""
-        ends = [midnight(until + DAY, zone) for zone, until in self.past if until < day]
-        return max([*ends, self.midnight(day)])
-
-    def move(self, zone: str, at: datetime) -> None:
-        if zone == self.zone:
-            return
-        today = max(self.today(at), self.day_of(self.start))
-        if not self.past or self.past[-1][1] < today:
-            self.past.append((self.zone, today))
-        self.zone = zone
-        if self.past[-1][0] == zone:
-            self.past.pop()
-
-    def today(self, at: datetime) -> date:
-        return max([self.day_of(at), *self.used])
-
-    def is_current(self, at: datetime) -> bool:
-        return self.start <= at < self.end and self.status in CURRENT
-
-    def limit(self, day: date) -> int:
-        return sum(grant.slice_on(day) for grant in self.grants)
-
-    def is_open(self, hold: Hold, at: datetime) -> bool:
-        return at < hold.expires_at and self.is_current(at)
-
-    def open_holds(self, at: datetime) -> list[Hold]:
-        return [hold for hold in self.holds if self.is_open(hold, at)]
-
-    def held_on(self, day: date, at: datetime) -> int:
-        return sum(hold.amount for hold in self.open_holds(at) if hold.day == day)
-
-    def rolled_over(self, day: date, at: datetime, cap: int | None) -> int:
-        """Return what a day has from the one before, as it is at an instant."""
-        rolled, walked = 0, self.day_of(self.start)
-        while walked < day:
-            taken = self.used.get(walked, 0) + self.held_on(walked, at)
-            left = self.limit(walked) + rolled - taken
-            rolled = left if cap is None else min(left, cap)
-            walked += DAY
-        return rolled
-
-    def remaining(self, day: date, at: datetime, cap: int | None) -> int:
-        taken = self.used.get(day, 0) + self.held_on(day, at)
-        return self.limit(day) + self.rolled_over(day, at, cap) - taken
-
-    def covers_from(self, amount: int, today: date, cap: int | None) -> datetime | None:
-        """Return the first midnight from which the schedule covers an amount."""
-        day = today + DAY
-        while (begins := self.begins(day)) < self.end:
-            if self.remaining(day, begins, cap) >= amount:
-                return begins
-            day += DAY
-        return None
-
-
-def midnight(day: date, zone: str) -> datetime:
-    return datetime.combine(day, time.min, ZoneInfo(zone)).astimezone(UTC)
+    @property
+    def amount(self) -> int:
+        return self.of_day + sum(self.packs.values())
 
 
 @dataclass
@@ -172,6 +69,10 @@ class Book:
     seq: int = 0
     subscriptions: list[Subscription] = field(default_factory=list)
     payments: set[str] = field(default_factory=set)
+    packs: dict[str, Pack] = field(default_factory=dict)
+    charges: dict[str, Charged] = field(default_factory=dict)
+    lapsed: dict[str, datetime] = field(default_factory=dict)
+    """Holds that have expired, and until when they can be settled all the same."""
 
     def current(self, at: datetime) -> Subscription | None:
         found = [s for s in self.subscriptions if s.is_current(at)]
@@ -184,9 +85,34 @@ class Book:
     def find(self, subscription_id: str) -> Subscription | None:
         return next((s for s in self.subscriptions if s.id == subscription_id), None)
 
-    def find_hold(self, hold_id: str) -> tuple[Subscription, Hold] | None:
-        found = [(s, hold) for s in self.subscriptions for hold in s.holds if hold.id == hold_id]
-        return found[0] if found else None
+    def find_hold(self, hold_id: str) -> Held | None:
+        """Return all that nobody wrote down of a hold; some of it may be over."""
+        held: Held | None = None
+        for subscription in self.subscriptions:
+            for share in subscription.holds:
+                if share.id == hold_id:
+                    held = Held(hold_id, share.expires_at, subscription, share)
+        for pack in in_order(self.packs.values()):
+            if hold_id in pack.holds:
+                amount, expires_at = pack.holds[hold_id]
+                held = held or Held(hold_id, expires_at)
+                held.packs[pack.id] = amount
+        return held
+
+    def open_hold(self, hold_id: str, at: datetime) -> Held | None:
+        """Return what is open of a hold at an instant."""
+        held = self.find_hold(hold_id)
+        if held is None or at >= held.expires_at:
+            return None
+        if held.subscription is not None and not held.subscription.is_current(at):
+            held.subscription = held.share = None
+        return held if held.share is not None or held.packs else None
+
+    def holds_open(self, at: datetime) -> int:
+        ids = {hold.id for s in self.subscriptions for hold in s.open_holds(at)}
+        of_packs = (pack.holds.items() for pack in self.packs.values())
+        ids |= {name for holds in of_packs for name, (_, over_at) in holds if at < over_at}
+        return len(ids)
 
     def copy(self) -> "Book":
         return deepcopy(self)
@@ -205,8 +131,10 @@ def status(book: Book, at: datetime, rules: Rules) -> dict[str, Any]:
     rolled = shown.rolled_over(today, at, rules.cap) if shown and current else 0
     used = shown.used.get(today, 0) if shown and current else 0
     held = shown.held_on(today, at) if shown and current else 0
-    remaining = limit + rolled - used - held
-    low = current and remaining * 100 <= rules.low_percent * (limit + rolled)
+    of_day, packs = limit + rolled - used - held, book.packs.values()
+    remaining, given = of_day + left_in(packs, at), limit + rolled + given_by(packs, at)
+    is_given = current or any(pack.counts(at) for pack in packs)
+    low = is_given and remaining * 100 <= rules.low_percent * given
     return {
         "user_id": book.user_id,
         "subscription_id": shown.id if shown else None,
@@ -223,6 +151,8 @@ def status(book: Book, at: datetime, rules: Rules) -> dict[str, Any]:
         "credits_rolled_over": rolled,
         "credits_used": used,
         "credits_held": held,
+        "day_remaining_credits": of_day,
+        "pack_credits": left_in(packs, at),
         "remaining_credits": remaining,
         "low_credits": low,
         "resets_at": shown.begins(today + DAY) if shown else midnight(today + DAY, zone),

@@ -5,25 +5,19 @@ import json
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import count
 from typing import Any
 
 from actors.calls import Call, Outcome, Reply
 from actors.router import Router
-from domain.charges import OnInsufficient
-from domain.holds import PlaceHold, ReleaseHold, SettleHold
-from domain.messages import AddCredit, ChangeSubscription, Command, OpenDay, RecordUsage
-from domain.payments import Payment
-from domain.values import Credits, Status, UserId
+from domain.messages import Command
+from domain.values import UserId
 from tests.simulation.auditor import Auditor, Sent
 from tests.simulation.books import require
+from tests.simulation.command_dice import CommandDice, Wish
 
-ZONES = (None, None, "Europe/Berlin", "America/New_York", "Asia/Tokyo")
-HOLD_SECONDS = (1, 2, 5, 30, 3_600, 86_400)
 DUEL_SECONDS = 0.008  # A message takes up to half of it; the settlement is sent before the expiry.
-HOLDS_TRIED = 4  # Of the newest holds of a user one is settled or released.
-STATUSES = (None, Status.ACTIVE, Status.PAST_DUE, Status.PAUSED, Status.CANCELLED)
 
 
 @dataclass(frozen=True)
@@ -56,12 +50,11 @@ class Client:
         self._router = router
         self._auditor = auditor
         self._dice = dice
-        # Dice of their own: what else a seed decides stays.
-        self._zones = random.Random(f"zones {dice.getstate()[1][:3]}")
         self._users = users
         self._clock = clock
         self._is_doubtful = is_doubtful
         self._numbers = count(1)
+        self.wishes = CommandDice(dice, auditor, clock)
         self._asked: list[Asked] = []
 
     async def work(self, commands: int, pause_seconds: float) -> None:
@@ -74,31 +67,37 @@ class Client:
                 await self.read(self._dice.choice(self._users))
             elif roll < 0.4 and self._asked:
                 await self._repeat(self._dice.choice(self._asked))
-            elif roll < 0.5:
+            elif roll < 0.45 and (charged := self._charged()):
+                await self._send_many([self._own(*charged) for _ in range(2)])
+            elif roll < 0.53:
                 await self._send_many([self._ask() for _ in range(self._dice.randrange(2, 6))])
             else:
                 await self._send(self._ask())
 
     async def ask(self, user_id: str) -> None:
         """Ask for something of one user."""
-        await self._send(self._own(*self._command(user_id)))
+        await self._send(self._own(*self.wishes.command(user_id)))
 
     async def _duel(self, user_id: str) -> None:
         """Settle a hold when it is over, a little before or after."""
-        asked = self._own(*self._hold(UserId(user_id), self._dice.choice((1, 2))))
+        asked = self._own(*self.wishes.hold(UserId(user_id), self._dice.choice((1, 2))))
         reply = await self._send(asked)
         if reply.outcome is not Outcome.DONE:
-            await self._send(self._own(*self._addition(UserId(user_id))))
+            await self._send(self._own(*self.wishes.addition(UserId(user_id))))
             return
         hold = json.loads(reply.body or b"")
         over_at = datetime.fromisoformat(hold["expires_at"])
         seconds = (over_at - self._clock()).total_seconds() - self._dice.uniform(0, DUEL_SECONDS)
         await asyncio.sleep(max(seconds, 0.0))
-        settle = SettleHold(UserId(user_id), hold["hold_id"], Credits(0))
-        fields = {"does": "settle", "hold": hold["hold_id"], "amount": 0, "record": False}
-        reply = await self._send(self._own(settle, fields))
+        settle = self.wishes.settlement(UserId(user_id), hold["hold_id"], 0)
+        reply = await self._send(self._own(*settle))
         if reply.outcome in (Outcome.DONE, Outcome.REFUSED):
             self.duels.append((user_id, hold["hold_id"], reply.outcome is Outcome.DONE))
+
+    def _charged(self) -> Wish | None:
+        """Return a reversal, to be asked for twice at once under different keys."""
+        charged = [user for user in self._users if self._auditor.usages(user)]
+        return self.wishes.reversal(UserId(self._dice.choice(charged))) if charged else None
 
     def _own(self, command: Command, fields: dict[str, Any]) -> Asked:
         """Return a command under a key of the client's own, to be repeated later."""
@@ -126,12 +125,12 @@ class Client:
 
     async def _repeat(self, asked: Asked) -> Reply:
         if self._dice.random() < 0.2:
-            other = self._command(asked.sent.user_id)
+            other = self.wishes.command(asked.sent.user_id)
             asked = self._asked_for(*other, asked.call.key, keep=True)
         return await self._send(asked)
 
     def _ask(self) -> Asked:
-        command, fields = self._command(self._dice.choice(self._users))
+        command, fields = self.wishes.command(self._dice.choice(self._users))
         if self._dice.random() < 0.6:
             return self._own(command, fields)
         return self._asked_for(command, fields, f"{self._name} {next(self._numbers)}", keep=False)
@@ -164,62 +163,3 @@ class Client:
         elif reply.outcome is Outcome.REFUSED:
             assert reply.refusal is not None, "what is refused has a reason"
             self._auditor.told(asked.sent, "refused", str(reply.refusal.reason), kept=kept)
-
-    def _command(self, user_id: str) -> tuple[Command, dict[str, Any]]:
-        user, roll = UserId(user_id), self._dice.random()
-        if roll < 0.2:
-            return self._addition(user)
-        if roll < 0.27:
-            return OpenDay(user), {"does": "open"}
-        if roll < 0.35 and (known := self._auditor.subscription_ids(user_id)):
-            return self._change(user, self._dice.choice(known))
-        if roll < 0.55:
-            return self._hold(user, self._dice.choice(HOLD_SECONDS))
-        if roll < 0.78 and (holds := self._auditor.holds(user_id)[-HOLDS_TRIED:]):
-            return self._resolve(user, self._dice.choice(holds))
-        amount = self._dice.choice((0, 1, 7, 20, 60, 150))
-        record, mode = self._mode()
-        command = RecordUsage(user, "chat", Credits(amount), on_insufficient=mode)
-        return command, {"does": "use", "amount": amount, "record": record}
-
-    def _mode(self) -> tuple[bool, OnInsufficient]:
-        record = self._dice.random() < 0.3
-        return record, OnInsufficient.RECORD if record else OnInsufficient.REJECT
-
-    def _hold(self, user: UserId, seconds: int) -> tuple[Command, dict[str, Any]]:
-        amount = self._dice.choice((0, 1, 7, 20, 60))
-        record, mode = self._mode()
-        command = PlaceHold(user, "chat", Credits(amount), seconds, on_insufficient=mode)
-        return command, {"does": "hold", "amount": amount, "seconds": seconds, "record": record}
-
-    def _resolve(self, user: UserId, hold_id: str) -> tuple[Command, dict[str, Any]]:
-        if self._dice.random() < 0.3:
-            return ReleaseHold(user, hold_id), {"does": "release", "hold": hold_id}
-        amount = self._dice.choice((0, 1, 7, 20, 60, 150))
-        record, mode = self._mode()
-        command = SettleHold(user, hold_id, Credits(amount), on_insufficient=mode)
-        return command, {"does": "settle", "hold": hold_id, "amount": amount, "record": record}
-
-    def _addition(self, user: UserId) -> tuple[Command, dict[str, Any]]:
-        amount, days = self._dice.randrange(1, 500), self._dice.randrange(1, 5)
-        transaction = f"t-{self._dice.randrange(30)}"
-        zone = self._dice.choice(ZONES)
-        payment = Payment("card", transaction, 999, "eur")
-        fields = {
-            "does": "add",
-            "amount": amount,
-            "days": days,
-            "transaction": transaction,
-            "zone": zone,
-        }
-        return AddCredit(user, Credits(amount), days, payment, zone), fields
-
-    def _change(self, user: UserId, subscription_id: str) -> tuple[Command, dict[str, Any]]:
-        status, end = self._dice.choice(STATUSES), None
-        if status is None or self._dice.random() < 0.3:
-            hours = self._dice.randrange(-40, 60)
-            end = self._clock().replace(microsecond=0) + timedelta(hours=hours)
-        zone = self._zones.choice(ZONES) if self._zones.random() < 0.6 else None
-        fields = {"does": "change", "subscription_id": subscription_id, "status": status}
-        command = ChangeSubscription(user, subscription_id, status, end, zone)
-        return command, {**fields, "end": end, "zone": zone}

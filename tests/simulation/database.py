@@ -293,3 +293,8 @@ class SimulatedReader:
 
     def close(self) -> None:
         pass
+
+
+def documents_of(store: SimulatedStore, collection: str, user_id: str) -> list[dict[str, Any]]:
+    """Return the documents of a user in a collection."""
+    return [d for d in store.collections[collection].values() if d.get("user_id") == user_id]

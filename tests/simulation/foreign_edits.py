@@ -9,6 +9,9 @@ from typing import Any
 from tests.fakes.memory_documents import day_key
 from tests.simulation.auditor import Auditor
 from tests.simulation.database import SimulatedStore, SimulatedStream
+from tests.simulation.foreign_packs import ForeignPacks
+
+PACK_SHARE = 0.3  # Of edits.
 
 
 class ForeignProgram:
@@ -29,6 +32,7 @@ class ForeignProgram:
         self._dice = dice
         self._clock = clock
         self._ids = count(1)
+        self._packs = ForeignPacks(store, stream, auditor, dice, clock)
 
     def edit(self) -> None:
         """Do one thing to one user's documents."""
@@ -36,6 +40,9 @@ class ForeignProgram:
         documents = self._store.collections["subscriptions"].values()
         mine = [d for d in documents if d["user_id"] == user_id]
         self.edits += 1
+        if self._dice.random() < PACK_SHARE:
+            self._packs.edit(user_id)
+            return
         if not mine or self._dice.random() < 0.1:
             self._insert(user_id)
             return

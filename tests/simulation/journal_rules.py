@@ -5,20 +5,20 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from tests.simulation.books import (
-    CURRENT,
-    Book,
-    Grant,
-    Rules,
-    Subscription,
-    differences,
-    read_status,
-    require,
-    status,
+from tests.simulation.books import Book, Rules, differences, read_status, require, status
+from tests.simulation.entry_checks import Said, command_of, one_of, open_today
+from tests.simulation.hold_rules import (
+    charge_today,
+    free,
+    is_cost,
+    is_of_hold,
+    place,
+    settle,
+    settle_late,
 )
-from tests.simulation.entry_checks import Said, check_charge, command_of, open_today, spend
-from tests.simulation.hold_rules import free, is_of_hold, place, settle
+from tests.simulation.pack_rules import add_pack, adjust, expire_pack, is_of_pack, reverse
 from tests.simulation.refusal_rules import refuse
+from tests.simulation.subscription_books import CURRENT, Grant, Subscription
 
 
 def enter(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) -> Book:
@@ -28,6 +28,8 @@ def enter(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) -> Boo
         "§expire hold "
     ):  # The shard's timer and the janitor ask by themselves.
         commands = [{"does": "expire hold", "hold": entry.key.split()[2]}]
+    elif entry.key.startswith("§expire pack "):
+        commands = [{"does": "expire pack", "pack": entry.key.split()[2]}]
     elif entry.key.startswith("§expire "):
         commands = [{"does": "expire", "subscription_id": entry.key.split()[1]}]
     after.seq = entry.seq
@@ -45,14 +47,12 @@ def is_of(entry: Any, said: Said) -> bool:
         case "CreditsAdded":
             paid = change.grant.amount, change.payment.transaction_id
             return does == "add" and paid == (said["amount"], said["transaction"])
-        case "UsageRecorded":
-            return does == "use" and bool(change.credit_amount == said["amount"])
-        case "DayOpened":
-            return bool(does == "open")
-        case "HoldPlaced" | "HoldSettled" | "HoldFreed":
-            return is_of_hold(entry, said)
+        case "UsageRecorded" if change.settles is None:
+            return does == "use" and is_cost(change, said)
+        case "DayOpened" | "SubscriptionChanged" as kind:
+            return bool(does == {"DayOpened": "open", "SubscriptionChanged": "change"}[kind])
         case _:
-            return bool(does == "change")
+            return is_of_hold(entry, said) or is_of_pack(entry, said)
 
 
 def _add(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) -> None:
@@ -104,17 +104,10 @@ def _check_addition(book: Book, entry: Any, grant: Grant, rules: Rules) -> None:
 
 
 def _use(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) -> None:
-    change = entry.change
-    said = command_of(commands, "use", entry, amount=change.credit_amount)
-    record = any(
-        c["does"] == "use" and c["amount"] == said["amount"] and c["record"] for c in commands
-    )
-    current, today = spend(book, entry, rules)
-    remaining = current.remaining(today, entry.at, rules.cap)
-    if not record:
-        require(remaining >= said["amount"], "overspent", remaining=remaining, entry=entry)
-    current.used[today] += said["amount"]
-    check_charge(current, today, change, entry, rules)
+    if entry.change.settles is not None:
+        settle_late(book, entry, commands, rules)
+        return
+    charge_today(book, entry, one_of(commands, entry, is_of), rules)
 
 
 def _open_day(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) -> None:
@@ -161,4 +154,8 @@ _RULES = {
     "HoldPlaced": place,
     "HoldSettled": settle,
     "HoldFreed": free,
+    "PackAdded": add_pack,
+    "PackExpired": expire_pack,
+    "UsageReversed": reverse,
+    "CreditsAdjusted": adjust,
 }

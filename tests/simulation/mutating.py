@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from bench.progress import time_left
-from tests.simulation.mutations import MUTATIONS, Mutation
+from tests.simulation.mutation import Mutation
+from tests.simulation.mutations import MUTATIONS
 
 SEEDS_MAX = 3_000  # A mutation that so many seeds do not catch is not caught.
 NOTICED_LENGTH_MAX = 60

@@ -7,20 +7,10 @@ that is replaced; it must be there once.
 import importlib.util
 import sys
 import types
-from dataclasses import dataclass
 from pathlib import Path
 
-
-@dataclass(frozen=True)
-class Mutation:
-    """`old` becomes `new` in a module, before anything imports it."""
-
-    name: str
-    module: str
-    old: str
-    new: str
-    stands_for: str
-
+from tests.simulation.mutation import Mutation
+from tests.simulation.pack_mutations import PACK_MUTATIONS
 
 MUTATIONS = (
     Mutation(
@@ -114,8 +104,8 @@ MUTATIONS = (
     Mutation(
         "ignore-applied-seq",
         "domain.recovery",
-        "account = replay(account, stored.entries)",
-        "account = replay(account, ())",
+        "account = replay(account.with_extra(extra), stored.entries)",
+        "account = replay(account.with_extra(extra), ())",
         "entries that no view contains are not replayed",
     ),
     Mutation(
@@ -197,17 +187,10 @@ MUTATIONS = (
         "a hold that was settled or released stays open in RAM",
     ),
     Mutation(
-        "over-is-later",
-        "domain.subscription",
-        "return now < hold.expires_at and self.is_current(now)",
-        "return now <= hold.expires_at and self.is_current(now)",
-        "at the instant of its expiry a hold may still be settled",
-    ),
-    Mutation(
         "expiry-is-not-journaled",
         "domain.decide_holds",
-        "    return _free(*found, now, policy, expired=True)\n",
-        "    return CLOSED\n",
+        "    freed = _freed(found, own, found.packs, expired=True)\n",
+        "    return CLOSED\n    freed = _freed(found, own, found.packs, expired=True)\n",
         "what is over by the clock is never written down",
     ),
     Mutation(
@@ -266,6 +249,7 @@ MUTATIONS = (
         "return _is if version == self.table.version else self.owns",
         "a new owner answers before that, to callers who have its table",
     ),
+    *PACK_MUTATIONS,
 )
 
 

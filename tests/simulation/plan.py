@@ -31,6 +31,8 @@ class Plan:
     zone: str
     cap: int | None
     holds_max: int
+    late_seconds: int
+    """For how long a hold that has expired can be settled."""
     duels: float
     """Of commands: a hold is settled at the instant at which it is over."""
     start: datetime
@@ -77,6 +79,7 @@ def plan_of(seed: int) -> Plan:
         zone=zone,
         cap=dice.choice((None, None, 0, 50)),
         holds_max=dice.choice((2, 500)),
+        late_seconds=random.Random(f"late {seed}").choice((0, 3, 86_400)),
         duels=often(0.2),
         start=_start(dice, zone),
         faults=Faults(

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from actors.calls import Outcome
 from actors.expiring_holds import HoldsExpiry
+from actors.expiring_packs import PacksExpiry
+from actors.shards.shard import Shard
 from tests.simulation.books import require
 from tests.simulation.database_reads import SimulatedEnds
 
@@ -42,10 +44,17 @@ async def _read_all(world: "World") -> None:
 
 
 async def _settle(world: "World") -> None:
-    """Wait for an instant without lagging views: holds go on to expire by themselves."""
+    """Wait for an instant at which nothing is being written: holds go on to expire by themselves."""
     shards = [await process.shard for process in world.shards if process is not None]
-    while any(shard.views.oldest is not None for shard in shards):
-        await asyncio.gather(*(shard.settle() for shard in shards))
+    while any(map(_is_busy, shards)):
+        for shard in shards:
+            await shard.inbox.settle()
+            await shard.settle()
+
+
+def _is_busy(shard: Shard) -> bool:
+    is_deciding = len(shard.inbox) > 0 or bool(shard.inbox.taken)
+    return is_deciding or shard.views.oldest is not None
 
 
 def _rests(world: "World", healed: float) -> bool:
@@ -72,7 +81,7 @@ async def audit(world: "World") -> None:
     await _compare_with_documents(world, [u for u in users if u not in astray])
     await _sweep_at_rest(world, astray.keys())
     world.auditor.astray.clear()
-    await _expire_all_holds(world)
+    await _expire_all(world)
     world.auditor.at_rest(())
     _count_duels(world)
     await _compare_with_documents(world, users)
@@ -85,27 +94,38 @@ async def audit(world: "World") -> None:
     tally.resyncs = world.sync.sync.counters.resyncs
 
 
-async def _expire_all_holds(world: "World") -> None:
-    """Let the janitor look once more: then no hold that is over is in any document."""
+async def _expire_all(world: "World") -> None:
+    """Let the janitor look once more: no document has what is over, or hides an expiry, then."""
     ends = SimulatedEnds(world.store)
-    await HoldsExpiry(ends, world.routers[0], world.clock).run(world.clock())
+    for kind in (PacksExpiry, HoldsExpiry):
+        run = kind(ends, world.routers[0], world.clock).run(world.clock())
+        await world.watched(asyncio.ensure_future(run))
     await _read_all(world)
     # A hold that is over just now has its timer, and that its second.
     left = ends.overdue_holds(world.clock() - A_WHILE, 1, None).items
     mine = [hold for hold in left if hold.user_id not in world.auditor.foreign]
     require(not mine, "a hold is over, and its document has it still", found=mine)
+    expired = ends.ended_packs(world.clock() - A_WHILE, 1, None).items
+    silent = [pack for pack in expired if pack.user_id not in world.auditor.foreign]
+    require(not silent, "a pack has expired, and its document does not say so", found=silent)
 
 
 def _count_duels(world: "World") -> None:
     """Check that one thing became of every hold that was settled as it expired."""
     for user_id, hold_id, settled in [duel for c in world.clients for duel in c.duels]:
         fate = world.auditor.fate_of(user_id, hold_id)
-        one = ["settled"] if settled else fate[:1]  # Another client may have resolved it before.
-        edited = user_id in world.auditor.foreign  # Its document may be gone, and the hold with it.
-        may_go_on = edited or _went_back(world, user_id)
-        require(fate == one and (fate or may_go_on), "a duel", fate=fate, settled=settled)
-        world.tally.settled_in_time += settled
-        world.tally.settled_too_late += not settled and fate == ["expired"]
+        # A day's share may end before packs' shares do, with its subscription.
+        before, last = set(fate[:-1]) - {"expired"}, fate[-1:]
+        in_time, late, expired = (last == [end] for end in ("settled", "late", "expired"))
+        late = late and len(fate) > 1
+        resolved = not before and (in_time or late)
+        # Another client may have resolved it before.
+        one = resolved or (not settled and not before and bool(last))
+        edited = user_id in world.auditor.foreign  # Its documents may be gone or unreadable.
+        may_go_on = edited or (_went_back(world, user_id) and not settled)
+        require(one or may_go_on, "a duel", fate=fate, settled=settled)
+        world.tally.settled_in_time += settled and in_time
+        world.tally.settled_too_late += late or (not settled and expired)
 
 
 def _went_back(world: "World", user_id: str) -> bool:

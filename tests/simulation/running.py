@@ -59,4 +59,4 @@ def simulate(seed: int, *, duels: bool = False) -> Verdict:
         "settled in time": tally.settled_in_time,
         "settled too late": tally.settled_too_late,
     }
-    return Verdict(seed, did=did)
+    return Verdict(seed, did=did | dict(world.auditor.kinds))

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.simulation.mutating import Caught, catch, run_whole, table
-from tests.simulation.mutations import MUTATIONS, Mutation, file_of
+from tests.simulation.mutation import Mutation
+from tests.simulation.mutations import MUTATIONS, file_of
 
 SEEDS_MAX = 60  # Each of these was caught after ten at most.
 CAUGHT_SOON = {
@@ -12,11 +13,18 @@ CAUGHT_SOON = {
     "apply-a-late-flush-twice",
     "documents-keep-freed-holds",
     "drop-the-idempotency-check",
+    "documents-forget-reversals",
+    "documents-forget-what-packs-lost",
     "ignore-applied-seq",
     "keep-accounts-that-moved",
-    "over-is-later",
+    "loading-forgets-holds-of-packs",
+    "packs-before-the-day",
+    "packs-keep-expired-holds",
     "publish-before-append",
+    "reverse-what-is-back",
     "settle-frees-twice",
+    "settle-late-twice",
+    "spend-expired-packs",
 }
 SOON = [mutation for mutation in MUTATIONS if mutation.name in CAUGHT_SOON]
 

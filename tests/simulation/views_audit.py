@@ -1,66 +1,26 @@
 """Holds the documents that other programs read to the journal and to the books."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from tests.simulation.books import Book, Grant, Hold, Rules, Subscription, require
-from tests.simulation.database import SimulatedStore
+from tests.simulation.books import Book, Rules, require
+from tests.simulation.database import SimulatedStore, documents_of
+from tests.simulation.packs_audit import audit_packs, read_pack
+from tests.simulation.subscription_books import Grant, Hold, Subscription
 
 STATUSES = ("active", "past_due", "paused", "cancelled", "expired")
 
 
-def _documents(store: SimulatedStore, collection: str, user_id: str) -> list[dict[str, Any]]:
-    return [d for d in store.collections[collection].values() if d.get("user_id") == user_id]
-
-
-def audit_charges(
-    store: SimulatedStore,
-    user_id: str,
-    entries: Sequence[Any],
-    deltas: Mapping[tuple[str, Any], int | None],
-) -> None:
-    """Check that every charge is one usage record, and once in its day's sum."""
-    charges = [charge for charge in map(_charge_of, entries) if charge is not None]
-    due = {charge.usage_id: charge.credit_amount for charge in charges}
-    seen = {d["_id"]: d["credit_amount"] for d in _documents(store, "usages", user_id)}
-    require(seen == due, "usage records are not the charges", user=user_id, seen=seen, due=due)
-    used: dict[tuple[str, datetime], int] = {}
-    for charge in charges:
-        day = charge.opening.subscription_id, charge.opening.starts_at
-        used[day] = used.get(day, 0) + charge.credit_amount
-    days = {
-        (d["subscription_id"], d["date"]): d for d in _documents(store, "dailycredits", user_id)
-    }
-    for day, amount in used.items():
-        delta = deltas.get(day, 0)
-        if delta is None:  # Another program deleted this day, and what was in it.
-            continue
-        require(day in days, "a charged day has no document", user=user_id, day=day)
-        require(
-            days[day]["credits_used"] == amount + delta,
-            "a day's use is not its charges",
-            user=user_id,
-            document=days[day],
-            charges=amount,
-            others=delta,
-        )
-
-
-def _charge_of(entry: Any) -> Any:
-    """Return the charge of an entry, be it out of a hold; None: it makes none."""
-    match type(entry.change).__name__:
-        case "UsageRecorded":
-            return entry.change
-        case "HoldSettled":
-            return entry.change.usage
-        case _:
-            return None
-
-
-def audit_views(store: SimulatedStore, book: Book, entries: Sequence[Any]) -> None:
+def audit_views(store: SimulatedStore, book: Book) -> None:
     """Check that the documents of a user whom nobody else edits are the books."""
-    documents = {d["_id"]: d for d in _documents(store, "subscriptions", book.user_id)}
+    _audit_subscriptions(store, book)
+    _audit_days(store, book)
+    audit_packs(store, book)
+
+
+def _audit_subscriptions(store: SimulatedStore, book: Book) -> None:
+    documents = {d["_id"]: d for d in documents_of(store, "subscriptions", book.user_id)}
     require(
         documents.keys() == {s.id for s in book.subscriptions},
         "other subscriptions than were bought",
@@ -92,7 +52,6 @@ def audit_views(store: SimulatedStore, book: Book, entries: Sequence[Any]) -> No
             len(subscription.grants),
         )
         require(seen == due, "a subscription's document is not the books", seen=seen, due=due)
-    _audit_days(store, book)
 
 
 def _audit_days(store: SimulatedStore, book: Book) -> None:
@@ -101,15 +60,17 @@ def _audit_days(store: SimulatedStore, book: Book) -> None:
             d["credits_used"],
             d["daily_credit_limit"],
             d["credits_held"],
+            d.get("credits_adjusted", 0),
             {hold["hold_id"]: hold["expires_at"] for hold in d.get("holds") or ()},
         )
-        for d in _documents(store, "dailycredits", book.user_id)
+        for d in documents_of(store, "dailycredits", book.user_id)
     }
     due = {
         (s.id, s.midnight(day)): (
             used,
             s.limit(day),
             sum(hold.amount for hold in s.holds if hold.day == day),
+            s.adjusted.get(day, 0),
             {hold.id: hold.expires_at for hold in s.holds if hold.day == day},
         )
         for s in book.subscriptions
@@ -124,10 +85,14 @@ def _audit_days(store: SimulatedStore, book: Book) -> None:
 def book_of_documents(store: SimulatedStore, user_id: str, at: datetime, rules: Rules) -> Book:
     """Read a user's documents by the contract's rules for documents of other programs."""
     book = Book(user_id)
-    for document in _documents(store, "subscriptions", user_id):
+    for document in documents_of(store, "subscriptions", user_id):
         if document["status"] in STATUSES and document["end_date"] >= document["start_date"]:
             book.subscriptions.append(_subscription(store, document, at, rules))
     book.subscriptions.sort(key=lambda s: (s.start, s.id))
+    for document in documents_of(store, "packs", user_id):
+        pack = read_pack(document)
+        if pack is not None:
+            book.packs[pack.id] = pack
     return book
 
 
@@ -157,6 +122,8 @@ def _subscription(
         counts = first_day <= on and (on <= today or "applied_seq" in day)
         if day["subscription_id"] == subscription.id and counts:
             subscription.used[on] = subscription.used.get(on, 0) + day.get("credits_used", 0)
+            taken = day.get("credits_adjusted", 0)
+            subscription.adjusted[on] = subscription.adjusted.get(on, 0) + taken
             subscription.holds += [_hold(item, on) for item in day.get("holds") or ()]
     return subscription
 

@@ -73,8 +73,9 @@ class World:
             plan.zone,
             20,
             holds_per_account=plan.holds_max,
+            late_settle_seconds=plan.late_seconds,
         )
-        rules = Rules(1000, plan.cap, plan.zone, 20, plan.holds_max)
+        rules = Rules(1000, plan.cap, plan.zone, 20, plan.holds_max, plan.late_seconds)
         self.auditor = Auditor(rules, self._is_stray)
         self.store = SimulatedStore(self.loop, dice, self.auditor)
         self.auditor.watch(self.store)
