@@ -186,8 +186,9 @@ class SourcesUser(ReferenceUser):
         sums: dict[int, int] = {}
         for pack, share in shares:
             pack.used += share
-            sums[pack.number] = sums.get(pack.number, 0) + share
-        packs = [(self.packs[number], share) for number, share in sums.items() if share]
+            if share:
+                sums[pack.number] = sums.get(pack.number, 0) + share
+        packs = [(self.packs[number], share) for number, share in sums.items()]
         made = Charge(day, of_day, packs, uncovered, late)
         self.charges.append(made)
         return Outcome("charged", told_of(made))
