@@ -91,9 +91,12 @@ class Allotment:
     hold = _blocking(AsyncAllotment.hold)
     settle = _blocking(AsyncAllotment.settle)
     release = _blocking(AsyncAllotment.release)
+    reverse = _blocking(AsyncAllotment.reverse)
+    adjust = _blocking(AsyncAllotment.adjust)
     get_holds = _blocking(AsyncAllotment.get_holds)
     sync = _blocking(AsyncAllotment.sync)
     validate = _blocking(AsyncAllotment.validate)
+    anonymize = _blocking(AsyncAllotment.anonymize)
     check_and_update_expired_subscriptions = _blocking(
         AsyncAllotment.check_and_update_expired_subscriptions
     )

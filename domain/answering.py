@@ -68,7 +68,7 @@ def status_answer(account: Account, now: datetime, policy: Policy) -> CreditStat
         total_credits=shown.total if shown else 0,
         system_portion=shown.system_portion if shown else 0,
         spendable_credits=shown.spendable if shown else 0,
-        date=midnight(today, timezone),
+        date=shown.midnight(today) if shown else midnight(today, timezone),
         daily_credit_limit=limit,
         credits_rolled_over=rolled_over,
         credits_used=used,
@@ -77,7 +77,9 @@ def status_answer(account: Account, now: datetime, policy: Policy) -> CreditStat
         pack_credits=packs.left,
         remaining_credits=remaining,
         low_credits=(day is not None or packs.are_there) and is_low(remaining, given, policy),
-        resets_at=midnight(today + ONE_DAY, timezone),
+        resets_at=shown.begins(shown.following(today))
+        if shown
+        else midnight(today + ONE_DAY, timezone),
         as_of=now,
     )
 
@@ -135,7 +137,7 @@ def change_answer(account: Account, entry: Entry, policy: Policy) -> Answer:
             | SubscriptionExpired(subscription_id)
             | StripeStateApplied(subscription_id)
             | GrantsVoided(subscription_id)
-        ):
+        ) if subscription_id is not None:
             subscription = account.find(subscription_id)
             assert subscription is not None, "it was found when this was decided"
             return subscription_record(account.user_id, subscription, None, entry.at)

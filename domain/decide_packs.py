@@ -1,4 +1,4 @@
-"""Decide what becomes of packs but by charges and holds: they are added, and they expire."""
+"""Decide what becomes of packs but by charges and holds: they are added, refunded, and expire."""
 
 from datetime import datetime
 
@@ -6,14 +6,15 @@ from domain.account import Account
 from domain.crediting import Asking
 from domain.grants import split
 from domain.messages import Refusal, Rejection
-from domain.pack_messages import AddPack, ExpirePack, PackAdded, PackExpired
+from domain.pack_messages import AddPack, ExpirePack, PackAdded, PackExpired, RefundedPack
 from domain.packs import Pack
+from domain.stripe import VoidGrants
 from domain.values import Credits, derive_owned_id
 
 
 def add_pack(account: Account, command: AddPack, asking: Asking) -> PackAdded | Refusal:
     """Return the new pack, or why it is refused. The account is as of now."""
-    now, paid_to_stripe = asking.now, command.stripe_subscription_id is not None
+    now, paid_to_stripe = asking.now, command.paid_to_stripe
     if not paid_to_stripe and command.expires_at is not None and command.expires_at <= now:
         return Refusal(Rejection.EXPIRY_NOT_IN_FUTURE)
     if account.has_payment(command.payment.transaction_id):
@@ -42,3 +43,11 @@ def expire_pack(account: Account, command: ExpirePack, now: datetime) -> PackExp
     if pack.expires_at is None or pack.is_live(now) or pack.is_expiry_written:
         return Refusal(Rejection.NOT_ENDED)
     return PackExpired(pack.pack_id, pack.expires_at, Credits(max(pack.left, 0)))
+
+
+def refund(pack: Pack, command: VoidGrants, now: datetime) -> RefundedPack | None:
+    """Return what a share of its payment makes of a pack; None: nothing is new, or it is over."""
+    if command.version <= pack.share_version or not pack.is_live(now):
+        return None
+    amount = pack.refunded_by(command.kept, command.parts) - pack.refunded
+    return RefundedPack(pack.pack_id, Credits(amount), command.version)

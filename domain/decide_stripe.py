@@ -5,8 +5,9 @@ from datetime import UTC, date, datetime
 
 from domain.account import Account
 from domain.crediting import Asking, add_grant, begin, name_implied, refuse_payment
+from domain.decide_packs import refund
 from domain.grants import Grant, split
-from domain.local_days import ONE_DAY, midnight
+from domain.local_days import ONE_DAY
 from domain.messages import CreditsAdded, GrantFromStripe, Refusal, Rejection
 from domain.stripe import (
     ENDED_LONG_AGO,
@@ -91,19 +92,42 @@ def apply_stripe_state(
 def void_grants(
     account: Account, command: VoidGrants, now: datetime
 ) -> GrantsVoided | Refusal | None:
-    """Take back a share of what a payment's grants are still to give, or give it back."""
-    for subscription in reversed(account.subscriptions):
-        paid = [g for g in subscription.grants if pays(command.transaction_id, g)]
-        if not paid:
-            continue
-        if subscription.end <= now:
-            return None
-        tomorrow = subscription.today(now) + ONE_DAY
-        taken = tuple(filter(None, (shared(grant, tomorrow, command) for grant in paid)))
-        return GrantsVoided(subscription.subscription_id, taken) if taken else None
-    if any(t.partition(" ")[0] == command.transaction_id for t in account.past_transactions):
+    """Take back a share of what a payment's grants and packs are still to give, or give it back.
+
+    The account is the whole one, as of now. What is over stays as it is.
+    """
+    subscription = _paid_by(account, command.transaction_id)
+    packs = [p for p in account.packs if pays(command.transaction_id, p.transaction_id)]
+    voided = () if subscription is None else _shared(subscription, command, now)
+    refunded = tuple(filter(None, (refund(pack, command, now) for pack in packs)))
+    if voided or refunded:
+        name = subscription.subscription_id if subscription and voided else None
+        return GrantsVoided(name, voided, refunded)
+    if (
+        subscription
+        or packs
+        or any(pays(command.transaction_id, t) for t in account.past_transactions)
+    ):
         return None
     return Refusal(Rejection.NO_SUCH_GRANT)
+
+
+def _paid_by(account: Account, payment: str) -> Subscription | None:
+    """Return the newest subscription to which a payment has added grants."""
+    for subscription in reversed(account.subscriptions):
+        if any(pays(payment, grant.transaction_id) for grant in subscription.grants):
+            return subscription
+    return None
+
+
+def _shared(
+    subscription: Subscription, command: VoidGrants, now: datetime
+) -> tuple[VoidedGrant, ...]:
+    if subscription.end <= now:
+        return ()
+    paid = (g for g in subscription.grants if pays(command.transaction_id, g.transaction_id))
+    tomorrow = subscription.today(now) + ONE_DAY
+    return tuple(filter(None, (shared(grant, tomorrow, command) for grant in paid)))
 
 
 def with_voids(grants: tuple[Grant, ...], taken: tuple[VoidedGrant, ...]) -> tuple[Grant, ...]:
@@ -181,17 +205,16 @@ def _end(
     base: Subscription, grants: tuple[Grant, ...], link: StripeLink | None, tomorrow: date
 ) -> datetime:
     """Return the end: Stripe moves what Stripe has given, and nobody else's."""
-    zone = base.timezone
-    theirs = [midnight(g.ends_on, zone) for g in base.grants if g.stripe_subscription_id]
+    theirs = [base.latest_midnight(g.ends_on) for g in base.grants if g.stripe_subscription_id]
     extended = base.stripe.extends_to if base.stripe else None
     given_by_stripe = max(filter(None, (extended, *theirs)), default=base.start)
-    ends = [midnight(g.gives_until, zone) for g in grants if g.grant_id is not None]
+    ends = [base.begins(g.gives_until) for g in grants if g.grant_id is not None]
     if base.end > given_by_stripe:
         ends.append(base.end)
-    covers = extended if link is None else covers_until(link, zone)
+    covers = extended if link is None else covers_until(link, base.timezone)
     if covers is not None:
         ends.append(covers)
-    return max([*ends, midnight(tomorrow, zone)])
+    return max([*ends, base.begins(tomorrow)])
 
 
 def _changes(known: Subscription, change: StripeStateApplied) -> bool:

@@ -10,7 +10,7 @@ from domain.corrections import CreditsAdjusted, UsageReversed
 from domain.decide_stripe import with_voids
 from domain.events import EventType
 from domain.evolve_holds import apply_openings, evolve_hold, with_use_of_closed
-from domain.evolve_packs import adjusted, evolve_pack, given_back, spent, without_lapsed
+from domain.evolve_packs import adjusted, evolve_pack, given_back, refunded, spent, without_lapsed
 from domain.grants import Grant
 from domain.holds import HoldFreed, HoldPlaced, HoldSettled
 from domain.messages import (
@@ -21,9 +21,10 @@ from domain.messages import (
     SubscriptionChanged,
     SubscriptionExpired,
 )
+from domain.open_ends import implied_grant
 from domain.pack_messages import PackAdded, PackExpired
 from domain.stripe import GrantsVoided, StripeStateApplied, VoidedGrant
-from domain.subscription import Day, Subscription, Told, implied_grant
+from domain.subscription import Day, Subscription, Told
 from domain.values import Credits, Status
 
 
@@ -139,7 +140,8 @@ def _with_grants(
     missing = Credits(spendable - sum(grant.spendable for grant in grants))
     if grants and not missing:
         return grants
-    return (*grants, implied_grant(missing, subscription.start, end, subscription.timezone))
+    zones = subscription.timezone, subscription.eras
+    return (*grants, implied_grant(missing, subscription.start, end, *zones))
 
 
 def _charge(account: Account, change: UsageRecorded, told: Told) -> Account:
@@ -185,6 +187,8 @@ def _change(account: Account, change: SubscriptionChanged) -> Account:
     subscription = account.find(change.subscription_id)
     if subscription is None:
         return account
+    if change.timezone is not None:
+        subscription = subscription.in_zone(change.timezone, change.eras)
     end = change.end or subscription.end
     grants = _with_grants(subscription, change.made_explicit, subscription.spendable, end)
     status = change.status or subscription.status
@@ -228,7 +232,8 @@ def _follow(account: Account, change: StripeStateApplied) -> Account:
 
 
 def _void(account: Account, change: GrantsVoided) -> Account:
-    subscription = account.find(change.subscription_id)
+    account = refunded(account, change.packs)
+    subscription = None if change.subscription_id is None else account.find(change.subscription_id)
     if subscription is None:
         return account
     grants = _voided_grants(subscription, change.voided, (), subscription.end)

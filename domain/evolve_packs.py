@@ -6,7 +6,7 @@ from dataclasses import replace
 from domain.account import NOTHING_MORE, Account
 from domain.corrections import CreditsAdjusted, UsageReversed
 from domain.holds import HoldPlaced, LapsedHold
-from domain.pack_messages import PackAdded, PackExpired
+from domain.pack_messages import PackAdded, PackExpired, RefundedPack
 from domain.packs import Pack
 from domain.sources import PackShare
 from domain.values import Credits
@@ -46,6 +46,17 @@ def adjusted(account: Account, change: CreditsAdjusted) -> Account:
     if change.added is not None and account.find_pack(change.added.pack_id) is None:
         account = account.with_pack(change.added)
     return _each(account, change.packs, _with_less)
+
+
+def refunded(account: Account, refunds: Iterable[RefundedPack]) -> Account:
+    """Return the account after refunds of its packs, or after what of them came back."""
+    by_id = {one.pack_id: one for one in refunds}
+    if not by_id:
+        return account
+    return account.with_packs(
+        _with_refund(pack, by_id[pack.pack_id]) if pack.pack_id in by_id else pack
+        for pack in account.packs
+    )
 
 
 def held(account: Account, change: HoldPlaced) -> Account:
@@ -107,4 +118,13 @@ def _with_less(pack: Pack, amount: int) -> Pack:
         pack,
         spendable=Credits(pack.spendable - amount),
         taken_back=Credits(pack.taken_back + amount),
+    )
+
+
+def _with_refund(pack: Pack, one: RefundedPack) -> Pack:
+    return replace(
+        pack,
+        spendable=Credits(pack.spendable - one.credit_amount),
+        refunded=Credits(pack.refunded + one.credit_amount),
+        share_version=max(pack.share_version, one.version),
     )

@@ -21,8 +21,8 @@ class AddPack:
     """None: never."""
     priority: int = PRIORITY_DEFAULT
     category: Category = Category.PAID
-    stripe_subscription_id: str | None = None
-    """Told where Stripe was paid: then it is added however many there are, even one that is over."""
+    paid_to_stripe: bool = False
+    """Then it is added however many there are, even one that is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +53,14 @@ class PackExpired:
     pack_id: str
     expires_at: datetime
     lapsed_credits: Credits
+
+
+@dataclass(frozen=True, slots=True)
+class RefundedPack:
+    """A pack of whose payment refunds leave another share than before."""
+
+    pack_id: str
+    credit_amount: Credits
+    """What is taken back more than before; negative: it is given again."""
+    version: int
+    """Counts what was told of the payment."""

@@ -10,6 +10,7 @@ from domain.holds import Hold, HoldFreed, HoldPlaced, HoldSettled
 from domain.messages import Entry
 from domain.pack_messages import PackAdded, PackExpired
 from domain.sources import PackShare
+from domain.stripe import GrantsVoided
 from domain.values import NO_CREDITS, Credits
 
 
@@ -24,6 +25,10 @@ class PackView:
     used: Credits = NO_CREDITS
     taken_back: Credits = NO_CREDITS
     """By adjustments."""
+    refunded: Credits = NO_CREDITS
+    """By refunds; negative: it is given again."""
+    share_version: int | None = None
+    """The newest that was told of the share that refunds leave; None: none was."""
     expired_at: datetime | None = None
     """The expiry that is written down."""
     placed: list[Hold] = field(default_factory=list)
@@ -67,6 +72,11 @@ def _project_rest(packs: dict[str, PackView], entry: Entry) -> None:
             _spend(packs, shares, entry.seq, sign=-1)
         case CreditsAdjusted():
             _adjust(packs, entry, entry.change)
+        case GrantsVoided(packs=refunds):
+            for one in refunds:
+                view = _view(packs, one.pack_id, entry.seq)
+                view.refunded = Credits(view.refunded + one.credit_amount)
+                view.share_version = one.version
         case _:
             pass
 

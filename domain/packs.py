@@ -59,6 +59,19 @@ class Pack:
     """Counts what was told of the share that refunds leave: what is older changes nothing."""
 
     @property
+    def granted(self) -> Credits:
+        """What it was to give when it was added."""
+        return Credits(self.spendable + self.refunded + self.taken_back)
+
+    def refunded_by(self, kept: int, parts: int) -> Credits:
+        """Return what refunds have taken back in all where they leave `kept` of `parts`.
+
+        More than before only as far as it is left: what is used or held is never taken.
+        """
+        share = self.granted - self.granted * min(kept, parts) // parts
+        return Credits(min(share, self.refunded + max(self.left, 0)))
+
+    @property
     def order(self) -> tuple[int, datetime, int, datetime, str]:
         """What is spent first sorts first."""
         return (

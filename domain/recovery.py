@@ -9,10 +9,11 @@ from typing import NamedTuple
 from domain.account import Account, Extra
 from domain.charges import Charge, Opening, UsageRecorded
 from domain.corrections import CreditsAdjusted, UsageReversed
+from domain.decide_change import in_newest_zone
+from domain.eras import date_named
 from domain.evolve import evolve
 from domain.foreign import Document, Quarantined, UnreadableError, read_subscriptions
 from domain.holds import Hold, HoldFreed, HoldPlaced, LapsedHold
-from domain.local_days import day_of
 from domain.messages import Change, CreditsAdded, DayOpened, Entry, charge_in
 from domain.recalls import NOTHING_BESIDE, Recalls
 from domain.recent_use import NO_USE, with_use
@@ -83,11 +84,12 @@ def recover(
     used: dict[str, _Used] = {}
     recent = NO_USE
     for subscription in subscriptions:
-        days, unreadable = _read_days(_days_of(stored, subscription), subscription.timezone)
+        calendar = in_newest_zone(subscription, stored.entries)
+        days, unreadable = _read_days(_days_of(stored, subscription), calendar)
         quarantined += unreadable
         on_days = used[subscription.subscription_id] = _used_on(days)
         kept = subscription.keeping_from(_oldest(charges, subscription))
-        read = _with_days(kept, days, on_days, now, policy)
+        read = _with_days(kept, days, on_days, calendar.today(now), policy)
         with_days.append(read)
         if read.day is not None:
             recent = with_use(recent, _before_newest(read, on_days.used))
@@ -123,11 +125,11 @@ def _with_days(
     subscription: Subscription,
     days: Sequence[_StoredDay],
     on_days: _Used,
-    now: datetime,
+    today: date,
     policy: Policy,
 ) -> Subscription:
     # A day of ours was charged by a clock that had come to it, be it ahead of this one.
-    today = max([subscription.today(now), *(day.date for day in days if day.is_ours)])
+    today = max([today, *(day.date for day in days if day.is_ours)])
     told = {day.date: day.told for day in days if day.told}
     holds = [hold for day in days for hold in day.holds]
     cap = policy.rollover_cap
@@ -158,7 +160,10 @@ def _charges(
     for document in stored.usages:
         known = by_id.get(str(document.get("subscription_id")))
         at = document.get("date")
-        day = day_of(at, known.timezone) if known and isinstance(at, datetime) else None
+        day = None
+        if known is not None and isinstance(at, datetime):
+            calendar = in_newest_zone(known, stored.entries)
+            day = date_named(at, calendar.timezone, calendar.eras)
         try:
             charge = read_charge(document, day)
         except UnreadableError as error:
@@ -259,7 +264,7 @@ def _touched_by(change: Change) -> Iterator[tuple[Opening, Credits, Credits]]:
 
 
 def _read_days(
-    documents: Iterable[Document], timezone: str
+    documents: Iterable[Document], subscription: Subscription
 ) -> tuple[list[_StoredDay], list[Quarantined]]:
     """Return the readable days, and what cannot be read: whole documents, or parts of them.
 
@@ -270,7 +275,7 @@ def _read_days(
     for document in documents:
         name = str(document.get("_id"))
         try:
-            day = read_day(document, timezone)
+            day = read_day(document, subscription.timezone, subscription.eras)
         except UnreadableError as error:
             unreadable.append(Quarantined(name, str(error)))
             continue

@@ -11,6 +11,7 @@ from pydantic import AfterValidator
 
 from domain.grants import Grant, Void, share_from
 from domain.local_days import ONE_DAY, day_of, midnight
+from domain.pack_messages import RefundedPack
 from domain.values import Status, UserId
 
 ENDED = frozenset({"canceled", "incomplete_expired"})
@@ -84,11 +85,14 @@ class ApplyStripeState:
 
 @dataclass(frozen=True, slots=True)
 class VoidGrants:
-    """Keep `kept` of `parts` of what a payment's grants give from tomorrow on: less, or more again."""
+    """Keep `kept` of `parts` of what a payment has bought: less than before, or more again.
+
+    Of grants that is what they give from tomorrow on, of packs all that is not used and not held.
+    """
 
     user_id: UserId
     transaction_id: str
-    """The payment's, or what its grants' transactions begin with, before a space."""
+    """The payment's, or what transactions of its parts begin with, before a space."""
     kept: int
     parts: int
     version: int = 0
@@ -130,16 +134,17 @@ class StripeStateApplied:
 
 @dataclass(frozen=True, slots=True)
 class GrantsVoided:
-    """Grants give another share from now on: of refunds, lost disputes, or what of them came back."""
+    """Grants and packs keep another share: of refunds, lost disputes, or what of them came back."""
 
-    subscription_id: str
+    subscription_id: str | None
+    """Whose grants; None: only packs change."""
     voided: tuple[VoidedGrant, ...]
+    packs: tuple[RefundedPack, ...] = ()
 
 
-def pays(transaction_id: str, grant: Grant) -> bool:
-    """Say whether a grant was paid by this payment, or by one of its lines."""
-    known = grant.transaction_id
-    return known is not None and known.partition(" ")[0] == transaction_id
+def pays(payment: str, transaction_id: str | None) -> bool:
+    """Say whether a transaction is this payment, or one of its parts."""
+    return transaction_id is not None and transaction_id.partition(" ")[0] == payment
 
 
 def ended(grant: Grant, from_day: date) -> VoidedGrant | None:

@@ -88,12 +88,12 @@ def _project(views: AccountViews, entry: Entry) -> None:
             _touch(views, opening, NO_CREDITS, entry)
         case HoldPlaced() | HoldSettled() | HoldFreed():
             _project_hold(views, entry, entry.change)
+        case CommandRefused() | PackAdded() | PackExpired() | GrantsVoided(subscription_id=None):
+            pass
         case SubscriptionChanged() | SubscriptionExpired() | StripeStateApplied() | GrantsVoided():
             views.subscriptions.append(entry)
         case UsageReversed() | CreditsAdjusted():
             _project_correction(views, entry, entry.change)
-        case CommandRefused() | PackAdded() | PackExpired():
-            pass
         case _:
             assert_never(entry.change)
 

@@ -1,6 +1,7 @@
 """The whole HTTP interface on a backend."""
 
 from actors.edge.backend import Backend
+from actors.edge.corrections import add_correcting_operations
 from actors.edge.documentation import add_documentation
 from actors.edge.events import add_event_operations
 from actors.edge.gate import Gate
@@ -15,6 +16,7 @@ from actors.edge.reconciling import add_reconciling_operations
 from actors.edge.schema import Interface, operation_id
 from actors.edge.stripe import add_stripe_operations
 from actors.edge.subscriptions import add_subscription_operations
+from actors.edge.users import add_user_operations
 from actors.edge.writing import add_writing_operations
 
 
@@ -37,10 +39,12 @@ def build_app(backend: Backend) -> Gate:
     add_reading_operations(app, backend)
     add_writing_operations(app, backend)
     add_hold_operations(app, backend)
+    add_correcting_operations(app, backend)
     add_operating_operations(app, backend)
     add_test_clock(app, backend)
     add_subscription_operations(app, backend)
     add_housekeeping_operations(app, backend)
+    add_user_operations(app, backend)
     add_stripe_operations(app, backend.stripe)
     add_event_operations(app, backend)
     add_reconciling_operations(app, backend)

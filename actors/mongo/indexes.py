@@ -29,6 +29,7 @@ def _index(*keys: str, **rules: bool | int) -> IndexModel:
 
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "allotment_accounts": (_index("unreadable", sparse=True),),
+    "allotment_anonymizations": (_index("started_at"), _index("at", sparse=True)),
     "allotment_api_keys": (_index("hash", unique=True),),
     "allotment_dead_letters": (_index("state", "at"), _index("event_id", "at")),
     "allotment_events": (
@@ -51,6 +52,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     ),
     "packs": (
         _index("user_id"),
+        _index("expired_at", "expires_at"),
         _index("expires_at", sparse=True),
         _index("holds_until", sparse=True),
     ),

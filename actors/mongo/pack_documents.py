@@ -28,7 +28,7 @@ def pack_writes(view: PackView) -> Iterator[Write]:
     """
     if view.added is not None:
         yield InsertOne(new_pack(view.added))
-    if _changes_more(view):
+    if changes_more(view):
         yield UpdateOne({"_id": as_stored(view.pack_id)}, _stages(view))
 
 
@@ -64,10 +64,15 @@ def _document(entry: Entry, pack: Pack, amount: int, system: int) -> dict[str, A
     }
 
 
-def _changes_more(view: PackView) -> bool:
+def changes_more(view: PackView) -> bool:
     """Say whether there is anything beside the document that is made."""
     return view.added is None or bool(
-        view.used or view.taken_back or view.expired_at or view.placed or view.freed
+        view.used
+        or view.taken_back
+        or view.share_version is not None
+        or view.expired_at
+        or view.placed
+        or view.freed
     )
 
 
@@ -88,14 +93,22 @@ def _stages(view: PackView) -> list[dict[str, Any]]:
         "applied_seq": Int64(view.applied_seq),
         "revision": plus("revision", 0, 1),
     }
+    if view.taken_back or view.refunded:
+        less = Int64(view.taken_back + view.refunded)
+        fields["spendable_credits"] = {"$subtract": [SPENDABLE, less]}
     if view.taken_back:
-        fields["spendable_credits"] = {"$subtract": [SPENDABLE, Int64(view.taken_back)]}
-        fields["taken_back_credits"] = {
-            "$add": [amount_or("$taken_back_credits", ZERO), Int64(view.taken_back)]
-        }
+        fields["taken_back_credits"] = _plus_amount("$taken_back_credits", view.taken_back)
+    if view.share_version is not None:
+        fields["refunded_credits"] = _plus_amount("$refunded_credits", view.refunded)
+        known = amount_or("$share_version", ZERO)
+        fields["share_version"] = {"$max": [known, Int64(view.share_version)]}
     if view.expired_at is not None:
         fields["expired_at"] = view.expired_at
     return [{"$set": fields}, *holds_stages(view), LAPSED]
+
+
+def _plus_amount(field: str, amount: int) -> dict[str, Any]:
+    return {"$add": [amount_or(field, ZERO), Int64(amount)]}
 
 
 SPENDABLE = amount_or(

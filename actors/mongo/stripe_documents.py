@@ -47,7 +47,7 @@ def _view_write(entry: Entry) -> Write:
             return _new_subscription(entry, entry.change)
         case StripeStateApplied():
             return _followed(entry, entry.change)
-        case GrantsVoided(subscription_id, voided):
+        case GrantsVoided(str(subscription_id), voided):
             fields = _numbered(entry) | _voided(voided, with_grants([]))
             return UpdateOne({"_id": as_stored(subscription_id)}, [{"$set": fields}])
         case _:

@@ -3,9 +3,13 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from actors.store import Store
-from domain.messages import Command, GrantFromStripe
+from domain.messages import Command, GrantFromStripe, RecordUsage
+from domain.pack_messages import AddPack
 from domain.payments import Payment
+from domain.recalls import NOTHING_BESIDE
 from domain.recovery import recover
 from domain.stripe import ApplyStripeState, StripeItem, StripeLink, VoidGrants
 from domain.values import Credits, UserId
@@ -20,6 +24,11 @@ def paid(number: int) -> GrantFromStripe:
     start = NOON + number * MONTH
     payment = Payment("stripe", f"in_{number}", 2900, "eur")
     return GrantFromStripe(ADA, Credits(3000), start, start + MONTH, payment, "sub_1")
+
+
+def pack(name: str, amount: int, priority: int = 50) -> AddPack:
+    payment = Payment("stripe", name, 900, "eur")
+    return AddPack(ADA, Credits(amount), payment, NOON + 3 * MONTH, priority, paid_to_stripe=True)
 
 
 def state(version: int, status: str = "active", **fields: Any) -> ApplyStripeState:
@@ -50,20 +59,41 @@ LIFE: list[Command] = [
     VoidGrants(ADA, "in_0", 3, 3, 8),
     state(4, "canceled", ended_at=NOON),
 ]
+PACKS: list[Command] = [
+    pack("in_0 il_1", 500, 10),
+    paid(0),
+    pack("cs_1", 700),
+    RecordUsage(ADA, "chat", Credits(300)),
+    VoidGrants(ADA, "in_0", 1, 3, 1),
+    VoidGrants(ADA, "cs_1", 0, 2, 2),
+    VoidGrants(ADA, "in_0", 0, 3, 3),
+    VoidGrants(ADA, "cs_1", 1, 2, 4),
+    VoidGrants(ADA, "in_0", 3, 3, 5),
+]
+LIVES = {"subscription": LIFE, "packs": PACKS}
 
 
 def loaded(store: Store, author: Author) -> object:
     (stored,) = store.load([ADA], author.now)
-    return recover(stored, author.now, POLICY).account
+    return recover(stored, author.now, POLICY, NOTHING_BESIDE).account
 
 
-def test_every_step_of_a_stripe_subscription_reads_back_as_it_is_in_ram(setup: Setup) -> None:
+@pytest.mark.parametrize("life", LIVES)
+def test_every_step_of_what_stripe_was_paid_for_reads_back_as_it_is_in_ram(
+    setup: Setup, life: str
+) -> None:
     author = Author(ADA)
 
-    for command in LIFE:
+    for command in LIVES[life]:
         write(setup.store, [author.do(command)])
         assert loaded(setup.store, author) == author.account, command
         author.now += timedelta(hours=7)
+
+
+def test_a_subscription_that_stripe_ended_has_the_totals_of_its_grants(setup: Setup) -> None:
+    author = Author(ADA)
+
+    write(setup.store, [author.do(command) for command in LIFE])
 
     (document,) = setup.documents("subscriptions")
     assert document["status"] == "cancelled"
@@ -71,12 +101,27 @@ def test_every_step_of_a_stripe_subscription_reads_back_as_it_is_in_ram(setup: S
     assert document["spendable_credits"] == sum(g["spendable_credits"] for g in document["grants"])
 
 
-def test_the_whole_life_in_one_write_reads_back_too(setup: Setup) -> None:
+@pytest.mark.parametrize("life", LIVES)
+def test_the_whole_life_in_one_write_reads_back_too(setup: Setup, life: str) -> None:
     author = Author(ADA)
 
-    write(setup.store, [author.do(command) for command in LIFE])
+    write(setup.store, [author.do(command) for command in LIVES[life]])
 
     assert loaded(setup.store, author) == author.account
+
+
+def test_a_pack_says_what_refunds_took_of_it(setup: Setup) -> None:
+    author = Author(ADA)
+
+    write(setup.store, [author.do(command) for command in PACKS])
+
+    documents = {d["payment"]["transaction_id"]: d for d in setup.documents("packs")}
+    fields = ("amount", "spendable_credits", "credits_used", "refunded_credits", "share_version")
+    shown = {name: tuple(one[field] for field in fields) for name, one in documents.items()}
+    assert shown == {
+        "in_0 il_1": (500, 450, 210, 0, 5),
+        "cs_1": (700, 315, 0, 315, 4),
+    }
 
 
 def test_a_subscription_of_another_program_is_followed_and_keeps_its_days(setup: Setup) -> None:

@@ -136,11 +136,15 @@ class Ledger:
         *,
         status: Status | None = None,
         end: datetime | None = None,
+        timezone: str | None = None,
+        reason: str | None = None,
         which: int = -1,
     ) -> Decision:
         """Change one of the subscriptions, counted in the order of their start."""
+        user_id = self.account.user_id
         subscription_id = self.account.subscriptions[which].subscription_id
-        return self.do(ChangeSubscription(self.account.user_id, subscription_id, status, end), now)
+        command = ChangeSubscription(user_id, subscription_id, status, end, timezone, reason)
+        return self.do(command, now)
 
     def expire(self, now: datetime, which: int = -1) -> Decision:
         subscription_id = self.account.subscriptions[which].subscription_id

@@ -161,8 +161,8 @@ GOLDEN: list[tuple[Command, str, str]] = [
 GOLDEN_SINCE: list[tuple[Command, str]] = [
     (AddPack(USER, ONE, pay("t")), "af68706317309472f9f43ea8def608f1"),
     (
-        AddPack(USER, ONE, pay("t"), HALF_PAST, 10, Category.PROMOTIONAL, "sub"),
-        "29b3e618084120237a49d0cf84e01326",
+        AddPack(USER, ONE, pay("t"), HALF_PAST, 10, Category.PROMOTIONAL, paid_to_stripe=True),
+        "d5fd510481c54cca89a2ab8f07debd95",
     ),
     (ExpirePack(USER, "p"), "0d165a1d42dad56c7f9fd07394996846"),
     (ReverseUsage(USER, "u", None, "r"), "2056b5f32d04f52c772c187ce69965a7"),
