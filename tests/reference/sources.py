@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from tests.reference.model import ONE_DAY, ReferenceUser, Subscription, local_midnight
+from tests.reference.dates import local_midnight
+from tests.reference.model import ONE_DAY, ReferenceUser, Subscription
 from tests.reference.model import Hold as DayHold
 
 FAR_AWAY = datetime(9999, 12, 31, tzinfo=UTC)
