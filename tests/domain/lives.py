@@ -217,7 +217,7 @@ TAKERS: dict[str, Callable[[Ledger, Step, datetime], None]] = {
     "open": open_day,
     "write": write,
     **dict.fromkeys(["charge", "record", "charge by tokens"], charge),
-    **dict.fromkeys(["change", "end", "expire"], take_on_subscription),
+    **dict.fromkeys(["change", "end", "expire", "move"], take_on_subscription),
     **dict.fromkeys(["hold", "settle", "overspend", "release", "expire hold"], take_on_hold),
     "settle by tokens": take_on_hold,
     **dict.fromkeys(["pack", "expire pack", "cap", "hold at least", "settle late"], take_on_packs),

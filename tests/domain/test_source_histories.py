@@ -32,7 +32,7 @@ from domain.values import Credits, Policy
 from tests.domain.ledger import NOON, ONE_MILLISECOND, USER, charge_of
 from tests.domain.shard_ledger import ShardLedger
 from tests.domain.test_histories import CAPS, ROLLOVERS, STATUSES, ZONES, shortfall_of
-from tests.reference import model, sources
+from tests.reference import dates, model, sources
 from tests.reference.sources import Outcome, SourcesUser
 
 DAYS = 100
@@ -42,9 +42,9 @@ LIVES = int(os.environ.get("LIVES", "24"))
 @pytest.fixture(autouse=True)
 def _reference_remembers_midnights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare the reference its slowest walk: a midnight stays where it was found."""
-    remembered = lru_cache(maxsize=None)(model.local_midnight)
-    monkeypatch.setattr(model, "local_midnight", remembered)
-    monkeypatch.setattr(sources, "local_midnight", remembered)
+    remembered = lru_cache(maxsize=None)(dates.local_midnight)
+    for module in (model, dates, sources):
+        monkeypatch.setattr(module, "local_midnight", remembered)
 
 
 class TwoBooks:

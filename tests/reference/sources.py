@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from tests.reference.model import ONE_DAY, ReferenceUser, Subscription, local_midnight
+from tests.reference.dates import local_midnight
+from tests.reference.model import ONE_DAY, ReferenceUser, Subscription
 from tests.reference.model import Hold as DayHold
 
 FAR_AWAY = datetime(9999, 12, 31, tzinfo=UTC)
@@ -186,8 +187,9 @@ class SourcesUser(ReferenceUser):
         sums: dict[int, int] = {}
         for pack, share in shares:
             pack.used += share
-            sums[pack.number] = sums.get(pack.number, 0) + share
-        packs = [(self.packs[number], share) for number, share in sums.items() if share]
+            if share:
+                sums[pack.number] = sums.get(pack.number, 0) + share
+        packs = [(self.packs[number], share) for number, share in sums.items()]
         made = Charge(day, of_day, packs, uncovered, late)
         self.charges.append(made)
         return Outcome("charged", told_of(made))
