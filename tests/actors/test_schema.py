@@ -12,13 +12,25 @@ from actors.edge.examples import EXAMPLES, MORE_EXAMPLES, PROBLEMS
 from actors.edge.gate import OPEN, is_open
 from actors.edge.problems import MEDIA_TYPE, STATUS
 from actors.edge.schema import operations_of
-from domain import answers, hold_answers, hold_requests, requests
+from domain import (
+    answers,
+    correction_answers,
+    correction_requests,
+    credit_requests,
+    hold_answers,
+    hold_requests,
+    requests,
+)
 from tests.actors.running import in_loop
 from tests.actors.test_edge import edge
 
 MODELS = {
     name: getattr(module, name)
-    for module in (requests, hold_requests, answers, hold_answers, writing, operating, problems)
+    for module in (
+        *(requests, credit_requests, hold_requests, correction_requests),
+        *(answers, hold_answers, correction_answers),
+        *(writing, operating, problems),
+    )
     for name in EXAMPLES
     if hasattr(module, name)
 }
