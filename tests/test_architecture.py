@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted(
     [*ROOT.glob("domain/**/*.py"), *ROOT.glob("actors/**/*.py"), ROOT / "serve_app.py"]
 )
-DOMAIN_MAY_IMPORT = {"domain", "pydantic"}
+DOMAIN_MAY_IMPORT = {"domain", "pydantic", "pydantic_core"}
 VENDORS = {
     "pymongo": ("actors/mongo/",),
     "bson": ("actors/mongo/",),

@@ -122,7 +122,11 @@ def without_subscription(record: EventRecord) -> EventRecord:
 
 
 def test_every_text_of_ours_says_all_it_names() -> None:
-    packs = {"pack_credits": 10, "remaining_credits": 10, "low_credits_percent": 20.0}
+    packs: dict[str, Any] = {
+        "pack_credits": 10,
+        "remaining_credits": 10,
+        "low_credits_percent": 20.0,
+    }
     low = event(EventType.LOW_CREDITS, **packs).record
     texts = [
         MailTemplates(None).write(event(EventType.LOW_CREDITS, **LOW).record),
