@@ -101,8 +101,8 @@ class AsyncAllotment(HoldMethods, CorrectionMethods):
         self,
         user_id: str,
         amount: int,
-        days: int | None,
-        payment: PaymentBody | Mapping[str, Any],
+        days: int | None = None,
+        payment: PaymentBody | Mapping[str, Any] | None = None,
         *,
         kind: Literal["daily", "pack"] = "daily",
         timezone: str | None = None,
@@ -111,10 +111,10 @@ class AsyncAllotment(HoldMethods, CorrectionMethods):
         category: Literal["paid", "promotional"] | None = None,
         key: str | None = None,
     ) -> CreditAdditionResponse:
-        """Add credits over `days` days from today, or a pack (`kind="pack"`, `days=None`).
+        """Add credits over `days` days from today, or a pack (`kind="pack"`, without `days`).
 
-        A payment's transaction counts once a user. `expires_at`, `priority` and `category` are a
-        pack's.
+        A payment is needed, and its transaction counts once a user. `expires_at`, `priority` and
+        `category` are a pack's.
         """
         body = checked(
             AddCreditBody,

@@ -14,6 +14,7 @@ import typer
 from actors import ray_environment
 from actors.clock_command import add_clock_command
 from actors.cluster.commands import add_cluster_commands
+from actors.correcting_commands import add_correcting_commands
 from actors.key_commands import database_told, keys
 from actors.operator_commands import add_operator_commands
 from actors.readiness import wait_until_ready
@@ -131,6 +132,7 @@ def ray_command() -> str:
 add_operator_commands(app)
 add_cluster_commands(app)
 add_user_commands(app)
+add_correcting_commands(app)
 add_clock_command(app)
 
 

@@ -7,7 +7,9 @@ AllotmentError
 │   ├── DuplicatePaymentError
 │   ├── IdempotencyKeyReusedError
 │   ├── NotFoundError
-│   │   └── HoldNotFoundError
+│   │   ├── HoldNotFoundError
+│   │   └── UsageNotFoundError
+│   ├── AlreadyReversedError
 │   ├── HoldClosedError
 │   └── InvalidRequestError
 └── TryAgainError                     repeat with the same key
@@ -31,10 +33,14 @@ class AllotmentError(Exception):
 class RefusedError(AllotmentError):
     """The command changed nothing."""
 
-    def __init__(self, detail: str = "", shortfall: Shortfall | None = None) -> None:
+    def __init__(
+        self, detail: str = "", shortfall: Shortfall | None = None, field: str | None = None
+    ) -> None:
         super().__init__(detail or self.title)
         self.shortfall = shortfall
         """How far the credits were from covering a charge, and when they would."""
+        self.field = field
+        """What of the request is wrong, where that is one field that the account decides on."""
 
 
 class InsufficientCreditsError(RefusedError):
@@ -92,7 +98,7 @@ class AlreadyReversedError(RefusedError):
 
 
 class HoldClosedError(RefusedError):
-    """The hold was settled or released, or it has expired. Nothing was charged."""
+    """The hold was settled or released, or it expired too long ago. Nothing was charged."""
 
     code = "hold_closed"
     title = "The hold is closed"
@@ -166,8 +172,15 @@ _DETAILS = {
     f" {GRANTS_MAX:,} grants",
 }
 
+_FIELDS = {
+    Rejection.TOO_MANY_ZONES: "timezone",
+    Rejection.EXPIRY_NOT_IN_FUTURE: "expires_at",
+    Rejection.MORE_THAN_CHARGED: "credit_amount",
+}
+
 
 def refused(refusal: Refusal) -> RefusedError:
     """Return the error that tells a caller of a refusal."""
-    detail = _DETAILS.get(refusal.reason, "")
-    return _BY_REJECTION[refusal.reason](detail, refusal.shortfall)
+    reason = refusal.reason
+    detail = _DETAILS.get(reason, "")
+    return _BY_REJECTION[reason](detail, refusal.shortfall, _FIELDS.get(reason))

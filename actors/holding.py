@@ -138,7 +138,7 @@ class Holding:
         token_count: int | None = None,
         model_used: str | None = None,
         details: Mapping[str, Any] | None = None,
-        on_insufficient: Manner = OnInsufficient.REJECT,
+        on_insufficient: Manner = OnInsufficient.CAP,
     ) -> None:
         """Say what it cost: `credit_amount`, or `token_count`. The last report counts."""
         self.cost = {

@@ -24,7 +24,7 @@ from actors.api_keys import KeyRing
 from actors.mongo.connection import connect
 from actors.mongo.keys import MongoKeys
 from bench.users import PLAIN_DATABASE
-from domain.answers import CreditStatusResponse, UsageRecordResponse
+from domain.answers import CreditStatusResponse, DaySource, UsageRecordResponse
 from domain.local_days import ONE_DAY, midnight
 from domain.requests import RecordUsageBody, UserIdText
 from domain.values import Status
@@ -162,6 +162,8 @@ def status_answer(
         credits_rolled_over=day["credits_rolled_over"],
         credits_used=day["credits_used"],
         credits_held=0,
+        day_remaining_credits=remaining,
+        pack_credits=0,
         remaining_credits=remaining,
         low_credits=is_low(remaining, day),
         resets_at=day["date"] + ONE_DAY,
@@ -189,13 +191,14 @@ def usage_document(body: RecordUsageBody, day: Document, now: datetime) -> Docum
 
 def usage_answer(usage: Document, day: Document) -> UsageRecordResponse:
     """Return the answer to a charge, from the day as it was before."""
-    remaining = left_of(day) - usage["credit_amount"]
+    amount = usage["credit_amount"]
+    remaining = left_of(day) - amount
     return UsageRecordResponse(
         usage_id=str(usage["_id"]),
         user_id=str(usage["user_id"]),
         subscription_id=str(usage["subscription_id"]),
         service_type=usage["service_type"],
-        credit_amount=usage["credit_amount"],
+        credit_amount=amount,
         token_count=usage["token_count"],
         model_used=usage["model_used"],
         session_id=usage["session_id"],
@@ -203,8 +206,11 @@ def usage_answer(usage: Document, day: Document) -> UsageRecordResponse:
         timestamp=usage["timestamp"],
         date=day["date"],
         daily_credit_limit=day["daily_credit_limit"],
-        credits_used=day["credits_used"] + usage["credit_amount"],
+        credits_used=day["credits_used"] + amount,
         credits_held=0,
         remaining_credits=remaining,
         low_credits=is_low(remaining, day),
+        sources=[DaySource(date=day["date"], credit_amount=amount)] if amount else [],
+        uncovered_credits=0,
+        late=False,
     )

@@ -17,7 +17,7 @@ class ReverseUsageBody(ParsedBody):
 
     def command(self, user_id: UserId, usage_id: str) -> ReverseUsage:
         amount = None if self.credit_amount is None else Credits(self.credit_amount)
-        return ReverseUsage(user_id, usage_id, amount, self.reason)
+        return ReverseUsage(user_id, usage_id.lower(), amount, self.reason)  # As ids are shown.
 
 
 class AdjustCreditsBody(ParsedBody):

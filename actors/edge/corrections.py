@@ -49,7 +49,8 @@ def add_correcting_operations(app: FastAPI, backend: Backend) -> None:
         as the roll-over rule lets it; what came from a subscription or a pack that has ended lapses.
         """
         user_id = await find_charged(backend, usage_id)
-        call = make_call(body.command(user_id, usage_id), idempotency_key, caller_of(request).name)
+        command = body.command(user_id, usage_id)
+        call = make_call(command, idempotency_key, caller_of(request).name)
         return await answered(backend, await backend.router.call(call), 201)
 
     @app.post(

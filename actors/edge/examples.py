@@ -3,6 +3,7 @@
 from typing import Any
 
 from actors.edge.operator_examples import REPORTS
+from actors.edge.problem_examples import problem
 
 STATUS: dict[str, Any] = {
     "user_id": "ada",
@@ -101,12 +102,6 @@ SUBSCRIPTION: dict[str, Any] = {
     "stripe": None,
 }
 SUMS = {"records": 1, "credit_amount": 30, "reversed_credits": 0, "token_count": 1200}
-
-
-def problem(code: str, status: int, title: str, **more: Any) -> dict[str, Any]:
-    """Return a problem body."""
-    base = {"type": "about:blank", "title": title, "status": status, "detail": title, "code": code}
-    return base | more
 
 
 MORE_EXAMPLES: dict[str, list[dict[str, Any]]] = {
@@ -277,16 +272,3 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     ),
     **REPORTS,
 }
-PROBLEMS: dict[str, dict[str, Any]] = {
-    "400": problem("bad_signature", 400, "This is no event that Stripe has signed for us"),
-    "401": problem("unauthorized", 401, "A valid API key or token is needed"),
-    "403": problem("forbidden", 403, "This needs a key with the scope admin"),
-    "404": problem("not_found", 404, "There is no such subscription"),
-    "408": problem("request_timeout", 408, "The body did not arrive in time"),
-    "409": problem("hold_closed", 409, "The hold is closed"),
-    "413": problem("too_large", 413, "A body has at most 1048576 bytes"),
-    "415": problem("unsupported_media_type", 415, "A body is JSON"),
-    "429": problem("rate_limited", 429, "This caller has sent too many requests"),
-    "503": problem("overloaded", 503, "The service is overloaded; try again later"),
-}
-"""Examples of problems of the plain kind, by status."""

@@ -116,7 +116,13 @@ def problem_of(error: AllotmentError) -> Problem:
             required_credits=shortfall.required_credits,
             available_at=shortfall.available_at,
         )
-    return base if error.code != "invalid_request" else with_errors(base, [])
+    if error.code != "invalid_request":
+        return base
+    field = error.field if isinstance(error, RefusedError) else None
+    if field is None:
+        return with_errors(base, [])
+    message = base.detail.removeprefix(f"{field}: ")
+    return with_errors(base, [FieldError(field=field, message=message)])
 
 
 def with_errors(problem: Problem, errors: list[FieldError]) -> InvalidRequest:

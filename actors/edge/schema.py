@@ -9,7 +9,8 @@ from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
 from actors.edge.backend import NEEDS_KEY
-from actors.edge.examples import EXAMPLES, MORE_EXAMPLES, PROBLEMS
+from actors.edge.examples import EXAMPLES, MORE_EXAMPLES
+from actors.edge.problem_examples import CLOSER_PROBLEMS, PROBLEMS
 from actors.edge.problems import MEDIA_TYPE
 from domain.requests import BatchedUsageBody, RecordUsageBody
 
@@ -128,7 +129,7 @@ def complete(path: str, operation: dict[str, Any]) -> None:
             response["description"] = HTTPStatus(int(status)).phrase
             response.update({"headers": REPLAYED} if takes_key else {})
         for body in content.values():
-            show_example(body, PROBLEMS.get(status))
+            show_example(body, CLOSER_PROBLEMS.get((path, status), PROBLEMS.get(status)))
 
 
 def show_example(content: dict[str, Any], otherwise: dict[str, Any] | None) -> None:

@@ -24,13 +24,25 @@ ADDRESS = re.compile(
 """One mailbox and nothing else: no list, no name before it, no line break."""
 ENCODED = "=?"  # So begins what readers of headers decode.
 ADDRESS_LENGTH_MAX = 254  # As RFC 5321 has it.
-TEMPLATE_OF = {EventType.LOW_CREDITS: "low_credits.txt", EventType.SPIKE: "spike.txt"}
+LOW_CREDITS, LOW_PACKS, SPIKE = "low_credits.txt", "low_packs.txt", "spike.txt"
 
 
 def is_address(text: str) -> bool:
     """Say whether a text is the address of one mailbox."""
     is_short = len(text) <= ADDRESS_LENGTH_MAX
     return is_short and ENCODED not in text and ADDRESS.fullmatch(text) is not None
+
+
+def template_of(record: EventRecord) -> str | None:
+    """Return which text tells of an event; None: it is not told by mail."""
+    match record.type:
+        case EventType.LOW_CREDITS:
+            # Without a subscription there is no day to tell of.
+            return LOW_PACKS if record.subscription_id is None else LOW_CREDITS
+        case EventType.SPIKE:
+            return SPIKE
+        case _:
+            return None
 
 
 class Mailer(Protocol):
@@ -45,18 +57,20 @@ class MailTemplates:
 
     def __init__(self, folder: Path | None) -> None:
         """Read the files; one that the folder lacks is ours. Raises OSError, ValueError."""
-        self._texts: dict[EventType, tuple[Template, Template]] = {}
-        for kind, name in TEMPLATE_OF.items():
+        self._texts: dict[str, tuple[Template, Template]] = {}
+        for name in (LOW_CREDITS, LOW_PACKS, SPIKE):
             own = folder / name if folder else None
             path = own if own and own.exists() else TEMPLATES / name
             subject, _, rest = path.read_text(encoding="utf-8").partition("\n")
-            self._texts[kind] = Template(subject.strip()), Template(rest.lstrip("\n"))
+            self._texts[name] = Template(subject.strip()), Template(rest.lstrip("\n"))
 
     def write(self, record: EventRecord) -> tuple[str, str]:
-        """Return subject and text for an event."""
+        """Return subject and text for an event that is told by mail."""
+        name = template_of(record)
+        assert name is not None, "the handler takes no other"
         envelope = record.model_dump(mode="json", exclude={"data"})
         facts = {name: str(value) for name, value in (record.data | envelope).items()}
-        subject, text = self._texts[record.type]
+        subject, text = self._texts[name]
         one_line = " ".join(subject.safe_substitute(facts).split())
         return one_line, text.safe_substitute(facts)
 
@@ -83,7 +97,7 @@ class MailHandler:
 
     def wants(self, event: OrderedEvent) -> bool:
         """Say whether somebody is told by mail."""
-        return event.record.type in TEMPLATE_OF
+        return template_of(event.record) is not None
 
     async def handle(self, event: OrderedEvent) -> None:
         """Send mail, if there is somebody to send it to. Raises DeliveryError."""

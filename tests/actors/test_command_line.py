@@ -197,7 +197,7 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
         name in printed
         for name in (
             *("up", "keys", "status", "sync", "validate", "reshard", "drain", "restart"),
-            "accept-clock",
+            *("accept-clock", "anonymize", "adjust", "reverse"),
             "Exit codes",
         )
     )

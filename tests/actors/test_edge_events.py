@@ -10,7 +10,7 @@ from actors.events.delivering import RefusedDeliveryError
 from actors.events.records import BEGINNING, EventPage, EventQuery
 from tests.actors.listening import listening
 from tests.actors.running import in_loop, until
-from tests.actors.test_edge import CREDITS, edge
+from tests.actors.test_edge import CREDITS, USAGE, edge
 from tests.actors.test_tokens import token
 
 
@@ -39,6 +39,35 @@ async def test_an_event_is_delivered_again_on_request() -> None:
 
     assert again.json() == {"id": event_id, "endpoints": ["noting"]}
     assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
+
+
+@in_loop
+async def test_what_packs_and_corrections_do_is_told_in_its_order() -> None:
+    pack = {name: value for name, value in CREDITS.items() if name != "days"} | {"kind": "pack"}
+    async with edge() as (client, backend):
+        await client.post("/subscription/credits", json=pack)  # 2,700 to spend, and no day.
+        charge = USAGE | {"credit_amount": 2700}
+        usage_id = (await client.post("/subscription/usage", json=charge)).json()["usage_id"]
+        path, part = f"/subscription/usage/{usage_id}/reversals", {"credit_amount": 700}
+        await client.post(path, json=part | {"reason": "it failed"})
+        adjustment = {"user_id": "ada", "remaining_credits": 800, "reason": "a wish"}
+        await client.post("/subscription/adjustments", json=adjustment)
+        await until(lambda: len(backend.handler.taken) == 4)
+        stream = sent(backend.events, EventQuery(BEGINNING), 0)
+        first = [await anext(stream) for _ in range(2)][1]
+        assert isinstance(stream, AsyncGenerator)
+        await stream.aclose()
+
+    told = [event.record for event in backend.handler.taken]
+    assert [record.type for record in told] == [
+        *("subscription.low_credits", "credits.depleted", "usage.reversed", "credits.adjusted"),
+    ]
+    assert [record.subscription_id for record in told] == [None] * 4
+    assert b'"subscription_id":null' in first
+    reversed_, adjusted = told[2].data, told[3].data
+    assert (reversed_["usage_id"], reversed_["credit_amount"]) == (usage_id, 700)
+    assert (reversed_["returned_credits"], reversed_["reason"]) == (700, "it failed")
+    assert (adjusted["credit_amount"], adjusted["reason"]) == (100, "a wish")
 
 
 @in_loop

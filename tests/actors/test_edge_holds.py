@@ -232,13 +232,13 @@ async def test_a_block_settles_what_it_reports_and_releases_on_an_exception() ->
 
 
 @in_loop
-async def test_a_block_that_cost_more_than_is_covered_says_so_and_stays_open() -> None:
+async def test_a_block_that_may_not_cost_more_than_is_covered_says_so_and_stays_open() -> None:
     async with edge() as (http, backend):
         client = client_of(backend)
         await http.post("/subscription/credits", json=CREDITS)
         with pytest.raises(InsufficientCreditsError):
             async with client.holding("ada", "chat", 40) as holding:
-                holding.report(91)
+                holding.report(91, on_insufficient="reject")
         between = await remaining(http)
         await client.settle(holding.hold.hold_id, 91, on_insufficient="record")
         after = await remaining(http)

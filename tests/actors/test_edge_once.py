@@ -19,6 +19,13 @@ BODIES: list[tuple[str, str, Any]] = [
     ("POST", "/subscription/usage/batch", {"records": [USAGE, DETAILED]}),
     ("POST", "/subscription/holds", {"user_id": "ada", "credit_amount": 1, "details": {"a": 1}}),
     ("POST", "/subscription/holds/x/settle", {"credit_amount": 1, "details": {"a": 1}}),
+    (
+        "POST",
+        "/subscription/credits",
+        {name: value for name, value in CREDITS.items() if name != "days"} | {"kind": "pack"},
+    ),
+    ("POST", "/subscription/usage/x/reversals", {"credit_amount": 1, "reason": "r"}),
+    ("POST", "/subscription/adjustments", {"user_id": "ada", "credit_amount": 1, "reason": "r"}),
     ("PATCH", "/subscriptions/x", {"status": "paused"}),
     ("POST", "/admin/sync", {"user_id": "ada"}),
     ("POST", "/admin/validate", {"repair": False}),

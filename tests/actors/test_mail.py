@@ -111,10 +111,42 @@ def test_low_credits_are_told_to_the_user_and_spikes_to_the_administrators(
     low = mails["ann@example.test"]
     assert low["Subject"] == "Your credits for today are running low"
     assert low["Message-ID"] == "<evt_1@example.test>"
-    assert "10 of today's credits are left" in str(low.get_payload())
+    assert "10 credits are left (you have used 80 of today's)" in str(low.get_payload())
     spike = mails["ops@example.test, boss@example.test"]
     assert spike["Subject"] == "Unusual use of credits by ann"
     assert "60 credits today, where 20.0" in str(spike.get_payload())
+
+
+def without_subscription(record: EventRecord) -> EventRecord:
+    return record.model_copy(update={"subscription_id": None})
+
+
+def test_every_text_of_ours_says_all_it_names() -> None:
+    packs: dict[str, Any] = {
+        "pack_credits": 10,
+        "remaining_credits": 10,
+        "low_credits_percent": 20.0,
+    }
+    low = event(EventType.LOW_CREDITS, **packs).record
+    texts = [
+        MailTemplates(None).write(event(EventType.LOW_CREDITS, **LOW).record),
+        MailTemplates(None).write(without_subscription(low)),
+        MailTemplates(None).write(event(EventType.SPIKE, **SPIKE).record),
+    ]
+
+    assert not [text for text in texts if "$" in "".join(text)]
+    subject, text = texts[1]
+    assert subject == "Your credits are running low"
+    assert "10 credits are left." in text
+
+
+@pytest.mark.parametrize("kind", EventType)
+def test_who_is_told_by_mail(kind: EventType) -> None:
+    told = MailHandler(
+        Outbox(), Addresses(), MailTemplates(None), sender="a@b.test", administrators=[]
+    ).wants(event(kind))
+
+    assert told == (kind in {EventType.LOW_CREDITS, EventType.SPIKE})
 
 
 def test_a_user_without_an_address_gets_none(smtp: SmtpProcess) -> None:

@@ -3,9 +3,11 @@
 from datetime import timedelta
 
 import pytest
+from bson import ObjectId
 
 from actors.store import SubscriptionPageQuery
 from domain.answers import SubscriptionRecord
+from domain.charges import UsageRecorded
 from domain.values import Status, UserId
 from tests.actors.authors import NOON, Author, write
 from tests.actors.setups import MongoSetup, Setup
@@ -51,6 +53,27 @@ def test_the_owner_of_a_subscription_is_found_however_its_id_is_spelt(
     assert setup.overview.owner_of(subscription_id.upper()) == (user_id, subscription_id)
     assert setup.overview.owner_of("none") is None
     assert setup.overview.owner_of("0" * 24) is None
+
+
+@pytest.mark.parametrize("user_id", ["ann", CAT])
+def test_whose_charge_it_was_is_found_however_its_id_is_spelt(setup: Setup, user_id: str) -> None:
+    author = Author(user_id)
+    added, charged = author.add(), author.use(5)
+    write(setup.store, [added, charged])
+    assert isinstance(charged.change, UsageRecorded)
+    usage_id = charged.change.usage_id
+
+    assert setup.overview.usage_owner(usage_id) == user_id
+    assert setup.overview.usage_owner(usage_id.upper()) == user_id
+    assert setup.overview.usage_owner("none") is None
+    assert setup.overview.usage_owner("0" * 24) is None
+
+
+def test_a_charge_that_another_program_wrote_is_nobodys_to_reverse(mongo: MongoSetup) -> None:
+    usage_id = "a" * 24
+    mongo.insert("usages", _id=ObjectId(usage_id), user_id="ann", credit_amount=5, timestamp=NOON)
+
+    assert mongo.overview.usage_owner(usage_id) is None
 
 
 def test_pages_follow_one_another_and_end(setup: Setup) -> None:

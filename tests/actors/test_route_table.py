@@ -34,6 +34,7 @@ class Row(NamedTuple):
 
 
 HOLD = {"user_id": "ada", "credit_amount": 4}
+GIVEN = {"user_id": "ada", "credit_amount": 4, "reason": "An apology."}
 ROWS = [
     Row("GET", "/healthz", "/healthz", OPEN),
     Row("GET", "/readyz", "/readyz", OPEN),
@@ -79,6 +80,15 @@ ROWS = [
         404,
     ),
     Row("DELETE", "/subscription/holds/none", "/subscription/holds/{hold_id}", WRITE, None, 404),
+    Row(
+        "POST",
+        f"/subscription/usage/{'a' * 24}/reversals",
+        "/subscription/usage/{usage_id}/reversals",
+        WRITE,
+        {"reason": "The job has failed."},
+        404,
+    ),
+    Row("POST", "/subscription/adjustments", "/subscription/adjustments", ADMIN, GIVEN, 201),
     Row("GET", "/subscriptions", "/subscriptions", ADMIN),
     Row("GET", "/subscriptions/ada/history", "/subscriptions/{user_id}/history", ADMIN),
     Row(

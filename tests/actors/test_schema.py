@@ -8,17 +8,30 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import TypeAdapter
 
 from actors.edge import operating, problems, writing
-from actors.edge.examples import EXAMPLES, MORE_EXAMPLES, PROBLEMS
+from actors.edge.examples import EXAMPLES, MORE_EXAMPLES
 from actors.edge.gate import OPEN, is_open
+from actors.edge.problem_examples import CLOSER_PROBLEMS, PROBLEMS
 from actors.edge.problems import MEDIA_TYPE, STATUS
 from actors.edge.schema import operations_of
-from domain import answers, hold_answers, hold_requests, requests
+from domain import (
+    answers,
+    correction_answers,
+    correction_requests,
+    credit_requests,
+    hold_answers,
+    hold_requests,
+    requests,
+)
 from tests.actors.running import in_loop
 from tests.actors.test_edge import edge
 
 MODELS = {
     name: getattr(module, name)
-    for module in (requests, hold_requests, answers, hold_answers, writing, operating, problems)
+    for module in (
+        *(requests, credit_requests, hold_requests, correction_requests),
+        *(answers, hold_answers, correction_answers),
+        *(writing, operating, problems),
+    )
     for name in EXAMPLES
     if hasattr(module, name)
 }
@@ -87,6 +100,15 @@ def test_examples_of_problems_have_codes_that_belong_to_their_status() -> None:
     for status, example in PROBLEMS.items():
         problems.Problem.model_validate(example)
         assert STATUS[example["code"]] == int(status)
+
+
+def test_problems_of_single_operations_are_shown_there(document: dict[str, Any]) -> None:
+    operations = list(operations_of(document))
+    for (path, status), example in CLOSER_PROBLEMS.items():
+        problems.Problem.model_validate(example)
+        assert STATUS[example["code"]] == int(status)
+        (operation,) = [o for p, o in operations if p == path and status in o["responses"]]
+        assert operation["responses"][status]["content"][MEDIA_TYPE]["example"] == example
 
 
 @in_loop
