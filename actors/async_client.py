@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from actors.asking import body_of, checked, invalid, make_call, user_id_of
 from actors.calls import Call
+from actors.correcting import CorrectionMethods
 from actors.detached import NAMESPACE
 from actors.events.stream import EventsWay, records
 from actors.failures import AllotmentError, InvalidRequestError
@@ -33,15 +34,10 @@ from domain.answers import (
     UserSubscriptions,
 )
 from domain.charges import OnInsufficient
+from domain.credit_requests import AddCreditBody, PaymentBody
 from domain.events import EventRecord, EventType
 from domain.messages import OpenDay
-from domain.requests import (
-    BATCH_RECORDS_MAX,
-    AddCreditBody,
-    BatchedUsageBody,
-    PaymentBody,
-    RecordUsageBody,
-)
+from domain.requests import BATCH_RECORDS_MAX, BatchedUsageBody, RecordUsageBody
 from domain.values import UserId
 
 TIMEOUT_SECONDS = 10.0  # How long a method waits for its answer, repeats included.
@@ -49,7 +45,7 @@ STATUSES_TOGETHER = 128  # Answers are read while shards still work on the next 
 STATUSES = TypeAdapter(list[CreditStatusResponse])
 
 
-class AsyncAllotment(HoldMethods):
+class AsyncAllotment(HoldMethods, CorrectionMethods):
     """Allotment for asyncio programs inside the Ray cluster. Every method may raise AllotmentError.
 
     A method repeats itself, with its own key, where a shard was lost on the way: it never
@@ -101,24 +97,36 @@ class AsyncAllotment(HoldMethods):
         call = make_call(OpenDay(user_id_of(user_id)), None)
         return CreditStatusResponse.model_validate_json(body_of(await self.router.call(call)))
 
-    async def add_credit(
+    async def add_credit(  # noqa: PLR0913 - what is bought, and how
         self,
         user_id: str,
         amount: int,
-        days: int,
+        days: int | None,
         payment: PaymentBody | Mapping[str, Any],
         *,
+        kind: Literal["daily", "pack"] = "daily",
         timezone: str | None = None,
+        expires_at: datetime | None = None,
+        priority: int | None = None,
+        category: Literal["paid", "promotional"] | None = None,
         key: str | None = None,
     ) -> CreditAdditionResponse:
-        """Add credits over `days` days from today. A payment's transaction counts once a user."""
+        """Add credits over `days` days from today, or a pack (`kind="pack"`, `days=None`).
+
+        A payment's transaction counts once a user. `expires_at`, `priority` and `category` are a
+        pack's.
+        """
         body = checked(
             AddCreditBody,
             user_id=user_id,
             amount=amount,
             days=days,
+            kind=kind,
             payment=payment,
             timezone=timezone,
+            expires_at=expires_at,
+            priority=priority,
+            category=category,
         )
         reply = await self.router.call(make_call(body.command(), key))
         return CreditAdditionResponse.model_validate_json(body_of(reply))
@@ -134,10 +142,11 @@ class AsyncAllotment(HoldMethods):
         session_id: str | None = None,
         details: Mapping[str, Any] | None = None,
         timestamp: datetime | None = None,
-        on_insufficient: OnInsufficient | Literal["reject", "record"] = OnInsufficient.REJECT,
+        on_insufficient: OnInsufficient
+        | Literal["reject", "record", "cap"] = OnInsufficient.REJECT,
         key: str | None = None,
     ) -> UsageRecordResponse:
-        """Charge credits to today, or raise InsufficientCreditsError.
+        """Charge credits, today's first, then packs', or raise InsufficientCreditsError.
 
         Without `credit_amount`: what `token_count` costs by the price list.
         """

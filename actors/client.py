@@ -91,6 +91,8 @@ class Allotment:
     hold = _blocking(AsyncAllotment.hold)
     settle = _blocking(AsyncAllotment.settle)
     release = _blocking(AsyncAllotment.release)
+    reverse = _blocking(AsyncAllotment.reverse)
+    adjust = _blocking(AsyncAllotment.adjust)
     get_holds = _blocking(AsyncAllotment.get_holds)
     sync = _blocking(AsyncAllotment.sync)
     validate = _blocking(AsyncAllotment.validate)

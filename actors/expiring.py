@@ -76,14 +76,21 @@ class Expiry:
         return found
 
     async def _expire(self, ended: Sequence[Ended], due: datetime) -> list[Reply]:
-        replies = await self._router.calls([expire_call(one) for one in ended])
-        # One that expired at this very end before was made current since, by another program:
-        # it expires again, under a key of this run.
-        again = [place for place, reply in enumerate(replies) if reply.replayed]
-        repeated = [expire_call(ended[place], f" {due:%Y%m%dT%H%M%SZ}") for place in again]
-        for place, reply in zip(again, await self._router.calls(repeated), strict=True):
-            replies[place] = reply
-        return replies
+        return await expire_each(self._router, ended, expire_call, due)
+
+
+async def expire_each(
+    router: Calls, ended: Sequence[T], call: Callable[[T, str], Call], due: datetime
+) -> list[Reply]:
+    """Expire what has ended; `call`: the call that does so, with a suffix to its key."""
+    replies = await router.calls([call(one, "") for one in ended])
+    # One that expired at this very end before was made current since, by another program:
+    # it expires again, under a key of this run.
+    again = [place for place, reply in enumerate(replies) if reply.replayed]
+    repeated = [call(ended[place], f" {due:%Y%m%dT%H%M%SZ}") for place in again]
+    for place, reply in zip(again, await router.calls(repeated), strict=True):
+        replies[place] = reply
+    return replies
 
 
 async def expire_pages(
@@ -112,7 +119,11 @@ async def expire_pages(
 
 def expire_call(ended: Ended, suffix: str = "") -> Call:
     """Return the call that expires a subscription, once for this end (and suffix)."""
-    end = f"{ended.end.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"
-    key = f"expire {ended.subscription_id} {end}{suffix}"
+    key = f"expire {ended.subscription_id} {in_key(ended.end)}{suffix}"
     command = ExpireSubscription(ended.user_id, ended.subscription_id)
     return service_call(command, key, JANITOR)
+
+
+def in_key(moment: datetime) -> str:
+    """Return an end as the keys of expiries name it."""
+    return f"{moment.astimezone(UTC):%Y%m%dT%H%M%S.%fZ}"

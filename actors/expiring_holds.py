@@ -1,6 +1,6 @@
 """Writes down which holds are over whose accounts no shard has in RAM, after a restart above all.
 
-MongoDB names the days; the shard that owns the user decides, under the key that its own timer
+MongoDB names the days and packs; the shard that owns the user decides, under the key that its own timer
 uses, so that a hold expires once.
 """
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from actors.calls import Reply
-from actors.expiring import Calls, Page, expire_pages
+from actors.calls import Call, Reply
+from actors.expiring import JANITOR, Calls, Page, expire_pages
 from actors.reports import Findings
 from actors.shards.hold_expiry import expire_call
 from domain.values import UserId
 
-OVERDUE_PAGE = 500  # Days whose holds are expired together.
+OVERDUE_PAGE = 500  # Days or packs whose holds are expired together.
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,8 @@ class OverdueHold:
     """A hold that its document still has, although it is over."""
 
     user_id: UserId
-    subscription_id: str
+    subscription_id: str | None
+    """Whose day has it; None: a pack has."""
     hold_id: str
 
 
@@ -31,7 +32,7 @@ class OverdueHolds(Protocol):
     """Names overdue holds. Every call blocks; may raise StorageUnavailableError."""
 
     def overdue_holds(self, now: datetime, limit: int, cursor: object | None) -> Page[OverdueHold]:
-        """Return the holds of about `limit` days that were over at `now`."""
+        """Return the holds of about `limit` days or packs that were over at `now`."""
 
 
 class HoldsExpiry:
@@ -47,12 +48,15 @@ class HoldsExpiry:
         now = self._clock()
 
         async def expire(holds: Sequence[OverdueHold]) -> Sequence[Reply]:
-            return await self._router.calls(
-                [expire_call(hold.user_id, hold.hold_id, hold.subscription_id) for hold in holds]
-            )
+            return await self._router.calls([_call(hold) for hold in holds])
 
         found, written = await expire_pages(
             lambda cursor: self._holds.overdue_holds(now, OVERDUE_PAGE, cursor), expire
         )
         found.holds_expired = written
         return found
+
+
+def _call(hold: OverdueHold) -> Call:
+    name = hold.subscription_id
+    return expire_call(hold.user_id, hold.hold_id, name, of_packs=name is None, by=JANITOR)

@@ -15,6 +15,7 @@ AllotmentError
     └── UnavailableError
 """
 
+from domain.eras import ERAS_MAX
 from domain.grants import GRANTS_MAX
 from domain.messages import Refusal, Rejection, Shortfall
 
@@ -76,6 +77,19 @@ class HoldNotFoundError(NotFoundError):
     title = "There is no such hold"
 
 
+class UsageNotFoundError(NotFoundError):
+    """No charge has this id."""
+
+    title = "There is no such charge"
+
+
+class AlreadyReversedError(RefusedError):
+    """Nothing is left of the charge that could go back."""
+
+    code = "already_reversed"
+    title = "All of the charge was reversed"
+
+
 class HoldClosedError(RefusedError):
     """The hold was settled or released, or it has expired. Nothing was charged."""
 
@@ -115,6 +129,12 @@ _BY_REJECTION: dict[Rejection, type[RefusedError]] = {
     Rejection.KEY_REUSED: IdempotencyKeyReusedError,
     Rejection.NO_SUCH_SUBSCRIPTION: NotFoundError,
     Rejection.END_NOT_AFTER_START: InvalidRequestError,
+    Rejection.TOO_MANY_ZONES: InvalidRequestError,
+    Rejection.EXPIRY_NOT_IN_FUTURE: InvalidRequestError,
+    Rejection.NO_SUCH_USAGE: UsageNotFoundError,
+    Rejection.ALREADY_REVERSED: AlreadyReversedError,
+    Rejection.MORE_THAN_CHARGED: InvalidRequestError,
+    Rejection.NO_SUCH_PACK: NotFoundError,
     Rejection.HOLD_CLOSED: HoldClosedError,
     Rejection.TOO_MANY_HOLDS: InvalidRequestError,
     Rejection.NOT_ENDED: InvalidRequestError,
@@ -127,6 +147,10 @@ _BY_REJECTION: dict[Rejection, type[RefusedError]] = {
 }
 _DETAILS = {
     Rejection.END_NOT_AFTER_START: "end_date: it is not after the start",
+    Rejection.TOO_MANY_ZONES: "timezone: the subscription's has been changed on as many dates as it"
+    f" may be, {ERAS_MAX}",
+    Rejection.EXPIRY_NOT_IN_FUTURE: "expires_at: it is not in the future",
+    Rejection.MORE_THAN_CHARGED: "credit_amount: it is more than is left of the charge",
     Rejection.TOO_MANY_HOLDS: "the user has as many open holds as an account may have",
     Rejection.NOT_ENDED: "the subscription has not ended, or its document says already that it has",
     Rejection.NO_PRICE: "credit_amount: it is missing, and no price of the price list applies to this"

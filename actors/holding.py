@@ -17,7 +17,8 @@ from domain.hold_answers import HoldResponse, OpenHolds
 from domain.hold_requests import PlaceHoldBody, SettleHoldBody, release_command
 from domain.holds import HOLD_SECONDS_DEFAULT
 
-Manner = OnInsufficient | Literal["reject", "record"]
+HoldManner = Literal[OnInsufficient.REJECT, OnInsufficient.RECORD, "reject", "record"]
+Manner = OnInsufficient | Literal["reject", "record", "cap"]
 
 
 class HoldMethods:
@@ -37,10 +38,14 @@ class HoldMethods:
         session_id: str | None = None,
         details: Mapping[str, Any] | None = None,
         timestamp: datetime | None = None,
-        on_insufficient: Manner = OnInsufficient.REJECT,
+        on_insufficient: HoldManner = OnInsufficient.REJECT,
+        at_least: int | None = None,
         key: str | None = None,
     ) -> HoldResponse:
-        """Set credits of today aside for `expires_in` seconds, or raise InsufficientCreditsError."""
+        """Set credits aside for `expires_in` seconds, or raise InsufficientCreditsError.
+
+        Where less than `credit_amount` is there, `at_least` is enough: the answer says how much.
+        """
         body = checked(
             PlaceHoldBody,
             user_id=user_id,
@@ -53,6 +58,7 @@ class HoldMethods:
             details=details,
             timestamp=timestamp,
             on_insufficient=on_insufficient,
+            at_least=at_least,
         )
         reply = await self.router.call(make_call(body.command(), key))
         return HoldResponse.model_validate_json(body_of(reply))
@@ -65,11 +71,12 @@ class HoldMethods:
         token_count: int | None = None,
         model_used: str | None = None,
         details: Mapping[str, Any] | None = None,
-        on_insufficient: Manner = OnInsufficient.REJECT,
+        on_insufficient: Manner = OnInsufficient.CAP,
         key: str | None = None,
     ) -> UsageRecordResponse:
-        """Charge what it cost to the hold's own day. Raises HoldClosedError where it is over.
+        """Charge what it cost to what the hold has set aside, and as far as it can be beyond.
 
+        An expired hold is settled late, for a while. Raises HoldClosedError where it is closed.
         Without `credit_amount`: what `token_count` costs by the price list.
         """
         body = checked(
@@ -109,8 +116,8 @@ class HoldMethods:
         """Hold credits for a block, which tells its cost with `report`.
 
         At the end of the block that is settled; where an exception ends it, or nothing was
-        reported, the hold is released. Where it cost more than is covered, leaving the block
-        raises InsufficientCreditsError, and the hold stays open until it expires.
+        reported, the hold is released. Where it cost more than is there, what is there is charged:
+        `usage.uncovered_credits` says the rest.
         """
         return HoldBlock(self, (user_id, service_type, credit_amount), expires_in)
 

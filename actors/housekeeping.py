@@ -8,6 +8,7 @@ from typing import Protocol
 from actors.agenda import Agenda
 from actors.expiring import Calls, EndedSubscriptions, Expiry
 from actors.expiring_holds import HoldsExpiry, OverdueHolds
+from actors.expiring_packs import EndedPacks, PacksExpiry
 from actors.janitor import Janitor, Job, Work
 from actors.reports import Findings, SweepReport
 from actors.settings import Settings
@@ -26,7 +27,9 @@ class Journal(Protocol):
         """
 
 
-class Upkeep(EndedSubscriptions, OverdueHolds, Invariants, IndexCare, Journal, Protocol):
+class Upkeep(
+    EndedSubscriptions, EndedPacks, OverdueHolds, Invariants, IndexCare, Journal, Protocol
+):
     """What the jobs need of the database."""
 
 
@@ -54,7 +57,11 @@ class Housekeeping:
         self._upkeep = upkeep
         self._clock = clock
         self._journal_age = timedelta(days=settings.journal_days)
-        self._expiries = (Expiry(upkeep, router, clock), HoldsExpiry(upkeep, router, clock))
+        self._expiries = (
+            Expiry(upkeep, router, clock),
+            PacksExpiry(upkeep, router, clock),
+            HoldsExpiry(upkeep, router, clock),
+        )
         jobs = [
             Job(SWEEP, settings.sweep_cron, lambda _: self._sweep.run()),
             Job(EXPIRE, settings.expire_cron, self._expire),

@@ -68,7 +68,7 @@ def status_answer(account: Account, now: datetime, policy: Policy) -> CreditStat
         total_credits=shown.total if shown else 0,
         system_portion=shown.system_portion if shown else 0,
         spendable_credits=shown.spendable if shown else 0,
-        date=midnight(today, timezone),
+        date=shown.midnight(today) if shown else midnight(today, timezone),
         daily_credit_limit=limit,
         credits_rolled_over=rolled_over,
         credits_used=used,
@@ -77,13 +77,18 @@ def status_answer(account: Account, now: datetime, policy: Policy) -> CreditStat
         pack_credits=packs.left,
         remaining_credits=remaining,
         low_credits=(day is not None or packs.are_there) and is_low(remaining, given, policy),
-        resets_at=midnight(today + ONE_DAY, timezone),
+        resets_at=shown.begins(shown.following(today))
+        if shown
+        else midnight(today + ONE_DAY, timezone),
         as_of=now,
     )
 
 
 class PacksNow(NamedTuple):
-    """What the live packs of an account come to."""
+    """What the live packs of an account come to that have anything left or set aside.
+
+    Those that are used up count no longer: which of them are known is a matter of what RAM let go.
+    """
 
     left: Credits
     given: Credits
@@ -96,7 +101,8 @@ def packs_at(account: Account, now: datetime) -> PacksNow:
     """Return what the live packs of an account come to at an instant; holds that are over are not."""
     if account.extra is None:
         return NO_PACKS
-    live = [pack.as_of(now) for pack in account.packs if pack.is_live(now)]
+    known = [pack.as_of(now) for pack in account.packs if pack.is_live(now)]
+    live = [pack for pack in known if pack.left or pack.holds]
     left, given = credits_in(live, now), given_by(live, now)
     unused = Credits(left + sum(pack.held for pack in live))
     return PacksNow(left, given, unused, are_there=bool(live))

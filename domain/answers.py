@@ -36,7 +36,7 @@ class CreditStatusResponse(Answer):
     total_credits: int
     system_portion: int
     spendable_credits: int
-    date: datetime = Field(description="Today's local midnight.")
+    date: datetime = Field(description="Today's local midnight, in the zone the day began in.")
     daily_credit_limit: int
     credits_rolled_over: int
     credits_used: int
@@ -45,7 +45,7 @@ class CreditStatusResponse(Answer):
     pack_credits: int = Field(description="What packs have left that can be spent now.")
     remaining_credits: int = Field(description="Of today and of packs together.")
     low_credits: bool
-    resets_at: datetime = Field(description="The next local midnight.")
+    resets_at: datetime = Field(description="When the next day begins: at the next local midnight.")
     as_of: datetime
 
 

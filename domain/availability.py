@@ -2,10 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from itertools import pairwise
 
-from domain.local_days import day_of, midnight
+from domain.local_days import ONE_DAY
 from domain.packs import Pack
 from domain.schedule import first_covered
 from domain.subscription import Day, Subscription
@@ -26,12 +27,15 @@ def available_at(
     Today does not cover it. `packs` are the live ones. Source: contract, problems of 402. Only
     another program's document gives anything later than AVAILABLE_WITHIN_DAYS: that counts as never.
     """
-    zone = subscription.timezone
-    tomorrow = today.date.toordinal() + 1
+    following = subscription.following(today.date)
+    if following != today.date + ONE_DAY:  # A change of the zone leaves a date out.
+        opened = replace(subscription, day=today, earlier=())
+        today = opened.day_at(following - ONE_DAY, cap)
+    tomorrow = following.toordinal()
     last = min(subscription.last_day.toordinal(), tomorrow + AVAILABLE_WITHIN_DAYS)
 
     def first_day_after(moment: datetime) -> int:
-        return max(_first_day_after(moment, zone, last), tomorrow)
+        return max(_first_day_after(moment, subscription, last), tomorrow)
 
     left = subscription.remaining(today)
     need = required - sum(pack.left for pack in packs)
@@ -40,17 +44,17 @@ def available_at(
     changing = sorted({*gained, *(first_day_after(h.expires_at) for h in subscription.holds)})
     until = min([last, *(day - 1 for day in changing)])
     found = first_covered(subscription.grants, left, Credits(need), cap, tomorrow, until)
-    for day, following in pairwise((*changing, last + 1)):
+    for day, after in pairwise((*changing, last + 1)):
         if found is not None or day > last:
             break
-        then = subscription.as_of(midnight(date.fromordinal(day), zone), cap)
+        then = subscription.as_of(subscription.begins(date.fromordinal(day)), cap)
         left = then.remaining(then.day_at(date.fromordinal(day), cap))
         need -= gained.get(day, 0)
         found = day
         if left < need:
-            until = min(following - 1, last)
+            until = min(after - 1, last)
             found = first_covered(subscription.grants, left, Credits(need), cap, day + 1, until)
-    return None if found is None else midnight(date.fromordinal(found), zone)
+    return None if found is None else subscription.begins(date.fromordinal(found))
 
 
 def _gained_by_day(
@@ -71,9 +75,9 @@ def _gained_by_day(
     return gained
 
 
-def _first_day_after(moment: datetime, zone: str, last: int) -> int:
+def _first_day_after(moment: datetime, subscription: Subscription, last: int) -> int:
     """Return the first day, an ordinal, that begins at a moment or later; after `last`: any."""
-    day = day_of(moment, zone)
+    day = subscription.date_at(moment)
     if day.toordinal() > last:  # No instant may be the beginning of such a day.
         return day.toordinal()
-    return day.toordinal() + (midnight(day, zone) < moment)
+    return day.toordinal() + (subscription.begins(day) < moment)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from domain.charges import UsageRecorded
 from domain.corrections import CreditsAdjusted, UsageReversed
@@ -209,8 +209,13 @@ def _text_or_none(value: object) -> str | None:
 
 
 def _line(error: Exception) -> str:
-    """Return an error's text as one short line, for a log."""
-    return " ".join(str(error).split())[:200]
+    """Return an error's text as one short line, for a log: where it lies, and nothing of a body."""
+    if isinstance(error, ValidationError):
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        text = "; ".join(f"{'.'.join(map(str, one['loc']))} {one['msg']}".strip() for one in found)
+    else:
+        text = str(error)
+    return " ".join(text.split())[:200]
 
 
 def _event_document(entry: Entry, place: int) -> dict[str, Any]:

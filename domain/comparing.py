@@ -68,8 +68,9 @@ def _recent_use(account: Account, now: datetime) -> dict[int, int]:
 
 def _at(subscription: Subscription, now: datetime, policy: Policy) -> Subscription:
     if subscription.end <= now:
-        return replace(subscription, day=None, holds=(), earlier=(), seldom=None)
-    known = subscription.as_of(now, policy.rollover_cap)
+        bare = replace(subscription, day=None, holds=(), earlier=(), seldom=None)
+        return bare.in_zone(subscription.timezone, subscription.eras)
+    known = subscription.keeping_from(None).as_of(now, policy.rollover_cap)
     return known.opened(known.day_at(known.today(now), policy.rollover_cap))
 
 

@@ -45,7 +45,11 @@ def sources_of(
     sources: list[Source] = []
     if day_amount and day_starts_at is not None:
         sources.append(DaySource(date=day_starts_at, credit_amount=day_amount))
-    sources += [PackSource(pack_id=s.pack_id, credit_amount=s.credit_amount) for s in packs]
+    sources += [
+        PackSource(pack_id=share.pack_id, credit_amount=share.credit_amount)
+        for share in packs
+        if share.credit_amount
+    ]
     return sources
 
 

@@ -7,7 +7,6 @@ from domain.account import Account
 from domain.availability import available_at
 from domain.charges import OnInsufficient, Opening
 from domain.holds import SettleHold
-from domain.local_days import midnight
 from domain.messages import Limit, RecordUsage, Refusal, Rejection, Shortfall
 from domain.packs import Pack, take_from
 from domain.pricing import Price, PriceList
@@ -21,7 +20,7 @@ def opening_of(subscription: Subscription, day: Day, limit: Credits | None = Non
     return Opening(
         subscription.subscription_id,
         day.date,
-        midnight(day.date, subscription.timezone),
+        subscription.midnight(day.date),
         subscription.limit(day.date) if limit is None else limit,
         day.rolled_over,
         first_touch=subscription.day is None

@@ -7,7 +7,6 @@ from typing import NamedTuple
 from domain.account import Account
 from domain.covering import opening_of
 from domain.grants import Grant
-from domain.local_days import midnight
 from domain.messages import CreditsAdded, Refusal, Rejection
 from domain.payments import Payment
 from domain.subscription import Subscription
@@ -65,7 +64,7 @@ def add_grant(
     """Return what adds a grant to `base`: a `known` subscription, or one that begins with it."""
     key, now, policy = asking
     today = base.today(now)
-    end = max(base.end, midnight(grant.ends_on, base.timezone))
+    end = max(base.end, base.begins(grant.ends_on))
     raised = replace(base, grants=(*base.grants, grant), end=end)
     return CreditsAdded(
         grant=grant,

@@ -7,7 +7,8 @@ from domain.account import Account
 from domain.charges import UsageRecorded
 from domain.corrections import AdjustCredits, ReverseUsage
 from domain.covering import cost_of, funds_of, nothing_to_spend, opening_of, take
-from domain.crediting import Asking, add_grant, begin, name_implied, refuse_payment
+from domain.crediting import Asking, add_grant, begin, refuse_payment
+from domain.decide_change import change_subscription
 from domain.decide_corrections import adjust_credits, reverse_usage
 from domain.decide_holds import expire_hold, place_hold, release_hold, settle_hold
 from domain.decide_packs import add_pack, expire_pack
@@ -35,7 +36,6 @@ from domain.messages import (
     RecordUsage,
     Refusal,
     Rejection,
-    SubscriptionChanged,
     SubscriptionExpired,
 )
 from domain.pack_messages import AddPack, ExpirePack
@@ -78,7 +78,7 @@ def decide(  # noqa: PLR0911 - one a kind of command
         case OpenDay():
             return _open_day(account, now, policy)
         case ChangeSubscription():
-            return _change_subscription(account, command, key, now)
+            return change_subscription(account, command, key, now)
         case ExpireSubscription():
             return _expire_subscription(account, command, now)
         case _:
@@ -187,25 +187,6 @@ def _open_day(account: Account, now: datetime, policy: Policy) -> DayOpened | Re
     if current is None:
         return nothing_to_spend(Credits(0))
     return DayOpened(opening_of(current, current.day_at(current.today(now), policy.rollover_cap)))
-
-
-def _change_subscription(
-    account: Account, command: ChangeSubscription, key: str, now: datetime
-) -> SubscriptionChanged | Refusal:
-    subscription = account.find(command.subscription_id)
-    if subscription is None:
-        return Refusal(Rejection.NO_SUCH_SUBSCRIPTION)
-    if command.end_date is not None and command.end_date <= subscription.start:
-        return Refusal(Rejection.END_NOT_AFTER_START)
-    # Where nothing is new it is entered all the same: the key must have its answer.
-    moved = command.end_date is not None and command.end_date != subscription.end
-    implied = subscription.grants if moved else ()
-    return SubscriptionChanged(
-        command.subscription_id,
-        command.status,
-        command.end_date,
-        name_implied(implied, now, account.user_id, key),
-    )
 
 
 def _expire_subscription(

@@ -40,6 +40,10 @@ def place_hold(
     taken = take(funds, asked, command.on_insufficient, now, policy, at_least=least)
     if isinstance(taken, Refusal):
         return taken
+    packs = taken.packs
+    if funds.subscription is None and not packs:  # A hold of nothing is known by somebody, too.
+        first = next(pack for pack in funds.packs if pack.left > 0)
+        packs = (PackShare(first.pack_id, NO_CREDITS),)
     # After this point the hold must be made.
     hold = Hold(
         make_hold_id(now, account.user_id, key),
@@ -53,7 +57,7 @@ def place_hold(
         command.details,
         command.timestamp or now,
     )
-    return HoldPlaced(hold, funds.opening, taken.packs)
+    return HoldPlaced(hold, funds.opening, packs)
 
 
 def settle_hold(

@@ -7,7 +7,7 @@ from domain.account import Account
 from domain.crediting import Asking, add_grant, begin, name_implied, refuse_payment
 from domain.decide_packs import refund
 from domain.grants import Grant, split
-from domain.local_days import ONE_DAY, midnight
+from domain.local_days import ONE_DAY
 from domain.messages import CreditsAdded, GrantFromStripe, Refusal, Rejection
 from domain.stripe import (
     ENDED_LONG_AGO,
@@ -205,17 +205,16 @@ def _end(
     base: Subscription, grants: tuple[Grant, ...], link: StripeLink | None, tomorrow: date
 ) -> datetime:
     """Return the end: Stripe moves what Stripe has given, and nobody else's."""
-    zone = base.timezone
-    theirs = [midnight(g.ends_on, zone) for g in base.grants if g.stripe_subscription_id]
+    theirs = [base.latest_midnight(g.ends_on) for g in base.grants if g.stripe_subscription_id]
     extended = base.stripe.extends_to if base.stripe else None
     given_by_stripe = max(filter(None, (extended, *theirs)), default=base.start)
-    ends = [midnight(g.gives_until, zone) for g in grants if g.grant_id is not None]
+    ends = [base.begins(g.gives_until) for g in grants if g.grant_id is not None]
     if base.end > given_by_stripe:
         ends.append(base.end)
-    covers = extended if link is None else covers_until(link, zone)
+    covers = extended if link is None else covers_until(link, base.timezone)
     if covers is not None:
         ends.append(covers)
-    return max([*ends, midnight(tomorrow, zone)])
+    return max([*ends, base.begins(tomorrow)])
 
 
 def _changes(known: Subscription, change: StripeStateApplied) -> bool:

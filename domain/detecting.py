@@ -14,7 +14,6 @@ from domain.answering import PacksNow, is_low, packs_at, remaining_at
 from domain.correction_events import correction_events
 from domain.events import Event, EventType, iso_text, to_text
 from domain.evolve import evolve
-from domain.local_days import ONE_DAY, midnight
 from domain.messages import Entry
 from domain.recent_use import sum_before, use_by_day
 from domain.subscription import Day, Subscription, Told
@@ -58,7 +57,7 @@ def detect(before: Account, after: Account, at: datetime, policy: Policy) -> Ite
 
 
 def _differ(earlier: Subscription, later: Subscription) -> bool:
-    """Say whether totals, dates or status differ. A charge leaves all of them as they are."""
+    """Say whether totals, dates, zone or status differ. A charge leaves all of them as they are."""
     if earlier.grants is not later.grants and earlier.spendable != later.spendable:
         return True
     return (earlier.system_portion, earlier.start, earlier.end, earlier.status) != (
@@ -66,7 +65,7 @@ def _differ(earlier: Subscription, later: Subscription) -> bool:
         later.start,
         later.end,
         later.status,
-    )
+    ) or earlier.timezone != later.timezone
 
 
 def _changes(
@@ -156,7 +155,8 @@ def _of_packs_alone(
     """Yield an event where packs become low while no subscription is current."""
     was, packs = packs_at(before, at), packs_at(after, at)
     was_low = was.are_there and is_low(was.unused, was.given, policy)
-    if packs.are_there and is_low(packs.unused, packs.given, policy) and not was_low:
+    there = was.are_there or packs.are_there  # What is used up is not there any more.
+    if there and is_low(packs.unused, packs.given, policy) and not was_low:
         facts = {
             "pack_credits": packs.unused,
             "remaining_credits": packs.unused,
@@ -202,10 +202,10 @@ def _spike(
 
 def _day_facts(subscription: Subscription, day: Day) -> dict[str, Any]:
     return {
-        "date": iso_text(midnight(day.date, subscription.timezone)),
+        "date": iso_text(subscription.midnight(day.date)),
         "timezone": subscription.timezone,
         "credits_used": day.used,
-        "resets_at": iso_text(midnight(day.date + ONE_DAY, subscription.timezone)),
+        "resets_at": iso_text(subscription.begins(subscription.following(day.date))),
     }
 
 

@@ -21,9 +21,10 @@ from domain.messages import (
     SubscriptionChanged,
     SubscriptionExpired,
 )
+from domain.open_ends import implied_grant
 from domain.pack_messages import PackAdded, PackExpired
 from domain.stripe import GrantsVoided, StripeStateApplied, VoidedGrant
-from domain.subscription import Day, Subscription, Told, implied_grant
+from domain.subscription import Day, Subscription, Told
 from domain.values import Credits, Status
 
 
@@ -139,7 +140,8 @@ def _with_grants(
     missing = Credits(spendable - sum(grant.spendable for grant in grants))
     if grants and not missing:
         return grants
-    return (*grants, implied_grant(missing, subscription.start, end, subscription.timezone))
+    zones = subscription.timezone, subscription.eras
+    return (*grants, implied_grant(missing, subscription.start, end, *zones))
 
 
 def _charge(account: Account, change: UsageRecorded, told: Told) -> Account:
@@ -185,6 +187,8 @@ def _change(account: Account, change: SubscriptionChanged) -> Account:
     subscription = account.find(change.subscription_id)
     if subscription is None:
         return account
+    if change.timezone is not None:
+        subscription = subscription.in_zone(change.timezone, change.eras)
     end = change.end or subscription.end
     grants = _with_grants(subscription, change.made_explicit, subscription.spendable, end)
     status = change.status or subscription.status

@@ -11,11 +11,13 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Protocol, runtime_checkable
 
+from domain.eras import Era
 from domain.grants import Grant, Void, share_from
 from domain.ids import kept_id
-from domain.local_days import zone
+from domain.open_ends import OPEN_END, implied_grant
+from domain.stored_eras import read_zones
 from domain.stripe import StripeItem, StripeLink
-from domain.subscription import OPEN_END, Subscription, implied_grant
+from domain.subscription import Seldom, Subscription
 from domain.values import CREDITS_MAX, Credits, Status
 
 Document = Mapping[str, Any]
@@ -54,7 +56,7 @@ def read_subscription(document: Document, default_timezone: str) -> Subscription
     subscription_id = kept_id(document)
     if subscription_id is None:
         raise UnreadableError("its _id is too long, or of a type that is not kept")
-    timezone = _timezone(document.get("timezone"), default_timezone)
+    timezone, eras = _zones(document, default_timezone)
     start, end = instant(document, "start_date"), _end(document)
     if end < start:
         raise UnreadableError("end_date is before start_date")
@@ -62,7 +64,7 @@ def read_subscription(document: Document, default_timezone: str) -> Subscription
     grants = tuple(_grant(item) for item in _list(document, "grants"))
     missing = spendable - sum(grant.spendable for grant in grants)
     if missing or not grants:
-        grants += (implied_grant(Credits(missing), start, end, timezone),)
+        grants += (implied_grant(Credits(missing), start, end, timezone, eras),)
     return Subscription(
         subscription_id,
         start,
@@ -72,6 +74,7 @@ def read_subscription(document: Document, default_timezone: str) -> Subscription
         system_portion,
         grants,
         stripe=_link(document.get("stripe")),
+        seldom=Seldom(eras) if eras else None,
     )
 
 
@@ -240,14 +243,11 @@ def _status(document: Document) -> Status:
     return status
 
 
-def _timezone(value: object, default: str) -> str:
-    if value is None:
-        return default
+def _zones(document: Document, default: str) -> tuple[str, tuple[Era, ...]]:
     try:
-        zone(str(value))
+        return read_zones(document, default)
     except ValueError as error:
-        raise UnreadableError("timezone is unknown") from error
-    return str(value)
+        raise UnreadableError(str(error)) from error
 
 
 def _list(document: Document, field: str) -> list[Any]:

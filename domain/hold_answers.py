@@ -95,7 +95,10 @@ def open_holds(account: Account, now: datetime, policy: Policy) -> OpenHolds:
 
 def _open_hold(one: OpenHold, policy: Policy) -> OpenHoldRecord:
     hold, subscription = one.hold, one.subscription
-    begins = midnight(hold.date, subscription.timezone if subscription else policy.timezone)
+    if subscription is None:
+        begins = midnight(hold.date, policy.timezone)
+    else:
+        begins = subscription.midnight(hold.date)
     return OpenHoldRecord(
         hold_id=hold.hold_id,
         subscription_id=None if subscription is None else shown_id(subscription.subscription_id),

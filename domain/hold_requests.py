@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from domain.charges import OnInsufficient
 from domain.holds import (
@@ -30,8 +30,15 @@ from domain.values import Credits, UserId
 Details = Annotated[dict[str, Any], AfterValidator(storable_details)]
 
 
+def _no_more_than_asked(at_least: int | None, info: ValidationInfo) -> int | None:
+    asked = info.data.get("credit_amount")
+    if at_least is not None and asked is not None and at_least > asked:
+        raise ValueError("it is more than credit_amount")
+    return at_least
+
+
 class PlaceHoldBody(ParsedBody):
-    """Credits of today to set aside, and what the usage record will say."""
+    """Credits to set aside, and what the usage record will say."""
 
     user_id: UserIdText
     credit_amount: CreditAmount
@@ -44,7 +51,12 @@ class PlaceHoldBody(ParsedBody):
     session_id: Text | None = None
     details: Details | None = None
     timestamp: Timestamp | None = None
-    on_insufficient: OnInsufficient = OnInsufficient.REJECT
+    on_insufficient: Literal[OnInsufficient.REJECT, OnInsufficient.RECORD] = OnInsufficient.REJECT
+    at_least: Annotated[
+        CreditAmount | None,
+        AfterValidator(_no_more_than_asked),
+        Field(description="Where less than `credit_amount` is there, so much is enough."),
+    ] = None
 
     def command(self) -> PlaceHold:
         return PlaceHold(
@@ -58,6 +70,7 @@ class PlaceHoldBody(ParsedBody):
             _text(self.details),
             self.timestamp,
             self.on_insufficient,
+            None if self.at_least is None else Credits(self.at_least),
         )
 
 
@@ -68,7 +81,13 @@ class SettleHoldBody(ParsedBody):
     credit_amount: PricedAmount = None
     model_used: Text | None = None
     details: Details | None = None
-    on_insufficient: OnInsufficient = OnInsufficient.REJECT
+    on_insufficient: Annotated[
+        OnInsufficient,
+        Field(
+            description="What of a cost beyond the hold is charged: as much as there is (`cap`),"
+            " all of it, the rest as debt (`record`), or nothing at all (`reject`: 402)."
+        ),
+    ] = OnInsufficient.CAP
 
     def command(self, hold_id: str) -> SettleHold | None:
         """Return the command; None: no hold has ever had this id."""

@@ -4,12 +4,13 @@ Commands are imperatives and carry what the caller said. Changes are past partic
 what was decided, facts of the day included, so that replaying them needs no policy and no clock.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from enum import StrEnum
 
 from domain.charges import OnInsufficient, Opening, UsageRecorded
 from domain.corrections import AdjustCredits, CreditsAdjusted, ReverseUsage, UsageReversed
+from domain.eras import Era
 from domain.events import Event
 from domain.grants import Grant
 from domain.holds import (
@@ -79,13 +80,22 @@ class OpenDay:
 
 @dataclass(frozen=True, slots=True)
 class ChangeSubscription:
-    """Give a subscription, be it a past one, another status, another end, or both."""
+    """Give a subscription, be it a past one, another status, end or time zone, or several."""
 
     user_id: UserId
     subscription_id: str
     status: Status | None = None
     end_date: datetime | None = None
     """None leaves the end where it is."""
+    timezone: str | None = None
+    """The date that is open keeps its own."""
+    reason: str | None = None
+    """As its author gives it: for the history, and for no log."""
+
+    def __setstate__(self, state: list[object]) -> None:
+        """Read what a process of the version before has sent, which knows two fields less."""
+        for field, value in zip(fields(self), [*state, None, None], strict=False):
+            object.__setattr__(self, field.name, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +135,7 @@ class Rejection(StrEnum):
     KEY_REUSED = "idempotency_key_reused"
     NO_SUCH_SUBSCRIPTION = "no_such_subscription"
     END_NOT_AFTER_START = "end_not_after_start"
+    TOO_MANY_ZONES = "too_many_zones"
     EXPIRY_NOT_IN_FUTURE = "expiry_not_in_future"
     NO_SUCH_USAGE = "no_such_usage"
     ALREADY_REVERSED = "already_reversed"
@@ -207,13 +218,17 @@ class CommandRefused:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionChanged:
-    """An operator gave a subscription another status, another end, or both."""
+    """An operator gave a subscription another status, end or time zone, or several."""
 
     subscription_id: str
     status: Status | None
     end: datetime | None
     made_explicit: tuple[Grant, ...]
-    """Where the end moves: implied grants, written out so that they keep their days."""
+    """Where end or zone move: implied grants, written out so that they keep their days."""
+    reason: str | None = None
+    timezone: str | None = None
+    eras: tuple[Era, ...] = ()
+    """With a zone: all that the subscription had before, this change included."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from typing import NamedTuple
 from domain.account import Account, Extra
 from domain.charges import Charge, Opening, UsageRecorded
 from domain.corrections import CreditsAdjusted, UsageReversed
+from domain.decide_change import in_newest_zone
+from domain.eras import date_named
 from domain.evolve import evolve
 from domain.foreign import Document, Quarantined, UnreadableError, read_subscriptions
 from domain.holds import Hold, HoldFreed, HoldPlaced, LapsedHold
-from domain.local_days import day_of
 from domain.messages import Change, CreditsAdded, DayOpened, Entry, charge_in
 from domain.recalls import NOTHING_BESIDE, Recalls
 from domain.recent_use import NO_USE, with_use
@@ -77,16 +78,18 @@ def recover(
     these charges and holds; None: what matters of it.
     """
     subscriptions, quarantined = read_subscriptions(stored.subscriptions, policy.timezone)
-    charges = _charges(stored, subscriptions, recalls or NOTHING_BESIDE)
+    charges, unreadable = _charges(stored, subscriptions, recalls or NOTHING_BESIDE)
+    quarantined += unreadable
     with_days: list[Subscription] = []
     used: dict[str, _Used] = {}
     recent = NO_USE
     for subscription in subscriptions:
-        days, unreadable = _read_days(_days_of(stored, subscription), subscription.timezone)
+        calendar = in_newest_zone(subscription, stored.entries)
+        days, unreadable = _read_days(_days_of(stored, subscription), calendar)
         quarantined += unreadable
         on_days = used[subscription.subscription_id] = _used_on(days)
         kept = subscription.keeping_from(_oldest(charges, subscription))
-        read = _with_days(kept, days, on_days, now, policy)
+        read = _with_days(kept, days, on_days, calendar.today(now), policy)
         with_days.append(read)
         if read.day is not None:
             recent = with_use(recent, _before_newest(read, on_days.used))
@@ -95,6 +98,9 @@ def recover(
     account = Account(stored.user_id, stored.applied_seq, tuple(with_days), recent_use=recent)
     # First the entries: one that pays for a subscription which has ended keeps its payment known.
     account = replay(account.with_extra(extra), stored.entries)
+    for subscription in account.subscriptions:  # Those that entries began, too.
+        kept = subscription.keeping_from(_oldest(charges, subscription))
+        account = account if kept is subscription else account.with_subscription(kept)
     account = _with_days_anew(account, used, stored.entries, policy)
     if recalls is None:
         account = keep_what_matters(account, now)
@@ -119,11 +125,11 @@ def _with_days(
     subscription: Subscription,
     days: Sequence[_StoredDay],
     on_days: _Used,
-    now: datetime,
+    today: date,
     policy: Policy,
 ) -> Subscription:
     # A day of ours was charged by a clock that had come to it, be it ahead of this one.
-    today = max([subscription.today(now), *(day.date for day in days if day.is_ours)])
+    today = max([today, *(day.date for day in days if day.is_ours)])
     told = {day.date: day.told for day in days if day.told}
     holds = [hold for day in days for hold in day.holds]
     cap = policy.rollover_cap
@@ -143,24 +149,32 @@ def _extra(stored: Stored, charges: Sequence[Charge]) -> tuple[Extra, list[Quara
 
 def _charges(
     stored: Stored, subscriptions: Sequence[Subscription], recalls: Recalls
-) -> list[Charge]:
+) -> tuple[list[Charge], list[Quarantined]]:
     """Return the charges that are recalled: of usage records, and of entries no view contains.
 
     Those of entries are as they were made: that reversals of them follow is replayed.
     """
     by_id = {s.subscription_id: s for s in subscriptions}
     charges: list[Charge] = []
+    unreadable: list[Quarantined] = []
     for document in stored.usages:
         known = by_id.get(str(document.get("subscription_id")))
         at = document.get("date")
-        day = day_of(at, known.timezone) if known and isinstance(at, datetime) else None
-        charge = read_charge(document, day)
-        charges += [] if charge is None else [charge]
+        day = None
+        if known is not None and isinstance(at, datetime):
+            calendar = in_newest_zone(known, stored.entries)
+            day = date_named(at, calendar.timezone, calendar.eras)
+        try:
+            charge = read_charge(document, day)
+        except UnreadableError as error:
+            unreadable.append(Quarantined(str(document.get("_id")), str(error)))
+        else:
+            charges += [] if charge is None else [charge]
     for entry in stored.entries:
         made = charge_in(entry.change)
         if made is not None and made.usage_id in recalls.usages:
             charges.append(_charge_of(made))
-    return charges
+    return charges, unreadable
 
 
 def _charge_of(made: UsageRecorded) -> Charge:
@@ -250,7 +264,7 @@ def _touched_by(change: Change) -> Iterator[tuple[Opening, Credits, Credits]]:
 
 
 def _read_days(
-    documents: Iterable[Document], timezone: str
+    documents: Iterable[Document], subscription: Subscription
 ) -> tuple[list[_StoredDay], list[Quarantined]]:
     """Return the readable days, and what cannot be read: whole documents, or parts of them.
 
@@ -261,7 +275,7 @@ def _read_days(
     for document in documents:
         name = str(document.get("_id"))
         try:
-            day = read_day(document, timezone)
+            day = read_day(document, subscription.timezone, subscription.eras)
         except UnreadableError as error:
             unreadable.append(Quarantined(name, str(error)))
             continue

@@ -19,9 +19,7 @@ from pydantic import (
 )
 
 from domain.charges import OnInsufficient
-from domain.local_days import check_zone
-from domain.messages import AddCredit, RecordUsage
-from domain.payments import Payment
+from domain.messages import RecordUsage
 from domain.values import (
     CREDITS_MAX,
     USER_ID_LENGTH_MAX,
@@ -31,9 +29,7 @@ from domain.values import (
     to_instant,
 )
 
-GRANT_DAYS_MAX = 3660  # Ten years: longer grants are typing errors.
 TEXT_LENGTH_MAX = 256
-METHOD_LENGTH_MAX, CURRENCY_LENGTH_MAX = 64, 16  # A subscription's document has them of each grant.
 KEY_LENGTH_MAX = 255
 DETAILS_BYTES_MAX = 16 * 1024
 DETAILS_DEPTH_MAX = 32
@@ -174,39 +170,6 @@ class ParsedBody(Body):
     """A body that was parsed before it is checked: counting its fields costs nothing."""
 
     _count_fields = model_validator(mode="before")(_few_fields)
-
-
-MethodText = Annotated[Text, StringConstraints(max_length=METHOD_LENGTH_MAX)]
-CurrencyText = Annotated[Text, StringConstraints(max_length=CURRENCY_LENGTH_MAX)]
-
-
-class PaymentBody(ParsedBody):
-    """What was paid. `amount` is in the currency's minor unit (cents)."""
-
-    method: MethodText
-    transaction_id: Text
-    amount: CreditAmount
-    currency: CurrencyText
-
-
-class AddCreditBody(ParsedBody):
-    """Credits to add over `days` days from today."""
-
-    user_id: UserIdText
-    amount: CreditAmount
-    days: Annotated[int, Field(strict=True, ge=1, le=GRANT_DAYS_MAX)]
-    payment: PaymentBody
-    timezone: Annotated[Text, AfterValidator(check_zone)] | None = None
-
-    def command(self) -> AddCredit:
-        paid = self.payment
-        return AddCredit(
-            UserId(self.user_id),
-            Credits(self.amount),
-            self.days,
-            Payment(paid.method, paid.transaction_id, paid.amount, paid.currency),
-            self.timezone,
-        )
 
 
 def _told_or_priced(credit_amount: int | None, info: ValidationInfo) -> int | None:

@@ -2,15 +2,15 @@
 
 from datetime import date
 
+from domain.eras import Era, date_named
 from domain.foreign import Document, UnreadableError, amount, instant
-from domain.local_days import day_of
 from domain.subscription import Told
 from domain.values import NO_CREDITS, Credits
 
 
-def read_day(document: Document, timezone: str) -> date:
+def read_day(document: Document, timezone: str, eras: tuple[Era, ...] = ()) -> date:
     """Return which day a day document speaks of. Raises UnreadableError."""
-    day = day_of(instant(document, "date"), timezone)
+    day = date_named(instant(document, "date"), timezone, eras)
     if day.year == date.max.year:  # Days are counted on from it, and none come after.
         raise UnreadableError("date is at the end of the calendar")
     return day

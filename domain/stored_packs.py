@@ -11,10 +11,10 @@ from domain.charges import Charge
 from domain.foreign import Document, Quarantined, UnreadableError, amount, instant, portions
 from domain.holds import LapsedHold
 from domain.ids import kept_id
+from domain.open_ends import is_open_end
 from domain.packs import PRIORITY_DEFAULT, PRIORITY_MAX, Category, Pack, in_order
 from domain.sources import PackShare
 from domain.stored_holds import hold_document, read_hold, read_holds
-from domain.subscription import is_open_end
 from domain.values import NO_CREDITS, Credits
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)

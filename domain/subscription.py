@@ -2,19 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from enum import IntFlag
 
+from domain.eras import Dated, Era
 from domain.grants import Grant
 from domain.holds import Hold
-from domain.local_days import ONE_DAY, day_of
+from domain.local_days import ONE_DAY
 from domain.schedule import carry, limits
 from domain.stripe import StripeLink
 from domain.values import CURRENT_STATUSES, SPENDING_STATUSES, Credits, Status
-
-OPEN_END_YEAR = 9000  # Programs write the year 9999 where they mean that there is no end.
-OPEN_END = datetime(9999, 12, 30, tzinfo=UTC)  # A day before the last: zones may add to it.
-OPEN_GRANT_DAYS = 30
 
 
 class Told(IntFlag):
@@ -40,8 +37,10 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class Seldom:
-    """What few subscriptions have."""
+    """What few subscriptions have: the others spend one reference on all of it."""
 
+    eras: tuple[Era, ...] = ()
+    """The zones of dates before those of the present zone."""
     adjusted: tuple[tuple[date, Credits], ...] = ()
     """What adjustments have taken from touched days that are known here."""
     kept_from: date | None = None
@@ -51,25 +50,8 @@ class Seldom:
 NOTHING_SELDOM = Seldom()
 
 
-def is_open_end(end: datetime) -> bool:
-    """Say whether an end means that there is none."""
-    return end.year >= OPEN_END_YEAR
-
-
-def implied_grant(spendable: Credits, start: datetime, end: datetime, timezone: str) -> Grant:
-    """Return what a document gives beyond the grants it names: from its start to its end day.
-
-    Where the end is open, over the first OPEN_GRANT_DAYS: what is left of it rolls over for ever.
-    """
-    first_day = day_of(start, timezone)
-    if is_open_end(end):
-        return Grant(None, spendable, Credits(0), first_day, OPEN_GRANT_DAYS)
-    days = max((day_of(end, timezone) - first_day).days, 1)
-    return Grant(None, spendable, Credits(0), first_day, days)
-
-
 @dataclass(frozen=True, slots=True)
-class Subscription:
+class Subscription(Dated):
     """One user's right to credits from `start` (inclusive) to `end` (exclusive)."""
 
     subscription_id: str
@@ -88,6 +70,7 @@ class Subscription:
     earlier: tuple[Day, ...] = ()
     """The touched days before the newest, back to the oldest hold's: what it frees goes on."""
     seldom: Seldom | None = None
+    """None where all of it is at its default."""
 
     @property
     def spendable(self) -> Credits:
@@ -98,13 +81,13 @@ class Subscription:
         return Credits(self.system_portion + self.spendable)
 
     @property
-    def first_day(self) -> date:
-        return day_of(self.start, self.timezone)
+    def eras(self) -> tuple[Era, ...]:
+        return () if self.seldom is None else self.seldom.eras
 
-    @property
-    def last_day(self) -> date:
-        """The local day of the last instant before the end."""
-        return day_of(self.end - timedelta(milliseconds=1), self.timezone)
+    def in_zone(self, timezone: str, eras: tuple[Era, ...]) -> "Subscription":
+        """Return the subscription with another zone, and the zones it had before."""
+        zoned = replace(self, timezone=timezone)
+        return zoned.with_seldom(replace(self.seldom or NOTHING_SELDOM, eras=eras))
 
     def is_current(self, now: datetime) -> bool:
         return self.start <= now < self.end and self.status in CURRENT_STATUSES
@@ -137,7 +120,7 @@ class Subscription:
 
     def today(self, now: datetime) -> date:
         """Return the day charges belong to. It never goes back, even where local clocks do."""
-        day = day_of(now, self.timezone)
+        day = self.date_at(now)
         return day if self.day is None else max(day, self.day.date)
 
     def day_at(self, today: date, cap: Credits | None) -> Day:
@@ -244,16 +227,17 @@ class Subscription:
             return self
         known = {day.date for day in self.touched}
         kept = tuple(sorted((on, a) for on, a in adjusted.items() if on in known and a))
-        return self._with_seldom(replace(self.seldom or NOTHING_SELDOM, adjusted=kept))
+        return self.with_seldom(replace(self.seldom or NOTHING_SELDOM, adjusted=kept))
 
     def keeping_from(self, day: date | None) -> "Subscription":
         """Return the subscription that keeps its touched days from one on; None: as holds do."""
         if day is None and self.seldom is None:
             return self
-        kept = self._with_seldom(replace(self.seldom or NOTHING_SELDOM, kept_from=day))
+        kept = self.with_seldom(replace(self.seldom or NOTHING_SELDOM, kept_from=day))
         return kept if day is not None else kept.with_days(kept.touched, kept.holds)
 
-    def _with_seldom(self, seldom: Seldom) -> "Subscription":
+    def with_seldom(self, seldom: Seldom) -> "Subscription":
+        """Return the subscription with what few have."""
         return replace(self, seldom=None if seldom == NOTHING_SELDOM else seldom)
 
     def opened(self, day: Day) -> "Subscription":

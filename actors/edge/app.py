@@ -1,6 +1,7 @@
 """The whole HTTP interface on a backend."""
 
 from actors.edge.backend import Backend
+from actors.edge.corrections import add_correcting_operations
 from actors.edge.documentation import add_documentation
 from actors.edge.events import add_event_operations
 from actors.edge.gate import Gate
@@ -37,6 +38,7 @@ def build_app(backend: Backend) -> Gate:
     add_reading_operations(app, backend)
     add_writing_operations(app, backend)
     add_hold_operations(app, backend)
+    add_correcting_operations(app, backend)
     add_operating_operations(app, backend)
     add_test_clock(app, backend)
     add_subscription_operations(app, backend)

@@ -20,7 +20,9 @@ STATUS: dict[str, Any] = {
     "credits_rolled_over": 0,
     "credits_used": 30,
     "credits_held": 0,
-    "remaining_credits": 60,
+    "day_remaining_credits": 60,
+    "pack_credits": 1000,
+    "remaining_credits": 1060,
     "low_credits": False,
     "resets_at": "2026-03-11T00:00:00Z",
     "as_of": "2026-03-10T12:00:00Z",
@@ -53,8 +55,30 @@ DAY = {
     "daily_credit_limit": 90,
     "credits_used": 30,
     "credits_held": 0,
-    "remaining_credits": 60,
+    "remaining_credits": 1060,
     "low_credits": False,
+}
+PACK_ID = "69aff0a0b1c2d3e4f5a6b7c8"
+SOURCES: list[dict[str, Any]] = [
+    {"source": "day", "date": "2026-03-10T00:00:00Z", "credit_amount": 30}
+]
+CHARGED: dict[str, Any] = {"sources": SOURCES, "uncovered_credits": 0, "late": False}
+PACK = {
+    "pack_id": PACK_ID,
+    "user_id": "ada",
+    "amount": 1111,
+    "system_portion": 111,
+    "spendable_credits": 1000,
+    "credits_used": 0,
+    "credits_held": 0,
+    "remaining_credits": 1000,
+    "lapsed_credits": 0,
+    "taken_back_credits": 0,
+    "category": "paid",
+    "priority": 50,
+    "created_at": "2026-03-10T12:00:00Z",
+    "expires_at": None,
+    "payment": PAYMENT | {"transaction_id": "t-2"},
 }
 GRANT = {
     "grant_id": "69aff0a0d4c3b2a190817263",
@@ -76,7 +100,7 @@ SUBSCRIPTION: dict[str, Any] = {
     "grants": [GRANT],
     "stripe": None,
 }
-SUMS = {"records": 1, "credit_amount": 30, "token_count": 1200}
+SUMS = {"records": 1, "credit_amount": 30, "reversed_credits": 0, "token_count": 1200}
 
 
 def problem(code: str, status: int, title: str, **more: Any) -> dict[str, Any]:
@@ -86,11 +110,25 @@ def problem(code: str, status: int, title: str, **more: Any) -> dict[str, Any]:
 
 
 MORE_EXAMPLES: dict[str, list[dict[str, Any]]] = {
+    "AddCreditBody": [
+        {
+            "user_id": "ada",
+            "amount": 1111,
+            "kind": "pack",
+            "expires_at": "2027-03-10T00:00:00Z",
+            "payment": PAYMENT | {"transaction_id": "t-2"},
+        }
+    ],
+    "AdjustCreditsBody": [{"user_id": "ada", "remaining_credits": 500, "reason": "A wish."}],
+    "PlaceHoldBody": [CHARGE | {"credit_amount": 500, "at_least": 50}],
     "RecordUsageBody": [{"user_id": "ada", "service_type": "chat"} | BY_TOKENS],
     "BatchedUsageBody": [{"user_id": "ada", "service_type": "chat"} | BY_TOKENS],
     "SettleHoldBody": [BY_TOKENS],
+    "ChangeSubscriptionBody": [
+        {"timezone": "Europe/Berlin", "reason": "The user has moved to Berlin."}
+    ],
 }
-"""What a body may say besides: tokens, where there is a price list."""
+"""What a body may say besides, such as tokens where there is a price list."""
 HOLD_ID = "69aff0a14c2d1e0f9a8b7c6d.YWRh.5d41402a"
 EXAMPLES: dict[str, dict[str, Any]] = {
     "PlaceHoldBody": CHARGE | {"credit_amount": 40, "expires_in": 120},
@@ -100,7 +138,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "user_id": "ada",
         "credit_amount": 40,
         "expires_at": "2026-03-10T12:02:00Z",
-        "remaining_credits": 50,
+        "remaining_credits": 1050,
     },
     "OpenHolds": {
         "user_id": "ada",
@@ -110,6 +148,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
                 "hold_id": HOLD_ID,
                 "subscription_id": "69aff0a08b3f0c1d5e6f7a8b",
                 "credit_amount": 40,
+                "sources": [SOURCES[0] | {"credit_amount": 40}],
                 "made_at": "2026-03-10T12:00:00Z",
                 "expires_at": "2026-03-10T12:02:00Z",
                 "date": "2026-03-10T00:00:00Z",
@@ -142,12 +181,45 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "spendable_credits": 2700,
         "days": 30,
         "payment": PAYMENT,
-        "subscription": STATUS | {"credits_used": 0, "remaining_credits": 90},
+        "subscription": STATUS
+        | {
+            "credits_used": 0,
+            "day_remaining_credits": 90,
+            "pack_credits": 0,
+            "remaining_credits": 90,
+        },
+        "kind": "daily",
+        "pack_id": None,
+        "expires_at": None,
     },
-    "UsageRecordResponse": KEPT | DAY,
+    "PackRecord": PACK,
+    "ReverseUsageBody": {"credit_amount": 10, "reason": "The job has failed."},
+    "ReversalResponse": {
+        "reversal_id": "69aff0a2c3d4e5f60718293a",
+        "usage_id": KEPT["usage_id"],
+        "user_id": "ada",
+        "credit_amount": 10,
+        "returned_credits": 10,
+        "lapsed_credits": 0,
+        "reversed_credits": 10,
+        "remaining_credits": 1070,
+        "low_credits": False,
+        "as_of": "2026-03-10T12:05:00Z",
+    },
+    "AdjustCreditsBody": {"user_id": "ada", "credit_amount": 50, "reason": "An apology."},
+    "AdjustmentResponse": {
+        "adjustment_id": "69aff0a3d4e5f60718293a4b",
+        "user_id": "ada",
+        "credit_amount": 50,
+        "sources": [],
+        "pack_id": PACK_ID,
+        "remaining_credits": 1110,
+        "as_of": "2026-03-10T12:06:00Z",
+    },
+    "UsageRecordResponse": KEPT | DAY | CHARGED,
     "BatchResponse": {
         "results": [
-            {"status": 201, "record": KEPT | DAY},
+            {"status": 201, "record": KEPT | DAY | CHARGED},
             {
                 "status": 402,
                 "problem": problem(
@@ -156,13 +228,16 @@ EXAMPLES: dict[str, dict[str, Any]] = {
             },
         ]
     },
-    "UsagePage": {"items": [KEPT | {"price": PRICE}], "next_cursor": None},
+    "UsagePage": {
+        "items": [KEPT | CHARGED | {"price": PRICE, "reversed_credits": 0}],
+        "next_cursor": None,
+    },
     "PriceRecord": PRICE,
     "MonthlyUsage": {"user_id": "ada", "month": "2026-03"}
     | SUMS
     | {"by_service": {"chat": SUMS}, "by_model": {"small-2": SUMS}, "by_day": {"2026-03-10": SUMS}},
     "SubscriptionRecord": SUBSCRIPTION,
-    "UserSubscriptions": {"user_id": "ada", "subscriptions": [SUBSCRIPTION]},
+    "UserSubscriptions": {"user_id": "ada", "subscriptions": [SUBSCRIPTION], "packs": [PACK]},
     "SubscriptionPage": {"items": [SUBSCRIPTION], "next_cursor": None},
     "HistoryPage": {
         "user_id": "ada",
@@ -175,7 +250,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
                 "idempotency_key": "job-17",
                 "change": {"usage_id": KEPT["usage_id"], "credit_amount": 30},
                 "unreadable": None,
-                "answer": KEPT | DAY,
+                "answer": KEPT | DAY | CHARGED,
             }
         ],
         "next_cursor": "2",

@@ -47,7 +47,7 @@ def _add_opening(app: FastAPI, backend: Backend) -> None:
     async def place_hold(
         request: Request, body: PlaceHoldBody, idempotency_key: KeyHeader = None
     ) -> Response:
-        """Set credits of today aside until they are settled or released, or the hold expires."""
+        """Set credits aside, today's first, until they are settled or released, or the hold expires."""
         call = make_call(body.command(), idempotency_key, caller_of(request).name)
         return await answered(backend, await backend.router.call(call), 201)
 
@@ -77,7 +77,10 @@ def _add_closing(app: FastAPI, backend: Backend) -> None:
     async def settle_hold(
         request: Request, hold_id: HoldId, body: SettleHoldBody, idempotency_key: KeyHeader = None
     ) -> Response:
-        """Turn a hold into a charge to its own day. More than was held must be covered today."""
+        """Turn a hold into a charge to its own sources; what it cost beyond is charged as far as it can be.
+
+        A hold that has expired can still be settled for a while, as a late charge to today.
+        """
         return await close(request, body.command(hold_id), idempotency_key, 201)
 
     @app.delete(

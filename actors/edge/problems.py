@@ -31,6 +31,7 @@ STATUS = {
     "not_found": 404,
     "method_not_allowed": 405,
     "request_timeout": 408,
+    "already_reversed": 409,
     "hold_closed": 409,
     "reshard_running": 409,
     "too_large": 413,

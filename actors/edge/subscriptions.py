@@ -92,7 +92,7 @@ def _add_changing(app: FastAPI, backend: Backend) -> None:
         body: ChangeSubscriptionBody,
         idempotency_key: KeyHeader = None,
     ) -> Response:
-        """Change a status or an end. It is in MongoDB and in RAM when this answers."""
+        """Change a status, an end or a time zone. It is in MongoDB and in RAM when this answers."""
         user_id, known_id = await find_owner(backend, subscription_id)
         call = make_call(body.command(user_id, known_id), idempotency_key, caller_of(request).name)
         return await answered(backend, await backend.router.query(ChangeQuery(call)), 200)

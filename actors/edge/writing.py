@@ -20,12 +20,8 @@ from actors.edge.responses import Done, answered, written
 from actors.failures import AllotmentError
 from actors.router import Router
 from domain.answers import Answer, CreditAdditionResponse, UsageRecordResponse
-from domain.requests import (
-    AddCreditBody,
-    BatchedUsageBody,
-    IdempotencyKey,
-    RecordUsagesBody,
-)
+from domain.credit_requests import AddCreditBody
+from domain.requests import BatchedUsageBody, IdempotencyKey, RecordUsagesBody
 
 RECORD_ERRORS_MAX = 5  # Field errors named of one record of a batch.
 KEY_PARTS_SEPARATOR = "\x1f"  # No caller's key can hold it: they are printable.
@@ -73,7 +69,10 @@ def add_writing_operations(app: FastAPI, backend: Backend) -> None:
     async def add_credit(
         request: Request, body: AddCreditBody, idempotency_key: KeyHeader = None
     ) -> Response:
-        """Add a grant to the current subscription, or begin a new one."""
+        """Add credits over days, or as a pack that any day may spend.
+
+        Credits over days join the current subscription, or begin a new one.
+        """
         call = make_call(body.command(), idempotency_key, caller_of(request).name)
         return await answered(backend, await router.call(call), 201)
 

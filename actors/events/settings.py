@@ -20,7 +20,9 @@ from pydantic_settings import BaseSettings, NoDecode
 from actors.events.signatures import check_secret
 from domain.events import EventType
 
-OURS = frozenset({"subscriptions", "dailycredits", "usages"})  # And what begins with `allotment_`.
+OURS = frozenset(
+    {"subscriptions", "dailycredits", "packs", "usages"}
+)  # And what begins with `allotment_`.
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 

@@ -18,9 +18,10 @@ from domain.messages import (
     SubscriptionChanged,
     SubscriptionExpired,
 )
+from domain.open_ends import OPEN_END
 from domain.payments import Payment
 from domain.stored_days import TOLD_FIELDS
-from domain.subscription import OPEN_END
+from domain.stored_eras import era_documents
 from domain.values import NO_CREDITS, UserId, owned_id
 from domain.views import DayView
 
@@ -82,6 +83,9 @@ def _changed(entry: Entry, change: SubscriptionChanged) -> Write:
         fields["status"] = str(change.status)
     if change.end is not None:
         fields["end_date"] = change.end
+    if change.timezone is not None:
+        fields["timezone"] = change.timezone
+        fields["timezones"] = {"$literal": era_documents(change.eras)}
     if change.made_explicit:
         explicit = [grant_document(grant, entry.at, None) for grant in change.made_explicit]
         fields["grants"] = with_grants(explicit)

@@ -51,6 +51,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     ),
     "packs": (
         _index("user_id"),
+        _index("expired_at", "expires_at"),
         _index("expires_at", sparse=True),
         _index("holds_until", sparse=True),
     ),

@@ -42,6 +42,7 @@ SUBSCRIPTION_FIELDS = (
     "spendable_credits",
     "status",
     "timezone",
+    "timezones",
     "grants",
     "stripe",
     "applied_seq",

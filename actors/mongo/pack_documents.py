@@ -28,7 +28,7 @@ def pack_writes(view: PackView) -> Iterator[Write]:
     """
     if view.added is not None:
         yield InsertOne(new_pack(view.added))
-    if _changes_more(view):
+    if changes_more(view):
         yield UpdateOne({"_id": as_stored(view.pack_id)}, _stages(view))
 
 
@@ -64,7 +64,7 @@ def _document(entry: Entry, pack: Pack, amount: int, system: int) -> dict[str, A
     }
 
 
-def _changes_more(view: PackView) -> bool:
+def changes_more(view: PackView) -> bool:
     """Say whether there is anything beside the document that is made."""
     return view.added is None or bool(
         view.used

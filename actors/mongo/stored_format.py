@@ -6,7 +6,8 @@ start, while nothing else of ours runs. A database without it is new, or of form
 The number rises with whatever the version before would misread: a new kind of entry, a field that it
 must not pass over. Fields that may be passed over need none.
 
-Format 1: the collections of ours had no prefix. Format 2: they have.
+Format 1: the collections of ours had no prefix. Format 2: they have. Format 3: a subscription's zone
+may be changed by an entry, and its document tells to which zones its earlier dates belong.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,7 +24,7 @@ from actors.mongo.connection import (
 )
 from actors.mongo.steps import STEP_SECONDS_MAX, Tell, telling
 
-FORMAT = 2
+FORMAT = 3
 PREFIX = "allotment_"
 FORMAT_ID = "format"
 NAMESPACE_NOT_FOUND = 26
@@ -106,13 +107,20 @@ def bring_forward(database: Documents, tell: Tell) -> None:
     A crash in between leaves some collections renamed and some not; the next start does the rest.
     Raises StorageUnavailableError, UnsuitableDatabaseError.
     """
-    if stored_format(database) is None:
+    version = stored_format(database)
+    if version is None:
         with unavailable_on_error():
             for name in list(_older(database)):
                 with telling(f"{name} becomes {PREFIX}{name}", tell):
                     _rename(database, name)
             database.allotment_format.update_one(
                 {"_id": FORMAT_ID}, {"$setOnInsert": {"version": Int64(FORMAT)}}, upsert=True
+            )
+    elif version < FORMAT:  # Format 3 changes no document of before.
+        with unavailable_on_error():
+            database.allotment_format.update_one(
+                {"_id": FORMAT_ID, "version": {"$lt": FORMAT}},
+                {"$set": {"version": Int64(FORMAT)}},
             )
     check_format(database)
 

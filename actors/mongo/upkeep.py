@@ -6,6 +6,7 @@ from typing import Any
 
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.ended import MongoEnded
+from actors.mongo.ended_packs import MongoEndedPacks
 from actors.mongo.events import MongoEvents
 from actors.mongo.index_care import MongoIndexCare
 from actors.mongo.invariants import MongoInvariants
@@ -17,11 +18,12 @@ TRIM_BATCH = 1_000  # Entries removed together.
 TRIM_STEP = timedelta(hours=1)  # Of the journal, looked at together.
 
 
-class MongoUpkeep(MongoEnded, MongoInvariants, MongoOverdue, MongoIndexCare):
+class MongoUpkeep(MongoEnded, MongoEndedPacks, MongoInvariants, MongoOverdue, MongoIndexCare):
     """All that the jobs need of the database. `timezone` is that of documents that name none."""
 
     def __init__(self, database: Documents, timezone: str) -> None:
         MongoEnded.__init__(self, database, timezone)
+        MongoEndedPacks.__init__(self, database)
         MongoInvariants.__init__(self, database, timezone)
         MongoOverdue.__init__(self, database)
         MongoIndexCare.__init__(self, database)

@@ -17,13 +17,29 @@ class RawAccount(NamedTuple):
     subscriptions: bytes
     days: bytes
 
+    @property
+    def packs(self) -> bytes:
+        return b""
+
+
+class RawAccountWithPacks(NamedTuple):
+    """The same of one who has packs: an account without any takes no more RAM for them."""
+
+    applied_seq: int
+    subscriptions: bytes
+    days: bytes
+    packs: bytes
+
+
+AnyRawAccount = RawAccount | RawAccountWithPacks
+
 
 class Dormant:
     """Accounts that wait for their first touch."""
 
     def __init__(self) -> None:
-        self._read: Callable[[UserId, RawAccount], Stored] | None = None
-        self._accounts: dict[UserId, RawAccount] = {}
+        self._read: Callable[[UserId, AnyRawAccount], Stored] | None = None
+        self._accounts: dict[UserId, AnyRawAccount] = {}
         self._bytes = 0
 
     def __contains__(self, user_id: UserId) -> bool:
@@ -37,11 +53,11 @@ class Dormant:
         """How many accounts could be held in the RAM that these take."""
         return self._bytes // BYTES_PER_ACCOUNT
 
-    def open(self, read: Callable[[UserId, RawAccount], Stored]) -> None:
+    def open(self, read: Callable[[UserId, AnyRawAccount], Stored]) -> None:
         """Use this to look into what is put here from now on."""
         self._read = read
 
-    def put(self, user_id: UserId, account: RawAccount) -> None:
+    def put(self, user_id: UserId, account: AnyRawAccount) -> None:
         """Keep an account."""
         self.drop(user_id)
         self._accounts[user_id] = account
@@ -87,5 +103,5 @@ class Dormant:
         self._bytes = 0
 
 
-def _size(account: RawAccount) -> int:
-    return OVERHEAD_BYTES + len(account.subscriptions) + len(account.days)
+def _size(account: AnyRawAccount) -> int:
+    return OVERHEAD_BYTES + len(account.subscriptions) + len(account.days) + len(account.packs)

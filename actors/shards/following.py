@@ -113,7 +113,7 @@ class Following:
         for one in stored:
             self.dormant.drop(one.user_id)
             self.warm.loaded(one.user_id)
-            documents = (*one.subscriptions, *one.days)
+            documents = (*one.subscriptions, *one.days, *one.packs)
             self._owners.learn(one.user_id, [str(d["_id"]) for d in documents])
 
     def end_batch(self) -> None:

@@ -13,7 +13,6 @@ from typing import Protocol
 
 from actors.calls import OVERLOADED, Call, Outcome, service_call
 from actors.counters import Counters
-from actors.expiring import JANITOR
 from actors.shards.inbox import Inbox
 from domain.account import Account
 from domain.holds import ExpireHold, Hold
@@ -46,12 +45,13 @@ def expire_call(
     subscription_id: str | None = None,
     *,
     of_packs: bool = False,
+    by: str = SHARD,
 ) -> Call:
     """Return the call that expires a hold, once; `of_packs`: no day holds credits of it any more."""
     # The first 24 digits name it among the user's.
     key = f"expire hold {hold_id[:24]}{' of packs' if of_packs else ''}"
     command = ExpireHold(user_id, hold_id, subscription_id)
-    return service_call(command, key, SHARD if subscription_id is None else JANITOR)
+    return service_call(command, key, by)
 
 
 class HoldExpiry:

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from actors.counters import Counters
-from actors.shards.dormant import Dormant, RawAccount
+from actors.shards.dormant import AnyRawAccount, Dormant
 from actors.shards.view_writer import ViewWriter
 from actors.store import StorageUnavailableError
 from domain.recovery import Stored
@@ -28,14 +28,14 @@ logger = logging.getLogger(__name__)
 class RawPage(NamedTuple):
     """Some accounts, complete, and the ids of their documents that do not carry their mark."""
 
-    accounts: dict[UserId, RawAccount]
+    accounts: dict[UserId, AnyRawAccount]
     foreign_ids: dict[UserId, list[str]]
 
 
 class WarmSource(Protocol):
     """The accounts in the database. `pages` blocks at each step; StorageUnavailableError."""
 
-    def read(self, user_id: UserId, account: RawAccount) -> Stored:
+    def read(self, user_id: UserId, account: AnyRawAccount) -> Stored:
         """Return what is stored of a user."""
 
     def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Iterator[RawPage]:

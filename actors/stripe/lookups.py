@@ -34,7 +34,7 @@ from actors.stripe.reading import (
     subscription_of_invoice,
 )
 from actors.stripe.records import Grantable
-from domain.requests import GRANT_DAYS_MAX
+from domain.credit_requests import GRANT_DAYS_MAX
 
 REQUESTS_PER_SECOND = 20.0  # Stripe allows 25 a second to one endpoint of a sandbox:
 RECONCILING_REQUESTS_PER_SECOND = 4.0  # those who apply events and who compare ask beside another.

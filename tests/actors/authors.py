@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from actors.store import Store
 from domain.account import Account
@@ -20,6 +21,7 @@ from domain.messages import (
     RecordUsage,
     Refusal,
 )
+from domain.pack_messages import AddPack
 from domain.payments import Payment
 from domain.recovery import Stored, recover
 from domain.values import Credits, Policy, UserId
@@ -34,6 +36,11 @@ def add_credit(
 ) -> AddCredit:
     payment = Payment("card", transaction, 999, "eur")
     return AddCredit(UserId(user_id), Credits(amount), days, payment, **fields)
+
+
+def add_pack(user_id: str, amount: int = 1000, transaction: str = "p-1", **fields: Any) -> AddPack:
+    payment = Payment("card", transaction, 999, "eur")
+    return AddPack(UserId(user_id), Credits(amount), payment, **fields)
 
 
 def use(

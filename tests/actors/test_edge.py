@@ -24,6 +24,7 @@ from actors.events.relay import Relay
 from actors.events.stream import EventsWay
 from actors.expiring import Ended, Page
 from actors.expiring_holds import OverdueHold
+from actors.expiring_packs import EndedPack
 from actors.housekeeping import Housekeeping
 from actors.lane import ShardLostError
 from actors.operations import Operations
@@ -88,6 +89,9 @@ class NoUpkeep:
     """Nothing has ended, all rules hold, nothing is old."""
 
     def ended(self, now: datetime, limit: int, cursor: object | None) -> Page[Ended]:
+        return Page([], 0, None)
+
+    def ended_packs(self, now: datetime, limit: int, cursor: object | None) -> Page[EndedPack]:
         return Page([], 0, None)
 
     def overdue_holds(self, now: datetime, limit: int, cursor: object | None) -> Page[OverdueHold]:

@@ -10,6 +10,7 @@ from actors.calls import Call, Outcome, Reply
 from actors.shards import hold_expiry
 from actors.shards.hold_expiry import expire_call
 from actors.shards.shard import Shard
+from domain.answers import UsageRecordResponse
 from domain.hold_answers import HoldResponse
 from domain.holds import PlaceHold, ReleaseHold, SettleHold
 from domain.messages import Rejection
@@ -205,7 +206,10 @@ async def pair(shard: Shard, number: int, held: int, cost: int) -> int:
     hold_id = placed(reply).hold_id
     settled = await insist(shard, settle_call(hold_id, cost, f"settle {number}"))
     if settled.outcome is Outcome.DONE:
-        return cost
+        answer = UsageRecordResponse.model_validate_json(settled.body or b"")
+        assert answer.credit_amount + answer.uncovered_credits == cost
+        assert answer.credit_amount >= min(held, cost)
+        return answer.credit_amount
     await insist(shard, release_call(hold_id, f"release {number}"))
     return 0
 

@@ -117,6 +117,23 @@ def test_once_the_format_is_ours_old_names_are_anybodys(database: Documents) -> 
     assert {"directory", "journal"} <= set(database.list_collection_names())
 
 
+@pytest.mark.parametrize("older", range(2, FORMAT))
+def test_an_older_format_whose_documents_stay_as_they_are_is_raised(
+    database: Documents, older: int
+) -> None:
+    prepare(database)
+    before = everything(database)
+    database.allotment_format.update_one({}, {"$set": {"version": older}})
+    with pytest.raises(UnsuitableDatabaseError, match="older version"):
+        check_format(database)
+
+    prepare(database)
+    prepare(database)
+
+    check_format(database)
+    assert everything(database) == before
+
+
 def test_a_newer_format_is_refused_and_left_as_it_is(database: Documents) -> None:
     prepare(database)
     database.allotment_format.update_one({}, {"$set": {"version": FORMAT + 1}})

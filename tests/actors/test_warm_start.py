@@ -12,14 +12,14 @@ from bson import ObjectId
 from actors.calls import Outcome
 from actors.mongo import warm as warm_module
 from actors.mongo.warm import WarmReader
-from actors.shards.dormant import RawAccount
+from actors.shards.dormant import AnyRawAccount
 from actors.shards.shard import Shard
 from actors.shards.warm_start import RawPage, WarmSource
 from actors.sync.changes import Changes
 from domain.recalls import NOTHING_BESIDE
 from domain.recovery import Stored, recover
 from domain.values import UserId
-from tests.actors.authors import NOON, POLICY, Author, write
+from tests.actors.authors import NOON, POLICY, Author, add_pack, write
 from tests.actors.running import (
     ask_one,
     at_the_gate,
@@ -49,7 +49,7 @@ class Held:
         self.read_page = threading.Event()
         self.go_on = threading.Event()
 
-    def read(self, user_id: UserId, account: RawAccount) -> Stored:
+    def read(self, user_id: UserId, account: AnyRawAccount) -> Stored:
         return self._source.read(user_id, account)
 
     def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Iterator[RawPage]:
@@ -75,7 +75,10 @@ def life(setup: MongoSetup) -> None:
     """Give users of all kinds a past: ours and others', current and ended, several each."""
     for user_id in (ANN, CAT, UserId("dan")):
         author = Author(user_id)
-        write(setup.store, [author.add(), author.use(30), author.add(100, 5, "t-2")])
+        entries = [author.add(), author.use(30), author.add(100, 5, "t-2")]
+        if user_id != ANN:
+            entries += [author.do(add_pack(user_id, 500)), author.use(200)]
+        write(setup.store, entries)
     documents = [subscription("eve", spendable_credits=300.0 * (n + 1)) for n in range(3)]
     documents += [
         subscription("fay", end_date=NOON - timedelta(days=1), start_date=NOON - timedelta(days=9)),
@@ -90,6 +93,13 @@ def life(setup: MongoSetup) -> None:
         subscription(ObjectId(CAT), _id="a text"),
     ]
     setup.database.subscriptions.insert_many(documents)
+    packs: list[dict[str, Any]] = [
+        {"_id": "a pack", "user_id": "eve", "amount": 100, "spendable_credits": 90},
+        {"_id": 7, "user_id": "fay", "amount": 100, "spendable_credits": 90},
+        {"_id": 8, "user_id": CAT, "amount": 100.0, "system_portion": 10, "payment": "cash"},
+        {"_id": 9, "user_id": "gus", "amount": "many"},
+    ]
+    setup.database.packs.insert_many(packs)
     for document in documents:
         day = {"subscription_id": document["_id"], "date": NOON.replace(hour=0)}
         setup.database.dailycredits.insert_one({**day, "credits_used": 7.0, "__v": 0})

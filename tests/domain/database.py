@@ -26,6 +26,7 @@ from tests.fakes.memory_documents import (
     give_back,
     lapsed_hold,
     new_pack,
+    set_zone,
     take_back,
     usage_document,
 )
@@ -170,6 +171,7 @@ class Database:
         elif isinstance(change, SubscriptionChanged):
             document["status"] = change.status or document["status"]
             document["end_date"] = change.end or document["end_date"]
+            set_zone(document, change)
             if change.made_explicit:
                 explicit = map(grant_document, change.made_explicit)
                 document["grants"] = [*document.get("grants", []), *explicit]

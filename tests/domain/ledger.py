@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from domain.account import Account
 from domain.answering import change_answer, status_answer
 from domain.answers import CreditStatusResponse
 from domain.charges import OnInsufficient, UsageRecorded
+from domain.corrections import AdjustCredits, ReverseUsage
 from domain.decide import Decision, decide
 from domain.detecting import enter
 from domain.fingerprints import fingerprint
@@ -23,6 +25,8 @@ from domain.messages import (
     RecordUsage,
     Refusal,
 )
+from domain.pack_messages import AddPack, ExpirePack, PackAdded
+from domain.packs import PRIORITY_DEFAULT, Category
 from domain.payments import Payment
 from domain.values import Credits, Policy, Status, UserId
 
@@ -67,14 +71,17 @@ class Ledger:
 
     def do(self, command: Command, now: datetime) -> Decision:
         self.asked += 1
-        key = f"key {self.asked}"
-        decision = decide(self.account, command, key, now, self.policy)
+        return self.decide(command, f"key {self.asked}", self.account, now)
+
+    def decide(self, command: Command, key: str, known: Account, now: datetime) -> Decision:
+        """Decide a command on an account, and enter what changes."""
+        decision = decide(known, command, key, now, self.policy)
         if decision is None:
             return None
         change = CommandRefused(decision) if isinstance(decision, Refusal) else decision
-        seq, digest = self.account.seq + 1, fingerprint(command)
-        entry = Entry(self.account.user_id, seq, now, key, digest, change, None)
-        entry, self.account = enter(self.account, entry, self.policy)
+        seq, digest = known.seq + 1, fingerprint(command)
+        entry = Entry(known.user_id, seq, now, key, digest, change, None)
+        entry, self.account = enter(known, entry, self.policy)
         if not isinstance(change, CommandRefused):
             answer = change_answer(self.account, entry, self.policy)
             entry = replace(entry, answer=answer.model_dump_json())
@@ -111,11 +118,15 @@ class Ledger:
         *,
         status: Status | None = None,
         end: datetime | None = None,
+        timezone: str | None = None,
+        reason: str | None = None,
         which: int = -1,
     ) -> Decision:
         """Change one of the subscriptions, counted in the order of their start."""
+        user_id = self.account.user_id
         subscription_id = self.account.subscriptions[which].subscription_id
-        return self.do(ChangeSubscription(self.account.user_id, subscription_id, status, end), now)
+        command = ChangeSubscription(user_id, subscription_id, status, end, timezone, reason)
+        return self.do(command, now)
 
     def expire(self, now: datetime, which: int = -1) -> Decision:
         subscription_id = self.account.subscriptions[which].subscription_id
@@ -146,6 +157,53 @@ class Ledger:
 
     def expire_hold(self, hold_id: str, now: datetime) -> Decision:
         return self.do(ExpireHold(self.account.user_id, hold_id), now)
+
+    # --- packs and corrections ------------------------------------------------------------
+
+    def pack(
+        self,
+        amount: int,
+        now: datetime,
+        *,
+        expires_at: datetime | None = None,
+        priority: int = PRIORITY_DEFAULT,
+        category: Category = Category.PAID,
+    ) -> Decision:
+        user_id, payment = self.account.user_id, pay(f"pack {self.asked}")
+        command = AddPack(user_id, Credits(amount), payment, expires_at, priority, category)
+        return self.do(command, now)
+
+    def given_pack(self, amount: int, now: datetime, **told: Any) -> str:
+        """Add a pack that is not refused, and return its id."""
+        added = self.pack(amount, now, **told)
+        assert isinstance(added, PackAdded), added
+        return added.pack.pack_id
+
+    def expire_pack(self, pack_id: str, now: datetime) -> Decision:
+        return self.do(ExpirePack(self.account.user_id, pack_id), now)
+
+    def cap(self, amount: int, now: datetime) -> Decision:
+        user_id, rule = self.account.user_id, OnInsufficient.CAP
+        return self.do(RecordUsage(user_id, "chat", Credits(amount), on_insufficient=rule), now)
+
+    def reverse(self, usage_id: str, now: datetime, amount: int | None = None) -> Decision:
+        part = None if amount is None else Credits(amount)
+        return self.do(ReverseUsage(self.account.user_id, usage_id, part, "it failed"), now)
+
+    def adjust(
+        self,
+        now: datetime,
+        *,
+        by: int | None = None,
+        to: int | None = None,
+        expires_at: datetime | None = None,
+        allow_debt: bool = False,
+    ) -> Decision:
+        amount = None if by is None else Credits(by)
+        remaining = None if to is None else Credits(to)
+        user_id = self.account.user_id
+        command = AdjustCredits(user_id, amount, remaining, "a wish", expires_at, allow_debt)
+        return self.do(command, now)
 
     def status(self, now: datetime) -> CreditStatusResponse:
         return status_answer(self.account, now, self.policy)

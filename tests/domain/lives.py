@@ -16,10 +16,11 @@ from tests.domain.ledger import NOON, USER, Ledger, pay
 ZONES = ["UTC", "Pacific/Auckland", "Africa/Cairo", "America/Santiago", "Asia/Beirut"]
 
 
+FAR_ZONES = [*ZONES, "Pacific/Pago_Pago", "Pacific/Kiritimati", "America/New_York", "Asia/Kolkata"]
 KINDS = [
     *["add", "charge", "charge", "record", "open", "change", "end", "expire"],
     *["hold", "hold", "hold", "settle", "settle", "overspend", "release", "expire hold"],
-    *["charge by tokens", "settle by tokens"],
+    *["charge by tokens", "settle by tokens", "move", "move"],
     *["paid by stripe", "follow stripe", "void"],
 ]
 
@@ -108,6 +109,10 @@ def take_on_subscription(ledger: Ledger, step: Step, now: datetime) -> None:
     match step.kind:
         case "change":
             ledger.change(now, status=STATUSES[step.amount % len(STATUSES)], which=which)
+        case "move":
+            end = None if step.days % 3 else now + timedelta(days=step.days - 8)
+            zone = FAR_ZONES[step.amount % len(FAR_ZONES)]
+            ledger.change(now, timezone=zone, end=end, reason="moved", which=which)
         case "end":
             ledger.change(now, end=now + timedelta(days=step.days - 8), which=which)
         case _:

@@ -1,6 +1,7 @@
 """The journal reads back what was written, whatever was decided."""
 
 import json
+from collections.abc import Callable
 from datetime import timedelta, timezone
 
 import pytest
@@ -8,8 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.charges import Opening, UsageRecorded
-from domain.codec import KINDS, command_id, entry_document, entry_id, read_entry, read_or_name
+from domain.codec import (
+    KINDS,
+    SpoiltEntry,
+    command_id,
+    entry_document,
+    entry_id,
+    read_entry,
+    read_or_name,
+)
 from domain.corrections import CreditsAdjusted, UsageReversed
+from domain.eras import Era
 from domain.grants import Grant, Void
 from domain.holds import (
     Hold,
@@ -167,6 +177,9 @@ CHANGES: dict[str, st.SearchStrategy[Change]] = {
         st.sampled_from(Status) | st.none(),
         INSTANTS | st.none(),
         st.lists(GRANTS, max_size=3).map(tuple),
+        TEXT | st.none(),
+        TEXT | st.none(),
+        st.lists(st.builds(Era, TEXT, DAYS), max_size=3).map(tuple),
     ),
     "subscription_expired": st.builds(SubscriptionExpired, TEXT, INSTANTS),
     "stripe_state_applied": st.builds(
@@ -267,6 +280,33 @@ def test_an_entry_is_named_by_user_and_number_and_by_user_and_key() -> None:
 
     assert document["_id"] == entry_id(USER, 7) == "ada 7"
     assert document["command_id"] == command_id(USER, "key") == "ada key"
+
+
+SECRET = "asked for by phone"
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda body: body[:-40],
+        lambda body: body.removesuffix("}"),
+        lambda body: body.replace(f'"{SECRET}"', f'["{SECRET}"]'),
+        lambda body: body.replace('"UTC"', f'{{"{SECRET}": 1}}'),
+        lambda body: f'"{SECRET}"',
+    ],
+)
+def test_why_an_entry_cannot_be_read_says_nothing_of_what_it_says(
+    spoil: Callable[[str], str],
+) -> None:
+    eras = (Era("UTC", NOON.date()),)
+    change = SubscriptionChanged("s", None, None, (), SECRET, "Asia/Tokyo", eras)
+    document = entry_document(entry_of(change))
+    document["body"] = spoil(document["body"])
+
+    spoilt = read_or_name(document)
+
+    assert isinstance(spoilt, SpoiltEntry)
+    assert not any(SECRET[at : at + 4] in spoilt.reason for at in range(len(SECRET) - 3))
 
 
 @pytest.mark.parametrize("seq", ["", "-1", "1.0", "²", "9" * 5_000])

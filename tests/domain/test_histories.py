@@ -21,7 +21,8 @@ from domain.messages import CreditsAdded, Refusal, SubscriptionChanged, Subscrip
 from domain.stripe import VoidGrants
 from domain.values import Credits, Policy, Status
 from tests.domain.ledger import NOON, ONE_MILLISECOND, USER, Ledger
-from tests.reference import model
+from tests.domain.lives import FAR_ZONES
+from tests.reference import dates, model
 from tests.reference.model import ReferenceUser
 
 DAYS = 400
@@ -46,7 +47,9 @@ LIVES = [
 @pytest.fixture(autouse=True)
 def _reference_remembers_midnights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare the reference its slowest walk: a midnight stays where it was found."""
-    monkeypatch.setattr(model, "local_midnight", lru_cache(maxsize=None)(model.local_midnight))
+    remembering = lru_cache(maxsize=None)(dates.local_midnight)
+    monkeypatch.setattr(model, "local_midnight", remembering)
+    monkeypatch.setattr(dates, "local_midnight", remembering)
 
 
 class TwoBooks:
@@ -181,6 +184,16 @@ class TwoBooks:
             outcome = self.reference.expire(which, now=now)
         assert outcome_of(decision) == outcome
 
+    def move(self, now: datetime, dice: Random) -> None:
+        """Change the zone of some subscription, the newest more often than not."""
+        count = len(self.reference.subscriptions)
+        if not count or dice.random() < 0.8:
+            return
+        zone, which = dice.choice(FAR_ZONES), dice.choice([count - 1, count // 2])
+        decision = self.ledger.change(now, timezone=zone, which=which)
+
+        assert outcome_of(decision) == self.reference.change(which, timezone=zone, now=now)
+
     def compare(self, now: datetime) -> None:
         """Ask both, now and on both sides of the next midnight."""
         answer = self.ledger.status(now).model_dump()
@@ -241,19 +254,25 @@ def instants(random: Random, zone: str) -> Iterator[datetime]:
     yield now
 
 
+@pytest.mark.parametrize("moves", [False, True], ids=["stays", "moves"])
 @pytest.mark.parametrize(("seed", "rollover", "zone"), LIVES)
 def test_every_day_of_a_life_is_as_the_reference_tells_it(
     seed: int,
     rollover: str | int,
     zone: str,
+    moves: bool,
 ) -> None:
-    random = Random(seed)
+    random, mover = Random(seed), Random(f"moves {seed}")
     books = TwoBooks(random, rollover, zone)
 
     for now in instants(random, zone):
+        if moves and comes_twice(now):
+            continue
         for _ in range(random.randint(1, 3)):
             books.step(now)
         books.operate(now)
+        if moves:
+            books.move(now, mover)
         books.compare(now)
 
     assert any(isinstance(entry.change, CreditsAdded) for entry in books.ledger.entries)
@@ -261,3 +280,10 @@ def test_every_day_of_a_life_is_as_the_reference_tells_it(
     assert any(isinstance(entry.change, HoldPlaced) for entry in books.ledger.entries)
     resolved = (HoldSettled, HoldFreed)
     assert any(isinstance(entry.change, resolved) for entry in books.ledger.entries)
+    assert moves == any(subscription.eras for subscription in books.ledger.account.subscriptions)
+
+
+def comes_twice(now: datetime) -> bool:
+    """Say whether some clock is set back over midnight: there a date comes twice."""
+    hour = timedelta(hours=1)
+    return any(day_of(now, zone) < day_of(now - hour, zone) for zone in FAR_ZONES)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from domain.local_days import check_zone, day_of, midnight, zone
 from tests.domain.ledger import ONE_DAY, ONE_MILLISECOND, utc
-from tests.reference.model import local_midnight
+from tests.reference.dates import local_midnight
 
 ZONES = [
     "UTC",

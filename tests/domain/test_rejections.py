@@ -10,6 +10,7 @@ from actors.shards.draft import Draft
 from domain.account import NOTHING_MORE, Account
 from domain.charges import Charge, OnInsufficient
 from domain.corrections import AdjustCredits, ReverseUsage
+from domain.eras import ERAS_MAX
 from domain.grants import GRANTS_MAX
 from domain.holds import PlaceHold, SettleHold
 from domain.messages import (
@@ -23,6 +24,7 @@ from domain.messages import (
     Refusal,
     Rejection,
     Shortfall,
+    SubscriptionChanged,
 )
 from domain.pack_messages import AddPack, ExpirePack
 from domain.stripe import VoidGrants
@@ -65,6 +67,20 @@ def refused_for_an_end_before_the_start() -> Refusal:
     ledger = ledger_with(10, 5)
     subscription_id = ledger.account.subscriptions[0].subscription_id
     return refusal_of(ledger.do(ChangeSubscription(USER, subscription_id, None, NOON), NOON))
+
+
+def moved_often() -> Ledger:
+    """Hold an account whose zone was changed on as many dates before today as it may be."""
+    begun = NOON - ERAS_MAX * ONE_DAY
+    ledger = ledger_with(1, 200, now=begun)
+    for place in range(ERAS_MAX):
+        moved = ledger.change(begun + place * ONE_DAY, timezone=("Asia/Tokyo", "UTC")[place % 2])
+        assert isinstance(moved, SubscriptionChanged)
+    return ledger
+
+
+def refused_for_too_many_zones() -> Refusal:
+    return refusal_of(moved_often().change(NOON, timezone="Asia/Tokyo"))
 
 
 def refused_for_an_expiry_that_has_come() -> Refusal:
@@ -152,6 +168,7 @@ EVIDENCE: dict[Rejection, Callable[[], Refusal]] = {
     Rejection.KEY_REUSED: refused_by_reused_key,
     Rejection.NO_SUCH_SUBSCRIPTION: refused_for_want_of_such_a_subscription,
     Rejection.END_NOT_AFTER_START: refused_for_an_end_before_the_start,
+    Rejection.TOO_MANY_ZONES: refused_for_too_many_zones,
     Rejection.EXPIRY_NOT_IN_FUTURE: refused_for_an_expiry_that_has_come,
     Rejection.NO_SUCH_USAGE: refused_for_want_of_such_a_usage,
     Rejection.ALREADY_REVERSED: refused_because_all_is_back,
@@ -194,6 +211,8 @@ def spent_and_paused() -> Account:
 # Each pair of neighbours in the enum that one command can meet, with both reasons there.
 PAID_AGAIN = AddCredit(USER, Credits(CREDITS_MAX), 1, pay(PAID))
 ONE_HOLD = PlaceHold(USER, "chat", Credits(CREDITS_MAX))
+LONG_AGO = utc("2020-01-01")
+MOVED_OFTEN = moved_often().account
 ALL_HOLDS = spent_and_with_all_holds().account
 PAUSED_WITH_ALL_HOLDS = ALL_HOLDS.with_subscription(
     replace(ALL_HOLDS.subscriptions[0], status=Status.PAUSED)
@@ -214,6 +233,12 @@ BOTH_REASONS: dict[tuple[Rejection, Rejection], tuple[Account, Command]] = {
     (Rejection.KEY_REUSED, Rejection.NO_SUCH_SUBSCRIPTION): (
         spent(),
         ChangeSubscription(USER, "none", None, NOON),
+    ),
+    (Rejection.END_NOT_AFTER_START, Rejection.TOO_MANY_ZONES): (
+        MOVED_OFTEN,
+        ChangeSubscription(
+            USER, MOVED_OFTEN.subscriptions[0].subscription_id, None, LONG_AGO, "Asia/Tokyo"
+        ),
     ),
     (Rejection.KEY_REUSED, Rejection.HOLD_CLOSED): (
         spent(),

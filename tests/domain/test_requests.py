@@ -6,17 +6,19 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from domain.charges import OnInsufficient
+from domain.credit_requests import (
+    CURRENCY_LENGTH_MAX,
+    GRANT_DAYS_MAX,
+    METHOD_LENGTH_MAX,
+    AddCreditBody,
+)
 from domain.fingerprints import fingerprint
 from domain.messages import AddCredit, RecordUsage
 from domain.payments import Payment
 from domain.requests import (
     BATCH_RECORDS_MAX,
-    CURRENCY_LENGTH_MAX,
-    GRANT_DAYS_MAX,
     KEY_LENGTH_MAX,
-    METHOD_LENGTH_MAX,
     TEXT_LENGTH_MAX,
-    AddCreditBody,
     BatchedUsageBody,
     IdempotencyKey,
     RecordUsageBody,

@@ -5,8 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from domain.messages import GrantFromStripe
 from domain.stripe import STATUS_OF, ApplyStripeState, StripeLink, covers_until
-from tests.domain.ledger import USER, Ledger
+from domain.values import Credits
+from tests.domain.ledger import USER, Ledger, pay
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 GRACE = datetime(2026, 3, 12, tzinfo=UTC)  # The midnight that is at least a day after the period.
@@ -52,3 +54,22 @@ def test_a_period_that_was_over_before_begins_no_subscription(status: str) -> No
     ledger.do(ApplyStripeState(USER, link), GRACE)
 
     assert ledger.account.subscriptions == ()
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/New_York", "Pacific/Kiritimati"])
+@pytest.mark.parametrize("follows", [False, True])
+def test_stripe_ends_what_it_gave_with_the_open_day_whatever_the_zone_has_become(
+    zone: str, *, follows: bool
+) -> None:
+    ledger, ends = Ledger(), NOON + timedelta(days=30)
+    paid = GrantFromStripe(USER, Credits(900), NOON, ends, pay("in_1"), "sub_1")
+    ledger.do(paid, NOON)
+    if follows:
+        ledger.do(ApplyStripeState(USER, replace(LINK, period_end=ends)), NOON)
+
+    ledger.change(NOON, timezone=zone)
+    over = replace(LINK, status="canceled", ended_at=NOON, version=3)
+    ledger.do(ApplyStripeState(USER, over), NOON)
+
+    shown = ledger.status(NOON)
+    assert shown.end_date == shown.resets_at

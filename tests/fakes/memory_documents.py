@@ -6,16 +6,18 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from actors.mongo.pack_documents import changes_more
 from actors.mongo.usage_documents import price_document
 from domain.charges import UsageRecorded
 from domain.corrections import CreditsAdjusted
 from domain.events import event_id
 from domain.grants import Grant
 from domain.holds import LapsedHold
-from domain.messages import CreditsAdded, Entry, charge_in
+from domain.messages import CreditsAdded, Entry, SubscriptionChanged, charge_in
 from domain.pack_messages import PackAdded
 from domain.pack_views import PackView
 from domain.payments import Payment
+from domain.stored_eras import era_documents
 from domain.stored_holds import hold_document
 from domain.stored_packs import lapsed_document
 from domain.stripe import StripeLink, StripeStateApplied, VoidedGrant
@@ -84,6 +86,10 @@ def new_pack(entry: Entry) -> dict[str, Any]:
 
 def bring_pack_forward(document: dict[str, Any], view: PackView) -> None:
     """Bring a pack into its document, as the server does."""
+    if not changes_more(view):
+        return
+    if document.get("spendable_credits") is None:
+        document["spendable_credits"] = document["amount"] - document["system_portion"]
     document["credits_used"] = max(0, document.get("credits_used", 0) + view.used)
     document["credits_charged"] = document.get("credits_charged", 0) + view.used
     if view.taken_back:
@@ -177,6 +183,13 @@ def follow(document: dict[str, Any], change: StripeStateApplied) -> None:
         document["stripe"] = (document.get("stripe") or {}) | link_document(change.link)
 
 
+def set_zone(document: dict[str, Any], change: SubscriptionChanged) -> None:
+    """Give a subscription document the zone of a change, if it names one."""
+    if change.timezone is not None:
+        document["timezone"] = change.timezone
+        document["timezones"] = era_documents(change.eras)
+
+
 def usage_document(entry: Entry) -> dict[str, Any]:
     change = charge_in(entry.change)
     assert change is not None, "usages are entries that charge"
@@ -220,7 +233,7 @@ def give_back(document: dict[str, Any], reversed_credits: int) -> None:
         part = min(left, source["credit_amount"])
         left -= part
         sources.insert(0, source | {"reversed_credits": part} if part else source)
-    if "sources" in document:
+    if document.get("sources") is not None:
         document["sources"] = sources
 
 

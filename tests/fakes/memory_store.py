@@ -40,6 +40,7 @@ from tests.fakes.memory_documents import (
     lapsed_hold,
     new_pack,
     new_subscription,
+    set_zone,
     take_back,
     usage_document,
 )
@@ -325,6 +326,7 @@ class MemoryStore:
             document["status"] = str(change.status or document["status"])
             document["end_date"] = change.end or document["end_date"]
             document["changed_at"] = entry.at
+            set_zone(document, change)
             if change.made_explicit:
                 explicit = [grant_document(grant, None) for grant in change.made_explicit]
                 document["grants"] = [*(document.get("grants") or []), *explicit]

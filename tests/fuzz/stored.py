@@ -48,7 +48,7 @@ def entries() -> Sequence[dict[str, Any]]:
     ledger.settle(ledger.held(7, NOON), 3, NOON)
     ledger.release(ledger.held(7, NOON), NOON)
     ledger.open_day(NOON + timedelta(days=1))
-    ledger.change(NOON, status=Status.PAUSED)
+    ledger.change(NOON, status=Status.PAUSED, timezone="Asia/Tokyo", reason="moved")
     ledger.expire(NOON + timedelta(days=20))
     return [entry_document(entry) for entry in ledger.entries]
 
@@ -86,6 +86,7 @@ def documents() -> Sequence[dict[str, Any]]:
             "spendable_credits": 100,
             "status": "active",
             "timezone": "Europe/Berlin",
+            "timezones": [{"timezone": "Asia/Tokyo", "until": "2026-03-01"}],
             "grants": [
                 grant
                 | {

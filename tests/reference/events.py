@@ -38,6 +38,7 @@ class EventReference:
             subscription.start,
             subscription.end,
             str(subscription.status),
+            subscription.timezone,
         )
         before = self.subscriptions.get(name)
         had_one = bool(self.subscriptions)

@@ -8,26 +8,14 @@ clever. Instants are expected in the order in which they happen.
 """
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from tests.reference.dates import Dates, local_midnight
+
 ONE_DAY = timedelta(days=1)
-ONE_MINUTE = timedelta(minutes=1)
 ONE_MILLISECOND = timedelta(milliseconds=1)
-
-
-def local_midnight(day: date, zone: ZoneInfo) -> datetime:
-    """Find the first instant of a local day by walking there minute by minute.
-
-    Where the clock skips midnight this is the instant after the skip; where midnight comes twice
-    it is the earlier one.
-    """
-    # No zone is 16 hours ahead of UTC, so the walk starts before the day does, anywhere.
-    instant = datetime(day.year, day.month, day.day, tzinfo=UTC) - timedelta(hours=16)
-    while instant.astimezone(zone).date() < day:
-        instant += ONE_MINUTE
-    return instant
 
 
 def to_milliseconds(instant: datetime) -> datetime:
@@ -93,9 +81,33 @@ class Subscription:
         self.holds: list[Hold] = []
         self.status = "active"
         self.ends: list[datetime] = []  # What the end is the latest of.
+        self.dates: Dates | None = None  # Once the zone was changed.
 
     def local_day(self, now: datetime) -> date:
-        return now.astimezone(self.zone).date()
+        return self.dates.at(now).day if self.dates else now.astimezone(self.zone).date()
+
+    def named(self, day: date) -> datetime:
+        """Find the midnight of a day, in the zone that the day began in."""
+        return local_midnight(
+            day, ZoneInfo(self.dates.from_day(day).zone) if self.dates else self.zone
+        )
+
+    def begins(self, day: date) -> datetime:
+        return self.dates.from_day(day).begins if self.dates else local_midnight(day, self.zone)
+
+    def change_zone(self, now: datetime, timezone: str) -> None:
+        given = [g.from_day + i * ONE_DAY for g in self.grants for i in range(g.days)]
+        gives = (day for day in given if any(g.slice_on(day) for g in self.grants))
+        last = max(gives, default=given[0])
+        is_same = timezone == self.timezone
+        self.dates = self.dates or Dates(self.start_date, self.timezone)
+        zones = {ZoneInfo(zone) for zone in (self.timezone, *self.dates.zones_until(now))}
+        is_whole = self.end_date() >= min(local_midnight(last + ONE_DAY, z) for z in zones)
+        comes = is_whole and self.local_day(now) < last and now < self.end_date()
+        self.dates.change(now, timezone)
+        self.timezone, self.zone = timezone, ZoneInfo(timezone)
+        if comes and not is_same and self.begins(last) >= self.end_date():
+            self.ends.append(self.begins(last + ONE_DAY))
 
     def end_day(self) -> date:
         """Name the first local day that no longer belongs to the subscription."""
@@ -182,7 +194,7 @@ class ReferenceUser:
         subscription.grants.append(
             Grant(today, days, amount, system_portion, spendable, transaction_id)
         )
-        subscription.ends.append(local_midnight(today + timedelta(days=days), subscription.zone))
+        subscription.ends.append(subscription.begins(today + timedelta(days=days)))
         return outcome
 
     def void(self, *, now: datetime, transaction_id: str, kept: int, parts: int) -> None:
@@ -275,7 +287,10 @@ class ReferenceUser:
             remaining = today.remaining
             day, end_day = today.day + ONE_DAY, subscription.end_day()
             while available_at is None and day < end_day:
-                begins = local_midnight(day, subscription.zone)
+                begins = subscription.begins(day)
+                if subscription.local_day(begins) > day:  # It never is today.
+                    day += ONE_DAY
+                    continue
                 if any(h.expires_at > begins for h in subscription.holds):
                     rows = {row.day: row for row in subscription.schedule(self.rollover, begins)}
                     if rows[day].remaining >= credit_amount:
@@ -284,7 +299,7 @@ class ReferenceUser:
                 else:  # Nothing changes any more: one schedule tells all days.
                     for row in subscription.schedule(self.rollover, begins):
                         if row.day >= day and row.remaining >= credit_amount:
-                            available_at = local_midnight(row.day, subscription.zone)
+                            available_at = subscription.begins(row.day)
                             break
                     break
         return {
@@ -301,14 +316,18 @@ class ReferenceUser:
         current = self._current(now)
         newest = current or self.subscriptions[-1]
         ran_out = now >= newest.end_date() and newest.status in ("active", "past_due", "paused")
-        answer = self._nothing(now, newest.timezone) | {
-            "status": "expired" if ran_out else newest.status,
-            "start_date": newest.start_date,
-            "end_date": newest.end_date(),
-            "total_credits": sum(g.system_portion + g.given() for g in newest.grants),
-            "system_portion": sum(grant.system_portion for grant in newest.grants),
-            "spendable_credits": sum(grant.given() for grant in newest.grants),
-        }
+        answer = (
+            self._nothing(now, newest.timezone)
+            | {
+                "status": "expired" if ran_out else newest.status,
+                "start_date": newest.start_date,
+                "end_date": newest.end_date(),
+                "total_credits": sum(g.system_portion + g.given() for g in newest.grants),
+                "system_portion": sum(grant.system_portion for grant in newest.grants),
+                "spendable_credits": sum(grant.given() for grant in newest.grants),
+            }
+            | self._turns(newest, now)
+        )
         if current is None:
             return answer | {
                 "days_remaining": max((newest.end_day() - newest.local_day(now)).days, 0)
@@ -326,12 +345,21 @@ class ReferenceUser:
         }
 
     def change(
-        self, which: int, *, status: str | None = None, end_date: datetime | None = None
+        self,
+        which: int,
+        *,
+        status: str | None = None,
+        end_date: datetime | None = None,
+        timezone: str | None = None,
+        now: datetime | None = None,
     ) -> str:
+        """`now` is needed where the zone changes."""
         subscription = self.subscriptions[which]
+        if end_date is not None and end_date <= subscription.start_date:
+            return "end_not_after_start"
+        if timezone is not None and now is not None:
+            subscription.change_zone(to_milliseconds(now), timezone)
         if end_date is not None:
-            if end_date <= subscription.start_date:
-                return "end_not_after_start"
             subscription.ends = [end_date]
         subscription.status = status or subscription.status
         return "changed"
@@ -373,6 +401,11 @@ class ReferenceUser:
     def _today(self, subscription: Subscription, now: datetime) -> Day:
         today = subscription.local_day(now)
         return next(row for row in subscription.schedule(self.rollover, now) if row.day == today)
+
+    def _turns(self, subscription: Subscription, now: datetime) -> dict[str, Any]:
+        today = subscription.local_day(now)
+        resets_at = subscription.begins(today + ONE_DAY)
+        return {"date": subscription.named(today), "resets_at": resets_at}
 
     def _nothing(self, now: datetime, timezone: str) -> dict[str, Any]:
         """Answer for a user who never had a subscription, on the day it is in that zone."""

@@ -6,7 +6,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.reference.model import Grant, ReferenceUser, local_midnight
+from tests.reference.dates import local_midnight
+from tests.reference.model import Grant, ReferenceUser
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ONE_DAY = timedelta(days=1)

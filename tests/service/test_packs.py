@@ -170,7 +170,7 @@ def test_a_failed_jobs_credits_come_back_once_however_many_ask(
 ) -> None:
     give_day_and_pack(http, "ida")
     usage_id = client.record_usage("ida", "chat", 100).usage_id
-    part = client.reverse(usage_id, "it failed", credit_amount=30)
+    part = client.reverse("ida", usage_id, "it failed", credit_amount=30)
 
     url = f"/subscription/usage/{usage_id}/reversals"
     answers = [http.post(url, json={"reason": "it failed"}) for _ in range(2)]

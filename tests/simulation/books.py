@@ -5,7 +5,7 @@ clever. Entries, commands and answers come in as what others say; whatever they 
 not follow from the books raises `BrokenPromiseError`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -80,9 +80,43 @@ class Subscription:
     grants: list[Grant] = field(default_factory=list)
     used: dict[date, int] = field(default_factory=dict)
     holds: list[Hold] = field(default_factory=list)
+    past: list[tuple[str, date]] = field(default_factory=list)
+    """Zones of before, each with the last date that is its own."""
 
     def day_of(self, at: datetime) -> date:
-        return at.astimezone(ZoneInfo(self.zone)).date()
+        return self._day(at, lambda zone, until: at < midnight(until + DAY, zone))
+
+    def named(self, instant: datetime) -> date:
+        """Return the date that a day's document is of."""
+        return self._day(instant, lambda zone, until: instant <= midnight(until, zone))
+
+    def _day(self, at: datetime, belongs: Callable[[str, date], bool]) -> date:
+        before = date.min
+        for zone, until in self.past:
+            if belongs(zone, until):
+                return max(at.astimezone(ZoneInfo(zone)).date(), before)
+            before = until
+        return max(at.astimezone(ZoneInfo(self.zone)).date(), before)
+
+    def midnight(self, day: date) -> datetime:
+        """Return what names a date's document."""
+        zones = [zone for zone, until in self.past if day <= until]
+        return midnight(day, zones[0] if zones else self.zone)
+
+    def begins(self, day: date) -> datetime:
+        """Return when a date begins: not before the one of an earlier zone has ended."""
+        ends = [midnight(until + DAY, zone) for zone, until in self.past if until < day]
+        return max([*ends, self.midnight(day)])
+
+    def move(self, zone: str, at: datetime) -> None:
+        if zone == self.zone:
+            return
+        today = max(self.today(at), self.day_of(self.start))
+        if not self.past or self.past[-1][1] < today:
+            self.past.append((self.zone, today))
+        self.zone = zone
+        if self.past[-1][0] == zone:
+            self.past.pop()
 
     def today(self, at: datetime) -> date:
         return max([self.day_of(at), *self.used])
@@ -119,7 +153,7 @@ class Subscription:
     def covers_from(self, amount: int, today: date, cap: int | None) -> datetime | None:
         """Return the first midnight from which the schedule covers an amount."""
         day = today + DAY
-        while (begins := midnight(day, self.zone)) < self.end:
+        while (begins := self.begins(day)) < self.end:
             if self.remaining(day, begins, cap) >= amount:
                 return begins
             day += DAY
@@ -184,14 +218,14 @@ def status(book: Book, at: datetime, rules: Rules) -> dict[str, Any]:
         "total_credits": sum(g.amount for g in shown.grants) if shown else 0,
         "system_portion": sum(g.system for g in shown.grants) if shown else 0,
         "spendable_credits": sum(g.spendable for g in shown.grants) if shown else 0,
-        "date": midnight(today, zone),
+        "date": shown.midnight(today) if shown else midnight(today, zone),
         "daily_credit_limit": limit,
         "credits_rolled_over": rolled,
         "credits_used": used,
         "credits_held": held,
         "remaining_credits": remaining,
         "low_credits": low,
-        "resets_at": midnight(today + DAY, zone),
+        "resets_at": shown.begins(today + DAY) if shown else midnight(today + DAY, zone),
         "as_of": at,
     }
 

@@ -56,6 +56,8 @@ class Client:
         self._router = router
         self._auditor = auditor
         self._dice = dice
+        # Dice of their own: what else a seed decides stays.
+        self._zones = random.Random(f"zones {dice.getstate()[1][:3]}")
         self._users = users
         self._clock = clock
         self._is_doubtful = is_doubtful
@@ -217,5 +219,7 @@ class Client:
         if status is None or self._dice.random() < 0.3:
             hours = self._dice.randrange(-40, 60)
             end = self._clock().replace(microsecond=0) + timedelta(hours=hours)
+        zone = self._zones.choice(ZONES) if self._zones.random() < 0.6 else None
         fields = {"does": "change", "subscription_id": subscription_id, "status": status}
-        return ChangeSubscription(user, subscription_id, status, end), {**fields, "end": end}
+        command = ChangeSubscription(user, subscription_id, status, end, zone)
+        return command, {**fields, "end": end, "zone": zone}

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from actors.expiring import Ended, Page
 from actors.expiring_holds import OverdueHold
-from actors.shards.dormant import RawAccount
+from actors.expiring_packs import EndedPack
+from actors.shards.dormant import AnyRawAccount, RawAccount, RawAccountWithPacks
 from actors.shards.warm_start import RawPage
 from domain.recovery import Stored
 from domain.values import UserId, mark_of, owner_mark
@@ -21,9 +22,10 @@ class SimulatedWarmth:
     def __init__(self, store: ReplicatedStore) -> None:
         self._store = store
 
-    def read(self, user_id: UserId, account: RawAccount) -> Stored:
+    def read(self, user_id: UserId, account: AnyRawAccount) -> Stored:
         subscriptions, days = pickle.loads(account.subscriptions), pickle.loads(account.days)
-        return Stored(user_id, account.applied_seq, subscriptions, days)
+        packs = pickle.loads(account.packs) if account.packs else []
+        return Stored(user_id, account.applied_seq, subscriptions, days, packs=packs)
 
     def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Iterator[RawPage]:
         self._store.enter("pages")
@@ -41,11 +43,15 @@ class SimulatedWarmth:
                 {u: ids for u, (_, ids) in zip(part, accounts, strict=True)},
             )
 
-    def _account(self, stored: Stored) -> tuple[RawAccount, list[str]]:
+    def _account(self, stored: Stored) -> tuple[AnyRawAccount, list[str]]:
         mark = owner_mark(stored.user_id)
-        ids = [str(d["_id"]) for d in (*stored.subscriptions, *stored.days)]
+        ids = [str(d["_id"]) for d in (*stored.subscriptions, *stored.days, *stored.packs)]
+        foreign = [i for i in ids if mark_of(i) != mark]
         packed = pickle.dumps(list(stored.subscriptions)), pickle.dumps(list(stored.days))
-        return RawAccount(stored.applied_seq, *packed), [i for i in ids if mark_of(i) != mark]
+        if not stored.packs:
+            return RawAccount(stored.applied_seq, *packed), foreign
+        packs = pickle.dumps(list(stored.packs))
+        return RawAccountWithPacks(stored.applied_seq, *packed, packs), foreign
 
 
 class SimulatedEnds:
@@ -64,6 +70,18 @@ class SimulatedEnds:
             ]
         return Page(found, 0, None)
 
+    def ended_packs(self, now: datetime, limit: int, cursor: object | None) -> Page[EndedPack]:
+        self._store.enter("ended_packs")
+        with self._store.reading():
+            found = [
+                EndedPack(UserId(d["user_id"]), d["_id"], d["expires_at"])
+                for d in self._store.collections["packs"].values()
+                if d.get("expires_at") is not None
+                and d["expires_at"] <= now
+                and d.get("expired_at") != d["expires_at"]
+            ]
+        return Page(found, 0, None)
+
     def overdue_holds(self, now: datetime, limit: int, cursor: object | None) -> Page[OverdueHold]:
         self._store.enter("overdue_holds")
         with self._store.reading():
@@ -71,6 +89,12 @@ class SimulatedEnds:
                 OverdueHold(UserId(day["user_id"]), day["subscription_id"], hold["hold_id"])
                 for day in self._store.collections["dailycredits"].values()
                 for hold in day.get("holds") or ()
+                if hold["expires_at"] <= now
+            ]
+            found += [
+                OverdueHold(UserId(pack["user_id"]), None, hold["hold_id"])
+                for pack in self._store.collections["packs"].values()
+                for hold in pack.get("holds") or ()
                 if hold["expires_at"] <= now
             ]
         return Page(found, 0, None)

@@ -11,7 +11,6 @@ from tests.simulation.books import (
     Rules,
     Subscription,
     differences,
-    midnight,
     require,
 )
 
@@ -34,7 +33,7 @@ def open_today(after: Subscription, entry: Any, rules: Rules) -> date:
     seen = (opening.date, opening.starts_at, opening.daily_credit_limit, opening.rolled_over)
     due = (
         today,
-        midnight(today, after.zone),
+        after.midnight(today),
         after.limit(today),
         after.rolled_over(today, entry.at, rules.cap),
     )

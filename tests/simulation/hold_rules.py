@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from tests.simulation.books import SPENDING, Book, Hold, Rules, Subscription, midnight, require
+from tests.simulation.books import SPENDING, Book, Hold, Rules, Subscription, require
 from tests.simulation.entry_checks import Said, check_charge, command_of, spend
 
 
@@ -95,7 +95,7 @@ def _check_days(
         (
             subscription.id,
             day,
-            midnight(day, subscription.zone),
+            subscription.midnight(day),
             subscription.limit(day),
             subscription.rolled_over(day, entry.at, rules.cap),
         )

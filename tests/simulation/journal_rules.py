@@ -12,7 +12,6 @@ from tests.simulation.books import (
     Rules,
     Subscription,
     differences,
-    midnight,
     read_status,
     require,
     status,
@@ -71,7 +70,7 @@ def _add(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) -> None
         book.subscriptions.append(current)
         book.subscriptions.sort(key=lambda s: (s.start, s.id))
     grant = _granted(current, entry, said, rules)
-    end = max(current.end, midnight(grant.first + timedelta(days=grant.days), current.zone))
+    end = max(current.end, current.begins(grant.first + timedelta(days=grant.days)))
     renewed = renewed or (not change.created and end > current.end)
     require(change.renewed == renewed, "renewed", entry=entry, due=renewed)
     current.end = end
@@ -130,11 +129,13 @@ def _open_day(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) ->
 
 def _change(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) -> None:
     change = entry.change
-    asked = {"status": change.status, "end": change.end}
+    asked = {"status": change.status, "end": change.end, "zone": change.timezone}
     said = command_of(commands, "change", entry, subscription_id=change.subscription_id, **asked)
     subscription = book.find(change.subscription_id)
     require(subscription is not None, "a change of nothing", entry=entry)
     assert subscription is not None
+    if said["zone"]:
+        subscription.move(said["zone"], entry.at)
     subscription.status = said["status"] or subscription.status
     subscription.end = said["end"] or subscription.end
     require(subscription.end > subscription.start, "an end before the start", entry=entry)

@@ -169,6 +169,27 @@ MUTATIONS = (
         "midnight is missed by accounts in RAM",
     ),
     Mutation(
+        "zones-of-before-are-not-written",
+        "domain.stored_eras",
+        """    return [{"timezone": era.timezone, "until": era.last_date.isoformat()} for era in eras]""",
+        "    return []",
+        "after a restart days are read as of another date",
+    ),
+    Mutation(
+        "the-new-midnight-comes-early",
+        "domain.eras",
+        "        if at >= era.end:\n",
+        "        if at >= era.begins_last:\n",
+        "after a change of the time zone a day's credits are given before the open day has ended",
+    ),
+    Mutation(
+        "the-open-day-changes-its-zone-again",
+        "domain.eras",
+        "    known = eras if is_known else (*eras, Era(timezone, today))\n",
+        "    known = (*eras, Era(timezone, today))\n",
+        "a second change on one date gives its day another zone",
+    ),
+    Mutation(
         "settle-frees-twice",
         "domain.evolve_holds",
         "gone = freed if placed is None else placed.hold_id",

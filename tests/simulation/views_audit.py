@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from tests.simulation.books import Book, Grant, Hold, Rules, Subscription, midnight, require
+from tests.simulation.books import Book, Grant, Hold, Rules, Subscription, require
 from tests.simulation.database import SimulatedStore
 
 STATUSES = ("active", "past_due", "paused", "cancelled", "expired")
@@ -73,6 +73,8 @@ def audit_views(store: SimulatedStore, book: Book, entries: Sequence[Any]) -> No
             document["start_date"],
             document["end_date"],
             document["status"],
+            document["timezone"],
+            [(part["timezone"], part["until"]) for part in document.get("timezones") or ()],
             document["total_credits"],
             document["system_portion"],
             document["spendable_credits"],
@@ -82,6 +84,8 @@ def audit_views(store: SimulatedStore, book: Book, entries: Sequence[Any]) -> No
             subscription.start,
             subscription.end,
             subscription.status,
+            subscription.zone,
+            [(zone, until.isoformat()) for zone, until in subscription.past],
             sum(g.amount for g in subscription.grants),
             sum(g.system for g in subscription.grants),
             sum(g.spendable for g in subscription.grants),
@@ -102,7 +106,7 @@ def _audit_days(store: SimulatedStore, book: Book) -> None:
         for d in _documents(store, "dailycredits", book.user_id)
     }
     due = {
-        (s.id, midnight(day, s.zone)): (
+        (s.id, s.midnight(day)): (
             used,
             s.limit(day),
             sum(hold.amount for hold in s.holds if hold.day == day),
@@ -136,6 +140,10 @@ def _subscription(
         document["end_date"].astimezone(UTC),
         document["status"],
         document.get("timezone") or rules.zone,
+        past=[
+            (part["timezone"], date.fromisoformat(part["until"]))
+            for part in document.get("timezones") or ()
+        ],
     )
     for item in document.get("grants") or ():
         first, days = date.fromisoformat(item["from_day"]), item["days"]
@@ -145,7 +153,7 @@ def _subscription(
     first_day = subscription.day_of(subscription.start)
     today = subscription.day_of(at)
     for day in store.collections["dailycredits"].values():
-        on = subscription.day_of(day["date"])
+        on = subscription.named(day["date"])
         counts = first_day <= on and (on <= today or "applied_seq" in day)
         if day["subscription_id"] == subscription.id and counts:
             subscription.used[on] = subscription.used.get(on, 0) + day.get("credits_used", 0)

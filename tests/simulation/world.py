@@ -9,6 +9,7 @@ from typing import Any
 from actors.directory import even, shard_name
 from actors.expiring import Expiry
 from actors.expiring_holds import HoldsExpiry
+from actors.expiring_packs import PacksExpiry
 from actors.failures import UnavailableError
 from actors.router import Router
 from actors.store import StoreError
@@ -251,11 +252,13 @@ class World:
         ends = SimulatedEnds(self.store)
         ahead = timedelta(seconds=self.plan.janitor_ahead_seconds)
         expiry = Expiry(ends, self.routers[0], lambda: self.clock() + ahead)
+        packs = PacksExpiry(ends, self.routers[0], lambda: self.clock() + ahead)
         holds = HoldsExpiry(ends, self.routers[0], lambda: self.clock() + ahead)
         while self.at_work:
             await asyncio.sleep(self._dice.uniform(1, 6))
             try:
                 await expiry.run(self.clock())
+                await packs.run(self.clock())
                 await holds.run(self.clock())
             except (StoreError, UnavailableError):
                 continue
