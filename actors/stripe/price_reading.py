@@ -12,8 +12,8 @@ from actors.stripe.reading import (
     part_of,
     period_of,
 )
+from domain.credit_requests import GRANT_DAYS_MAX
 from domain.packs import PRIORITY_MAX
-from domain.requests import GRANT_DAYS_MAX
 from domain.values import CREDITS_MAX
 
 CREDITS, DAYS = "allotment_credits", "allotment_days"
