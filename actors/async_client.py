@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 import ray
 from pydantic import TypeAdapter, ValidationError
 
-from actors.asking import body_of, checked, invalid, make_call, user_id_of
+from actors.asking import PYTHON, body_of, checked, checked_key, invalid, make_call, user_id_of
 from actors.calls import Call
 from actors.correcting import CorrectionMethods
 from actors.detached import NAMESPACE
@@ -21,7 +21,7 @@ from actors.operations import Operations
 from actors.ray_shards import RayShards
 from actors.remote_events import RayEvents
 from actors.remote_janitor import RayJanitor
-from actors.reports import RereadReport, SweepReport
+from actors.reports import AnonymizationReport, RereadReport, SweepReport
 from actors.router import Router
 from actors.shards.queries import MonthQuery, SubscriptionsQuery, parse_month
 from actors.store import UsageQuery
@@ -238,6 +238,15 @@ class AsyncAllotment(HoldMethods, CorrectionMethods):
     async def validate(self, *, repair: bool = True) -> SweepReport:
         """Compare RAM with MongoDB and hold the views to their rules, now."""
         return await self.operations.validate(repair=repair)
+
+    async def anonymize(self, user_id: str, *, key: str | None = None) -> AnonymizationReport:
+        """Put a random id in the place of a user's in everything that is stored, for ever.
+
+        GoesOnError: it takes longer than this call may, and goes on. Call again, with the same `key`.
+        """
+        key = None if key is None else checked_key(key)
+        done = await self.operations.anonymize(user_id_of(user_id), PYTHON, key)
+        return done.report
 
     async def check_and_update_expired_subscriptions(self) -> SweepReport:
         """Write down which subscriptions have ended, now; the report counts `expired`."""

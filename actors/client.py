@@ -96,6 +96,7 @@ class Allotment:
     get_holds = _blocking(AsyncAllotment.get_holds)
     sync = _blocking(AsyncAllotment.sync)
     validate = _blocking(AsyncAllotment.validate)
+    anonymize = _blocking(AsyncAllotment.anonymize)
     check_and_update_expired_subscriptions = _blocking(
         AsyncAllotment.check_and_update_expired_subscriptions
     )

@@ -20,6 +20,7 @@ from actors.readiness import wait_until_ready
 from actors.settings import Settings
 from actors.stripe.commands import stripe
 from actors.terminal import fail, load_settings, out
+from actors.user_commands import add_user_commands
 
 OTHERS = 0o077  # What no process of a service lets others do with a new file.
 
@@ -129,6 +130,7 @@ def ray_command() -> str:
 
 add_operator_commands(app)
 add_cluster_commands(app)
+add_user_commands(app)
 add_clock_command(app)
 
 

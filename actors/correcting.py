@@ -30,7 +30,7 @@ class CorrectionMethods:
         call = make_call(body.command(user_id_of(user_id), usage_id), key)
         return ReversalResponse.model_validate_json(body_of(await self.router.call(call)))
 
-    async def adjust(
+    async def adjust(  # noqa: PLR0913 - what is given or taken, and how
         self,
         user_id: str,
         reason: str,

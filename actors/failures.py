@@ -13,6 +13,7 @@ AllotmentError
 └── TryAgainError                     repeat with the same key
     ├── OverloadedError
     └── UnavailableError
+        └── GoesOnError
 """
 
 from domain.eras import ERAS_MAX
@@ -123,6 +124,12 @@ class UnavailableError(TryAgainError):
 
     code = "storage_unavailable"
     title = "The service cannot reach its storage; try again later"
+
+
+class GoesOnError(UnavailableError):
+    """What was asked for is under way and takes longer than its answer may."""
+
+    title = "It goes on, and takes longer than this answer may; ask again with the same key"
 
 
 _BY_REJECTION: dict[Rejection, type[RefusedError]] = {

@@ -6,13 +6,21 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from actors.directory import Directory
-from actors.failures import UnavailableError
+from actors.failures import GoesOnError, IdempotencyKeyReusedError, UnavailableError
 from actors.lane import ShardLostError
-from actors.reports import Reread, RereadReport, ReshardReport, SweepReport
+from actors.reports import (
+    AnonymizationReport,
+    Anonymized,
+    Reread,
+    RereadReport,
+    ReshardReport,
+    SweepReport,
+)
 from domain.values import UserId
 
 SYNC_SECONDS_MAX = 900.0  # How long all shards may take to read everything anew.
 ASK_SECONDS_MAX = 5.0  # How long the janitor may take to answer what needs no run.
+ANONYMIZE_SECONDS_MAX = 40.0  # How long the janitor may take to say that it goes on.
 RECONCILE_SECONDS_MAX = 3600.0  # How long a comparison with Stripe may take.
 RUN_SECONDS_MAX = 900.0  # How long a run of the janitor may take, those before it included.
 
@@ -44,6 +52,14 @@ class JanitorWay(Protocol):
 
     async def resharding(self) -> ReshardReport:
         """Report of the newest change of the number of shards."""
+
+    async def anonymize(
+        self, user_id: UserId, by: str | None, key: str | None
+    ) -> Anonymized | None:
+        """Make a user anonymous; None: the key was used for another user."""
+
+    async def anonymizations(self, limit: int) -> list[AnonymizationReport]:
+        """Return the newest anonymisations, newest first."""
 
 
 class Operations:
@@ -98,6 +114,21 @@ class Operations:
         """Report of the newest change of the number of shards."""
         async with _within(ASK_SECONDS_MAX):
             return await self._janitor.resharding()
+
+    async def anonymize(self, user_id: UserId, by: str | None, key: str | None) -> Anonymized:
+        """Make a user anonymous. Raises IdempotencyKeyReusedError, GoesOnError."""
+        async with _within(ANONYMIZE_SECONDS_MAX):
+            done = await self._janitor.anonymize(user_id, by, key)
+        if done is None:
+            raise IdempotencyKeyReusedError
+        if done.report.finished_at is None:
+            raise GoesOnError
+        return done
+
+    async def anonymizations(self, limit: int) -> list[AnonymizationReport]:
+        """Return the newest anonymisations, newest first."""
+        async with _within(ASK_SECONDS_MAX):
+            return await self._janitor.anonymizations(limit)
 
 
 @contextlib.asynccontextmanager

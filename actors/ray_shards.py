@@ -27,6 +27,7 @@ from actors.wire import Connection
 from domain.values import UserId
 
 DIRECTORY_SECONDS_MAX = 3.0
+LET_GO_SECONDS_MAX = 30.0  # How long a shard may take: views are written first.
 UNREACHABLE_SECONDS = 60.0  # How long envelopes go through Ray where no socket could be opened.
 
 
@@ -110,6 +111,12 @@ class RayShards:
         """Have one shard follow the table; return under which version it has handed over."""
         handed: int = await self._ask(index, "hand_over", version)
         return handed
+
+    async def let_go(self, index: int, user_id: UserId) -> float:
+        """Have one shard forget a user; return for how long none of its appends was in doubt."""
+        async with asyncio.timeout(LET_GO_SECONDS_MAX):
+            seconds: float = await self._ask(index, "let_go", user_id)
+        return seconds
 
     async def take_up(self, index: int) -> None:
         """Have one shard take up what former owners could not write, and fill its RAM."""

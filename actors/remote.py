@@ -34,6 +34,7 @@ from actors.reports import Findings, Reread, ShardReport
 from actors.settings import Settings
 from actors.shards.comparison import Comparison
 from actors.shards.lease import Lease, is_gone, this_process
+from actors.shards.letting_go import let_go
 from actors.shards.queries import Queries, ReadQuery, ShardQuery
 from actors.shards.reports import measured, report_of
 from actors.shards.shard import Shard
@@ -156,6 +157,10 @@ class ShardActor:
             if self._settings.test_clock:  # It may have been set before the table named this shard.
                 await self._read_clock()
             return await shard.ownership.hand_over()
+
+    async def let_go(self, user_id: UserId) -> float:
+        """Forget a user who is made anonymous: see `actors/shards/letting_go.py`."""
+        return await let_go(await self._shard, self._store, user_id)
 
     async def take_up(self) -> None:
         """Take up what former owners could not write, and fill RAM. StorageUnavailableError."""

@@ -106,6 +106,10 @@ class EventActor:
         """Return the next events for a program."""
         return await self._relay.follow(query, order)
 
+    async def let_go(self, user_id: UserId) -> None:
+        """Forget the events of a user who is made anonymous, as they were."""
+        await self._relay.let_go(user_id)
+
     async def report(self) -> EventsReport:
         """Return what operators read."""
         return await self._relay.report()
@@ -153,6 +157,10 @@ class RayEvents:
         """Return the next events for a program."""
         page: EventPage = await self._ask("follow", query, order)
         return page
+
+    async def let_go(self, user_id: UserId) -> None:
+        """Have the events of a user who is made anonymous forgotten, as they were."""
+        await self._ask("let_go", user_id)
 
     async def report(self) -> EventsReport:
         """Return what operators read."""

@@ -4,15 +4,18 @@ import asyncio
 import secrets
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import ray
 from ray.actor import ActorClass, ActorHandle
 from ray.exceptions import RayError
 
+from actors.anonymization import Anonymizations
 from actors.clock import ServiceClock, real_time
 from actors.clock_doubt import check_time
 from actors.detached import NAMESPACE, start_actor
+from actors.discretion import DiscreetAgenda
 from actors.failures import UnavailableError
 from actors.format_watch import FormatWatch
 from actors.housekeeping import Housekeeping
@@ -20,18 +23,21 @@ from actors.janitor import Work
 from actors.loops import Loops
 from actors.metrics import SweepMetrics
 from actors.mongo.agenda import MongoAgenda
+from actors.mongo.anonymizations import MongoAnonymizations
 from actors.mongo.clock import MongoClock, MongoWitnesses
-from actors.mongo.connection import connect
+from actors.mongo.connection import Documents, connect
 from actors.mongo.directory import MongoDirectory
 from actors.mongo.leases import MongoLeases
+from actors.mongo.renaming import MongoRenaming
 from actors.mongo.stored_format import MongoFormats
 from actors.mongo.stripe import MongoStripe
 from actors.mongo.upkeep import MongoUpkeep
 from actors.ray_shards import RayShards
 from actors.remote import RETRY_SECONDS
+from actors.remote_events import RayEvents
 from actors.remote_resharding import RayCrew
-from actors.reports import ReshardReport, SweepReport
-from actors.resharding import Resharding
+from actors.reports import AnonymizationReport, Anonymized, ReshardReport, SweepReport
+from actors.resharding import Resharding, check_grown
 from actors.router import Router
 from actors.settings import Settings
 from actors.store import StorageUnavailableError
@@ -39,9 +45,11 @@ from actors.stripe.api import StripeClientApi
 from actors.stripe.lookups import RECONCILING_REQUESTS_PER_SECOND, Lookups
 from actors.stripe.pace import Pace
 from actors.stripe.reconciling import Reconciliation
+from domain.values import UserId
 
 JANITOR = "janitor"
 CALLS_MAX = 100  # Calls the janitor works on or holds at once.
+LOOK_THROUGH_SECONDS_MAX = 600.0  # How long a query without an index may take.
 EXPIRY_SECONDS_MAX = 30.0  # How long a page of expiries may take, repeats included.
 
 
@@ -54,10 +62,11 @@ class JanitorActor:
         shards = RayShards()
         self._clock = ServiceClock()
         self._clock_store = MongoClock(database)
+        agenda = DiscreetAgenda(MongoAgenda(database), real_time)
         self._housekeeping = Housekeeping(
             f"{JANITOR}-{secrets.token_hex(8)}",
             settings,
-            MongoAgenda(database),
+            agenda,
             MongoUpkeep(database, settings.timezone),
             shards,
             Router(shards, EXPIRY_SECONDS_MAX),
@@ -72,10 +81,20 @@ class JanitorActor:
             RayCrew(settings, shards, MongoLeases(database)),
             clock=real_time,
         )
+        self._anonymizations = Anonymizations(
+            MongoAnonymizations(database),
+            MongoRenaming(_patient(settings), settings.users_collection),
+            shards,
+            RayEvents(),
+            real_time,
+            renames=agenda.rename,
+            check_told=partial(check_grown, MongoDirectory(database)),
+        )
         self._format = FormatWatch(JANITOR, MongoFormats(database))
         self._loops = Loops(JANITOR, self._format)
         self._loops.start(self._begin(settings))
         self._loops.start(self._resharding.run())
+        self._loops.start(self._anonymizations.run())
 
     async def validate(self, *, repair: bool) -> SweepReport:
         """Run a whole sweep now."""
@@ -101,6 +120,17 @@ class JanitorActor:
         """Report of the newest change of the number of shards."""
         return await self._resharding.report()
 
+    async def anonymize(
+        self, user_id: UserId, by: str | None, key: str | None
+    ) -> Anonymized | None:
+        """Make a user anonymous; None: the key was used for another user."""
+        await self._format.confirm()
+        return await self._anonymizations.ask(user_id, by, key)
+
+    async def anonymizations(self, limit: int) -> list[AnonymizationReport]:
+        """Return the newest anonymisations, newest first."""
+        return await self._anonymizations.newest(limit)
+
     async def set_clock(self, ahead: timedelta) -> None:
         """Be so far ahead of the real time from now on; what is due then is done now."""
         self._clock.set_forward(ahead)
@@ -123,6 +153,13 @@ class JanitorActor:
         """End the loops and give back what is claimed."""
         await self._loops.stop()
         await self._housekeeping.janitor.close()
+
+
+def _patient(settings: Settings) -> Documents:
+    """Return the database by a client that waits longer: some collections are looked through."""
+    assert settings.mongo_uri is not None, "whoever starts the janitor knows the database"
+    uri = settings.mongo_uri.get_secret_value()
+    return connect(uri, settings.mongo_db, socket_seconds=LOOK_THROUGH_SECONDS_MAX)
 
 
 def reconciliation(settings: Settings, store: MongoStripe) -> Work | None:
@@ -172,6 +209,18 @@ class RayJanitor:
         """Report of the newest change of the number of shards."""
         report: ReshardReport = await self._ask("resharding")
         return report
+
+    async def anonymize(
+        self, user_id: UserId, by: str | None, key: str | None
+    ) -> Anonymized | None:
+        """Make a user anonymous; None: the key was used for another user."""
+        done: Anonymized | None = await self._ask("anonymize", user_id=user_id, by=by, key=key)
+        return done
+
+    async def anonymizations(self, limit: int) -> list[AnonymizationReport]:
+        """Return the newest anonymisations, newest first."""
+        reports: list[AnonymizationReport] = await self._ask("anonymizations", limit=limit)
+        return reports
 
     async def set_clock(self, ahead: timedelta) -> None:
         """Set the janitor's clock so far ahead of the real time."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
+from typing import Literal, NamedTuple
 
 from pydantic import BaseModel
 
@@ -147,6 +148,32 @@ class ReshardReport(BaseModel):
     running: bool
     started_at: datetime | None = None
     elapsed_seconds: float = 0.0
+
+
+class AnonymizationReport(BaseModel):
+    """How far an anonymisation is, or what it has done. It never says whose it was."""
+
+    anonymization_id: str
+    anonymous_id: str | None
+    """The random id that everything has now; null where nothing was found."""
+    step: Literal["fencing", "renaming", "lifting", "done"]
+    by: str | None
+    """Who has asked for it."""
+    documents: dict[str, int]
+    """How many were renamed, by collection."""
+    started_at: datetime
+    finished_at: datetime | None
+    """Null: it goes on."""
+    waits_for: str | None
+    """What keeps it from going on now, where something does."""
+
+
+class Anonymized(NamedTuple):
+    """The answer to whoever asks for an anonymisation."""
+
+    report: AnonymizationReport
+    replayed: bool
+    """The idempotency key had this answer before."""
 
 
 class RereadReport(BaseModel):

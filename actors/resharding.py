@@ -18,7 +18,7 @@ from actors.directory import Directory, even
 from actors.failures import TryAgainError
 from actors.lane import ShardLostError
 from actors.reports import ReshardReport
-from actors.store import StoreError
+from actors.store import StorageUnavailableError, StoreError
 
 SLOTS_AT_ONCE = 128  # On their way together: their users wait until all shards have handed over.
 POLL_SECONDS = 5.0  # How often it is looked for a plan that another process has begun.
@@ -97,6 +97,15 @@ def table_at_start(tables: Tables, shards: int, *, is_set: bool) -> Directory:
             shards,
         )
     return table
+
+
+def check_grown(tables: Tables) -> None:
+    """Return if every shard that may run is in the table; StorageUnavailableError: it is not yet."""
+    plan, table = tables.plan(), tables.read()
+    if plan is None or plan.ended_at is not None or table is None:
+        return
+    if table.shards < plan.shards:
+        raise StorageUnavailableError("shards are being started")
 
 
 class Resharding:

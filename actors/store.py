@@ -106,6 +106,10 @@ class SubscriptionPageQuery:
     cursor: str | None
 
 
+FENCED = "it is being made anonymous"
+"""What is wrong with an account that nobody may decide about for now: its journal is whole."""
+
+
 class Store(Protocol):
     """The journal and its views. Every call blocks; every call may raise StoreError."""
 

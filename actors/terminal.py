@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
@@ -92,6 +93,9 @@ def load_settings() -> Settings:
         raise
 
 
+LOOK_SECONDS = 0.5  # How often it is asked how far something is.
+
+
 class Service:
     """The running service, asked over HTTP with the first admin key."""
 
@@ -112,13 +116,13 @@ class Service:
         *,
         seconds_max: float = HTTP_SECONDS_MAX,
         unless: frozenset[int] = frozenset(),
+        key: str | None = None,
     ) -> Any:
         """Return the answer's JSON; None for a status in `unless`. Others end the command."""
         url = f"http://{self._place}{path}"
+        headers = self._headers | ({} if key is None else {"Idempotency-Key": key})
         try:
-            answer = httpx.request(
-                method, url, headers=self._headers, json=body, timeout=seconds_max
-            )
+            answer = httpx.request(method, url, headers=headers, json=body, timeout=seconds_max)
             if answer.status_code in unless:
                 return None
             answer.raise_for_status()
@@ -132,10 +136,10 @@ class Service:
 
 
 @contextlib.contextmanager
-def working(what: str) -> Iterator[None]:
+def working(what: str, look: Callable[[], str | None] = lambda: None) -> Iterator[None]:
     """Show a bar that moves as long as the block; how far it is, only the service knows.
 
-    Where nobody watches, nothing is shown.
+    `look` is asked for that again and again, and may not know. Where nobody watches, nothing is shown.
     """
     if not errors.is_terminal:
         yield
@@ -147,8 +151,19 @@ def working(what: str) -> Iterator[None]:
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=errors, transient=True) as progress:
-        progress.add_task(printable(what), total=None)
-        yield
+        task, ended = progress.add_task(printable(what), total=None), threading.Event()
+
+        def follow() -> None:
+            while not ended.wait(LOOK_SECONDS):
+                progress.update(task, description=printable(look() or what))
+
+        watcher = threading.Thread(target=follow, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watcher.join(LOOK_SECONDS)
 
 
 @contextlib.contextmanager

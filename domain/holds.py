@@ -58,7 +58,15 @@ class LapsedHold:
 
 def make_hold_id(at: datetime, user_id: UserId, key: str) -> str:
     """Return the id of the hold that the command with this key makes. It names its user."""
-    head = derive_object_id(at, "hold", user_id, key)
+    return _hold_id(derive_object_id(at, "hold", user_id, key), user_id)
+
+
+def rename_hold_id(hold_id: str, user_id: UserId) -> str:
+    """Return the id of a hold that becomes another user's."""
+    return _hold_id(hold_id.partition(".")[0], user_id)
+
+
+def _hold_id(head: str, user_id: UserId) -> str:
     name = urlsafe_b64encode(user_id.encode()).decode().rstrip("=")
     return f"{head}.{name}.{_check(head, user_id)}"
 

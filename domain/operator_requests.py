@@ -59,6 +59,12 @@ class TestClockBody(ParsedBody):
     now: Timestamp
 
 
+class AnonymizeBody(ParsedBody):
+    """What is to become of a user: somebody whom nobody knows. It cannot be undone."""
+
+    mode: Literal["anonymize"]
+
+
 class ReshardBody(ParsedBody):
     """How many shards there shall be."""
 

@@ -16,6 +16,7 @@ from actors.edge.reconciling import add_reconciling_operations
 from actors.edge.schema import Interface, operation_id
 from actors.edge.stripe import add_stripe_operations
 from actors.edge.subscriptions import add_subscription_operations
+from actors.edge.users import add_user_operations
 from actors.edge.writing import add_writing_operations
 
 
@@ -43,6 +44,7 @@ def build_app(backend: Backend) -> Gate:
     add_test_clock(app, backend)
     add_subscription_operations(app, backend)
     add_housekeeping_operations(app, backend)
+    add_user_operations(app, backend)
     add_stripe_operations(app, backend.stripe)
     add_event_operations(app, backend)
     add_reconciling_operations(app, backend)

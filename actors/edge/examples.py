@@ -167,6 +167,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "ChangeSubscriptionBody": {"status": "paused"},
     "SyncBody": {"user_id": "ada"},
     "ReshardBody": {"shards": 8},
+    "AnonymizeBody": {"mode": "anonymize"},
     "ValidateBody": {"repair": False},
     "Taken": {"received": True, "repeated": False},
     "Progress": {"running": True, "kind": "invoices", "checked": 1200, "differed": 3},

@@ -54,6 +54,22 @@ REPORTS: dict[str, dict[str, Any]] = {
         "started_at": "2026-03-10T12:00:00Z",
         "elapsed_seconds": 2.5,
     },
+    "AnonymizationReport": {
+        "anonymization_id": "anm_5d0c1f1e9a3b4c5d6e7f8091",
+        "anonymous_id": "anon-91c2a7d04be85f36a1c0d9e2",
+        "step": "done",
+        "by": "key:5f0c",
+        "documents": {
+            "allotment_journal": 1240,
+            "subscriptions": 2,
+            "dailycredits": 61,
+            "usages": 1180,
+            "allotment_events": 14,
+        },
+        "started_at": "2026-03-10T12:00:00Z",
+        "finished_at": "2026-03-10T12:00:02Z",
+        "waits_for": None,
+    },
     "RereadReport": {"checked": 1, "reloaded": 1, "removed": 0, "elapsed_ms": 12},
     "EventsReport": {
         "stripe": [

@@ -40,6 +40,7 @@ SECURITY = {
 TAGS = {
     "subscription": "What applications ask for every request: credits and usage",
     "subscriptions": "Subscriptions as a whole",
+    "users": "Users as persons",
     "events": "What the world is told",
     "admin": "For operators",
     "stripe": "For Stripe",

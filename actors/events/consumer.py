@@ -37,6 +37,8 @@ GIVE_UP_AFTER = timedelta(days=1)  # Then an event is a dead letter, unless sett
 REFUSALS_MAX = 5  # or after so many attempts, where the handler says that it will not take it.
 STORE_RETRY_SECONDS = 1.0  # Pause before the database is asked again.
 ERROR_LENGTH_MAX = 500
+LET_GO_PAUSE_SECONDS = 0.05
+FRESH = timedelta(seconds=2)  # An event that was read so lately is as it was read.
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -98,6 +100,14 @@ class Consumer:
         """Deliver an event behind what of its user is on its way. It is kept as a letter."""
         self._hold(Held(event, again=True))
 
+    async def let_go(self, user_id: str) -> None:
+        """Return once no handler has an event of a user as it was read before."""
+        theirs = [held for held in self.held.values() if held.event.record.user_id == user_id]
+        for held in theirs:
+            held.since = None
+        while any(held.under_way for held in theirs):  # noqa: ASYNC110 - rare, and soon over
+            await asyncio.sleep(LET_GO_PAUSE_SECONDS)
+
     async def _follow(self, order: int) -> None:
         while True:
             for event in await self._feed.read(order, PAGE):
@@ -122,6 +132,7 @@ class Consumer:
         if place in self.held:
             return
         self.held[place] = held
+        held.since = self._clock()
         user = held.event.record.user_id
         lane = self._lanes.get(user)
         if lane is None:
@@ -147,6 +158,9 @@ class Consumer:
         begun = self._clock()
         for attempt in count(1):
             held.attempts = attempt
+            if self._is_old(held) and await self._is_gone(held):
+                await self._finish(held)
+                return
             if self.health.is_down:
                 async with self._probe:
                     if self.health.is_down:
@@ -163,9 +177,19 @@ class Consumer:
             if not self.health.is_down:
                 await self._pause(attempt)
 
+    def _is_old(self, held: Held) -> bool:
+        """Say whether much may have happened to an event since it was read."""
+        return held.attempts > 1 or held.since is None or self._clock() - held.since > FRESH
+
+    async def _is_gone(self, held: Held) -> bool:
+        """Say whether the event is there no longer: its user was made anonymous meanwhile."""
+        event_id = held.event.record.id
+        return await self._insist(lambda: self._store.find(event_id)) is None
+
     async def _try(self, held: Held) -> DeliveryError | None:
         async with self._slots:
             try:
+                held.under_way = True
                 async with asyncio.timeout(ATTEMPT_SECONDS_MAX):
                     await self._handler.handle(held.event)
             except TimeoutError:
@@ -179,6 +203,8 @@ class Consumer:
                 self._note_success()
                 await self._finish(held)
                 return None
+            finally:
+                held.under_way = False
         self._note_failure(held, failure)
         return failure
 

@@ -69,6 +69,10 @@ class Held:
     """It is delivered again because somebody asked."""
     attempts: int = 0
     error: str | None = None
+    since: datetime | None = None
+    """When it was read; None: so long ago that it may be gone."""
+    under_way: bool = False
+    """Its handler has it just now."""
 
 
 def pause(attempt: int, longest: float) -> float:

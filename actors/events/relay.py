@@ -157,6 +157,12 @@ class Relay:
             return known
         return await self._ask(partial(self._store.after, order, limit))
 
+    async def let_go(self, user_id: UserId) -> None:
+        """Forget the events of a user as they were: they have other ids in the database now."""
+        for order in [o for o, e in self._tail.items() if e.record.user_id == user_id]:
+            del self._tail[order]
+        await asyncio.gather(*(c.let_go(user_id) for c in self.consumers.values()))
+
     # --- for programs -------------------------------------------------------------------
 
     async def follow(self, query: EventQuery, order: int) -> EventPage:

@@ -158,6 +158,8 @@ class MongoEvents:
             "state": AGAIN if letter.again else DEAD,
         }
         with unavailable_on_error():
+            if self._events.find_one({"_id": record.id}, ["_id"]) is None:
+                return  # Its user was made anonymous: it has another id now.
             self._dead.update_one({"_id": letter.name}, {"$set": fields}, upsert=True)
 
     def unbury(self, consumer: str, event_id: str) -> None:

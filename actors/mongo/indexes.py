@@ -29,6 +29,7 @@ def _index(*keys: str, **rules: bool | int) -> IndexModel:
 
 INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "allotment_accounts": (_index("unreadable", sparse=True),),
+    "allotment_anonymizations": (_index("started_at"), _index("at", sparse=True)),
     "allotment_api_keys": (_index("hash", unique=True),),
     "allotment_dead_letters": (_index("state", "at"), _index("event_id", "at")),
     "allotment_events": (

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -13,18 +14,19 @@ from actors.mongo.causality import Causality
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.ids import name_of, stored_id
 from actors.mongo.ids import user_ids as user_ids_stored
+from actors.mongo.marks import FENCED as IS_FENCED
 from actors.mongo.marks import UNREADABLE, Note, note_unreadable, read_mark, read_tail
+from actors.mongo.projections import DAY_FIELDS, PACK_FIELDS, SUBSCRIPTION_FIELDS, USAGE_FIELDS
 from actors.mongo.references import References, with_ids_spelled
 from actors.mongo.tails import Tails
 from actors.mongo.usage_documents import with_source_ids_spelled
-from actors.store import JournalBrokenError
+from actors.store import FENCED, JournalBrokenError
 from domain.codec import SpoiltEntry, command_id, entry_id, read_or_name
 from domain.foreign import Document
 from domain.messages import Entry
 from domain.recalls import NOTHING_BESIDE, Recalls
 from domain.recent_use import DAYS_MAX
 from domain.recovery import Stored
-from domain.stored_days import TOLD_FIELDS
 from domain.values import UserId
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
@@ -33,58 +35,6 @@ TORN_LOADS_MAX = 3  # How often an account is read again while another writer mo
 LAG_STEPS = (2, 16, 256, 1024)  # How many entries after the views each further round asks for.
 BEYOND_NEWEST = 2  # So many numbers after the newest entry are asked for: a gap shows there.
 
-SUBSCRIPTION_FIELDS = (
-    "user_id",
-    "start_date",
-    "end_date",
-    "total_credits",
-    "system_portion",
-    "spendable_credits",
-    "status",
-    "timezone",
-    "timezones",
-    "grants",
-    "stripe",
-    "applied_seq",
-    "changed_at",
-)
-DAY_FIELDS = (
-    "subscription_id",
-    "date",
-    "credits_used",
-    "credits_charged",
-    "applied_seq",
-    *TOLD_FIELDS,
-    "holds",
-    "credits_adjusted",
-)
-PACK_FIELDS = (
-    "user_id",
-    "amount",
-    "system_portion",
-    "spendable_credits",
-    "credits_used",
-    "category",
-    "priority",
-    "created_at",
-    "expires_at",
-    "payment.transaction_id",
-    "holds",
-    "applied_seq",
-    "expired_at",
-    "refunded_credits",
-    "taken_back_credits",
-    "share_version",
-)
-USAGE_FIELDS = (
-    "user_id",
-    "subscription_id",
-    "credit_amount",
-    "date",
-    "seq",
-    "sources",
-    "reversed_credits",
-)
 RECENT = timedelta(days=DAYS_MAX + 1)  # Days of subscriptions that ended so long ago count as use.
 
 
@@ -105,12 +55,22 @@ class Loader:
         account is read again; one that is still ahead in a snapshot was made by another program.
         A gap may have been filled while we read: it is one if it is there in a snapshot, too.
         """
+        with unavailable_on_error():
+            self._list_tails()
+        with self._tails.reading() as let_go:
+            return self._load(user_ids, now, recalls, let_go)
+
+    def _load(
+        self,
+        user_ids: Sequence[UserId],
+        now: datetime,
+        recalls: Recalls,
+        let_go: AbstractSet[UserId],
+    ) -> list[Stored]:
         found: dict[UserId, Stored] = {}
         missing = list(user_ids)
         broken: Mapping[UserId, Note] = {}
         noted: dict[UserId, str] = {}
-        with unavailable_on_error():
-            self._list_tails()
         tails = self._tails.of(user_ids)  # Durable before the reads begin, so they see it.
         with unavailable_on_error(), self._causality.session() as session:
             for _ in range(TORN_LOADS_MAX):
@@ -125,7 +85,8 @@ class Loader:
                 loaded = self._load_snapshot(missing, now, tails, recalls)
                 broken = loaded.broken
                 found.update((s.user_id, s) for s in loaded.stored)
-        self._tails.saw((u, s.entries[-1].seq) for u, s in found.items() if s.entries)
+        behind = ((u, s.entries[-1].seq) for u, s in found.items() if s.entries)
+        self._tails.saw(place for place in behind if place[0] not in let_go)
         self._tails.written({u: s.applied_seq for u, s in found.items() if not s.entries})
         self._note(broken, noted)
         if broken:
@@ -140,7 +101,7 @@ class Loader:
     def _note(self, broken: Mapping[UserId, Note], noted: Mapping[UserId, str]) -> None:
         """Keep with the marks which accounts are broken. Who cannot be noted is so the next time."""
         changed: dict[UserId, Note | None] = {
-            u: note for u, note in broken.items() if noted.get(u) != note.why
+            u: note for u, note in broken.items() if note.why not in (noted.get(u), FENCED)
         }
         changed |= dict.fromkeys(noted.keys() - broken.keys())
         with contextlib.suppress(PyMongoError):
@@ -170,14 +131,17 @@ class Loader:
         ids = [stored_id(user_id) for user_id in user_ids]
         marks: dict[UserId, int | None] = dict.fromkeys(user_ids, 0)
         noted: dict[UserId, str] = {}
+        fenced: set[UserId] = set()
         newest = dict(tails)
         for mark in self.find("allotment_accounts", "_id", ids, None, session):
             user_id = UserId(str(mark["_id"]))
-            marks[user_id] = read_mark(mark)
+            marks[user_id] = None if IS_FENCED in mark else read_mark(mark)
+            fenced |= {user_id} if IS_FENCED in mark else set()
             if UNREADABLE in mark:
                 noted[user_id] = str(mark[UNREADABLE])
                 newest[user_id] = max(newest.get(user_id, 0), read_tail(mark))
-        broken = {u: "its mark is no whole number" for u, mark in marks.items() if mark is None}
+        unmarked = [user_id for user_id, mark in marks.items() if mark is None]
+        broken = {u: FENCED if u in fenced else "its mark is no whole number" for u in unmarked}
         known = {user_id: mark for user_id, mark in marks.items() if mark is not None}
         ids = [i for user_id in user_ids for i in user_ids_stored(user_id)]
         entries = self._entries_after(known, broken, session)

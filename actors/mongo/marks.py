@@ -20,6 +20,8 @@ UNREADABLE = "unreadable"
 TAIL = "tail"
 """The field beside it: the number of the newest entry that is known. Where it is gone, or those before
 it, later processes know by this."""
+FENCED = "fenced"
+"""The field that says by which anonymisation an account is held: nobody loads it."""
 NO_MARK = -1  # Of a mark that cannot be read: no view is brought forward from there.
 
 

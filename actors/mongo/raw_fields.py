@@ -13,7 +13,7 @@ from bson import ObjectId
 from bson.codec_options import CodecOptions, DatetimeConversion
 
 from actors.mongo.ids import key_of, name_of, read_user_id
-from actors.mongo.marks import UNREADABLE
+from actors.mongo.marks import FENCED, UNREADABLE
 from domain.values import UserId, user_digest
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -56,7 +56,7 @@ DECODED: CodecOptions[Mapping[str, Any]] = CodecOptions(
 USER, SUBSCRIPTION = Field("user_id", OBJECT_ID), Field("subscription_id", OBJECT_ID)
 END, SEQ = Field("end_date", DATE), Field("applied_seq", INT64)
 CHANGED = Field("changed_at", DATE)
-NOTED = b"\x02" + UNREADABLE.encode() + b"\0"  # How BSON begins a text of this name.
+CLOSED = [b"\x02" + name.encode() + b"\0" for name in (UNREADABLE, FENCED)]  # As BSON begins them.
 
 
 def moment_of(field: Field, document: bytes) -> int:
@@ -70,7 +70,7 @@ def moment_of(field: Field, document: bytes) -> int:
 def mark_in(document: bytes) -> int | None:
     mark = SEQ.of(document)
     is_known = isinstance(mark, int) and not isinstance(mark, bool) and mark >= 0
-    return mark if is_known and NOTED not in document else None
+    return None if any(field in document for field in CLOSED) or not is_known else mark
 
 
 def end_of(document: bytes) -> int:

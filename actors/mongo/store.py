@@ -1,5 +1,7 @@
 """The store of the shards on MongoDB: one journal, and the views that other programs read."""
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -55,6 +57,7 @@ class MongoStore:
         self._tails = Tails(database)
         self._loader = Loader(database, self.causality, self._tails)
         self._transactions = Transactions(database)
+        self._doubted_at = -math.inf
 
     def take_over(self, shard: str) -> None:
         """End the transactions that an earlier incarnation of a shard left open.
@@ -63,7 +66,8 @@ class MongoStore:
         reads is not older than what that one has written.
         """
         with unavailable_on_error():
-            self._transactions.take_over(shard)
+            if self._transactions.take_over(shard):
+                self._doubted_at = time.monotonic()
         self.causality.begin(shard)
         self._tails.begin()
 
@@ -81,6 +85,18 @@ class MongoStore:
         """Return the entries that these users' idempotency keys already have."""
         return self._loader.find_entries(commands)
 
+    def doubt(self) -> None:
+        """Have the next read wait for all that others may have written until now."""
+        self.causality.doubt()
+
+    def let_go(self, user_id: UserId) -> float:
+        """Forget a user, and return for how many seconds no append was in doubt. Does not block.
+
+        Of this process, or of the one before it: what that has sent may land still.
+        """
+        self._tails.let_go(user_id)
+        return time.monotonic() - self._doubted_at
+
     # --- the journal --------------------------------------------------------------------
 
     def append(self, entries: Sequence[Entry]) -> None:
@@ -90,7 +106,7 @@ class MongoStore:
         try:
             session = self._insert(documents)
         except CommitInDoubtError as doubt:
-            self.causality.doubt()
+            self._doubt()
             raise AppendInDoubtError(str(doubt)) from doubt.error
         except PyMongoError as error:
             raise self._append_failure(error, is_one=len(documents) == 1) from error
@@ -120,9 +136,13 @@ class MongoStore:
             return AppendRefusedError("a number or a key is taken")
         was_sent = is_one and not isinstance(error, ServerSelectionTimeoutError)
         if was_sent and not error.has_error_label(NO_WRITES):
-            self.causality.doubt()
+            self._doubt()
             return AppendInDoubtError(type(error).__name__)
         return StorageUnavailableError(cause(error))
+
+    def _doubt(self) -> None:
+        self._doubted_at = time.monotonic()
+        self.causality.doubt()
 
     def appended_since(self, since: datetime, until: datetime) -> set[UserId]:
         """Return the users with entries made from `since` (inclusive) to `until` (exclusive)."""

@@ -5,8 +5,10 @@ are unknown. But entries behind the marks are few and new. Those that are there 
 begins are found by their instants, and of what comes later the process is the writer, or reads it.
 """
 
+import contextlib
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import UTC, datetime
 
 from pymongo.client_session import ClientSession
@@ -32,6 +34,8 @@ class Tails:
         self._database = database
         self._lock = threading.Lock()
         self._newest: dict[UserId, int] = {}
+        self._let_go: dict[int, set[UserId]] = {}
+        """Of each reading under way, who was let go since it began: what it brings of them is old."""
         self.is_listed = False
         """Whether what others have written is known."""
 
@@ -53,15 +57,36 @@ class Tails:
         An index scan by `at`. Raises PyMongoError.
         """
         where = {"at": {"$gte": since, "$lt": until}}
-        found = self._database.allotment_journal.find(where, {"_id": 1}, session=session)
-        places = [place for place in map(place_of, found) if place is not None]
-        newest = _newest(places)
-        users = list(newest)
-        for start in range(0, len(users), MARKS_PER_QUERY_MAX):
-            part = users[start : start + MARKS_PER_QUERY_MAX]
-            marks = read_marks(self._database, part, session)
-            self.saw((u, newest[u]) for u in part if newest[u] > marks.get(u, 0))
+        with self.reading() as let_go:
+            found = self._database.allotment_journal.find(where, {"_id": 1}, session=session)
+            places = [place for place in map(place_of, found) if place is not None]
+            newest = _newest(places)
+            users = list(newest)
+            for start in range(0, len(users), MARKS_PER_QUERY_MAX):
+                part = users[start : start + MARKS_PER_QUERY_MAX]
+                marks = read_marks(self._database, part, session)
+                behind = ((u, newest[u]) for u in part if newest[u] > marks.get(u, 0))
+                self.saw(place for place in behind if place[0] not in let_go)
         return places
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[AbstractSet[UserId]]:
+        """Yield who is let go from now on until the end of the block."""
+        let_go: set[UserId] = set()
+        with self._lock:
+            self._let_go[id(let_go)] = let_go
+        try:
+            yield let_go
+        finally:
+            with self._lock:
+                del self._let_go[id(let_go)]
+
+    def let_go(self, user_id: UserId) -> None:
+        """Forget a user: whoever comes under this id is somebody new."""
+        with self._lock:
+            self._newest.pop(user_id, None)
+            for let_go in self._let_go.values():
+                let_go.add(user_id)
 
     def of(self, user_ids: Sequence[UserId]) -> dict[UserId, int]:
         """Return the number of the newest entry of those of whom it is known."""

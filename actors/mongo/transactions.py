@@ -53,16 +53,17 @@ class Transactions:
         self._orphaned: dict[bytes, None] = {}
         self._may_end_sessions = True
 
-    def take_over(self, owner: str) -> None:
-        """End the transactions that an earlier incarnation of a shard left open.
+    def take_over(self, owner: str) -> bool:
+        """End the transactions that an earlier incarnation of a shard left open; say if it has begun any.
 
         A killed process leaves them to the server, which lets others wait for them for up to a
         minute. From here on sessions are noted for the incarnation after this one.
         Raises PyMongoError.
         """
         mark = self._database.allotment_shards.find_one({"_id": owner}) or {}
-        self._end_sessions(mark.get("sessions", []))
+        self._end_sessions(sessions := mark.get("sessions", []))
         self._owner = owner
+        return bool(sessions)
 
     def run(self, write: Callable[[ClientSession], object]) -> ClientSession:
         """Run one write in a transaction, again where it wrote nothing; return its ended session.

@@ -16,8 +16,9 @@ from pymongo.client_session import ClientSession
 from actors.mongo.causality import Causality
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.ids import others, user_ids
-from actors.mongo.loading import DAY_FIELDS, PACK_FIELDS, RECENT, SUBSCRIPTION_FIELDS
-from actors.mongo.marks import UNREADABLE
+from actors.mongo.loading import RECENT
+from actors.mongo.marks import FENCED, UNREADABLE
+from actors.mongo.projections import DAY_FIELDS, PACK_FIELDS, SUBSCRIPTION_FIELDS
 from actors.mongo.raw import raw_batches, split
 from actors.mongo.raw_fields import (
     CHANGED,
@@ -202,7 +203,7 @@ class WarmReader:
 
     def _marks(self, keys: Sequence[Any], session: ClientSession) -> dict[Any, int | None]:
         """Return the marks; None: nobody knows what was decided about the account."""
-        fields = ("applied_seq", UNREADABLE)
+        fields = ("applied_seq", UNREADABLE, FENCED)
         return {
             id_of(document): mark_in(document)
             for batch in self._find(

@@ -14,7 +14,7 @@ from actors.counters import Counters
 from actors.shards.following import Following
 from actors.shards.inbox import Work
 from actors.steps_in_hand import StepsInHand
-from actors.store import JournalBrokenError
+from actors.store import FENCED, JournalBrokenError
 from domain.codec import SpoiltEntry, command_id
 from domain.messages import CommandRefused, Entry
 from domain.recalls import Recalls
@@ -45,7 +45,7 @@ async def commit_past(shard: Committing, batch: Sequence[Work]) -> None:
             with shard.steps.step("a batch"):
                 await shard.commit(batch)
         except JournalBrokenError as error:
-            shard.counters.journal_gaps += len(error.broken)
+            shard.counters.journal_gaps += sum(why != FENCED for why in error.broken.values())
             warn_of_broken(shard.name, error.broken)
             shard.following.warm.leave_out(error.broken)
             shard.broken |= error.broken.keys()
@@ -123,6 +123,8 @@ def _command_of(entry: Entry | SpoiltEntry) -> str:
 def warn_of_broken(shard: str, broken: Mapping[UserId, str]) -> None:
     """Name the accounts, and what is wrong."""
     for user_id, why in broken.items():
+        if why == FENCED:
+            continue
         logger.error(
             "%s: the journal of %s is broken: %s. Nothing is decided about this account until it is"
             " mended",

@@ -26,6 +26,11 @@ class FirstAnswers(OrderedDict[Command, Answer]):
         while len(self) > ANSWERS_MAX:
             self.popitem(last=False)
 
+    def forget(self, user_id: UserId) -> None:
+        """Drop the answers of a user."""
+        for command in [command for command in self if command[0] == user_id]:
+            del self[command]
+
 
 def answers_of(entries: Iterable[Entry | SpoiltEntry]) -> dict[Command, Answer]:
     """Return the answers that entries have given, as far as they can be read."""

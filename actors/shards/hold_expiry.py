@@ -103,6 +103,12 @@ class HoldExpiry:
         self._counters.holds_open -= len(known)
         self._counters.credits_held -= sum(hold.credit_amount for _, hold in known.values())
 
+    def let_go(self, user_id: UserId) -> None:
+        """Forget when the holds of a user are over, too: they are another's now."""
+        self.forget(user_id)
+        self._due = [due for due in self._due if due[2] != user_id]
+        heapq.heapify(self._due)
+
     def forget_all(self) -> None:
         """Count nothing until accounts are read again."""
         self._by_user = {}

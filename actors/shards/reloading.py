@@ -28,6 +28,10 @@ class Reloader:
         if self._wanted:
             self._arrived.set()
 
+    def drop(self, user_id: UserId) -> None:
+        """Leave one account to its next use."""
+        self._wanted.pop(user_id, None)
+
     def clear(self) -> None:
         """Leave what was asked for to its next use."""
         self._wanted.clear()

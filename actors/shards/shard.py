@@ -71,12 +71,12 @@ class Shard:
         self.views = ViewWriter(self.name, store, self.counters, self.forget, self.steps)
         self._store = store
         self.policy = policy  # Who follows the price list puts a newer one in its place.
-        self._texts = StatusTexts(policy)
+        self.texts = StatusTexts(policy)
         self._accounts_max = accounts_max
         self._clock = clock
         self._now = to_instant(clock())
         self._accounts: OrderedDict[UserId, Account] = OrderedDict()
-        self._answers = FirstAnswers()
+        self.answers = FirstAnswers()
         self._committing_since: datetime | None = None
         self.caught_up = False
         self.reloader = Reloader(self.inbox)
@@ -151,7 +151,7 @@ class Shard:
             return self._enqueue(user_id, None)
         self.counters.hits += 1
         self._accounts.move_to_end(user_id)
-        return Reply(Outcome.DONE, self._texts.text(account, now))
+        return Reply(Outcome.DONE, self.texts.text(account, now))
 
     def _enqueue(self, user_id: UserId, call: Call | None) -> "Reply | asyncio.Future[Reply]":
         reply = self.inbox.put(user_id, call)
@@ -182,7 +182,7 @@ class Shard:
         for _ in range(APPENDS_MAX):
             whole = self._forget_unsure(batch)
             await self._load_missing(batch, whole)
-            draft = Draft(self._accounts, self._answers, self.now(), self.policy)
+            draft = Draft(self._accounts, self.answers, self.now(), self.policy)
             replies = [
                 draft.decide(work.call) if work.call else draft.status(work.user_id)
                 for work in batch
@@ -207,8 +207,7 @@ class Shard:
 
     def _forget_unsure(self, batch: Batch) -> dict[UserId, Recalls]:
         """Forget what is to be read anew; return what commands speak of that RAM let go, by user."""
-        commands = (work.call.command for work in batch if work.call)
-        recalled = all_recalls(commands, self._accounts)
+        recalled = all_recalls((w.call.command for w in batch if w.call), self._accounts)
         for user_id in recalled.keys() | {work.user_id for work in batch if work.anew}:
             self.forget(user_id)
         if self.following.is_stale:  # Changes are not heard of: what is in RAM may be old.
@@ -222,24 +221,22 @@ class Shard:
             now = self.now()
             users = list(dict.fromkeys(missing))
             for stored in self.following.dormant.wake(users) or await self._load(users, now, whole):
-                recalled = whole.get(stored.user_id)
-                recovered = broken_journals.recover_or_name(stored, now, self.policy, recalled)
-                self._accounts[stored.user_id] = recovered.account
-                self.broken.discard(stored.user_id)
-                if not self.owns(stored.user_id):
-                    self.following.doubted.add(stored.user_id)
+                user_id, policy = stored.user_id, self.policy
+                recovered = broken_journals.recover_or_name(stored, now, policy, whole.get(user_id))
+                self._accounts[user_id] = recovered.account
+                self.broken.discard(user_id)
+                if not self.owns(user_id):
+                    self.following.doubted.add(user_id)
                 self.expiry.note(recovered.account)
                 self.views.add(recovered.lagging, then_forget=bool(recovered.quarantined))
                 self.counters.quarantined += warn_of(self.name, recovered.quarantined)
 
     async def _load(
         self, user_ids: Sequence[UserId], now: datetime, whole: Mapping[UserId, Recalls]
-    ) -> list[Stored]:
-        # Before the beginning nothing has ended: the days of all subscriptions are loaded.
-        since = BEGINNING if whole else now
-        beside = joined(whole.values())
+    ) -> list[Stored]:  # Before the beginning nothing has ended: days of all are loaded.
+        since, recalled = BEGINNING if whole else now, joined(whole.values())
         with self.following.loading(user_ids) as learn:
-            stored = await self._in_writer(lambda: self._store.load(user_ids, since, beside))
+            stored = await self._in_writer(lambda: self._store.load(user_ids, since, recalled))
             learn(stored)
         return stored
 
@@ -259,7 +256,7 @@ class Shard:
                 self._accounts.move_to_end(user_id)
             else:
                 self.following.forgotten(user_id)
-        self._answers.remember(draft.answers)
+        self.answers.remember(draft.answers)
         self.views.add(draft.entries)
         self._evict()
 
@@ -274,7 +271,7 @@ class Shard:
                 work.repeat()
         commands = [(entry.user_id, entry.key) for entry in draft.entries]
         landed = await self._in_writer(lambda: self._store.find_entries(commands))
-        self._answers.remember(answers_of(landed))
+        self.answers.remember(answers_of(landed))
         return broken_journals.answered_past_spoilt(self.name, batch, landed)
 
     def forget(self, user_id: UserId) -> bool:

@@ -38,6 +38,10 @@ class StatusTexts:
             self._tail = now, to_json(now) + b"}"
         return kept.head + self._tail[1]
 
+    def forget(self, user_id: UserId) -> None:
+        """Drop the text of a user."""
+        self._kept.pop(user_id, None)
+
     def _keep(self, account: Account, now: datetime) -> _Kept:
         answer = status_answer(account, now, self._policy)
         moments = [m for s in account.subscriptions for m in (s.start, s.end)]

@@ -126,6 +126,12 @@ class ViewWriter:
         if user_id in self._set_aside:
             raise ViewsRefusedError("the views of this account are set aside")
 
+    def drop(self, user_id: UserId) -> None:
+        """Leave what lags of a user to others."""
+        if user_id in self._lagging:
+            self._drop(user_id, self._lagging[user_id][-1].seq)
+        self._set_aside.pop(user_id, None)
+
     def _lags(self, user_id: UserId, seq: int) -> bool:
         held = self._lagging.get(user_id)
         return held is not None and held[0].seq <= seq

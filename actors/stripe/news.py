@@ -29,9 +29,10 @@ class News:
 
 
 def with_owner(record: StripeRecord, about: Payload) -> StripeRecord:
+    named = None if record.anonymous else customer_user(about)
     return replace(
         record,
-        metadata_user=customer_user(about) or record.metadata_user,
+        metadata_user=named or record.metadata_user,
         customer_id=id_of(about.get("customer")) or record.customer_id,
     )
 

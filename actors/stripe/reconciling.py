@@ -236,6 +236,6 @@ def _user_in(theirs: Payload) -> str | None:
 def _renamed(record: StripeRecord, theirs: Payload) -> str | None:
     """Name a subscription that stays with its user and names another one; None: it does not."""
     named = _user_in(theirs)
-    if record.user_id is None or named in (None, record.user_id):
+    if record.anonymous or record.user_id is None or named in (None, record.user_id):
         return None
     return f"{record.subject}: pays for {record.user_id} here, {named!r} in its metadata"

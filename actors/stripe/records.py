@@ -112,6 +112,8 @@ class StripeRecord:
     """Of a payment: the money that has gone back, by charge."""
     shared_at: Mapping[str, int] = field(default_factory=dict)
     """Of a payment: the revision in which what is kept has last changed."""
+    anonymous: bool = False
+    """Its user is nobody any more: whom Stripe names is not taken up again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,10 +73,11 @@ class Tidings:
             news.record = with_payment(news.record, invoice_id, lines)
 
     async def _read_checkout(self, news: News, session: Payload, created: int) -> None:
+        named = None if news.record.anonymous else session.get("client_reference_id")
         record = replace(
             news.record,
             customer_id=id_of(session.get("customer")) or news.record.customer_id,
-            reference_user=session.get("client_reference_id") or news.record.reference_user,
+            reference_user=named or news.record.reference_user,
         )
         news.record = record
         session_id = id_of(session)

@@ -10,6 +10,7 @@ from actors.events.consumer import REFUSALS_MAX, SLOTS
 from actors.events.delivering import DOWN_AFTER, DeliveryError, RefusedDeliveryError, pause
 from actors.events.records import OrderedEvent
 from actors.events.relay import Relay
+from domain.values import UserId
 from tests.actors.authors import Author, write
 from tests.actors.running import Clock, in_loop, until
 from tests.actors.test_janitor import yielding
@@ -282,3 +283,45 @@ def test_pauses_double_up_to_a_bound_and_differ() -> None:
     assert all(len(set(some)) > 1 for some in pauses)
     assert all(0.25 <= one <= 0.5 for one in pauses[0])
     assert all(150 <= one <= 300 for one in pauses[-1])
+
+
+@in_loop
+async def test_an_event_that_is_gone_when_it_is_tried_again_is_done_with() -> None:
+    world, handler = World(), NotingHandler()
+    world.happen("ann", 2)
+
+    def lose_it(event: OrderedEvent) -> DeliveryError | None:
+        if event.record.user_id != "ann":
+            return None
+        for name in [n for n, d in world.events.documents.items() if d["user_id"] == "ann"]:
+            del world.events.documents[name]
+        return DeliveryError("not yet")
+
+    handler.failure = lose_it
+    async with world.relaying(handler) as relay:
+        await until(lambda: handler.attempts)
+        await relay.let_go(UserId("ann"))
+        world.happen("bob", 1)
+        await until(lambda: len(handler.taken) == 1)
+        (consumer,) = relay.consumers.values()
+        await until(lambda: relay.lag_of(consumer) == 0)
+
+    assert handler.of_user("ann") == []
+    assert world.events.count_dead() == 0
+
+
+@in_loop
+async def test_whoever_lets_go_waits_for_the_handler_that_has_an_event() -> None:
+    world, handler = World(), NotingHandler()
+    handler.gate.clear()
+    world.happen("ann", 1)
+
+    async with world.relaying(handler) as relay:
+        await until(lambda: handler.in_flight)
+        letting_go = asyncio.create_task(relay.let_go(UserId("ann")))
+        await asyncio.sleep(0)
+        assert not letting_go.done()
+        handler.gate.set()
+        await letting_go
+
+    assert len(handler.of_user("ann")) == 1

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -12,6 +13,7 @@ import pytest
 
 from actors.access import Scope
 from actors.agenda import Agenda
+from actors.anonymization import Anonymizations
 from actors.api_keys import KeyRing
 from actors.calls import Envelope, Reply
 from actors.clock import TestClock
@@ -28,11 +30,12 @@ from actors.expiring_packs import EndedPack
 from actors.housekeeping import Housekeeping
 from actors.lane import ShardLostError
 from actors.operations import Operations
-from actors.reports import Findings, Reread, ShardReport, SyncReport
+from actors.reports import Anonymized, Findings, Reread, ShardReport, SyncReport
 from actors.resharding import Resharding
 from actors.router import Router
 from actors.settings import Settings
 from actors.shards.comparison import Comparison
+from actors.shards.letting_go import let_go
 from actors.shards.queries import Query
 from actors.shards.shard import Shard
 from actors.store import Overview
@@ -45,6 +48,7 @@ from tests.actors.running import Clock, in_loop, running
 from tests.actors.test_api_keys import Keys, made
 from tests.actors.test_janitor import yielding
 from tests.fakes.memory_agenda import MemoryAgenda
+from tests.fakes.memory_anonymizations import MemoryAnonymizations, MemoryPapers
 from tests.fakes.memory_events import MemoryEvents
 from tests.fakes.memory_reads import MemoryOverview, MemoryReads
 from tests.fakes.memory_store import MemoryStore
@@ -55,6 +59,16 @@ from tests.simulation.majority import ReplicatedStore
 PAYMENT = {"method": "card", "transaction_id": "t-1", "amount": 2900, "currency": "eur"}
 CREDITS = {"user_id": "ada", "amount": 3000, "days": 30, "payment": PAYMENT}
 USAGE = {"user_id": "ada", "service_type": "chat", "credit_amount": 30}
+
+
+class Forgetful:
+    """A store that remembers no user, and of whose appends none is in doubt."""
+
+    def doubt(self) -> None:
+        pass
+
+    def let_go(self, _user_id: UserId) -> float:
+        return math.inf
 
 
 class OneShard:
@@ -83,6 +97,11 @@ class OneShard:
         if self.lost:
             raise ShardLostError
         return await self.comparison.reread(user_id)
+
+    async def let_go(self, _index: int, user_id: UserId) -> float:
+        if self.lost:
+            raise ShardLostError
+        return await let_go(self.shard, Forgetful(), user_id)
 
 
 class NoUpkeep:
@@ -115,12 +134,29 @@ SYNC = SyncReport(
 class OneJanitor:
     """What operators ask of the janitor."""
 
-    def __init__(self, housekeeping: Housekeeping, resharding: Resharding) -> None:
+    def __init__(
+        self,
+        housekeeping: Housekeeping,
+        resharding: Resharding,
+        anonymizations: Anonymizations,
+    ) -> None:
         self.validate = housekeeping.validate
         self.expire = housekeeping.expire
         self.reconcile = housekeeping.reconcile
         self.reshard = resharding.begin
         self.resharding = resharding.report
+        self.anonymizations = anonymizations.newest
+        self._anonymizations = anonymizations
+
+    async def anonymize(
+        self, user_id: UserId, by: str | None, key: str | None
+    ) -> Anonymized | None:
+        carrying = asyncio.create_task(self._anonymizations.run())
+        try:
+            return await self._anonymizations.ask(user_id, by, key)
+        finally:
+            carrying.cancel()
+            await asyncio.wait([carrying])
 
 
 class LocalBackend:
@@ -147,12 +183,16 @@ class LocalBackend:
         )
         self.tables = MemoryTables(shards.shard.table)
         crew = Fleet(ReplicatedStore(), self.tables)  # Nobody carries its plans out.
-        self.operations = Operations(
-            shards, OneJanitor(self.housekeeping, Resharding(self.tables, crew, clock))
-        )
-        self.stripe = StripeDesk(MemoryStripe(), ("whsec_old", "whsec_new"), clock)
         self.handler = NotingHandler()
         self.relay = Relay(MemoryEvents(shards.store), [self.handler], clock=clock)
+        ledger = MemoryAnonymizations()
+        self.papers = MemoryPapers(ledger)
+        self.anonymizations = Anonymizations(ledger, self.papers, shards, self.relay, clock)
+        resharding = Resharding(self.tables, crew, clock)
+        self.operations = Operations(
+            shards, OneJanitor(self.housekeeping, resharding, self.anonymizations)
+        )
+        self.stripe = StripeDesk(MemoryStripe(), ("whsec_old", "whsec_new"), clock)
         self.events: EventsWay = self.relay
         self.lost = False
 

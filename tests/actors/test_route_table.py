@@ -83,6 +83,8 @@ ROWS = [
         None,
         404,
     ),
+    Row("DELETE", "/users/ada", "/users/{user_id}", ADMIN, {"mode": "anonymize"}),
+    Row("GET", "/admin/anonymizations", "/admin/anonymizations", ADMIN),
     Row("POST", "/admin/sync", "/admin/sync", ADMIN, {}),
     Row("POST", "/admin/validate", "/admin/validate", ADMIN, {}),
     Row("POST", "/admin/reshard", "/admin/reshard", ADMIN, {"shards": 2}),

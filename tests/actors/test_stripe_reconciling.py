@@ -1,6 +1,7 @@
 """What was never delivered is found by comparing with Stripe, and applied as events are."""
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from actors.reports import Findings
 from actors.stripe.reading import Payload
 from actors.stripe.reconciling import PLACE_AGE_MAX, Reconciliation
 from actors.stripe.records import ReconcilePlace
+from domain.values import UserId
 from tests.actors.authors import NOON
 from tests.actors.running import in_loop
 from tests.actors.stripe_world import (
@@ -180,6 +182,26 @@ async def test_a_subscription_that_names_another_user_is_named_and_stays_where_i
         assert both.differences == [f"sub_1: active here, past_due; {named}"]
         assert (await world.status("bob")).status == "none"
         assert (await world.status()).status == "past_due"
+
+
+@in_loop
+async def test_the_subscription_of_one_who_is_nobody_now_stays_so_whomever_stripe_names() -> None:
+    async with stripe_world() as world:
+        has(world, subscription())
+        await world.settle(event("1", "customer.subscription.created", subscription()))
+        record = world.ledger.records["sub_1"]
+        nobody = UserId("anon-1")
+        world.ledger.records["sub_1"] = replace(
+            record, anonymous=True, user_id=nobody, metadata_user=nobody
+        )
+        has(world, subscription(status="past_due"))
+
+        found = await reconcile(world)
+
+        record = world.ledger.records["sub_1"]
+        assert found.differences == ["sub_1: active here, past_due"]
+        assert (record.user_id, record.metadata_user) == (nobody, nobody)
+        assert (await world.status()).status == "active"  # Nothing more is told of the old one.
 
 
 @pytest.mark.parametrize("theirs", [subscription(), subscription(user=None)])

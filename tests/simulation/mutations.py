@@ -86,7 +86,7 @@ MUTATIONS = (
     Mutation(
         "do-not-look-up-what-landed",
         "actors.shards.shard",
-        "        self._answers.remember(answers_of(landed))\n",
+        "        self.answers.remember(answers_of(landed))\n",
         "        del landed\n",
         "keys that have landed are not found",
     ),
