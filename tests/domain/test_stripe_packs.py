@@ -184,6 +184,23 @@ def test_a_pack_is_taken_back_though_the_subscription_of_its_payment_is_over() -
     assert ledger.account.packs[0].left == 0
 
 
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        (50, []),
+        (9, [EventType.LOW_CREDITS]),
+        (0, [EventType.LOW_CREDITS, EventType.DEPLETED]),
+    ],
+)
+def test_a_refund_that_leaves_little_or_nothing_is_told(kept: int, told: list[EventType]) -> None:
+    life = bought()
+    life.ledger.charge(80, NOON)
+
+    life.refund(kept, 100)
+
+    assert [event.type for event in life.ledger.entries[-1].events] == told
+
+
 def test_a_payment_that_nothing_was_bought_with_is_refused() -> None:
     life = bought()
 
