@@ -3,13 +3,23 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from actors.stripe.api import StripeApi, StripeAwayError, StripeRestingError
 from actors.stripe.corrections import Correction, credits_of
 from actors.stripe.pace import Pace
-from actors.stripe.price_reading import CREDITS, DAYS, is_metered, is_sold_once, number_of, times
+from actors.stripe.price_reading import (
+    CREDITS,
+    DAYS,
+    EXPIRES,
+    PRIORITY,
+    expiry_after,
+    is_metered,
+    is_sold_once,
+    number_of,
+    times,
+)
 from actors.stripe.reading import (
     Payload,
     UnreadablePayloadError,
@@ -81,8 +91,8 @@ class Lookups:
         """Return a page of a list, and whether there are more."""
         return await self._ask(lambda: self._api.page(kind, after, since))
 
-    async def paid_lines(self, invoice: Payload) -> list[Grantable]:
-        """Return what the lines of a paid invoice stand for."""
+    async def paid_lines(self, invoice: Payload, paid_at: datetime) -> list[Grantable]:
+        """Return what the lines of a paid invoice stand for. Raises UnreadablePayloadError."""
         invoice_id = id_of(invoice) or ""
         if has_more_lines(invoice):
             whole = await self._ask(lambda: self._api.invoice(invoice_id))
@@ -97,16 +107,19 @@ class Lookups:
             if is_proration(line):
                 corrections.append(Correction(line, price, credits_each))
             elif quantity_of(line) > 0:
-                days = await self._days(price) if is_sold_once(price) else None
                 credits_ = times(credits_each, quantity_of(line))
-                found.append(_grantable(line, credits_, invoice, days))
+                one = _paid(line, credits_, invoice)
+                if is_sold_once(price):
+                    found.append(await self._on_its_terms(one, price, paid_at))
+                else:
+                    found.append(_over_its_period(one, line))
         net = times(sum(credits_of(corrections)), 1)
         if net > 0:  # An upgrade; what a downgrade gives back stays given.
             last = max((one.line for one in corrections), key=lambda line: period_of(line)[1])
-            found.append(_grantable(last, net, invoice))
+            found.append(_over_its_period(_paid(last, net, invoice), last))
         return _named(found, invoice_id)
 
-    async def packs(self, session: Payload) -> list[Grantable]:
+    async def sold_once(self, session: Payload, paid_at: datetime) -> list[Grantable]:
         """Return what a one-off checkout sold. Raises UnreadablePayloadError."""
         session_id = id_of(session) or ""
         found: list[Grantable] = []
@@ -115,11 +128,9 @@ class Lookups:
             credits_each = await self._number(price, CREDITS)
             if not credits_each:
                 continue
-            days = await self._days(price)
-            amount = max(amount_of(line, "amount_total"), 0)
-            currency = str(line.get("currency") or session.get("currency") or "")
             credits_ = times(credits_each, quantity_of(line))
-            found.append(Grantable(str(line.get("id")), credits_, amount, currency, days=days))
+            one = _paid(line, credits_, session, "amount_total")
+            found.append(await self._on_its_terms(one, price, paid_at))
         return _named(found, session_id)
 
     async def charge(self, charge_id: str) -> Payload | None:
@@ -159,18 +170,18 @@ class Lookups:
         price_id, inline = price_of(line)
         return inline if "metadata" in inline else await self._price(price_id)
 
-    async def _days(self, price: Payload) -> int:
+    async def _on_its_terms(self, paid: Grantable, price: Payload, paid_at: datetime) -> Grantable:
+        """Return what was sold once, as its price says: over days, or as a pack."""
         days = await self._number(price, DAYS)
-        if not days or days > GRANT_DAYS_MAX:
-            raise UnreadablePayloadError(
-                f"{id_of(price)} has {CREDITS} and no {DAYS} to give it over"
-            )
-        return days
+        if days is not None:
+            return replace(paid, days=days)
+        expires_at = expiry_after(paid_at, await self._number(price, EXPIRES))
+        return replace(paid, expires_at=expires_at, priority=await self._number(price, PRIORITY))
 
     async def _number(self, price: Payload, name: str) -> int | None:
         """Return a number of a price's metadata, else of its product's. What is said is said: 0, too.
 
-        UnreadablePayloadError: it is no number. Whoever mends it need not wait until it is forgotten.
+        UnreadablePayloadError: it is a mistake. Whoever mends it need not wait until it is forgotten.
         """
         about = price
         try:
@@ -216,16 +227,17 @@ class Lookups:
             raise StripeRestingError("Stripe has not answered a moment ago")
 
 
-def _grantable(
-    line: Payload, credits_: int, invoice: Payload, days: int | None = None
-) -> Grantable:
-    """Return what a line stands for: over its period, or over days where it was sold once."""
-    start, end = (None, None) if days else period_of(line)
-    if start and end and end - start > timedelta(days=GRANT_DAYS_MAX):
+def _paid(line: Payload, credits_: int, payment: Payload, amount: str = "amount") -> Grantable:
+    """Return what was paid for by a line, before it is said how it is given."""
+    currency = str(line.get("currency") or payment.get("currency") or "")
+    return Grantable(str(line.get("id")), credits_, max(amount_of(line, amount), 0), currency)
+
+
+def _over_its_period(paid: Grantable, line: Payload) -> Grantable:
+    start, end = period_of(line)
+    if end - start > timedelta(days=GRANT_DAYS_MAX):
         raise UnreadablePayloadError("a line has a period of more than ten years")
-    currency = str(line.get("currency") or invoice.get("currency") or "")
-    amount = max(amount_of(line), 0)
-    return Grantable(str(line.get("id")), credits_, amount, currency, start, end, days)
+    return replace(paid, period_start=start, period_end=end)
 
 
 def _named(found: list[Grantable], payment: str) -> list[Grantable]:

@@ -12,9 +12,14 @@ from actors.stripe.reading import (
     part_of,
     period_of,
 )
+from domain.credit_requests import GRANT_DAYS_MAX
+from domain.packs import PRIORITY_MAX
 from domain.values import CREDITS_MAX
 
 CREDITS, DAYS = "allotment_credits", "allotment_days"
+EXPIRES, PRIORITY = "allotment_expires_days", "allotment_priority"
+RANGES = {DAYS: (1, GRANT_DAYS_MAX), EXPIRES: (1, GRANT_DAYS_MAX), PRIORITY: (0, PRIORITY_MAX)}
+"""The least and the most that may be said."""
 
 SECOND = timedelta(seconds=1)
 UNITS = {"day": timedelta(days=1), "week": timedelta(days=7)}
@@ -24,8 +29,8 @@ MONTHS = {"month": 1, "year": 12}
 def number_of(about: Payload, name: str) -> int | None:
     """Return a whole number from metadata, which are texts; None where there is none.
 
-    What is said and is no whole number raises UnreadablePayloadError: it was meant, and is a
-    mistake.
+    What is said and is no whole number, or out of its range, raises UnreadablePayloadError: it was
+    meant, and is a mistake.
     """
     value = part_of(about.get("metadata")).get(name)
     text = "" if value is None else str(value).strip()
@@ -33,7 +38,18 @@ def number_of(about: Payload, name: str) -> int | None:
         return None
     if not (text.isascii() and text.isdigit() and int(text) <= CREDITS_MAX):
         raise UnreadablePayloadError(f"{name} of {id_of(about)} is no whole number")
+    least, most = RANGES.get(name, (0, CREDITS_MAX))
+    if not least <= int(text) <= most:
+        raise UnreadablePayloadError(f"{name} of {id_of(about)} is not from {least} to {most}")
     return int(text)
+
+
+def expiry_after(paid_at: datetime, days: int | None) -> datetime | None:
+    """Return when a pack expires that was paid for at an instant; None: never."""
+    try:
+        return None if days is None else paid_at + timedelta(days=days)
+    except OverflowError as error:
+        raise UnreadablePayloadError("a pack expires after the calendar's end") from error
 
 
 def times(credits_each: int, quantity: int) -> int:

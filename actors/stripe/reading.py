@@ -221,6 +221,17 @@ def period_of(line: Payload) -> tuple[datetime, datetime]:
     return start, end
 
 
+def paid_at(about: Payload, told: int) -> datetime:
+    """Return when an invoice or checkout was paid: as it says itself, else as an event of it does.
+
+    Raises UnreadablePayloadError.
+    """
+    said = instant(part_of(about.get("status_transitions")).get("paid_at")) or instant(told)
+    if said is None:
+        raise UnreadablePayloadError("nothing says when it was paid")
+    return said
+
+
 def amount_of(payload: Payload, name: str = "amount") -> int:
     """Return an amount of money; 0 where there is none."""
     value = payload.get(name)

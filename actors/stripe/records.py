@@ -72,7 +72,7 @@ class StripeEvent:
 
 @dataclass(frozen=True, slots=True)
 class Grantable:
-    """What one line of a payment stands for."""
+    """What one line of a payment stands for: a period, credits over some days, or else a pack."""
 
     transaction_id: str
     credits: int
@@ -81,7 +81,11 @@ class Grantable:
     period_start: Instant | None = None
     period_end: Instant | None = None
     days: int | None = None
-    """Of a one-off pack, which has no period."""
+    """Of what was sold once, to be given over days."""
+    expires_at: Instant | None = None
+    """Of a pack; None: never."""
+    priority: int | None = None
+    """Of a pack; None: the usual one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from actors.calls import Outcome, Reply
 from actors.failures import UnavailableError
 from actors.stripe.records import Grantable, StripeRecord
 from domain.messages import AddCredit, Command, GrantFromStripe, Rejection
+from domain.pack_messages import AddPack
+from domain.packs import PRIORITY_DEFAULT
 from domain.payments import Payment
 from domain.stripe import ApplyStripeState, VoidGrants
 from domain.values import Credits, UserId
@@ -42,12 +44,15 @@ def commands_of(record: StripeRecord, touched: Sequence[str]) -> list[tuple[Comm
 
 def _grant(user_id: UserId, subject: str, paid: Grantable) -> Command:
     payment = Payment(METHOD, paid.transaction_id, paid.amount, paid.currency)
-    if paid.period_start is None or paid.period_end is None:
-        assert paid.days is not None, "what has no period has days"
-        return AddCredit(user_id, Credits(paid.credits), paid.days, payment)
-    return GrantFromStripe(
-        user_id, Credits(paid.credits), paid.period_start, paid.period_end, payment, subject
-    )
+    amount = Credits(paid.credits)
+    if paid.period_start is not None and paid.period_end is not None:
+        return GrantFromStripe(
+            user_id, amount, paid.period_start, paid.period_end, payment, subject
+        )
+    if paid.days is not None:
+        return AddCredit(user_id, amount, paid.days, payment)
+    priority = PRIORITY_DEFAULT if paid.priority is None else paid.priority
+    return AddPack(user_id, amount, payment, paid.expires_at, priority, paid_to_stripe=True)
 
 
 def check(reply: Reply) -> None:

@@ -15,6 +15,7 @@ from actors.stripe.reading import (
     id_of,
     is_thin,
     object_of,
+    paid_at,
     parse_object,
     plain_type,
     read_subscription,
@@ -50,7 +51,7 @@ class Tidings:
         if about is None:
             return
         if kind in CHECKOUT_EVENTS:
-            await self._read_checkout(news, about)
+            await self._read_checkout(news, about, event.created)
         elif kind in INVOICE_EVENTS:
             await self._read_invoice(news, about, event.created, paid=kind in PAID_EVENTS)
 
@@ -68,10 +69,10 @@ class Tidings:
             return
         news.touched.append(invoice_id)
         if invoice_id not in news.record.payments:
-            lines = await self._lookups.paid_lines(invoice)
+            lines = await self._lookups.paid_lines(invoice, paid_at(invoice, created))
             news.record = with_payment(news.record, invoice_id, lines)
 
-    async def _read_checkout(self, news: News, session: Payload) -> None:
+    async def _read_checkout(self, news: News, session: Payload, created: int) -> None:
         named = None if news.record.anonymous else session.get("client_reference_id")
         record = replace(
             news.record,
@@ -89,5 +90,5 @@ class Tidings:
         news.record = with_owner(record, session)
         news.touched.append(session_id)
         if session_id not in record.payments:
-            packs = await self._lookups.packs(session)
-            news.record = with_payment(news.record, session_id, packs)
+            lines = await self._lookups.sold_once(session, paid_at(session, created))
+            news.record = with_payment(news.record, session_id, lines)

@@ -11,7 +11,8 @@ LATER = 3 * 3600 + 600  # Seconds after the beginning: after all that was told a
 OTHER = "customer.discount.created"
 """One of the many events that say nothing here."""
 NAMED = {"id": "cus_1", "metadata": {"user_id": "ada"}}
-PACK = {"id": "pack", "metadata": {"allotment_credits": "1000", "allotment_days": "10"}}
+OVER_DAYS = {"id": "over_days", "metadata": {"allotment_credits": "1000", "allotment_days": "10"}}
+PACK = {"id": "pack", "metadata": {"allotment_credits": "1000"}}
 SESSION: dict[str, Any] = {
     "id": "cs_1",
     "mode": "payment",
@@ -19,22 +20,26 @@ SESSION: dict[str, Any] = {
     "customer": "cus_1",
     "amount_total": 1000,
 }
+SALE = SESSION | {"id": "cs_2"}
+PAID_BY_1, PAID_BY_2 = 2900, 1000
+"""What charges 1 (of the first period) and 2 (of a pack) come to."""
 
 
-def charge(refunded: int) -> dict[str, Any]:
-    about = {"id": "ch_1", "amount": 2900, "amount_refunded": refunded, "disputed": True}
-    return about | {"payment_intent": "pi_1"}
+def charge(refunded: int, of: int = 1) -> dict[str, Any]:
+    amount = PAID_BY_1 if of == 1 else PAID_BY_2
+    about = {"id": f"ch_{of}", "amount": amount, "amount_refunded": refunded, "disputed": True}
+    return about | {"payment_intent": f"pi_{of}"}
 
 
-def dispute(status: str) -> dict[str, Any]:
-    about = {"id": "dp_1", "object": "dispute", "charge": "ch_1", "amount": 1450}
-    return about | {"payment_intent": "pi_1", "status": status}
+def dispute(status: str, of: int = 1) -> dict[str, Any]:
+    amount = (PAID_BY_1 if of == 1 else PAID_BY_2) // 2
+    about = {"id": f"dp_{of}", "object": "dispute", "charge": f"ch_{of}", "amount": amount}
+    return about | {"payment_intent": f"pi_{of}", "status": status}
 
 
-def refund(status: str) -> dict[str, Any]:
-    return {"id": "re_1", "object": "refund", "charge": "ch_1", "status": status} | {
-        "payment_intent": "pi_1"
-    }
+def refund(status: str, of: int = 1) -> dict[str, Any]:
+    about = {"id": f"re_{of}", "object": "refund", "charge": f"ch_{of}", "status": status}
+    return about | {"payment_intent": f"pi_{of}"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,9 @@ def state(says: str, **fields: Any) -> News:
 SECOND = invoice("in_2", period=1, total=2900)
 HALF = ("charge.refunded", charge(1450))
 LOST = ("charge.dispute.closed", dispute("lost"))
+SOLD = ("checkout.session.completed", SALE)
+HALF_OF_PACK = ("charge.refunded", charge(500, of=2))
+LOST_PACK = ("charge.dispute.closed", dispute("lost", of=2))
 NEWS: dict[str, News] = {
     "customer.subscription.created": state("active"),
     "customer.subscription.updated": state("past due", status="past_due"),
@@ -67,7 +75,7 @@ NEWS: dict[str, News] = {
     "invoice.payment_failed": News(
         "the next period is not paid", SECOND, (described(user=None, status="past_due"),)
     ),
-    "checkout.session.completed": News("1,000 credits are sold", SESSION),
+    "checkout.session.completed": News("1,000 credits are sold, over 10 days", SESSION),
     "checkout.session.async_payment_succeeded": News("the same", SESSION),
     "charge.refunded": News("half of the first period", charge(1450)),
     "refund.updated": News("cancelled", refund("canceled"), (charge(0),), (HALF,)),
@@ -77,8 +85,30 @@ NEWS: dict[str, News] = {
     "charge.dispute.updated": News("under review", dispute("under_review")),
     "charge.dispute.closed": News("lost, half of the first period", dispute("lost")),
     "charge.dispute.funds_reinstated": News("won after it was lost", dispute("won"), (), (LOST,)),
+    "checkout.session.completed of a pack": News("a pack of 1,000 credits is sold", SALE),
+    "checkout.session.async_payment_succeeded of a pack": News("the same", SALE),
+    "charge.refunded of a pack": News("half of a pack", charge(500, of=2), (), (SOLD,)),
+    "refund.updated of a pack": News(
+        "cancelled, of a pack", refund("canceled", of=2), (charge(0, of=2),), (SOLD, HALF_OF_PACK)
+    ),
+    "charge.dispute.closed of a pack": News(
+        "lost, half of a pack", dispute("lost", of=2), (), (SOLD,)
+    ),
+    "charge.dispute.funds_reinstated of a pack": News(
+        "won after it was lost, of a pack", dispute("won", of=2), (), (SOLD, LOST_PACK)
+    ),
     "customer.created": News("names a user", NAMED),
     "customer.updated": News("names a user", NAMED),
     OTHER: News("", {"id": "di_1", "object": "discount", "customer": "cus_1"}),
 }
-assert NEWS.keys() == APPLICABLE | CUSTOMER_EVENTS | {OTHER}, "every event that we handle"
+"""By the kind of the event, and what else tells news of one kind apart."""
+
+
+def kind_of(name: str) -> str:
+    """Return the kind of event that tells these news."""
+    return name.partition(" ")[0]
+
+
+OF_PACKS = [name for name in NEWS if kind_of(name) != name]
+KINDS = {kind_of(name) for name in NEWS}
+assert APPLICABLE | CUSTOMER_EVENTS | {OTHER} == KINDS, "every event that we handle"

@@ -8,11 +8,24 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from actors.stripe.applying import APPLIED, IGNORED
 from actors.stripe.records import EventState, StripeEvent
 from domain.values import UserId
-from tests.actors.stripe_news import LATER, NAMED, NEWS, OTHER, PACK, SECOND, SESSION, charge
+from tests.actors.stripe_news import (
+    LATER,
+    NAMED,
+    NEWS,
+    OTHER,
+    OVER_DAYS,
+    PACK,
+    SALE,
+    SECOND,
+    SESSION,
+    charge,
+    kind_of,
+)
 from tests.actors.stripe_world import ADA, BEGAN, StripeWorld, event, invoice, stripe_world
 from tests.actors.stripe_world import subscription as described
 from tests.actors.test_id_types import forgotten
@@ -26,6 +39,12 @@ BEGIN, END = (
 # --- states of the owner ------------------------------------------------------------------
 
 Prepare = Callable[[StripeWorld], Awaitable[None]]
+
+
+def _sell(world: StripeWorld, *prices: dict[str, Any]) -> None:
+    """Let the checkouts be of these prices, each of one."""
+    for number, price in enumerate(prices, 1):
+        world.stripe.lines[f"cs_{number}"] = [{"id": "li_1", "price": price, "quantity": 1}]
 
 
 async def _waits(world: StripeWorld) -> None:
@@ -69,9 +88,9 @@ async def _has_another(world: StripeWorld) -> None:
 
 
 async def _is_another_products(world: StripeWorld) -> None:
-    for price in ("price_1", "pack"):
+    for price in ("price_1", "over_days", "pack"):
         world.stripe.objects[price] = {"id": price, "metadata": {}}
-    world.stripe.lines["cs_1"] = [{"id": "li_1", "price": {"id": "pack"}, "quantity": 1}]
+    _sell(world, {"id": "over_days"}, {"id": "pack"})
 
 
 async def _is_another_products_customer(world: StripeWorld) -> None:
@@ -96,10 +115,9 @@ async def _was_deleted(world: StripeWorld) -> None:
 
 async def _has_a_mistake_in_its_price(world: StripeWorld) -> None:
     await _is_active(world)
-    for price in (PACK, {"id": "price_1"}):
-        wrong = {"allotment_credits": "3,000", "allotment_days": "10"}
-        world.stripe.objects[str(price["id"])] = {"id": price["id"], "metadata": wrong}
-    world.stripe.lines["cs_1"] = [{"id": "li_1", "price": {"id": "pack"}, "quantity": 1}]
+    for price in ("price_1", "over_days", "pack"):
+        world.stripe.objects[price] = {"id": price, "metadata": {"allotment_credits": "3,000"}}
+    _sell(world, {"id": "over_days"}, {"id": "pack"})
     world.restart()  # Prices are remembered for a minute.
 
 
@@ -162,26 +180,33 @@ def _outcome(world: StripeWorld, told: StripeEvent) -> str:
 
 
 async def _credits(world: StripeWorld, user: str = ADA) -> tuple[int, str]:
-    """Return what all subscriptions of a user give, and the status that is shown."""
+    """Return what all subscriptions and packs of a user give, and the status that is shown."""
     shown = await world.status(user)
     await world.shard.settle()
-    documents = world.store.documents_of("subscriptions", UserId(user))
+    documents = [
+        one
+        for of in ("subscriptions", "packs")
+        for one in world.store.documents_of(of, UserId(user))
+    ]
     return sum(one["spendable_credits"] for one in documents), str(shown.status)
 
 
-async def fate(kind: str, name: str) -> Fate:
-    """Return what becomes of one event in one state."""
-    news = NEWS[kind]
+async def fate(told: str, name: str) -> Fate:
+    """Return what becomes of one piece of news in one state."""
+    news, kind = NEWS[told], kind_of(told)
     async with stripe_world() as world:
         world.stripe.objects |= {
             "sub_1": described(user=None),
             "in_1": invoice(total=2900),
             "in_2": SECOND,
             "cs_1": SESSION,
+            "cs_2": SALE,
             "ch_1": charge(0),
+            "ch_2": charge(0, of=2),
         }
         world.stripe.invoices_of["pi_1"] = "in_1"
-        world.stripe.lines["cs_1"] = [{"id": "li_1", "price": PACK, "quantity": 1}]
+        world.stripe.checkouts_of["pi_2"] = "cs_2"
+        _sell(world, OVER_DAYS, PACK)
         await STATES[name](world)
         for number, (earlier, about) in enumerate(news.before):
             world.stripe.objects[about["id"]] = about
@@ -203,7 +228,7 @@ async def fate(kind: str, name: str) -> Fate:
 
 
 def fates() -> dict[tuple[str, str], Fate]:
-    """Return what becomes of each (event, state)."""
+    """Return what becomes of each (news, state)."""
 
     async def all_of_them() -> dict[tuple[str, str], Fate]:
         return {(kind, name): await fate(kind, name) for kind in NEWS for name in STATES}
@@ -221,7 +246,7 @@ def table(found: dict[tuple[str, str], Fate]) -> str:
     for kind, news in NEWS.items():
         says = says if news.says == "the same" else news.says
         cells = tuple(str(found[kind, name]) for name in STATES)
-        rows.setdefault((says, cells), []).append(kind)
+        rows.setdefault((says, cells), []).append(kind_of(kind))
     head = ["event", "says", *STATES]
     lines = [f"| {' | '.join(head)} |", f"|{' --- |' * len(head)}"]
     for (said, cells), kinds in rows.items():

@@ -54,7 +54,13 @@ def record(**fields: Any) -> StripeRecord:
             metadata_user="ada",
             customer_id="cus_1",
             user_id=UserId("ada"),
-            payments={"in_1": (Grantable("in_1", 3000, 2900, "eur", NOON, LATER),)},
+            payments={
+                "in_1": (
+                    Grantable("in_1 a", 3000, 2900, "eur", NOON, LATER),
+                    Grantable("in_1 b", 10, 29, "eur", days=3),
+                    Grantable("in_1 c", 500, 900, "eur", expires_at=LATER, priority=0),
+                )
+            },
             refunds={"in_1": (1, 3)},
         ),
         **fields,

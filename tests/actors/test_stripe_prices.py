@@ -98,21 +98,6 @@ async def test_every_text_of_metadata_is_a_number_nothing_or_a_dead_letter(
         assert world.states()["evt_created"] == "applied"
 
 
-@pytest.mark.parametrize("text", TEXTS)
-@in_loop
-async def test_every_text_of_a_packs_days_is_days_or_a_dead_letter(text: str) -> None:
-    async with stripe_world() as world:
-        of = price("p", {"allotment_credits": "100", "allotment_days": text}, type="one_time")
-        world.stripe.lines["cs_1"] = [{"id": "li_1", "price": of, "quantity": 1}]
-        session = {"id": "cs_1", "payment_status": "paid", "client_reference_id": "ada"}
-
-        await world.settle(event("cs", "checkout.session.completed", session))
-
-        good = (TEXTS[text] or 0) > 0
-        assert await total(world) == (100 if good else 0)
-        assert world.states() == {"evt_cs": "applied" if good else "failed"}
-
-
 @pytest.mark.parametrize("days", [3660, 3661])
 @in_loop
 async def test_a_grant_is_given_over_ten_years_at_most(days: int) -> None:
@@ -284,13 +269,10 @@ async def test_a_correction_whose_share_nobody_can_tell_is_a_dead_letter() -> No
 # --- what has no period, and what was used ------------------------------------------------
 
 
-@pytest.mark.parametrize("days", ["20", None])
 @in_loop
-async def test_what_is_sold_once_on_a_subscriptions_invoice_is_given_over_its_days(
-    days: str | None,
-) -> None:
+async def test_what_is_sold_once_on_a_subscriptions_invoice_is_given_over_its_days() -> None:
     async with stripe_world() as world:
-        said = {"allotment_credits": "1000"} | ({} if days is None else {"allotment_days": days})
+        said = {"allotment_credits": "1000", "allotment_days": "20"}
         know(world, OLD, price("price_once", said, type="one_time", recurring=None))
         now = {"period": {"start": BEGAN, "end": BEGAN}}
         both = (line("il_a", "price_1", 2900), line("il_b", "price_once", 900, **now))
@@ -299,9 +281,7 @@ async def test_what_is_sold_once_on_a_subscriptions_invoice_is_given_over_its_da
 
         grants = (await world.subscription()).grants
         shown = [(g.amount, g.days, g.stripe_subscription_id) for g in grants if g.amount]
-        good = days is not None
-        assert world.states()["evt_in_2"] == ("applied" if good else "failed")
-        assert shown == ([(3000, 30, "sub_1"), (1000, 20, None)] if good else [])
+        assert shown == [(3000, 30, "sub_1"), (1000, 20, None)]
 
 
 @pytest.mark.parametrize("shape", ["price", "plan"])

@@ -101,7 +101,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("share", [(1000, 1000), (1000, 500)])
 @in_loop
-async def test_a_pack_whose_checkout_made_an_invoice_is_taken_back(
+async def test_what_a_checkout_sold_that_made_an_invoice_is_taken_back(
     shape: str, share: tuple[int, int]
 ) -> None:
     amount, back = share

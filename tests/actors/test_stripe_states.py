@@ -5,10 +5,11 @@ from functools import cache
 
 import pytest
 
-from tests.actors.stripe_news import NEWS, OTHER
+from tests.actors.stripe_news import NEWS, OF_PACKS, OTHER
 from tests.actors.stripe_states import STATES, Fate, fate, table, written
 
 UNNAMED = [name for name in STATES if "unknown user" in name]
+KNOWN = ["known, no subscription", "cancelled", "expired", "another of Stripe's", "newer is known"]
 NAMES_A_USER = {"customer.created", "customer.updated"}
 OUTCOMES = {"applied", "ignored", "parked", "nobody's", "dead letter"}
 
@@ -53,7 +54,19 @@ def test_what_is_not_handled_is_ignored(name: str) -> None:
     assert str(fate_of(OTHER, name)) == "ignored"
 
 
-@pytest.mark.parametrize("kind", NEWS)
+@pytest.mark.parametrize("name", KNOWN)
+@pytest.mark.parametrize("kind", OF_PACKS)
+def test_packs_are_sold_and_taken_back_whatever_their_users_subscription_is(
+    kind: str, name: str
+) -> None:
+    found, active = fate_of(kind, name), fate_of(kind, "active")
+
+    more = found.credits_after - found.credits_before
+    assert more == active.credits_after - active.credits_before != 0
+    assert found.status_after == found.status_before
+
+
+@pytest.mark.parametrize("kind", [kind for kind in NEWS if kind not in OF_PACKS])
 def test_what_comes_late_to_a_subscription_that_is_over_only_gives_what_was_paid(kind: str) -> None:
     found = fate_of(kind, "expired")
 

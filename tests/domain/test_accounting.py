@@ -17,6 +17,7 @@ from domain.messages import RecordUsage, Refusal, charge_in
 from domain.pack_messages import AddPack, ExpirePack, PackAdded
 from domain.packs import Category
 from domain.sources import PackShare
+from domain.stripe import VoidGrants
 from domain.values import NO_CREDITS, Credits
 from tests.domain.ledger import ONE_DAY, USER, Ledger, pay, utc
 
@@ -105,7 +106,7 @@ class Story:
     ) -> None:
         expires_at = None if until is None else instant(f"{until}, 00:00")
         category = Category.PAID if verb == "buy" else Category.PROMOTIONAL
-        payment = pay(f"pack {name}")
+        payment = pay(f"pack-{name}")
         command = AddPack(
             USER, Credits(int(amount)), payment, expires_at, int(priority or 50), category
         )
@@ -162,6 +163,12 @@ class Story:
             AdjustCredits(USER, by, to, "a wish", allow_debt=debt is not None), now
         )
 
+    def refund(self, now: datetime, percent: str, name: str) -> None:
+        """Tell what the refunds of a pack's payment come to in all, as Stripe's events do."""
+        kept = 100 - int(percent)
+        version = self.ledger.asked + 1
+        self.ledger.do(VoidGrants(USER, f"pack-{name}", kept, 100, version), now)
+
     # --- what is answered ---------------------------------------------------------------
 
     def told(self, decision: Decision) -> str:  # noqa: PLR0911 - one a kind of decision
@@ -217,6 +224,7 @@ ACTS: list[tuple[str, Callable[..., Decision]]] = [
     (r"settle (\w+) at (\d+)", Story.settle),
     (r"release (\w+)", Story.release),
     (r"reverse (?:(\d+) of )?(\w+)", Story.reverse),
+    (r"refund (\d+) percent of pack (\w+)", Story.refund),
     (r"adjust (by|to) (-?\d+)( with debt)?", Story.adjust),
 ]
 EXAMPLES = list(examples())

@@ -184,6 +184,23 @@ def test_a_pack_is_taken_back_though_the_subscription_of_its_payment_is_over() -
     assert ledger.account.packs[0].left == 0
 
 
+@pytest.mark.parametrize(
+    ("kept", "told"),
+    [
+        (50, []),
+        (9, [EventType.LOW_CREDITS]),
+        (0, [EventType.LOW_CREDITS, EventType.DEPLETED]),
+    ],
+)
+def test_a_refund_that_leaves_little_or_nothing_is_told(kept: int, told: list[EventType]) -> None:
+    life = bought()
+    life.ledger.charge(80, NOON)
+
+    life.refund(kept, 100)
+
+    assert [event.type for event in life.ledger.entries[-1].events] == told
+
+
 def test_a_payment_that_nothing_was_bought_with_is_refused() -> None:
     life = bought()
 
@@ -283,3 +300,40 @@ def test_whatever_happens_a_refund_mints_nothing_and_takes_nothing_used_or_held(
         whole = recover(database.stored([]), NOON, ALL_SPENDABLE, NOTHING_BESIDE).account
         assert whole.packs == life.ledger.account.packs
     assert life.ledger.status(NOON).pack_credits == max(life.pack.left, NO_CREDITS)
+
+
+MIXED = st.lists(
+    st.tuples(st.integers(0, 40), st.sampled_from(["charge", "refund", "late"]), st.integers(0, 9)),
+    max_size=20,
+)
+
+
+@given(MIXED, st.integers(0, 25))
+def test_a_payment_for_days_and_packs_is_the_same_live_replayed_and_read_back(
+    steps: list[tuple[int, str, int]], written: int
+) -> None:
+    ledger, now = Ledger(), NOON
+    ledger.do(AddCredit(USER, Credits(1000), 10, pay("in_1 a")), now)
+    for name, days in (("in_1 b", 5), ("in_1 c", None)):
+        until = None if days is None else NOON + days * ONE_DAY
+        ledger.do(AddPack(USER, Credits(500), pay(name), until, paid_to_stripe=True), now)
+    for hours, kind, number in steps:
+        now += timedelta(hours=hours)
+        if kind == "charge":
+            ledger.charge(number * 40, now)
+        else:
+            version = ledger.asked - (5 if kind == "late" else 0)
+            ledger.do(VoidGrants(USER, "in_1", number, 9, max(version, 0)), now)
+
+    database = Database(USER)
+    database.apply(ledger.entries[:written])
+    for lagging in (ledger.entries[written:], []):
+        whole = recover(database.stored(lagging), now, ALL_SPENDABLE, NOTHING_BESIDE).account
+        assert whole.packs == ledger.account.packs
+        assert [s.spendable for s in whole.subscriptions] == [
+            s.spendable for s in ledger.account.subscriptions
+        ]
+        database.apply(ledger.entries[written:] if lagging else [])
+    for pack in ledger.account.packs:
+        assert pack.left >= 0
+        assert pack.granted == 500

@@ -64,19 +64,39 @@ class LocalStripe:
         self.client.customers.update(customer.id, {"invoice_settings": settings})
         return str(customer.id)
 
-    def price(self, credits_: int, days: int | None = None, amount: int = 2900) -> str:
-        metadata = {"allotment_credits": str(credits_)}
+    def price(self, credits_: int, days: int | None = None) -> str:
+        """Return a price a month; with `days` one that is sold once."""
+        if days is not None:
+            return self.price_of_one(credits=credits_, days=days)
+        return self._price({"credits": credits_}, recurring={"interval": "month"})
+
+    def price_of_one(self, **said: int) -> str:
+        """Return a price that is sold once, with what its metadata say."""
+        return self._price(said)
+
+    def _price(self, said: dict[str, int], **fields: Any) -> str:
         params: dict[str, Any] = {
             "currency": "eur",
-            "unit_amount": amount,
+            "unit_amount": 2900,
             "product_data": {"name": "Pro"},
-            "metadata": metadata,
+            "metadata": {f"allotment_{name}": str(number) for name, number in said.items()},
         }
-        if days is None:
-            params["recurring"] = {"interval": "month"}
-        else:
-            metadata["allotment_days"] = str(days)
-        return str(self.client.prices.create(params).id)
+        return str(self.client.prices.create(params | fields).id)
+
+    def check_out(self, user_id: str, price: str, quantity: int) -> str:
+        """Let a user pay for something once, and return the charge."""
+        customer = self.customer(None)
+        session = self.client.checkout.sessions.create(
+            {
+                "mode": "payment",
+                "customer": customer,
+                "client_reference_id": user_id,
+                "line_items": [{"price": price, "quantity": quantity}],
+            }
+        )
+        self.config(f"pay/{session.id}")
+        (charge,) = self.client.charges.list({"customer": customer}).data
+        return str(charge.id)
 
     def subscribe(self, customer: str, price: str, quantity: int = 1, **fields: Any) -> str:
         items = [{"price": price, "quantity": quantity}]

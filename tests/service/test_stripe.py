@@ -3,6 +3,7 @@
 import re
 import subprocess
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -99,30 +100,43 @@ def test_the_next_period_is_another_grant(world: World) -> None:
     assert [grant["amount"] for grant in shown["grants"]] == [2000, 2000]
 
 
-def test_a_pack_is_added_once_and_loses_what_its_refund_and_a_lost_dispute_take(
+def test_what_is_sold_over_days_loses_what_its_refund_and_a_lost_dispute_take(
     world: World,
 ) -> None:
-    customer, price = world.stripe.customer(None), world.stripe.price(1000, 10)
-    session = world.stripe.client.checkout.sessions.create(
-        {
-            "mode": "payment",
-            "customer": customer,
-            "client_reference_id": "hedy",
-            "line_items": [{"price": price, "quantity": 3}],
-        }
-    )
-
-    world.stripe.config(f"pay/{session.id}")
+    charge = world.stripe.check_out("hedy", world.stripe.price(1000, 10), 3)
     world.until("hedy", total_credits=3000, spendable_credits=2700)
 
-    charges = world.stripe.client.charges.list({"customer": customer}).data
-    world.stripe.client.refunds.create({"charge": charges[0].id, "amount": charges[0].amount // 2})
+    world.stripe.client.refunds.create({"charge": charge, "amount": 3 * 2900 // 2})
     world.until("hedy", spendable_credits=270 + (2700 - 270) // 2)
 
-    world.stripe.config(f"dispute/{charges[0].id}/lost")
+    world.stripe.config(f"dispute/{charge}/lost")
     world.until("hedy", spendable_credits=270)
-    world.stripe.config(f"dispute/{charges[0].id}/won")
+    world.stripe.config(f"dispute/{charge}/won")
     world.until("hedy", spendable_credits=270 + (2700 - 270) // 2)
+
+
+def test_a_pack_loses_what_its_refund_and_a_lost_dispute_take_and_nothing_that_is_used(
+    world: World,
+) -> None:
+    price = world.stripe.price_of_one(credits=1000, expires_days=30, priority=10)
+    charge = world.stripe.check_out("rosa", price, 3)
+    world.until("rosa", status="none", pack_credits=2700)
+    use = {"user_id": "rosa", "service_type": "chat", "credit_amount": 600}
+    world.http.post("/subscription/usage", json=use).raise_for_status()
+
+    world.stripe.client.refunds.create({"charge": charge, "amount": 3 * 2900 // 2})
+    world.until("rosa", pack_credits=2100 - 1350)
+    world.stripe.config(f"dispute/{charge}/lost")
+    world.until("rosa", pack_credits=0)
+    world.stripe.config(f"dispute/{charge}/won")
+    world.until("rosa", pack_credits=2100 - 1350)
+
+    (pack,) = world.http.get("/subscriptions/rosa").raise_for_status().json()["packs"]
+    created, expires = (
+        datetime.fromisoformat(pack[f"{when}_at"]) for when in ("created", "expires")
+    )
+    assert timedelta(days=29, hours=23) < expires - created <= timedelta(days=30)
+    assert (pack["priority"], pack["credits_used"], pack["taken_back_credits"]) == (10, 600, 1350)
 
 
 def test_parked_events_are_applied_when_their_user_becomes_known(world: World) -> None:
