@@ -85,8 +85,6 @@ class Shard:
         self.ownership = Ownership(self, index, table)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"{self.name}-writer")
 
-    # --- what callers use ---------------------------------------------------------------
-
     async def handle(self, envelope: Envelope) -> list[Reply]:
         """Return the replies to an envelope's calls, then to its reads, in order."""
         mine = self.ownership.check(envelope.version)
@@ -158,8 +156,6 @@ class Shard:
         self.counters.overloaded += reply is None
         return self.inbox.refusal if reply is None else reply
 
-    # --- the loop -----------------------------------------------------------------------
-
     async def run(self) -> None:
         """Commit batches for ever. This loop is the only writer of `_accounts`."""
         while True:
@@ -187,7 +183,8 @@ class Shard:
                 for work in batch
             ]
             try:
-                await self._append(draft.entries)
+                if draft.entries:
+                    await self._append(draft.entries)
             except AppendFailedError as error:
                 batch = await self._forget_and_look(draft, batch, error)
                 continue
@@ -200,20 +197,17 @@ class Shard:
 
     def clean_until(self) -> datetime | None:
         """Return before when no entry of ours is missing in the views; None: not caught up yet."""
-        if not self.caught_up:
-            return None
-        return min(filter(None, (self.views.oldest, self._committing_since, self.now())))
+        oldest = filter(None, (self.views.oldest, self._committing_since, self.now()))
+        return min(oldest) if self.caught_up else None
 
     def _forget_unsure(self, batch: Batch) -> dict[UserId, Recalls]:
         """Forget what is to be read anew; return what commands speak of that RAM let go, by user."""
-        for user_id in {work.user_id for work in batch if work.anew}:
-            self.forget(user_id)
-        if self.following.is_stale:  # Changes are not heard of: what is in RAM may be old.
-            self.counters.read_throughs += sum([self.forget(work.user_id) for work in batch])
+        stale = self.following.is_stale  # Changes are not heard of: what is in RAM may be old.
+        forgotten = [self.forget(work.user_id) for work in batch if stale or work.anew]
+        self.counters.read_throughs += sum(forgotten) if stale else 0
         return self._forget_recalled(batch)
 
     def _forget_recalled(self, batch: Batch) -> dict[UserId, Recalls]:
-        # Of what is missing in RAM nobody knows whether a hold is still open.
         recalled = all_recalls((w.call.command for w in batch if w.call), self._accounts)
         for user_id in recalled:
             self.forget(user_id)
@@ -242,13 +236,12 @@ class Shard:
     ) -> list[Stored]:  # Before the beginning nothing has ended: days of all are loaded.
         since, recalled = BEGINNING if whole else now, joined(whole.values())
         with self.following.loading(user_ids) as learn:
-            stored = await self._in_writer(lambda: self._store.load(user_ids, since, recalled))
-            learn(stored)
-        return stored
+            learn(
+                found := await self._in_writer(lambda: self._store.load(user_ids, since, recalled))
+            )
+        return found
 
     async def _append(self, entries: Sequence[Entry]) -> None:
-        if not entries:
-            return
         started = time.monotonic()
         await self._in_writer(lambda: self._store.append(entries))
         self.counters.note_append(len(entries), time.monotonic() - started)

@@ -38,8 +38,8 @@ def opened(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_new_events(entry: Entry) -> Entry:
-    """Return what is compared of an entry: events of types that came since are more."""
-    known = tuple(event for event in entry.events if event.type in KNOWN_TYPES)
+    """Return what is compared of an entry: events of types that came since, and fields, are more."""
+    known = tuple(replace(event, data="") for event in entry.events if event.type in KNOWN_TYPES)
     return replace(entry, answer=None, fingerprint="", events=known)
 
 

@@ -134,6 +134,7 @@ async def test_an_absent_user_has_nothing() -> None:
         assert await answer(shard, store, SubscriptionsQuery(ANN)) == {
             "user_id": ANN,
             "subscriptions": [],
+            "packs": [],
         }
         assert await answer(shard, store, PAGE) == {"items": [], "next_cursor": None}
         assert (await answer(shard, store, MonthQuery(ANN, "2026-03")))["records"] == 0
