@@ -183,8 +183,7 @@ class Shard:
                 for work in batch
             ]
             try:
-                if draft.entries:
-                    await self._append(draft.entries)
+                await self._append(draft.entries)
             except AppendFailedError as error:
                 batch = await self._forget_and_look(draft, batch, error)
                 continue
@@ -242,9 +241,10 @@ class Shard:
         return found
 
     async def _append(self, entries: Sequence[Entry]) -> None:
-        started = time.monotonic()
-        await self._in_writer(lambda: self._store.append(entries))
-        self.counters.note_append(len(entries), time.monotonic() - started)
+        if entries:
+            started = time.monotonic()
+            await self._in_writer(lambda: self._store.append(entries))
+            self.counters.note_append(len(entries), time.monotonic() - started)
 
     def _publish(self, draft: Draft, whole: Mapping[UserId, Recalls]) -> None:
         for user_id in dict.fromkeys((*draft.accounts, *whole)):

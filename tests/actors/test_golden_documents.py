@@ -8,6 +8,7 @@ import pytest
 
 from domain.codec import read_entry
 from domain.fingerprints import fingerprint, is_fingerprint_of
+from domain.holds import HoldFreed
 from domain.messages import Command, Entry
 from tests.actors.setups import MongoSetup
 from tests.golden.comparing import differences, read_typed
