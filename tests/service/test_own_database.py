@@ -124,7 +124,7 @@ def test_it_serves_the_applications_users_and_leaves_its_collections_alone(
     assert report["drift"] == 0
     assert theirs(shop) == before
     assert shop.subscriptions.count_documents({}) == SUBSCRIPTIONS
-    ours = {"subscriptions", "dailycredits", "usages", "accounts", "events"}
+    ours = {"subscriptions", "dailycredits", "usages", "packs", "accounts", "events"}
     rest = set(shop.list_collection_names()) - ours
     assert all(name.startswith("allotment_") for name in rest)
     assert len(rest) > 5
