@@ -70,17 +70,17 @@ def books_of(service: RunningService, user_id: str) -> dict[str, int]:
 def test_a_charge_takes_the_day_and_then_the_pack_which_outlives_the_subscription(
     http: httpx.Client,
 ) -> None:
-    give_day_and_pack(http, "frida")
+    give_day_and_pack(http, "packs-frida")
 
     charged = http.post(
         "/subscription/usage",
-        json={"user_id": "frida", "service_type": "chat", "credit_amount": 120},
+        json={"user_id": "packs-frida", "service_type": "chat", "credit_amount": 120},
     ).json()
-    status = http.get("/subscription/status", params={"user_id": "frida"}).json()
+    status = http.get("/subscription/status", params={"user_id": "packs-frida"}).json()
     ended = http.patch(f"/subscriptions/{status['subscription_id']}", json={"status": "cancelled"})
     rest = http.post(
         "/subscription/usage",
-        json={"user_id": "frida", "service_type": "chat", "credit_amount": 970},
+        json={"user_id": "packs-frida", "service_type": "chat", "credit_amount": 970},
     )
 
     taken = [(source["source"], source["credit_amount"]) for source in charged["sources"]]
@@ -96,8 +96,8 @@ async def charge(shards: AsyncAllotment, cost: int, by_hold: bool) -> int:
     """Charge, at once or by a hold; return what was charged."""
     try:
         if not by_hold:
-            return (await shards.record_usage("grace", "chat", cost)).credit_amount
-        hold = await shards.hold("grace", "chat", cost, expires_in=3600)
+            return (await shards.record_usage("packs-grace", "chat", cost)).credit_amount
+        hold = await shards.hold("packs-grace", "chat", cost, expires_in=3600)
         return (await shards.settle(hold.hold_id, cost)).credit_amount
     except InsufficientCreditsError:
         return 0
@@ -108,27 +108,29 @@ def test_a_thousand_charges_take_exactly_what_fits_while_the_shard_is_killed(
     client: Allotment, http: httpx.Client, service: RunningService, seed: int
 ) -> None:
     dice = random.Random(seed)
-    give_day_and_pack(http, "grace")
+    give_day_and_pack(http, "packs-grace")
     costs = [(dice.randint(1, 3), dice.random() < HOLDS_SHARE) for _ in range(CHARGES)]
 
     async def all_and_kill() -> list[int]:
         shards = RayShards()
-        pid = (await shards.report((await shards.directory()).owner(UserId("grace")))).pid
+        pid = (await shards.report((await shards.directory()).owner(UserId("packs-grace")))).pid
         charges = [asyncio.create_task(charge(client.client, *cost)) for cost in costs]
         await asyncio.gather(*charges[:BURST])
         os.kill(pid, signal.SIGKILL)
         return await asyncio.gather(*charges)
 
     charged = sum(client.wait(all_and_kill()))
-    for hold in client.get_holds("grace").holds:  # A hold whose answer was lost is made twice.
+    for hold in client.get_holds(
+        "packs-grace"
+    ).holds:  # A hold whose answer was lost is made twice.
         client.release(hold.hold_id)
 
-    shown = client.check_daily_allocation("grace")
-    client.get_subscriptions("grace")  # Waits until the views contain what was answered.
+    shown = client.check_daily_allocation("packs-grace")
+    client.get_subscriptions("packs-grace")  # Waits until the views contain what was answered.
     left = DAILY + IN_PACK - charged
     assert shown.remaining_credits == left
     assert 0 <= left < 3
-    books = books_of(service, "grace")
+    books = books_of(service, "packs-grace")
     assert books["held"] == 0
     assert books["day"] == books["of_day"] == DAILY
     assert books["pack"] == books["of_pack"] == charged - DAILY
@@ -138,23 +140,23 @@ def test_a_thousand_charges_take_exactly_what_fits_while_the_shard_is_killed(
 def test_a_balance_is_set_exactly_while_others_charge(
     client: Allotment, http: httpx.Client, service: RunningService
 ) -> None:
-    give_day_and_pack(http, "hedy")
+    give_day_and_pack(http, "packs-hedy")
 
     async def charge(number: int) -> int:
-        made = await client.client.record_usage("hedy", "chat", 1, key=f"charge {number}")
+        made = await client.client.record_usage("packs-hedy", "chat", 1, key=f"charge {number}")
         return made.credit_amount
 
     async def all_and_set() -> int:
         charges = [asyncio.create_task(charge(number)) for number in range(CONNECTIONS * 4)]
         await asyncio.gather(*charges[:CONNECTIONS])
-        adjusted = await client.client.adjust("hedy", "a wish", remaining_credits=500)
+        adjusted = await client.client.adjust("packs-hedy", "a wish", remaining_credits=500)
         await asyncio.gather(*charges)
         return adjusted.credit_amount
 
     taken = -client.wait(all_and_set())
 
-    shown = client.check_daily_allocation("hedy")
-    history = http.get("/subscriptions/hedy/history", params={"limit": 500}).json()["items"]
+    shown = client.check_daily_allocation("packs-hedy")
+    history = http.get("/subscriptions/packs-hedy/history", params={"limit": 500}).json()["items"]
     adjustments = [item for item in history if item["kind"] == "credits_adjusted"]
     assert len(adjustments) == 1
     after = sum(
@@ -168,9 +170,9 @@ def test_a_balance_is_set_exactly_while_others_charge(
 def test_a_failed_jobs_credits_come_back_once_however_many_ask(
     client: Allotment, http: httpx.Client, service: RunningService
 ) -> None:
-    give_day_and_pack(http, "ida")
-    usage_id = client.record_usage("ida", "chat", 100).usage_id
-    part = client.reverse("ida", usage_id, "it failed", credit_amount=30)
+    give_day_and_pack(http, "packs-ida")
+    usage_id = client.record_usage("packs-ida", "chat", 100).usage_id
+    part = client.reverse("packs-ida", usage_id, "it failed", credit_amount=30)
 
     url = f"/subscription/usage/{usage_id}/reversals"
     answers = [http.post(url, json={"reason": "it failed"}) for _ in range(2)]
@@ -179,7 +181,7 @@ def test_a_failed_jobs_credits_come_back_once_however_many_ask(
     assert [answer.status_code for answer in answers] == [201, 409]
     assert answers[0].json()["reversed_credits"] == 100
     assert answers[1].json()["code"] == "already_reversed"
-    shown = client.check_daily_allocation("ida")
+    shown = client.check_daily_allocation("packs-ida")
     assert (shown.day_remaining_credits, shown.pack_credits) == (DAILY, IN_PACK)
-    listed = http.get("/subscription/usage", params={"user_id": "ida"}).json()["items"]
+    listed = http.get("/subscription/usage", params={"user_id": "packs-ida"}).json()["items"]
     assert [item["reversed_credits"] for item in listed] == [100]
