@@ -18,8 +18,6 @@ class DaysAfter:
     used: Credits
     """Of the changed day."""
     held: Credits
-    remaining: Credits
-    """Of the newest day."""
 
 
 def days_after(
@@ -51,6 +49,4 @@ def days_after(
         return None
     left = replace(subscription, holds=others)
     first, *rest = (opening_of(subscription, day) for day in after)
-    return DaysAfter(
-        first, tuple(rest), after[0].used, left.held_on(own), left.remaining(after[-1])
-    )
+    return DaysAfter(first, tuple(rest), after[0].used, left.held_on(own))

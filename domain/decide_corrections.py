@@ -1,6 +1,8 @@
 """Decide what corrections do: charges that are reversed, balances that operators adjust."""
 
+from collections.abc import Iterable
 from dataclasses import replace
+from datetime import date
 
 from domain.account import Account
 from domain.carry_over import DaysAfter, days_after
@@ -11,6 +13,7 @@ from domain.crediting import Asking
 from domain.messages import Refusal, Rejection
 from domain.packs import PRIORITY_DEFAULT, Category, Pack
 from domain.sources import PackShare, first_of, minus
+from domain.subscription import Subscription
 from domain.values import NO_CREDITS, Credits, derive_object_id, derive_owned_id
 
 
@@ -26,11 +29,19 @@ def reverse_usage(
     amount = charge.left if command.credit_amount is None else command.credit_amount
     if amount > charge.left:
         return Refusal(Rejection.MORE_THAN_CHARGED)
-    of_day, shares = _still_used(account, charge, *_last_taken(charge, amount))
-    own = _give_back(account, charge, of_day, asking)
-    spendable = _returned(account, charge, own, asking) + sum(
+    subscription = account.find(charge.subscription_id or "")
+    of_day, shares = _last_taken(charge, amount)
+    of_day = min(of_day, _used_on(subscription, charge.date))
+    shares = _still_used(account, shares)
+    own = None
+    if subscription is not None and charge.date is not None and of_day:
+        less = Credits(-of_day)
+        own = days_after(subscription, charge.date, less, asking.now, asking.policy)
+    spendable: int = sum(
         share.credit_amount for share in shares if _is_live(account, share, asking)
     )
+    if subscription is not None and own is not None:
+        spendable += _returned(subscription, own, asking)
     return UsageReversed(
         derive_object_id(asking.now, "reversal", account.user_id, asking.key),
         command.usage_id,
@@ -53,19 +64,20 @@ def _last_taken(charge: Charge, amount: Credits) -> tuple[Credits, tuple[PackSha
     return Credits(before[0] - after[0]), minus(before[1], after[1])
 
 
-def _still_used(
-    account: Account, charge: Charge, of_day: Credits, shares: tuple[PackShare, ...]
-) -> tuple[Credits, tuple[PackShare, ...]]:
-    """Return the parts as far as their sources count them as used: other programs may edit that."""
-    subscription = account.find(charge.subscription_id or "")
+def _used_on(subscription: Subscription | None, day: date | None) -> Credits:
+    """Return what a day counts as used: other programs may have lowered it since the charge."""
     touched = () if subscription is None else subscription.touched
-    on_day = next((day.used for day in touched if day.date == charge.date), NO_CREDITS)
+    return next((known.used for known in touched if known.date == day), NO_CREDITS)
+
+
+def _still_used(account: Account, shares: Iterable[PackShare]) -> tuple[PackShare, ...]:
+    """Return shares as far as their packs count them as used: other programs may lower that, too."""
     used = {pack.pack_id: pack.used for pack in account.packs}
-    counted = tuple(
+    counted = (
         replace(share, credit_amount=min(share.credit_amount, used.get(share.pack_id, NO_CREDITS)))
         for share in shares
     )
-    return min(of_day, on_day), tuple(share for share in counted if share.credit_amount)
+    return tuple(share for share in counted if share.credit_amount)
 
 
 def _is_live(account: Account, share: PackShare, asking: Asking) -> bool:
@@ -73,20 +85,9 @@ def _is_live(account: Account, share: PackShare, asking: Asking) -> bool:
     return pack is not None and pack.is_live(asking.now)
 
 
-def _give_back(
-    account: Account, charge: Charge, of_day: Credits, asking: Asking
-) -> DaysAfter | None:
-    """Return the days after the charge's own without a part of it; None: no day gets any."""
-    subscription = account.find(charge.subscription_id or "")
-    if subscription is None or charge.date is None or not of_day:
-        return None
-    return days_after(subscription, charge.date, Credits(-of_day), asking.now, asking.policy)
-
-
-def _returned(account: Account, charge: Charge, own: DaysAfter | None, asking: Asking) -> int:
+def _returned(subscription: Subscription, own: DaysAfter, asking: Asking) -> int:
     """Return how much more the day has today: what rolls over of it, or is of today."""
-    subscription = account.find(charge.subscription_id or "")
-    if own is None or subscription is None or not subscription.is_current(asking.now):
+    if not subscription.is_current(asking.now):
         return 0
     today, cap = subscription.today(asking.now), asking.policy.rollover_cap
     before = subscription.day

@@ -32,7 +32,7 @@ def evolve_hold(
             openings = (usage.opening, *reopened)
             return apply_openings(account, openings, usage.day_amount, told, freed=hold_id)
         case HoldFreed(hold_id=hold_id, opening=opening, reopened=reopened):
-            account = packs_freed(account, {share.pack_id for share in change.packs}, hold_id)
+            account = packs_freed(account, (share.pack_id for share in change.packs), hold_id)
             if change.lapsed is not None:
                 account = with_lapsed(account, change.lapsed)
             if opening is None:

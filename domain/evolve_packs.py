@@ -1,7 +1,8 @@
 """Make so what decisions do to packs, and to charges that are corrected. Nothing here can refuse."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 from domain.account import NOTHING_MORE, Account
 from domain.corrections import CreditsAdjusted, UsageReversed
@@ -10,6 +11,8 @@ from domain.pack_messages import PackAdded, PackExpired, RefundedPack
 from domain.packs import Pack
 from domain.sources import PackShare
 from domain.values import Credits
+
+T = TypeVar("T")
 
 
 def evolve_pack(account: Account, change: PackAdded | PackExpired) -> Account:
@@ -24,12 +27,13 @@ def evolve_pack(account: Account, change: PackAdded | PackExpired) -> Account:
 
 def spent(account: Account, shares: Iterable[PackShare]) -> Account:
     """Return the account after packs gave their shares of a charge."""
-    return _each(account, shares, _with_used)
+    return _each(account, _amounts(shares), _with_used)
 
 
 def given_back(account: Account, change: UsageReversed) -> Account:
     """Return the account after packs, and the charge, count as used no longer."""
-    account = _each(account, change.packs, lambda pack, amount: _with_used(pack, -amount))
+    less = {share.pack_id: -share.credit_amount for share in change.packs}
+    account = _each(account, less, _with_used)
     if account.extra is None:
         return account
     charges = tuple(
@@ -45,38 +49,22 @@ def adjusted(account: Account, change: CreditsAdjusted) -> Account:
     """Return the account after an adjustment of its packs."""
     if change.added is not None and account.find_pack(change.added.pack_id) is None:
         account = account.with_pack(change.added)
-    return _each(account, change.packs, _with_less)
+    return _each(account, _amounts(change.packs), _with_less)
 
 
 def refunded(account: Account, refunds: Iterable[RefundedPack]) -> Account:
     """Return the account after refunds of its packs, or after what of them came back."""
-    by_id = {one.pack_id: one for one in refunds}
-    if not by_id:
-        return account
-    return account.with_packs(
-        _with_refund(pack, by_id[pack.pack_id]) if pack.pack_id in by_id else pack
-        for pack in account.packs
-    )
+    return _each(account, {one.pack_id: one for one in refunds}, _with_refund)
 
 
 def held(account: Account, change: HoldPlaced) -> Account:
     """Return the account after packs set their shares of a hold aside."""
-    shares = dict(change.of_packs())
-    if not shares:
-        return account
-    return account.with_packs(
-        pack.with_hold(shares[pack.pack_id]) if pack.pack_id in shares else pack
-        for pack in account.packs
-    )
+    return _each(account, dict(change.of_packs()), Pack.with_hold)
 
 
-def freed(account: Account, pack_ids: Collection[str], hold_id: str) -> Account:
+def freed(account: Account, pack_ids: Iterable[str], hold_id: str) -> Account:
     """Return the account after packs set nothing aside for a hold any more."""
-    if not pack_ids:
-        return account
-    return account.with_packs(
-        pack.without_hold(hold_id) if pack.pack_id in pack_ids else pack for pack in account.packs
-    )
+    return _each(account, dict.fromkeys(pack_ids, hold_id), Pack.without_hold)
 
 
 def with_lapsed(account: Account, lapsed: LapsedHold) -> Account:
@@ -94,17 +82,16 @@ def without_lapsed(account: Account, hold_id: str) -> Account:
     return account.with_extra(replace(account.extra, lapsed_holds=lapsed))
 
 
-def _each(
-    account: Account,
-    shares: Iterable[PackShare],
-    change: Callable[[Pack, Credits], Pack],
-) -> Account:
-    """Return the account after the packs of some shares changed; others may be deleted since."""
-    amounts = {share.pack_id: share.credit_amount for share in shares}
-    if not amounts:
+def _amounts(shares: Iterable[PackShare]) -> dict[str, int]:
+    return {share.pack_id: share.credit_amount for share in shares}
+
+
+def _each(account: Account, by_id: Mapping[str, T], change: Callable[[Pack, T], Pack]) -> Account:
+    """Return the account after some packs changed, each by its own; others may be deleted since."""
+    if not by_id:
         return account
     return account.with_packs(
-        change(pack, amounts[pack.pack_id]) if pack.pack_id in amounts else pack
+        change(pack, by_id[pack.pack_id]) if pack.pack_id in by_id else pack
         for pack in account.packs
     )
 

@@ -109,10 +109,6 @@ class Pack:
         holds = tuple(hold for hold in self.holds if now < hold.expires_at)
         return self if len(holds) == len(self.holds) else replace(self, holds=holds)
 
-    def share_of(self, hold_id: str) -> Hold | None:
-        """Return this pack's share of a hold."""
-        return next((hold for hold in self.holds if hold.hold_id == hold_id), None)
-
     def with_hold(self, hold: Hold) -> "Pack":
         others = (other for other in self.holds if other.hold_id != hold.hold_id)
         in_order = sorted((*others, hold), key=lambda one: (one.expires_at, one.hold_id))
