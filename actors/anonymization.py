@@ -21,16 +21,14 @@ from actors.failures import TryAgainError
 from actors.lane import ShardLostError
 from actors.reports import AnonymizationReport, Anonymized
 from actors.store import LATE_APPEND, StoreError
-from domain.anonymization import key_digests, random_id
+from domain.anonymization import RANDOM_BYTES, anonymous_id, key_digests
 from domain.values import UserId
 
 POLL_SECONDS = 5.0  # How often it is looked for what another process has begun.
 LOOK_SECONDS = 0.25  # How often whoever waits looks whether it is done.
 RETRY_SECONDS = 1.0  # Pause after a step that failed.
 ANSWER_SECONDS_MAX = 25.0  # How long whoever asks waits before being told that it goes on.
-CALLS_SECONDS = (
-    15.0  # How long what was told to a shard of a Stripe subscription may be on its way.
-)
+CALLS_SECONDS = 15.0  # How long what a shard is told of Stripe's may be on its way.
 KEY_AGE = timedelta(days=31)  # So long an idempotency key has its first answer.
 RELAY_SECONDS_MAX = 30.0  # How long a handler may have an event of the user.
 PASSES_MAX = 20  # So often everything is gone through until a pass finds nothing.
@@ -92,7 +90,7 @@ class Anonymizations:
         job = Job(
             f"anm_{secrets.token_hex(12)}",
             user_id,
-            random_id(user_id),
+            anonymous_id(user_id, secrets.token_hex(RANDOM_BYTES)),
             Step.FENCING,
             by,
             {},

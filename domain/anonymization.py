@@ -9,7 +9,6 @@ itself asks again later (Stripe, expiries) says what is to be so, so it does no 
 import hashlib
 import json
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,16 +35,15 @@ UNTOUCHED = frozenset({"refusal"})
 
 TELLING_LENGTH = 8  # Characters from which on an id is found inside of words, too.
 RANDOM_BYTES = 12  # What makes a random id: 96 bits, as many as an ObjectId has.
-SERVICE_KEY = "§anonymized"
+SERVICE_KEY = "§anonymized"  # How keys of anonymous entries begin; no caller's key can.
 _HOLD_ID = re.compile(r"[0-9a-f]{24}\.[A-Za-z0-9_-]+\.[0-9a-f]{8}")
 
 
-def random_id(user_id: UserId, token: str = "") -> UserId:
-    """Return an id for an anonymous user: `anon-` and 24 hex digits.
+def anonymous_id(user_id: UserId, digits: str) -> UserId:
+    """Return an id for an anonymous user: `anon-` and 24 random hex digits.
 
     Who had an ObjectId gets an ObjectId: other programs declare the type of the field.
     """
-    digits = token or secrets.token_hex(RANDOM_BYTES)
     return UserId(digits if is_object_id(user_id) else f"anon-{digits}")
 
 
@@ -121,7 +119,7 @@ class Renaming:
             "command_id": command_id(self.new, key),
             "user_id": self.stored_new,
             "key": key,
-            "fingerprint": secrets.token_hex(16),
+            "fingerprint": SERVICE_KEY,  # No digest: no command has this key again.
             "body": self.json(body) if isinstance(body, str) else self.value(body),
             "answer": self.json(answer) if isinstance(answer, str) else None,
             "events": [

@@ -126,8 +126,7 @@ class MongoAnonymizations:
     def forget_keys(self, before: datetime) -> None:
         """Forget the idempotency keys that were used before an instant."""
         with unavailable_on_error():
-            for document in list(self._documents.find({"at": {"$lt": before}}, ["_id"])):
-                self._documents.delete_one({"_id": document["_id"]})
+            self._documents.delete_many({"at": {"$lt": before}})
 
     def _in_transaction(self, write: Callable[[ClientSession], object]) -> None:
         try:
