@@ -85,6 +85,8 @@ class Shard:
         self.ownership = Ownership(self, index, table)
         self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"{self.name}-writer")
 
+    # --- what callers use ---------------------------------------------------------------
+
     async def handle(self, envelope: Envelope) -> list[Reply]:
         """Return the replies to an envelope's calls, then to its reads, in order."""
         mine = self.ownership.check(envelope.version)
@@ -113,10 +115,6 @@ class Shard:
     def table(self) -> Directory:
         """The newest table of slots that this shard knows."""
         return self.ownership.table
-
-    def holds(self, user_id: UserId) -> bool:
-        """Whether the user's account is in RAM."""
-        return user_id in self._accounts
 
     @property
     def room(self) -> int:
@@ -155,6 +153,8 @@ class Shard:
         self.counters.queued = len(self.inbox)
         self.counters.overloaded += reply is None
         return self.inbox.refusal if reply is None else reply
+
+    # --- the loop -----------------------------------------------------------------------
 
     async def run(self) -> None:
         """Commit batches for ever. This loop is the only writer of `_accounts`."""

@@ -7,7 +7,7 @@ change that was told) stays out.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -16,6 +16,7 @@ from actors.counters import Counters
 from actors.shards.dormant import AnyRawAccount, Dormant
 from actors.shards.view_writer import ViewWriter
 from actors.store import StorageUnavailableError
+from domain.account import Account
 from domain.recovery import Stored
 from domain.values import UserId, mark_of, owner_mark
 
@@ -58,8 +59,9 @@ class Held(Protocol):
     def owns(self, user_id: UserId) -> bool:
         """Whether the user is the shard's."""
 
-    def holds(self, user_id: UserId) -> bool:
-        """Whether the account is resident."""
+    @property
+    def accounts(self) -> Mapping[UserId, Account]:
+        """What is in RAM."""
 
 
 class WarmStart:
@@ -162,7 +164,7 @@ class WarmStart:
             foreign_ids = page.foreign_ids[user_id]
             if user_id in self._disturbed or user_id in self._in_doubt:
                 continue
-            if self._shard.holds(user_id) or not self._shard.owns(user_id):
+            if user_id in self._shard.accounts or not self._shard.owns(user_id):
                 continue
             if marks and (
                 owner_mark(user_id) in marks or not self._documents.isdisjoint(foreign_ids)

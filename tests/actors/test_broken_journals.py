@@ -199,8 +199,8 @@ async def test_reading_all_anew_passes_over_the_broken_one(embedded: MongoSetup)
         reread = await Comparison(shard, embedded.store, POLICY, _at_once).reread(None)
 
         assert reread.checked == 2
-        assert shard.holds(BOB)
-        assert not shard.holds(ANN)
+        assert BOB in shard.accounts
+        assert ANN not in shard.accounts
 
 
 @in_loop
@@ -257,7 +257,7 @@ async def test_what_is_stored_and_comes_to_no_account_is_its_users_alone(
 
 def _has(shard: Shard, user_id: UserId) -> bool:
     """Say whether a shard that has filled its RAM has an account."""
-    held = user_id in shard.following.dormant or shard.holds(user_id)
+    held = user_id in shard.following.dormant or user_id in shard.accounts
     return held and not shard.counters.warming
 
 
