@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from domain.account import NOTHING_MORE
-from domain.charges import Charge, OnInsufficient, UsageRecorded
+from domain.charges import OnInsufficient, UsageRecorded
 from domain.corrections import AdjustCredits, CreditsAdjusted, ReverseUsage, UsageReversed
 from domain.decide import Decision
 from domain.holds import HoldPlaced, HoldSettled, PlaceHold, SettleHold
@@ -19,7 +18,8 @@ from domain.packs import Category
 from domain.sources import PackShare
 from domain.stripe import VoidGrants
 from domain.values import NO_CREDITS, Credits
-from tests.domain.ledger import ONE_DAY, USER, Ledger, pay, utc
+from tests.domain.ledger import ONE_DAY, USER, pay, utc
+from tests.domain.shard_ledger import ShardLedger
 
 PAGE = Path(__file__).parents[2] / "docs" / "accounting.md"
 DAY_ONE = utc("2026-03-02")
@@ -64,7 +64,7 @@ def instant(text: str) -> datetime:
 class Story:
     """One example: a user's ledger, and what its names stand for."""
 
-    ledger: Ledger = field(default_factory=Ledger)
+    ledger: ShardLedger = field(default_factory=ShardLedger)
     packs: dict[str, str] = field(default_factory=dict)
     holds: dict[str, str] = field(default_factory=dict)
     charges: dict[str, str] = field(default_factory=dict)
@@ -96,10 +96,6 @@ class Story:
 
     def buy(self, now: datetime, amount: str, days: str) -> None:
         self.ledger.add(int(amount), int(days), now)
-        account = self.ledger.account
-        for subscription in account.subscriptions:  # As a shard recalls it for a reversal.
-            account = account.with_subscription(subscription.keeping_from(DAY_ONE.date()))
-        self.ledger.account = account
 
     def buy_pack(
         self, now: datetime, verb: str, name: str, amount: str, until: str, priority: str
@@ -119,22 +115,8 @@ class Story:
         command = RecordUsage(USER, "chat", Credits(int(amount)), on_insufficient=rule)
         decision = self.ledger.do(command, now)
         if isinstance(decision, UsageRecorded):
-            self.recall(decision)
             self.charges[name or ""] = decision.usage_id
         return decision
-
-    def recall(self, made: UsageRecorded) -> None:
-        opening, account = made.opening, self.ledger.account
-        charge = Charge(
-            made.usage_id,
-            None if opening is None else opening.subscription_id,
-            None if opening is None else opening.date,
-            made.day_amount,
-            made.packs,
-            NO_CREDITS,
-        )
-        extra = account.extra or NOTHING_MORE
-        self.ledger.account = account.with_extra(replace(extra, charges=(*extra.charges, charge)))
 
     def hold(self, now: datetime, name: str, amount: str, least: str | None) -> Decision:
         at_least = None if least is None else Credits(int(least))
