@@ -1,8 +1,9 @@
 """What the edge stands on, and who may use it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from fastapi import Request
 
@@ -15,10 +16,12 @@ from actors.edge.problems import RequestRefused, make_problem
 from actors.edge.stripe import StripeDesk
 from actors.edge.turns import Turns
 from actors.events.stream import EventsWay
+from actors.failures import UnavailableError
+from actors.lane import ShardLostError
 from actors.operations import Operations
 from actors.reports import ShardReport, SyncReport
 from actors.router import Router
-from actors.store import Overview
+from actors.store import Overview, StoreError
 from actors.tokens import Tokens
 from domain.values import UserId
 
@@ -26,6 +29,9 @@ HEAD_ONLY = "allotment.head"  # In a request's scope: the caller wants no body o
 NEEDS_KEY: list[dict[str, list[str]]] = [{"key": []}]
 NEEDS_KEY_OR_TOKEN = [*NEEDS_KEY, {"token": []}]
 """How an operation says in its documentation who may call it."""
+
+
+T = TypeVar("T")
 
 
 class Backend(Protocol):
@@ -90,3 +96,19 @@ def allow(scope: Scope) -> Callable[[Request], Awaitable[None]]:
         require(request, scope)
 
     return check
+
+
+async def find_settled(backend: Backend, look: Callable[[], T | None]) -> T | None:
+    """Return what is found in documents; `look` blocks. Raises UnavailableError.
+
+    What was made just now may be in the journal and in no document yet: where nothing is found, the
+    documents are brought up to date first.
+    """
+    try:
+        found = await asyncio.to_thread(look)
+        if found is None:
+            await backend.settle()
+            found = await asyncio.to_thread(look)
+    except (StoreError, ShardLostError):
+        raise UnavailableError from None
+    return found

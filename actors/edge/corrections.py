@@ -1,27 +1,23 @@
 """The operations that correct: charges reversed, balances adjusted."""
 
-import asyncio
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Path, Request, Response
 
 from actors.access import Scope
 from actors.asking import make_call
-from actors.edge.backend import Backend, allow, caller_of
+from actors.edge.backend import Backend, allow, caller_of, find_settled
 from actors.edge.responses import answered, written
 from actors.edge.writing import KeyHeader
-from actors.failures import UnavailableError, UsageNotFoundError
-from actors.lane import ShardLostError
-from actors.store import StoreError
+from actors.failures import UsageNotFoundError
 from domain.correction_answers import AdjustmentResponse, ReversalResponse
 from domain.correction_requests import AdjustCreditsBody, ReverseUsageBody
+from domain.requests import TEXT_LENGTH_MAX
 from domain.values import UserId, is_object_id
-
-USAGE_ID_LENGTH_MAX = 24
 
 UsageId = Annotated[
     str,
-    Path(min_length=1, max_length=USAGE_ID_LENGTH_MAX, description="The id of the charge."),
+    Path(min_length=1, max_length=TEXT_LENGTH_MAX, description="The id of the charge."),
 ]
 
 
@@ -73,20 +69,10 @@ def add_correcting_operations(app: FastAPI, backend: Backend) -> None:
 
 
 async def find_charged(backend: Backend, usage_id: str) -> UserId:
-    """Return whom a charge was made to. Raises UsageNotFoundError.
-
-    One that was made just now may be in the journal and in no document yet: where none is found,
-    the documents are brought up to date first.
-    """
-    if not is_object_id(usage_id):
+    """Return whom a charge was made to. Raises UsageNotFoundError."""
+    if not is_object_id(usage_id):  # Nobody need look it up.
         raise UsageNotFoundError
-    try:
-        user_id = await asyncio.to_thread(backend.overview.usage_owner, usage_id)
-        if user_id is None:
-            await backend.settle()
-            user_id = await asyncio.to_thread(backend.overview.usage_owner, usage_id)
-    except (StoreError, ShardLostError):
-        raise UnavailableError from None
+    user_id = await find_settled(backend, lambda: backend.overview.usage_owner(usage_id))
     if user_id is None:
         raise UsageNotFoundError
     return user_id

@@ -7,13 +7,12 @@ from fastapi import Depends, FastAPI, Path, Query, Request, Response
 
 from actors.access import Scope
 from actors.asking import make_call
-from actors.edge.backend import Backend, allow, caller_of
+from actors.edge.backend import Backend, allow, caller_of, find_settled
 from actors.edge.problems import RequestRefused, invalid
 from actors.edge.reading import read_list
 from actors.edge.responses import Done, answered, problems, written
 from actors.edge.writing import KeyHeader
 from actors.failures import NotFoundError, UnavailableError
-from actors.lane import ShardLostError
 from actors.shards.queries import ChangeQuery
 from actors.store import HistoryQuery, StoreError, SubscriptionPageQuery
 from domain.answers import HistoryPage, SubscriptionPage, SubscriptionRecord
@@ -99,18 +98,8 @@ def _add_changing(app: FastAPI, backend: Backend) -> None:
 
 
 async def find_owner(backend: Backend, subscription_id: str) -> tuple[UserId, str]:
-    """Return whose a subscription is, and its id as accounts spell it. Raises NotFoundError.
-
-    One that has only just begun may be in the journal and in no document yet: where none is
-    found, the documents are brought up to date first.
-    """
-    try:
-        owner = await asyncio.to_thread(backend.overview.owner_of, subscription_id)
-        if owner is None:
-            await backend.settle()
-            owner = await asyncio.to_thread(backend.overview.owner_of, subscription_id)
-    except (StoreError, ShardLostError):
-        raise UnavailableError from None
+    """Return whose a subscription is, and its id as accounts spell it. Raises NotFoundError."""
+    owner = await find_settled(backend, lambda: backend.overview.owner_of(subscription_id))
     if owner is None:
         raise NotFoundError
     return owner

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -226,7 +227,7 @@ async def test_a_reversal_is_done_once_a_key_and_seen_in_lists_months_and_the_hi
     assert entry["change"]["reason"] == "it failed"
 
 
-@pytest.mark.parametrize("unknown", [NOBODYS, "x", "1", "%00", "a" * 23, "é"])
+@pytest.mark.parametrize("unknown", [NOBODYS, "x", "1", "%00", "a" * 23, "é", str(UUID(int=1))])
 @in_loop
 async def test_a_charge_that_nobody_made_is_unknown(unknown: str) -> None:
     async with edge() as (http, _):
