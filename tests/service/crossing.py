@@ -45,6 +45,8 @@ class Model:
             return False
         self.used += amount
         self._look()
+        if amount and self.used == self.limit:
+            self.events.append("credits.depleted")
         return True
 
     def _look(self) -> None:
