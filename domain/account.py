@@ -47,6 +47,11 @@ class OpenHold:
             return self.hold.credit_amount if self.subscription is not None else NO_CREDITS
         return Credits(self.hold.credit_amount - sum(share.credit_amount for share in self.packs))
 
+    @property
+    def is_whole(self) -> bool:
+        """Say whether all its sources are here: one that cannot be read, or was deleted, is not."""
+        return self.hold.total is None or self.hold.total == self.hold.credit_amount
+
     def over_at(self, now: datetime) -> datetime:
         """Return when the first of its shares is over: a day's ends with the subscription."""
         subscription, expires_at = self.subscription, self.hold.expires_at

@@ -25,6 +25,8 @@ from domain.sources import PackShare, first_of, joined, total_of
 from domain.values import CREDITS_MAX, NO_CREDITS, Credits, Policy, derive_object_id
 
 CLOSED = Refusal(Rejection.HOLD_CLOSED)
+CLOSED_FOR = timedelta(days=1)
+"""How long past its expiry a hold is known to be closed: a server deletes by its own clock."""
 
 
 def place_hold(
@@ -68,7 +70,7 @@ def settle_hold(
     What was held is there, whatever else happened. Only what goes beyond it must be covered: by
     what remains today, so that nobody spends credits of a day that is over.
     """
-    found = account.find_hold(command.hold_id)
+    found = _find(account, command.hold_id)
     if found is None:
         return _settle_late(account, command, key, now, policy)
     hold = found.hold
@@ -96,7 +98,20 @@ def settle_hold(
     reopened = () if own is None else own.reopened
     used, held = _today(funds, of_day) if own is None else (own.used, own.held)
     freed = tuple(share.pack_id for share in found.packs)
-    return HoldSettled(hold.hold_id, usage, reopened, used, held, freed)
+    return HoldSettled(hold.hold_id, usage, reopened, used, held, freed, _closed(found))
+
+
+def _find(account: Account, hold_id: str) -> OpenHold | None:
+    """Return a hold that nothing resolved. What is left of one that is closed is nobody's."""
+    lapsed = account.find_lapsed_hold(hold_id)
+    return None if lapsed is not None and lapsed.is_closed else account.find_hold(hold_id)
+
+
+def _closed(found: OpenHold) -> LapsedHold | None:
+    """Return what is known from now on of a hold that is resolved without all of its sources."""
+    if found.is_whole:
+        return None
+    return LapsedHold(found.hold, found.hold.expires_at + CLOSED_FOR, is_closed=True)
 
 
 def _cost(command: SettleHold, hold: Hold, policy: Policy) -> Cost | Refusal:
@@ -129,7 +144,7 @@ def _settle_late(
 ) -> UsageRecorded | Refusal:
     """Return a charge to today for a hold that has expired, for as long as that is possible."""
     lapsed = account.find_lapsed_hold(command.hold_id)
-    if lapsed is None or now >= lapsed.until:
+    if lapsed is None or lapsed.is_closed or now >= lapsed.until:
         return CLOSED
     cost = _cost(command, lapsed.hold, policy)
     if isinstance(cost, Refusal):
@@ -172,11 +187,11 @@ def release_hold(
     account: Account, command: ReleaseHold, now: datetime, policy: Policy
 ) -> HoldFreed | Refusal:
     """Return what a release gives back. The account is as of `now`."""
-    found = account.find_hold(command.hold_id)
+    found = _find(account, command.hold_id)
     if found is None:
         return CLOSED
     own = _free_day(found, now, policy)
-    return _freed(found, own, found.packs, expired=False)
+    return replace(_freed(found, own, found.packs, expired=False), lapsed=_closed(found))
 
 
 def expire_hold(
@@ -192,7 +207,7 @@ def expire_hold(
     if now < found.hold.expires_at:  # The day's share ends with its subscription, packs' do not.
         return _freed(found, own, (), expired=True)
     freed = _freed(found, own, found.packs, expired=True)
-    if not _was_held_to_the_last(found):
+    if not (found.is_whole and _was_held_to_the_last(found)):
         return freed
     until = found.hold.expires_at + timedelta(seconds=policy.late_settle_seconds)
     return replace(freed, lapsed=LapsedHold(found.hold, until)) if now < until else freed

@@ -42,7 +42,7 @@ def expire_pack(account: Account, command: ExpirePack, now: datetime) -> PackExp
         return Refusal(Rejection.NO_SUCH_PACK)
     if pack.expires_at is None or pack.is_live(now) or pack.is_expiry_written:
         return Refusal(Rejection.NOT_ENDED)
-    return PackExpired(pack.pack_id, pack.expires_at, Credits(max(pack.left, 0)))
+    return PackExpired(pack.pack_id, pack.expires_at, pack.left)
 
 
 def refund(pack: Pack, command: VoidGrants, now: datetime) -> RefundedPack | None:

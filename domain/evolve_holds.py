@@ -27,14 +27,14 @@ def evolve_hold(
             return apply_openings(account, (opening,), Credits(0), told, placed=change.of_day)
         case HoldSettled(hold_id, usage, reopened, freed_packs=pack_ids):
             account = spent(packs_freed(account, pack_ids, hold_id), usage.packs)
+            account = with_lapsed(account, change.lapsed)
             if usage.opening is None:
                 return account
             openings = (usage.opening, *reopened)
             return apply_openings(account, openings, usage.day_amount, told, freed=hold_id)
         case HoldFreed(hold_id=hold_id, opening=opening, reopened=reopened):
             account = packs_freed(account, (share.pack_id for share in change.packs), hold_id)
-            if change.lapsed is not None:
-                account = with_lapsed(account, change.lapsed)
+            account = with_lapsed(account, change.lapsed)
             if opening is None:
                 return account
             return apply_openings(account, (opening, *reopened), Credits(0), told, freed=hold_id)

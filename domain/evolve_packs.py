@@ -67,8 +67,10 @@ def freed(account: Account, pack_ids: Iterable[str], hold_id: str) -> Account:
     return _each(account, dict.fromkeys(pack_ids, hold_id), Pack.without_hold)
 
 
-def with_lapsed(account: Account, lapsed: LapsedHold) -> Account:
-    """Return the account with a hold that can be settled late."""
+def with_lapsed(account: Account, lapsed: LapsedHold | None) -> Account:
+    """Return the account with a hold that can be settled late, or is closed."""
+    if lapsed is None:
+        return account
     extra = account.extra or NOTHING_MORE
     others = (one for one in extra.lapsed_holds if one.hold.hold_id != lapsed.hold.hold_id)
     return account.with_extra(replace(extra, lapsed_holds=(*others, lapsed)))

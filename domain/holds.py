@@ -38,6 +38,8 @@ class Hold:
     details: str | None
     timestamp: datetime
     """As the caller told it, else when the hold was made: months add up as days do."""
+    total: Credits | None = None
+    """Of all sources; None: the only one has it all."""
 
     @property
     def made_at(self) -> datetime:
@@ -51,6 +53,9 @@ class LapsedHold:
 
     hold: Hold
     until: datetime
+    is_closed: bool = False
+    """It was settled or released while a source of it could not be read, which may still hold its
+    share: nothing more is charged for it."""
 
 
 # --- ids ----------------------------------------------------------------------------------
@@ -161,12 +166,17 @@ class HoldPlaced:
         amount = Credits(self.hold.credit_amount - total_of(self.packs))
         if self.opening is None or (self.packs and not amount):
             return None
-        return replace(self.hold, credit_amount=amount) if self.packs else self.hold
+        return self._share(amount)
 
     def of_packs(self) -> Iterator[tuple[str, Hold]]:
         """Yield (pack id, the share that its document has)."""
         for share in self.packs:
-            yield share.pack_id, replace(self.hold, credit_amount=share.credit_amount)
+            yield share.pack_id, self._share(share.credit_amount)
+
+    def _share(self, amount: Credits) -> Hold:
+        if amount == self.hold.credit_amount:
+            return self.hold
+        return replace(self.hold, credit_amount=amount, total=self.hold.credit_amount)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +193,8 @@ class HoldSettled:
     credits_held: Credits
     freed_packs: tuple[str, ...] = ()
     """The packs that held credits of it."""
+    lapsed: LapsedHold | None = None
+    """The hold, closed, where a source of it could not be read; None: all were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,4 +211,4 @@ class HoldFreed:
     packs: tuple[PackShare, ...] = ()
     """What packs got back."""
     lapsed: LapsedHold | None = None
-    """The hold as it can still be settled; None: it cannot."""
+    """The hold as it can still be settled, or closed where a source of it could not be read."""

@@ -64,7 +64,7 @@ def pack_record(user_id: str, pack: Pack, document: Document, now: datetime) -> 
     system_portion = whole(system_portion, "system_portion")
     if amount is None:
         amount = system_portion + pack.spendable + taken_back
-    left = max(pack.as_of(now).left, 0)
+    left = pack.as_of(now).left
     return PackRecord(
         pack_id=shown_id(pack.pack_id),
         user_id=user_id,

@@ -69,7 +69,7 @@ class Pack:
         More than before only as far as it is left: what is used or held is never taken.
         """
         share = self.granted - self.granted * min(kept, parts) // parts
-        return Credits(min(share, self.refunded + max(self.left, 0)))
+        return Credits(min(share, self.refunded + self.left))
 
     @property
     def order(self) -> tuple[int, datetime, int, datetime, str]:
@@ -88,8 +88,11 @@ class Pack:
 
     @property
     def left(self) -> Credits:
-        """What nothing has used or set aside; it lapses where the pack has expired."""
-        return Credits(self.spendable - self.used - self.held)
+        """What nothing has used or set aside; it lapses where the pack has expired.
+
+        Another program may have lowered `spendable` below that: no other source pays for it.
+        """
+        return Credits(max(self.spendable - self.used - self.held, 0))
 
     def is_live(self, now: datetime) -> bool:
         """Say whether what is left may be spent.

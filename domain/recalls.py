@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from domain.account import Account
 from domain.corrections import ReverseUsage
-from domain.holds import ExpireHold, SettleHold
+from domain.holds import ExpireHold, ReleaseHold, SettleHold
 from domain.messages import ChangeSubscription, Command, ExpireSubscription
 from domain.pack_messages import ExpirePack
 from domain.stripe import VoidGrants
@@ -31,10 +31,11 @@ def recalls(command: Command, account: Account | None) -> Recalls | None:
     match command:
         case ReverseUsage(usage_id=usage_id):
             return Recalls(usages=frozenset({usage_id}))
-        case SettleHold(hold_id=hold_id):
-            if account is not None and account.find_hold(hold_id) is not None:
-                return None
-            return Recalls(holds=frozenset({hold_id}))
+        case SettleHold(hold_id=hold_id) | ReleaseHold(hold_id=hold_id):
+            found = None if account is None else account.find_hold(hold_id)
+            # Nothing but a settlement can follow an expiry.
+            is_let_go = isinstance(command, SettleHold) if found is None else not found.is_whole
+            return Recalls(holds=frozenset({hold_id})) if is_let_go else None
         case ExpireHold(subscription_id=subscription_id):
             return None if subscription_id is None else NOTHING_BESIDE
         case ChangeSubscription() | ExpireSubscription() | ExpirePack() | VoidGrants():

@@ -15,7 +15,7 @@ OUT_OF_REACH = "holds of a day that names its subscription in another type"
 
 def hold_document(hold: Hold) -> dict[str, Any]:
     """Return a hold as its day's document holds it. Numbers are plain; a store types them."""
-    return {
+    document: dict[str, Any] = {
         "hold_id": hold.hold_id,
         "credit_amount": hold.credit_amount,
         "expires_at": hold.expires_at,
@@ -27,6 +27,7 @@ def hold_document(hold: Hold) -> dict[str, Any]:
         "timestamp": hold.timestamp,
         "date": hold.date.isoformat(),
     }
+    return document if hold.total is None else document | {"total_amount": hold.total}
 
 
 def read_holds(document: Document, day: date | None) -> tuple[list[Hold], list[str]]:
@@ -60,7 +61,7 @@ def read_hold(item: object, day: date | None) -> Hold:
     hold_id, held = item.get("hold_id"), amount(item.get("credit_amount"), "credit_amount")
     if not isinstance(hold_id, str) or holder_of(hold_id) is None:
         raise UnreadableError("hold_id is none of ours")
-    count = item.get("token_count")
+    count, total = item.get("token_count"), item.get("total_amount")
     return Hold(
         hold_id,
         _day(item) if day is None else day,
@@ -72,6 +73,7 @@ def read_hold(item: object, day: date | None) -> Hold:
         _text(item, "session_id"),
         _details(item),
         instant(item, "timestamp"),
+        None if total is None else Credits(amount(total, "total_amount")),
     )
 
 

@@ -37,7 +37,7 @@ def read_packs(documents: Iterable[Document]) -> tuple[tuple[Pack, ...], list[Qu
 
 
 def read_pack(document: Document) -> tuple[Pack, list[str]]:
-    """Return the pack a document describes, and which of its holds say nothing readable.
+    """Return the pack a document describes, and what of it says nothing readable.
 
     Raises UnreadableError.
     """
@@ -50,9 +50,9 @@ def read_pack(document: Document) -> tuple[Pack, list[str]]:
     if document.get("spendable_credits") is None:  # What was taken back is no part of the others.
         spendable = Credits(max(spendable - refunded - taken_back, 0))
     used = _amount_or_nothing(document, "credits_used")
-    if used > spendable:
-        raise UnreadableError("credits_used is more than spendable_credits")
     holds, reasons = read_holds(document, None)
+    if used > spendable:  # It was lowered, maybe while a charge was on its way.
+        reasons.append("credits_used is more than spendable_credits: nothing is left")
     payment = document.get("payment")
     transaction_id = payment.get("transaction_id") if isinstance(payment, Mapping) else None
     pack = Pack(
@@ -140,9 +140,11 @@ def read_charge(document: Document, day: date | None) -> Charge | None:
 
 def lapsed_document(lapsed: LapsedHold) -> dict[str, Any]:
     """Return an expired hold as its document holds it. Numbers are plain; a store types them."""
-    return hold_document(lapsed.hold) | {"until": lapsed.until}
+    document = hold_document(lapsed.hold) | {"until": lapsed.until}
+    return document | {"is_closed": True} if lapsed.is_closed else document
 
 
 def read_lapsed(document: Document) -> LapsedHold:
     """Return an expired hold. Raises UnreadableError."""
-    return LapsedHold(read_hold(document, None), instant(document, "until"))
+    is_closed = document.get("is_closed") is True
+    return LapsedHold(read_hold(document, None), instant(document, "until"), is_closed)

@@ -60,7 +60,7 @@ class AccountViews:
     reversals: list[UsageReversed] = field(default_factory=list)
     """What usage records are to say of what went back, in the order of the journal."""
     lapsed: dict[str, LapsedHold] = field(default_factory=dict)
-    """Holds that can be settled late, by id."""
+    """Holds that can be settled late, or are closed though a source may still hold credits."""
     settled_late: list[str] = field(default_factory=list)
     """Ids of holds that were."""
 
@@ -119,11 +119,11 @@ def _project_hold(
             if usage.opening is not None:
                 openings = (usage.opening, *reopened)
                 _free(views, hold_id, openings, usage.day_amount, entry)
-        case HoldFreed(hold_id=hold_id, opening=opening, reopened=reopened, lapsed=lapsed):
+        case HoldFreed(hold_id=hold_id, opening=opening, reopened=reopened):
             if opening is not None:
                 _free(views, hold_id, (opening, *reopened), NO_CREDITS, entry)
-            if lapsed is not None:
-                views.lapsed[hold_id] = lapsed
+    if not isinstance(change, HoldPlaced) and change.lapsed is not None:
+        views.lapsed[change.hold_id] = change.lapsed
 
 
 def _project_correction(

@@ -55,8 +55,8 @@ def lapsed_hold(lapsed: LapsedHold, user_id: UserId) -> dict[str, Any]:
 def _typed(document: Mapping[str, Any]) -> dict[str, Any]:
     numbers = {
         name: Int64(document[name])
-        for name in ("credit_amount", "token_count")
-        if document[name] is not None
+        for name in ("credit_amount", "token_count", "total_amount")
+        if document.get(name) is not None
     }
     return {**document, **numbers}
 

@@ -95,7 +95,8 @@ def _stages(view: PackView) -> list[dict[str, Any]]:
     }
     if view.taken_back or view.refunded:
         less = Int64(view.taken_back + view.refunded)
-        fields["spendable_credits"] = {"$subtract": [SPENDABLE, less]}
+        # Another program may have lowered it.
+        fields["spendable_credits"] = {"$max": [ZERO, {"$subtract": [SPENDABLE, less]}]}
     if view.taken_back:
         fields["taken_back_credits"] = _plus_amount("$taken_back_credits", view.taken_back)
     if view.share_version is not None:

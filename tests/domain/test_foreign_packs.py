@@ -94,7 +94,6 @@ def test_a_bare_document_is_a_pack_that_never_expires() -> None:
             {"spendable_credits": None},
             "of amount, system_portion, spendable_credits two are missing",
         ),
-        ({"credits_used": 101}, "credits_used is more than spendable_credits"),
         ({"credits_used": 1.5}, "credits_used is not a whole number"),
         ({"priority": 101}, "priority is more than 100"),
         ({"priority": True}, "priority is not a number"),
@@ -112,6 +111,26 @@ def test_what_cannot_be_read_is_set_aside_and_the_others_count(
 
     assert [pack.pack_id for pack in packs] == ["another"]
     assert [(one.document_id, one.reason) for one in quarantined] == [("foreign", reason)]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"credits_used": 101}, {"spendable_credits": 0, "credits_used": 1}]
+)
+def test_a_pack_lowered_below_its_use_has_nothing_left_and_is_named(changes: Document) -> None:
+    (pack,), quarantined = read_packs([written_by_another_program(**changes)])
+
+    assert pack.left == 0
+    reason = "credits_used is more than spendable_credits: nothing is left"
+    assert [(one.document_id, one.reason) for one in quarantined] == [("foreign", reason)]
+
+
+def test_no_other_source_pays_for_a_pack_that_was_lowered() -> None:
+    ledger = ShardLedger()
+    ledger.database.packs["lowered"] = written_by_another_program(_id="lowered", credits_used=130)
+    ledger.database.packs["sound"] = written_by_another_program(_id="sound")
+    ledger.account = ledger.load(NOON).account
+
+    assert ledger.status(NOON).remaining_credits == 100
 
 
 def test_a_year_beyond_all_others_means_that_it_never_expires() -> None:

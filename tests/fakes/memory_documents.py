@@ -94,12 +94,12 @@ def bring_pack_forward(document: dict[str, Any], view: PackView) -> None:
         document["spendable_credits"] = max(0, spendable)
     document["credits_used"] = max(0, document.get("credits_used", 0) + view.used)
     document["credits_charged"] = document.get("credits_charged", 0) + view.used
+    if less := view.taken_back + view.refunded:
+        document["spendable_credits"] = max(0, document["spendable_credits"] - less)
     if view.taken_back:
-        document["spendable_credits"] -= view.taken_back
         taken = document.get("taken_back_credits", 0)
         document["taken_back_credits"] = taken + view.taken_back
     if view.share_version is not None:
-        document["spendable_credits"] -= view.refunded
         document["refunded_credits"] = document.get("refunded_credits", 0) + view.refunded
         document["share_version"] = max(document.get("share_version", 0), view.share_version)
     if view.expired_at is not None:
