@@ -66,7 +66,7 @@ def up() -> None:
 
     It needs no settings: its database is embedded, its data are in `.allotment`, HTTP is on
     127.0.0.1:8000. ALLOTMENT_MONGO_URI, ALLOTMENT_DATA_DIR and ALLOTMENT_HTTP_PORT say otherwise;
-    the README lists all. It prints the address of Ray's dashboard, where its actors are shown, and
+    docs/settings.md lists all. It prints the address of Ray's dashboard, where its actors are shown, and
     `ready` when it is.
     """
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")

@@ -62,7 +62,7 @@ def run(load: PythonLoad) -> Result:
     """Return what was measured."""
     join(load.ray_address, log_to_driver=False, logging_level=logging.ERROR)
     client = Allotment.connect()
-    gc.freeze()  # As the README advises: full collections pass over all that was imported.
+    gc.freeze()  # As docs/python.md advises: full collections pass over all that was imported.
     call = calls_of(client, load)
     users = [user_id(index) for index in range(load.users)]
     choose = random.Random(load.seed).choices

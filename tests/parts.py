@@ -60,6 +60,7 @@ ACTORS = Part(
     "actors",
     (
         "tests/actors",
+        "tests/docs",
         "tests/test_runner.py",
         "tests/test_architecture.py",
         "tests/test_bench.py",

@@ -1,7 +1,7 @@
-"""The README is true: every command and request of it is run, from its own text.
+"""The README and the pages of its interface are true: every block of theirs is run as it is.
 
-`sh` and `python` blocks run one after the other; a `text` block names what the block before it
-printed.
+`sh` and `python` blocks run one after the other, page by page; a `text` block names what the block
+before it printed.
 """
 
 import os
@@ -13,14 +13,13 @@ from typing import NamedTuple
 
 import pytest
 
-from actors.settings import Settings
 from tests.patience import PATIENCE_SECONDS
 from tests.service.running import RunningService
 
 pytestmark = pytest.mark.service
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+PAGES = ["README.md", "docs/python.md", "docs/http.md", "docs/commands.md"]
 SECONDS_MAX = PATIENCE_SECONDS
 
 
@@ -31,9 +30,11 @@ class Block(NamedTuple):
     text: str
 
 
-def blocks() -> list[Block]:
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
-    return [Block(language, text) for language, text in found]
+def blocks(page: str) -> list[Block]:
+    """Return the blocks of a page that are run, or that say what was printed."""
+    text = (ROOT / page).read_text()
+    found = re.findall(r"^```(sh|python|text)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    return [Block(language, text) for language, text in found if "make " not in text]
 
 
 def here(text: str, service: RunningService) -> str:
@@ -60,24 +61,24 @@ def run(block: Block, service: RunningService) -> str:
     return done.stdout
 
 
-def test_every_command_and_request_of_the_readme_does_what_it_says(
+def test_every_command_and_request_of_the_pages_does_what_it_says(
     rehearsal: RunningService,
 ) -> None:
-    printed, ran = "", 0
-    for block in blocks():
-        if block.language in ("sh", "python") and "make " not in block.text:
-            printed = run(block, rehearsal)
-            ran += 1
-        elif block.language == "text":
+    for page in PAGES:
+        ran, printed = 0, ""
+        for block in blocks(page):
+            if block.language != "text":
+                printed = run(block, rehearsal)
+                ran += 1
+                continue
             for line in block.text.splitlines():
-                assert line in printed, f"{line} is not in {printed}"
-
-    assert ran >= 4
+                assert line in printed, f"{page}: {line} is not in {printed}"
+        assert ran, page
 
 
 def test_the_two_commands_are_there() -> None:
-    (block,) = [block for block in blocks() if "make " in block.text]
-    targets = [line.split()[1] for line in block.text.splitlines()]
+    text = (ROOT / "README.md").read_text()
+    targets = re.findall(r"^make (\w+)", text, re.MULTILINE)
 
     done = subprocess.run(
         ["make", "--dry-run", "--assume-old=.venv/.ready", *targets],
@@ -91,8 +92,3 @@ def test_the_two_commands_are_there() -> None:
     assert targets == ["run", "test"]
     assert "allotment up" in done.stdout
     assert "python -m tests" in done.stdout
-
-
-@pytest.mark.parametrize("name", Settings.model_fields)
-def test_every_setting_is_in_the_table(name: str) -> None:
-    assert f"| `ALLOTMENT_{name.upper()}` |" in README
