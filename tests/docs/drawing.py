@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from xml.sax.saxutils import escape
 
-CELL = (190, 92)  # Pixels from one column, and one row, to the next.
-GAP = (56, 40)  # How much of a cell its box leaves free, for arrows and what they say.
+CELL = (222, 96)  # Pixels from one column, and one row, to the next.
+GAP = (60, 38)  # How much of a cell its box leaves free, for arrows and what they say.
 MARGIN = 24
 LINE = 17  # Pixels of a line of text.
+LETTER = 6.9  # Pixels of a letter, about: no text may be wider than its box.
 COLORS = {  # Fill and stroke: black text is easy to read on each.
     "actor": ("#dbeafe", "#2563eb"),
     "store": ("#fef3c7", "#b45309"),
@@ -118,6 +119,7 @@ class Picture:
 def draw_box(box: Box) -> str:
     fill, stroke = COLORS[box.kind]
     lines = box.text.split("\n")
+    assert max(map(len, lines)) * LETTER < box.right - box.left, f"{box.name} is too narrow"
     middle = (box.left + box.right) / 2
     first = box.top + 20
     if box.kind != "room":
@@ -143,7 +145,7 @@ def draw_arrow(start: Box, end: Box, arrow: Arrow) -> str:
     line = f'<path class="{kind}" d="{path}" marker-end="url(#head)"{back}/>'
     if not arrow.said:
         return line
-    one, other = points[-2], points[-1]
+    one, other = middle_of(points)
     x, y = (one.x + other.x) / 2, (one.y + other.y) / 2
     rows = arrow.said.split("\n")
     top = y + 4 - (len(rows) - 1) * (LINE - 2) / 2
@@ -156,16 +158,22 @@ def draw_arrow(start: Box, end: Box, arrow: Arrow) -> str:
     )
 
 
+def middle_of(points: list[Point]) -> tuple[Point, Point]:
+    """Return the ends of the line in the middle of an arrow."""
+    first = (len(points) - 1) // 2
+    return points[first], points[first + 1]
+
+
 def way(start: Box, end: Box, at: float) -> list[Point]:
-    """Return the corners of an arrow: straight where the boxes face each other, else one bend."""
+    """Return the corners of an arrow: straight where the boxes face each other, else two bends."""
     top, bottom = max(start.top, end.top), min(start.bottom, end.bottom)
     left, right = max(start.left, end.left), min(start.right, end.right)
+    after = end.left > start.right
     if top < bottom:
         y = top + (bottom - top) * at
-        there = end.left > start.right
         return [
-            Point(start.right if there else start.left, y),
-            Point(end.left if there else end.right, y),
+            Point(start.right if after else start.left, y),
+            Point(end.left if after else end.right, y),
         ]
     if left < right:
         x = left + (right - left) * at
@@ -174,10 +182,11 @@ def way(start: Box, end: Box, at: float) -> list[Point]:
             Point(x, start.bottom if down else start.top),
             Point(x, end.top if down else end.bottom),
         ]
-    y = start.top + (start.bottom - start.top) * at
-    x = (end.left + end.right) / 2
+    y, there = start.top + (start.bottom - start.top) * at, (end.top + end.bottom) / 2
+    bend = end.left - GAP[0] / 2 if after else end.right + GAP[0] / 2
     return [
-        Point(start.right if end.left > start.right else start.left, y),
-        Point(x, y),
-        Point(x, end.top if end.top > start.bottom else end.bottom),
+        Point(start.right if after else start.left, y),
+        Point(bend, y),
+        Point(bend, there),
+        Point(end.left if after else end.right, there),
     ]
