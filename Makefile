@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 LOCKED := $(PIP) --require-hashes --only-binary=:all:
 
-.PHONY: run test check lint bench simulate mutations search lock clean
+.PHONY: run test check lint docs bench simulate mutations search lock clean
 
 run: $(VENV)/.ready
 	@exec $(BIN)/allotment up
@@ -22,6 +22,10 @@ lint: $(VENV)/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# The pages as a site with search, to be read at build/docs/site.
+docs: $(VENV)/.ready-dev
+	@$(BIN)/python -m tests.docs.site
 
 SEEDS ?= 1000
 FIRST ?= 0
