@@ -20,6 +20,10 @@ DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "SECURITY.md"])
 UNSET = {"shards", "stripe_api_base"}  # Their default is a sentence.
 LINES_MAX = {"README.md": 150, "docs/design.md": 250}
+CLUMSY = (
+    r"\banew\b|\bfor ever\b|in the place of\b|\bwhoever\b|\bsomebody\b|\bcome[s]? to a stand\b|be it that"
+    r"|of which there is one\b|are told of by\b"
+)
 
 
 def name_of(page: Path) -> str:
@@ -208,6 +212,11 @@ def test_every_target_of_make_that_a_page_names_is_one(page: Path) -> None:
 @pytest.mark.parametrize("name", LINES_MAX)
 def test_what_is_read_first_is_short(name: str) -> None:
     assert len(text_of(name).splitlines()) <= LINES_MAX[name]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_no_page_uses_a_phrase_that_readers_stumble_over(page: Path) -> None:
+    assert not re.findall(CLUMSY, page.read_text(), re.IGNORECASE)
 
 
 # --- pictures -------------------------------------------------------------------------------
