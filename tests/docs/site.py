@@ -15,6 +15,7 @@ from tests.docs.reference import openapi_document, reference_page
 ROOT = Path(__file__).parents[2]
 PLACE = ROOT / "build" / "docs"
 CONFIGURATION = Path(__file__).with_name("site.toml")
+STYLE = Path(__file__).with_name("site.css")
 NAMES = {"README.md": "index.md", "SECURITY.md": "reporting.md", "CHANGELOG.md": "changelog.md"}
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
@@ -42,6 +43,7 @@ def put_pages(pages: Path) -> None:
         copy = pages / place_of(target)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(target, copy)
+    shutil.copy(STYLE, pages / STYLE.name)
     (pages / "http-reference.md").write_text(reference_page(openapi_document()))
 
 

@@ -15,7 +15,7 @@ PACK_MUTATIONS = (
         "domain.packs",
         "return now < self.expires_at and not self.is_expiry_written",
         "return not self.is_expiry_written",
-        "a pack is spent that has expired, until somebody writes that down",
+        "a pack is spent that has expired, until that is written down",
     ),
     Mutation(
         "never-before-soon",
