@@ -9,7 +9,7 @@ CELL = (222, 96)  # Pixels from one column, and one row, to the next.
 GAP = (60, 38)  # How much of a cell its box leaves free, for arrows and what they say.
 MARGIN = 24
 LINE = 17  # Pixels of a line of text.
-LETTER = 6.9  # Pixels of a letter, about: no text may be wider than its box.
+LETTER, BOLD_LETTER = 6.9, 7.5  # Pixels, about: no text may be wider than its box.
 COLORS = {  # Fill and stroke: black text is easy to read on each.
     "actor": ("#dbeafe", "#2563eb"),
     "store": ("#fef3c7", "#b45309"),
@@ -119,7 +119,8 @@ class Picture:
 def draw_box(box: Box) -> str:
     fill, stroke = COLORS[box.kind]
     lines = box.text.split("\n")
-    assert max(map(len, lines)) * LETTER < box.right - box.left, f"{box.name} is too narrow"
+    widths = [BOLD_LETTER * len(lines[0]), *(LETTER * len(line) for line in lines[1:])]
+    assert max(widths) < box.right - box.left, f"{box.name} is too narrow"
     middle = (box.left + box.right) / 2
     first = box.top + 20
     if box.kind != "room":

@@ -333,38 +333,25 @@ PROCESSES = Picture(
     ],
 )
 
+FLOORS = [  # From the top down: boxes of one row do not import each other.
+    [("cli: commands", "step")],
+    [("serving: Serve", "step"), ("client: Python", "step"), ("embedded", "step")],
+    [("remote: all that is Ray about actors", "outside")],
+    [("edge: HTTP", "bad"), ("mongo: all of PyMongo", "store")],
+    [("cluster: slots, moves", "step"), ("routing: router, lane, wire", "step")],
+    [("sync", "actor"), ("stripe", "actor"), ("events", "actor"), ("janitor", "actor")],
+    [("shard: one single writer", "actor")],
+    [("runtime: loops, clock, counters", "step"), ("auth: keys, tokens", "step")],
+    [("protocol: calls, errors, the store's port", "step")],
+    [("domain: the rules, pure", "good")],
+]
 HOUSE = Picture(
     "house",
     "The folders of actors, each importing only what stands below it",
     [
-        Box(
-            "top",
-            "cli · embedded · client · serving\ncommands, database, Python, Serve",
-            0,
-            0,
-            wide=3,
-        ),
-        Box("remote", "remote\nall that is Ray about actors", 0, 1, "outside", 1.5),
-        Box("mongo", "mongo\nthe only importer of pymongo", 1.5, 1, "store", 1.5),
-        Box("edge", "edge\ngate, problems, routes", 0, 2, "bad", 1.5),
-        Box(
-            "routing",
-            "cluster · routing\nslots and moves · router, lane, wire",
-            1.5,
-            2,
-            wide=1.5,
-        ),
-        Box(
-            "logic",
-            "shard · sync · stripe · events · janitor\neach actor's plain logic",
-            0,
-            3,
-            "actor",
-            3,
-        ),
-        Box("runtime", "runtime · auth\nloops, clock, counters · keys, tokens", 0, 4, wide=1.5),
-        Box("protocol", "protocol\ncalls, errors, the store's port", 1.5, 4, "step", 1.5),
-        Box("domain", "domain\nthe rules: pure, no clock, no I/O", 0, 5, "good", 3),
+        Box(text, text, place * 3 / len(floor), 0.74 * row, kind, 3 / len(floor), 0.74)
+        for row, floor in enumerate(FLOORS)
+        for place, (text, kind) in enumerate(floor)
     ],
 )
 
