@@ -60,7 +60,6 @@ ACTORS = Part(
     "actors",
     (
         "tests/actors",
-        "tests/docs",
         "tests/test_runner.py",
         "tests/test_architecture.py",
         "tests/test_bench.py",
@@ -68,6 +67,7 @@ ACTORS = Part(
         "tests/test_audit.py",
         "tests/test_locks.py",
         "tests/test_workflows.py",
+        "tests/docs",
     ),
 )
 UNITS = replace(
