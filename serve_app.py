@@ -10,43 +10,43 @@ from ray.exceptions import RayError
 from ray.serve import Application, Deployment
 from starlette.types import ASGIApp
 
-from actors.agenda import Agenda
-from actors.api_keys import KeyRing
-from actors.clock import ServiceClock, TestClock, real_time
-from actors.counters import OperationCounters
-from actors.detached import PLACED_CPUS
+from actors.auth.api_keys import KeyRing
+from actors.auth.tokens import Tokens
 from actors.edge.app import build_app
 from actors.edge.gate import Gate
 from actors.edge.limits import RateLimit
-from actors.edge.shortcut import ENVIRONMENT, open_shortcut
-from actors.edge.stripe import StripeDesk
+from actors.edge.routes.stripe_webhook import StripeDesk
 from actors.edge.turns import Turns
 from actors.events.stream import EventsWay
-from actors.format_watch import FormatWatch
-from actors.lane import ShardLostError
-from actors.loopback import keep_replica_there
-from actors.loops import Loops
-from actors.metrics import CounterMetrics
-from actors.mongo.agenda import MongoAgenda
+from actors.janitor.agenda import Agenda
+from actors.mongo.accounts.overview import MongoOverview
 from actors.mongo.clock import MongoClock
 from actors.mongo.connection import connect, is_reachable
+from actors.mongo.jobs.agenda import MongoAgenda
 from actors.mongo.keys import MongoKeys
-from actors.mongo.overview import MongoOverview
 from actors.mongo.stored_format import MongoFormats
 from actors.mongo.stripe import MongoStripe
-from actors.operations import Operations
-from actors.ray_environment import REPLICA_REQUESTS_MAX
-from actors.ray_shards import RayShards
-from actors.remote import METRICS_SECONDS
-from actors.remote_events import RayEvents
-from actors.remote_janitor import RayJanitor
-from actors.remote_stripe import set_stripe_clock
-from actors.remote_sync import sync_report
-from actors.reports import ShardReport, SyncReport
-from actors.router import Router
+from actors.protocol.reports import ShardReport, SyncReport
+from actors.protocol.store import Overview
+from actors.remote.environment import REPLICA_REQUESTS_MAX
+from actors.remote.events import RayEvents
+from actors.remote.janitor import RayJanitor
+from actors.remote.loopback import keep_replica_there
+from actors.remote.metrics import CounterMetrics
+from actors.remote.options import PLACED_CPUS
+from actors.remote.shard import METRICS_SECONDS
+from actors.remote.shards import RayShards
+from actors.remote.stripe import set_stripe_clock
+from actors.remote.sync import sync_report
+from actors.routing.lane import ShardLostError
+from actors.routing.operations import Operations
+from actors.routing.router import Router
+from actors.runtime.clock import ServiceClock, TestClock, real_time
+from actors.runtime.counters import OperationCounters
+from actors.runtime.format_watch import FormatWatch
+from actors.runtime.loops import Loops
+from actors.serving.shortcut import ENVIRONMENT, open_shortcut
 from actors.settings import Settings
-from actors.store import Overview
-from actors.tokens import Tokens
 
 LOGGING = {"log_level": "WARNING", "enable_access_log": False}  # A line a request costs a tenth.
 READY_SECONDS_MAX = 2.0  # How long the shards may take to show that they are there.

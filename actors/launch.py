@@ -18,13 +18,10 @@ from pydantic import SecretStr
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
-from actors.cluster.moving import settings_in_force
-from actors.detached import NAMESPACE
-from actors.directory import Directory, shard_name
-from actors.embedded_mongo import EmbeddedMongo
-from actors.first_key import first_key
-from actors.local_ray import ray_cluster
-from actors.metrics import PricesMetric
+from actors.auth.first_key import first_key
+from actors.cluster.resharding import table_at_start
+from actors.embedded.keeper import EmbeddedMongo
+from actors.mongo.accounts.store import MongoStore
 from actors.mongo.clock import MongoClock
 from actors.mongo.connection import (
     Documents,
@@ -37,25 +34,28 @@ from actors.mongo.directory import MongoDirectory
 from actors.mongo.preparation import prepare
 from actors.mongo.prices import MongoPrices
 from actors.mongo.steps import Tell
-from actors.mongo.store import MongoStore
-from actors.prices import PriceFile, in_force
-from actors.private_folders import make_private
-from actors.remote import ShardActor
-from actors.remote_events import start_events
-from actors.remote_janitor import start_janitor
-from actors.remote_lists import start_lists
-from actors.remote_stripe import start_stripe
-from actors.remote_supervisor import (
+from actors.protocol.directory import Directory, shard_name
+from actors.remote.events import start_events
+from actors.remote.janitor import start_janitor
+from actors.remote.lists import start_lists
+from actors.remote.local_cluster import ray_cluster
+from actors.remote.metrics import PricesMetric
+from actors.remote.options import NAMESPACE
+from actors.remote.private_folders import make_private
+from actors.remote.rollout import settings_in_force
+from actors.remote.shard import ShardActor
+from actors.remote.start_shard import start_shard
+from actors.remote.start_steps import START_SECONDS_MAX, CannotStartError, attempt, starting
+from actors.remote.stripe import start_stripe
+from actors.remote.supervisor import (
     SHARD_NAMES,
     names_of_ours,
     start_supervisor,
     supervision,
 )
-from actors.remote_sync import start_sync
-from actors.resharding import table_at_start
+from actors.remote.sync import start_sync
+from actors.runtime.price_list import PriceFile, in_force
 from actors.settings import Settings
-from actors.start_steps import START_SECONDS_MAX, CannotStartError, attempt, starting
-from actors.starting import start_shard
 
 DRAIN_SECONDS_MAX = 20.0
 CLOSE_SECONDS_MAX = 5.0  # How long one may take to end its work in order.
@@ -237,13 +237,13 @@ def http(settings: Settings, tell: Callable[[str], None]) -> Iterator[None]:
 
     Raises CannotStartError.
     """
-    from actors import serving  # noqa: PLC0415 - it composes the actors, this composes it
+    from actors.serving import deployment  # noqa: PLC0415 - it composes the actors, this composes it
 
-    attempt("HTTP", lambda: serving.begin(settings), tell)
+    attempt("HTTP", lambda: deployment.begin(settings), tell)
     try:
         yield
     finally:
-        serving.end_serving()
+        deployment.end_serving()
 
 
 @contextlib.contextmanager

@@ -17,11 +17,11 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from actors.cron import check_line
+from actors.auth.tokens import SECRET_LENGTH_MIN, TokenRules
+from actors.edge.bodies import SHARDS_MAX
 from actors.events.settings import EventSettings
-from actors.tokens import SECRET_LENGTH_MIN, TokenRules
+from actors.janitor.cron import check_line
 from domain.local_days import check_zone
-from domain.operator_requests import SHARDS_MAX
 from domain.values import CREDITS_MAX, Credits, Policy
 
 FULL_ROLLOVER = "full"

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from domain.account import Account
-from domain.crediting import Asking, add_grant, begin, name_implied, refuse_payment
+from domain.credit import Asking, add_grant, begin, name_implied, refuse_payment
 from domain.decide_packs import refund
 from domain.grants import Grant, split
 from domain.local_days import ONE_DAY

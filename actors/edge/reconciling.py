@@ -5,13 +5,13 @@ import asyncio
 from fastapi import Depends, FastAPI
 from pydantic import BaseModel
 
-from actors.access import Scope
+from actors.auth.caller import Scope
 from actors.edge.backend import Backend, allow
 from actors.edge.problems import RequestRefused, make_problem
 from actors.edge.responses import problems, written
-from actors.failures import UnavailableError
-from actors.reports import SweepReport
-from actors.store import StoreError
+from actors.protocol.errors import UnavailableError
+from actors.protocol.reports import SweepReport
+from actors.protocol.store import StoreError
 
 
 class Progress(BaseModel):

@@ -6,8 +6,7 @@ from typing import Any
 
 from fastapi import Response
 
-from actors.asking import body_of
-from actors.calls import Reply
+from actors.client.arguments import body_of
 from actors.edge.backend import Backend
 from actors.edge.problems import (
     InsufficientCredits,
@@ -17,8 +16,9 @@ from actors.edge.problems import (
     respond,
     waiting,
 )
-from actors.failures import AllotmentError
-from actors.store import StoreError
+from actors.protocol.calls import Reply
+from actors.protocol.errors import AllotmentError
+from actors.protocol.store import StoreError
 
 
 class Done(Response):

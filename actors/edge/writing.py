@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from fastapi import Depends, FastAPI, Header, Request, Response
 from pydantic import ValidationError
 
-from actors.access import Scope
-from actors.asking import body_of, make_call
+from actors.auth.caller import Scope
+from actors.client.arguments import body_of, make_call
 from actors.edge.backend import Backend, allow, caller_of
 from actors.edge.problems import (
     InsufficientCredits,
@@ -17,11 +17,11 @@ from actors.edge.problems import (
     problem_of,
 )
 from actors.edge.responses import Done, answered, written
-from actors.failures import AllotmentError
-from actors.router import Router
-from domain.answers import Answer, CreditAdditionResponse, UsageRecordResponse
-from domain.credit_requests import AddCreditBody
-from domain.requests import BatchedUsageBody, IdempotencyKey, RecordUsagesBody
+from actors.protocol.errors import AllotmentError
+from actors.routing.router import Router
+from domain.api.answers import Answer, CreditAdditionResponse, UsageRecordResponse
+from domain.api.credit_requests import AddCreditBody
+from domain.api.requests import BatchedUsageBody, IdempotencyKey, RecordUsagesBody
 
 RECORD_ERRORS_MAX = 5  # Field errors named of one record of a batch.
 KEY_PARTS_SEPARATOR = "\x1f"  # No caller's key can hold it: they are printable.

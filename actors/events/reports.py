@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel
 
-from actors.events.delivering import Health
+from actors.events.delivery import Health
 from actors.events.records import DeadLetter
 from domain.events import EventRecord, EventType
 

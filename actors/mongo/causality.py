@@ -19,7 +19,7 @@ from pymongo.client_session import ClientSession
 from pymongo.topology_description import TopologyDescription
 
 from actors.mongo.connection import Documents
-from actors.store import Moment
+from actors.protocol.store import Moment
 
 
 class Causality:

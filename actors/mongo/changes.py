@@ -17,7 +17,7 @@ from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 from actors.mongo.change_reader import AWAIT_MILLISECONDS, StreamReader, stream_failure
 from actors.mongo.connection import Documents, unavailable_on_error
 from actors.mongo.ids import is_reference, key_of, name_of, others, read_user_id
-from actors.store import Moment, StorageUnavailableError
+from actors.protocol.store import Moment, StorageUnavailableError
 from actors.sync.changes import Beat, Change, HistoryLostError, Position
 from domain.values import UserId
 

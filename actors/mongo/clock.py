@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 from bson import Int64
 
-from actors.clock_doubt import Witness
 from actors.mongo.connection import Documents, UnsuitableDatabaseError, unavailable_on_error
+from actors.runtime.clock_doubt import Witness
 
 MICROSECOND = timedelta(microseconds=1)
 

@@ -21,10 +21,10 @@ from pymongo.errors import (
 )
 from pymongo.read_concern import ReadConcern
 
-from actors.embedded_engine import EMBEDDED_SET_NAME
+from actors.embedded.server import EMBEDDED_SET_NAME
 from actors.mongo.failures import cause
 from actors.mongo.uri import problem_of_options, problem_of_server
-from actors.store import ELECTION_SECONDS, StorageUnavailableError
+from actors.protocol.store import ELECTION_SECONDS, StorageUnavailableError
 
 CONNECT_SECONDS = 2.0
 SOCKET_SECONDS = 10.0  # How long a call waits for one answer.

@@ -2,7 +2,7 @@
 
 from pymongo.errors import OperationFailure
 
-from actors.embedded_engine import EMBEDDED_SET_NAME
+from actors.embedded.server import EMBEDDED_SET_NAME
 from actors.mongo.connection import (
     Documents,
     UnsuitableDatabaseError,
@@ -11,7 +11,7 @@ from actors.mongo.connection import (
 from actors.mongo.indexes import make_indexes
 from actors.mongo.steps import Tell
 from actors.mongo.stored_format import bring_forward
-from actors.store import StorageUnavailableError
+from actors.protocol.store import StorageUnavailableError
 
 
 def prepare(database: Documents, tell: Tell = lambda _: None) -> None:

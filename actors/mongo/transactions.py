@@ -24,7 +24,7 @@ from actors.mongo.failures import (
     WRITE_CONFLICT,
     passes,
 )
-from actors.store import ELECTION_SECONDS
+from actors.protocol.store import ELECTION_SECONDS
 
 PAUSE_SECONDS = 0.005  # Before the next try; it grows by this,
 PAUSE_SECONDS_MAX = 0.25  # up to here.

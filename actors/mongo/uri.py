@@ -6,7 +6,7 @@ The URI says where the database is and how to sign in. How we read, write and wa
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from actors.embedded_engine import EMBEDDED_SET_NAME
+from actors.embedded.server import EMBEDDED_SET_NAME
 
 OURS: Mapping[str, str | None] = {
     "readPreference": "primary",

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from actors.store import Moment, StoreError
+from actors.protocol.store import Moment, StoreError
 from domain.values import UserId
 
 Token = Mapping[str, Any]

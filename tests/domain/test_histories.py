@@ -20,8 +20,8 @@ from domain.local_days import ONE_DAY, day_of, midnight
 from domain.messages import CreditsAdded, Refusal, SubscriptionChanged, SubscriptionExpired
 from domain.stripe import VoidGrants
 from domain.values import Credits, Policy, Status
-from tests.domain.ledger import NOON, ONE_MILLISECOND, USER, Ledger
-from tests.domain.lives import FAR_ZONES
+from tests.builders.ledger import NOON, ONE_MILLISECOND, USER, Ledger
+from tests.builders.lives import FAR_ZONES
 from tests.reference import dates, model
 from tests.reference.model import ReferenceUser
 

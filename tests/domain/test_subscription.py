@@ -12,7 +12,7 @@ from domain.grants import Grant
 from domain.schedule import carry
 from domain.subscription import Day, Subscription
 from domain.values import Credits, Status
-from tests.domain.ledger import NOON, ONE_DAY, ONE_MILLISECOND, utc
+from tests.builders.ledger import NOON, ONE_DAY, ONE_MILLISECOND, utc
 
 FIRST = NOON.date()
 CAPS = st.sampled_from([None, 0, 1, 25, 1000])

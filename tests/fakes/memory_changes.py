@@ -3,8 +3,8 @@
 import threading
 from collections.abc import Callable, Sequence
 
-from actors.lane import ShardLostError
-from actors.store import Moment, StorageUnavailableError
+from actors.protocol.store import Moment, StorageUnavailableError
+from actors.routing.lane import ShardLostError
 from actors.sync.changes import (
     Beat,
     Change,

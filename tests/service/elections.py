@@ -16,7 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from actors.embedded_mongo import EmbeddedMongo
+from actors.embedded.keeper import EmbeddedMongo
 from actors.mongo.connection import MongoWire, connect
 from bench.machine import facts
 from bench.progress import begin

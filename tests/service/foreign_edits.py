@@ -31,11 +31,11 @@ from bson import ObjectId
 from pymongo.errors import DuplicateKeyError, PyMongoError
 from rich.console import Console
 
+from actors.mongo.accounts.store import MongoStore
 from actors.mongo.connection import Documents, connect
-from actors.mongo.store import MongoStore
 from bench.progress import track
-from domain.answering import status_answer
-from domain.recovery import recover
+from domain.api.render import status_answer
+from domain.documents.recovery import recover
 from domain.values import Policy, UserId
 from tests.patience import PATIENCE_SECONDS
 from tests.service.load import CONNECTIONS, open_client, user_name

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from actors.mongo.connection import Documents
-from actors.shards.lease import Holder, this_process
+from actors.shard.lease import Holder, this_process
 from tests.service.running import RunningService
 
 

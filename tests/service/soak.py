@@ -26,7 +26,7 @@ from actors.mongo.connection import MongoWire, connect
 from bench.machine import facts
 from bench.processes import free_port
 from tests.patience import PATIENCE_SECONDS
-from tests.service.fault_making import DATABASE_BACK_SECONDS_MAX, kill, stop, until
+from tests.service.fault_maker import DATABASE_BACK_SECONDS_MAX, kill, stop, until
 from tests.service.foreign_edits import Editor
 from tests.service.machines import Machines, ServiceOnMachines
 from tests.service.mixed_work import Workers

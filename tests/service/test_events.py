@@ -11,7 +11,7 @@ import pytest
 import ray
 
 from actors.client import Allotment
-from tests.actors.test_mail import SmtpProcess
+from tests.actors.events.test_mail import SmtpProcess
 from tests.patience import PATIENCE_SECONDS
 from tests.service.receiver import Receiver
 from tests.service.running import RunningService, wait_until

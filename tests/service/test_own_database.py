@@ -14,7 +14,7 @@ import pytest
 from bson import ObjectId
 from pymongo.database import Database
 
-from actors.embedded_mongo import EmbeddedMongo
+from actors.embedded.keeper import EmbeddedMongo
 from actors.mongo.connection import MongoWire
 from tests.actors.conftest import REAL_MONGO_URI
 from tests.patience import PATIENCE_SECONDS

@@ -6,10 +6,10 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from actors.calls import Envelope, Reply
-from actors.directory import Directory
-from actors.lane import ShardLostError
-from actors.shards.queries import Query
+from actors.protocol.calls import Envelope, Reply
+from actors.protocol.directory import Directory
+from actors.routing.lane import ShardLostError
+from actors.shard.queries import Query
 from actors.sync.changes import Changes, Stamp
 from tests.simulation.processes import ShardProcess
 from tests.simulation.virtual_time import VirtualLoop
