@@ -23,14 +23,9 @@ from actors.cluster.resharding import table_at_start
 from actors.embedded.keeper import EmbeddedMongo
 from actors.mongo.accounts.store import MongoStore
 from actors.mongo.clock import MongoClock
-from actors.mongo.connection import (
-    Documents,
-    MongoWire,
-    check_suitable,
-    connect,
-    unavailable_on_error,
-)
+from actors.mongo.connection import check_suitable, connect, unavailable_on_error
 from actors.mongo.directory import MongoDirectory
+from actors.mongo.embedded_wire import Documents, MongoWire
 from actors.mongo.preparation import prepare
 from actors.mongo.prices import MongoPrices
 from actors.mongo.steps import Tell
@@ -40,6 +35,7 @@ from actors.remote.janitor import start_janitor
 from actors.remote.lists import start_lists
 from actors.remote.local_cluster import ray_cluster
 from actors.remote.metrics import PricesMetric
+from actors.remote.names import SHARD_NAMES, names_of_ours
 from actors.remote.options import NAMESPACE
 from actors.remote.private_folders import make_private
 from actors.remote.rollout import settings_in_force
@@ -47,12 +43,7 @@ from actors.remote.shard import ShardActor
 from actors.remote.start_shard import start_shard
 from actors.remote.start_steps import START_SECONDS_MAX, CannotStartError, attempt, starting
 from actors.remote.stripe import start_stripe
-from actors.remote.supervisor import (
-    SHARD_NAMES,
-    names_of_ours,
-    start_supervisor,
-    supervision,
-)
+from actors.remote.supervisor import start_supervisor, supervision
 from actors.remote.sync import start_sync
 from actors.runtime.price_list import PriceFile, in_force
 from actors.settings import Settings

@@ -18,9 +18,9 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from actors.auth.tokens import SECRET_LENGTH_MIN, TokenRules
-from actors.edge.bodies import SHARDS_MAX
 from actors.events.settings import EventSettings
 from actors.janitor.cron import check_line
+from actors.protocol.directory import SHARDS_MAX
 from domain.local_days import check_zone
 from domain.values import CREDITS_MAX, Credits, Policy
 

@@ -23,7 +23,8 @@ from rich.table import Table
 from actors.embedded.keeper import EmbeddedMongo
 from actors.mongo.accounts.store import MongoStore
 from actors.mongo.accounts.warm_reader import WarmReader
-from actors.mongo.connection import Documents, MongoWire, connect
+from actors.mongo.connection import connect
+from actors.mongo.embedded_wire import Documents, MongoWire
 from actors.mongo.preparation import prepare
 from actors.protocol.directory import even
 from actors.shard.interpreter import GC_GENERATION_THRESHOLD, GC_THRESHOLD

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from domain.account import Account
 from domain.availability import available_at
 from domain.charges import OnInsufficient, Opening
 from domain.holds import SettleHold
 from domain.messages import Limit, RecordUsage, Refusal, Rejection, Shortfall
-from domain.packs import Pack, take_from
+from domain.packs import Pack, credits_in, given_by, take_from
 from domain.pricing import Price, PriceList
 from domain.sources import PackShare, total_of
 from domain.subscription import Day, Subscription, Told
@@ -180,3 +181,46 @@ def _insufficient(funds: Funds, remaining: Credits, required: Credits, policy: P
         limit = Limit.SUBSCRIPTION if at is None else Limit.DAILY
     shortfall = Shortfall(limit, remaining, required, at)
     return Refusal(Rejection.INSUFFICIENT_CREDITS, shortfall)
+
+
+def is_low(remaining: Credits, given: Credits, policy: Policy) -> bool:
+    """Say whether so little is left of what day and packs gave that it is called low."""
+    return remaining * 100 <= policy.low_credits_percent * given
+
+
+class PacksNow(NamedTuple):
+    """What the live packs of an account come to that have anything left or set aside.
+
+    Those that are used up count no longer: which of them are known is a matter of what RAM let go.
+    """
+
+    left: Credits
+    given: Credits
+    unused: Credits
+    """What is left, and what holds have set aside."""
+    are_there: bool
+
+
+def packs_at(account: Account, now: datetime) -> PacksNow:
+    """Return what the live packs of an account come to at an instant; holds that are over are not."""
+    if account.extra is None:
+        return NO_PACKS
+    known = [pack.as_of(now) for pack in account.packs if pack.is_live(now)]
+    live = [pack for pack in known if pack.left or pack.holds]
+    left, given = credits_in(live, now), given_by(live, now)
+    unused = Credits(left + sum(pack.held for pack in live))
+    return PacksNow(left, given, unused, are_there=bool(live))
+
+
+NO_PACKS = PacksNow(NO_CREDITS, NO_CREDITS, NO_CREDITS, are_there=False)
+
+
+def remaining_at(account: Account, now: datetime, policy: Policy) -> Credits:
+    """Return what an account has left at an instant, of its day and of packs."""
+    current = account.current(now)
+    left = packs_at(account, now).left
+    if current is None:
+        return left
+    known = current.as_of(now, policy.rollover_cap)
+    day = known.day_at(known.today(now), policy.rollover_cap)
+    return Credits(left + known.remaining(day))

@@ -23,6 +23,7 @@ from domain.stripe import (
     pays,
     shared,
     span_of,
+    with_voids,
 )
 from domain.subscription import Subscription
 from domain.values import Status, derive_object_id
@@ -128,18 +129,6 @@ def _shared(
     paid = (g for g in subscription.grants if pays(command.transaction_id, g.transaction_id))
     tomorrow = subscription.today(now) + ONE_DAY
     return tuple(filter(None, (shared(grant, tomorrow, command) for grant in paid)))
-
-
-def with_voids(grants: tuple[Grant, ...], taken: tuple[VoidedGrant, ...]) -> tuple[Grant, ...]:
-    """Return the grants after the shares of some have changed."""
-    by_id = {one.grant_id: one for one in taken}
-    return tuple(_with_void(grant, by_id.get(grant.grant_id or "")) for grant in grants)
-
-
-def _with_void(grant: Grant, one: VoidedGrant | None) -> Grant:
-    if one is None:
-        return grant
-    return replace(grant, voids=one.voids, share_version=max(one.version, grant.share_version))
 
 
 def _holder(account: Account, stripe_id: str, now: datetime) -> Subscription | None:

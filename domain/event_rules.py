@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from domain.account import Account
-from domain.api.render import PacksNow, is_low, packs_at, remaining_at
 from domain.correction_events import correction_events
+from domain.coverage import PacksNow, is_low, packs_at, remaining_at
 from domain.events import Event, EventType, iso_text, to_text
 from domain.evolve import evolve
 from domain.messages import Entry

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from actors.auth.api_keys import ApiKey, hash_of, make_key
 from actors.auth.caller import Scope
-from actors.mongo.connection import Documents
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.keys import MongoKeys
 
 

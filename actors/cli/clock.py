@@ -4,9 +4,9 @@ import typer
 
 from actors.cli.terminal import fail, load_settings, out
 from actors.mongo.clock import MongoWitnesses
-from actors.mongo.connection import UnsuitableDatabaseError, connect
+from actors.mongo.connection import connect
 from actors.mongo.stored_format import check_format
-from actors.protocol.store import StorageUnavailableError
+from actors.protocol.store import StorageUnavailableError, UnsuitableDatabaseError
 from actors.runtime.steady_time import wall_time
 from actors.settings import Settings
 

@@ -15,15 +15,11 @@ from actors.auth.first_key import renew_kept
 from actors.cli.terminal import AsJson, errors, fail, load_settings, out, print_json, print_table
 from actors.embedded.keeper import EmbeddedMongo
 from actors.embedded.server import EmbeddedMongoError
-from actors.mongo.connection import (
-    MongoWire,
-    UnsuitableDatabaseError,
-    check_suitable,
-    connect,
-)
+from actors.mongo.connection import check_suitable, connect
+from actors.mongo.embedded_wire import MongoWire
 from actors.mongo.keys import MongoKeys
 from actors.mongo.preparation import prepare
-from actors.protocol.store import StorageUnavailableError
+from actors.protocol.store import StorageUnavailableError, UnsuitableDatabaseError
 from actors.settings import Settings
 
 DURATION = re.compile(r"([0-9]{1,5})([mhd])")

@@ -17,8 +17,8 @@ from actors.cli.terminal import (
     progress_bar,
     working,
 )
-from actors.edge.bodies import SHARDS_MAX
 from actors.events.reports import EventsReport
+from actors.protocol.directory import SHARDS_MAX
 from actors.protocol.reports import RereadReport, ReshardReport, ShardReport, SweepReport
 
 SHARD_COLUMNS = (

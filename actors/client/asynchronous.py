@@ -9,22 +9,14 @@ from typing import Any, Literal, Self
 import ray
 from pydantic import TypeAdapter, ValidationError
 
-from actors.client.arguments import (
-    PYTHON,
-    body_of,
-    checked,
-    checked_key,
-    invalid,
-    make_call,
-    user_id_of,
-)
+from actors.client.arguments import checked, invalid, user_id_of
 from actors.client.corrections import CorrectionMethods
 from actors.client.holds import HoldMethods
 from actors.events.stream import EventsWay, records
-from actors.protocol.calls import Call
+from actors.protocol.calls import PYTHON, Call, body_of, checked_key, make_call
 from actors.protocol.errors import AllotmentError, InvalidRequestError
+from actors.protocol.queries import MonthQuery, SubscriptionsQuery, UsageQuery, parse_month
 from actors.protocol.reports import AnonymizationReport, RereadReport, SweepReport
-from actors.protocol.store import UsageQuery
 from actors.remote.events import RayEvents
 from actors.remote.janitor import RayJanitor
 from actors.remote.loopback import join
@@ -32,7 +24,6 @@ from actors.remote.options import NAMESPACE
 from actors.remote.shards import RayShards
 from actors.routing.operations import Operations
 from actors.routing.router import Router
-from actors.shard.queries import MonthQuery, SubscriptionsQuery, parse_month
 from domain.api.answers import (
     CreditAdditionResponse,
     CreditStatusResponse,

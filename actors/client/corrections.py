@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from actors.client.arguments import body_of, checked, make_call, user_id_of
+from actors.client.arguments import checked, user_id_of
+from actors.protocol.calls import body_of, make_call
 from actors.routing.router import Router
 from domain.api.correction_answers import AdjustmentResponse, ReversalResponse
 from domain.api.correction_requests import AdjustCreditsBody, ReverseUsageBody

@@ -7,10 +7,11 @@ from datetime import datetime
 from types import TracebackType
 from typing import Any, Literal
 
-from actors.client.arguments import body_of, checked, make_call, user_id_of
+from actors.client.arguments import checked, user_id_of
+from actors.protocol.calls import body_of, make_call
 from actors.protocol.errors import AllotmentError, HoldNotFoundError
+from actors.protocol.queries import HoldsQuery
 from actors.routing.router import Router
-from actors.shard.queries import HoldsQuery
 from domain.api.answers import UsageRecordResponse
 from domain.api.hold_answers import HoldResponse, OpenHolds
 from domain.api.hold_requests import PlaceHoldBody, SettleHoldBody, release_command

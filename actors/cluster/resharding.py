@@ -15,10 +15,9 @@ from datetime import datetime
 from typing import NamedTuple, Protocol
 
 from actors.protocol.directory import Directory, even
-from actors.protocol.errors import TryAgainError
+from actors.protocol.errors import ShardLostError, TryAgainError
 from actors.protocol.reports import ReshardReport
 from actors.protocol.store import StorageUnavailableError, StoreError
-from actors.routing.lane import ShardLostError
 
 SLOTS_AT_ONCE = 128  # On their way together: their users wait until all shards have handed over.
 POLL_SECONDS = 5.0  # How often it is looked for a plan that another process has begun.

@@ -1,7 +1,8 @@
 """What the edge stands on, and who may use it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -12,17 +13,16 @@ from actors.auth.caller import Caller, Scope
 from actors.auth.tokens import Tokens
 from actors.edge.limits import RateLimit
 from actors.edge.problems import RequestRefused, make_problem
-from actors.edge.routes.stripe_webhook import StripeDesk
 from actors.edge.turns import Turns
 from actors.events.stream import EventsWay
 from actors.janitor.agenda import Agenda
-from actors.protocol.errors import UnavailableError
+from actors.protocol.errors import ShardLostError, UnavailableError
 from actors.protocol.reports import ShardReport, SyncReport
 from actors.protocol.store import Overview, StoreError
-from actors.routing.lane import ShardLostError
 from actors.routing.operations import Operations
 from actors.routing.router import Router
 from actors.runtime.clock import TestClock
+from actors.stripe.records import StripeStore
 from domain.values import UserId
 
 HEAD_ONLY = "allotment.head"  # In a request's scope: the caller wants no body of it.
@@ -32,6 +32,15 @@ NEEDS_KEY_OR_TOKEN = [*NEEDS_KEY, {"token": []}]
 
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class StripeDesk:
+    """What the edge needs to take events: where to keep them, and who may have signed them."""
+
+    store: StripeStore
+    secrets: Sequence[str]
+    clock: Callable[[], datetime]
 
 
 class Backend(Protocol):

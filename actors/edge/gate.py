@@ -30,8 +30,8 @@ from actors.edge.problems import (
     respond,
 )
 from actors.protocol.errors import AllotmentError
+from actors.protocol.limits import HEADER_BYTES_MAX
 from actors.protocol.store import StorageUnavailableError
-from actors.remote.environment import HEADER_BYTES_MAX
 from actors.runtime.counters import OperationCounters
 
 BODY_BYTES_MAX = 1024 * 1024

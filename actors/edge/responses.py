@@ -6,7 +6,6 @@ from typing import Any
 
 from fastapi import Response
 
-from actors.client.arguments import body_of
 from actors.edge.backend import Backend
 from actors.edge.problems import (
     InsufficientCredits,
@@ -16,7 +15,7 @@ from actors.edge.problems import (
     respond,
     waiting,
 )
-from actors.protocol.calls import Reply
+from actors.protocol.calls import Reply, body_of
 from actors.protocol.errors import AllotmentError
 from actors.protocol.store import StoreError
 

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from actors.embedded.server import (
-    EMBEDDED_SET_NAME,
     STOP_TIMEOUT_SECONDS,
     DirectoryInUseError,
     Engine,
@@ -30,6 +29,7 @@ from actors.embedded.server import (
     kill_server,
 )
 from actors.embedded.watchdog import Watchdog
+from actors.mongo.uri import EMBEDDED_SET_NAME
 
 CARE_TIMEOUT_SECONDS = 10.0  # What a round of care may still take when `stop` is called.
 ORPHAN_WAIT_SECONDS = 10.0  # For the server of a killed process to finish its own stop.

@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 START_TIMEOUT_SECONDS = 180.0  # Recovery after SIGKILL reads the log: about 8 s per GB when idle.
-EMBEDDED_SET_NAME = "secantus"  # What the server calls its replica set.
 STOP_TIMEOUT_SECONDS = 10.0  # A stop takes 0.5 s, or as long as the longest open change stream.
 POLL_SECONDS = 0.02  # Between two looks at a server that starts.
 SERVER_LOG_BYTES_MAX = 1024 * 1024  # Past it `server.log` starts again from empty.

@@ -25,10 +25,9 @@ from actors.janitor.anonymization_job import (
     Step,
     report_of,
 )
-from actors.protocol.errors import TryAgainError
+from actors.protocol.errors import ShardLostError, TryAgainError
 from actors.protocol.reports import AnonymizationReport, Anonymized
 from actors.protocol.store import LATE_APPEND, StoreError
-from actors.routing.lane import ShardLostError
 from domain.documents.anonymization import RANDOM_BYTES, anonymous_id, key_digests
 from domain.values import UserId
 

@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic, Protocol, TypeVar
 
-from actors.protocol.calls import Call, Outcome, Reply, service_call
+from actors.protocol.calls import Call, Calls, Outcome, Reply, service_call
 from actors.protocol.errors import UnavailableError
+from actors.protocol.expiry import JANITOR
 from actors.protocol.reports import Findings
 from domain.messages import ExpireSubscription
 from domain.values import UserId
 
 T = TypeVar("T")
 
-JANITOR = "janitor"  # How the journal names the job.
 ENDED_PAGE = 500  # Subscriptions expired together.
 
 
@@ -46,13 +46,6 @@ class EndedSubscriptions(Protocol):
 
     def ended(self, now: datetime, limit: int, cursor: object | None) -> Page[Ended]:
         """Return a page of about `limit` subscriptions with an end up to `now`."""
-
-
-class Calls(Protocol):
-    """The way of calls to the shards."""
-
-    async def calls(self, calls: Sequence[Call]) -> list[Reply]:
-        """Return the replies to many calls, in order."""
 
 
 class Expiry:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from actors.janitor.expiry import JANITOR, Calls, Page, expire_pages
-from actors.protocol.calls import Call, Reply
+from actors.janitor.expiry import Page, expire_pages
+from actors.protocol.calls import Call, Calls, Reply
+from actors.protocol.expiry import JANITOR, expire_call
 from actors.protocol.reports import Findings
-from actors.shard.hold_timer import expire_call
 from domain.values import UserId
 
 OVERDUE_PAGE = 500  # Days or packs whose holds are expired together.

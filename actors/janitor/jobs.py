@@ -6,11 +6,12 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from actors.janitor.agenda import Agenda
-from actors.janitor.expiry import Calls, EndedSubscriptions, Expiry
+from actors.janitor.expiry import EndedSubscriptions, Expiry
 from actors.janitor.hold_expiry import HoldsExpiry, OverdueHolds
 from actors.janitor.pack_expiry import EndedPacks, PacksExpiry
 from actors.janitor.scheduler import Janitor, Job, Work
 from actors.janitor.sweep import ComparingShards, IndexCare, Invariants, Sweep
+from actors.protocol.calls import Calls
 from actors.protocol.reports import Findings, SweepReport
 from actors.settings import Settings
 

@@ -8,16 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from actors.janitor.expiry import (
-    ENDED_PAGE,
-    JANITOR,
-    Calls,
-    Page,
-    expire_each,
-    expire_pages,
-    in_key,
-)
-from actors.protocol.calls import Call, service_call
+from actors.janitor.expiry import ENDED_PAGE, Page, expire_each, expire_pages, in_key
+from actors.protocol.calls import Call, Calls, service_call
+from actors.protocol.expiry import JANITOR
 from actors.protocol.reports import Findings
 from domain.pack_messages import ExpirePack
 from domain.values import UserId

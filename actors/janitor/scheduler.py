@@ -22,10 +22,9 @@ from actors.janitor.agenda import (
     renewed,
 )
 from actors.janitor.cron import due_after, due_at_or_before
-from actors.protocol.errors import TryAgainError
+from actors.protocol.errors import ShardLostError, TryAgainError
 from actors.protocol.reports import Findings, SweepReport
 from actors.protocol.store import StoreError
-from actors.routing.lane import ShardLostError
 from actors.runtime.clock_doubt import ClockInDoubtError
 from actors.runtime.steps_in_hand import STEP_SECONDS_MAX, StepsInHand
 

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from actors.protocol.directory import Directory
+from actors.protocol.errors import ShardLostError
 from actors.protocol.reports import Findings
-from actors.routing.lane import ShardLostError
 
 ATTEMPTS_MAX = 5  # How often a shard that was lost amid its part is asked again,
 PAUSE_SECONDS = 2.0  # after a pause as long as a shard takes to start.

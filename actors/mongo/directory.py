@@ -8,7 +8,8 @@ from typing import Any
 from pymongo.errors import DuplicateKeyError
 
 from actors.cluster.resharding import Plan
-from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.embedded_wire import Documents
 from actors.protocol.directory import Directory
 
 TABLE, PLAN = "slots", "plan"

@@ -5,7 +5,8 @@ from datetime import datetime
 
 from actors.auth.api_keys import ApiKey
 from actors.auth.caller import Scope
-from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.embedded_wire import Documents
 
 
 class MongoKeys:

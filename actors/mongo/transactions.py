@@ -15,7 +15,7 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
 )
 
-from actors.mongo.connection import Documents
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.failures import (
     NO_SUCH_TRANSACTION,
     TRANSIENT,

@@ -13,6 +13,7 @@ from domain.values import UserId, user_digest
 
 SLOTS = 4096
 SLOTS_REMEMBERED = 50_000  # Users whose slot a process need not work out again.
+SHARDS_MAX = 256
 
 
 @lru_cache(SLOTS_REMEMBERED)

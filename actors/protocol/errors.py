@@ -184,3 +184,7 @@ def refused(refusal: Refusal) -> RefusedError:
     reason = refusal.reason
     detail = _DETAILS.get(reason, "")
     return _BY_REJECTION[reason](detail, refusal.shortfall, _FIELDS.get(reason))
+
+
+class ShardLostError(Exception):
+    """The shard did not answer. What it was told may or may not have been done."""

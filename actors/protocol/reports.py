@@ -221,3 +221,30 @@ class SweepReport(BaseModel):
     """Indexes that were gone, and are there again."""
     index_problems: list[str] = []
     """Indexes that cannot be made, and others that may refuse what we write."""
+
+
+class StripeEventReport(BaseModel):
+    """An event of Stripe's that is not applied."""
+
+    id: str
+    type: str
+    subject: str
+    """The Stripe object that it is applied to."""
+    state: str
+    parked: bool
+    """Its user is not known yet."""
+    attempts: int
+    last_error: str | None
+    received_at: datetime
+
+
+class StripeWaiting(BaseModel):
+    """How many events of Stripe's are not applied."""
+
+    fresh: int
+    """They were delivered, and are taken up before all others."""
+    found: int
+    """A comparison has found them."""
+    parked: int
+    """Their user is not known yet."""
+    dead: int

@@ -10,10 +10,10 @@ StoreError
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from actors.protocol.queries import HistoryQuery, SubscriptionPageQuery, UsageQuery
 from domain.api.answers import HistoryPage, MonthlyUsage, SubscriptionPage, UsagePage
 from domain.documents.journal import SpoiltEntry
 from domain.documents.recovery import Stored
@@ -21,7 +21,7 @@ from domain.documents.subscriptions import Document
 from domain.documents.views import AccountViews
 from domain.messages import Entry
 from domain.recalls import NOTHING_BESIDE, Recalls
-from domain.values import Status, UserId
+from domain.values import UserId
 
 LATE_APPEND = timedelta(seconds=30)  # How long after its instant an entry may still land.
 ELECTION_SECONDS = 8.0  # How long calls wait for a database that elects a primary.
@@ -75,35 +75,6 @@ class ViewsTakenError(StoreError):
 
 class StorageUnavailableError(StoreError):
     """The database did not answer in time. Nothing was written; try again later."""
-
-
-@dataclass(frozen=True, slots=True)
-class UsageQuery:
-    """A page of usage records: `since` inclusive, `until` exclusive, newest first."""
-
-    user_id: UserId
-    since: datetime
-    until: datetime
-    limit: int
-    cursor: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryQuery:
-    """A page of a user's journal, newest first; `before` excludes its number and later ones."""
-
-    user_id: UserId
-    limit: int
-    before: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriptionPageQuery:
-    """A page of all users' subscriptions, by the ids of their documents."""
-
-    status: Status | None
-    limit: int
-    cursor: str | None
 
 
 FENCED = "it is being made anonymous"
@@ -190,3 +161,7 @@ class Overview(Protocol):
         Documents that cannot be read are passed over. With a status, so are those that have
         ended although their document does not say so yet.
         """
+
+
+class UnsuitableDatabaseError(Exception):
+    """The database cannot carry the service. The message is one sentence for an operator."""

@@ -8,11 +8,11 @@ from ray.exceptions import RayError
 
 from actors.mongo.accounts.leases import MongoLeases
 from actors.protocol.directory import shard_name
+from actors.protocol.errors import ShardLostError
 from actors.remote.options import NAMESPACE
 from actors.remote.shards import RayShards
 from actors.remote.start_shard import start_shard
 from actors.remote.start_steps import START_SECONDS_MAX
-from actors.routing.lane import ShardLostError
 from actors.settings import Settings
 
 HAND_OVER_SECONDS_MAX = 20.0  # How long one may take to say that it has handed over.

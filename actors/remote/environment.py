@@ -8,16 +8,14 @@ import os
 from collections.abc import MutableMapping
 from pathlib import Path
 
+from actors.protocol.limits import HEADER_BYTES_MAX
 from actors.settings import Settings
 
 LOOPBACK = "127.0.0.1"
 GUARD = Path(__file__).parents[1] / "serving" / "haproxy_guarded.sh"
 HAPROXY_SOCKET = "s"  # A socket's path is short: its node's number is in it, and its process's.
-HEADER_BYTES_MAX = 16 * 1024  # Names and values of a request's headers.
 PROCESS_START_SECONDS_MAX = "180"
 """How long each process of Ray may take to start: a busy machine starts them slowly."""
-REPLICA_REQUESTS_MAX = 1_000  # Requests one replica works on at once,
-REPLICA_WRITES_MAX = 512  # and how many of them write. HAProxy refuses what is beyond.
 
 
 def haproxy_binary() -> str | None:

@@ -18,21 +18,21 @@ from actors.events.relay import Relay
 from actors.events.reports import EventsReport
 from actors.events.smtp import SmtpServer
 from actors.events.webhooks import WebhookHandler
-from actors.mongo.connection import Documents, connect
+from actors.mongo.connection import connect
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.events import MongoEvents
 from actors.mongo.profiles import MongoProfiles
 from actors.mongo.stored_format import MongoFormats
 from actors.protocol.errors import UnavailableError
-from actors.remote.metrics import CounterMetrics
+from actors.remote.metrics import METRICS_SECONDS, CounterMetrics
+from actors.remote.names import EVENTS
 from actors.remote.options import NAMESPACE, start_actor
-from actors.remote.shard import METRICS_SECONDS
 from actors.runtime.counters import EventCounters
 from actors.runtime.format_watch import FormatWatch
 from actors.runtime.loops import Loops
 from actors.settings import Settings
 from domain.values import UserId
 
-EVENTS = "events"
 CALLS_MAX = 5_000  # Questions of programs that wait for events; beyond, they try again.
 
 

@@ -18,8 +18,9 @@ from actors.janitor.jobs import Housekeeping
 from actors.janitor.scheduler import Work
 from actors.mongo.accounts.leases import MongoLeases
 from actors.mongo.clock import MongoClock, MongoWitnesses
-from actors.mongo.connection import Documents, connect
+from actors.mongo.connection import connect
 from actors.mongo.directory import MongoDirectory
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.jobs.agenda import MongoAgenda
 from actors.mongo.jobs.anonymizations import MongoAnonymizations
 from actors.mongo.jobs.rename import MongoRenaming
@@ -32,8 +33,8 @@ from actors.protocol.store import StorageUnavailableError
 from actors.remote.crew import RayCrew
 from actors.remote.events import RayEvents
 from actors.remote.metrics import SweepMetrics
-from actors.remote.options import NAMESPACE, start_actor
-from actors.remote.shard import RETRY_SECONDS
+from actors.remote.names import JANITOR
+from actors.remote.options import NAMESPACE, RETRY_SECONDS, start_actor
 from actors.remote.shards import RayShards
 from actors.routing.router import Router
 from actors.runtime.clock import ServiceClock, real_time
@@ -47,7 +48,6 @@ from actors.stripe.pace import Pace
 from actors.stripe.reconciliation import Reconciliation
 from domain.values import UserId
 
-JANITOR = "janitor"
 CALLS_MAX = 100  # Calls the janitor works on or holds at once.
 LOOK_THROUGH_SECONDS_MAX = 600.0  # How long a query without an index may take.
 EXPIRY_SECONDS_MAX = 30.0  # How long a page of expiries may take, repeats included.

@@ -10,15 +10,15 @@ from actors.mongo.accounts.reads import MongoReads
 from actors.mongo.connection import connect
 from actors.mongo.stored_format import MongoFormats
 from actors.protocol.calls import Reply
+from actors.protocol.errors import ShardLostError
+from actors.protocol.queries import ReadQuery
+from actors.remote.names import LISTS
 from actors.remote.options import NAMESPACE, start_actor
-from actors.routing.lane import ShardLostError
 from actors.runtime.format_watch import FormatWatch
 from actors.runtime.loops import Loops
 from actors.settings import Settings
 from actors.shard.lists import LISTS_WAITING_MAX, Lists
-from actors.shard.queries import ReadQuery
 
-LISTS = "lists"
 CALLS_MAX = 2 * LISTS_WAITING_MAX  # The process itself refuses, before Ray does.
 NICENESS = 10  # Where cores are short, who decides comes first.
 

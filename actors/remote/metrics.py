@@ -37,6 +37,7 @@ LEVELS = frozenset(
 )
 
 C = TypeVar("C", Counters, SyncCounters, EventCounters, StripeCounters, OperationCounters)
+METRICS_SECONDS = 2.0  # How often counters become metrics.
 
 
 class CounterMetrics(Generic[C]):

@@ -11,6 +11,7 @@ PLACED_CPUS = 0.001
 """What an actor claims. Hardly anything: but one that claims nothing is put anywhere, by chance."""
 
 T = TypeVar("T")
+RETRY_SECONDS = 1.0  # Pause before the database is asked again at start.
 
 
 def start_actor(

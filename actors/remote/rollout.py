@@ -15,16 +15,16 @@ from ray.actor import ActorHandle
 from ray.exceptions import GetTimeoutError, RayError
 
 from actors.cluster.placement import elsewhere, evenly
-from actors.mongo.connection import UnsuitableDatabaseError, connect
+from actors.mongo.connection import connect
 from actors.mongo.stored_format import check_format
 from actors.protocol.directory import Directory, shard_name
-from actors.protocol.store import StorageUnavailableError
+from actors.protocol.store import StorageUnavailableError, UnsuitableDatabaseError
 from actors.remote import nodes
+from actors.remote.names import SINGLETONS
 from actors.remote.nodes import Incarnation, Node, Standing
 from actors.remote.options import NAMESPACE
 from actors.remote.shard import ShardActor
 from actors.remote.start_shard import start_shard
-from actors.remote.supervisor import SINGLETONS
 from actors.settings import Settings
 
 ANSWER_SECONDS_MAX = 10.0  # How long the first shard may take to tell what there is.

@@ -16,17 +16,20 @@ from actors.mongo.accounts.reads import MongoReads
 from actors.mongo.accounts.store import MongoStore
 from actors.mongo.accounts.warm_reader import WarmReader
 from actors.mongo.clock import MongoClock
-from actors.mongo.connection import UnsuitableDatabaseError, connect
+from actors.mongo.connection import connect
 from actors.mongo.directory import MongoDirectory
 from actors.mongo.prices import MongoPrices
 from actors.mongo.stored_format import MongoFormats, check_format
 from actors.protocol.calls import MOVED, UNAVAILABLE, Envelope, Reply
+from actors.protocol.changes import Changes, Stamp
 from actors.protocol.directory import Directory, shard_name
+from actors.protocol.queries import ReadQuery, ShardQuery
 from actors.protocol.reports import Findings, Reread, ShardReport
-from actors.protocol.store import StorageUnavailableError
+from actors.protocol.store import StorageUnavailableError, UnsuitableDatabaseError
 from actors.remote.lists import RayLists
-from actors.remote.metrics import CounterMetrics
-from actors.routing.wire import Endpoint, serve
+from actors.remote.metrics import METRICS_SECONDS, CounterMetrics
+from actors.remote.options import RETRY_SECONDS
+from actors.routing.wire import PICKLE_PROTOCOL, Endpoint, serve
 from actors.runtime.clock import ServiceClock
 from actors.runtime.counters import Counters
 from actors.runtime.format_watch import FormatWatch
@@ -38,15 +41,11 @@ from actors.shard.eviction import let_go
 from actors.shard.interpreter import tune_interpreter
 from actors.shard.lease import Lease, is_gone, this_process
 from actors.shard.lists import ask_for_list
-from actors.shard.queries import Queries, ReadQuery, ShardQuery
+from actors.shard.queries import Queries
 from actors.shard.report import measured, report_of
 from actors.shard.shard import Shard
-from actors.sync.changes import Changes, Stamp
 from domain.values import UserId
 
-PICKLE_PROTOCOL = 5
-METRICS_SECONDS = 2.0  # How often counters become metrics.
-RETRY_SECONDS = 1.0  # Pause before the database is asked again at start.
 DIRECTORY_READ_SECONDS_MAX = 1.0  # Then the directory known to the shard is the answer.
 DRAIN_SECONDS_MAX = 15.0
 HAND_OVER_SECONDS_MAX = 15.0

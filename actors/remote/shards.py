@@ -14,16 +14,16 @@ from ray.actor import ActorHandle
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from actors.protocol.calls import Envelope, Reply
+from actors.protocol.changes import Changes, Stamp
 from actors.protocol.directory import Directory, shard_name
+from actors.protocol.errors import ShardLostError
+from actors.protocol.queries import ChangeQuery, HoldsQuery, Query, ShardQuery
 from actors.protocol.reports import Findings, Reread, ShardReport
 from actors.remote.lists import RayLists
 from actors.remote.options import NAMESPACE
-from actors.remote.shard import PICKLE_PROTOCOL, ShardActor
-from actors.routing.lane import ShardLostError
-from actors.routing.wire import Connection
+from actors.remote.shard import ShardActor
+from actors.routing.wire import PICKLE_PROTOCOL, Connection
 from actors.shard.lists import ask_for_list
-from actors.shard.queries import ChangeQuery, HoldsQuery, Query, ShardQuery
-from actors.sync.changes import Changes, Stamp
 from domain.values import UserId
 
 DIRECTORY_SECONDS_MAX = 3.0

@@ -15,9 +15,9 @@ from actors.mongo.stored_format import MongoFormats
 from actors.mongo.stripe import MongoStripe
 from actors.protocol.errors import UnavailableError
 from actors.protocol.store import StorageUnavailableError
-from actors.remote.metrics import CounterMetrics
-from actors.remote.options import NAMESPACE, start_actor
-from actors.remote.shard import METRICS_SECONDS, RETRY_SECONDS
+from actors.remote.metrics import METRICS_SECONDS, CounterMetrics
+from actors.remote.names import STRIPE
+from actors.remote.options import NAMESPACE, RETRY_SECONDS, start_actor
 from actors.remote.shards import RayShards
 from actors.routing.router import Router
 from actors.runtime.clock import ServiceClock
@@ -31,7 +31,6 @@ from actors.stripe.lookups import REQUESTS_PER_SECOND, Lookups
 from actors.stripe.pace import Pace
 from actors.stripe.worker import StripeWork
 
-STRIPE = "stripe"
 CALLS_MAX = 100  # Signs of life and the clock's settings, answered at once.
 COUNT_SECONDS = 10.0  # How often it is counted what waits.
 TELLING_SECONDS_MAX = 10.0  # How long a shard may take for one command, repeats included.

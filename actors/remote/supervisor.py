@@ -1,7 +1,6 @@
 """Puts Ray under the supervisor: it watches the actors of ours that there are."""
 
 import contextlib
-import re
 import threading
 from collections.abc import Iterator
 from typing import cast
@@ -12,29 +11,16 @@ from ray.actor import ActorClass, ActorHandle
 from ray.exceptions import RayError
 
 from actors.cluster.supervisor import LOOK_SECONDS, StandstillError, Supervisor, Word
-from actors.remote.events import EVENTS
-from actors.remote.janitor import JANITOR
-from actors.remote.lists import LISTS
+from actors.remote.names import (
+    SUPERVISOR,
+    WATCHED,
+    names_of_ours,
+)
 from actors.remote.options import NAMESPACE, start_actor
-from actors.remote.stripe import STRIPE
-from actors.remote.sync import SYNC_NAME
 from actors.settings import Settings
 
 STOP_SECONDS_MAX = 5.0
-SUPERVISOR = "supervisor"
 CALLS_MAX = 10
-SINGLETONS = re.compile(rf"{JANITOR}|{LISTS}|{SYNC_NAME}|{EVENTS}|{STRIPE}|{SUPERVISOR}")
-"""Names of the actors of which there is one."""
-SHARD_NAMES = re.compile(r"shard-\d+")
-WATCHED = re.compile(rf"(?!{SUPERVISOR})({SINGLETONS.pattern}|{SHARD_NAMES.pattern})")
-"""Names of the actors that are watched. Programs that joined may have named others in our
-namespace; and the supervisor, where it is an actor, does not watch itself."""
-
-
-def names_of_ours() -> list[str]:
-    """Return the names in our namespace, whichever this process works in."""
-    named: list[dict[str, str]] = ray.util.list_named_actors(all_namespaces=True)
-    return [one["name"] for one in named if one["namespace"] == NAMESPACE]
 
 
 class RayActors:

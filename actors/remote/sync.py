@@ -12,9 +12,9 @@ from actors.mongo.connection import connect
 from actors.mongo.directory import MongoDirectory
 from actors.mongo.stored_format import MongoFormats
 from actors.protocol.reports import SyncReport
-from actors.remote.metrics import CounterMetrics
+from actors.remote.metrics import METRICS_SECONDS, CounterMetrics
+from actors.remote.names import SYNC_NAME
 from actors.remote.options import NAMESPACE, start_actor
-from actors.remote.shard import METRICS_SECONDS
 from actors.remote.shards import RayShards
 from actors.runtime.counters import SyncCounters
 from actors.runtime.format_watch import FormatWatch
@@ -22,7 +22,6 @@ from actors.runtime.loops import Loops
 from actors.settings import Settings
 from actors.sync.sync import Sync
 
-SYNC_NAME = "sync"
 CALLS_MAX = 100  # Reports and signs of life, answered at once.
 
 

@@ -8,7 +8,8 @@ from typing import Protocol
 
 from actors.protocol.calls import OVERLOADED, Call, Envelope, Reply
 from actors.protocol.directory import Directory
-from actors.shard.queries import Query
+from actors.protocol.errors import ShardLostError
+from actors.protocol.queries import Query
 from domain.values import UserId
 
 ENVELOPE_LENGTH_MAX = 512  # Calls in one message to a shard.
@@ -21,10 +22,6 @@ QUEUE_LENGTH_MAX = 10_000  # Calls waiting here for one shard; beyond this, `ove
 
 Item = Call | UserId
 """What is sent: a command under its key, or a user whose status is read."""
-
-
-class ShardLostError(Exception):
-    """The shard did not answer. What it was told may or may not have been done."""
 
 
 class Shards(Protocol):

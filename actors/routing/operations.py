@@ -6,7 +6,12 @@ from collections.abc import AsyncIterator
 from typing import Protocol
 
 from actors.protocol.directory import Directory
-from actors.protocol.errors import GoesOnError, IdempotencyKeyReusedError, UnavailableError
+from actors.protocol.errors import (
+    GoesOnError,
+    IdempotencyKeyReusedError,
+    ShardLostError,
+    UnavailableError,
+)
 from actors.protocol.reports import (
     AnonymizationReport,
     Anonymized,
@@ -15,7 +20,6 @@ from actors.protocol.reports import (
     ReshardReport,
     SweepReport,
 )
-from actors.routing.lane import ShardLostError
 from domain.values import UserId
 
 SYNC_SECONDS_MAX = 900.0  # How long all shards may take to read everything anew.

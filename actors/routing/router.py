@@ -14,9 +14,10 @@ from typing import TypeVar
 
 from actors.protocol.calls import MOVED, UNAVAILABLE, Call, Outcome, Reply
 from actors.protocol.directory import Directory
+from actors.protocol.errors import ShardLostError
+from actors.protocol.queries import Query
 from actors.protocol.store import ELECTION_SECONDS
-from actors.routing.lane import Item, Lane, ShardLostError, Shards, deliver
-from actors.shard.queries import Query
+from actors.routing.lane import Item, Lane, Shards, deliver
 from domain.values import UserId
 
 PAUSE_SECONDS_MIN = 0.05  # Pause before a lost call is repeated; doubled each time,

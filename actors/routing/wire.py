@@ -23,6 +23,7 @@ SECRET_BYTES = 32
 _HEAD = struct.Struct("<II")  # Number of the request, bytes of the frame's body.
 
 Answer = Callable[[bytes], Awaitable[bytes]]
+PICKLE_PROTOCOL = 5
 logger = logging.getLogger(__name__)
 
 

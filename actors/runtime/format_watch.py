@@ -9,8 +9,7 @@ import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from actors.mongo.connection import UnsuitableDatabaseError
-from actors.protocol.store import StorageUnavailableError
+from actors.protocol.store import StorageUnavailableError, UnsuitableDatabaseError
 
 LOOK_SECONDS = 2.0  # Between two looks: so long one may still write for the version it is.
 RETRY_SECONDS = 1.0  # Pause before a database is looked at again that would not do.

@@ -14,8 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from actors.mongo.connection import UnsuitableDatabaseError
-from actors.protocol.store import StorageUnavailableError
+from actors.protocol.store import StorageUnavailableError, UnsuitableDatabaseError
 from domain.pricing import NO_PRICES, read_prices
 from domain.values import Policy
 

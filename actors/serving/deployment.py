@@ -12,8 +12,8 @@ from ray.serve.schema import ApplicationStatus
 
 from actors.remote.environment import serve_environment
 from actors.remote.start_steps import START_SECONDS_MAX
+from actors.serving.replica import edge
 from actors.settings import Settings
-from serve_app import edge
 
 APPLICATION = "allotment"
 POLL_SECONDS = 0.2

@@ -7,7 +7,7 @@ from datetime import datetime
 from pydantic_core import to_json
 
 from actors.protocol.calls import Call, Outcome, Reply
-from actors.shard.hold_timer import expire_call
+from actors.protocol.expiry import expire_call
 from actors.shard.idempotency import Answer, Command, reply_to
 from domain.account import Account
 from domain.api.render import change_answer, status_answer

@@ -14,13 +14,13 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
+from actors.protocol.changes import Changes, Stamp
 from actors.protocol.store import Moment
 from actors.runtime.counters import Counters
 from actors.shard.document_owners import Owners
 from actors.shard.dormant import Dormant
 from actors.shard.reloader import Reloader
 from actors.shard.warm_start import Held, WarmStart
-from actors.sync.changes import Changes, Stamp
 from domain.documents.recovery import Stored
 from domain.values import UserId
 

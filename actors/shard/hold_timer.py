@@ -11,14 +11,14 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from actors.protocol.calls import OVERLOADED, Call, Outcome, service_call
+from actors.protocol.calls import OVERLOADED, Call, Outcome
+from actors.protocol.expiry import expire_call
 from actors.runtime.counters import Counters
 from actors.shard.inbox import Inbox
 from domain.account import Account
 from domain.holds import ExpireHold, Hold
 from domain.values import UserId
 
-SHARD = "shard"  # How the journal names the timer below.
 LOOK_SECONDS_MAX = 1.0  # The clock may be set: it is looked at so often while holds are open.
 CLOSED_MAX = 10_000  # Holds remembered that are closed already.
 RETRY_SECONDS = 1.0  # Pause before a hold is asked about again, be it that it is still there.
@@ -37,21 +37,6 @@ class Resident(Protocol):
 
     def owns(self, user_id: UserId) -> bool:
         """Whether the shard answers for the user."""
-
-
-def expire_call(
-    user_id: UserId,
-    hold_id: str,
-    subscription_id: str | None = None,
-    *,
-    of_packs: bool = False,
-    by: str = SHARD,
-) -> Call:
-    """Return the call that expires a hold, once; `of_packs`: no day holds credits of it any more."""
-    # The first 24 digits name it among the user's.
-    key = f"expire hold {hold_id[:24]}{' of packs' if of_packs else ''}"
-    command = ExpireHold(user_id, hold_id, subscription_id)
-    return service_call(command, key, by)
 
 
 class HoldExpiry:

@@ -13,15 +13,17 @@ from datetime import UTC, datetime
 from typing import assert_never
 
 from actors.protocol.calls import OVERLOADED, UNAVAILABLE, Outcome, Reply
-from actors.protocol.store import HistoryQuery, Reads, StoreError, UsageQuery
-from actors.shard.queries import (
+from actors.protocol.queries import (
     QUERY_SECONDS_MAX,
+    HistoryQuery,
     MonthQuery,
     ReadQuery,
     SettleQuery,
     SubscriptionsQuery,
+    UsageQuery,
     parse_month,
 )
+from actors.protocol.store import Reads, StoreError
 from domain.api.answers import Answer, PackRecord, UserSubscriptions
 from domain.api.list_answers import pack_record, subscription_record
 from domain.documents.packs import read_packs

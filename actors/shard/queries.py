@@ -5,82 +5,24 @@ every acknowledged write.
 """
 
 import asyncio
-import re
-from calendar import monthrange
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import date
 
 from actors.protocol.calls import MOVED, UNAVAILABLE, Call, Envelope, Outcome, Reply
-from actors.protocol.store import HistoryQuery, Reads, StoreError, UsageQuery
+from actors.protocol.queries import (
+    QUERY_SECONDS_MAX,
+    ChangeQuery,
+    SettleQuery,
+    ShardQuery,
+)
+from actors.protocol.store import Reads, StoreError
 from actors.shard.shard import Shard
 from domain.api.answers import SubscriptionRecord
 from domain.api.hold_answers import open_holds
 from domain.ids import shown_id
-from domain.local_days import ONE_DAY
 from domain.values import Policy, UserId
 
-QUERY_SECONDS_MAX = 8.0  # How long a query may wait for the views, and as long for the database.
-
-_MONTH = re.compile(r"([0-9]{4})-([0-9]{2})")
 # Never those of the lease and the views: what changes a subscription waits for none of them.
 _THREADS = ThreadPoolExecutor(2, thread_name_prefix="queries")
-
-
-@dataclass(frozen=True, slots=True)
-class MonthQuery:
-    """The sums of one calendar month in the user's time zone."""
-
-    user_id: UserId
-    month: str
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriptionsQuery:
-    """All subscriptions of one user."""
-
-    user_id: UserId
-
-
-@dataclass(frozen=True, slots=True)
-class SettleQuery:
-    """A user's status, answered once the views contain every acknowledged write."""
-
-    user_id: UserId
-    though_broken: bool
-    """Where the journal is broken, answered without a status: its history can be read all the same."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeQuery:
-    """A change of a subscription, answered once it is in RAM and in its document."""
-
-    call: Call
-
-    @property
-    def user_id(self) -> UserId:
-        return self.call.command.user_id
-
-
-@dataclass(frozen=True, slots=True)
-class HoldsQuery:
-    """The open holds of one user."""
-
-    user_id: UserId
-
-
-ReadQuery = UsageQuery | MonthQuery | SubscriptionsQuery | HistoryQuery
-ShardQuery = SettleQuery | HoldsQuery | ChangeQuery
-Query = ReadQuery | HoldsQuery | ChangeQuery
-
-
-def parse_month(text: str) -> tuple[date, date]:
-    """Return the first day of a month (YYYY-MM) and the one after its last. ValueError."""
-    match = _MONTH.fullmatch(text)
-    if not match or not 1970 <= int(match[1]) < 2200:
-        raise ValueError("a month is YYYY-MM, from 1970 to 2199")
-    first = date(int(match[1]), int(match[2]), 1)
-    return first, first.replace(day=monthrange(first.year, first.month)[1]) + ONE_DAY
 
 
 class Queries:

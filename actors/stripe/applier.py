@@ -13,8 +13,7 @@ from datetime import datetime
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from actors.janitor.expiry import Calls
-from actors.protocol.calls import service_call
+from actors.protocol.calls import Calls, service_call
 from actors.stripe.commands import check, commands_of
 from actors.stripe.digest import News, known_as_told, with_owner
 from actors.stripe.lookups import Lookups

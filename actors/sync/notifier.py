@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
 
+from actors.protocol.changes import Changes, Stamp
+from actors.protocol.errors import ShardLostError
 from actors.protocol.store import Moment
-from actors.routing.lane import ShardLostError
-from actors.sync.changes import Changes, Stamp
 from domain.values import UserId
 
 NAMES_PER_MESSAGE_MAX = 2_000  # Users, and documents, in one message to a shard.

@@ -17,6 +17,7 @@ from domain.api.hold_answers import freed_answer, placed_answer
 from domain.api.list_answers import subscription_record
 from domain.charges import UsageRecorded
 from domain.corrections import CreditsAdjusted, UsageReversed
+from domain.coverage import is_low, packs_at
 from domain.holds import HoldFreed, HoldPlaced, HoldSettled
 from domain.ids import shown_id
 from domain.local_days import ONE_DAY, day_of, midnight
@@ -27,15 +28,9 @@ from domain.messages import (
     SubscriptionExpired,
 )
 from domain.pack_messages import PackAdded
-from domain.packs import credits_in, given_by
 from domain.payments import Payment
 from domain.stripe import GrantsVoided, StripeStateApplied
 from domain.values import NO_CREDITS, Credits, Policy, Status
-
-
-def is_low(remaining: Credits, given: Credits, policy: Policy) -> bool:
-    """Say whether so little is left of what day and packs gave that it is called low."""
-    return remaining * 100 <= policy.low_credits_percent * given
 
 
 def status_answer(account: Account, now: datetime, policy: Policy) -> CreditStatusResponse:
@@ -82,44 +77,6 @@ def status_answer(account: Account, now: datetime, policy: Policy) -> CreditStat
         else midnight(today + ONE_DAY, timezone),
         as_of=now,
     )
-
-
-class PacksNow(NamedTuple):
-    """What the live packs of an account come to that have anything left or set aside.
-
-    Those that are used up count no longer: which of them are known is a matter of what RAM let go.
-    """
-
-    left: Credits
-    given: Credits
-    unused: Credits
-    """What is left, and what holds have set aside."""
-    are_there: bool
-
-
-def packs_at(account: Account, now: datetime) -> PacksNow:
-    """Return what the live packs of an account come to at an instant; holds that are over are not."""
-    if account.extra is None:
-        return NO_PACKS
-    known = [pack.as_of(now) for pack in account.packs if pack.is_live(now)]
-    live = [pack for pack in known if pack.left or pack.holds]
-    left, given = credits_in(live, now), given_by(live, now)
-    unused = Credits(left + sum(pack.held for pack in live))
-    return PacksNow(left, given, unused, are_there=bool(live))
-
-
-NO_PACKS = PacksNow(NO_CREDITS, NO_CREDITS, NO_CREDITS, are_there=False)
-
-
-def remaining_at(account: Account, now: datetime, policy: Policy) -> Credits:
-    """Return what an account has left at an instant, of its day and of packs."""
-    current = account.current(now)
-    left = packs_at(account, now).left
-    if current is None:
-        return left
-    known = current.as_of(now, policy.rollover_cap)
-    day = known.day_at(known.today(now), policy.rollover_cap)
-    return Credits(left + known.remaining(day))
 
 
 def change_answer(account: Account, entry: Entry, policy: Policy) -> Answer:

@@ -3,7 +3,7 @@
 import json
 import math
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -19,11 +19,13 @@ from pydantic import (
 )
 
 from domain.charges import OnInsufficient
-from domain.messages import RecordUsage
+from domain.local_days import check_zone
+from domain.messages import ChangeSubscription, RecordUsage
 from domain.values import (
     CREDITS_MAX,
     USER_ID_LENGTH_MAX,
     Credits,
+    Status,
     UserId,
     parse_user_id,
     to_instant,
@@ -245,3 +247,36 @@ class RecordUsagesBody(ParsedBody):
             }
         ),
     ]
+
+
+class ChangeSubscriptionBody(ParsedBody):
+    """What an operator gives a subscription: another status, end or time zone, and why."""
+
+    status: Literal["active", "past_due", "paused", "cancelled", "expired"] | None = None
+    end_date: Timestamp | None = None
+    timezone: (
+        Annotated[
+            Text,
+            AfterValidator(check_zone),
+            Field(
+                description="IANA name. The day that is open ends where it would have; the next"
+                " begins then, or at its midnight in the new zone, whichever is later."
+            ),
+        ]
+        | None
+    ) = None
+    reason: (
+        Annotated[Text, Field(description="Kept in the user's history, with who gave it.")] | None
+    ) = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if self.status is None and self.end_date is None and self.timezone is None:
+            raise ValueError("status, end_date or timezone is needed")
+        return self
+
+    def command(self, user_id: UserId, subscription_id: str) -> ChangeSubscription:
+        status = None if self.status is None else Status(self.status)
+        return ChangeSubscription(
+            user_id, subscription_id, status, self.end_date, self.timezone, self.reason
+        )

@@ -20,7 +20,7 @@ from domain.documents.subscriptions import (
     read_subscriptions,
 )
 from domain.eras import date_named
-from domain.evolve import evolve
+from domain.evolve import replay
 from domain.holds import Hold, HoldFreed, HoldPlaced, LapsedHold
 from domain.messages import Change, CreditsAdded, DayOpened, Entry, charge_in
 from domain.recalls import NOTHING_BESIDE, Recalls
@@ -296,10 +296,3 @@ def _read_days(
             ours = document.get("applied_seq") is not None
             days.append(_StoredDay(day, used, ours, told, holds, read_adjusted(document)))
     return days, unreadable
-
-
-def replay(account: Account, entries: Iterable[Entry]) -> Account:
-    """Return the account after further entries of its journal."""
-    for entry in entries:
-        account = evolve(account, entry)
-    return account

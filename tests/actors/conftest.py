@@ -11,7 +11,8 @@ import pytest
 from pymongo.uri_parser import parse_uri
 
 from actors.embedded.keeper import EmbeddedMongo
-from actors.mongo.connection import Documents, MongoWire, check_suitable, connect
+from actors.mongo.connection import check_suitable, connect
+from actors.mongo.embedded_wire import Documents, MongoWire
 from actors.mongo.preparation import prepare
 from tests.fakes.setups import MemorySetup, MongoSetup, Setup, mongomock_setup
 from tests.wire.proxy import Proxy

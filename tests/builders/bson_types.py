@@ -16,9 +16,10 @@ from bson import Binary, Code, Decimal128, Int64, MinKey, ObjectId, Regex, Times
 from bson.binary import UUID_SUBTYPE
 
 from actors.embedded.keeper import EmbeddedMongo
-from actors.mongo.connection import MongoWire, connect
+from actors.mongo.connection import connect
+from actors.mongo.embedded_wire import MongoWire
 from actors.mongo.preparation import prepare
-from actors.protocol.store import UsageQuery
+from actors.protocol.queries import UsageQuery
 from domain.documents.recovery import Recovered, recover
 from domain.holds import make_hold_id
 from domain.values import UserId

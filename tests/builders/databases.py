@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from actors.mongo.connection import Documents, UnsuitableDatabaseError
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.preparation import prepare
+from actors.protocol.store import UnsuitableDatabaseError
 
 
 def everything(database: Documents) -> dict[str, list[Any]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pymongo
 from pymongo.errors import PyMongoError
 
-from actors.mongo.connection import MongoWire
+from actors.mongo.embedded_wire import MongoWire
 from tests.patience import PATIENCE_SECONDS
 
 DEADLINE_SECONDS = PATIENCE_SECONDS  # Only a failure waits that long.

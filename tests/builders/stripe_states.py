@@ -13,7 +13,7 @@ from typing import Any
 from actors.stripe.applier import APPLIED, IGNORED
 from actors.stripe.records import EventState, StripeEvent
 from domain.values import UserId
-from tests.actors.mongo.test_id_types import forgotten
+from tests.builders.id_types import forgotten
 from tests.builders.stripe_news import (
     LATER,
     NAMED,

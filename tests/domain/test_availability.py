@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.account import Account
-from domain.api.render import remaining_at
+from domain.coverage import remaining_at
 from domain.local_days import midnight
 from domain.messages import Limit, Refusal, Rejection
 from domain.values import Credits, Policy, Status

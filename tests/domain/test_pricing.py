@@ -17,7 +17,7 @@ from actors.protocol.calls import Call, Outcome
 from actors.shard.draft import Draft
 from domain.charges import OnInsufficient
 from domain.documents.journal import entry_document, read_entry
-from domain.documents.recovery import replay
+from domain.evolve import replay
 from domain.fingerprints import fingerprint
 from domain.holds import HoldSettled, SettleHold
 from domain.messages import RecordUsage, Rejection

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from domain.account import Account
 from domain.charges import Opening, UsageRecorded
 from domain.corrections import CreditsAdjusted, UsageReversed
-from domain.documents.recovery import recover, replay
+from domain.documents.recovery import recover
+from domain.evolve import replay
 from domain.holds import Hold, HoldFreed, HoldPlaced, HoldSettled
 from domain.local_days import midnight
 from domain.messages import CreditsAdded, DayOpened, charge_in

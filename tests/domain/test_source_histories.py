@@ -30,8 +30,8 @@ from domain.packs import Category, Pack
 from domain.sources import PackShare
 from domain.values import Credits, Policy
 from tests.builders.ledger import NOON, ONE_MILLISECOND, USER, charge_of
+from tests.builders.life_choices import CAPS, ROLLOVERS, STATUSES, ZONES, shortfall_of
 from tests.builders.shard_ledger import ShardLedger
-from tests.domain.test_histories import CAPS, ROLLOVERS, STATUSES, ZONES, shortfall_of
 from tests.reference import dates, model, sources
 from tests.reference.sources import Outcome, SourcesUser
 

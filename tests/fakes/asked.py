@@ -3,9 +3,10 @@
 from functools import partial
 
 from actors.protocol.calls import Reply
+from actors.protocol.queries import ChangeQuery, HoldsQuery, Query
 from actors.protocol.store import Reads
 from actors.shard.lists import Lists, ask_for_list
-from actors.shard.queries import ChangeQuery, HoldsQuery, Queries, Query
+from actors.shard.queries import Queries
 from actors.shard.shard import Shard
 from domain.values import Policy
 

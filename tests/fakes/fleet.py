@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from actors.cluster.resharding import Plan
 from actors.protocol.calls import Envelope, Reply
 from actors.protocol.directory import Directory, even
-from actors.routing.lane import ShardLostError
-from actors.shard.queries import Query
+from actors.protocol.errors import ShardLostError
+from actors.protocol.queries import Query
 from actors.shard.shard import Shard
 from domain.values import Policy
 from tests.fakes.shards import Clock

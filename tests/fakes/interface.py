@@ -17,10 +17,10 @@ from actors.auth.tokens import Tokens
 from actors.edge.app import build_app
 from actors.edge.heads import HeadProtocol
 from bench.processes import free_port
-from tests.actors.auth.test_api_keys import Keys, made
-from tests.actors.auth.test_tokens import RULES
-from tests.actors.edge.test_app import LocalBackend, OneShard
 from tests.builders.authors import NOON
+from tests.builders.tokens import RULES
+from tests.fakes.edge import LocalBackend, OneShard
+from tests.fakes.memory_keys import Keys, made
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.shards import Clock, running
 from tests.patience import PATIENCE_SECONDS

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from actors.mongo.documents.usages import read_usage
-from actors.protocol.store import HistoryQuery, SubscriptionPageQuery, UsageQuery
+from actors.protocol.queries import HistoryQuery, SubscriptionPageQuery, UsageQuery
 from domain.api.answers import (
     HistoryPage,
     MonthlyUsage,

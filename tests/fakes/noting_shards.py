@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from actors.protocol.calls import MOVED, UNAVAILABLE, Call, Envelope, Outcome, Reply
 from actors.protocol.directory import Directory, even, slot_of
-from actors.routing.lane import ShardLostError
-from actors.shard.queries import Query
+from actors.protocol.errors import ShardLostError
+from actors.protocol.queries import Query
 from domain.values import UserId
 
 Answer = Callable[[int, Envelope], Awaitable[list[Reply]]]

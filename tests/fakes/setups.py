@@ -16,7 +16,7 @@ from bson.codec_options import CodecOptions
 from actors.mongo.accounts.overview import MongoOverview
 from actors.mongo.accounts.reads import MongoReads
 from actors.mongo.accounts.store import MongoStore
-from actors.mongo.connection import Documents
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import stored_id
 from actors.mongo.indexes import make_indexes
 from actors.protocol.store import Overview, Reads, Store

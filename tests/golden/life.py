@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from actors.mongo.ids import stored_id
-from actors.protocol.store import UsageQuery
+from actors.protocol.queries import UsageQuery
 from domain.account import Account
 from domain.api.render import status_answer
 from domain.charges import OnInsufficient

@@ -17,11 +17,11 @@ from actors.janitor.expiry import Ended, expire_call
 from actors.mongo.events import MongoEvents
 from domain.pricing import Price, PriceList
 from domain.values import CURRENT_STATUSES, Policy, UserId
-from tests.actors.auth.test_api_keys import Keys
-from tests.actors.edge.test_app import LocalBackend, OneShard
 from tests.builders.authors import NOON
 from tests.fakes.asked import AllQueries
+from tests.fakes.edge import LocalBackend, OneShard
 from tests.fakes.memory_events import MemoryEvents
+from tests.fakes.memory_keys import Keys
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.setups import MemorySetup, MongoSetup, Setup
 from tests.fakes.shards import Clock, running

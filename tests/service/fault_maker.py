@@ -16,7 +16,7 @@ import pymongo
 from pymongo.errors import PyMongoError
 
 from actors.embedded.keeper import EmbeddedMongo
-from actors.mongo.connection import Documents, MongoWire
+from actors.mongo.embedded_wire import Documents, MongoWire
 from tests.patience import PATIENCE_SECONDS
 from tests.service.processes import actor_pids, shard_pids, wake
 from tests.service.running import RunningService

@@ -23,7 +23,8 @@ from pymongo.uri_parser import parse_uri
 from rich.console import Console
 
 from actors.embedded.keeper import EmbeddedMongo
-from actors.mongo.connection import MongoWire, connect
+from actors.mongo.connection import connect
+from actors.mongo.embedded_wire import MongoWire
 from bench.machine import facts
 from bench.progress import track
 from tests.patience import PATIENCE_SECONDS

@@ -20,7 +20,7 @@ import yaml
 from pymongo.uri_parser import parse_uri
 
 from actors.embedded.keeper import EmbeddedMongo
-from actors.mongo.connection import MongoWire
+from actors.mongo.embedded_wire import MongoWire
 from tests.patience import SERVICE_SECONDS
 from tests.service.port_forwarder import Forwarding
 from tests.service.processes import pids_in

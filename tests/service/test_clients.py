@@ -24,7 +24,7 @@ from actors.protocol.errors import (
     UnavailableError,
 )
 from actors.protocol.reports import SweepReport
-from actors.remote.janitor import JANITOR
+from actors.remote.names import JANITOR
 from actors.remote.options import NAMESPACE
 from actors.remote.shards import RayShards
 from actors.routing.router import Router

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from actors.protocol.calls import Envelope, Reply
+from actors.protocol.changes import Changes, Stamp
 from actors.protocol.directory import Directory
-from actors.routing.lane import ShardLostError
-from actors.shard.queries import Query
-from actors.sync.changes import Changes, Stamp
+from actors.protocol.errors import ShardLostError
+from actors.protocol.queries import Query
 from tests.simulation.processes import ShardProcess
 from tests.simulation.virtual_time import VirtualLoop
 

@@ -5,10 +5,10 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Path, Request, Response
 
 from actors.auth.caller import Scope
-from actors.client.arguments import make_call
 from actors.edge.backend import Backend, allow, caller_of, find_settled
 from actors.edge.responses import answered, written
-from actors.edge.writing import KeyHeader
+from actors.edge.routes.subscription import KeyHeader
+from actors.protocol.calls import make_call
 from actors.protocol.errors import UsageNotFoundError
 from domain.api.correction_answers import AdjustmentResponse, ReversalResponse
 from domain.api.correction_requests import AdjustCreditsBody, ReverseUsageBody

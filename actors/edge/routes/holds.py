@@ -5,7 +5,6 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Path, Request, Response
 
 from actors.auth.caller import Scope
-from actors.client.arguments import body_of, make_call
 from actors.edge.backend import (
     NEEDS_KEY_OR_TOKEN,
     Backend,
@@ -14,10 +13,10 @@ from actors.edge.backend import (
     require_reading,
 )
 from actors.edge.responses import Done, answered, problems, written
-from actors.edge.routes.subscription import UserIdQuery
-from actors.edge.writing import KeyHeader
+from actors.edge.routes.subscription import KeyHeader, UserIdQuery
+from actors.protocol.calls import body_of, make_call
 from actors.protocol.errors import HoldNotFoundError
-from actors.shard.queries import HoldsQuery
+from actors.protocol.queries import HoldsQuery
 from domain.api.answers import UsageRecordResponse
 from domain.api.hold_answers import HoldResponse, OpenHolds
 from domain.api.hold_requests import PlaceHoldBody, SettleHoldBody, release_command

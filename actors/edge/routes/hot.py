@@ -10,7 +10,6 @@ from fastapi import FastAPI, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
 from actors.auth.caller import Scope
-from actors.client.arguments import body_of, make_call
 from actors.edge.backend import (
     NEEDS_KEY,
     NEEDS_KEY_OR_TOKEN,
@@ -22,6 +21,7 @@ from actors.edge.gate import Operation
 from actors.edge.once import MemberTwiceError, check_members
 from actors.edge.problems import RequestRefused, invalid, invalid_fields
 from actors.edge.responses import Done, answered, problems, written
+from actors.protocol.calls import body_of, make_call
 from domain.api.answers import CreditStatusResponse, UsageRecordResponse
 from domain.api.requests import COMMAS_MAX, IdempotencyKey, RecordUsageBody, UserIdText
 from domain.values import UserId

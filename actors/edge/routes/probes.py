@@ -10,10 +10,9 @@ from actors.edge.backend import Backend, allow
 from actors.edge.bodies import TestClockBody
 from actors.edge.problems import NotReady, RequestRefused, make_problem, respond
 from actors.edge.responses import Done, problems, written
-from actors.protocol.errors import InvalidRequestError, UnavailableError
+from actors.protocol.errors import InvalidRequestError, ShardLostError, UnavailableError
 from actors.protocol.reports import ShardReport, SyncReport, TestClockReport
 from actors.protocol.store import StoreError
-from actors.routing.lane import ShardLostError
 from actors.runtime.clock import TimeGoesForwardError
 
 OPEN: dict[str, Any] = {"security": []}

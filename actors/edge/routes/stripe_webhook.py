@@ -5,16 +5,15 @@ secrets is 400, whatever is wrong with it, and leaves no trace.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import FastAPI, Request
 from pydantic import BaseModel
 
+from actors.edge.backend import StripeDesk
 from actors.edge.problems import Problem, RequestRefused, make_problem
-from actors.events.reports import StripeEventReport, StripeWaiting
+from actors.protocol.reports import StripeEventReport, StripeWaiting
 from actors.protocol.store import StoreError
 from actors.stripe.api import BadSignatureError, verify_signature
 from actors.stripe.payloads import UnreadablePayloadError, read_event
@@ -30,15 +29,6 @@ class Taken(BaseModel):
     received: bool
     repeated: bool
     """It was kept before."""
-
-
-@dataclass(frozen=True, slots=True)
-class StripeDesk:
-    """What the edge needs to take events: where to keep them, and who may have signed them."""
-
-    store: StripeStore
-    secrets: Sequence[str]
-    clock: Callable[[], datetime]
 
 
 def add_stripe_operations(app: FastAPI, desk: StripeDesk) -> None:

@@ -6,18 +6,16 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Path, Query, Request, Response
 
 from actors.auth.caller import Scope
-from actors.client.arguments import make_call
 from actors.edge.backend import Backend, allow, caller_of, find_settled
-from actors.edge.bodies import ChangeSubscriptionBody
 from actors.edge.problems import RequestRefused, invalid
 from actors.edge.responses import Done, answered, problems, written
-from actors.edge.routes.subscription import read_list
-from actors.edge.writing import KeyHeader
+from actors.edge.routes.subscription import KeyHeader, read_list
+from actors.protocol.calls import make_call
 from actors.protocol.errors import NotFoundError, UnavailableError
-from actors.protocol.store import HistoryQuery, StoreError, SubscriptionPageQuery
-from actors.shard.queries import ChangeQuery
+from actors.protocol.queries import ChangeQuery, HistoryQuery, SubscriptionPageQuery
+from actors.protocol.store import StoreError
 from domain.api.answers import HistoryPage, SubscriptionPage, SubscriptionRecord
-from domain.api.requests import INT64_MAX, TEXT_LENGTH_MAX, UserIdText
+from domain.api.requests import INT64_MAX, TEXT_LENGTH_MAX, ChangeSubscriptionBody, UserIdText
 from domain.values import Status, UserId
 
 PAGE_MAX = 1000

@@ -8,7 +8,7 @@ from actors.auth.caller import Scope
 from actors.edge.backend import Backend, allow, caller_of
 from actors.edge.bodies import AnonymizeBody
 from actors.edge.responses import Done, problems, written
-from actors.edge.writing import KeyHeader
+from actors.edge.routes.subscription import KeyHeader
 from actors.protocol.reports import AnonymizationReport
 from domain.api.requests import UserIdText
 from domain.values import UserId

@@ -8,7 +8,8 @@ from bson import Int64
 from pymongo.collection import Collection
 from pymongo.read_concern import ReadConcern
 
-from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.embedded_wire import Documents
 from actors.protocol.store import StorageUnavailableError
 from actors.shard.lease import Holder
 

@@ -20,8 +20,9 @@ from actors.mongo.accounts.projections import (
 )
 from actors.mongo.accounts.tails import Tails
 from actors.mongo.causality import Causality
-from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.connection import unavailable_on_error
 from actors.mongo.documents.usages import with_source_ids_spelled
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import name_of, stored_id
 from actors.mongo.ids import user_ids as user_ids_stored
 from actors.mongo.references import References, by_user, with_ids_spelled

@@ -9,7 +9,7 @@ from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import BulkWriteError
 
-from actors.mongo.connection import Documents
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.failures import is_duplicate
 from actors.mongo.ids import stored_id
 from domain.documents.views import AccountViews

@@ -6,7 +6,9 @@ from typing import Any
 
 from bson import ObjectId
 
-from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.documents.owner import user_of
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import (
     as_stored,
     ids_shown_as,
@@ -14,11 +16,10 @@ from actors.mongo.ids import (
     name_of,
     range_of,
     ranges_after,
-    read_user_id,
     spelled,
 )
 from actors.mongo.references import with_ids_spelled
-from actors.protocol.store import SubscriptionPageQuery
+from actors.protocol.queries import SubscriptionPageQuery
 from domain.api.answers import SubscriptionPage, SubscriptionRecord
 from domain.api.list_answers import subscription_record
 from domain.documents.subscriptions import Document, UnreadableError, read_subscription
@@ -99,14 +100,6 @@ class MongoOverview:
         except UnreadableError:
             return None
         return subscription_record(user_id, subscription, document.get("stripe"), now)
-
-
-def user_of(document: Document) -> UserId | None:
-    """Return whose a document is; None where its `user_id` cannot be read."""
-    try:
-        return read_user_id(document.get("user_id"))
-    except ValueError:
-        return None
 
 
 def _cursor(last: object) -> str:

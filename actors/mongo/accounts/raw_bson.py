@@ -12,7 +12,7 @@ from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
 
-from actors.mongo.connection import Documents
+from actors.mongo.embedded_wire import Documents
 
 DOCUMENTS_PER_BATCH = 10_000  # And no more than 16 MiB, whatever is asked for.
 

@@ -10,11 +10,12 @@ from bson import Decimal128
 
 from actors.mongo.accounts.marks import read_mark
 from actors.mongo.accounts.usage_pages import usage_page
-from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.connection import unavailable_on_error
 from actors.mongo.documents.amounts import ZERO, amount_or
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import stored_id, user_ids
 from actors.mongo.references import with_ids_spelled
-from actors.protocol.store import HistoryQuery, UsageQuery
+from actors.protocol.queries import HistoryQuery, UsageQuery
 from domain.api.answers import HistoryPage, MonthlyUsage, UsagePage, UsageSums
 from domain.api.list_answers import history_entry
 from domain.documents.journal import entry_id, read_or_name

@@ -6,10 +6,10 @@ from typing import Any
 from pymongo import DeleteOne, UpdateOne
 from pymongo.client_session import ClientSession
 
-from actors.mongo.connection import Documents
 from actors.mongo.documents.holds import lapsed_hold
 from actors.mongo.documents.packs import pack_writes
 from actors.mongo.documents.usages import reversed_fields
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import key_of, stored_id
 from domain.documents.views import AccountViews
 

@@ -20,11 +20,12 @@ from actors.mongo.accounts.marks import MarkMovedError, move_marks, read_marks
 from actors.mongo.accounts.seldom_views import write_rest
 from actors.mongo.accounts.tails import Tails
 from actors.mongo.causality import Causality
-from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.connection import unavailable_on_error
 from actors.mongo.documents.events import event_documents
 from actors.mongo.documents.stripe import view_writes
 from actors.mongo.documents.subscriptions import day_raise, day_write, needs_care
 from actors.mongo.documents.usages import usage_document
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.failures import NO_WRITES, cause, is_duplicate, passes
 from actors.mongo.ids import stored_id
 from actors.mongo.transactions import CommitInDoubtError, Transactions, until_elected

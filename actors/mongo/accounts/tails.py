@@ -15,7 +15,7 @@ from pymongo.client_session import ClientSession
 
 from actors.mongo.accounts.leases import oldest_mark
 from actors.mongo.accounts.marks import read_marks
-from actors.mongo.connection import Documents
+from actors.mongo.embedded_wire import Documents
 from actors.protocol.store import LATE_APPEND
 from domain.documents.journal import place_of
 from domain.values import UserId

@@ -15,10 +15,10 @@ import bson
 from bson import ObjectId
 from bson.errors import BSONError
 
-from actors.mongo.connection import Documents
 from actors.mongo.documents.usages import read_usage
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import has_range, ranges_before, stored_id
-from actors.protocol.store import UsageQuery
+from actors.protocol.queries import UsageQuery
 from domain.api.answers import UsagePage, UsageRecord
 from domain.values import is_object_id
 

@@ -34,7 +34,8 @@ from actors.mongo.accounts.raw_fields import (
     value_of,
 )
 from actors.mongo.causality import Causality
-from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import others, user_ids
 from actors.mongo.references import References, with_ids_spelled
 from actors.shard.dormant import AnyRawAccount, RawAccount, RawAccountWithPacks

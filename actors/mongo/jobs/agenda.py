@@ -7,7 +7,8 @@ from typing import Any
 from pymongo.errors import DuplicateKeyError
 
 from actors.janitor.agenda import REPORTS_AGE_MAX, JobEntry
-from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.embedded_wire import Documents
 from actors.protocol.reports import SweepReport
 from actors.protocol.store import StorageUnavailableError
 

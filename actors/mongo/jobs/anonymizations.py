@@ -13,7 +13,8 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from actors.janitor.anonymization_job import Job, Step
-from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.failures import is_duplicate
 from actors.mongo.ids import stored_id
 from actors.mongo.transactions import CommitInDoubtError, Transactions

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from actors.janitor.expiry import Ended, Page
-from actors.mongo.accounts.overview import user_of
-from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.documents.owner import user_of
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import name_of
 from actors.mongo.references import with_ids_spelled
 from domain.documents.subscriptions import UnreadableError, read_subscription

@@ -16,7 +16,8 @@ from pymongo.errors import DuplicateKeyError
 from actors.janitor.anonymization_job import Job
 from actors.mongo.accounts.marks import FENCED, read_mark
 from actors.mongo.accounts.store import MongoStore
-from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import stored_id
 from actors.protocol.store import JournalBrokenError, ViewsTakenError
 from domain.documents.journal import (

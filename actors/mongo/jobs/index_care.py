@@ -10,10 +10,12 @@ from typing import Any
 from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 
-from actors.embedded.server import EMBEDDED_SET_NAME
-from actors.mongo.connection import Documents, UnsuitableDatabaseError, unavailable_on_error
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.indexes import make_index, missing_indexes, rules_of, wanted_indexes
+from actors.mongo.uri import EMBEDDED_SET_NAME
 from actors.protocol.reports import Findings
+from actors.protocol.store import UnsuitableDatabaseError
 
 NAMESPACE_MISSING = 26
 

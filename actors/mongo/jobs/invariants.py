@@ -14,7 +14,8 @@ from itertools import islice
 from typing import Any
 
 from actors.mongo.accounts.marks import UNREADABLE
-from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import ranges_after, read_user_id
 from actors.mongo.jobs.told_entries import (
     ToldEntries,

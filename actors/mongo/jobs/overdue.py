@@ -7,8 +7,9 @@ from typing import Any
 
 from actors.janitor.expiry import Page
 from actors.janitor.hold_expiry import OverdueHold
-from actors.mongo.accounts.overview import user_of
-from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.documents.owner import user_of
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import name_of, spelled
 from domain.documents.holds import read_holds
 

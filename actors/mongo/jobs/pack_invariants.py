@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import ranges_after, read_user_id
 from actors.mongo.jobs.invariants import holds_agree
 from actors.mongo.jobs.told_entries import (

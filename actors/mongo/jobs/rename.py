@@ -17,7 +17,8 @@ from pymongo.client_session import ClientSession
 from actors.events.records import dead_name
 from actors.janitor.anonymization_job import Job
 from actors.mongo.accounts.store import MongoStore
-from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import stored_id
 from actors.mongo.jobs.anonymizations import COLLECTION, counted
 from actors.mongo.jobs.fences import Fences, users_of

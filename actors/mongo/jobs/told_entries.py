@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any, NamedTuple
 
-from actors.mongo.connection import Documents
+from actors.mongo.embedded_wire import Documents
 from actors.protocol.reports import DIFFERING_USERS_MAX, Findings
 from domain.documents.journal import SpoiltEntry, entry_id, read_or_name
 from domain.messages import Entry

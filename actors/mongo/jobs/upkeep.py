@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from actors.mongo.accounts.marks import read_marks
-from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.events import MongoEvents
 from actors.mongo.jobs.ended import MongoEnded
 from actors.mongo.jobs.ended_packs import MongoEndedPacks

@@ -15,8 +15,8 @@ from actors.cli import keys as key_commands
 from actors.cli.keys import cells_of, key_row
 from actors.cli.main import app
 from actors.mongo.keys import MongoKeys
-from tests.actors.auth.test_api_keys import Keys
 from tests.builders.authors import NOON
+from tests.fakes.memory_keys import Keys
 from tests.fakes.setups import MongoSetup
 from tests.fakes.shards import in_loop
 

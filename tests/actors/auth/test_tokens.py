@@ -5,8 +5,7 @@ import base64
 import contextlib
 import json
 import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -30,22 +29,8 @@ from actors.auth.tokens import (
     fetch_key_set,
 )
 from domain.values import UserId
+from tests.builders.tokens import CLAIMS, RULES, SECRET, now, token
 from tests.fakes.shards import in_loop, until
-
-SECRET = "a secret of the application, long enough"
-RULES = TokenRules(secret=SECRET, issuer="https://id.example", audience="credits")
-CLAIMS: dict[str, Any] = {"sub": "ada", "iss": "https://id.example", "aud": "credits"}
-
-
-def token(changes: Mapping[str, Any] | None = None, **options: Any) -> str:
-    """Return a token as the application makes it; a claim that is None is left out."""
-    claims = CLAIMS | {"exp": time.time_ns() // 10**9 + 300} | dict(changes or {})
-    kept = {name: value for name, value in claims.items() if value is not None}
-    return jwt.encode(kept, **({"key": SECRET, "algorithm": "HS256"} | options))
-
-
-def now() -> int:
-    return time.time_ns() // 10**9
 
 
 async def subject(tokens: Tokens, text: str) -> str | None:

@@ -22,8 +22,8 @@ from actors.cli.keys import cells_of, key_row
 from actors.cli.main import app
 from actors.edge.examples import EXAMPLES
 from bench.processes import free_port
-from tests.actors.auth.test_api_keys import Keys
 from tests.builders.authors import NOON
+from tests.fakes.memory_keys import Keys
 
 OURS = re.compile("\x1b\\[[0-9;?]*[A-Za-z]|\r")  # Colours, and how a bar is drawn anew.
 ANSWERS: dict[str, Any] = {

@@ -17,8 +17,8 @@ from domain.api.answers import CreditStatusResponse
 from domain.documents.views import AccountViews
 from domain.holds import PlaceHold
 from domain.values import Credits, UserId
-from tests.actors.shard.test_warm_start import Held
 from tests.fakes.fleet import Fleet, JanitorCrashedError, fleet_of
+from tests.fakes.held_reader import Held
 from tests.fakes.shards import at_the_gate, charge_call, credit_call, in_loop, until
 from tests.patience import PATIENCE_SECONDS
 from tests.simulation.database_reads import SimulatedWarmth

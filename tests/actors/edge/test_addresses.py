@@ -11,8 +11,8 @@ import pytest
 from actors.auth.caller import Scope
 from actors.edge.addresses import Segment
 from domain.values import UserId, parse_user_id
-from tests.actors.edge.test_app import CREDITS, USAGE, edge
-from tests.actors.serving.test_haproxy_guarded import haproxy
+from tests.fakes.edge import CREDITS, USAGE, edge
+from tests.fakes.haproxy import haproxy
 from tests.fakes.interface import listening
 from tests.fakes.shards import in_loop
 

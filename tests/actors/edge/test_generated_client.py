@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from actors.auth.caller import Scope
-from tests.actors.edge.test_app import CREDITS, USAGE
+from tests.fakes.edge import CREDITS, USAGE
 from tests.fakes.interface import Listening, listening
 
 PACKAGE = "allotment_client"

@@ -14,8 +14,8 @@ from actors.auth.caller import Scope
 from actors.edge import gate
 from actors.edge.gate import BODY_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX
 from actors.edge.limits import CALLERS_MAX, RateLimit
-from actors.edge.writing import RECORD_ERRORS_MAX
-from tests.actors.edge.test_app import CREDITS, USAGE, edge
+from actors.edge.routes.subscription import RECORD_ERRORS_MAX
+from tests.fakes.edge import CREDITS, USAGE, edge
 from tests.fakes.shards import in_loop
 
 JSON = {"Content-Type": "application/json"}

@@ -6,8 +6,8 @@ import httpx
 import pytest
 
 from actors.edge.app import build_app
-from tests.actors.edge.test_app import CREDITS, edge
-from tests.actors.serving.test_haproxy_guarded import ask, haproxy
+from tests.fakes.edge import CREDITS, edge
+from tests.fakes.haproxy import ask, haproxy
 from tests.fakes.interface import listening
 from tests.fakes.shards import in_loop
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.actors.edge.test_app import CREDITS, USAGE, edge
+from tests.fakes.edge import CREDITS, USAGE, edge
 from tests.fakes.shards import in_loop
 
 DETAILED = USAGE | {"details": {"a": {"b": 1}, "c": [{"d": 2}]}}

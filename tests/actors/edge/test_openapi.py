@@ -7,13 +7,13 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import TypeAdapter
 
-from actors.edge import problems, writing
+from actors.edge import problems
 from actors.edge.examples import EXAMPLES, MORE_EXAMPLES
 from actors.edge.gate import OPEN, is_open
 from actors.edge.openapi import operations_of
 from actors.edge.problem_examples import CLOSER_PROBLEMS, PROBLEMS
 from actors.edge.problems import MEDIA_TYPE, STATUS
-from actors.edge.routes import probes
+from actors.edge.routes import probes, subscription
 from domain.api import (
     answers,
     correction_answers,
@@ -23,7 +23,7 @@ from domain.api import (
     hold_requests,
     requests,
 )
-from tests.actors.edge.test_app import edge
+from tests.fakes.edge import edge
 from tests.fakes.shards import in_loop
 
 MODELS = {
@@ -31,7 +31,7 @@ MODELS = {
     for module in (
         *(requests, credit_requests, hold_requests, correction_requests),
         *(answers, hold_answers, correction_answers),
-        *(writing, probes, problems),
+        *(subscription, probes, problems),
     )
     for name in EXAMPLES
     if hasattr(module, name)

@@ -12,7 +12,7 @@ from actors.protocol.errors import AllotmentError, InvalidRequestError
 from actors.shard.shard import Shard
 from domain.api.answers import UsageRecordResponse
 from domain.pricing import Price, PriceList
-from tests.actors.edge.test_app import CREDITS, LocalBackend, edge
+from tests.fakes.edge import CREDITS, LocalBackend, edge
 from tests.fakes.shards import in_loop
 
 BY_TOKENS = {"user_id": "ada", "service_type": "chat", "model_used": "m-1", "token_count": 9000}

@@ -11,10 +11,10 @@ from actors.auth.caller import Scope
 from actors.auth.tokens import Tokens
 from actors.edge.app import build_app
 from actors.edge.gate import Gate
-from tests.actors.auth.test_api_keys import Keys, made, stranger_like
-from tests.actors.auth.test_tokens import RULES, now, token
-from tests.actors.edge.test_app import CREDITS, USAGE, LocalBackend, OneShard
 from tests.builders.authors import NOON
+from tests.builders.tokens import RULES, now, token
+from tests.fakes.edge import CREDITS, USAGE, LocalBackend, OneShard
+from tests.fakes.memory_keys import Keys, made, stranger_like
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.shards import Clock, in_loop, running
 

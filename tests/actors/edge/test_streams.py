@@ -20,7 +20,7 @@ from actors.edge.streams import (
 )
 from actors.protocol.errors import OverloadedError
 from domain.values import UserId
-from tests.actors.auth.test_tokens import token
+from tests.builders.tokens import token
 from tests.fakes.interface import listening
 from tests.fakes.shards import in_loop
 from tests.patience import PATIENCE_SECONDS

@@ -13,8 +13,8 @@ from uvicorn.config import HTTP_PROTOCOLS, Config
 from actors.auth.caller import Scope
 from actors.edge import heads
 from actors.serving import shortcut
-from tests.actors.edge.test_app import CREDITS
-from tests.actors.serving.test_haproxy_guarded import haproxy
+from tests.fakes.edge import CREDITS
+from tests.fakes.haproxy import haproxy
 from tests.fakes.interface import Listening, listening
 from tests.patience import PATIENCE_SECONDS
 

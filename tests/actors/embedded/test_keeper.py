@@ -27,7 +27,7 @@ from actors.embedded.server import (
     WrongEngineError,
     find_engines,
 )
-from actors.mongo.connection import MongoWire
+from actors.mongo.embedded_wire import MongoWire
 from tests.builders.embedded_server import (
     DEADLINE_SECONDS,
     PlainWire,

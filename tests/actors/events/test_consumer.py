@@ -2,53 +2,15 @@
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from datetime import timedelta
+from collections.abc import Callable
 
 from actors.events.consumer import REFUSALS_MAX, SLOTS
 from actors.events.delivery import DOWN_AFTER, DeliveryError, RefusedDeliveryError, pause
 from actors.events.records import OrderedEvent
-from actors.events.relay import Relay
 from domain.values import UserId
-from tests.actors.janitor.test_scheduler import yielding
-from tests.builders.authors import Author, write
-from tests.fakes.memory_events import MemoryEvents
-from tests.fakes.memory_store import MemoryStore
+from tests.fakes.consumer_world import World
 from tests.fakes.noting_handler import NotingHandler
-from tests.fakes.shards import Clock, in_loop, until
-
-
-class World:
-    """A database with events, and relays that come and go."""
-
-    def __init__(self) -> None:
-        self.store = MemoryStore()
-        self.events = MemoryEvents(self.store)
-        self.clock = Clock()
-        self._authors: dict[str, Author] = {}
-
-    def happen(self, user: str, count: int = 1) -> None:
-        author = self._authors.setdefault(user, Author(user))
-        entries = [author.add(10, 1, f"t-{author.account.seq}") for _ in range(count)]
-        write(self.store, entries)
-
-    @asynccontextmanager
-    async def relaying(self, *handlers: NotingHandler) -> AsyncIterator[Relay]:
-        relay = Relay(
-            self.events,
-            handlers,
-            clock=self.clock,
-            give_up_after=timedelta(hours=1),
-            sleep=yielding,
-        )
-        running = asyncio.create_task(relay.run())
-        try:
-            yield relay
-        finally:
-            running.cancel()
-            (ended,) = await asyncio.gather(running, return_exceptions=True)
-            assert isinstance(ended, asyncio.CancelledError), ended
+from tests.fakes.shards import in_loop, until
 
 
 def fails_for(

@@ -1,12 +1,8 @@
 """Mail, through a real SMTP server in a process of its own."""
 
 import contextlib
-import mailbox
-import smtplib
-import subprocess
-import sys
 from collections.abc import Iterator
-from email.message import EmailMessage, Message
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +19,7 @@ from domain.events import EventRecord, EventType
 from domain.values import UserId
 from tests.builders.authors import NOON
 from tests.fakes.shards import in_loop
-from tests.service.running import wait_until
+from tests.fakes.smtp import SmtpProcess
 
 LOW: dict[str, Any] = {
     "remaining_credits": 10,
@@ -31,32 +27,6 @@ LOW: dict[str, Any] = {
     "resets_at": "2026-03-11T00:00:00.000Z",
 }
 SPIKE: dict[str, Any] = {"credits_used": 60, "mean_credits_used": 20.0, "days_with_use": 3}
-
-
-class SmtpProcess:
-    """A server that keeps mail in a folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.port = free_port()
-        self.folder = folder / "mail"
-        listen = f"127.0.0.1:{self.port}"
-        command = [sys.executable, "-m", "aiosmtpd", "-n", "-l", listen]
-        command += ["-c", "aiosmtpd.handlers.Mailbox", str(self.folder)]
-        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        wait_until(self._answers, 20)
-
-    def _answers(self) -> bool:
-        with contextlib.suppress(OSError), smtplib.SMTP("127.0.0.1", self.port, timeout=1):
-            return True
-        return False
-
-    @property
-    def messages(self) -> list[Message]:
-        return list(mailbox.Maildir(self.folder))
-
-    def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(10)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from actors.events.stream import pages
 from actors.protocol.errors import UnavailableError
 from domain.events import EventRecord, EventType
 from domain.values import UserId
-from tests.actors.events.test_consumer import World
+from tests.fakes.consumer_world import World
 from tests.fakes.noting_handler import NotingHandler
 from tests.fakes.shards import in_loop, until
 

@@ -10,28 +10,14 @@ from actors.mongo.jobs.ended import MongoEnded
 from actors.protocol.calls import UNAVAILABLE, Call, Reply
 from actors.protocol.errors import UnavailableError
 from actors.protocol.reports import Findings
-from actors.shard.shard import Shard
 from domain.values import UserId
 from tests.builders.authors import NOON, Author, write
+from tests.fakes.expiry import expiry
 from tests.fakes.setups import MongoSetup
-from tests.fakes.shards import Clock, ask, in_loop, running
+from tests.fakes.shards import Clock, in_loop, running
 
 ONE_DAY = timedelta(days=1)
 LATER = NOON + 9 * ONE_DAY
-
-
-class ToShard:
-    """The way of calls to the one shard there is."""
-
-    def __init__(self, shard: Shard) -> None:
-        self.shard = shard
-
-    async def calls(self, calls: Sequence[Call]) -> list[Reply]:
-        return await ask(self.shard, *calls)
-
-
-def expiry(setup: MongoSetup, shard: Shard, clock: Clock) -> Expiry:
-    return Expiry(MongoEnded(setup.database, "UTC"), ToShard(shard), clock)
 
 
 def foreign(user_id: str, end: datetime, status: str = "active") -> dict[str, object]:

@@ -10,8 +10,8 @@ from actors.protocol.reports import Findings
 from actors.shard.shard import Shard
 from domain.holds import PlaceHold
 from domain.values import Credits, UserId
-from tests.actors.janitor.test_expiry import ToShard
 from tests.builders.authors import NOON, Author, add_pack, write
+from tests.fakes.expiry import ToShard
 from tests.fakes.setups import MongoSetup
 from tests.fakes.shards import Clock, in_loop, running
 

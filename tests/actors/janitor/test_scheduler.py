@@ -3,22 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
 from actors.janitor.agenda import CLAIM_SECONDS, REPORTS_AGE_MAX, Agenda, claimed
 from actors.janitor.scheduler import Janitor, Job
 from actors.mongo.jobs.agenda import MongoAgenda
-from actors.protocol.reports import Findings, SweepReport
+from actors.protocol.reports import SweepReport
 from actors.protocol.store import StorageUnavailableError
 from tests.builders.authors import NOON
+from tests.fakes.janitor import EVERY_FIVE, MINUTE, Works, janitor
 from tests.fakes.memory_agenda import MemoryAgenda
 from tests.fakes.setups import MongoSetup
 from tests.fakes.shards import Clock, in_loop, until
-
-EVERY_FIVE = "*/5 * * * *"
-MINUTE = timedelta(minutes=1)
 
 
 @pytest.fixture(params=["memory", "mongomock", "embedded"])
@@ -28,33 +26,6 @@ def agenda(request: pytest.FixtureRequest) -> Agenda:
         return MemoryAgenda()
     setup: MongoSetup = request.getfixturevalue(request.param)
     return MongoAgenda(setup.database)
-
-
-class Works:
-    """A job's work: it notes when it was due, waits at its gate, and fails as often as it is told."""
-
-    def __init__(self) -> None:
-        self.dues: list[datetime] = []
-        self.failures = 0
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def __call__(self, due: datetime) -> Findings:
-        self.dues.append(due)
-        await self.gate.wait()
-        if self.failures:
-            self.failures -= 1
-            raise StorageUnavailableError("a fault was asked for")
-        return Findings(checked=4, stale=1)
-
-
-def janitor(agenda: Agenda, work: Works, clock: Clock, owner: str = "first") -> Janitor:
-    jobs = [Job("sweep", EVERY_FIVE, work)]
-    return Janitor(owner, jobs, agenda, clock=clock, timezone="UTC", sleep=yielding)
-
-
-async def yielding(_seconds: float) -> None:
-    await asyncio.sleep(0)
 
 
 @asynccontextmanager

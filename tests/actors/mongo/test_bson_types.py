@@ -8,12 +8,12 @@ from bson import Decimal128, Int64
 
 from actors.mongo.jobs.invariants import MongoInvariants
 from actors.protocol.calls import Outcome
-from actors.protocol.store import UsageQuery
+from actors.protocol.queries import UsageQuery
 from domain.values import UserId
-from tests.actors.mongo.test_id_types import forgotten
-from tests.actors.shard.test_comparison import compare
 from tests.builders.authors import NOON, Author, write
 from tests.builders.bson_types import MIDNIGHT, MISSING, TYPES, outcomes, table, written
+from tests.builders.id_types import forgotten
+from tests.fakes.comparison import compare
 from tests.fakes.setups import MongoSetup
 from tests.fakes.shards import Clock, ask_one, charge_call, credit_call, in_loop, running, status
 

@@ -1,21 +1,20 @@
 """The change stream: others' writes and our own beats, and nothing else."""
 
-from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from bson import ObjectId
 
 from actors.mongo.changes import MongoChanges
-from actors.sync.changes import Change, HistoryLostError, Position
+from actors.sync.changes import HistoryLostError, Position
 from domain.values import UserId
 from tests.builders.authors import NOON, Author, write
+from tests.builders.changes import subscription, take_until, up_to_a_beat, users
 from tests.fakes.setups import MongoSetup
 
 ANN = UserId("ann")
 CAT = UserId("65f0a1b2c3d4e5f601234567")
-TAKES_MAX = 10
 
 
 @pytest.fixture
@@ -25,39 +24,6 @@ def changes(embedded: MongoSetup) -> Iterator[MongoChanges]:
     source.open(None)
     yield source
     source.close()
-
-
-def take_until(source: MongoChanges, reached: Callable[[list[Change]], bool]) -> list[Change]:
-    taken: list[Change] = []
-    for _ in range(TAKES_MAX):
-        taken += source.take()
-        if reached(taken):
-            return taken
-    raise AssertionError(f"not reached with {taken}")
-
-
-def up_to_a_beat(source: MongoChanges) -> list[Change]:
-    """Write a beat, and return what came before it."""
-    source.beat("me", 1.5, None)
-    taken = take_until(source, lambda seen: any(change.beat for change in seen))
-    return [change for change in taken if change.beat is None]
-
-
-def subscription(user_id: Any = "ann", **changed: Any) -> dict[str, Any]:
-    return {
-        "_id": ObjectId(),
-        "user_id": user_id,
-        "start_date": NOON,
-        "end_date": NOON + timedelta(days=30),
-        "total_credits": 3000.0,
-        "spendable_credits": 2700.0,
-        "status": "active",
-        "__v": 0,
-    } | changed
-
-
-def users(changes: Sequence[Change]) -> list[UserId]:
-    return [user for change in changes for user in change.users]
 
 
 def test_a_beat_comes_back_with_its_number_and_sender(changes: MongoChanges) -> None:

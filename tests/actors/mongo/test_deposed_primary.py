@@ -8,10 +8,12 @@ import pytest
 from actors.mongo.accounts.leases import MongoLeases
 from actors.mongo.accounts.store import MongoStore
 from actors.mongo.changes import MongoChanges
-from actors.mongo.connection import Documents, connect
+from actors.mongo.connection import connect
+from actors.mongo.embedded_wire import Documents
 from actors.protocol.calls import Outcome
+from actors.protocol.changes import Changes
 from actors.protocol.store import AppendInDoubtError, Moment, StorageUnavailableError
-from actors.sync.changes import Change, Changes
+from actors.sync.changes import Change
 from domain.values import UserId
 from tests.builders.authors import NOON, Author, write
 from tests.fakes.setups import MongoSetup

@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 import pytest
 
 from actors.mongo.accounts.store import MongoStore
-from actors.mongo.connection import Documents, connect
+from actors.mongo.connection import connect
+from actors.mongo.embedded_wire import Documents
 from actors.protocol.calls import UNAVAILABLE, Envelope, Outcome, Reply
 from actors.protocol.directory import Directory
+from actors.protocol.queries import Query
 from actors.routing import router as router_module
 from actors.routing.router import Router
-from actors.shard.queries import Query
 from actors.shard.shard import Shard
 from domain.values import UserId
 from tests.fakes.noting_shards import AwayShards

@@ -10,7 +10,8 @@ from pymongo.errors import OperationFailure
 from actors.mongo import transactions
 from actors.mongo.accounts.store import MongoStore
 from actors.mongo.accounts.warm_reader import WarmReader
-from actors.mongo.connection import Documents, connect
+from actors.mongo.connection import connect
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.failures import passes
 from actors.mongo.jobs.agenda import MongoAgenda
 from actors.protocol.store import (

@@ -16,26 +16,27 @@ from actors.mongo.ids import as_stored, ids_shown_as, range_of, shown, spelled
 from actors.mongo.jobs.invariants import MongoInvariants
 from actors.mongo.references import References, with_ids_spelled
 from actors.protocol.calls import Call, Outcome, Reply
+from actors.protocol.queries import (
+    ChangeQuery,
+    SubscriptionPageQuery,
+    SubscriptionsQuery,
+    UsageQuery,
+)
 from actors.protocol.reports import Findings
-from actors.protocol.store import SubscriptionPageQuery, UsageQuery
-from actors.shard.queries import ChangeQuery, SubscriptionsQuery
-from actors.shard.shard import Shard
-from actors.sync.changes import Changes
 from domain.api.answers import SubscriptionRecord, UserSubscriptions
 from domain.documents.recovery import recover
 from domain.ids import shown_id
 from domain.messages import ChangeSubscription
-from domain.values import Status, UserId
-from tests.actors.janitor.test_expiry import expiry
-from tests.actors.shard.test_comparison import compare
-from tests.actors.shard.test_hold_timer import hold_call, settle_call
+from domain.values import Status
 from tests.builders.authors import NOON, POLICY
+from tests.builders.hold_calls import hold_call, settle_call
+from tests.builders.id_types import CAT, MIDNIGHT, forgotten, insert
 from tests.fakes.asked import AllQueries
+from tests.fakes.comparison import compare
+from tests.fakes.expiry import expiry
 from tests.fakes.setups import MongoSetup
 from tests.fakes.shards import Clock, ask_one, charge_call, credit_call, in_loop, running, status
 
-CAT = UserId("65f0a1b2c3d4e5f601234567")
-MIDNIGHT = NOON.replace(hour=0)
 IDS: dict[str, Any] = {
     "ObjectId": ObjectId("6b0a96d692994d6854a54f4a"),
     "text of 24 hex digits": "6b0a96d692994d6854a54f4a",
@@ -66,32 +67,12 @@ NOT_KEPT: dict[str, Any] = {
 }
 
 
-def insert(setup: MongoSetup, subscription_id: Any, user: Any = None, **fields: Any) -> None:
-    """Insert a subscription of 90 credits a day, as another program would."""
-    document = {
-        "_id": subscription_id,
-        "user_id": ObjectId(CAT) if user is None else user,
-        "start_date": MIDNIGHT,
-        "end_date": MIDNIGHT + timedelta(days=30),
-        "status": "active",
-        "total_credits": 3000.0,
-        "spendable_credits": 2700.0,
-    }
-    setup.database.subscriptions.insert_one(document | fields)
-
-
 def is_same(found: Any, stored: Any) -> bool:
     return bool(found == stored and type(found) is type(stored))
 
 
 def answer(reply: Reply) -> Any:
     return json.loads(reply.body or b"")
-
-
-async def forgotten(shard: Shard) -> None:
-    """Have the shard read everything anew."""
-    await shard.settle()
-    shard.following.follow(Changes(shard.table.version, forget_all=True))
 
 
 @EVERY_ID

@@ -9,10 +9,10 @@ from bson import ObjectId
 from actors.mongo.accounts.warm_reader import WarmReader
 from actors.protocol.calls import Outcome
 from domain.documents.recovery import recover
-from tests.actors.janitor.test_expiry import expiry
-from tests.actors.mongo.test_id_types import CAT, forgotten, insert
-from tests.actors.shard.test_comparison import compare
 from tests.builders.authors import NOON, POLICY
+from tests.builders.id_types import CAT, forgotten, insert
+from tests.fakes.comparison import compare
+from tests.fakes.expiry import expiry
 from tests.fakes.setups import MongoSetup
 from tests.fakes.shards import Clock, ask_one, charge_call, credit_call, in_loop, running, status
 

@@ -11,11 +11,11 @@ from actors.protocol.calls import service_call
 from actors.sync.changes import HistoryLostError
 from domain.pack_messages import ExpirePack
 from domain.values import UserId, mark_of, owner_mark
-from tests.actors.mongo.documents.test_packs import Buyer
-from tests.actors.mongo.test_changes import take_until, up_to_a_beat, users
-from tests.actors.shard.test_comparison import compare
-from tests.actors.shard.test_follower import tell
 from tests.builders.authors import NOON, Author, add_pack, write
+from tests.builders.changes import take_until, up_to_a_beat, users
+from tests.builders.packs import Buyer
+from tests.builders.told_changes import tell
+from tests.fakes.comparison import compare
 from tests.fakes.setups import MemorySetup, MongoSetup, Setup
 from tests.fakes.shards import ask_one, charge_call, in_loop, running, status
 

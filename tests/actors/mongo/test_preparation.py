@@ -12,7 +12,7 @@ from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 
 from actors.mongo import indexes, steps
-from actors.mongo.connection import Documents
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.preparation import prepare
 from actors.mongo.stored_format import PREFIX
 from actors.mongo.uri import OURS as OURS_IN_URIS

@@ -11,13 +11,13 @@ from actors.mongo.accounts.overview import MongoOverview
 from actors.mongo.accounts.warm_reader import WarmReader
 from actors.mongo.jobs.invariants import MongoInvariants
 from actors.protocol.calls import Outcome
-from actors.protocol.store import SubscriptionPageQuery
+from actors.protocol.queries import SubscriptionPageQuery
 from domain.documents.recovery import recover
 from domain.values import UserId
-from tests.actors.mongo.test_id_types import CAT, MIDNIGHT, forgotten, insert
-from tests.actors.shard.test_comparison import compare
-from tests.actors.shard.test_hold_timer import hold_call
 from tests.builders.authors import NOON, POLICY
+from tests.builders.hold_calls import hold_call
+from tests.builders.id_types import CAT, MIDNIGHT, forgotten, insert
+from tests.fakes.comparison import compare
 from tests.fakes.setups import MongoSetup
 from tests.fakes.shards import ask_one, charge_call, in_loop, running, status
 

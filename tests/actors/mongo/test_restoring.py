@@ -5,9 +5,9 @@ import pytest
 from actors.mongo.jobs.invariants import MongoInvariants
 from actors.shard.comparison import Comparison
 from domain.values import UserId
-from tests.actors.mongo.test_id_types import forgotten
-from tests.actors.shard.test_comparison import Naps, compare
 from tests.builders.authors import POLICY
+from tests.builders.id_types import forgotten
+from tests.fakes.comparison import Naps, compare
 from tests.fakes.setups import MongoSetup
 from tests.fakes.shards import ask_one, charge_call, credit_call, in_loop, running, status
 

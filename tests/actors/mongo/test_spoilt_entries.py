@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from actors.mongo.jobs.upkeep import MongoUpkeep
-from actors.protocol.store import HistoryQuery
+from actors.protocol.queries import HistoryQuery
 from domain.documents.journal import entry_id
 from tests.builders.authors import NOON
 from tests.builders.spoilt_entries import ANN, SPOILT, spoil, written

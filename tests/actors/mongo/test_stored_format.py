@@ -6,9 +6,10 @@ import pytest
 from pymongo.errors import OperationFailure
 
 from actors.mongo.accounts.store import MongoStore
-from actors.mongo.connection import Documents, UnsuitableDatabaseError
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.preparation import prepare
 from actors.mongo.stored_format import FORMAT, NOT_OURS, PREFIX, check_format
+from actors.protocol.store import UnsuitableDatabaseError
 from domain.values import UserId
 from tests.builders.authors import Author
 from tests.builders.databases import everything, refusal

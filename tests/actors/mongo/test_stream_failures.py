@@ -9,7 +9,8 @@ import pytest
 
 from actors.mongo import changes as changes_module
 from actors.mongo.changes import MongoChanges
-from actors.mongo.connection import Documents, connect
+from actors.mongo.connection import connect
+from actors.mongo.embedded_wire import Documents
 from actors.protocol.directory import even
 from actors.protocol.store import StorageUnavailableError
 from actors.sync import sync as sync_module

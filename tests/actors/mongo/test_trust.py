@@ -7,8 +7,8 @@ import pytest
 from actors.auth.api_keys import make_key
 from actors.auth.caller import Scope
 from actors.mongo.clock import MongoClock
-from actors.mongo.connection import UnsuitableDatabaseError
 from actors.mongo.keys import MongoKeys
+from actors.protocol.store import UnsuitableDatabaseError
 from tests.builders.authors import NOON
 from tests.fakes.setups import MongoSetup
 

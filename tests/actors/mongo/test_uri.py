@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from actors.embedded.server import EMBEDDED_SET_NAME
-from actors.mongo.connection import UnsuitableDatabaseError, check_suitable, connect
-from actors.mongo.uri import OURS, problem_of_options, problem_of_server
+from actors.mongo.connection import check_suitable, connect
+from actors.mongo.uri import EMBEDDED_SET_NAME, OURS, problem_of_options, problem_of_server
+from actors.protocol.store import UnsuitableDatabaseError
 
 HELLO = {"setName": "rs0", "hosts": ["a.example:27017"]}
 

@@ -6,7 +6,7 @@ import pytest
 
 from actors.remote import environment as ray_environment
 from actors.remote.environment import prepare, serve_environment
-from tests.actors.serving.test_haproxy_guarded import SCRIPT
+from tests.fakes.haproxy import SCRIPT
 
 
 def test_haproxy_is_on_and_behind_loopback_by_default(monkeypatch: pytest.MonkeyPatch) -> None:

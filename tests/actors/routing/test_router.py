@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from actors.protocol.directory import even, slot_of
+from actors.protocol.errors import ShardLostError
+from actors.protocol.queries import SubscriptionsQuery
 from actors.routing import lane as lane_module
-from actors.routing.lane import GATHER_SECONDS, ShardLostError
+from actors.routing.lane import GATHER_SECONDS
 from actors.routing.router import Router
-from actors.shard.queries import SubscriptionsQuery
 from domain.values import UserId
 from tests.fakes.noting_shards import FakeShards, texts
 from tests.fakes.shards import charge_call, in_loop, until

@@ -5,10 +5,10 @@ import asyncio
 import pytest
 
 from actors.protocol.calls import OVERLOADED, UNAVAILABLE, Outcome
+from actors.protocol.errors import ShardLostError
+from actors.protocol.queries import SubscriptionsQuery
 from actors.routing import lane as lane_module
-from actors.routing.lane import ShardLostError
 from actors.routing.router import Router
-from actors.shard.queries import SubscriptionsQuery
 from domain.values import UserId
 from tests.fakes.noting_shards import FakeShards, texts
 from tests.fakes.shards import charge_call, in_loop, until

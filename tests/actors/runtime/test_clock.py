@@ -6,8 +6,8 @@ from datetime import timedelta
 import pytest
 
 from actors.runtime.clock import ServiceClock, TestClock, TimeGoesForwardError
-from tests.actors.edge.test_app import CREDITS, USAGE, LocalBackend, edge
 from tests.builders.authors import NOON
+from tests.fakes.edge import CREDITS, USAGE, LocalBackend, edge
 from tests.fakes.shards import Clock, in_loop
 
 MONTH = timedelta(days=31)

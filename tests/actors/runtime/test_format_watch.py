@@ -18,19 +18,21 @@ import actors
 from actors import launch
 from actors.cli.main import app
 from actors.mongo import connection
-from actors.mongo.connection import Documents, UnsuitableDatabaseError
 from actors.mongo.directory import MongoDirectory
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.preparation import prepare
 from actors.mongo.prices import MongoPrices
 from actors.mongo.stored_format import FORMAT, MongoFormats
 from actors.protocol.directory import even
-from actors.protocol.store import HistoryQuery
+from actors.protocol.queries import HistoryQuery
+from actors.protocol.store import UnsuitableDatabaseError
 from actors.remote import events, janitor, lists, stripe, sync
-from actors.remote.events import EVENTS, EventActor
-from actors.remote.janitor import JANITOR, JanitorActor
-from actors.remote.lists import LISTS, ListsActor
-from actors.remote.stripe import STRIPE, StripeActor
-from actors.remote.sync import SYNC_NAME, SyncActor
+from actors.remote.events import EventActor
+from actors.remote.janitor import JanitorActor
+from actors.remote.lists import ListsActor
+from actors.remote.names import EVENTS, JANITOR, LISTS, STRIPE, SYNC_NAME
+from actors.remote.stripe import StripeActor
+from actors.remote.sync import SyncActor
 from actors.runtime import format_watch
 from actors.runtime.format_watch import FormatWatch
 from actors.settings import Settings

@@ -12,13 +12,13 @@ from actors.shard.lease import RENEWAL_SECONDS_MAX, Holder, Lease
 from actors.sync import sync as sync_module
 from actors.sync.changes import Change
 from actors.sync.sync import Sync
-from tests.actors.events.test_consumer import World
-from tests.actors.janitor.test_scheduler import MINUTE, Works, janitor
-from tests.actors.shard.test_lease import MemoryLeases
-from tests.actors.sync.test_sync import TABLE
 from tests.builders.authors import NOON
+from tests.builders.tables import TABLE
+from tests.fakes.consumer_world import World
+from tests.fakes.janitor import MINUTE, Works, janitor
 from tests.fakes.memory_agenda import MemoryAgenda
 from tests.fakes.memory_changes import MemoryChanges, NotingShards
+from tests.fakes.memory_leases import MemoryLeases
 from tests.fakes.memory_store import Gate, MemoryStore
 from tests.fakes.shards import (
     Clock,

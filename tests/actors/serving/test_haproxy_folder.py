@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.actors.serving.test_haproxy_guarded import guard, run_guard, write_configuration
+from tests.fakes.haproxy import guard, run_guard, write_configuration
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import socket
 import struct
 from pathlib import Path
 
-from tests.actors.serving.test_haproxy_guarded import (
+from tests.fakes.haproxy import (
     SECONDS_MAX,
     Replica,
     Replicas,

@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import pytest
 
-from tests.actors.serving.test_haproxy_guarded import (
+from tests.fakes.haproxy import (
     SECONDS_MAX,
     Replica,
     Replicas,

@@ -12,7 +12,7 @@ from actors.edge.app import build_app
 from actors.edge.gate import Gate
 from actors.runtime.counters import OperationCounters
 from actors.serving import shortcut
-from tests.actors.edge.test_app import CREDITS, USAGE, edge
+from tests.fakes.edge import CREDITS, USAGE, edge
 from tests.fakes.shards import in_loop
 
 STATUS, CHARGE = ("GET", "/subscription/status"), ("POST", "/subscription/usage")

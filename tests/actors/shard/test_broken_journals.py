@@ -11,10 +11,9 @@ import pytest
 
 from actors.mongo.accounts.warm_reader import WarmReader
 from actors.protocol.calls import Envelope, Outcome
-from actors.protocol.store import HistoryQuery
+from actors.protocol.queries import HistoryQuery, MonthQuery
 from actors.shard import broken_journals
 from actors.shard.comparison import Comparison
-from actors.shard.queries import MonthQuery
 from actors.shard.shard import Shard
 from domain.documents.journal import entry_id
 from domain.documents.recovery import Recovered, Stored, recover

@@ -1,7 +1,7 @@
 """RAM is compared with MongoDB beside the shard's work: what differs is found, nothing else is."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
@@ -9,7 +9,6 @@ import pytest
 
 from actors.protocol.calls import Call
 from actors.protocol.reports import Findings, Reread
-from actors.protocol.store import Store
 from actors.shard.comparison import CHUNK, RECHECK_SECONDS, Comparison
 from actors.shard.shard import Shard
 from domain.account import Account
@@ -17,6 +16,7 @@ from domain.messages import ChangeSubscription, Entry
 from domain.subscription import Subscription
 from domain.values import Credits, Policy, Status, UserId
 from tests.builders.authors import POLICY, Author, write
+from tests.fakes.comparison import Naps, compare, corrupt
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.setups import Setup
 from tests.fakes.shards import (
@@ -35,37 +35,6 @@ from tests.fakes.shards import status as status_of
 ANN = UserId("ann")
 BOB = UserId("bob")
 USERS = [UserId(f"user-{n}") for n in range(40)]
-
-
-class Naps:
-    """A sleep that only gives the loop some turns; before each recheck it does what a test says."""
-
-    def __init__(self, before_recheck: Callable[[], object] = lambda: None, turns: int = 1) -> None:
-        self.rechecks = 0
-        self._before_recheck = before_recheck
-        self._turns = turns
-
-    async def __call__(self, seconds: float) -> None:
-        if seconds == RECHECK_SECONDS:
-            self.rechecks += 1
-            self._before_recheck()
-        for _ in range(self._turns):
-            await asyncio.sleep(0)
-
-
-async def compare(
-    shard: Shard, store: Store, naps: Naps | None = None, *, repair: bool = True
-) -> Findings:
-    return await Comparison(shard, store, POLICY, naps or Naps()).compare(repair=repair)
-
-
-def corrupt(shard: Shard, user_id: UserId) -> None:
-    """Spoil an account in RAM, as a defect of ours would."""
-    account = shard._accounts[user_id]
-    (subscription, *_) = account.subscriptions
-    assert subscription.day is not None
-    spoilt = replace(subscription, day=replace(subscription.day, used=Credits(77)))
-    shard._accounts[user_id] = account.with_subscription(spoilt)
 
 
 async def begin(shard: Shard, users: list[UserId]) -> None:

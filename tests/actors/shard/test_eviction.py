@@ -9,8 +9,8 @@ from actors.mongo.accounts.warm_reader import WarmReader
 from actors.protocol.calls import Call, Outcome
 from domain.holds import PlaceHold
 from domain.values import Credits, UserId
-from tests.actors.janitor.test_anonymization import BOB, TEXT, anonymize, live, world
 from tests.builders.authors import NOON
+from tests.fakes.anonymous_world import BOB, TEXT, anonymize, live, world
 from tests.fakes.setups import MongoSetup
 from tests.fakes.shards import Clock, ask_one, charge_call, credit_call, in_loop, running, status
 from tests.traces import Forms, paths

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from actors.protocol.calls import Outcome
+from actors.protocol.changes import Stamp
 from actors.shard.shard import Shard
-from actors.sync.changes import Changes, Stamp
 from domain.recalls import NOTHING_BESIDE
 from domain.values import UserId, mark_of, owner_mark
 from tests.builders.authors import NOON
+from tests.builders.told_changes import tell
 from tests.fakes.setups import MemorySetup
 from tests.fakes.shards import (
     Seconds,
@@ -43,11 +44,6 @@ def subscription(user_id: str = ANN, **changed: Any) -> dict[str, Any]:
         "spendable_credits": 2700.0,
         "status": "active",
     } | changed
-
-
-def tell(shard: Shard, *users: str, documents: tuple[str, ...] = (), **more: Any) -> Stamp:
-    named = tuple(UserId(user) for user in users)
-    return shard.following.follow(Changes(shard.table.version, named, documents, **more))
 
 
 async def remaining(shard: Shard, user_id: str = ANN) -> int:

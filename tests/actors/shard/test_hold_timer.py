@@ -7,14 +7,13 @@ from random import Random
 import pytest
 
 from actors.protocol.calls import Call, Outcome, Reply
+from actors.protocol.expiry import expire_call
 from actors.shard import hold_timer
-from actors.shard.hold_timer import expire_call
 from actors.shard.shard import Shard
 from domain.api.answers import UsageRecordResponse
-from domain.api.hold_answers import HoldResponse
-from domain.holds import PlaceHold, ReleaseHold, SettleHold
+from domain.holds import ReleaseHold
 from domain.messages import Rejection
-from domain.values import Credits, UserId
+from tests.builders.hold_calls import ANN, hold_call, placed, settle_call
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.setups import MemorySetup, MongoSetup, Setup
 from tests.fakes.shards import (
@@ -30,25 +29,9 @@ from tests.fakes.shards import (
     until,
 )
 
-ANN = UserId("ann")
-
-
-def hold_call(amount: int, key: str, *, seconds: int = 60, user_id: UserId = ANN) -> Call:
-    command = PlaceHold(user_id, "chat", Credits(amount), seconds)
-    return Call(command, key, keep_refusal=True)
-
-
-def settle_call(hold_id: str, amount: int, key: str, *, user_id: UserId = ANN) -> Call:
-    return Call(SettleHold(user_id, hold_id, Credits(amount)), key, keep_refusal=True)
-
 
 def release_call(hold_id: str, key: str) -> Call:
     return Call(ReleaseHold(ANN, hold_id), key, keep_refusal=True)
-
-
-def placed(reply: Reply) -> HoldResponse:
-    assert reply.body is not None, reply
-    return HoldResponse.model_validate_json(reply.body)
 
 
 def day(store: MemoryStore) -> dict[str, object]:

@@ -11,10 +11,9 @@ from actors.edge import turns
 from actors.edge.turns import Turns
 from actors.protocol.calls import OVERLOADED, Outcome
 from actors.protocol.errors import OverloadedError
-from actors.protocol.store import HistoryQuery, UsageQuery
+from actors.protocol.queries import HistoryQuery, SettleQuery, UsageQuery
 from actors.shard import lists
 from actors.shard.lists import Lists
-from actors.shard.queries import SettleQuery
 from domain.values import UserId
 from tests.builders.authors import NOON, POLICY
 from tests.fakes.asked import AllQueries

@@ -9,8 +9,7 @@ import pytest
 
 from actors.protocol.calls import MOVED, OVERLOADED, UNAVAILABLE, Outcome
 from actors.protocol.directory import even
-from actors.protocol.store import UsageQuery
-from actors.shard.queries import MonthQuery, Query, SubscriptionsQuery, parse_month
+from actors.protocol.queries import MonthQuery, Query, SubscriptionsQuery, UsageQuery, parse_month
 from actors.shard.shard import Shard
 from domain.messages import AddCredit
 from domain.values import Credits, Policy, UserId
@@ -166,7 +165,7 @@ async def test_a_query_without_a_database_is_unavailable() -> None:
 
 @in_loop
 async def test_a_query_that_waits_too_long_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("actors.shard.queries.QUERY_SECONDS_MAX", 0.02)
+    monkeypatch.setattr("actors.protocol.queries.QUERY_SECONDS_MAX", 0.02)
     store = MemoryStore()
     async with running(store, views=False) as shard:
         await ask_one(shard, credit_call(ANN, 10))

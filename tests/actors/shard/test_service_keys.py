@@ -10,12 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from actors.client.arguments import checked_key, make_call
 from actors.janitor.expiry import Ended
 from actors.janitor.expiry import expire_call as expire_subscription
-from actors.protocol.calls import SERVICE_KEY, Call, Outcome, service_call
+from actors.protocol.calls import SERVICE_KEY, Call, Outcome, checked_key, make_call, service_call
 from actors.protocol.errors import InvalidRequestError
-from actors.shard.hold_timer import expire_call as expire_hold
+from actors.protocol.expiry import expire_call as expire_hold
 from actors.shard.shard import Shard
 from actors.stripe.commands import check
 from domain.api.requests import BatchedUsageBody
@@ -24,9 +23,9 @@ from domain.messages import AddCredit, GrantFromStripe
 from domain.payments import Payment
 from domain.stripe import ApplyStripeState, StripeLink, VoidGrants
 from domain.values import Credits, UserId
-from tests.actors.edge.test_app import CREDITS, USAGE, edge
-from tests.actors.shard.test_hold_timer import hold_call, placed
 from tests.builders.authors import NOON
+from tests.builders.hold_calls import hold_call, placed
+from tests.fakes.edge import CREDITS, USAGE, edge
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.shards import (
     Clock,

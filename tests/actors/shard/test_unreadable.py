@@ -1,7 +1,7 @@
 """Documents that another program made unreadable, and that a write of ours makes readable again."""
 
 from actors.protocol.calls import Call
-from actors.sync.changes import Changes
+from actors.protocol.changes import Changes
 from domain.messages import ChangeSubscription
 from domain.values import Status, UserId
 from tests.fakes.setups import MemorySetup

@@ -1,9 +1,7 @@
 """RAM fills by itself, and what it is filled with is what a load would have brought."""
 
 import asyncio
-import threading
-from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,16 +10,16 @@ from bson import ObjectId
 from actors.mongo.accounts import warm_reader as warm_module
 from actors.mongo.accounts.warm_reader import WarmReader
 from actors.protocol.calls import Outcome
-from actors.shard.dormant import AnyRawAccount
+from actors.protocol.changes import Changes
 from actors.shard.shard import Shard
-from actors.shard.warm_start import RawPage, WarmSource
-from actors.sync.changes import Changes
-from domain.documents.recovery import Stored, recover
+from actors.shard.warm_start import WarmSource
+from domain.documents.recovery import recover
 from domain.recalls import NOTHING_BESIDE
 from domain.values import UserId
-from tests.actors.mongo.test_changes import subscription
-from tests.actors.shard.test_comparison import compare
 from tests.builders.authors import NOON, POLICY, Author, add_pack, write
+from tests.builders.changes import subscription
+from tests.fakes.comparison import compare
+from tests.fakes.held_reader import Held
 from tests.fakes.setups import MongoSetup
 from tests.fakes.shards import (
     ask_one,
@@ -33,30 +31,11 @@ from tests.fakes.shards import (
     status,
     until,
 )
-from tests.patience import PATIENCE_SECONDS
 from tests.simulation.database_reads import SimulatedWarmth
 from tests.simulation.majority import ReplicatedStore
 
 ANN, BOB = UserId("ann"), UserId("bob")
 CAT = UserId("65f0a1b2c3d4e5f601234567")
-
-
-class Held:
-    """A source of pages that stops before it hands each of them on."""
-
-    def __init__(self, source: WarmSource) -> None:
-        self._source = source
-        self.read_page = threading.Event()
-        self.go_on = threading.Event()
-
-    def read(self, user_id: UserId, account: AnyRawAccount) -> Stored:
-        return self._source.read(user_id, account)
-
-    def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Iterator[RawPage]:
-        for page in self._source.pages(is_mine, now):
-            self.read_page.set()
-            self.go_on.wait(PATIENCE_SECONDS)
-            yield page
 
 
 async def warmed(shard: Shard, source: WarmSource) -> "asyncio.Task[None]":

@@ -10,8 +10,8 @@ from actors.protocol.calls import Call, Outcome
 from domain.eras import ERAS_MAX, Era
 from domain.messages import ChangeSubscription
 from domain.values import UserId
-from tests.actors.edge.test_app import CREDITS, USAGE, edge
 from tests.builders.authors import NOON, Author, write
+from tests.fakes.edge import CREDITS, USAGE, edge
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.setups import Setup
 from tests.fakes.shards import Clock, ask, ask_one, charge_call, credit_call, in_loop, running

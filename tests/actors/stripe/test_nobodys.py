@@ -19,6 +19,7 @@ from actors.stripe.parking import (
 from actors.stripe.reconciliation import Reconciliation
 from actors.stripe.worker import AT_ONCE
 from tests.builders.authors import NOON
+from tests.builders.stripe_prices import NAMED
 from tests.fakes.shards import in_loop
 from tests.fakes.stripe_world import (
     ADA,
@@ -38,7 +39,6 @@ PAID = event("paid", "invoice.paid", invoice(), 1)
 SESSION: dict[str, Any] = {"id": "cs_1", "mode": "payment", "payment_status": "paid"}
 RENEWED = SILENT["items"]["data"][0] | {"current_period_end": BEGAN + 3 * MONTH}
 DUE = SILENT | {"status": "past_due", "items": {"data": [RENEWED], "has_more": False}}
-NAMED = {"id": "cus_1", "metadata": {"user_id": "ada"}}
 
 
 def another_product(world: StripeWorld) -> None:

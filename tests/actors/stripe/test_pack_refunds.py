@@ -4,10 +4,10 @@ from actors.protocol.calls import Outcome, service_call
 from domain.holds import PlaceHold
 from domain.messages import Command, RecordUsage
 from domain.values import Credits
-from tests.actors.stripe.test_disputes import Told, dispute, refund
-from tests.actors.stripe.test_packs import COMPLETED, left, packs_of, sells, sold
-from tests.actors.stripe.test_prices import CREATED, OLD, know, line
-from tests.actors.stripe.test_refunds import charge, refunded
+from tests.builders.stripe_disputes import Told, dispute, refund
+from tests.builders.stripe_money import charge, refunded
+from tests.builders.stripe_packs import COMPLETED, left, packs_of, sells, sold
+from tests.builders.stripe_prices import CREATED, OLD, know, line
 from tests.fakes.shards import ask_one, in_loop
 from tests.fakes.stripe_world import ADA, StripeWorld, event, invoice, stripe_world
 

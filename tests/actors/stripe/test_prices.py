@@ -8,6 +8,7 @@ import pytest
 from actors.stripe.prices import time_share
 from actors.stripe.reconciliation import Reconciliation
 from tests.builders.authors import NOON
+from tests.builders.stripe_prices import CREATED, OLD, know, line, paid, price
 from tests.fakes.shards import in_loop
 from tests.fakes.stripe_world import (
     BEGAN,
@@ -19,29 +20,8 @@ from tests.fakes.stripe_world import (
     subscription,
 )
 
-CREATED = event("created", "customer.subscription.created", subscription())
 PAID = event("paid", "invoice.paid", invoice(), 1)
-MONTHLY = {"type": "recurring", "recurring": {"interval": "month", "interval_count": 1}}
-(LINE,) = invoice()["lines"]["data"]
 CORRECTION = {"parent": {"subscription_item_details": {"proration": True}}}
-
-
-def price(name: str, metadata: dict[str, str], **fields: Any) -> dict[str, Any]:
-    return {"id": name, "metadata": metadata, "product": f"prod_{name}", **MONTHLY, **fields}
-
-
-def know(world: StripeWorld, *prices: dict[str, Any]) -> None:
-    world.stripe.objects |= {"sub_1": subscription(), **{one["id"]: one for one in prices}}
-
-
-def line(name: str, of: str, amount: int, **fields: Any) -> dict[str, Any]:
-    priced = {"pricing": {"price_details": {"price": of}}}
-    return {**LINE, "id": name, "amount": amount, **priced, **fields}
-
-
-def paid(*lines: dict[str, Any], name: str = "in_2", at: int = 5) -> str:
-    about = invoice(name, lines={"data": list(lines), "has_more": False})
-    return event(name, "invoice.paid", about, at)
 
 
 async def total(world: StripeWorld) -> int:
@@ -167,7 +147,6 @@ async def test_a_dead_letter_that_stripe_still_lists_is_tried_again_by_a_compari
 # --- corrections --------------------------------------------------------------------------
 
 HALF = {"period": {"start": BEGAN + MONTH // 2, "end": BEGAN + MONTH}}
-OLD = price("price_1", {"allotment_credits": "3000"}, unit_amount=2900)
 NEW = {"allotment_credits": "6000"}
 UNITS: dict[str, dict[str, Any]] = {
     "a whole amount": {"unit_amount": 5800},

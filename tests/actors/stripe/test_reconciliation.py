@@ -8,16 +8,14 @@ from typing import Any
 import pytest
 
 from actors.protocol.errors import UnavailableError
-from actors.protocol.reports import Findings
-from actors.stripe.payloads import Payload
-from actors.stripe.reconciliation import PLACE_AGE_MAX, Reconciliation
+from actors.stripe.reconciliation import PLACE_AGE_MAX
 from actors.stripe.records import ReconcilePlace
 from domain.values import UserId
 from tests.builders.authors import NOON
+from tests.builders.stripe_money import has, reconcile, reconciliation
 from tests.fakes.shards import in_loop
 from tests.fakes.stripe_world import (
     BEGAN,
-    StripeWorld,
     event,
     invoice,
     stripe_world,
@@ -25,26 +23,6 @@ from tests.fakes.stripe_world import (
 )
 
 DAYS_AGO = PLACE_AGE_MAX + timedelta(seconds=1)
-
-
-async def at_once(_seconds: float) -> None:
-    pass
-
-
-def reconciliation(world: StripeWorld) -> Reconciliation:
-    return Reconciliation(world.ledger, world.lookups, world.clock, at_once)
-
-
-async def reconcile(world: StripeWorld) -> Findings:
-    found = await reconciliation(world).run(NOON)
-    await world.settle()
-    return found
-
-
-def has(world: StripeWorld, *subscriptions: dict[str, Any], **pages: list[Payload]) -> None:
-    """Let Stripe have these subscriptions, and list these objects."""
-    world.stripe.objects |= {one["id"]: one for one in subscriptions}
-    world.stripe.pages = {"subscriptions": list(subscriptions), **pages}
 
 
 @in_loop

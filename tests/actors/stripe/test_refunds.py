@@ -5,11 +5,10 @@ from typing import Any
 
 import pytest
 
+from tests.builders.stripe_money import charge, refunded, with_invoice
 from tests.fakes.shards import in_loop
-from tests.fakes.stripe_world import StripeWorld, event, invoice, stripe_world, subscription
+from tests.fakes.stripe_world import event, stripe_world
 
-CREATED = event("created", "customer.subscription.created", subscription())
-PAID = event("paid", "invoice.paid", invoice(), 1)
 PACK = {"id": "p", "metadata": {"allotment_credits": "1000", "allotment_days": "10"}}
 SESSION: dict[str, Any] = {
     "id": "cs_1",
@@ -19,21 +18,6 @@ SESSION: dict[str, Any] = {
     "currency": "eur",
     "amount_total": 1000,
 }
-
-
-def charge(name: str, amount: int, refunded: int, **fields: Any) -> dict[str, Any]:
-    about = {"id": f"ch_{name}", "amount": amount, "amount_refunded": refunded}
-    return about | {"payment_intent": f"pi_{name}"} | fields
-
-
-def refunded(about: dict[str, Any], at: int, name: str = "") -> str:
-    return event(f"r_{about['id']}{name}", "charge.refunded", about, at)
-
-
-async def with_invoice(world: StripeWorld, *charges: str, total: int = 2900) -> None:
-    world.stripe.objects |= {"sub_1": subscription(), "in_1": invoice(total=total)}
-    world.stripe.invoices_of = {f"pi_{name}": "in_1" for name in charges}
-    await world.settle(CREATED, PAID)
 
 
 @in_loop

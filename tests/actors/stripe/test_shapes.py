@@ -1,6 +1,5 @@
 """What subscriptions and invoices may look like, and what each shape comes to."""
 
-import json
 import logging
 from datetime import date, timedelta
 from typing import Any
@@ -10,6 +9,7 @@ import pytest
 from actors.stripe.payloads import RELEASES
 from domain.stripe import STATUS_OF
 from tests.builders.authors import NOON
+from tests.builders.stripe_money import thin
 from tests.fakes.shards import ask, credit_call, in_loop
 from tests.fakes.stripe_world import (
     ADA,
@@ -38,20 +38,6 @@ def line(name: str, price: str, start: int = BEGAN, end: int = BEGAN + MONTH) ->
 
 def priced(world: StripeWorld, name: str, credits_: int) -> None:
     world.stripe.objects[name] = {"id": name, "metadata": {"allotment_credits": str(credits_)}}
-
-
-def thin(kind: str, about: str, at: int = 0) -> str:
-    created = (NOON - timedelta(hours=3, seconds=-at)).isoformat()
-    return json.dumps(
-        {
-            "id": f"evt_thin_{kind}",
-            "object": "v2.core.event",
-            "type": f"v1.{kind}",
-            "created": created,
-            "livemode": False,
-            "related_object": {"id": about},
-        }
-    )
 
 
 SHOWN = {

@@ -13,10 +13,10 @@ from actors.sync import sync as sync_module
 from actors.sync.changes import Position
 from actors.sync.sync import Sync
 from domain.values import UserId
+from tests.builders.tables import TABLE
 from tests.fakes.memory_changes import MemoryChanges, NotingShards, owned_by
 from tests.fakes.shards import Clock, in_loop, until
 
-TABLE = even(1, 2)
 ANN, *OTHERS = owned_by(TABLE.owner, 0, 20)
 BOB, *_ = owned_by(TABLE.owner, 1, 1)
 

@@ -8,7 +8,8 @@ import pytest
 
 from domain.api.answers import CreditStatusResponse
 from domain.api.list_answers import subscription_record
-from domain.api.render import change_answer, is_low, status_answer
+from domain.api.render import change_answer, status_answer
+from domain.coverage import is_low
 from domain.grants import Grant
 from domain.messages import RecordUsage
 from domain.subscription import Subscription

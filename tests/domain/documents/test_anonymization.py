@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from domain.documents.anonymization import RANDOM_BYTES, Renaming, anonymous_id, key_digests
 from domain.documents.journal import entry_document, read_entry
-from domain.documents.recovery import replay
+from domain.evolve import replay
 from domain.holds import PlaceHold, ReleaseHold, SettleHold, holder_of, make_hold_id
 from domain.messages import Entry
 from domain.values import Credits, UserId, is_object_id, parse_user_id

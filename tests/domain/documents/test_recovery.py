@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from domain.account import Account
-from domain.documents.recovery import Recovered, Stored, recover, replay
+from domain.documents.recovery import Recovered, Stored, recover
 from domain.documents.subscriptions import Quarantined
+from domain.evolve import replay
 from domain.recent_use import sum_before
 from domain.retention import keep_what_matters
 from domain.subscription import Day, Told

@@ -4,8 +4,8 @@ import pytest
 
 from actors.auth.caller import Scope
 from domain.values import UserId
-from tests.actors.edge.test_app import CREDITS, USAGE, edge
-from tests.actors.shard.test_comparison import corrupt
+from tests.fakes.comparison import corrupt
+from tests.fakes.edge import CREDITS, USAGE, edge
 from tests.fakes.shards import in_loop
 
 ADA = UserId("ada")

@@ -15,8 +15,8 @@ from actors.protocol.errors import (
     InvalidRequestError,
     UsageNotFoundError,
 )
-from tests.actors.edge.test_app import CREDITS, PAYMENT, USAGE, LocalBackend, edge
 from tests.builders.authors import NOON
+from tests.fakes.edge import CREDITS, PAYMENT, USAGE, LocalBackend, edge
 from tests.fakes.shards import in_loop
 
 PACK = {

@@ -8,8 +8,8 @@ from actors.auth.caller import Scope
 from actors.edge.routes.events import FIRST_WORDS, STILL_HERE, sent, text_of
 from actors.events.delivery import RefusedDeliveryError
 from actors.events.records import BEGINNING, EventPage, EventQuery
-from tests.actors.auth.test_tokens import token
-from tests.actors.edge.test_app import CREDITS, USAGE, edge
+from tests.builders.tokens import token
+from tests.fakes.edge import CREDITS, USAGE, edge
 from tests.fakes.interface import listening
 from tests.fakes.shards import in_loop, until
 

@@ -7,8 +7,8 @@ import pytest
 from actors.auth.caller import Scope
 from domain.documents.journal import entry_document, read_entry
 from domain.fingerprints import fingerprint
-from tests.actors.edge.test_app import CREDITS, USAGE, edge
 from tests.builders.authors import use
+from tests.fakes.edge import CREDITS, USAGE, edge
 from tests.fakes.shards import in_loop
 
 

@@ -13,8 +13,8 @@ from actors.edge.problems import waiting
 from actors.protocol.errors import HoldClosedError, HoldNotFoundError, InsufficientCreditsError
 from domain.holds import make_hold_id
 from domain.values import UserId
-from tests.actors.edge.test_app import CREDITS, LocalBackend, edge
 from tests.builders.authors import NOON
+from tests.fakes.edge import CREDITS, LocalBackend, edge
 from tests.fakes.shards import in_loop
 
 HOLD = {"user_id": "ada", "credit_amount": 40, "service_type": "chat", "model_used": "m-1"}

@@ -9,11 +9,11 @@ import httpx
 import pytest
 import stripe
 
+from actors.edge.backend import StripeDesk
 from actors.edge.gate import BODY_BYTES_MAX
-from actors.edge.routes.stripe_webhook import StripeDesk
 from actors.stripe.records import EventState
-from tests.actors.edge.test_app import LocalBackend, edge
 from tests.builders.authors import NOON
+from tests.fakes.edge import LocalBackend, edge
 from tests.fakes.memory_stripe import MemoryStripe
 from tests.fakes.shards import Clock, in_loop
 from tests.fakes.stripe_world import event, subscription

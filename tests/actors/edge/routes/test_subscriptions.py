@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from actors.auth.caller import Scope
-from tests.actors.edge.test_app import CREDITS, USAGE, edge
+from tests.fakes.edge import CREDITS, USAGE, edge
 from tests.fakes.shards import in_loop
 
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from actors.janitor import anonymization
-from tests.actors.edge.test_app import CREDITS, edge
+from tests.fakes.edge import CREDITS, edge
 from tests.fakes.shards import in_loop
 
 MODE = {"mode": "anonymize"}

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from actors.mongo.accounts.store import MongoStore
-from actors.mongo.connection import Documents
+from actors.mongo.embedded_wire import Documents
 from actors.protocol.store import JournalBrokenError, Store
 from domain.documents.journal import entry_id
 from domain.messages import Entry

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from bson import ObjectId
 
-from actors.protocol.store import SubscriptionPageQuery
+from actors.protocol.queries import SubscriptionPageQuery
 from domain.api.answers import SubscriptionRecord
 from domain.charges import UsageRecorded
 from domain.values import Status, UserId

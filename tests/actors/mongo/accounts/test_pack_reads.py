@@ -5,16 +5,15 @@ from typing import Any
 
 import pytest
 
-from actors.protocol.store import HistoryQuery, UsageQuery
+from actors.protocol.queries import HistoryQuery, SubscriptionsQuery, UsageQuery
 from actors.shard.lists import Lists
-from actors.shard.queries import SubscriptionsQuery
 from domain.api.answers import UsageSums, UserSubscriptions
 from domain.documents.recovery import Stored, recover
 from domain.recalls import Recalls
 from domain.values import UserId
-from tests.actors.mongo.accounts.test_reads_contract import month, record
-from tests.actors.mongo.documents.test_packs import Buyer, pack_of, usage_of
 from tests.builders.authors import NOON, POLICY, write
+from tests.builders.packs import Buyer, pack_of, usage_of
+from tests.builders.usage_records import month, record
 from tests.fakes.setups import MongoSetup, Setup
 from tests.fakes.shards import in_loop
 

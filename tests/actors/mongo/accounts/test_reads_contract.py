@@ -3,7 +3,6 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from bson import Binary, ObjectId
@@ -12,27 +11,19 @@ from hypothesis import strategies as st
 
 from actors.mongo.accounts.usage_pages import PAGE_BYTES_MAX, ranges
 from actors.mongo.ids import shown
-from actors.protocol.store import HistoryQuery, UsageQuery
-from actors.shard.queries import parse_month
+from actors.protocol.queries import HistoryQuery, UsageQuery
 from domain.api.answers import UsageSums
 from domain.api.requests import TIMESTAMP_MAX, TIMESTAMP_MIN
-from domain.local_days import midnight
 from domain.messages import RecordUsage
 from domain.pricing import Price, PriceList
 from domain.values import UserId
 from tests.builders.authors import NOON, POLICY, Author, usage_id_of, write
+from tests.builders.usage_records import ANN, month, record
 from tests.fakes.setups import MongoSetup, Setup
 
-ANN = UserId("ann")
 CAT = UserId("65f0a1b2c3d4e5f601234567")
 """24 hex digits: an ObjectId in MongoDB."""
 SINCE, UNTIL = NOON - timedelta(days=40), NOON + timedelta(days=40)
-
-
-def record(setup: Setup, number: object, at: datetime, **fields: Any) -> None:
-    """Insert a usage record as another program would."""
-    known = {"user_id": ANN, "service_type": "chat", "credit_amount": 1} | fields
-    setup.insert("usages", _id=number, timestamp=at, **known)
 
 
 def oid(number: int) -> str:
@@ -48,12 +39,6 @@ def pages(setup: Setup, limit: int, user_id: UserId = ANN) -> list[list[str]]:
         cursor = page.next_cursor
         if cursor is None:
             return found
-
-
-def month(setup: Setup, name: str, timezone: str) -> Any:
-    first, after = parse_month(name)
-    span = (midnight(first, timezone), midnight(after, timezone))
-    return setup.reads.monthly_usage(ANN, name, span, timezone)
 
 
 # --- pages --------------------------------------------------------------------------------

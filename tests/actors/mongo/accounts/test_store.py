@@ -16,7 +16,8 @@ from actors.mongo.accounts.marks import move_marks, read_marks
 from actors.mongo.accounts.reads import MongoReads
 from actors.mongo.accounts.store import MongoStore
 from actors.mongo.connection import connect
-from actors.protocol.store import StorageUnavailableError, UsageQuery
+from actors.protocol.queries import UsageQuery
+from actors.protocol.store import StorageUnavailableError
 from domain.documents.journal import entry_id
 from domain.values import UserId, mark_of, owner_mark
 from tests.builders.authors import NOON, Author, views_of, write

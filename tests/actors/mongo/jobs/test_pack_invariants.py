@@ -11,8 +11,8 @@ from actors.protocol.reports import Findings
 from domain.documents.recovery import Stored, recover
 from domain.recalls import Recalls
 from domain.values import UserId
-from tests.actors.mongo.documents.test_packs import Buyer, usage_of
 from tests.builders.authors import NOON, POLICY, write
+from tests.builders.packs import Buyer, usage_of
 from tests.fakes.setups import MongoSetup
 
 ANN = UserId("ann")
