@@ -26,6 +26,7 @@ from actors.mongo.clock import MongoClock
 from actors.mongo.connection import check_suitable, connect, unavailable_on_error
 from actors.mongo.directory import MongoDirectory
 from actors.mongo.embedded_wire import Documents, MongoWire
+from actors.mongo.keys import MongoKeys
 from actors.mongo.preparation import prepare
 from actors.mongo.prices import MongoPrices
 from actors.mongo.steps import Tell
@@ -255,7 +256,7 @@ def service(settings: Settings, tell: Tell) -> Iterator[Started]:
         with unavailable_on_error():
             database, count = prepare_database(settings, uri, tell)
             stack.callback(database.client.close)
-            key = first_key(database, directory)
+            key = first_key(MongoKeys(database), directory)
         settings = settings.model_copy(update={"mongo_uri": SecretStr(uri)})
         tell("Ray")
         dashboard_url = stack.enter_context(ray_cluster(directory, tell))

@@ -4,15 +4,13 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from actors.auth.api_keys import ApiKey, hash_of, make_key
+from actors.auth.api_keys import ApiKey, KeyStore, hash_of, make_key
 from actors.auth.caller import Scope
-from actors.mongo.embedded_wire import Documents
-from actors.mongo.keys import MongoKeys
 
 
-def first_key(database: Documents, directory: Path) -> str | None:
+def first_key(keys: KeyStore, directory: Path) -> str | None:
     """Make the first admin key and keep it in `admin.key`; None where there is one already."""
-    keys, now = MongoKeys(database), datetime.now(UTC)
+    now = datetime.now(UTC)
     if any(key.scope is Scope.ADMIN and key.in_force(now) for key in keys.list()):
         return None
     text, key = make_key("first admin key", Scope.ADMIN, now)

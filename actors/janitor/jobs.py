@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -13,9 +14,21 @@ from actors.janitor.scheduler import Janitor, Job, Work
 from actors.janitor.sweep import ComparingShards, IndexCare, Invariants, Sweep
 from actors.protocol.calls import Calls
 from actors.protocol.reports import Findings, SweepReport
-from actors.settings import Settings
 
 SWEEP, EXPIRE, TRIM, RECONCILE = "sweep", "expire", "trim", "reconcile"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When the jobs run, as cron lines on the clocks of a time zone."""
+
+    sweep: str
+    expire: str
+    trim: str
+    reconcile: str
+    timezone: str
+    journal_days: int
+    """How old entries are that are trimmed."""
 
 
 class Journal(Protocol):
@@ -40,7 +53,7 @@ class Housekeeping:
     def __init__(  # noqa: PLR0913 - what the jobs stand on, each once
         self,
         owner: str,
-        settings: Settings,
+        schedule: Schedule,
         agenda: Agenda,
         upkeep: Upkeep,
         shards: ComparingShards,
@@ -57,25 +70,25 @@ class Housekeeping:
         self._check_time = check_time
         self._upkeep = upkeep
         self._clock = clock
-        self._journal_age = timedelta(days=settings.journal_days)
+        self._journal_age = timedelta(days=schedule.journal_days)
         self._expiries = (
             Expiry(upkeep, router, clock),
             PacksExpiry(upkeep, router, clock),
             HoldsExpiry(upkeep, router, clock),
         )
         jobs = [
-            Job(SWEEP, settings.sweep_cron, lambda _: self._sweep.run()),
-            Job(EXPIRE, settings.expire_cron, self._expire),
-            Job(TRIM, settings.trim_cron, self._trim),
+            Job(SWEEP, schedule.sweep, lambda _: self._sweep.run()),
+            Job(EXPIRE, schedule.expire, self._expire),
+            Job(TRIM, schedule.trim, self._trim),
         ]
         if reconcile is not None:
-            jobs.append(Job(RECONCILE, settings.reconcile_cron, reconcile))
+            jobs.append(Job(RECONCILE, schedule.reconcile, reconcile))
         self.janitor = Janitor(
             owner,
             jobs,
             agenda,
             clock=clock,
-            timezone=settings.timezone,
+            timezone=schedule.timezone,
             publish=publish,
             sleep=sleep,
         )

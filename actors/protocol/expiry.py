@@ -4,8 +4,8 @@ from actors.protocol.calls import Call, service_call
 from domain.holds import ExpireHold
 from domain.values import UserId
 
-JANITOR = "janitor"  # How the journal names the job.
-SHARD = "shard"  # How the journal names the timer below.
+JANITOR = "janitor"  # How the journal names the job that does the same.
+SHARD = "shard"  # How the journal names a shard's own timer.
 
 
 def expire_call(

@@ -65,7 +65,7 @@ class JanitorActor:
         agenda = DiscreetAgenda(MongoAgenda(database), real_time)
         self._housekeeping = Housekeeping(
             f"{JANITOR}-{secrets.token_hex(8)}",
-            settings,
+            settings.schedule,
             agenda,
             MongoUpkeep(database, settings.timezone),
             shards,

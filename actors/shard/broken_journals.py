@@ -14,7 +14,7 @@ from actors.protocol.store import FENCED, JournalBrokenError
 from actors.runtime.counters import Counters
 from actors.runtime.steps_in_hand import StepsInHand
 from actors.shard.follower import Following
-from actors.shard.inbox import Work
+from actors.shard.inbox import Batch, Work
 from domain.documents.journal import SpoiltEntry, command_id
 from domain.documents.recovery import Recovered, Stored, recover
 from domain.messages import CommandRefused, Entry
@@ -34,11 +34,11 @@ class Committing(Protocol):
     broken: set[UserId]
     """Whose journal was broken when it was read last."""
 
-    async def commit(self, batch: Sequence[Work]) -> None:
+    async def commit(self, batch: Batch) -> None:
         """Answer every caller of a batch. Raises JournalBrokenError with some unanswered."""
 
 
-async def commit_past(shard: Committing, batch: Sequence[Work]) -> None:
+async def commit_past(shard: Committing, batch: Batch) -> None:
     """Commit a batch without accounts that are broken; they are read again at the next call."""
     while True:
         try:
@@ -85,7 +85,7 @@ def recover_or_name(
 
 
 def answered_past_spoilt(
-    shard: str, batch: Sequence[Work], landed: Iterable[Entry | SpoiltEntry]
+    shard: str, batch: Batch, landed: Iterable[Entry | SpoiltEntry]
 ) -> list[Work]:
     """Refuse the calls whose first answer cannot be read, and return the others."""
     spoilt = {_command_of(entry): entry for entry in landed if has_lost_its_answer(entry)}

@@ -50,6 +50,10 @@ class Draft:
         """Return the account with all that this batch has decided before."""
         return self.accounts.get(user_id) or self._published[user_id]
 
+    def reply(self, user_id: UserId, call: Call | None) -> Reply:
+        """Return the reply to a call; without one, to a read."""
+        return self.decide(call) if call else self.status(user_id)
+
     def status(self, user_id: UserId) -> Reply:
         """Return the reply to a read."""
         answer = status_answer(self.account(user_id), self.now, self._policy)

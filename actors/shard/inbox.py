@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actors.protocol.calls import OVERLOADED, UNAVAILABLE, Call, Reply
@@ -38,6 +39,9 @@ class Work:
         """Answer the caller, unless it has gone."""
         if not self.reply.done():
             self.reply.set_result(reply)
+
+
+Batch = Sequence[Work]
 
 
 class Inbox:

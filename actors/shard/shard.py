@@ -34,7 +34,7 @@ from actors.shard.draft import Draft
 from actors.shard.follower import Following
 from actors.shard.hold_timer import HoldExpiry
 from actors.shard.idempotency import FirstAnswers, answers_of
-from actors.shard.inbox import Inbox, Work
+from actors.shard.inbox import Batch, Inbox
 from actors.shard.ownership import Ownership
 from actors.shard.reloader import Reloader
 from actors.shard.status_cache import StatusTexts
@@ -49,7 +49,6 @@ from domain.values import Policy, UserId, to_instant
 APPENDS_MAX = 20  # How often one batch is decided again before its callers are told to wait.
 EVICTION_SCAN_MAX = 1_000  # Accounts looked at for one that may be dropped.
 T = TypeVar("T")
-Batch = Sequence[Work]
 logger = logging.getLogger(__name__)
 
 
@@ -183,10 +182,7 @@ class Shard:
             whole = self._forget_unsure(batch)
             await self._load_missing(batch, whole)
             draft = Draft(self._accounts, self.answers, self.now(), self.policy)
-            replies = [
-                draft.decide(work.call) if work.call else draft.status(work.user_id)
-                for work in batch
-            ]
+            replies = [draft.reply(work.user_id, work.call) for work in batch]
             try:
                 await self._append(draft.entries)
             except AppendFailedError as error:
@@ -240,9 +236,8 @@ class Shard:
     ) -> list[Stored]:  # Before the beginning nothing has ended: days of all are loaded.
         since, recalled = BEGINNING if whole else now, joined(whole.values())
         with self.following.loading(user_ids) as learn:
-            learn(
-                found := await self._in_writer(lambda: self._store.load(user_ids, since, recalled))
-            )
+            found = await self._in_writer(lambda: self._store.load(user_ids, since, recalled))
+            learn(found)
         return found
 
     async def _append(self, entries: Sequence[Entry]) -> None:

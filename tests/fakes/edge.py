@@ -171,7 +171,7 @@ class LocalBackend:
         clock = Clock(NOON)
         self.housekeeping = Housekeeping(
             "edge",
-            Settings(_env_file=None),
+            Settings(_env_file=None).schedule,
             self.agenda,
             NoUpkeep(),
             shards,

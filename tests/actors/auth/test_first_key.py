@@ -49,10 +49,10 @@ def test_a_key_counts_once_it_is_kept(
     with monkeypatch.context() as no_room:
         no_room.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space left"):
-            first_key(embedded.database, tmp_path)
+            first_key(MongoKeys(embedded.database), tmp_path)
     none = MongoKeys(embedded.database).list()
-    text = first_key(embedded.database, tmp_path)
+    text = first_key(MongoKeys(embedded.database), tmp_path)
 
     assert none == []
     assert (tmp_path / "admin.key").read_text() == f"{text}\n"
-    assert first_key(embedded.database, tmp_path) is None
+    assert first_key(MongoKeys(embedded.database), tmp_path) is None

@@ -175,4 +175,4 @@ def test_where_every_admin_key_has_expired_a_start_makes_one(
     _, key = make_key("old", Scope.ADMIN, NOON, HOUR)
     MongoKeys(embedded.database).insert(key)
 
-    assert first_key(embedded.database, tmp_path) is not None
+    assert first_key(MongoKeys(embedded.database), tmp_path) is not None

@@ -172,7 +172,7 @@ async def test_after_a_start_with_a_clock_a_year_ahead_nothing_expires_and_nothi
     clock = Clock(NOON + YEAR)
     keeping = Housekeeping(
         "janitor",
-        Settings(_env_file=None),
+        Settings(_env_file=None).schedule,
         MemoryAgenda(),
         MongoUpkeep(embedded.database, "UTC"),
         NoShards(),
