@@ -98,8 +98,8 @@ PACK_MUTATIONS = (
     Mutation(
         "lapse-what-is-held",
         "domain.decide_packs",
-        "Credits(max(pack.left, 0))",
-        "Credits(max(pack.spendable - pack.used, 0))",
+        "pack.expires_at, pack.left)",
+        "pack.expires_at, Credits(max(pack.spendable - pack.used, 0)))",
         "what holds have set aside of a pack lapses twice",
     ),
     Mutation(
