@@ -1,7 +1,8 @@
-"""The composition for Ray Serve: the HTTP edge on the shards, the keys and the database."""
+"""The application for `serve run` and `serve deploy`: actors that are started, and the HTTP edge."""
 
 from ray.serve import Application
 
+from actors.launch import start_actors
 from actors.serving.replica import edge
 from actors.settings import Settings
 
@@ -11,7 +12,5 @@ def app(_arguments: dict[str, str]) -> Application:
 
     Actors that do not run yet are started, and outlive Serve: `allotment up` is not needed.
     """
-    from actors.launch import start_actors  # noqa: PLC0415 - it puts this file on Serve
-
     settings = start_actors(Settings())
     return edge.options(num_replicas=settings.http_replicas).bind(settings)

@@ -47,6 +47,7 @@ from actors.remote.stripe import start_stripe
 from actors.remote.supervisor import start_supervisor, supervision
 from actors.remote.sync import start_sync
 from actors.runtime.price_list import PriceFile, in_force
+from actors.serving import deployment
 from actors.settings import Settings
 
 DRAIN_SECONDS_MAX = 20.0
@@ -229,8 +230,6 @@ def http(settings: Settings, tell: Callable[[str], None]) -> Iterator[None]:
 
     Raises CannotStartError.
     """
-    from actors.serving import deployment  # noqa: PLC0415 - it composes the actors, this composes it
-
     attempt("HTTP", lambda: deployment.begin(settings), tell)
     try:
         yield
