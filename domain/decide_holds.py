@@ -197,7 +197,10 @@ def release_hold(
 def expire_hold(
     account: Account, command: ExpireHold, now: datetime, policy: Policy
 ) -> HoldFreed | Refusal:
-    """Return what a hold gives back whose shares are over. The account is with those that are."""
+    """Return what a hold gives back whose shares are over. The account is with those that are.
+
+    What was not read before, or has ended with its subscription, may be over at another time.
+    """
     found = account.find_hold(command.hold_id)
     if found is None:
         return CLOSED
@@ -207,7 +210,8 @@ def expire_hold(
     if now < found.hold.expires_at:  # The day's share ends with its subscription, packs' do not.
         return _freed(found, own, (), expired=True)
     freed = _freed(found, own, found.packs, expired=True)
-    if not (found.is_whole and _was_held_to_the_last(found)):
+    is_known = account.find_lapsed_hold(command.hold_id) is not None
+    if is_known or not _was_held_to_the_last(found):
         return freed
     until = found.hold.expires_at + timedelta(seconds=policy.late_settle_seconds)
     return replace(freed, lapsed=LapsedHold(found.hold, until)) if now < until else freed

@@ -10,7 +10,7 @@ from domain.charges import Opening, UsageRecorded
 from domain.corrections import CreditsAdjusted, UsageReversed
 from domain.events import EventType
 from domain.evolve_holds import apply_openings, evolve_hold, with_use_of_closed
-from domain.evolve_packs import adjusted, evolve_pack, given_back, refunded, spent, without_lapsed
+from domain.evolve_packs import adjusted, evolve_pack, given_back, refunded, settled_late, spent
 from domain.grants import Grant
 from domain.holds import HoldFreed, HoldPlaced, HoldSettled
 from domain.messages import (
@@ -149,7 +149,7 @@ def _charge(account: Account, change: UsageRecorded, told: Told) -> Account:
     if change.packs:
         account = spent(account, change.packs)
     if change.settles is not None:
-        account = without_lapsed(account, change.settles)
+        account = settled_late(account, change.settles)
     if change.opening is None:
         return account
     return _use(account, change.opening, change.day_amount, told)

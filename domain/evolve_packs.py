@@ -76,12 +76,10 @@ def with_lapsed(account: Account, lapsed: LapsedHold | None) -> Account:
     return account.with_extra(replace(extra, lapsed_holds=(*others, lapsed)))
 
 
-def without_lapsed(account: Account, hold_id: str) -> Account:
-    """Return the account after a hold was settled late."""
-    if account.extra is None:
-        return account
-    lapsed = tuple(one for one in account.extra.lapsed_holds if one.hold.hold_id != hold_id)
-    return account.with_extra(replace(account.extra, lapsed_holds=lapsed))
+def settled_late(account: Account, hold_id: str) -> Account:
+    """Return the account after a hold was settled late: it is closed."""
+    lapsed = account.find_lapsed_hold(hold_id)
+    return account if lapsed is None else with_lapsed(account, replace(lapsed, is_closed=True))
 
 
 def _amounts(shares: Iterable[PackShare]) -> dict[str, int]:

@@ -54,8 +54,8 @@ class LapsedHold:
     hold: Hold
     until: datetime
     is_closed: bool = False
-    """It was settled or released while a source of it could not be read, which may still hold its
-    share: nothing more is charged for it."""
+    """It was settled late, or was resolved without a source that may still hold its share, as that
+    could not be read: nothing more is charged for it."""
 
 
 # --- ids ----------------------------------------------------------------------------------

@@ -36,8 +36,11 @@ def recalls(command: Command, account: Account | None) -> Recalls | None:
             # Nothing but a settlement can follow an expiry.
             is_let_go = isinstance(command, SettleHold) if found is None else not found.is_whole
             return Recalls(holds=frozenset({hold_id})) if is_let_go else None
-        case ExpireHold(subscription_id=subscription_id):
-            return None if subscription_id is None else NOTHING_BESIDE
+        case ExpireHold(hold_id=hold_id, subscription_id=subscription_id):
+            found = None if account is None else account.find_hold(hold_id)
+            if found is not None and found.is_whole:
+                return None if subscription_id is None else NOTHING_BESIDE
+            return Recalls(holds=frozenset({hold_id}))
         case ChangeSubscription() | ExpireSubscription() | ExpirePack() | VoidGrants():
             return NOTHING_BESIDE
         case _:

@@ -1,7 +1,7 @@
 """The views of the journal: what entries change in the collections that other programs read."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import assert_never
 
@@ -62,7 +62,7 @@ class AccountViews:
     lapsed: dict[str, LapsedHold] = field(default_factory=dict)
     """Holds that can be settled late, or are closed though a source may still hold credits."""
     settled_late: list[str] = field(default_factory=list)
-    """Ids of holds that were."""
+    """Ids of expired holds that were settled: they are closed."""
 
 
 def project(entries: Sequence[Entry]) -> AccountViews:
@@ -102,7 +102,9 @@ def _project_charge(views: AccountViews, entry: Entry, change: UsageRecorded) ->
     views.usages.append(entry)
     if change.opening is not None:
         _touch(views, change.opening, change.day_amount, entry)
-    if change.settles is not None and views.lapsed.pop(change.settles, None) is None:
+    if change.settles in views.lapsed:
+        views.lapsed[change.settles] = replace(views.lapsed[change.settles], is_closed=True)
+    elif change.settles is not None:
         views.settled_late.append(change.settles)
 
 

@@ -20,11 +20,11 @@ from domain.stripe import GrantsVoided, StripeStateApplied
 from domain.values import UserId
 from tests.fakes.memory_documents import (
     bring_holds_forward,
+    bring_lapsed_forward,
     bring_pack_forward,
     empty_subscription,
     follow,
     give_back,
-    lapsed_hold,
     new_pack,
     set_zone,
     take_back,
@@ -94,10 +94,7 @@ class Database:
         for reversal in views.reversals:
             if reversal.usage_id in self.records:
                 give_back(self.records[reversal.usage_id], reversal.reversed_credits)
-        for hold_id, lapsed in views.lapsed.items():
-            self.lapsed_holds[hold_id] = lapsed_hold(lapsed, self.user_id)
-        for hold_id in views.settled_late:
-            self.lapsed_holds.pop(hold_id, None)
+        bring_lapsed_forward(self.lapsed_holds, views)
 
     def stored(self, lagging: list[Entry], recalls: Recalls = NOTHING_BESIDE) -> Stored:
         """Return copies of all documents, and the entries that they lack.

@@ -14,15 +14,13 @@ from domain.documents.eras import era_documents
 from domain.documents.holds import hold_document
 from domain.documents.pack_views import PackView
 from domain.documents.packs import lapsed_document
-from domain.documents.views import DayView
+from domain.documents.views import AccountViews, DayView
 from domain.events import event_id
 from domain.grants import Grant
-from domain.holds import LapsedHold
 from domain.messages import CreditsAdded, Entry, SubscriptionChanged, charge_in
 from domain.pack_messages import PackAdded
 from domain.payments import Payment
 from domain.stripe import StripeLink, StripeStateApplied, VoidedGrant
-from domain.values import UserId
 
 
 def new_subscription(entry: Entry, change: CreditsAdded) -> dict[str, Any]:
@@ -125,8 +123,14 @@ def bring_holds_forward(document: dict[str, Any], view: DayView | PackView) -> N
     document["holds_until"] = min((h["expires_at"] for h in document["holds"]), default=None)
 
 
-def lapsed_hold(lapsed: LapsedHold, user_id: UserId) -> dict[str, Any]:
-    return {"_id": lapsed.hold.hold_id, "user_id": user_id, **lapsed_document(lapsed)}
+def bring_lapsed_forward(documents: dict[str, dict[str, Any]], views: AccountViews) -> None:
+    """Bring the holds forward that can be settled late, by their ids."""
+    for hold_id, lapsed in views.lapsed.items():
+        of_user = {"_id": hold_id, "user_id": views.user_id}
+        documents[hold_id] = of_user | lapsed_document(lapsed)
+    for hold_id in views.settled_late:
+        if hold_id in documents:
+            documents[hold_id]["is_closed"] = True
 
 
 def link_document(link: StripeLink) -> dict[str, Any]:

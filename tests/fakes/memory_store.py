@@ -30,6 +30,7 @@ from domain.stripe import GrantsVoided, StripeStateApplied
 from domain.values import UserId, owned_id
 from tests.fakes.memory_documents import (
     bring_holds_forward,
+    bring_lapsed_forward,
     bring_pack_forward,
     day_key,
     empty_subscription,
@@ -37,7 +38,6 @@ from tests.fakes.memory_documents import (
     follow,
     give_back,
     grant_document,
-    lapsed_hold,
     new_pack,
     new_subscription,
     set_zone,
@@ -271,11 +271,7 @@ class MemoryStore:
             if reversal.usage_id in self.collections["usages"]:
                 record = self.collections["usages"][reversal.usage_id]
                 give_back(record, reversal.reversed_credits)
-        lapsed_holds = self.collections["allotment_lapsed_holds"]
-        for hold_id, lapsed in view.lapsed.items():
-            lapsed_holds[hold_id] = lapsed_hold(lapsed, view.user_id)
-        for hold_id in view.settled_late:
-            lapsed_holds.pop(hold_id, None)
+        bring_lapsed_forward(self.collections["allotment_lapsed_holds"], view)
 
     def _add_grant(self, entry: Entry) -> None:
         change = entry.change

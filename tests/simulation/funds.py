@@ -80,7 +80,7 @@ def take(
     of_day = left = min(max(funds.of_day, 0), amount)
     left, packs = amount - of_day, dict[str, int]()
     for pack in funds.packs:
-        part = min(max(pack.left(funds.at), 0), left)
+        part = min(pack.left(funds.at), left)
         if part:
             packs[pack.id] = part
             left -= part

@@ -39,7 +39,7 @@ class Pack:
         return sum(amount for amount, over_at in self.holds.values() if at < over_at)
 
     def left(self, at: datetime) -> int:
-        return self.spendable - self.used - self.held(at)
+        return max(self.spendable - self.used - self.held(at), 0)
 
     def counts(self, at: datetime) -> bool:
         """Say whether it is part of what the user was given: one that is used up is not."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pymongo import DeleteOne, UpdateOne
+from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 
 from actors.mongo.documents.holds import lapsed_hold
@@ -20,12 +20,13 @@ def write_rest(database: Documents, views: Sequence[AccountViews], session: Clie
     if packs:  # In order: a new pack comes before what changes it.
         database.packs.bulk_write(packs, session=session)
     _write_reversals(database, views, session)
-    lapsed: list[UpdateOne | DeleteOne] = []
+    lapsed: list[UpdateOne] = []
     for view in views:
         for hold in view.lapsed.values():
             document = lapsed_hold(hold, view.user_id)
             lapsed.append(UpdateOne({"_id": document.pop("_id")}, {"$set": document}, upsert=True))
-        lapsed += [DeleteOne({"_id": hold_id}) for hold_id in view.settled_late]
+        closed = {"$set": {"is_closed": True}}
+        lapsed += [UpdateOne({"_id": hold_id}, closed) for hold_id in view.settled_late]
     if lapsed:
         database.allotment_lapsed_holds.bulk_write(lapsed, ordered=False, session=session)
 

@@ -86,7 +86,6 @@ def test_an_edit_of_its_use_and_what_the_journal_tells_no_more_break_none(
         {"amount": "many"},
         {"priority": 101},
         {"category": "odd"},
-        {"credits_used": 10**6},
         {"user_id": 7},
         {"expires_at": "tomorrow"},
     ],
