@@ -1,5 +1,5 @@
 """`python -m actors` is the command `allotment`."""
 
-from actors.command_line import main
+from actors.cli.main import main
 
 main()

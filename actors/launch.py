@@ -18,44 +18,37 @@ from pydantic import SecretStr
 from ray.actor import ActorHandle
 from ray.exceptions import RayError
 
-from actors.cluster.moving import settings_in_force
-from actors.detached import NAMESPACE
-from actors.directory import Directory, shard_name
-from actors.embedded_mongo import EmbeddedMongo
-from actors.first_key import first_key
-from actors.local_ray import ray_cluster
-from actors.metrics import PricesMetric
+from actors.auth.first_key import first_key
+from actors.cluster.resharding import table_at_start
+from actors.embedded.keeper import EmbeddedMongo
+from actors.mongo.accounts.store import MongoStore
 from actors.mongo.clock import MongoClock
-from actors.mongo.connection import (
-    Documents,
-    MongoWire,
-    check_suitable,
-    connect,
-    unavailable_on_error,
-)
+from actors.mongo.connection import check_suitable, connect, unavailable_on_error
 from actors.mongo.directory import MongoDirectory
+from actors.mongo.embedded_wire import Documents, MongoWire
+from actors.mongo.keys import MongoKeys
 from actors.mongo.preparation import prepare
 from actors.mongo.prices import MongoPrices
 from actors.mongo.steps import Tell
-from actors.mongo.store import MongoStore
-from actors.prices import PriceFile, in_force
-from actors.private_folders import make_private
-from actors.remote import ShardActor
-from actors.remote_events import start_events
-from actors.remote_janitor import start_janitor
-from actors.remote_lists import start_lists
-from actors.remote_stripe import start_stripe
-from actors.remote_supervisor import (
-    SHARD_NAMES,
-    names_of_ours,
-    start_supervisor,
-    supervision,
-)
-from actors.remote_sync import start_sync
-from actors.resharding import table_at_start
+from actors.protocol.directory import Directory, shard_name
+from actors.remote.events import start_events
+from actors.remote.janitor import start_janitor
+from actors.remote.lists import start_lists
+from actors.remote.local_cluster import ray_cluster
+from actors.remote.metrics import PricesMetric
+from actors.remote.names import SHARD_NAMES, names_of_ours
+from actors.remote.options import NAMESPACE
+from actors.remote.private_folders import make_private
+from actors.remote.rollout import settings_in_force
+from actors.remote.shard import ShardActor
+from actors.remote.start_shard import start_shard
+from actors.remote.start_steps import START_SECONDS_MAX, CannotStartError, attempt, starting
+from actors.remote.stripe import start_stripe
+from actors.remote.supervisor import start_supervisor, supervision
+from actors.remote.sync import start_sync
+from actors.runtime.price_list import PriceFile, in_force
+from actors.serving import deployment
 from actors.settings import Settings
-from actors.start_steps import START_SECONDS_MAX, CannotStartError, attempt, starting
-from actors.starting import start_shard
 
 DRAIN_SECONDS_MAX = 20.0
 CLOSE_SECONDS_MAX = 5.0  # How long one may take to end its work in order.
@@ -237,13 +230,11 @@ def http(settings: Settings, tell: Callable[[str], None]) -> Iterator[None]:
 
     Raises CannotStartError.
     """
-    from actors import serving  # noqa: PLC0415 - it composes the actors, this composes it
-
-    attempt("HTTP", lambda: serving.begin(settings), tell)
+    attempt("HTTP", lambda: deployment.begin(settings), tell)
     try:
         yield
     finally:
-        serving.end_serving()
+        deployment.end_serving()
 
 
 @contextlib.contextmanager
@@ -264,7 +255,7 @@ def service(settings: Settings, tell: Tell) -> Iterator[Started]:
         with unavailable_on_error():
             database, count = prepare_database(settings, uri, tell)
             stack.callback(database.client.close)
-            key = first_key(database, directory)
+            key = first_key(MongoKeys(database), directory)
         settings = settings.model_copy(update={"mongo_uri": SecretStr(uri)})
         tell("Ray")
         dashboard_url = stack.enter_context(ray_cluster(directory, tell))

@@ -17,11 +17,12 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from actors.cron import check_line
+from actors.auth.tokens import SECRET_LENGTH_MIN, TokenRules
 from actors.events.settings import EventSettings
-from actors.tokens import SECRET_LENGTH_MIN, TokenRules
+from actors.janitor.cron import check_line
+from actors.janitor.jobs import Schedule
+from actors.protocol.directory import SHARDS_MAX
 from domain.local_days import check_zone
-from domain.operator_requests import SHARDS_MAX
 from domain.values import CREDITS_MAX, Credits, Policy
 
 FULL_ROLLOVER = "full"
@@ -144,6 +145,18 @@ class Settings(EventSettings, BaseSettings):
         """Which of Stripe's two modes the key is of."""
         key = self.stripe_api_key.get_secret_value() if self.stripe_api_key else ""
         return key.startswith(("sk_live_", "rk_live_"))
+
+    @property
+    def schedule(self) -> Schedule:
+        """When the janitor's jobs run."""
+        return Schedule(
+            sweep=self.sweep_cron,
+            expire=self.expire_cron,
+            trim=self.trim_cron,
+            reconcile=self.reconcile_cron,
+            timezone=self.timezone,
+            journal_days=self.journal_days,
+        )
 
     @property
     def token_rules(self) -> TokenRules | None:

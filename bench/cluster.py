@@ -6,8 +6,8 @@ import os
 from pydantic import SecretStr
 from rich.console import Console
 
-from actors import ray_environment
-from actors.loopback import join
+from actors.remote import environment
+from actors.remote.loopback import join
 from actors.settings import Settings
 from bench.processes import Service, clean_environment
 from bench.progress import begin
@@ -20,7 +20,7 @@ def prepare_cluster(service: Service, users: int, console: Console) -> str:
     """Join, deploy what is compared, seed the users; return a key for the plain service."""
     share_environment(service)
     settings = Settings(_env_file=None, mongo_uri=SecretStr(service.mongo_uri))
-    ray_environment.prepare(os.environ)
+    environment.prepare(os.environ)
     import ray  # noqa: PLC0415
 
     from actors.client import Allotment  # noqa: PLC0415 - imports ray, which reads the environment

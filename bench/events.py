@@ -13,17 +13,17 @@ from bson import Int64, ObjectId
 from rich.console import Console
 from rich.table import Table
 
-from actors.calls import Call, Outcome
-from actors.shards.draft import Draft
+from actors.protocol.calls import Call, Outcome
+from actors.shard.draft import Draft
 from bench import machine
 from bench.memory import stored, through_bson
 from bench.progress import track
 from bench.users import user_id
 from domain.account import Account
-from domain.detecting import detect
+from domain.documents.recovery import recover
+from domain.event_rules import detect
 from domain.local_days import ONE_DAY, midnight
 from domain.messages import RecordUsage
-from domain.recovery import recover
 from domain.values import Credits, Policy, UserId, derive_owned_id
 
 POLICY = Policy()

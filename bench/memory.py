@@ -22,21 +22,21 @@ from bson import CodecOptions, Int64, ObjectId
 from rich.console import Console
 from rich.table import Table
 
-from actors.directory import even
 from actors.mongo.references import References, with_ids_spelled
-from actors.shards.inbox import Work
-from actors.shards.shard import Shard
-from actors.store import Moment
+from actors.protocol.directory import even
+from actors.protocol.store import Moment
+from actors.shard.inbox import Work
+from actors.shard.shard import Shard
 from bench import machine
 from bench.progress import track
 from bench.users import user_id
 from domain.account import Account
+from domain.documents.recovery import Stored
+from domain.documents.views import AccountViews
 from domain.local_days import ONE_DAY, midnight
 from domain.messages import Entry
 from domain.recalls import NOTHING_BESIDE, Recalls
-from domain.recovery import Stored
 from domain.values import Policy, UserId, derive_owned_id
-from domain.views import AccountViews
 
 BYTES_MAX = 1536  # What the project promises: 1.5 KB.
 BATCH = 1_000

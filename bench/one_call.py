@@ -8,22 +8,20 @@ from fastapi import APIRouter, Depends, FastAPI, Response
 from ray import serve
 from ray.serve import Deployment
 
-from actors.access import Scope
-from actors.asking import body_of, make_call
-from actors.calls import Call, Envelope, Reply
-from actors.directory import Directory
+from actors.auth.caller import Scope
 from actors.edge.backend import allow
 from actors.edge.gate import Gate
 from actors.edge.problems import HANDLERS
-from actors.edge.reading import UserIdQuery
 from actors.edge.responses import Done, answered
-from actors.edge.writing import KeyHeader
-from actors.ray_shards import RayShards
+from actors.edge.routes.subscription import KeyHeader, UserIdQuery
+from actors.protocol.calls import Call, Envelope, Reply, body_of, make_call
+from actors.protocol.directory import Directory
+from actors.remote.shards import RayShards
+from actors.serving.replica import RayBackend
 from actors.settings import Settings
-from domain.answers import CreditStatusResponse, UsageRecordResponse
-from domain.requests import RecordUsageBody
+from domain.api.answers import CreditStatusResponse, UsageRecordResponse
+from domain.api.requests import RecordUsageBody
 from domain.values import UserId
-from serve_app import RayBackend
 
 NAME = "one-call"
 ROUTE_PREFIX = "/one-call"

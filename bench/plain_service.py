@@ -19,14 +19,14 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
-from actors.access import Scope
-from actors.api_keys import KeyRing
+from actors.auth.api_keys import KeyRing
+from actors.auth.caller import Scope
 from actors.mongo.connection import connect
 from actors.mongo.keys import MongoKeys
 from bench.users import PLAIN_DATABASE
-from domain.answers import CreditStatusResponse, DaySource, UsageRecordResponse
+from domain.api.answers import CreditStatusResponse, DaySource, UsageRecordResponse
+from domain.api.requests import RecordUsageBody, UserIdText
 from domain.local_days import ONE_DAY, midnight
-from domain.requests import RecordUsageBody, UserIdText
 from domain.values import Status
 
 CONFLICTS_MAX = 20  # How often a transaction that met another one is tried.

@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from actors.client import Allotment
-from actors.failures import AllotmentError
-from actors.loopback import join
+from actors.protocol.errors import AllotmentError
+from actors.remote.loopback import join
 from bench.load import Result, cpu_seconds
 from bench.users import user_id
 

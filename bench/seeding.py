@@ -9,8 +9,8 @@ import pymongo
 from bson import Int64, ObjectId
 from rich.console import Console
 
-from actors.access import Scope
-from actors.api_keys import make_key
+from actors.auth.api_keys import make_key
+from actors.auth.caller import Scope
 from actors.client import Allotment
 from actors.mongo.connection import connect
 from actors.mongo.keys import MongoKeys

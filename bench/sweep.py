@@ -13,9 +13,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from actors.loopback import join
 from actors.mongo.connection import connect
-from actors.reports import Findings
+from actors.protocol.reports import Findings
+from actors.remote.loopback import join
 from bench import machine
 from bench.cases import Extent, Measured, run
 from bench.cluster import share_environment
@@ -60,7 +60,7 @@ def load_into_ram(service: Service, accounts: int, console: Console) -> None:
 
 def sweep() -> dict[str, Any]:
     """Have all shards compare all they hold, as every sweep does; return what they found."""
-    from actors.ray_shards import RayShards  # noqa: PLC0415 - it imports ray
+    from actors.remote.shards import RayShards  # noqa: PLC0415 - it imports ray
 
     async def compare_all() -> Findings:
         shards, found = RayShards(), Findings()

@@ -20,14 +20,15 @@ from pymongo.client_session import ClientSession
 from rich.console import Console
 from rich.table import Table
 
-from actors.directory import even
-from actors.embedded_mongo import EmbeddedMongo
-from actors.mongo.connection import Documents, MongoWire, connect
+from actors.embedded.keeper import EmbeddedMongo
+from actors.mongo.accounts.store import MongoStore
+from actors.mongo.accounts.warm_reader import WarmReader
+from actors.mongo.connection import connect
+from actors.mongo.embedded_wire import Documents, MongoWire
 from actors.mongo.preparation import prepare
-from actors.mongo.store import MongoStore
-from actors.mongo.warm import WarmReader
-from actors.shards.shard import Shard
-from actors.shards.tuning import GC_GENERATION_THRESHOLD, GC_THRESHOLD
+from actors.protocol.directory import even
+from actors.shard.interpreter import GC_GENERATION_THRESHOLD, GC_THRESHOLD
+from actors.shard.shard import Shard
 from bench import machine
 from bench.memory import documents
 from bench.processes import BenchError

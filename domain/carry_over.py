@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from domain.charges import Opening
-from domain.covering import opening_of
+from domain.coverage import opening_of
 from domain.subscription import Subscription
 from domain.values import Credits, Policy
 

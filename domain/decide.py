@@ -6,8 +6,8 @@ from typing import assert_never
 from domain.account import Account
 from domain.charges import UsageRecorded
 from domain.corrections import AdjustCredits, ReverseUsage
-from domain.covering import cost_of, funds_of, nothing_to_spend, opening_of, take
-from domain.crediting import Asking, add_grant, begin, refuse_payment
+from domain.coverage import cost_of, funds_of, nothing_to_spend, opening_of, take
+from domain.credit import Asking, add_grant, begin, refuse_payment
 from domain.decide_change import change_subscription
 from domain.decide_corrections import adjust_credits, reverse_usage
 from domain.decide_holds import expire_hold, place_hold, release_hold, settle_hold

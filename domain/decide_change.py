@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from domain.account import Account
-from domain.crediting import name_implied
+from domain.credit import name_implied
 from domain.eras import ERAS_MAX, eras_after
 from domain.local_days import ONE_DAY
 from domain.messages import ChangeSubscription, Entry, Refusal, Rejection, SubscriptionChanged

@@ -8,8 +8,8 @@ from domain.account import Account
 from domain.carry_over import DaysAfter, days_after
 from domain.charges import Charge, OnInsufficient
 from domain.corrections import AdjustCredits, CreditsAdjusted, ReverseUsage, UsageReversed
-from domain.covering import funds_of, take
-from domain.crediting import Asking
+from domain.coverage import funds_of, take
+from domain.credit import Asking
 from domain.messages import Refusal, Rejection
 from domain.packs import PRIORITY_DEFAULT, Category, Pack
 from domain.sources import PackShare, first_of, minus

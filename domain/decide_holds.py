@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from domain.account import Account, OpenHold
 from domain.carry_over import DaysAfter, days_after
 from domain.charges import OnInsufficient, Opening, UsageRecorded
-from domain.covering import Cost, Funds, Taken, cost_of, funds_of, nothing_to_spend, take
+from domain.coverage import Cost, Funds, Taken, cost_of, funds_of, nothing_to_spend, take
 from domain.holds import (
     ExpireHold,
     Hold,

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from domain.account import Account
-from domain.crediting import Asking
+from domain.credit import Asking
 from domain.grants import split
 from domain.messages import Refusal, Rejection
 from domain.pack_messages import AddPack, ExpirePack, PackAdded, PackExpired, RefundedPack

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from domain.account import Account
-from domain.crediting import Asking, add_grant, begin, name_implied, refuse_payment
+from domain.credit import Asking, add_grant, begin, name_implied, refuse_payment
 from domain.decide_packs import refund
 from domain.grants import Grant, split
 from domain.local_days import ONE_DAY
@@ -23,6 +23,7 @@ from domain.stripe import (
     pays,
     shared,
     span_of,
+    with_voids,
 )
 from domain.subscription import Subscription
 from domain.values import Status, derive_object_id
@@ -128,18 +129,6 @@ def _shared(
     paid = (g for g in subscription.grants if pays(command.transaction_id, g.transaction_id))
     tomorrow = subscription.today(now) + ONE_DAY
     return tuple(filter(None, (shared(grant, tomorrow, command) for grant in paid)))
-
-
-def with_voids(grants: tuple[Grant, ...], taken: tuple[VoidedGrant, ...]) -> tuple[Grant, ...]:
-    """Return the grants after the shares of some have changed."""
-    by_id = {one.grant_id: one for one in taken}
-    return tuple(_with_void(grant, by_id.get(grant.grant_id or "")) for grant in grants)
-
-
-def _with_void(grant: Grant, one: VoidedGrant | None) -> Grant:
-    if one is None:
-        return grant
-    return replace(grant, voids=one.voids, share_version=max(one.version, grant.share_version))
 
 
 def _holder(account: Account, stripe_id: str, now: datetime) -> Subscription | None:

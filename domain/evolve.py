@@ -1,5 +1,6 @@
 """Make a decision so. `evolve` cannot refuse, and replaying the journal through it is recovery."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
@@ -7,7 +8,6 @@ from typing import assert_never
 from domain.account import Account
 from domain.charges import Opening, UsageRecorded
 from domain.corrections import CreditsAdjusted, UsageReversed
-from domain.decide_stripe import with_voids
 from domain.events import EventType
 from domain.evolve_holds import apply_openings, evolve_hold, with_use_of_closed
 from domain.evolve_packs import adjusted, evolve_pack, given_back, refunded, settled_late, spent
@@ -24,7 +24,7 @@ from domain.messages import (
 from domain.open_ends import implied_grant
 from domain.pack_messages import PackAdded, PackExpired
 from domain.recent_use import with_use
-from domain.stripe import GrantsVoided, StripeStateApplied, VoidedGrant
+from domain.stripe import GrantsVoided, StripeStateApplied, VoidedGrant, with_voids
 from domain.subscription import Day, Subscription, Told
 from domain.values import Credits, Status
 
@@ -266,3 +266,10 @@ def _touch(
     told |= day.told & ~Told.UNREAD
     touched = Day(day.date, day.rolled_over, Credits(day.used + amount), told)
     return account.with_subscription(replace(opened, day=touched))
+
+
+def replay(account: Account, entries: Iterable[Entry]) -> Account:
+    """Return the account after further entries of its journal."""
+    for entry in entries:
+        account = evolve(account, entry)
+    return account

@@ -3,7 +3,7 @@
 Stripe's statuses become ours here, and nowhere else. Source: docs/stripe.md.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
@@ -188,3 +188,15 @@ def span_of(start: datetime, end: datetime, today: date, timezone: str) -> tuple
     """
     first = max(day_of(start, timezone), today)
     return first, max((day_of(end, timezone) - first).days, 1)
+
+
+def with_voids(grants: tuple[Grant, ...], taken: tuple[VoidedGrant, ...]) -> tuple[Grant, ...]:
+    """Return the grants after the shares of some have changed."""
+    by_id = {one.grant_id: one for one in taken}
+    return tuple(_with_void(grant, by_id.get(grant.grant_id or "")) for grant in grants)
+
+
+def _with_void(grant: Grant, one: VoidedGrant | None) -> Grant:
+    if one is None:
+        return grant
+    return replace(grant, voids=one.voids, share_version=max(one.version, grant.share_version))

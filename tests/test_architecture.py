@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,41 +11,68 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted(
     [*ROOT.glob("domain/**/*.py"), *ROOT.glob("actors/**/*.py"), ROOT / "serve_app.py"]
 )
+TESTS = sorted([*ROOT.glob("tests/**/*.py"), *ROOT.glob("bench/**/*.py")])
 DOMAIN_MAY_IMPORT = {"domain", "pydantic", "pydantic_core"}
 VENDORS = {
     "pymongo": ("actors/mongo/",),
     "bson": ("actors/mongo/",),
     "ray": (
-        "actors/async_client.py",
-        "actors/detached.py",
+        "actors/remote/",
+        "actors/serving/",
+        "actors/client/asynchronous.py",
+        "actors/cli/cluster.py",
         "actors/launch.py",
-        "actors/local_ray.py",
-        "actors/loopback.py",
-        "actors/start_steps.py",
-        "actors/cluster/commands.py",
-        "actors/metrics.py",
-        "actors/cluster/moving.py",
-        "actors/cluster/nodes.py",
-        "actors/ray_shards.py",
-        "actors/remote.py",
-        "actors/remote_events.py",
-        "actors/remote_janitor.py",
-        "actors/remote_lists.py",
-        "actors/remote_resharding.py",
-        "actors/remote_stripe.py",
-        "actors/remote_supervisor.py",
-        "actors/remote_sync.py",
-        "actors/serving.py",
-        "actors/starting.py",
         "serve_app.py",
     ),
     "stripe": ("actors/stripe/api.py",),
-    "croniter": ("actors/cron.py",),
+    "croniter": ("actors/janitor/cron.py",),
     "standardwebhooks": ("actors/events/signatures.py",),
     "aiosmtplib": ("actors/events/smtp.py",),
-    "fastapi": ("actors/edge/", "serve_app.py"),
+    "fastapi": ("actors/edge/",),
 }
 LINES_MAX = 300
+FLOORS = (
+    ("domain",),
+    ("domain.documents",),
+    ("domain.api",),
+    ("actors.protocol",),
+    ("actors.runtime", "actors.auth"),
+    ("actors.shard",),
+    ("actors.sync", "actors.stripe", "actors.events", "actors.janitor"),
+    ("actors.cluster", "actors.routing"),
+    ("actors.edge",),
+    ("actors.mongo",),
+    ("actors.settings",),
+    ("actors.remote",),
+    ("actors.serving", "actors.client", "actors.embedded"),
+    ("actors.launch",),
+    ("actors.cli",),
+    ("actors.__main__", "serve_app"),
+)
+"""The rooms from the ground up: each imports rooms of lower floors, none of its own floor."""
+CLOSED = {"actors.mongo": {"actors.edge", "actors.routing"}}
+"""What a room may not import, though it is below: the adapter knows the plain logic's ports only."""
+TOP = {"__init__", "__main__", "launch", "settings"}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def module_of(path: Path) -> str:
+    return name_of(path).removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in [*SOURCES, *TESTS]}
+
+
+def room_of(module: str) -> str:
+    first, _, rest = module.partition(".")
+    if first == "actors" or (first == "domain" and "." in rest):
+        return f"{first}.{rest.partition('.')[0]}" if rest else first
+    if first == "domain" and MODULES.get(module, ROOT).name == "__init__.py" and rest:
+        return module
+    return first
 
 
 def imported_packages(path: Path) -> set[str]:
@@ -57,8 +85,16 @@ def imported_packages(path: Path) -> set[str]:
     return packages
 
 
-def name_of(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
+def imported_modules(path: Path, *, at_import: bool = False) -> Iterator[str]:
+    """Yield the modules of ours that a file imports; or only those it needs to be imported."""
+    tree = ast.parse(path.read_text())
+    for node in tree.body if at_import else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in MODULES)
+        elif isinstance(node, ast.ImportFrom) and node.module in MODULES:
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                yield inner if inner in MODULES else node.module
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("domain/**/*.py")), ids=name_of)
@@ -79,10 +115,54 @@ def test_each_vendor_is_imported_in_its_own_place_only(path: Path) -> None:
             assert name.startswith(places)
 
 
-def test_only_what_puts_it_on_serve_imports_the_edge() -> None:
-    importers = [name_of(path) for path in SOURCES if "serve_app" in imported_packages(path)]
+@pytest.mark.parametrize("room", [room for floor in FLOORS for room in floor])
+def test_a_room_imports_only_what_is_below_it(room: str) -> None:
+    number = next(number for number, floor in enumerate(FLOORS) if room in floor)
+    below = {other for floor in FLOORS[:number] for other in floor} | {room}
 
-    assert importers == ["actors/serving.py"]
+    upwards = [
+        f"{module} imports {imported}"
+        for module, path in MODULES.items()
+        if room_of(module) == room
+        for imported in imported_modules(path)
+        if room_of(imported) not in below - CLOSED.get(room, set())
+    ]
+
+    assert not upwards
+
+
+def test_every_module_is_in_a_room() -> None:
+    rooms = {room for floor in FLOORS for room in floor} | {"actors", "tests", "bench"}
+
+    assert {room_of(module) for module in MODULES} == rooms
+    assert {path.stem for path in ROOT.glob("actors/*.py")} == TOP
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    left = {m: set(imported_modules(p, at_import=True)) - {m} for m, p in MODULES.items()}
+    while free := {module for module, needs in left.items() if not needs & left.keys()}:
+        left = {module: needs for module, needs in left.items() if module not in free}
+
+    assert not left
+
+
+@pytest.mark.parametrize("path", TESTS, ids=name_of)
+def test_no_test_is_imported(path: Path) -> None:
+    tests = [m for m in imported_modules(path) if m.rpartition(".")[2].startswith("test_")]
+
+    assert not tests
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if path.name == "__init__.py"], ids=name_of
+)
+def test_a_folder_says_what_it_owns_and_where_to_begin(path: Path) -> None:
+    told = ast.get_docstring(ast.parse(path.read_text()))
+
+    assert told is not None
+    assert 3 <= len(told.splitlines()) <= 10
+    for word in ("actors", "domain"):
+        assert f"{word}/" not in told  # Names are relative to the folder.
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 
-from actors.ray_environment import cluster_environment
+from actors.remote.environment import cluster_environment
 
 ROOT = Path(__file__).parents[1]
 

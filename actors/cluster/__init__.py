@@ -1,1 +1,5 @@
-"""Which shard is on which node, and how shards and nodes are started anew."""
+"""How many shards there are, where they belong, and whether they live. No Ray: that is `remote`.
+
+`resharding` changes the number of shards while they serve, `placement` spreads them over nodes, and
+`supervisor` finds actors that hang and has them started again. Begin at `resharding.py`.
+"""

@@ -1,23 +1,21 @@
 """The whole HTTP interface on a backend."""
 
 from actors.edge.backend import Backend
-from actors.edge.corrections import add_correcting_operations
-from actors.edge.documentation import add_documentation
-from actors.edge.events import add_event_operations
 from actors.edge.gate import Gate
-from actors.edge.holds import add_hold_operations
-from actors.edge.hot import add_hot_operations
-from actors.edge.housekeeping import add_housekeeping_operations
 from actors.edge.once import OnceRoute
-from actors.edge.operating import add_operating_operations, add_test_clock
+from actors.edge.openapi import Interface, operation_id
 from actors.edge.problems import HANDLERS
-from actors.edge.reading import add_reading_operations
-from actors.edge.reconciling import add_reconciling_operations
-from actors.edge.schema import Interface, operation_id
-from actors.edge.stripe import add_stripe_operations
-from actors.edge.subscriptions import add_subscription_operations
-from actors.edge.users import add_user_operations
-from actors.edge.writing import add_writing_operations
+from actors.edge.routes.admin import add_housekeeping_operations, add_reconciling_operations
+from actors.edge.routes.corrections import add_correcting_operations
+from actors.edge.routes.docs import add_documentation
+from actors.edge.routes.events import add_event_operations
+from actors.edge.routes.holds import add_hold_operations
+from actors.edge.routes.hot import add_hot_operations
+from actors.edge.routes.probes import add_operating_operations, add_test_clock
+from actors.edge.routes.stripe_webhook import add_stripe_operations
+from actors.edge.routes.subscription import add_reading_operations, add_writing_operations
+from actors.edge.routes.subscriptions import add_subscription_operations
+from actors.edge.routes.users import add_user_operations
 
 
 def build_app(backend: Backend) -> Gate:

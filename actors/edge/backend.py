@@ -1,28 +1,28 @@
 """What the edge stands on, and who may use it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
 from fastapi import Request
 
-from actors.access import Caller, Scope
-from actors.agenda import Agenda
-from actors.api_keys import KeyRing
-from actors.clock import TestClock
+from actors.auth.api_keys import KeyRing
+from actors.auth.caller import Caller, Scope
+from actors.auth.tokens import Tokens
 from actors.edge.limits import RateLimit
 from actors.edge.problems import RequestRefused, make_problem
-from actors.edge.stripe import StripeDesk
 from actors.edge.turns import Turns
 from actors.events.stream import EventsWay
-from actors.failures import UnavailableError
-from actors.lane import ShardLostError
-from actors.operations import Operations
-from actors.reports import ShardReport, SyncReport
-from actors.router import Router
-from actors.store import Overview, StoreError
-from actors.tokens import Tokens
+from actors.janitor.agenda import Agenda
+from actors.protocol.errors import ShardLostError, UnavailableError
+from actors.protocol.reports import ShardReport, SyncReport
+from actors.protocol.store import Overview, StoreError
+from actors.routing.operations import Operations
+from actors.routing.router import Router
+from actors.runtime.clock import TestClock
+from actors.stripe.records import StripeStore
 from domain.values import UserId
 
 HEAD_ONLY = "allotment.head"  # In a request's scope: the caller wants no body of it.
@@ -32,6 +32,15 @@ NEEDS_KEY_OR_TOKEN = [*NEEDS_KEY, {"token": []}]
 
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class StripeDesk:
+    """What the edge needs to take events: where to keep them, and who may have signed them."""
+
+    store: StripeStore
+    secrets: Sequence[str]
+    clock: Callable[[], datetime]
 
 
 class Backend(Protocol):

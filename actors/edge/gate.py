@@ -14,9 +14,9 @@ from fastapi import FastAPI, Request, Response
 from starlette.routing import BaseRoute
 from starlette.types import Message, Receive, Scope, Send
 
-from actors.access import Caller
-from actors.api_keys import KEY_PREFIX
-from actors.counters import OperationCounters
+from actors.auth.api_keys import KEY_PREFIX
+from actors.auth.caller import Caller
+from actors.auth.tokens import UncheckableTokenError
 from actors.edge.addresses import divided
 from actors.edge.backend import HEAD_ONLY, Backend
 from actors.edge.limits import Allowance
@@ -29,10 +29,10 @@ from actors.edge.problems import (
     problem_of,
     respond,
 )
-from actors.failures import AllotmentError
-from actors.ray_environment import HEADER_BYTES_MAX
-from actors.store import StorageUnavailableError
-from actors.tokens import UncheckableTokenError
+from actors.protocol.errors import AllotmentError
+from actors.protocol.limits import HEADER_BYTES_MAX
+from actors.protocol.store import StorageUnavailableError
+from actors.runtime.counters import OperationCounters
 
 BODY_BYTES_MAX = 1024 * 1024
 BODY_SECONDS_MAX = 10.0  # How long a client may take to send its body.

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from actors.edge.addresses import with_plus
-from actors.failures import AllotmentError, RefusedError
+from actors.protocol.errors import AllotmentError, RefusedError
 from domain.messages import Limit, Shortfall
 
 MEDIA_TYPE = "application/problem+json"

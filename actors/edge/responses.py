@@ -6,8 +6,6 @@ from typing import Any
 
 from fastapi import Response
 
-from actors.asking import body_of
-from actors.calls import Reply
 from actors.edge.backend import Backend
 from actors.edge.problems import (
     InsufficientCredits,
@@ -17,8 +15,9 @@ from actors.edge.problems import (
     respond,
     waiting,
 )
-from actors.failures import AllotmentError
-from actors.store import StoreError
+from actors.protocol.calls import Reply, body_of
+from actors.protocol.errors import AllotmentError
+from actors.protocol.store import StoreError
 
 
 class Done(Response):

@@ -9,9 +9,9 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Send
 from starlette.types import Scope as Asgi
 
-from actors.access import Caller, Scope
+from actors.auth.caller import Caller, Scope
 from actors.edge.problems import RequestRefused, make_problem
-from actors.failures import OverloadedError
+from actors.protocol.errors import OverloadedError
 
 STREAMS_MAX = 500  # Streams one replica keeps open; beyond this, `overloaded`.
 STREAMS_FOR_ADMINS = 50  # Of these no user's token gets any.

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from actors.failures import OverloadedError
+from actors.protocol.errors import OverloadedError
 
 LISTS_AT_ONCE = 2  # Of one caller; its others wait,
 LISTS_WAITING_MAX = 100  # and so many may,

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import TypeVar
 
-from actors.events.delivering import (
+from actors.events.delivery import (
     PROBE_SECONDS_MAX,
     RETRY_SECONDS_MAX,
     DeliveryError,
@@ -27,7 +27,7 @@ from actors.events.delivering import (
     pause,
 )
 from actors.events.records import DeadLetter, EventStore, OrderedEvent, Progress
-from actors.store import StorageUnavailableError
+from actors.protocol.store import StorageUnavailableError
 
 SLOTS = 16  # Deliveries of one consumer at once.
 HELD_MAX = 2_000  # Events of one consumer in RAM; more are read once some are done.

@@ -5,9 +5,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from actors.events.delivering import DeliveryError
+from actors.events.delivery import DeliveryError
 from actors.events.records import OrderedEvent
-from actors.store import StorageUnavailableError
+from actors.protocol.store import StorageUnavailableError
 from domain.events import EventType
 from domain.values import UserId
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from string import Template
 from typing import Protocol
 
-from actors.events.delivering import DeliveryError, RefusedDeliveryError
+from actors.events.delivery import DeliveryError, RefusedDeliveryError
 from actors.events.handlers import Profiles
 from actors.events.records import OrderedEvent
 from actors.events.smtp import MailRefusedError, MailUnavailableError
-from actors.store import StorageUnavailableError
+from actors.protocol.store import StorageUnavailableError
 from domain.events import EventRecord, EventType
 from domain.values import UserId
 

@@ -1,6 +1,6 @@
 """Gives events their places and hands them on: to consumers, and to programs that follow.
 
-Plain Python: Ray is added in `actors/remote_events.py`.
+Plain Python: Ray is added in `actors/remote/events.py`.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TypeVar
 
 from actors.events.consumer import GIVE_UP_AFTER, Consumer
-from actors.events.delivering import Handler
+from actors.events.delivery import Handler
 from actors.events.records import (
     BEGINNING,
     DeadLetter,
@@ -24,8 +24,8 @@ from actors.events.records import (
     OrderedEvent,
 )
 from actors.events.reports import ConsumerReport, DeadReport, EventsReport, UndeliveredReport
-from actors.steps_in_hand import StepsInHand
-from actors.store import StorageUnavailableError
+from actors.protocol.store import StorageUnavailableError
+from actors.runtime.steps_in_hand import StepsInHand
 from domain.values import UserId
 
 POLL_SECONDS = 0.05  # How often it is looked for events without a place.

@@ -4,8 +4,9 @@ from datetime import datetime
 
 from pydantic import BaseModel
 
-from actors.events.delivering import Health
+from actors.events.delivery import Health
 from actors.events.records import DeadLetter
+from actors.protocol.reports import StripeEventReport, StripeWaiting
 from domain.events import EventRecord, EventType
 
 
@@ -79,33 +80,6 @@ class ConsumerReport(BaseModel):
             last_success_at=health.last_success_at,
             last_error=health.last_error,
         )
-
-
-class StripeEventReport(BaseModel):
-    """An event of Stripe's that is not applied."""
-
-    id: str
-    type: str
-    subject: str
-    """The Stripe object that it is applied to."""
-    state: str
-    parked: bool
-    """Its user is not known yet."""
-    attempts: int
-    last_error: str | None
-    received_at: datetime
-
-
-class StripeWaiting(BaseModel):
-    """How many events of Stripe's are not applied."""
-
-    fresh: int
-    """They were delivered, and are taken up before all others."""
-    found: int
-    """A comparison has found them."""
-    parked: int
-    """Their user is not known yet."""
-    dead: int
 
 
 class EventsReport(BaseModel):

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from actors.events.records import EventPage, EventQuery
 from actors.events.reports import EventsReport
-from actors.failures import InvalidRequestError, UnavailableError
+from actors.protocol.errors import InvalidRequestError, UnavailableError
 from domain.events import EventRecord, EventType
 from domain.values import UserId
 

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Protocol
 
-from actors.events.delivering import DeliveryError, RefusedDeliveryError
-from actors.events.http_out import UnreachableError
+from actors.events.delivery import DeliveryError, RefusedDeliveryError
+from actors.events.http_client import UnreachableError
 from actors.events.records import OrderedEvent
 from actors.events.settings import WebhookEndpoint
 from actors.events.signatures import Signer

@@ -18,8 +18,8 @@ from bson import Int64, Timestamp
 from pymongo.client_session import ClientSession
 from pymongo.topology_description import TopologyDescription
 
-from actors.mongo.connection import Documents
-from actors.store import Moment
+from actors.mongo.embedded_wire import Documents
+from actors.protocol.store import Moment
 
 
 class Causality:

@@ -11,7 +11,7 @@ from pymongo.change_stream import DatabaseChangeStream
 from pymongo.errors import OperationFailure, PyMongoError
 
 from actors.mongo.failures import passes
-from actors.store import StorageUnavailableError
+from actors.protocol.store import StorageUnavailableError
 from actors.sync.changes import HistoryLostError
 
 # The server is asked at intervals and does not wait for changes itself: so it looks through what

@@ -15,9 +15,10 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 
 from actors.mongo.change_reader import AWAIT_MILLISECONDS, StreamReader, stream_failure
-from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import is_reference, key_of, name_of, others, read_user_id
-from actors.store import Moment, StorageUnavailableError
+from actors.protocol.store import Moment, StorageUnavailableError
 from actors.sync.changes import Beat, Change, HistoryLostError, Position
 from domain.values import UserId
 

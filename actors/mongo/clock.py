@@ -4,8 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 from bson import Int64
 
-from actors.clock_doubt import Witness
-from actors.mongo.connection import Documents, UnsuitableDatabaseError, unavailable_on_error
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.embedded_wire import Documents
+from actors.protocol.store import UnsuitableDatabaseError
+from actors.runtime.clock_doubt import Witness
 
 MICROSECOND = timedelta(microseconds=1)
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
-from actors.directory import Directory
-from actors.mongo.connection import Documents, unavailable_on_error
-from actors.resharding import Plan
+from actors.cluster.resharding import Plan
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.embedded_wire import Documents
+from actors.protocol.directory import Directory
 
 TABLE, PLAN = "slots", "plan"
 

@@ -10,10 +10,11 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
 from actors.events.records import DeadLetter, OrderedEvent, Progress, dead_name, in_order
-from actors.mongo.connection import Documents, unavailable_on_error
-from actors.mongo.event_documents import UNORDERED, read_event
+from actors.mongo.accounts.store import MongoStore
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.documents.events import UNORDERED, read_event
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import stored_id
-from actors.mongo.store import MongoStore
 from domain.values import UserId
 
 HEAD_ID = "head"

@@ -12,8 +12,9 @@ import pymongo
 from pymongo import IndexModel
 from pymongo.errors import CollectionInvalid, OperationFailure
 
-from actors.mongo.connection import Documents, UnsuitableDatabaseError
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.steps import STEP_SECONDS_MAX, Tell, telling
+from actors.protocol.store import UnsuitableDatabaseError
 
 PREFIX = "allotment_"  # What the names of our indexes begin with, on every collection.
 INDEX_OPTIONS_CONFLICT = 85  # The index is there, under another name.

@@ -3,9 +3,10 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from actors.access import Scope
-from actors.api_keys import ApiKey
-from actors.mongo.connection import Documents, unavailable_on_error
+from actors.auth.api_keys import ApiKey
+from actors.auth.caller import Scope
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.embedded_wire import Documents
 
 
 class MongoKeys:

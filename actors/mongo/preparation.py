@@ -2,16 +2,13 @@
 
 from pymongo.errors import OperationFailure
 
-from actors.embedded_engine import EMBEDDED_SET_NAME
-from actors.mongo.connection import (
-    Documents,
-    UnsuitableDatabaseError,
-    unavailable_on_error,
-)
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.indexes import make_indexes
 from actors.mongo.steps import Tell
 from actors.mongo.stored_format import bring_forward
-from actors.store import StorageUnavailableError
+from actors.mongo.uri import EMBEDDED_SET_NAME
+from actors.protocol.store import StorageUnavailableError, UnsuitableDatabaseError
 
 
 def prepare(database: Documents, tell: Tell = lambda _: None) -> None:

@@ -1,6 +1,7 @@
 """The text of the price list in force: one document."""
 
-from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.stored_format import check_not_newer
 
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from bson import Int64
 
-from actors.mongo.connection import Documents, unavailable_on_error
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import stored_id
 from domain.values import UserId
 

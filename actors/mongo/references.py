@@ -9,7 +9,7 @@ from typing import Any
 from bson import ObjectId
 
 from actors.mongo.ids import key_of, name_of, others, spelled
-from domain.stored_holds import OUT_OF_REACH
+from domain.documents.holds import OUT_OF_REACH
 
 Document = dict[str, Any]
 

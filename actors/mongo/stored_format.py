@@ -18,12 +18,10 @@ import pymongo
 from bson import Int64
 from pymongo.errors import OperationFailure
 
-from actors.mongo.connection import (
-    Documents,
-    UnsuitableDatabaseError,
-    unavailable_on_error,
-)
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.steps import STEP_SECONDS_MAX, Tell, telling
+from actors.protocol.store import UnsuitableDatabaseError
 
 FORMAT = 3
 PREFIX = "allotment_"

@@ -14,8 +14,9 @@ from pydantic import TypeAdapter
 from pymongo import ASCENDING, DESCENDING
 from pymongo.errors import DuplicateKeyError
 
-from actors.mongo.connection import Documents, unavailable_on_error
-from actors.mongo.overview import user_of
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.documents.owner import user_of
+from actors.mongo.embedded_wire import Documents
 from actors.stripe.records import (
     EventState,
     Lane,

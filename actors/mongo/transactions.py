@@ -15,7 +15,7 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
 )
 
-from actors.mongo.connection import Documents
+from actors.mongo.embedded_wire import Documents
 from actors.mongo.failures import (
     NO_SUCH_TRANSACTION,
     TRANSIENT,
@@ -24,7 +24,7 @@ from actors.mongo.failures import (
     WRITE_CONFLICT,
     passes,
 )
-from actors.store import ELECTION_SECONDS
+from actors.protocol.store import ELECTION_SECONDS
 
 PAUSE_SECONDS = 0.005  # Before the next try; it grows by this,
 PAUSE_SECONDS_MAX = 0.25  # up to here.

@@ -6,8 +6,6 @@ The URI says where the database is and how to sign in. How we read, write and wa
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from actors.embedded_engine import EMBEDDED_SET_NAME
-
 OURS: Mapping[str, str | None] = {
     "readPreference": "primary",
     "readConcernLevel": "majority",
@@ -40,6 +38,7 @@ OTHER_MAKERS: Mapping[str, str] = {
 }
 """By the ends of their hosts' names, and by what only they say of their build:"""
 BUILDS: Mapping[str, str] = {"ferretdb": "FerretDB", "_t": "Azure Cosmos DB"}
+EMBEDDED_SET_NAME = "secantus"  # What the server calls its replica set.
 
 
 def problem_of_options(uri: str) -> str | None:

@@ -1,87 +1,66 @@
-"""The command that compares with Stripe."""
+"""What a shard is told of a Stripe record, under which keys, and what its replies mean."""
 
-import contextlib
-import threading
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import replace
 
-import typer
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from actors.protocol.calls import Outcome, Reply
+from actors.protocol.errors import UnavailableError
+from actors.stripe.records import Grantable, StripeRecord
+from domain.messages import AddCredit, Command, GrantFromStripe, Rejection
+from domain.pack_messages import AddPack
+from domain.packs import PRIORITY_DEFAULT
+from domain.payments import Payment
+from domain.stripe import ApplyStripeState, VoidGrants
+from domain.values import Credits, UserId
 
-from actors.reports import SweepReport
-from actors.terminal import (
-    RUN_SECONDS_MAX,
-    AsJson,
-    Service,
-    errors,
-    fail,
-    load_settings,
-    out,
-    print_json,
-)
-
-PROGRESS_SECONDS = 0.5  # How often it is asked how far the comparison is.
-NOT_SET_UP = frozenset({404})
-
-stripe = typer.Typer(no_args_is_help=True, help="What has to do with Stripe.")
+METHOD = "stripe"
 
 
-@stripe.callback()
-def commands() -> None:
-    """Keep `reconcile` a command of its own name, though it is the only one."""
+class CannotBeAppliedError(Exception):
+    """A repeat would come to the same."""
 
 
-@stripe.command()
-def reconcile(*, as_json: AsJson = False) -> None:
-    """Compare all subscriptions, and 30 days of invoices and events, with Stripe's."""
-    service = Service(load_settings())
-    with followed(service):
-        answer = service.ask(
-            "POST", "/admin/stripe/reconcile", seconds_max=RUN_SECONDS_MAX, unless=NOT_SET_UP
+def commands_of(record: StripeRecord, touched: Sequence[str]) -> list[tuple[Command, str]]:
+    """Return what a shard is told of a record, with keys: payments, state, refunds."""
+    assert record.user_id is not None, "the user is known before anything is told"
+    user_id, commands = record.user_id, list[tuple[Command, str]]()
+    payments = [payment for payment in dict.fromkeys(touched) if payment in record.payments]
+    for payment in payments:
+        for paid in record.payments[payment]:
+            command = _grant(user_id, record.subject, paid)
+            commands.append((command, f"stripe {paid.transaction_id}"))
+    if record.state is not None:
+        link = replace(record.state, version=record.revision)
+        key = f"stripe state {record.subject} {record.revision}"
+        commands.append((ApplyStripeState(user_id, link), key))
+    for payment in payments:
+        if payment in record.refunds:
+            kept, parts = record.refunds[payment]
+            version = record.shared_at.get(payment, record.revision)
+            key = f"stripe refund {payment} {kept} of {parts} at {version}"
+            commands.append((VoidGrants(user_id, payment, kept, parts, version), key))
+    return commands
+
+
+def _grant(user_id: UserId, subject: str, paid: Grantable) -> Command:
+    payment = Payment(METHOD, paid.transaction_id, paid.amount, paid.currency)
+    amount = Credits(paid.credits)
+    if paid.period_start is not None and paid.period_end is not None:
+        return GrantFromStripe(
+            user_id, amount, paid.period_start, paid.period_end, payment, subject
         )
-    if answer is None:
-        fail("Stripe is not set up: ALLOTMENT_STRIPE_API_KEY is needed.")
-    report = SweepReport.model_validate(answer)
-    if as_json:
-        print_json(report.model_dump(mode="json"))
+    if paid.days is not None:
+        return AddCredit(user_id, amount, paid.days, payment)
+    priority = PRIORITY_DEFAULT if paid.priority is None else paid.priority
+    return AddPack(user_id, amount, payment, paid.expires_at, priority, paid_to_stripe=True)
+
+
+def check(reply: Reply) -> None:
+    """Raise what a reply says, where it says that nothing was done."""
+    if reply.outcome is Outcome.DONE:
         return
-    for difference in report.differences:
-        out.print(difference, highlight=False)
-    seconds = report.elapsed_ms / 1000
-    out.print(
-        f"{report.checked} compared, {report.differed} differed, {seconds:.1f}s", highlight=False
-    )
-
-
-@contextlib.contextmanager
-def followed(service: Service) -> Iterator[None]:
-    """Show a bar that says how far the comparison is, as long as the block.
-
-    Where nobody watches, nothing is shown.
-    """
-    if not errors.is_terminal:
-        yield
-        return
-    ended = threading.Event()
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=errors, transient=True) as progress:
-        task = progress.add_task("comparing with Stripe", total=None)
-
-        def follow() -> None:
-            while not ended.wait(PROGRESS_SECONDS):
-                at = service.ask("GET", "/admin/stripe/reconcile", unless=NOT_SET_UP) or {}
-                if at.get("running"):
-                    seen = f"{at['kind']}: {at['checked']} compared, {at['differed']} differ"
-                    progress.update(task, description=seen)
-
-        watcher = threading.Thread(target=follow, daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            watcher.join(PROGRESS_SECONDS)
+    if reply.outcome is not Outcome.REFUSED or reply.refusal is None:
+        raise UnavailableError
+    if reply.refusal.reason in (Rejection.DUPLICATE_PAYMENT, Rejection.NO_SUCH_GRANT):
+        return  # It was granted before; or it was never granted, so nothing is to be voided.
+    raise CannotBeAppliedError(f"the account refuses it: {reply.refusal.reason}")

@@ -7,20 +7,8 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from actors.stripe.api import StripeApi, StripeAwayError, StripeRestingError
-from actors.stripe.corrections import Correction, credits_of
 from actors.stripe.pace import Pace
-from actors.stripe.price_reading import (
-    CREDITS,
-    DAYS,
-    EXPIRES,
-    PRIORITY,
-    expiry_after,
-    is_metered,
-    is_sold_once,
-    number_of,
-    times,
-)
-from actors.stripe.reading import (
+from actors.stripe.payloads import (
     Payload,
     UnreadablePayloadError,
     amount_of,
@@ -33,8 +21,20 @@ from actors.stripe.reading import (
     quantity_of,
     subscription_of_invoice,
 )
+from actors.stripe.prices import (
+    CREDITS,
+    DAYS,
+    EXPIRES,
+    PRIORITY,
+    expiry_after,
+    is_metered,
+    is_sold_once,
+    number_of,
+    times,
+)
+from actors.stripe.prorations import Correction, credits_of
 from actors.stripe.records import Grantable
-from domain.credit_requests import GRANT_DAYS_MAX
+from domain.api.credit_requests import GRANT_DAYS_MAX
 
 REQUESTS_PER_SECOND = 20.0  # Stripe allows 25 a second to one endpoint of a sandbox:
 RECONCILING_REQUESTS_PER_SECOND = 4.0  # those who apply events and who compare ask beside another.

@@ -8,10 +8,10 @@ named later gets what was paid for; their events do not wait for ever, and cost 
 import asyncio
 from datetime import datetime
 
+from actors.stripe.commands import CannotBeAppliedError
 from actors.stripe.lookups import Lookups
-from actors.stripe.reading import customer_user
+from actors.stripe.payloads import customer_user
 from actors.stripe.records import StripeRecord, StripeStore
-from actors.stripe.telling import CannotBeAppliedError
 from domain.stripe import ENDED_LONG_AGO
 from domain.values import UserId, parse_user_id
 

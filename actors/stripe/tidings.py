@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
+from actors.stripe.digest import News, with_owner, with_payment
 from actors.stripe.lookups import Lookups
-from actors.stripe.news import News, with_owner, with_payment
-from actors.stripe.order import Told
-from actors.stripe.reading import (
+from actors.stripe.payloads import (
     CHECKOUT_EVENTS,
     INVOICE_EVENTS,
     PAID_EVENTS,
@@ -21,6 +20,7 @@ from actors.stripe.reading import (
     read_subscription,
     subscription_of_invoice,
 )
+from actors.stripe.precedence import Told
 from actors.stripe.records import StripeEvent
 
 ORDER = {"customer.subscription.created": 0, "customer.subscription.deleted": 2}

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from actors.store import Moment, StoreError
+from actors.protocol.store import Moment, StoreError
 from domain.values import UserId
 
 Token = Mapping[str, Any]
@@ -70,26 +70,3 @@ class ChangeSource(Protocol):
 
     def beat(self, sender: str, sent: float, position: Position | None) -> None:
         """Write the next beat, and store the position with it."""
-
-
-class Stamp(NamedTuple):
-    """A moment on a shard's own clock. It is given back to the shard with the next message."""
-
-    incarnation: str
-    at: float
-
-
-class Changes(NamedTuple):
-    """What one shard is told: whom to forget, and up to when it has been told everything."""
-
-    version: int
-    """Of the directory that named this shard the owner of the users."""
-    users: tuple[UserId, ...] = ()
-    documents: tuple[str, ...] = ()
-    forget_all: bool = False
-    age_seconds: float | None = None
-    """How old the newest beat was when this was sent. None: more is still to be told."""
-    stamp: Stamp | None = None
-    """What the shard answered last: this message is younger than that."""
-    moment: Moment | None = None
-    """Not before anything that is told here was written: who reads it again reads no older state."""

@@ -17,13 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import TypeVar
 
-from actors.counters import SyncCounters
-from actors.directory import Directory
-from actors.reports import SyncReport
-from actors.steps_in_hand import StepsInHand
-from actors.store import Moment, StorageUnavailableError
+from actors.protocol.directory import Directory
+from actors.protocol.reports import SyncReport
+from actors.protocol.store import Moment, StorageUnavailableError
+from actors.runtime.counters import SyncCounters
+from actors.runtime.steps_in_hand import StepsInHand
 from actors.sync.changes import Beat, Change, ChangeSource, HistoryLostError, Position
-from actors.sync.lanes import FollowingShards, Lane
+from actors.sync.notifier import FollowingShards, Lane
 from domain.values import UserId
 
 BEAT_SECONDS = 0.5  # The news are at most about twice so old where nothing changes.

@@ -10,10 +10,11 @@ from itertools import count
 import pytest
 from pymongo.uri_parser import parse_uri
 
-from actors.embedded_mongo import EmbeddedMongo
-from actors.mongo.connection import Documents, MongoWire, check_suitable, connect
+from actors.embedded.keeper import EmbeddedMongo
+from actors.mongo.connection import check_suitable, connect
+from actors.mongo.embedded_wire import Documents, MongoWire
 from actors.mongo.preparation import prepare
-from tests.actors.setups import MemorySetup, MongoSetup, Setup, mongomock_setup
+from tests.fakes.setups import MemorySetup, MongoSetup, Setup, mongomock_setup
 from tests.wire.proxy import Proxy
 from tests.wire.replica_set import ReplicaSet
 

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
+from actors.auth.tokens import TokenRules
 from actors.settings import Settings, explain
-from actors.tokens import TokenRules
 from domain.values import Credits, Policy
 
 

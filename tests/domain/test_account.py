@@ -10,7 +10,7 @@ from domain.grants import Grant
 from domain.retention import keep_what_matters
 from domain.subscription import Subscription
 from domain.values import Credits, Status
-from tests.domain.ledger import NOON, ONE_DAY, ONE_MILLISECOND, USER
+from tests.builders.ledger import NOON, ONE_DAY, ONE_MILLISECOND, USER
 
 
 def subscription(name: str, begins: int, ends: int, status: Status = Status.ACTIVE) -> Subscription:

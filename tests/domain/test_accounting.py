@@ -18,8 +18,8 @@ from domain.packs import Category
 from domain.sources import PackShare
 from domain.stripe import VoidGrants
 from domain.values import NO_CREDITS, Credits
-from tests.domain.ledger import ONE_DAY, USER, pay, utc
-from tests.domain.shard_ledger import ShardLedger
+from tests.builders.ledger import ONE_DAY, USER, pay, utc
+from tests.builders.shard_ledger import ShardLedger
 
 PAGE = Path(__file__).parents[2] / "docs" / "accounting.md"
 DAY_ONE = utc("2026-03-02")

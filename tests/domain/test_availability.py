@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.account import Account
-from domain.answering import remaining_at
+from domain.coverage import remaining_at
 from domain.local_days import midnight
 from domain.messages import Limit, Refusal, Rejection
 from domain.values import Credits, Policy, Status
-from tests.domain.ledger import NOON, ONE_DAY
-from tests.domain.lives import ZONES
-from tests.domain.shard_ledger import ShardLedger
+from tests.builders.ledger import NOON, ONE_DAY
+from tests.builders.lives import ZONES
+from tests.builders.shard_ledger import ShardLedger
 
 DAYS = st.integers(0, 12)
 PACKS = st.lists(

@@ -4,7 +4,7 @@ import pytest
 
 from domain.charges import UsageRecorded
 from domain.messages import DayOpened, Rejection
-from tests.domain.ledger import (
+from tests.builders.ledger import (
     NOON,
     ONE_DAY,
     ONE_MILLISECOND,

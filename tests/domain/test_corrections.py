@@ -4,10 +4,10 @@ from datetime import date, datetime, timedelta
 
 import pytest
 
-from actors.calls import Call
-from actors.shards.draft import Draft
+from actors.protocol.calls import Call
+from actors.shard.draft import Draft
 from domain.charges import UsageRecorded
-from domain.comparing import essence
+from domain.comparison import essence
 from domain.corrections import CreditsAdjusted, ReverseUsage, UsageReversed
 from domain.decide import Decision
 from domain.events import EventType
@@ -16,8 +16,8 @@ from domain.messages import Limit, Rejection
 from domain.packs import Category
 from domain.recalls import Recalls
 from domain.values import Credits, Policy, Status
-from tests.domain.ledger import ALL_SPENDABLE, NOON, ONE_DAY, USER, charge_of, refusal_of, utc
-from tests.domain.shard_ledger import ShardLedger, shard_ledger
+from tests.builders.ledger import ALL_SPENDABLE, NOON, ONE_DAY, USER, charge_of, refusal_of, utc
+from tests.builders.shard_ledger import ShardLedger, shard_ledger
 
 LATER = NOON + timedelta(minutes=1)
 

@@ -18,7 +18,7 @@ from domain.messages import (
     SubscriptionExpired,
 )
 from domain.values import Credits, Policy, Status, is_object_id
-from tests.domain.ledger import (
+from tests.builders.ledger import (
     NOON,
     ONE_DAY,
     ONE_MILLISECOND,

@@ -20,7 +20,7 @@ from domain.eras import (
     zone_of,
 )
 from domain.local_days import _iana_names, day_of, midnight
-from tests.domain.ledger import NOON, ONE_DAY, ONE_MILLISECOND, utc
+from tests.builders.ledger import NOON, ONE_DAY, ONE_MILLISECOND, utc
 from tests.reference import dates
 from tests.reference.dates import Dates
 

@@ -11,7 +11,7 @@ from domain.evolve import evolve
 from domain.messages import CreditsAdded, Entry
 from domain.subscription import Day
 from domain.values import Credits, Status
-from tests.domain.ledger import NOON, ONE_DAY, USER, Ledger, ledger_with
+from tests.builders.ledger import NOON, ONE_DAY, USER, Ledger, ledger_with
 
 
 def last_entry(ledger: Ledger) -> Entry:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.calls import Call, Outcome
-from actors.shards.draft import Draft
-from actors.shards.first_answers import answers_of
+from actors.protocol.calls import Call, Outcome
+from actors.shard.draft import Draft
+from actors.shard.idempotency import answers_of
 from domain.charges import OnInsufficient
 from domain.corrections import AdjustCredits, ReverseUsage
 from domain.fingerprints import canonical, fingerprint, is_fingerprint_of
@@ -32,7 +32,7 @@ from domain.packs import Category
 from domain.payments import Payment
 from domain.stripe import ApplyStripeState, StripeItem, StripeLink, VoidGrants
 from domain.values import CREDITS_MAX, Credits, Status, UserId
-from tests.domain.ledger import NOON, ONE_DAY, USER, charge_of, ledger_with, pay
+from tests.builders.ledger import NOON, ONE_DAY, USER, charge_of, ledger_with, pay
 
 TEXT = st.text(max_size=20)
 AMOUNTS = st.integers(-CREDITS_MAX, CREDITS_MAX).map(Credits)

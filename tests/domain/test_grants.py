@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from domain.grants import Grant, Void, share_from, split
 from domain.values import CREDITS_MAX, Credits
-from tests.domain.ledger import ONE_DAY
+from tests.builders.ledger import ONE_DAY
 
 FIRST = date(2026, 3, 2)
 AMOUNTS = st.integers(min_value=0, max_value=CREDITS_MAX)

@@ -9,7 +9,6 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from random import Random
-from typing import Any
 
 import pytest
 
@@ -19,25 +18,14 @@ from domain.holds import HoldFreed, HoldPlaced, HoldSettled
 from domain.local_days import ONE_DAY, day_of, midnight
 from domain.messages import CreditsAdded, Refusal, SubscriptionChanged, SubscriptionExpired
 from domain.stripe import VoidGrants
-from domain.values import Credits, Policy, Status
-from tests.domain.ledger import NOON, ONE_MILLISECOND, USER, Ledger
-from tests.domain.lives import FAR_ZONES
+from domain.values import Policy
+from tests.builders.ledger import NOON, ONE_MILLISECOND, USER, Ledger
+from tests.builders.life_choices import CAPS, ROLLOVERS, STATUSES, ZONES, shortfall_of
+from tests.builders.lives import FAR_ZONES
 from tests.reference import dates, model
 from tests.reference.model import ReferenceUser
 
 DAYS = 400
-STATUSES = [*[Status.ACTIVE] * 4, Status.PAST_DUE, Status.PAUSED, Status.CANCELLED, Status.EXPIRED]
-CAPS = {"full": None, "none": Credits(0), 25: Credits(25), 400: Credits(400)}
-ROLLOVERS: list[str | int] = ["full", "none", 25, 400]
-ZONES = [
-    "UTC",
-    "Pacific/Auckland",
-    "Africa/Cairo",
-    "America/Santiago",
-    "Asia/Beirut",
-    "America/Havana",
-    "Pacific/Kiritimati",
-]
 LIVES = [
     pytest.param(seed, rollover, zone, id=f"{seed}-{rollover}-{zone.replace('/', '_')}")
     for seed, (rollover, zone) in enumerate((r, z) for z in ZONES for r in ROLLOVERS)
@@ -225,16 +213,6 @@ def outcome_of(decision: Decision) -> str:
             return str(reason)
         case _:
             return OUTCOMES[type(decision)]
-
-
-def shortfall_of(refusal: Refusal) -> dict[str, Any]:
-    assert refusal.shortfall is not None
-    return {
-        "limit": refusal.shortfall.limit,
-        "remaining_credits": refusal.shortfall.remaining_credits,
-        "required_credits": refusal.shortfall.required_credits,
-        "available_at": refusal.shortfall.available_at,
-    }
 
 
 def instants(random: Random, zone: str) -> Iterator[datetime]:

@@ -8,8 +8,10 @@ from random import Random
 import pytest
 
 from domain.charges import UsageRecorded
-from domain.comparing import difference
+from domain.comparison import difference
 from domain.decide import decide
+from domain.documents.holds import hold_document
+from domain.documents.recovery import recover
 from domain.holds import (
     HOLD_ID_LENGTH_MAX,
     HoldFreed,
@@ -21,11 +23,8 @@ from domain.holds import (
 )
 from domain.local_days import day_of, midnight
 from domain.messages import Rejection, Shortfall
-from domain.recovery import recover
-from domain.stored_holds import hold_document
 from domain.values import Credits, Policy, Status, UserId
-from tests.domain.database import Database
-from tests.domain.ledger import (
+from tests.builders.ledger import (
     NOON,
     ONE_DAY,
     ONE_MILLISECOND,
@@ -36,6 +35,7 @@ from tests.domain.ledger import (
     refusal_of,
     utc,
 )
+from tests.fakes.database import Database
 
 ONE_MINUTE = timedelta(minutes=1)
 LATE = utc("2026-03-02T23:59")  # A minute before midnight of the first day.

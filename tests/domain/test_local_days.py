@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from domain.local_days import check_zone, day_of, midnight, zone
-from tests.domain.ledger import ONE_DAY, ONE_MILLISECOND, utc
+from tests.builders.ledger import ONE_DAY, ONE_MILLISECOND, utc
 from tests.reference.dates import local_midnight
 
 ZONES = [

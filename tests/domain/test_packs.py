@@ -13,8 +13,8 @@ from domain.pack_messages import PackExpired
 from domain.packs import PACKS_MAX, Category
 from domain.recalls import NOTHING_BESIDE
 from domain.values import CREDITS_MAX, Credits, Policy, Status
-from tests.domain.ledger import NOON, ONE_DAY, ONE_MILLISECOND, USER, charge_of, refusal_of, utc
-from tests.domain.shard_ledger import ShardLedger, shard_ledger
+from tests.builders.ledger import NOON, ONE_DAY, ONE_MILLISECOND, USER, charge_of, refusal_of, utc
+from tests.builders.shard_ledger import ShardLedger, shard_ledger
 
 LATER = NOON + timedelta(minutes=1)
 

@@ -13,17 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.calls import Call, Outcome
-from actors.shards.draft import Draft
+from actors.protocol.calls import Call, Outcome
+from actors.shard.draft import Draft
 from domain.charges import OnInsufficient
-from domain.codec import entry_document, read_entry
+from domain.documents.journal import entry_document, read_entry
+from domain.evolve import replay
 from domain.fingerprints import fingerprint
 from domain.holds import HoldSettled, SettleHold
 from domain.messages import RecordUsage, Rejection
 from domain.pricing import Price, PriceList, read_prices
-from domain.recovery import replay
 from domain.values import CREDITS_MAX, Credits, Policy
-from tests.domain.ledger import (
+from tests.builders.ledger import (
     NOON,
     ONE_DAY,
     USER,

@@ -11,17 +11,18 @@ from hypothesis import strategies as st
 from domain.account import Account
 from domain.charges import Opening, UsageRecorded
 from domain.corrections import CreditsAdjusted, UsageReversed
+from domain.documents.recovery import recover
+from domain.evolve import replay
 from domain.holds import Hold, HoldFreed, HoldPlaced, HoldSettled
 from domain.local_days import midnight
 from domain.messages import CreditsAdded, DayOpened, charge_in
-from domain.recovery import recover, replay
 from domain.retention import keep_what_matters
 from domain.subscription import Subscription
 from domain.values import Credits, Policy, Status
-from tests.domain.database import Database
-from tests.domain.ledger import NOON, ONE_DAY, USER, Ledger
-from tests.domain.lives import POLICIES, STEPS, ZONES, Step, live
-from tests.domain.shard_ledger import ShardLedger
+from tests.builders.ledger import NOON, ONE_DAY, USER, Ledger
+from tests.builders.lives import POLICIES, STEPS, ZONES, Step, live
+from tests.builders.shard_ledger import ShardLedger
+from tests.fakes.database import Database
 
 FIRST = date(2026, 3, 2)
 BEGIN = Step(0, "add", 300, 20)

@@ -15,7 +15,7 @@ from domain.recent_use import (
     unpack,
     with_use,
 )
-from tests.domain.ledger import NOON, ONE_DAY
+from tests.builders.ledger import NOON, ONE_DAY
 
 AMOUNTS = st.integers(0, 300) | st.integers(0, 2**20) | st.integers(0, 2**54)
 DAYS = st.dictionaries(st.integers(739_000, 739_080), AMOUNTS, max_size=40)

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from actors.calls import Call, Outcome
-from actors.shards.draft import Draft
+from actors.protocol.calls import Call, Outcome
+from actors.shard.draft import Draft
 from domain.account import NOTHING_MORE, Account
 from domain.charges import Charge, OnInsufficient
 from domain.corrections import AdjustCredits, ReverseUsage
@@ -29,7 +29,7 @@ from domain.messages import (
 from domain.pack_messages import AddPack, ExpirePack
 from domain.stripe import VoidGrants
 from domain.values import CREDITS_MAX, Credits, Status
-from tests.domain.ledger import (
+from tests.builders.ledger import (
     ALL_SPENDABLE,
     NOON,
     ONE_DAY,

@@ -17,7 +17,7 @@ from domain.local_days import ONE_DAY, midnight
 from domain.schedule import carry, limits
 from domain.subscription import Day, Subscription
 from domain.values import Credits, Status
-from tests.domain.test_subscription import CAPS, FIRST, credits_or_none, giving
+from tests.builders.grants import CAPS, FIRST, credits_or_none, giving
 
 DAYS = 70
 OPENED = datetime.fromisoformat("2026-03-02T12:00:00Z")

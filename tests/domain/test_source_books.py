@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import given
 
-from domain.comparing import difference, essence
+from domain.comparison import difference, essence
 from domain.corrections import CreditsAdjusted, UsageReversed
 from domain.decide import Decision
 from domain.holds import HoldPlaced, HoldSettled, PlaceHold
@@ -14,9 +14,9 @@ from domain.messages import Refusal, charge_in
 from domain.pack_messages import PackAdded
 from domain.packs import Pack
 from domain.values import Policy
-from tests.domain.ledger import NOON, charge_of
-from tests.domain.lives import KINDS, KINDS_OF_SOURCES, POLICIES, STEPS, TAKERS, Step, live
-from tests.domain.shard_ledger import ShardLedger
+from tests.builders.ledger import NOON, charge_of
+from tests.builders.lives import KINDS, KINDS_OF_SOURCES, POLICIES, STEPS, TAKERS, Step, live
+from tests.builders.shard_ledger import ShardLedger
 
 BEGIN = [Step(0, "add", 300, 20), Step(0, "pack", 200, 9), Step(0, "pack", 90, 4)]
 

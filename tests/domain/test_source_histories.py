@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from domain.charges import OnInsufficient, UsageRecorded
-from domain.comparing import difference
+from domain.comparison import difference
 from domain.corrections import CreditsAdjusted, UsageReversed
 from domain.decide import Decision
 from domain.holds import ExpireHold, HoldFreed, HoldPlaced, HoldSettled, PlaceHold, SettleHold
@@ -29,9 +29,9 @@ from domain.pack_messages import PackAdded, PackExpired
 from domain.packs import Category, Pack
 from domain.sources import PackShare
 from domain.values import Credits, Policy
-from tests.domain.ledger import NOON, ONE_MILLISECOND, USER, charge_of
-from tests.domain.shard_ledger import ShardLedger
-from tests.domain.test_histories import CAPS, ROLLOVERS, STATUSES, ZONES, shortfall_of
+from tests.builders.ledger import NOON, ONE_MILLISECOND, USER, charge_of
+from tests.builders.life_choices import CAPS, ROLLOVERS, STATUSES, ZONES, shortfall_of
+from tests.builders.shard_ledger import ShardLedger
 from tests.reference import dates, model, sources
 from tests.reference.sources import Outcome, SourcesUser
 

@@ -8,7 +8,7 @@ import pytest
 from domain.messages import GrantFromStripe
 from domain.stripe import STATUS_OF, ApplyStripeState, StripeLink, covers_until
 from domain.values import Credits
-from tests.domain.ledger import USER, Ledger, pay
+from tests.builders.ledger import USER, Ledger, pay
 
 NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 GRACE = datetime(2026, 3, 12, tzinfo=UTC)  # The midnight that is at least a day after the period.

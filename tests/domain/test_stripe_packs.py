@@ -7,19 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.codec import entry_document, read_entry
 from domain.corrections import AdjustCredits
+from domain.documents.journal import entry_document, read_entry
+from domain.documents.recovery import recover
 from domain.events import EventType
 from domain.holds import HoldPlaced, PlaceHold, ReleaseHold, SettleHold
 from domain.messages import AddCredit, Refusal, Rejection
 from domain.pack_messages import AddPack, ExpirePack, PackAdded
 from domain.packs import PACKS_MAX, Pack
 from domain.recalls import NOTHING_BESIDE
-from domain.recovery import recover
 from domain.stripe import GrantsVoided, VoidGrants
 from domain.values import NO_CREDITS, Credits
-from tests.domain.database import Database
-from tests.domain.ledger import ALL_SPENDABLE, NOON, ONE_DAY, USER, Ledger, pay
+from tests.builders.ledger import ALL_SPENDABLE, NOON, ONE_DAY, USER, Ledger, pay
+from tests.fakes.database import Database
 
 PAYMENT = "cs_1"
 

@@ -11,22 +11,9 @@ from domain.availability import available_at
 from domain.grants import Grant
 from domain.schedule import carry
 from domain.subscription import Day, Subscription
-from domain.values import Credits, Status
-from tests.domain.ledger import NOON, ONE_DAY, ONE_MILLISECOND, utc
-
-FIRST = NOON.date()
-CAPS = st.sampled_from([None, 0, 1, 25, 1000])
-
-
-def giving(spendable: int, days: int, *, timezone: str = "UTC") -> Subscription:
-    grant = Grant("a", Credits(spendable), Credits(0), FIRST, days)
-    return Subscription(
-        "s", NOON, utc("2026-03-02") + days * ONE_DAY, Status.ACTIVE, timezone, Credits(0), (grant,)
-    )
-
-
-def credits_or_none(cap: int | None) -> Credits | None:
-    return None if cap is None else Credits(cap)
+from domain.values import Credits
+from tests.builders.grants import CAPS, FIRST, credits_or_none, giving
+from tests.builders.ledger import NOON, ONE_DAY, ONE_MILLISECOND, utc
 
 
 def touched(subscription: Subscription, day: date, rolled_over: int, used: int) -> Subscription:

@@ -16,7 +16,7 @@ from domain.values import (
     parse_user_id,
     to_instant,
 )
-from tests.domain.ledger import NOON, USER
+from tests.builders.ledger import NOON, USER
 
 HEX = "65a1B2c3D4e5F60718293A4b"
 

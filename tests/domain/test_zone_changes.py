@@ -7,15 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from domain.answering import status_answer
-from domain.detecting import detect
+from domain.api.render import status_answer
+from domain.documents.recovery import recover
 from domain.eras import Era
+from domain.event_rules import detect
 from domain.local_days import day_of, midnight
 from domain.messages import SubscriptionChanged
-from domain.recovery import recover
 from domain.values import Status
-from tests.domain.database import Database
-from tests.domain.ledger import (
+from tests.builders.ledger import (
     ALL_SPENDABLE,
     NOON,
     ONE_DAY,
@@ -26,7 +25,8 @@ from tests.domain.ledger import (
     refusal_of,
     utc,
 )
-from tests.domain.lives import FAR_ZONES
+from tests.builders.lives import FAR_ZONES
+from tests.fakes.database import Database
 
 HOUR = timedelta(hours=1)
 END = utc("2026-03-12")

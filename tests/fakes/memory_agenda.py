@@ -2,9 +2,9 @@
 
 from datetime import datetime
 
-from actors.agenda import REPORTS_AGE_MAX, JobEntry
-from actors.reports import SweepReport
-from actors.store import StorageUnavailableError
+from actors.janitor.agenda import REPORTS_AGE_MAX, JobEntry
+from actors.protocol.reports import SweepReport
+from actors.protocol.store import StorageUnavailableError
 
 
 class MemoryAgenda:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from actors.anonymization_job import Job, Step
+from actors.janitor.anonymization_job import Job, Step
 
 
 class MemoryAnonymizations:

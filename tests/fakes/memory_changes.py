@@ -3,16 +3,10 @@
 import threading
 from collections.abc import Callable, Sequence
 
-from actors.lane import ShardLostError
-from actors.store import Moment, StorageUnavailableError
-from actors.sync.changes import (
-    Beat,
-    Change,
-    Changes,
-    HistoryLostError,
-    Position,
-    Stamp,
-)
+from actors.protocol.changes import Changes, Stamp
+from actors.protocol.errors import ShardLostError
+from actors.protocol.store import Moment, StorageUnavailableError
+from actors.sync.changes import Beat, Change, HistoryLostError, Position
 from domain.values import UserId
 
 TAKE_SECONDS = 0.02

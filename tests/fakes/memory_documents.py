@@ -1,4 +1,4 @@
-"""The documents of the store in memory, as `domain.recovery` reads them back."""
+"""The documents of the store in memory, as `domain.documents.recovery` reads them back."""
 
 import json
 from collections.abc import Iterable
@@ -6,21 +6,21 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from actors.mongo.pack_documents import changes_more
-from actors.mongo.usage_documents import price_document
+from actors.mongo.documents.packs import changes_more
+from actors.mongo.documents.usages import price_document
 from domain.charges import UsageRecorded
 from domain.corrections import CreditsAdjusted
+from domain.documents.eras import era_documents
+from domain.documents.holds import hold_document
+from domain.documents.pack_views import PackView
+from domain.documents.packs import lapsed_document
+from domain.documents.views import AccountViews, DayView
 from domain.events import event_id
 from domain.grants import Grant
 from domain.messages import CreditsAdded, Entry, SubscriptionChanged, charge_in
 from domain.pack_messages import PackAdded
-from domain.pack_views import PackView
 from domain.payments import Payment
-from domain.stored_eras import era_documents
-from domain.stored_holds import hold_document
-from domain.stored_packs import lapsed_document
 from domain.stripe import StripeLink, StripeStateApplied, VoidedGrant
-from domain.views import AccountViews, DayView
 
 
 def new_subscription(entry: Entry, change: CreditsAdded) -> dict[str, Any]:

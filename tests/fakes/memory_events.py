@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from actors.events.records import DeadLetter, OrderedEvent, Progress, dead_name, in_order
-from actors.store import StorageUnavailableError
+from actors.protocol.store import StorageUnavailableError
 from domain.events import EventRecord
 from domain.values import UserId
 from tests.fakes.memory_store import MemoryStore

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from actors.mongo.usage_documents import read_usage
-from actors.store import HistoryQuery, SubscriptionPageQuery, UsageQuery
-from domain.answers import (
+from actors.mongo.documents.usages import read_usage
+from actors.protocol.queries import HistoryQuery, SubscriptionPageQuery, UsageQuery
+from domain.api.answers import (
     HistoryPage,
     MonthlyUsage,
     SubscriptionPage,
@@ -14,8 +14,8 @@ from domain.answers import (
     UsageRecord,
     UsageSums,
 )
-from domain.foreign import Document, read_subscriptions
-from domain.list_answers import history_entry, subscription_record
+from domain.api.list_answers import history_entry, subscription_record
+from domain.documents.subscriptions import Document, read_subscriptions
 from domain.values import UserId
 from tests.fakes.memory_store import MemoryStore
 

@@ -11,9 +11,9 @@ from datetime import datetime
 from secrets import token_hex
 from typing import Any, Literal
 
-from actors.mongo.documents import told_fields
-from actors.mongo.loading import BEGINNING, has_recent_days
-from actors.store import (
+from actors.mongo.accounts.loader import BEGINNING, has_recent_days
+from actors.mongo.documents.subscriptions import told_fields
+from actors.protocol.store import (
     AppendInDoubtError,
     AppendRefusedError,
     Moment,
@@ -21,13 +21,13 @@ from actors.store import (
     ViewsTakenError,
 )
 from domain.charges import UsageRecorded
-from domain.codec import command_id, entry_id
+from domain.documents.journal import command_id, entry_id
+from domain.documents.recovery import Stored
+from domain.documents.views import AccountViews, DayView
 from domain.messages import CreditsAdded, Entry, SubscriptionChanged, SubscriptionExpired, charge_in
 from domain.recalls import NOTHING_BESIDE, Recalls
-from domain.recovery import Stored
 from domain.stripe import GrantsVoided, StripeStateApplied
 from domain.values import UserId, owned_id
-from domain.views import AccountViews, DayView
 from tests.fakes.memory_documents import (
     bring_holds_forward,
     bring_lapsed_forward,

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from actors.store import StorageUnavailableError
+from actors.protocol.store import StorageUnavailableError
 from actors.stripe.api import StripeAwayError
-from actors.stripe.reading import Payload
+from actors.stripe.payloads import Payload
 from actors.stripe.records import (
     EventState,
     Lane,

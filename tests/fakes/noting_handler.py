@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 
-from actors.events.delivering import DeliveryError
+from actors.events.delivery import DeliveryError
 from actors.events.records import OrderedEvent
 
 

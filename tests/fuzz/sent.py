@@ -12,19 +12,19 @@ from typing import Any, cast
 import bson
 import jwt
 
-from actors import wire
-from actors.access import Scope
-from actors.api_keys import KEY_PREFIX, ApiKey, KeyRing, hash_of
+from actors.auth.api_keys import KEY_PREFIX, ApiKey, KeyRing, hash_of
+from actors.auth.caller import Scope
+from actors.auth.tokens import TokenRules, Tokens, UncheckableTokenError, read_key_set
 from actors.edge.backend import Backend
 from actors.edge.gate import authenticate
 from actors.edge.problems import RequestRefused
-from actors.mongo.stripe_documents import link_document
-from actors.stripe import reading
+from actors.mongo.documents.stripe import link_document
+from actors.routing import wire
+from actors.stripe import payloads
 from actors.stripe.api import BadSignatureError, verify_signature
-from actors.stripe.price_reading import times
-from actors.tokens import TokenRules, Tokens, UncheckableTokenError, read_key_set
-from tests.actors.stripe_world import event, invoice, subscription
-from tests.domain.ledger import NOON
+from actors.stripe.prices import times
+from tests.builders.ledger import NOON
+from tests.fakes.stripe_world import event, invoice, subscription
 from tests.fuzz.choices import Choices
 from tests.fuzz.target import Target
 
@@ -176,7 +176,7 @@ def stripe_events() -> Sequence[bytes]:
         event("3", "invoice.paid", invoice(lines={"data": [line]})),
         event("4", "charge.refunded", {"id": "ch_1", "amount": 9, "amount_refunded": 4}),
         event("5", "checkout.session.completed", {"id": "cs_1", "subscription": "sub_1"}),
-        event("6", "v1.invoice.paid", {}, object=reading.THIN, created="2026-03-02T12:00:00Z"),
+        event("6", "v1.invoice.paid", {}, object=payloads.THIN, created="2026-03-02T12:00:00Z"),
     ]
     return [body.encode() for body in bodies]
 
@@ -184,21 +184,21 @@ def stripe_events() -> Sequence[bytes]:
 def read_an_event(data: bytes) -> None:
     """Read a body that Stripe has signed: it can be kept, or it is refused."""
     body = data.decode("utf-8", "replace")
-    with contextlib.suppress(reading.UnreadablePayloadError):
-        found = reading.read_event(body, NOON)
+    with contextlib.suppress(payloads.UnreadablePayloadError):
+        found = payloads.read_event(body, NOON)
         bson.encode({"_id": found.event_id, "type": found.type, "subject": found.subject})
         bson.encode({"customer_id": found.customer_id, "created": bson.Int64(found.created)})
-        payload = reading.parse_object(found.body)
-        about = reading.object_of(payload)
-        reading.strange_version(payload)
-        reading.customer_user(about)
-        bson.encode(link_document(reading.read_subscription(about)))
-        for each in reading.lines_of(about):
-            reading.price_of(each)
-            reading.is_proration(each)
-            reading.amount_of(each)
-            reading.period_of(each)
-            times(5, reading.quantity_of(each))
+        payload = payloads.parse_object(found.body)
+        about = payloads.object_of(payload)
+        payloads.strange_version(payload)
+        payloads.customer_user(about)
+        bson.encode(link_document(payloads.read_subscription(about)))
+        for each in payloads.lines_of(about):
+            payloads.price_of(each)
+            payloads.is_proration(each)
+            payloads.amount_of(each)
+            payloads.period_of(each)
+            times(5, payloads.quantity_of(each))
 
 
 def check_a_signature(data: bytes) -> None:

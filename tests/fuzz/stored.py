@@ -10,21 +10,21 @@ from typing import Any
 import bson
 from bson import ObjectId
 
+from actors.mongo.documents.usages import read_usage
 from actors.mongo.ids import as_stored, ids_shown_as, key_of, others, shown, spelled
 from actors.mongo.references import References, with_ids_spelled
-from actors.mongo.usage_documents import read_usage
-from actors.shards.broken_journals import recover_or_name
-from actors.store import JournalBrokenError
-from domain.codec import entry_document, read_entry, read_or_name
-from domain.foreign import UnreadableError, read_subscription
+from actors.protocol.store import JournalBrokenError
+from actors.shard.broken_journals import recover_or_name
+from domain.api.list_answers import history_entry, subscription_record
+from domain.documents.holds import hold_document
+from domain.documents.journal import entry_document, read_entry, read_or_name
+from domain.documents.recovery import Stored
+from domain.documents.subscriptions import UnreadableError, read_subscription
 from domain.holds import HoldPlaced
 from domain.ids import shown_id
-from domain.list_answers import history_entry, subscription_record
 from domain.messages import Entry
-from domain.recovery import Stored
-from domain.stored_holds import hold_document
 from domain.values import Policy, Status
-from tests.domain.ledger import NOON, USER, Ledger, ledger_with
+from tests.builders.ledger import NOON, USER, Ledger, ledger_with
 from tests.fuzz.choices import Choices, as_read, edited
 from tests.fuzz.target import Target
 

@@ -10,8 +10,8 @@ Look at what has changed (`git diff --word-diff tests/golden`): each difference 
 
 import asyncio
 
-from tests.actors.authors import views_of
-from tests.actors.setups import mongomock_setup
+from tests.builders.authors import views_of
+from tests.fakes.setups import mongomock_setup
 from tests.golden.comparing import write_golden, write_typed
 from tests.golden.life import joined, journal, life, readings, views
 from tests.golden.serving import served

@@ -7,11 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 from actors.mongo.ids import stored_id
-from actors.store import UsageQuery
+from actors.protocol.queries import UsageQuery
 from domain.account import Account
-from domain.answering import status_answer
+from domain.api.render import status_answer
 from domain.charges import OnInsufficient
 from domain.decide import Decision
+from domain.documents.recovery import recover
 from domain.grants import Grant, Void
 from domain.holds import HoldPlaced, PlaceHold, SettleHold
 from domain.messages import (
@@ -23,12 +24,11 @@ from domain.messages import (
     RecordUsage,
 )
 from domain.pricing import Price, PriceList
-from domain.recovery import recover
 from domain.stripe import ApplyStripeState, StripeItem, StripeLink, VoidGrants
 from domain.values import Credits, Policy, Status, UserId, owned_id
-from tests.actors.authors import views_of
-from tests.actors.setups import MongoSetup, mongomock_setup
-from tests.domain.ledger import NOON, ONE_DAY, USER, Ledger, pay
+from tests.builders.authors import views_of
+from tests.builders.ledger import NOON, ONE_DAY, USER, Ledger, pay
+from tests.fakes.setups import MongoSetup, mongomock_setup
 
 BOB = UserId("bob")
 SINCE = datetime(2026, 1, 1, tzinfo=UTC)

@@ -10,21 +10,21 @@ from typing import Any
 
 import httpx
 
-from actors.access import Scope
-from actors.api_keys import make_key
+from actors.auth.api_keys import make_key
+from actors.auth.caller import Scope
 from actors.edge.app import build_app
-from actors.expiring import Ended, expire_call
+from actors.janitor.expiry import Ended, expire_call
 from actors.mongo.events import MongoEvents
 from domain.pricing import Price, PriceList
 from domain.values import CURRENT_STATUSES, Policy, UserId
-from tests.actors.asked import AllQueries
-from tests.actors.authors import NOON
-from tests.actors.running import Clock, running
-from tests.actors.setups import MemorySetup, MongoSetup, Setup
-from tests.actors.test_api_keys import Keys
-from tests.actors.test_edge import LocalBackend, OneShard
+from tests.builders.authors import NOON
+from tests.fakes.asked import AllQueries
+from tests.fakes.edge import LocalBackend, OneShard
 from tests.fakes.memory_events import MemoryEvents
+from tests.fakes.memory_keys import Keys
 from tests.fakes.memory_store import MemoryStore
+from tests.fakes.setups import MemorySetup, MongoSetup, Setup
+from tests.fakes.shards import Clock, running
 
 POLICY = Policy(prices=PriceList((Price("chat", "m-*", Decimal("0.25"), 1000),)))
 HEADERS = ("content-type", "idempotent-replayed", "retry-after", "www-authenticate")

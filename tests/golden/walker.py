@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from tests.actors.authors import NOON
+from tests.builders.authors import NOON
 from tests.golden.serving import Served
 
 USAGE, HOLDS = "/subscription/usage", "/subscription/holds"

@@ -1,6 +1,6 @@
 """The events once more, by their definitions, from the days and subscriptions after each entry.
 
-Shares no code with `domain.detecting`: it keeps its own books of use, and knows nothing of what
+Shares no code with `domain.event_rules`: it keeps its own books of use, and knows nothing of what
 a day remembers. It is asked after every entry, in order.
 """
 

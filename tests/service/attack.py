@@ -26,7 +26,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.actors.test_any_request import attack as run_schemathesis
+from tests.fakes.any_request import attack as run_schemathesis
 from tests.service.hostile import BIG, sendings
 from tests.service.running import RunningService
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import httpx
 
-from actors.mongo.connection import Documents
+from actors.mongo.embedded_wire import Documents
 from tests.patience import PATIENCE_SECONDS
 
 CALLERS = 8  # Each charges one user, and reads another one's status beside it.

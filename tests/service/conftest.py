@@ -9,7 +9,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.actors.test_mail import SmtpProcess
+from tests.fakes.smtp import SmtpProcess
 from tests.service.receiver import Receiver, as_setting
 from tests.service.running import PRICES, RunningService, prices_in
 

@@ -8,8 +8,8 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from actors.async_client import AsyncAllotment
-from actors.failures import AllotmentError, InsufficientCreditsError, TryAgainError
+from actors.client.asynchronous import AsyncAllotment
+from actors.protocol.errors import AllotmentError, InsufficientCreditsError, TryAgainError
 
 ROUNDS = 5
 ADDS = 1.3  # Of each user, on the average.

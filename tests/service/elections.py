@@ -16,8 +16,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from actors.embedded_mongo import EmbeddedMongo
-from actors.mongo.connection import MongoWire, connect
+from actors.embedded.keeper import EmbeddedMongo
+from actors.mongo.connection import connect
+from actors.mongo.embedded_wire import MongoWire
 from bench.machine import facts
 from bench.progress import begin
 from tests.service.load import CONNECTIONS

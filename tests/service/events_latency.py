@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 
 from tests.service.receiver import Receiver, as_setting
+from tests.service.requests import add_credits, charge
 from tests.service.running import RunningService, wait_until
-from tests.service.test_first_day import add_credits, charge
 
 LOW = "subscription.low_credits"
 PACE_SECONDS = 0.05

@@ -25,7 +25,7 @@ import ray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from actors.async_client import AsyncAllotment
+from actors.client.asynchronous import AsyncAllotment
 from bench.progress import LINE_SECONDS, begin, time_left
 from tests.service.crossing import ADDS, ROUNDS, Run
 from tests.service.processes import actor_pid

@@ -22,13 +22,14 @@ from typing import NamedTuple
 from pymongo.uri_parser import parse_uri
 from rich.console import Console
 
-from actors.embedded_mongo import EmbeddedMongo
-from actors.mongo.connection import MongoWire, connect
+from actors.embedded.keeper import EmbeddedMongo
+from actors.mongo.connection import connect
+from actors.mongo.embedded_wire import MongoWire
 from bench.machine import facts
 from bench.progress import track
 from tests.patience import PATIENCE_SECONDS
 from tests.service.callers import Answer, Audit, Books, Callers, audit
-from tests.service.fault_making import FAULTS, Fault, On, Stage
+from tests.service.fault_maker import FAULTS, Fault, On, Stage
 from tests.service.running import RunningService
 from tests.service.slow_proxy import SlowProxy
 

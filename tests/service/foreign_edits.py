@@ -31,19 +31,19 @@ from bson import ObjectId
 from pymongo.errors import DuplicateKeyError, PyMongoError
 from rich.console import Console
 
-from actors.mongo.connection import Documents, connect
-from actors.mongo.store import MongoStore
+from actors.mongo.accounts.store import MongoStore
+from actors.mongo.connection import connect
+from actors.mongo.embedded_wire import Documents
 from bench.progress import track
-from domain.answering import status_answer
-from domain.recovery import recover
+from domain.api.render import status_answer
+from domain.documents.recovery import recover
 from domain.values import Policy, UserId
 from tests.patience import PATIENCE_SECONDS
 from tests.service.load import CONNECTIONS, open_client, user_name
 from tests.service.load import make_users as make_load_users
 from tests.service.mongoose import subscription_document, today
-from tests.service.processes import actor_pid, actor_pids
+from tests.service.processes import actor_pid, actor_pids, database_pid
 from tests.service.running import RunningService, wait_until
-from tests.service.test_outage import database_pid
 from tests.stopping import stop_process
 
 WRITERS = 8  # Documents under way at once in the run for latency.

@@ -20,9 +20,9 @@ from typing import Any, NamedTuple, Protocol
 import httpx
 from pymongo.database import Database
 
-from actors.directory import Directory
 from actors.mongo.connection import connect
 from actors.mongo.directory import MongoDirectory
+from actors.protocol.directory import Directory
 from domain.values import UserId
 from tests.patience import PATIENCE_SECONDS
 from tests.service.running import RunningService, wait_until

@@ -19,10 +19,10 @@ from typing import Self
 import yaml
 from pymongo.uri_parser import parse_uri
 
-from actors.embedded_mongo import EmbeddedMongo
-from actors.mongo.connection import MongoWire
+from actors.embedded.keeper import EmbeddedMongo
+from actors.mongo.embedded_wire import MongoWire
 from tests.patience import SERVICE_SECONDS
-from tests.service.forwarding import Forwarding
+from tests.service.port_forwarder import Forwarding
 from tests.service.processes import pids_in
 from tests.service.running import RunningService
 

@@ -11,8 +11,8 @@ from bson import ObjectId
 from pymongo.database import Database
 
 from tests.patience import PATIENCE_SECONDS
+from tests.service.requests import status
 from tests.service.running import RunningService, wait_until
-from tests.service.test_first_day import status
 
 FOLLOWS_SECONDS_MAX = (
     PATIENCE_SECONDS  # Of a busy test machine; about 0.02 s where nothing else runs.

@@ -18,10 +18,11 @@ from pathlib import Path
 import httpx
 from rich.console import Console
 
-from actors.mongo.connection import Documents, connect
+from actors.mongo.connection import connect
+from actors.mongo.embedded_wire import Documents
 from bench.machine import facts
 from bench.progress import track
-from tests.service.fault_making import Fault
+from tests.service.fault_maker import Fault
 from tests.service.faults import HEAD, run
 from tests.service.machines import Machines, ServiceOnMachines
 from tests.service.processes import runs, shard_pids, wake

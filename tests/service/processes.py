@@ -6,8 +6,8 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
-from actors.mongo.connection import Documents
-from actors.shards.lease import Holder, this_process
+from actors.mongo.embedded_wire import Documents
+from actors.shard.lease import Holder, this_process
 from tests.service.running import RunningService
 
 
@@ -105,3 +105,15 @@ def wake(pid: int) -> None:
     """Let a stopped process go on, if it is still there."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signal.SIGCONT)
+
+
+def database_pid(service: RunningService) -> int:
+    folder = str(service.data_dir / "mongo")
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_text().split("\0")
+        except OSError:
+            continue
+        if folder in words and "--storage-path" in words:
+            return int(process.name)
+    raise AssertionError("the embedded database does not run")

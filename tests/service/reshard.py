@@ -26,7 +26,8 @@ from typing import Any, NamedTuple
 import aiohttp
 import httpx
 
-from actors.mongo.connection import Documents, connect
+from actors.mongo.connection import connect
+from actors.mongo.embedded_wire import Documents
 from bench.machine import facts
 from tests.patience import PATIENCE_SECONDS
 from tests.service.processes import actor_pid

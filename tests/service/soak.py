@@ -22,14 +22,16 @@ from pathlib import Path
 
 import httpx
 
-from actors.mongo.connection import MongoWire, connect
+from actors.mongo.connection import connect
+from actors.mongo.embedded_wire import MongoWire
 from bench.machine import facts
 from bench.processes import free_port
 from tests.patience import PATIENCE_SECONDS
-from tests.service.fault_making import DATABASE_BACK_SECONDS_MAX, kill, stop, until
+from tests.service.fault_maker import DATABASE_BACK_SECONDS_MAX, kill, stop, until
 from tests.service.foreign_edits import Editor
 from tests.service.machines import Machines, ServiceOnMachines
 from tests.service.mixed_work import Workers
+from tests.service.processes import database_pid
 from tests.service.receiver import as_setting
 from tests.service.receiver_process import ReceiverProcess
 from tests.service.running import RunningService
@@ -38,7 +40,6 @@ from tests.service.soak_machines import NODE_FAULTS, REPLICAS, WORKERS
 from tests.service.soak_stage import LOOK_SECONDS, Fault, Stage
 from tests.service.stripe_burst import deliver, live, told
 from tests.service.stripe_clients import LocalStripe, settings_for
-from tests.service.test_outage import database_pid
 
 USERS = 64  # Whom nobody else edits.
 EDITED = 50

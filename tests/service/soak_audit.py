@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any
 
-from actors.mongo.connection import Documents
+from actors.mongo.embedded_wire import Documents
 from tests.patience import PATIENCE_SECONDS
 from tests.service.foreign_edits import compare
 from tests.service.mixed_work import HOLD_SECONDS_MAX, Books

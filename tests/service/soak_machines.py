@@ -10,7 +10,7 @@ import functools
 import itertools
 import time
 
-from tests.service.fault_making import kill, until
+from tests.service.fault_maker import kill, until
 from tests.service.machines import Machine, Machines
 from tests.service.soak_stage import Fault, Stage
 

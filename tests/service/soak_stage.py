@@ -9,15 +9,15 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from actors.mongo.connection import Documents
+from actors.mongo.embedded_wire import Documents
 from tests.service.attack import processes
 from tests.service.machines import Machines
 from tests.service.mixed_work import Workers
+from tests.service.processes import database_pid
 from tests.service.receiver_process import ReceiverProcess
 from tests.service.running import RunningService
 from tests.service.stripe_burst import Storm
 from tests.service.stripe_clients import LocalStripe
-from tests.service.test_outage import database_pid
 
 LOOK_SECONDS = 3.0  # Between two looks at the memory.
 FLAT_RATIO_MAX = 1.1  # Of the last quarter to the first.

@@ -22,7 +22,7 @@ from typing import Any
 import httpx
 import stripe
 
-from actors.stripe.reading import read_subscription
+from actors.stripe.payloads import read_subscription
 from domain.stripe import StripeLink
 from tests.service.running import RunningService, wait_until
 from tests.service.stripe_clients import SECRET, LocalStripe, port_and_settings

@@ -12,8 +12,8 @@ import pytest
 import ray
 
 from actors.client import Allotment
-from actors.failures import GoesOnError
-from actors.reports import AnonymizationReport
+from actors.protocol.errors import GoesOnError
+from actors.protocol.reports import AnonymizationReport
 from tests.patience import PATIENCE_SECONDS
 from tests.service.running import RunningService, wait_until
 from tests.traces import traces

@@ -12,28 +12,28 @@ import httpx
 import pytest
 import ray
 
-from actors.calls import Envelope, Reply
 from actors.client import Allotment, AsyncAllotment
-from actors.detached import NAMESPACE
-from actors.directory import even
-from actors.failures import (
+from actors.mongo.accounts.store import MongoStore
+from actors.mongo.connection import connect
+from actors.protocol.calls import Envelope, Reply
+from actors.protocol.directory import even
+from actors.protocol.errors import (
     DuplicatePaymentError,
     InsufficientCreditsError,
     InvalidRequestError,
     UnavailableError,
 )
-from actors.mongo.connection import connect
-from actors.mongo.store import MongoStore
-from actors.ray_shards import RayShards
-from actors.remote_janitor import JANITOR
-from actors.reports import SweepReport
-from actors.router import Router
+from actors.protocol.reports import SweepReport
+from actors.remote.names import JANITOR
+from actors.remote.options import NAMESPACE
+from actors.remote.shards import RayShards
+from actors.routing.router import Router
+from actors.routing.wire import Connection
 from actors.settings import Settings
-from actors.shards.shard import Shard
-from actors.wire import Connection
-from domain.answers import UsageRecordResponse
+from actors.shard.shard import Shard
+from domain.api.answers import UsageRecordResponse
 from domain.values import UserId
-from tests.actors.running import Clock, running
+from tests.fakes.shards import Clock, running
 from tests.patience import PATIENCE_SECONDS
 from tests.seeds import SEED
 from tests.service.running import RunningService, wait_until

@@ -12,11 +12,12 @@ from typing import Any
 import httpx
 import pytest
 
-from actors.mongo.connection import Documents, connect
+from actors.mongo.connection import connect
+from actors.mongo.embedded_wire import Documents
 from tests.service.machines import ROOT, Machines, ServiceOnMachines, can_have_machines
+from tests.service.patience import BACK_SECONDS_MAX, FOUND_SECONDS_MAX
 from tests.service.processes import runs, shard_pids, wake
 from tests.service.running import wait_until
-from tests.service.test_hanging import BACK_SECONDS_MAX, FOUND_SECONDS_MAX
 from tests.stopping import stop_process
 
 pytestmark = [

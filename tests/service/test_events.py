@@ -11,12 +11,11 @@ import pytest
 import ray
 
 from actors.client import Allotment
-from tests.actors.test_mail import SmtpProcess
+from tests.fakes.smtp import SmtpProcess
 from tests.patience import PATIENCE_SECONDS
 from tests.service.receiver import Receiver
+from tests.service.requests import add_credits, charge, iso
 from tests.service.running import RunningService, wait_until
-from tests.service.test_first_day import add_credits, charge
-from tests.service.test_housekeeping import iso
 
 pytestmark = pytest.mark.service
 

@@ -2,17 +2,16 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
+from tests.service.requests import PAYMENT, add_credits, charge, status
 from tests.service.running import RunningService, wait_until
 
 pytestmark = pytest.mark.service
 
 REVOCATION_SECONDS_MAX = 5.0
-PAYMENT = {"method": "card", "transaction_id": "t-1", "amount": 2900, "currency": "eur"}
 
 
 @pytest.fixture
@@ -20,23 +19,6 @@ def user(request: pytest.FixtureRequest) -> str:
     """Return the name of a user nobody else charges."""
     name: str = request.node.name
     return name[-100:].replace("[", "-").replace("]", "")
-
-
-def add_credits(http: httpx.Client, user: str, **changes: Any) -> httpx.Response:
-    body = {"user_id": user, "amount": 3000, "days": 30, "payment": PAYMENT} | changes
-    return http.post("/subscription/credits", json=body)
-
-
-def charge(http: httpx.Client, user: str, amount: int, key: str | None = None) -> httpx.Response:
-    body = {"user_id": user, "service_type": "chat", "credit_amount": amount}
-    headers = {} if key is None else {"Idempotency-Key": key}
-    return http.post("/subscription/usage", json=body, headers=headers)
-
-
-def status(http: httpx.Client, user: str) -> dict[str, Any]:
-    answer = http.get("/subscription/status", params={"user_id": user})
-    assert answer.status_code == 200, answer.text
-    return dict(answer.json())
 
 
 def test_three_thousand_credits_over_thirty_days_are_ninety_a_day(

@@ -9,8 +9,8 @@ import pytest
 from bson import ObjectId
 
 from tests.service.mongoose import Mongoose, mongoose_of, subscription_document, today
+from tests.service.requests import add_credits, charge, status
 from tests.service.running import RunningService
-from tests.service.test_first_day import add_credits, charge, status
 
 pytestmark = pytest.mark.service
 

@@ -6,17 +6,16 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from actors.mongo.connection import Documents, connect
-from tests.patience import PATIENCE_SECONDS
+from actors.mongo.connection import connect
+from actors.mongo.embedded_wire import Documents
+from tests.service.patience import BACK_SECONDS_MAX, FOUND_SECONDS_MAX
 from tests.service.processes import actor_pids, runs, shard_pid, wake
+from tests.service.requests import add_credits, charge, status
 from tests.service.running import RunningService, wait_until
-from tests.service.test_first_day import add_credits, charge, status
 from tests.stopping import stop_process
 
 pytestmark = pytest.mark.service
 
-FOUND_SECONDS_MAX = 10.0
-BACK_SECONDS_MAX = PATIENCE_SECONDS
 SINGLETONS = ("SyncActor", "JanitorActor", "EventActor")
 
 

@@ -15,8 +15,8 @@ import pytest
 import ray
 
 from actors.client import Allotment
-from actors.failures import HoldClosedError, InsufficientCreditsError
-from actors.ray_shards import RayShards
+from actors.protocol.errors import HoldClosedError, InsufficientCreditsError
+from actors.remote.shards import RayShards
 from domain.values import UserId
 from tests.patience import PATIENCE_SECONDS
 from tests.seeds import SEED

@@ -11,16 +11,12 @@ from bson import Int64, ObjectId
 
 from tests.patience import PATIENCE_SECONDS
 from tests.service.mongoose import FOLLOWS_SECONDS_MAX, is_flushed
+from tests.service.requests import add_credits, charge, iso, status
 from tests.service.running import RunningService, wait_until
-from tests.service.test_first_day import add_credits, charge, status
 
 pytestmark = pytest.mark.service
 
 EXPIRY_SECONDS_MAX = PATIENCE_SECONDS
-
-
-def iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def subscription_of(http: httpx.Client, user: str) -> dict[str, Any]:

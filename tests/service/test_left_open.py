@@ -11,7 +11,7 @@ import httpx
 import pymongo
 import pytest
 
-from actors.embedded_engine import find_engines
+from actors.embedded.server import find_engines
 from tests.patience import PATIENCE_SECONDS
 from tests.service.running import RunningService, wait_until
 from tests.stopping import stop_process

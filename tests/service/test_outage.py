@@ -4,31 +4,19 @@ import math
 import os
 import signal
 import time
-from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.patience import PATIENCE_SECONDS
+from tests.service.processes import database_pid
+from tests.service.requests import add_credits, charge, status
 from tests.service.running import RunningService, wait_until
-from tests.service.test_first_day import add_credits, charge, status
 from tests.stopping import stop_process
 
 pytestmark = pytest.mark.service
 
 BACK_SECONDS_MAX = PATIENCE_SECONDS
-
-
-def database_pid(service: RunningService) -> int:
-    folder = str(service.data_dir / "mongo")
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (process / "cmdline").read_text().split("\0")
-        except OSError:
-            continue
-        if folder in words and "--storage-path" in words:
-            return int(process.name)
-    raise AssertionError("the embedded database does not run")
 
 
 def sync_lag(http: httpx.Client) -> float:

@@ -14,8 +14,8 @@ import pytest
 from bson import ObjectId
 from pymongo.database import Database
 
-from actors.embedded_mongo import EmbeddedMongo
-from actors.mongo.connection import MongoWire
+from actors.embedded.keeper import EmbeddedMongo
+from actors.mongo.embedded_wire import MongoWire
 from tests.actors.conftest import REAL_MONGO_URI
 from tests.patience import PATIENCE_SECONDS
 from tests.service.mongoose import subscription_document

@@ -12,8 +12,8 @@ import pytest
 import ray
 
 from actors.client import Allotment, AsyncAllotment
-from actors.failures import InsufficientCreditsError
-from actors.ray_shards import RayShards
+from actors.protocol.errors import InsufficientCreditsError
+from actors.remote.shards import RayShards
 from domain.values import UserId
 from tests.seeds import SEED
 from tests.service.running import RunningService

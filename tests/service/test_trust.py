@@ -107,9 +107,7 @@ def test_serves_own_paths_say_nothing(rehearsal: RunningService) -> None:
 def test_rays_dashboard_is_on_loopback_and_wants_the_clusters_token(
     rehearsal: RunningService, http: httpx.Client
 ) -> None:
-    program = (
-        f"from actors.loopback import join; print(join({rehearsal.ray_address!r}).dashboard_url)"
-    )
+    program = f"from actors.remote.loopback import join; print(join({rehearsal.ray_address!r}).dashboard_url)"
     environment = rehearsal.environment() | {"RAY_AUTH_MODE": "token"}
     command = [sys.executable, "-c", program]
     told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)

@@ -9,8 +9,8 @@ from datetime import datetime
 from itertools import count
 from typing import Any
 
-from actors.calls import Call, Outcome, Reply
-from actors.router import Router
+from actors.protocol.calls import Call, Outcome, Reply
+from actors.routing.router import Router
 from domain.messages import Command
 from domain.values import UserId
 from tests.simulation.auditor import Auditor, Sent

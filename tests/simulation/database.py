@@ -10,19 +10,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from actors.directory import Directory
-from actors.store import (
+from actors.protocol.directory import Directory
+from actors.protocol.store import (
     AppendInDoubtError,
     AppendRefusedError,
     StorageUnavailableError,
     ViewsTakenError,
 )
 from actors.sync.changes import Beat, Change, HistoryLostError, Position
+from domain.documents.recovery import Stored
+from domain.documents.views import AccountViews
 from domain.messages import Entry
 from domain.recalls import NOTHING_BESIDE, Recalls
-from domain.recovery import Stored
 from domain.values import UserId
-from domain.views import AccountViews
 from tests.simulation.majority import ReplicatedStore
 from tests.simulation.virtual_time import PROCESS, VirtualLoop
 

@@ -4,12 +4,12 @@ import pickle
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from actors.expiring import Ended, Page
-from actors.expiring_holds import OverdueHold
-from actors.expiring_packs import EndedPack
-from actors.shards.dormant import AnyRawAccount, RawAccount, RawAccountWithPacks
-from actors.shards.warm_start import RawPage
-from domain.recovery import Stored
+from actors.janitor.expiry import Ended, Page
+from actors.janitor.hold_expiry import OverdueHold
+from actors.janitor.pack_expiry import EndedPack
+from actors.shard.dormant import AnyRawAccount, RawAccount, RawAccountWithPacks
+from actors.shard.warm_start import RawPage
+from domain.documents.recovery import Stored
 from domain.values import UserId, mark_of, owner_mark
 from tests.simulation.majority import ReplicatedStore
 

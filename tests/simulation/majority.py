@@ -9,7 +9,7 @@ import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from actors.store import StorageUnavailableError
+from actors.protocol.store import StorageUnavailableError
 from tests.fakes.memory_store import MemoryStore
 from tests.simulation.virtual_time import PROCESS, Process
 

@@ -43,7 +43,7 @@ MUTATIONS = (
     ),
     Mutation(
         "publish-before-append",
-        "actors.shards.shard",
+        "actors.shard.shard",
         "            try:\n                await self._append(draft.entries)\n",
         "            self._publish(draft, whole)\n"
         "            try:\n                await self._append(draft.entries)\n",
@@ -51,7 +51,7 @@ MUTATIONS = (
     ),
     Mutation(
         "answer-before-append",
-        "actors.shards.shard",
+        "actors.shard.shard",
         "            try:\n                await self._append(draft.entries)\n",
         "            for work, reply in zip(batch, replies, strict=True):\n"
         "                work.answer(reply)\n"
@@ -60,14 +60,14 @@ MUTATIONS = (
     ),
     Mutation(
         "do-not-forget",
-        "actors.shards.shard",
+        "actors.shard.shard",
         "        for user_id in draft.accounts:\n            self.forget(user_id)\n",
         "",
         "accounts of a failed append stay in RAM",
     ),
     Mutation(
         "do-not-forget-after-doubt",
-        "actors.shards.shard",
+        "actors.shard.shard",
         "        for user_id in draft.accounts:\n            self.forget(user_id)\n",
         "        for user_id in () if doubt else draft.accounts:\n"
         "            self.forget(user_id)\n",
@@ -75,35 +75,35 @@ MUTATIONS = (
     ),
     Mutation(
         "do-not-look-up-what-landed",
-        "actors.shards.shard",
+        "actors.shard.shard",
         "        self.answers.remember(answers_of(landed))\n",
         "        del landed\n",
         "keys that have landed are not found",
     ),
     Mutation(
         "no-doubt-is-a-repeat",
-        "actors.shards.shard",
+        "actors.shard.shard",
         "            for work in batch:\n                work.repeat()\n",
         "",
         "what may have landed is refused without a trace",
     ),
     Mutation(
         "warm-what-is-in-doubt",
-        "actors.shards.warm_start",
+        "actors.shard.warm_start",
         "if user_id in self._disturbed or user_id in self._in_doubt:",
         "if user_id in self._disturbed:",
         "RAM is filled with accounts that lack entries",
     ),
     Mutation(
         "drop-the-idempotency-check",
-        "actors.shards.draft",
+        "actors.shard.draft",
         "if not is_fingerprint_of(stored, call.command, digest):",
         "if False:",
         "a key used for another command gets that one's answer",
     ),
     Mutation(
         "ignore-applied-seq",
-        "domain.recovery",
+        "domain.documents.recovery",
         "account = replay(account.with_extra(extra), stored.entries)",
         "account = replay(account.with_extra(extra), ())",
         "entries that no view contains are not replayed",
@@ -117,7 +117,7 @@ MUTATIONS = (
     ),
     Mutation(
         "keep-the-views-that-others-wrote",
-        "actors.shards.view_writer",
+        "actors.shard.view_writer",
         "            for user_id in users:\n                self._follow(user_id, taken.applied_seq[user_id])\n",
         "            for user_id in users:\n                self._drop(user_id, self._lagging[user_id][-1].seq)\n",
         "views that met another writer are thrown away",
@@ -139,14 +139,14 @@ MUTATIONS = (
     ),
     Mutation(
         "publish-what-was-forgotten",
-        "actors.shards.shard",
+        "actors.shard.shard",
         "            if user_id in self._accounts:  # Else it was forgotten meanwhile, and stays so.",
         "            if user_id in draft.accounts or user_id in self._accounts:",
         "a change told amid a commit is undone by it",
     ),
     Mutation(
         "forget-refusals-of-lost-calls",
-        "actors.router",
+        "actors.routing.router",
         "return item._replace(keep_refusal=True) if isinstance(item, Call) else item",
         "return item",
         "a lost call that was done is refused at its repeat",
@@ -160,7 +160,7 @@ MUTATIONS = (
     ),
     Mutation(
         "zones-of-before-are-not-written",
-        "domain.stored_eras",
+        "domain.documents.eras",
         """    return [{"timezone": era.timezone, "until": era.last_date.isoformat()} for era in eras]""",
         "    return []",
         "after a restart days are read as of another date",
@@ -195,7 +195,7 @@ MUTATIONS = (
     ),
     Mutation(
         "an-early-expiry-spends-its-key",
-        "actors.shards.draft",
+        "actors.shard.draft",
         "if call.keep_refusal and not isinstance(call.command, ExpireHold):",
         "if call.keep_refusal:",
         "a hold that was asked about too early can never expire",
@@ -209,42 +209,42 @@ MUTATIONS = (
     ),
     Mutation(
         "documents-keep-freed-holds",
-        "domain.views",
+        "domain.documents.views",
         "        own.freed.append(hold_id)\n",
         "        pass\n",
         "a hold leaves the account and not its document",
     ),
     Mutation(
         "loading-forgets-holds",
-        "domain.recovery",
+        "domain.documents.recovery",
         "holds = [hold for day in days for hold in day.holds]",
         "holds: list[Hold] = []",
         "an account that is read again has no holds",
     ),
     Mutation(
         "hand-over-at-once",
-        "actors.shards.ownership",
+        "actors.shard.ownership",
         "        await shard.inbox.settle()\n        await shard.views.settle()\n",
         "",
         "a shard hands over what it is still working on",
     ),
     Mutation(
         "keep-accounts-that-moved",
-        "actors.shards.ownership",
+        "actors.shard.ownership",
         "                    shard.forget(user_id)\n",
         "                    pass\n",
         "accounts that moved stay in RAM, and are found there when they come back",
     ),
     Mutation(
         "answer-for-slots-on-their-way",
-        "actors.directory",
+        "actors.protocol.directory",
         "return self.owners[slot] == index and slot not in self.leaving",
         "return self.owners[slot] == index",
         "a new owner answers before the old one has handed over",
     ),
     Mutation(
         "trust-callers-with-the-same-table",
-        "actors.shards.ownership",
+        "actors.shard.ownership",
         "return _is if version == self.table.version and not self.table.leaving else self.owns",
         "return _is if version == self.table.version else self.owns",
         "a new owner answers before that, to callers who have its table",

@@ -6,11 +6,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from actors.calls import Envelope, Reply
-from actors.directory import Directory
-from actors.lane import ShardLostError
-from actors.shards.queries import Query
-from actors.sync.changes import Changes, Stamp
+from actors.protocol.calls import Envelope, Reply
+from actors.protocol.changes import Changes, Stamp
+from actors.protocol.directory import Directory
+from actors.protocol.errors import ShardLostError
+from actors.protocol.queries import Query
 from tests.simulation.processes import ShardProcess
 from tests.simulation.virtual_time import VirtualLoop
 

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from actors.directory import Directory, slot_of
+from actors.protocol.directory import Directory, slot_of
 from domain.values import UserId
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from tests.simulation.mutation import Mutation
 PACK_MUTATIONS = (
     Mutation(
         "packs-before-the-day",
-        "domain.covering",
+        "domain.coverage",
         "of_day = Credits(min(max(funds.day_left, 0), amount))",
         "of_day = Credits(max(0, amount - sum(pack.left for pack in funds.packs)))",
         "packs are spent before the day",
@@ -48,7 +48,7 @@ PACK_MUTATIONS = (
     ),
     Mutation(
         "documents-forget-reversals",
-        "domain.stored_packs",
+        "domain.documents.packs",
         """        _amount_or_nothing(document, "reversed_credits"),\n""",
         "        NO_CREDITS,\n",
         "a charge that is read again has nothing reversed",
@@ -62,14 +62,14 @@ PACK_MUTATIONS = (
     ),
     Mutation(
         "documents-forget-what-packs-lost",
-        "domain.pack_views",
+        "domain.documents.pack_views",
         "        view.taken_back = Credits(view.taken_back + share.credit_amount)\n",
         "        del view\n",
         "a negative adjustment is not in the documents of packs",
     ),
     Mutation(
         "documents-forget-what-days-lost",
-        "domain.views",
+        "domain.documents.views",
         "                day.adjusted = Credits(day.adjusted + amount)\n",
         "                del day\n",
         "a negative adjustment is not in the documents of days",
@@ -83,14 +83,14 @@ PACK_MUTATIONS = (
     ),
     Mutation(
         "settle-late-twice",
-        "domain.views",
+        "domain.documents.views",
         "        views.settled_late.append(change.settles)\n",
         "        pass\n",
         "a hold that has expired is settled late again and again",
     ),
     Mutation(
         "loading-forgets-holds-of-packs",
-        "domain.stored_packs",
+        "domain.documents.packs",
         "tuple(sorted(holds, key=lambda hold: (hold.expires_at, hold.hold_id))),",
         "(),",
         "an account that is read again has no holds on packs",

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-from actors.directory import Directory
-from actors.reports import Findings
-from actors.shards.comparison import Comparison
-from actors.shards.shard import Shard
-from actors.store import StorageUnavailableError, StoreError
-from actors.sync.changes import Changes, Stamp
-from actors.sync.lanes import FollowingShards
+from actors.protocol.changes import Changes, Stamp
+from actors.protocol.directory import Directory
+from actors.protocol.reports import Findings
+from actors.protocol.store import StorageUnavailableError, StoreError
+from actors.shard.comparison import Comparison
+from actors.shard.shard import Shard
+from actors.sync.notifier import FollowingShards
 from actors.sync.sync import Sync
 from domain.values import Policy
 from tests.simulation.database import SimulatedReader, SimulatedStore, SimulatedStream

@@ -6,9 +6,9 @@ from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
-from actors.directory import Directory
-from actors.resharding import Plan, Resharding
-from actors.store import StorageUnavailableError
+from actors.cluster.resharding import Plan, Resharding
+from actors.protocol.directory import Directory
+from actors.protocol.store import StorageUnavailableError
 from tests.simulation.database import SimulatedStore
 from tests.simulation.processes import Killable, Setting, ShardProcess
 

@@ -6,10 +6,10 @@ from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from actors.calls import Outcome
-from actors.expiring_holds import HoldsExpiry
-from actors.expiring_packs import PacksExpiry
-from actors.shards.shard import Shard
+from actors.janitor.hold_expiry import HoldsExpiry
+from actors.janitor.pack_expiry import PacksExpiry
+from actors.protocol.calls import Outcome
+from actors.shard.shard import Shard
 from tests.simulation.books import require
 from tests.simulation.database_reads import SimulatedEnds
 

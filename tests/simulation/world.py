@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from actors.directory import even, shard_name
-from actors.expiring import Expiry
-from actors.expiring_holds import HoldsExpiry
-from actors.expiring_packs import PacksExpiry
-from actors.failures import UnavailableError
-from actors.router import Router
-from actors.store import StoreError
+from actors.janitor.expiry import Expiry
+from actors.janitor.hold_expiry import HoldsExpiry
+from actors.janitor.pack_expiry import PacksExpiry
+from actors.protocol.directory import even, shard_name
+from actors.protocol.errors import UnavailableError
+from actors.protocol.store import StoreError
+from actors.routing.router import Router
 from domain.values import Credits, Policy, UserId
 from tests.simulation.auditor import Auditor
 from tests.simulation.books import Rules

@@ -1,0 +1,224 @@
+"""The commands about API keys: make, list, rotate, revoke. They work on a resting database, too."""
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from actors.auth.api_keys import ApiKey, make_key, make_successor
+from actors.auth.caller import Scope
+from actors.auth.first_key import renew_kept
+from actors.cli.terminal import AsJson, errors, fail, load_settings, out, print_json, print_table
+from actors.embedded.keeper import EmbeddedMongo
+from actors.embedded.server import EmbeddedMongoError
+from actors.mongo.connection import check_suitable, connect
+from actors.mongo.embedded_wire import MongoWire
+from actors.mongo.keys import MongoKeys
+from actors.mongo.preparation import prepare
+from actors.protocol.store import StorageUnavailableError, UnsuitableDatabaseError
+from actors.settings import Settings
+
+DURATION = re.compile(r"([0-9]{1,5})([mhd])")
+UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+NAME_LENGTH_MAX = 100  # Characters of what a key is for.
+
+keys = typer.Typer(no_args_is_help=True, help="Make, list, rotate and revoke API keys.")
+
+
+class ScopeName(StrEnum):
+    """What a key may do; each includes the ones before."""
+
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
+@contextlib.contextmanager
+def database_told() -> Iterator[None]:
+    """End the command with one sentence where the world is not as it must be."""
+    try:
+        yield
+    except (EmbeddedMongoError, UnsuitableDatabaseError) as error:
+        fail(str(error))
+    except StorageUnavailableError:
+        fail("The database does not answer.")
+
+
+@contextlib.contextmanager
+def key_store(settings: Settings) -> Iterator[MongoKeys]:
+    """Yield the keys of the running service, or of the resting database."""
+    with contextlib.ExitStack() as stack:
+        uri_file = settings.data_dir / "mongo.uri"
+        if settings.mongo_uri is not None:
+            uri = settings.mongo_uri.get_secret_value()
+        elif uri_file.exists() and MongoWire().ping(uri_file.read_text()):
+            uri = uri_file.read_text()
+        else:
+            mongo = EmbeddedMongo(settings.data_dir.absolute() / "mongo", wire=MongoWire())
+            uri = stack.enter_context(mongo).uri
+        database = connect(uri, settings.mongo_db)
+        stack.callback(database.client.close)
+        check_suitable(database)
+        prepare(database, lambda step: errors.print(f"database: {step} …", highlight=False))
+        yield MongoKeys(database)
+
+
+def check_name(name: str) -> str:
+    """Refuse a name that would not fit into a line of the list."""
+    if not name.strip() or len(name) > NAME_LENGTH_MAX or not name.isprintable():
+        raise typer.BadParameter(f"give 1 to {NAME_LENGTH_MAX} printable characters")
+    return name
+
+
+def duration_of(text: str | None) -> timedelta | None:
+    """Return how long `90d`, `24h` or `30m` are."""
+    if text is None:
+        return None
+    found = DURATION.fullmatch(text)
+    if found is None:
+        raise typer.BadParameter("give a number and m, h or d, such as 90d")
+    return timedelta(**{UNITS[found[2]]: int(found[1])})
+
+
+def lifetime_of(text: str | None) -> timedelta | None:
+    """Return how long a key lives: a while."""
+    lifetime = duration_of(text)
+    if lifetime is not None and not lifetime:
+        raise typer.BadParameter("a key that lives for no time is of no use")
+    return lifetime
+
+
+Expires = Annotated[
+    timedelta | None,
+    typer.Option(parser=lifetime_of, metavar="90d", help="How long it is in force; else for ever."),
+]
+
+
+@keys.command("create")
+def create_key(
+    scope: Annotated[ScopeName, typer.Option(help="What the key may do.")],
+    name: Annotated[str, typer.Option(help="What the key is for.", callback=check_name)],
+    *,
+    expires: Expires = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key and print it: it is shown this once."""
+    settings = load_settings()
+    with database_told(), key_store(settings) as store:
+        text, key = make_key(name, Scope[scope.name], datetime.now(UTC), expires)
+        store.insert(key)
+    show_key(text, key, as_json=as_json)
+
+
+def show_key(text: str, key: ApiKey, *, as_json: bool) -> None:
+    """Print a new key, this once."""
+    if as_json:
+        print_json(key_row(key) | {"key": text})
+        return
+    scope = key.scope.name.lower()
+    errors.print(f"key {key.key_id} ({scope}) is made; it is shown this once:", highlight=False)
+    out.print(text, highlight=False, soft_wrap=True)
+
+
+@keys.command("list")
+def list_keys(*, as_json: AsJson = False) -> None:
+    """Print all keys, without their secrets."""
+    settings = load_settings()
+    with database_told(), key_store(settings) as store:
+        rows = [key_row(key) for key in store.list()]
+    if as_json:
+        print_json(rows)
+        return
+    columns = ("id", "name", "scope", "begins with", "created", "last used", "state")
+    print_table(columns, map(cells_of, rows))
+
+
+def cells_of(row: Mapping[str, str | None]) -> tuple[str, ...]:
+    """Return a key as tables show it."""
+    named = tuple(row[name] or "" for name in ("key_id", "name", "scope", "prefix"))
+    revoked = row["revoked_at"]
+    state = f"revoked {short(revoked)}" if revoked else state_by(row["expires_at"])
+    return (*named, short(row["created_at"]), short(row["last_used_at"]), state)
+
+
+def state_by(expires_at: str | None) -> str:
+    """Return how a key that nobody has revoked is."""
+    if expires_at is None:
+        return "in force"
+    over = expires_at <= (instant(datetime.now(UTC)) or "")
+    return f"expired {short(expires_at)}" if over else f"until {short(expires_at)}"
+
+
+def key_row(key: ApiKey) -> dict[str, str | None]:
+    """Return what may be shown of a key."""
+    return {
+        "key_id": key.key_id,
+        "name": key.name,
+        "scope": key.scope.name.lower(),
+        "prefix": key.prefix,
+        "created_at": instant(key.created_at),
+        "last_used_at": instant(key.last_used_at),
+        "revoked_at": instant(key.revoked_at),
+        "expires_at": instant(key.expires_at),
+    }
+
+
+def instant(moment: datetime | None) -> str | None:
+    """Return a moment as HTTP shows it."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else None
+
+
+def short(moment: str | None) -> str:
+    """Return a moment as tables show it: to the minute, in UTC."""
+    return moment[:16].replace("T", " ") if moment else "never"
+
+
+@keys.command("rotate")
+def rotate_key(
+    key_id: Annotated[str, typer.Argument(help="The id that `keys list` shows.")],
+    *,
+    overlap: Annotated[
+        timedelta,
+        typer.Option(parser=duration_of, metavar="24h", help="How long the old key goes on."),
+    ] = "24h",  # type: ignore[assignment]  # The parser reads it.
+    expires: Expires = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key that may do the same, and print it; the old one is refused after the overlap.
+
+    It lives as long as the old one was to live, unless --expires says otherwise.
+    """
+    settings, now = load_settings(), datetime.now(UTC)
+    with database_told(), key_store(settings) as store:
+        found = [key for key in store.list() if key.key_id == key_id and key.in_force(now)]
+        if not found:
+            fail(f"There is no key {key_id} in force.")
+        text, key = make_successor(found[0], now, expires)
+        store.insert(key)  # First: whoever is interrupted here has two keys, and not none.
+        store.expire(key_id, now + overlap)
+    if renew_kept(settings.data_dir, found[0], text):
+        errors.print("the new key is kept in admin.key", highlight=False)
+    show_key(text, key, as_json=as_json)
+
+
+@keys.command("revoke")
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(help="The id that `keys list` shows.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Revoke a key: it is refused everywhere within five seconds."""
+    settings = load_settings()
+    with database_told(), key_store(settings) as store:
+        revoked = store.revoke(key_id, datetime.now(UTC))
+        rows = [key_row(key) for key in store.list() if key.key_id == key_id]
+    if not revoked:
+        fail(f"There is no key {key_id} in force.")
+    if as_json:
+        print_json(rows[0])
+        return
+    out.print(f"key {key_id} is revoked", highlight=False)

@@ -1,0 +1,118 @@
+"""The janitor's jobs, put together: what they are called and when they run."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from actors.janitor.agenda import Agenda
+from actors.janitor.expiry import EndedSubscriptions, Expiry
+from actors.janitor.hold_expiry import HoldsExpiry, OverdueHolds
+from actors.janitor.pack_expiry import EndedPacks, PacksExpiry
+from actors.janitor.scheduler import Janitor, Job, Work
+from actors.janitor.sweep import ComparingShards, IndexCare, Invariants, Sweep
+from actors.protocol.calls import Calls
+from actors.protocol.reports import Findings, SweepReport
+
+SWEEP, EXPIRE, TRIM, RECONCILE = "sweep", "expire", "trim", "reconcile"
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """When the jobs run, as cron lines on the clocks of a time zone."""
+
+    sweep: str
+    expire: str
+    trim: str
+    reconcile: str
+    timezone: str
+    journal_days: int
+    """How old entries are that are trimmed."""
+
+
+class Journal(Protocol):
+    """The journal, as far as it may be shortened."""
+
+    def trim(self, before: datetime) -> int:
+        """Remove entries made before an instant that all views contain, and count them.
+
+        Blocks; may raise StorageUnavailableError.
+        """
+
+
+class Upkeep(
+    EndedSubscriptions, EndedPacks, OverdueHolds, Invariants, IndexCare, Journal, Protocol
+):
+    """What the jobs need of the database."""
+
+
+class Housekeeping:
+    """The janitor with its jobs, and the runs that operators ask for."""
+
+    def __init__(  # noqa: PLR0913 - what the jobs stand on, each once
+        self,
+        owner: str,
+        schedule: Schedule,
+        agenda: Agenda,
+        upkeep: Upkeep,
+        shards: ComparingShards,
+        router: Calls,
+        *,
+        clock: Callable[[], datetime],
+        publish: Callable[[SweepReport], None] = lambda _: None,
+        reconcile: Work | None = None,
+        check_time: Callable[[], None] = lambda: None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """`check_time` blocks; it raises ClockInDoubtError where what cannot be undone waits."""
+        self._sweep = Sweep(shards, upkeep)
+        self._check_time = check_time
+        self._upkeep = upkeep
+        self._clock = clock
+        self._journal_age = timedelta(days=schedule.journal_days)
+        self._expiries = (
+            Expiry(upkeep, router, clock),
+            PacksExpiry(upkeep, router, clock),
+            HoldsExpiry(upkeep, router, clock),
+        )
+        jobs = [
+            Job(SWEEP, schedule.sweep, lambda _: self._sweep.run()),
+            Job(EXPIRE, schedule.expire, self._expire),
+            Job(TRIM, schedule.trim, self._trim),
+        ]
+        if reconcile is not None:
+            jobs.append(Job(RECONCILE, schedule.reconcile, reconcile))
+        self.janitor = Janitor(
+            owner,
+            jobs,
+            agenda,
+            clock=clock,
+            timezone=schedule.timezone,
+            publish=publish,
+            sleep=sleep,
+        )
+
+    async def validate(self, *, repair: bool) -> SweepReport:
+        """Run a whole sweep now. Raises one of the janitor's FAILURES."""
+        return await self.janitor.ask(SWEEP, lambda _: self._sweep.run(repair=repair, part=None))
+
+    async def expire(self) -> SweepReport:
+        """Expire what has ended, now. Raises one of the janitor's FAILURES."""
+        return await self.janitor.ask(EXPIRE)
+
+    async def reconcile(self) -> SweepReport | None:
+        """Compare with Stripe, now; None: Stripe is not set up. Raises one of FAILURES."""
+        return await self.janitor.ask(RECONCILE) if RECONCILE in self.janitor.jobs else None
+
+    async def _expire(self, due: datetime) -> Findings:
+        await asyncio.to_thread(self._check_time)
+        found = Findings()
+        for expiry in self._expiries:
+            found.add(await expiry.run(due))
+        return found
+
+    async def _trim(self, _due: datetime) -> Findings:
+        await asyncio.to_thread(self._check_time)
+        before = self._clock() - self._journal_age
+        return Findings(trimmed=await asyncio.to_thread(self._upkeep.trim, before))

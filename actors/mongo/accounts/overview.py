@@ -1,0 +1,125 @@
+"""What operators read across all users: whose a subscription is, and pages of all of them."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+
+from actors.mongo.connection import unavailable_on_error
+from actors.mongo.documents.owner import user_of
+from actors.mongo.embedded_wire import Documents
+from actors.mongo.ids import (
+    as_stored,
+    ids_shown_as,
+    key_of,
+    name_of,
+    range_of,
+    ranges_after,
+    spelled,
+)
+from actors.mongo.references import with_ids_spelled
+from actors.protocol.queries import SubscriptionPageQuery
+from domain.api.answers import SubscriptionPage, SubscriptionRecord
+from domain.api.list_answers import subscription_record
+from domain.documents.subscriptions import Document, UnreadableError, read_subscription
+from domain.values import Status, UserId, is_object_id
+
+TEXT, OBJECT_ID, SPELLED = "t", "o", "s"
+"""How a cursor says what follows: a text as it is, 24 hex digits, or the spelling of another id."""
+
+
+class MongoOverview:
+    """Reads the views of all users. `timezone` is that of documents that name none."""
+
+    def __init__(self, database: Documents, timezone: str) -> None:
+        self._database = database
+        self._timezone = timezone
+
+    def owner_of(self, subscription_id: str) -> tuple[UserId, str] | None:
+        """Return whose a subscription is, and its id as accounts spell it."""
+        ids = ids_shown_as(subscription_id)
+        with unavailable_on_error():
+            found = list(self._database.subscriptions.find({"_id": {"$in": ids}}, ["user_id"]))
+        by_id = {key_of(document["_id"]): document for document in found}
+        for document in filter(None, (by_id.get(key_of(i)) for i in ids)):
+            user_id, name = user_of(document), spelled(document["_id"])
+            if user_id is not None and name is not None:
+                return user_id, name
+        return None
+
+    def usage_owner(self, usage_id: str) -> UserId | None:
+        """Return whose charge a usage record of ours is; None where the views have none yet."""
+        if not is_object_id(usage_id):  # Ids of ours are.
+            return None
+        where = {"_id": ObjectId(usage_id)}
+        with unavailable_on_error():
+            found = self._database.usages.find_one(where, ["user_id", "seq"])
+        # Another program's record charges nothing.
+        return None if found is None or found.get("seq") is None else user_of(found)
+
+    def subscription_page(self, query: SubscriptionPageQuery, now: datetime) -> SubscriptionPage:
+        """Return one page. ValueError: the cursor is not one of ours."""
+        items: list[SubscriptionRecord] = []
+        last: object = None
+        with unavailable_on_error():
+            for document in self._documents(query):
+                if len(items) == query.limit:
+                    return SubscriptionPage(items=items, next_cursor=_cursor(last))
+                last = document["_id"]
+                record = self._record(document, now)
+                if record and query.status in (None, record.status):
+                    items.append(record)
+        return SubscriptionPage(items=items, next_cursor=None)
+
+    def _documents(self, query: SubscriptionPageQuery) -> Iterator[Document]:
+        """Yield what follows the cursor: the ids of each type in their order."""
+        for ids in ranges_after(None if query.cursor is None else _read_cursor(query.cursor)):
+            yield from self._in_range(ids, query.status, query.limit + 1)
+
+    def _in_range(
+        self, ids: dict[str, object], status: Status | None, length: int
+    ) -> Iterator[Document]:
+        """Yield the documents of a range of ids, read in parts: most callers want one part."""
+        while True:
+            where: dict[str, Any] = {"_id": ids}
+            if status is not None:
+                where = {"status": str(status), "_id": ids}
+            found = list(self._database.subscriptions.find(where).sort("_id", 1).limit(length))
+            yield from found
+            if len(found) < length:
+                return
+            ids = {"$gt": found[-1]["_id"]}
+
+    def _record(self, document: Document, now: datetime) -> SubscriptionRecord | None:
+        user_id = user_of(document)
+        if user_id is None:
+            return None
+        try:
+            subscription = read_subscription(with_ids_spelled(document), self._timezone)
+        except UnreadableError:
+            return None
+        return subscription_record(user_id, subscription, document.get("stripe"), now)
+
+
+def _cursor(last: object) -> str:
+    match last:
+        case ObjectId():
+            return f"{OBJECT_ID}{last}"
+        case str():
+            return f"{TEXT}{last}"
+        case _:
+            return f"{SPELLED}{name_of(last)}"
+
+
+def _read_cursor(cursor: str) -> object:
+    """Return the id that a page ended with. ValueError: the cursor is not one of ours."""
+    kind, text = cursor[:1], cursor[1:]
+    if kind == TEXT:
+        return text
+    if kind == OBJECT_ID and is_object_id(text):
+        return ObjectId(text)
+    last = as_stored(text)
+    if kind == SPELLED and range_of(last) is not None and spelled(last) == text:
+        return last
+    raise ValueError("the cursor is not one that a page gave")

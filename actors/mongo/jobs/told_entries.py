@@ -1,0 +1,93 @@
+"""What the journal tells of documents that are held to it, and how what breaks a rule is named."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from actors.mongo.embedded_wire import Documents
+from actors.protocol.reports import DIFFERING_USERS_MAX, Findings
+from domain.documents.journal import SpoiltEntry, entry_id, read_or_name
+from domain.messages import Entry
+from domain.values import UserId
+
+STEPS = (16, 512)  # Newest entries of a user that are read; the second only if the first are few.
+IDS_PER_QUERY_MAX = 1000
+
+logger = logging.getLogger(__name__)
+Document = dict[str, Any]
+
+
+class Wanted(NamedTuple):
+    """Which of a user's entries are wanted."""
+
+    newest: int
+    """The last of them, as a document contains it."""
+    since: datetime
+    """They are to go back to before this."""
+
+
+class ToldEntries:
+    """Reads the newest entries of many users."""
+
+    def __init__(self, database: Documents) -> None:
+        self._database = database
+
+    def of(self, newest: Mapping[UserId, Wanted], found: Findings) -> dict[UserId, list[Entry]]:
+        """Return the newest entries of users, as far as they are wanted; name unreadable ones."""
+        known: dict[UserId, list[Entry]] = {user_id: [] for user_id in newest}
+        spoilt: dict[tuple[UserId, int], SpoiltEntry] = {}
+        for step in STEPS:
+            ids: list[str] = []
+            for user_id, (top, since) in newest.items():
+                if tells_in_full(known[user_id], since):
+                    continue
+                first = max(top - step, 0) + 1
+                ids += [entry_id(user_id, s) for s in range(first, top - len(known[user_id]) + 1)]
+            for entry in self._read(ids):
+                if isinstance(entry, SpoiltEntry):
+                    spoilt[entry.user_id, entry.seq] = entry
+                else:
+                    known[entry.user_id].append(entry)
+            for entries in known.values():
+                entries.sort(key=lambda entry: entry.seq)
+        for entry in spoilt.values():
+            known[entry.user_id] = []  # What is known of them is not all.
+            self._quarantine(entry, found)
+        return known
+
+    def _quarantine(self, entry: SpoiltEntry, found: Findings) -> None:
+        found.quarantined += 1
+        found.name([entry.user_id])
+        logger.warning("entry %d of %s cannot be read: %s", entry.seq, entry.user_id, entry.reason)
+
+    def _read(self, ids: Sequence[str]) -> Iterator[Entry | SpoiltEntry]:
+        for start in range(0, len(ids), IDS_PER_QUERY_MAX):
+            part = ids[start : start + IDS_PER_QUERY_MAX]
+            for document in self._database.allotment_journal.find({"_id": {"$in": part}}):
+                entry = read_or_name(document)
+                if entry is not None:
+                    yield entry
+
+
+def tells_in_full(entries: Sequence[Entry], begin: datetime) -> bool:
+    """Say whether consecutive entries go back to before an instant, or to the first of all."""
+    gaps = any(later.seq - earlier.seq != 1 for earlier, later in pairwise(entries))
+    return bool(entries) and not gaps and (entries[0].seq == 1 or entries[0].at < begin)
+
+
+def note_broken(found: Findings, document: Document, kind: str, rule: str) -> None:
+    """Count a document that breaks a rule, and name its user."""
+    found.invariants_broken += 1
+    user = str(document.get("user_id"))
+    if len(found.users) < DIFFERING_USERS_MAX:
+        found.users.append(user)
+        logger.warning("%s %s of %s breaks: %s", kind, document["_id"], user, rule)
+
+
+def note_unreadable(found: Findings, kind: str, document: Document, error: ValueError) -> None:
+    """Count a document that cannot be read."""
+    found.quarantined += 1
+    if found.quarantined <= DIFFERING_USERS_MAX:
+        logger.warning("%s %s cannot be read: %s", kind, document["_id"], error)

@@ -1,0 +1,234 @@
+"""Puts Ray on the janitor: its shell, its options, and the way to it."""
+
+import asyncio
+import secrets
+import time
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import ray
+from ray.actor import ActorClass, ActorHandle
+from ray.exceptions import RayError
+
+from actors.cluster.resharding import Resharding, check_grown
+from actors.janitor.anonymization import Anonymizations
+from actors.janitor.discretion import DiscreetAgenda
+from actors.janitor.jobs import Housekeeping
+from actors.janitor.scheduler import Work
+from actors.mongo.accounts.leases import MongoLeases
+from actors.mongo.clock import MongoClock, MongoWitnesses
+from actors.mongo.connection import connect
+from actors.mongo.directory import MongoDirectory
+from actors.mongo.embedded_wire import Documents
+from actors.mongo.jobs.agenda import MongoAgenda
+from actors.mongo.jobs.anonymizations import MongoAnonymizations
+from actors.mongo.jobs.rename import MongoRenaming
+from actors.mongo.jobs.upkeep import MongoUpkeep
+from actors.mongo.stored_format import MongoFormats
+from actors.mongo.stripe import MongoStripe
+from actors.protocol.errors import UnavailableError
+from actors.protocol.reports import AnonymizationReport, Anonymized, ReshardReport, SweepReport
+from actors.protocol.store import StorageUnavailableError
+from actors.remote.crew import RayCrew
+from actors.remote.events import RayEvents
+from actors.remote.metrics import SweepMetrics
+from actors.remote.names import JANITOR
+from actors.remote.options import NAMESPACE, RETRY_SECONDS, start_actor
+from actors.remote.shards import RayShards
+from actors.routing.router import Router
+from actors.runtime.clock import ServiceClock, real_time
+from actors.runtime.clock_doubt import check_time
+from actors.runtime.format_watch import FormatWatch
+from actors.runtime.loops import Loops
+from actors.settings import Settings
+from actors.stripe.api import StripeClientApi
+from actors.stripe.lookups import RECONCILING_REQUESTS_PER_SECOND, Lookups
+from actors.stripe.pace import Pace
+from actors.stripe.reconciliation import Reconciliation
+from domain.values import UserId
+
+CALLS_MAX = 100  # Calls the janitor works on or holds at once.
+LOOK_THROUGH_SECONDS_MAX = 600.0  # How long a query without an index may take.
+EXPIRY_SECONDS_MAX = 30.0  # How long a page of expiries may take, repeats included.
+
+
+class JanitorActor:
+    """The janitor as a Ray actor. A restart runs `__init__` again; it asks nothing of anybody."""
+
+    async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]
+        assert settings.mongo_uri is not None, "whoever starts the janitor knows the database"
+        database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
+        shards = RayShards()
+        self._clock = ServiceClock()
+        self._clock_store = MongoClock(database)
+        agenda = DiscreetAgenda(MongoAgenda(database), real_time)
+        self._housekeeping = Housekeeping(
+            f"{JANITOR}-{secrets.token_hex(8)}",
+            settings.schedule,
+            agenda,
+            MongoUpkeep(database, settings.timezone),
+            shards,
+            Router(shards, EXPIRY_SECONDS_MAX),
+            clock=self._clock,
+            publish=SweepMetrics().publish,
+            reconcile=reconciliation(settings, MongoStripe(database)),
+            check_time=lambda: check_time(MongoWitnesses(database), self._clock.real()),
+            sleep=self._clock.sleep,
+        )
+        self._resharding = Resharding(
+            MongoDirectory(database),
+            RayCrew(settings, shards, MongoLeases(database)),
+            clock=real_time,
+        )
+        self._anonymizations = Anonymizations(
+            MongoAnonymizations(database),
+            MongoRenaming(_patient(settings), settings.users_collection),
+            shards,
+            RayEvents(),
+            real_time,
+            renames=agenda.rename,
+            check_told=partial(check_grown, MongoDirectory(database)),
+        )
+        self._format = FormatWatch(JANITOR, MongoFormats(database))
+        self._loops = Loops(JANITOR, self._format)
+        self._loops.start(self._begin(settings))
+        self._loops.start(self._resharding.run())
+        self._loops.start(self._anonymizations.run())
+
+    async def validate(self, *, repair: bool) -> SweepReport:
+        """Run a whole sweep now."""
+        await self._format.confirm()
+        return await self._housekeeping.validate(repair=repair)
+
+    async def expire(self) -> SweepReport:
+        """Expire what has ended, now."""
+        await self._format.confirm()
+        return await self._housekeeping.expire()
+
+    async def reconcile(self) -> SweepReport | None:
+        """Compare with Stripe, now; None: Stripe is not set up."""
+        await self._format.confirm()
+        return await self._housekeeping.reconcile()
+
+    async def reshard(self, shards: int) -> ReshardReport:
+        """Begin to change the number of shards; report of what runs now, be it another change."""
+        await self._format.confirm()
+        return await self._resharding.begin(shards)
+
+    async def resharding(self) -> ReshardReport:
+        """Report of the newest change of the number of shards."""
+        return await self._resharding.report()
+
+    async def anonymize(
+        self, user_id: UserId, by: str | None, key: str | None
+    ) -> Anonymized | None:
+        """Make a user anonymous; None: the key was used for another user."""
+        await self._format.confirm()
+        return await self._anonymizations.ask(user_id, by, key)
+
+    async def anonymizations(self, limit: int) -> list[AnonymizationReport]:
+        """Return the newest anonymisations, newest first."""
+        return await self._anonymizations.newest(limit)
+
+    async def set_clock(self, ahead: timedelta) -> None:
+        """Be so far ahead of the real time from now on; what is due then is done now."""
+        self._clock.set_forward(ahead)
+
+    async def _begin(self, settings: Settings) -> None:
+        while settings.test_clock:
+            try:
+                self._clock.set_forward(await asyncio.to_thread(self._clock_store.offset))
+                break
+            except StorageUnavailableError:
+                await asyncio.sleep(RETRY_SECONDS)
+        for job in self._housekeeping.janitor.jobs.values():
+            self._loops.start(self._housekeeping.janitor.follow(job))
+
+    async def ping(self) -> str | None:
+        """Return what stands still; None: the loop turns, and all goes on."""
+        return self._housekeeping.janitor.steps.standstill()
+
+    async def close(self) -> None:
+        """End the loops and give back what is claimed."""
+        await self._loops.stop()
+        await self._housekeeping.janitor.close()
+
+
+def _patient(settings: Settings) -> Documents:
+    """Return the database by a client that waits longer: some collections are looked through."""
+    assert settings.mongo_uri is not None, "whoever starts the janitor knows the database"
+    uri = settings.mongo_uri.get_secret_value()
+    return connect(uri, settings.mongo_db, socket_seconds=LOOK_THROUGH_SECONDS_MAX)
+
+
+def reconciliation(settings: Settings, store: MongoStripe) -> Work | None:
+    """Return the job that compares with Stripe, where there is a key to ask it with."""
+    if settings.stripe_api_key is None:
+        return None
+    api = StripeClientApi(settings.stripe_api_key.get_secret_value(), settings.stripe_api_base)
+    lookups = Lookups(api, time.monotonic, Pace(time.monotonic, RECONCILING_REQUESTS_PER_SECOND))
+    return Reconciliation(store, lookups, lambda: datetime.now(UTC)).run
+
+
+RemoteJanitor: ActorClass[JanitorActor] = ray.remote(JanitorActor)
+
+
+def start_janitor(settings: Settings) -> ActorHandle[JanitorActor]:
+    """Start the janitor, or return the one that runs already."""
+    return start_actor(RemoteJanitor, JANITOR, (settings,), CALLS_MAX)
+
+
+class RayJanitor:
+    """The way to the janitor from any process. Every call may raise UnavailableError."""
+
+    def __init__(self, namespace: str = NAMESPACE) -> None:
+        self._namespace = namespace
+
+    async def validate(self, *, repair: bool) -> SweepReport:
+        """Run a whole sweep now."""
+        report: SweepReport = await self._ask("validate", repair=repair)
+        return report
+
+    async def expire(self) -> SweepReport:
+        """Expire what has ended, now."""
+        report: SweepReport = await self._ask("expire")
+        return report
+
+    async def reconcile(self) -> SweepReport | None:
+        """Compare with Stripe, now; None: Stripe is not set up."""
+        report: SweepReport | None = await self._ask("reconcile")
+        return report
+
+    async def reshard(self, shards: int) -> ReshardReport:
+        """Begin to change the number of shards; report of what runs now, be it another change."""
+        report: ReshardReport = await self._ask("reshard", shards=shards)
+        return report
+
+    async def resharding(self) -> ReshardReport:
+        """Report of the newest change of the number of shards."""
+        report: ReshardReport = await self._ask("resharding")
+        return report
+
+    async def anonymize(
+        self, user_id: UserId, by: str | None, key: str | None
+    ) -> Anonymized | None:
+        """Make a user anonymous; None: the key was used for another user."""
+        done: Anonymized | None = await self._ask("anonymize", user_id=user_id, by=by, key=key)
+        return done
+
+    async def anonymizations(self, limit: int) -> list[AnonymizationReport]:
+        """Return the newest anonymisations, newest first."""
+        reports: list[AnonymizationReport] = await self._ask("anonymizations", limit=limit)
+        return reports
+
+    async def set_clock(self, ahead: timedelta) -> None:
+        """Set the janitor's clock so far ahead of the real time."""
+        await self._ask("set_clock", ahead=ahead)
+
+    async def _ask(self, method: str, **arguments: object) -> Any:
+        try:
+            handle = ray.get_actor(JANITOR, namespace=self._namespace)
+            return await getattr(handle, method).remote(**arguments)
+        except (RayError, ValueError) as error:  # ValueError: no actor has this name now.
+            raise UnavailableError from error

@@ -1,0 +1,299 @@
+"""Puts Ray on the shards: what starts one, watches its loops, and answers for it."""
+
+import asyncio
+import contextlib
+import logging
+import pickle
+import time
+from datetime import timedelta
+from functools import partial
+from itertools import count
+
+import ray
+
+from actors.mongo.accounts.leases import MongoLeases
+from actors.mongo.accounts.reads import MongoReads
+from actors.mongo.accounts.store import MongoStore
+from actors.mongo.accounts.warm_reader import WarmReader
+from actors.mongo.clock import MongoClock
+from actors.mongo.connection import connect
+from actors.mongo.directory import MongoDirectory
+from actors.mongo.prices import MongoPrices
+from actors.mongo.stored_format import MongoFormats, check_format
+from actors.protocol.calls import MOVED, UNAVAILABLE, Envelope, Reply
+from actors.protocol.changes import Changes, Stamp
+from actors.protocol.directory import Directory, shard_name
+from actors.protocol.queries import ReadQuery, ShardQuery
+from actors.protocol.reports import Findings, Reread, ShardReport
+from actors.protocol.store import StorageUnavailableError, UnsuitableDatabaseError
+from actors.remote.lists import RayLists
+from actors.remote.metrics import METRICS_SECONDS, CounterMetrics
+from actors.remote.options import RETRY_SECONDS
+from actors.routing.wire import PICKLE_PROTOCOL, Endpoint, serve
+from actors.runtime.clock import ServiceClock
+from actors.runtime.counters import Counters
+from actors.runtime.format_watch import FormatWatch
+from actors.runtime.loops import Loops
+from actors.runtime.price_list import decide_by, follow_prices
+from actors.settings import Settings
+from actors.shard.comparison import Comparison
+from actors.shard.eviction import let_go
+from actors.shard.interpreter import tune_interpreter
+from actors.shard.lease import Lease, is_gone, this_process
+from actors.shard.lists import ask_for_list
+from actors.shard.queries import Queries
+from actors.shard.report import measured, report_of
+from actors.shard.shard import Shard
+from domain.values import UserId
+
+DIRECTORY_READ_SECONDS_MAX = 1.0  # Then the directory known to the shard is the answer.
+DRAIN_SECONDS_MAX = 15.0
+HAND_OVER_SECONDS_MAX = 15.0
+
+logger = logging.getLogger(__name__)
+
+
+class ShardActor:
+    """One shard as a Ray actor. All rules are in `Shard`; this starts it and watches its loops.
+
+    A restart runs `__init__` again with the same arguments and nothing else, so all begins here.
+    It must not fail: Ray restarts a process that ended, but not one whose constructor raised.
+    """
+
+    async def __init__(self, settings: Settings, index: int) -> None:  # type: ignore[misc]
+        assert settings.mongo_uri is not None, "whoever starts shards knows the database"
+        tune_interpreter()
+        self.name = shard_name(index)
+        self._index = index
+        self._settings = settings
+        self._started = time.monotonic()
+        self._database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
+        self._directory = MongoDirectory(self._database)
+        self._clock = ServiceClock()
+        self._lease = Lease(
+            MongoLeases(self._database),
+            self.name,
+            this_process(),
+            monotonic=time.monotonic,
+            is_gone=is_gone,
+        )
+        self._lists = RayLists()
+        self._store = MongoStore(self._database, lambda: self._lease.is_held)
+        self._is_leaving = False
+        self._shard: asyncio.Future[Shard] = asyncio.get_running_loop().create_future()
+        address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        self._server = asyncio.ensure_future(serve(self.handle, address))
+        self._loops = Loops(self.name)
+        self._loops.start(self._begin())
+
+    def __repr__(self) -> str:
+        return f"ShardActor({self.name})"
+
+    async def ping(self) -> str | None:
+        """Return what stands still; None: the loop turns, and all goes on."""
+        shard = self._shard.result() if self._shard.done() else None
+        return self._lease.steps.standstill() or (shard.steps.standstill() if shard else None)
+
+    async def endpoint(self) -> Endpoint:
+        """Return where this process answers envelopes without Ray."""
+        return (await self._server)[1]
+
+    async def handle(self, envelope: bytes) -> bytes:
+        """Return the replies to an envelope. Both are pickled here: bytes cost Ray the least."""
+        replies = await self._answer(pickle.loads(envelope))  # noqa: S301
+        return pickle.dumps(replies, PICKLE_PROTOCOL)
+
+    async def _answer(self, envelope: Envelope) -> list[Reply]:
+        shard = await self._shard
+        refusal = await self._refusal()
+        if refusal is not None:
+            return [refusal] * (len(envelope.calls) + len(envelope.status_of))
+        return await shard.handle(envelope)
+
+    async def _refusal(self) -> Reply | None:
+        """Return why nothing may be answered now. SupersededError: the successor is to be asked."""
+        try:
+            if not self._is_leaving:
+                await self._lease.confirm()
+        except StorageUnavailableError:
+            return UNAVAILABLE
+        return MOVED if self._is_leaving else None
+
+    async def query(self, version: int, query: ShardQuery | ReadQuery) -> Reply:
+        """Return the reply to a query. ValueError: its cursor is not one of ours."""
+        shard = await self._shard
+        refusal = await self._refusal()
+        if refusal is not None:
+            return refusal
+        queries = Queries(shard, MongoReads(self._database), self._settings.policy)
+        if isinstance(query, ShardQuery):
+            return await queries.answer(version, query)
+        return await ask_for_list(query, partial(queries.answer, version), self._lists.read)
+
+    async def directory(self) -> Directory:
+        """Return the newest directory, and follow it; while the database is away, the known one."""
+        shard = await self._shard
+        with contextlib.suppress(StorageUnavailableError, TimeoutError):
+            async with asyncio.timeout(DIRECTORY_READ_SECONDS_MAX):
+                await self._follow_directory(shard)
+        return shard.table
+
+    async def _follow_directory(self, shard: Shard) -> None:
+        table = await asyncio.to_thread(self._directory.read)
+        if table is not None:
+            shard.ownership.follow(table)
+
+    async def hand_over(self, version: int) -> int:
+        """Follow the table of this version, or a newer one; return it once all is handed over.
+
+        Raises StorageUnavailableError, SupersededError, TimeoutError.
+        """
+        shard = await self._shard
+        await self._lease.confirm()
+        async with asyncio.timeout(HAND_OVER_SECONDS_MAX):
+            if shard.table.version < version:
+                await self._follow_directory(shard)
+            if self._settings.test_clock:  # It may have been set before the table named this shard.
+                await self._read_clock()
+            return await shard.ownership.hand_over()
+
+    async def let_go(self, user_id: UserId) -> float:
+        """Forget a user who is made anonymous: see `actors/shard/eviction.py`."""
+        return await let_go(await self._shard, self._store, user_id)
+
+    async def take_up(self) -> None:
+        """Take up what former owners could not write, and fill RAM. StorageUnavailableError."""
+        shard = await self._shard
+        await shard.catch_up()
+        shard.following.warm.begin()
+
+    async def close(self) -> None:
+        """End the loops: nothing is written from here on."""
+        await self._loops.stop()
+
+    async def report(self) -> ShardReport:
+        """Return what operators read about this shard."""
+        return report_of(
+            await self._shard,
+            node_id=ray.get_runtime_context().get_node_id(),
+            uptime_seconds=time.monotonic() - self._started,
+        )
+
+    async def follow(self, changes: Changes) -> Stamp | None:
+        """Forget what others changed. None: the directories differ; this one is read again."""
+        shard = await self._shard
+        if changes.version > shard.table.version:
+            await self.directory()
+        return shard.following.follow(changes) if changes.version == shard.table.version else None
+
+    async def compare(self, *, repair: bool) -> Findings:
+        """Compare what is in RAM with MongoDB."""
+        return await (await self._comparison()).compare(repair=repair)
+
+    async def reread(self, user_id: UserId | None) -> Reread:
+        """Read a user, or all that is in RAM, anew."""
+        return await (await self._comparison()).reread(user_id)
+
+    async def _comparison(self) -> Comparison:
+        return Comparison(await self._shard, self._store, self._settings.policy)
+
+    async def set_clock(self, ahead: timedelta) -> None:
+        """Be so far ahead of the real time from now on."""
+        self._clock.set_forward(ahead)
+
+    async def drain(self) -> None:
+        """Return once every answered write is in the views."""
+        async with asyncio.timeout(DRAIN_SECONDS_MAX):
+            await (await self._shard).settle()
+
+    async def leave(self) -> None:
+        """Return once a successor may begin at once: all is in the views, and the lease is free.
+
+        Callers are told to ask again as soon as there is little left to write. Where the views do
+        not follow in time (TimeoutError) the shard goes on. Else its process ends by itself soon,
+        so that Ray starts another one, though whoever asked for it has died meanwhile.
+        """
+        shard = await self._shard
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS_MAX):
+                await shard.settle()
+                self._is_leaving = True
+                await shard.inbox.settle()
+                await shard.settle()
+        except BaseException:
+            self._is_leaving = False
+            raise
+        try:
+            await self._lease.release()
+        except StorageUnavailableError as error:
+            logger.warning("%s: the lease is not released: %r", self.name, error.__cause__)
+
+    async def settings(self) -> Settings:
+        """Return what the service was started with, for whoever starts its actors elsewhere."""
+        return self._settings
+
+    async def _begin(self) -> None:
+        """Start the loops, as soon as the database has told what there is."""
+        kept = MongoPrices(self._database)
+        table, prices = await self._ask_database(kept)
+        shard = Shard(
+            self._index,
+            self._store,
+            self._settings.policy,
+            accounts_max=self._settings.accounts_per_shard,
+            clock=self._clock,
+            table=table,
+            max_staleness=self._settings.max_staleness_seconds,
+        )
+        decide_by(prices, shard)
+        self._loops.start(FormatWatch(self.name, MongoFormats(self._database)).keep())
+        self._loops.start(self._lease.keep())
+        self._loops.start(shard.run())
+        self._loops.start(shard.views.run(shard.clean_until))
+        self._loops.start(shard.reloader.run())
+        self._loops.start(shard.expiry.run())
+        self._loops.start(follow_prices(kept, prices, shard))
+        self._loops.start(self._publish_metrics(shard))
+        self._loops.start(self._catch_up_and_warm(shard))
+        self._shard.set_result(shard)
+
+    async def _ask_database(self, kept: MongoPrices) -> tuple[Directory, str]:
+        """Return who owns what, and the price list, as soon as the database tells."""
+        for attempt in count():
+            await asyncio.sleep(RETRY_SECONDS if attempt else 0)
+            try:
+                await asyncio.to_thread(check_format, self._database)
+                if self._settings.test_clock:
+                    await self._read_clock()
+                await self._lease.take()
+                await asyncio.to_thread(self._store.take_over, self.name)
+                prices = await asyncio.to_thread(kept.read)
+                table = await asyncio.to_thread(self._directory.read)
+            except StorageUnavailableError as error:
+                logger.warning("%s: waits for the database: %r", self.name, error.__cause__)
+                continue
+            except UnsuitableDatabaseError as error:  # The code on disk is no longer the service's.
+                logger.error("%s: %s", self.name, error)  # noqa: TRY400 - the sentence says it all
+                continue
+            if table is not None:
+                return table, prices
+        raise AssertionError("the loop ends with a table only")
+
+    async def _read_clock(self) -> None:
+        self._clock.set_forward(await asyncio.to_thread(MongoClock(self._database).offset))
+
+    async def _publish_metrics(self, shard: Shard) -> None:
+        metrics = CounterMetrics("shard", self.name, Counters())
+        while True:
+            metrics.publish(measured(shard))
+            await asyncio.sleep(METRICS_SECONDS)
+
+    async def _catch_up_and_warm(self, shard: Shard) -> None:
+        while not shard.caught_up:
+            try:
+                await shard.catch_up()
+            except StorageUnavailableError:
+                await asyncio.sleep(RETRY_SECONDS)
+        # A shard that was started to get users has none yet.
+        warm = WarmReader(self._database, self._store.causality)
+        await shard.following.warm.run(warm, at_once=shard.ownership.has_slots)

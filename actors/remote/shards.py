@@ -1,0 +1,176 @@
+"""The way from any process to the shards.
+
+Ray finds a shard and carries what is rare; envelopes go through a socket to the shard's process,
+or through Ray where that cannot be reached.
+"""
+
+import asyncio
+import pickle
+from datetime import timedelta
+from typing import Any
+
+import ray
+from ray.actor import ActorHandle
+from ray.exceptions import RayActorError, RayError, RayTaskError
+
+from actors.protocol.calls import Envelope, Reply
+from actors.protocol.changes import Changes, Stamp
+from actors.protocol.directory import Directory, shard_name
+from actors.protocol.errors import ShardLostError
+from actors.protocol.queries import ChangeQuery, HoldsQuery, Query, ShardQuery
+from actors.protocol.reports import Findings, Reread, ShardReport
+from actors.remote.lists import RayLists
+from actors.remote.options import NAMESPACE
+from actors.remote.shard import ShardActor
+from actors.routing.wire import PICKLE_PROTOCOL, Connection
+from actors.shard.lists import ask_for_list
+from domain.values import UserId
+
+DIRECTORY_SECONDS_MAX = 3.0
+LET_GO_SECONDS_MAX = 30.0  # How long a shard may take: views are written first.
+UNREACHABLE_SECONDS = 60.0  # How long envelopes go through Ray where no socket could be opened.
+
+
+class RayShards:
+    """The way to the shards through Ray's actor handles."""
+
+    def __init__(self, namespace: str = NAMESPACE, *, sockets: bool = True) -> None:
+        self._namespace = namespace
+        self._sockets = sockets
+        self._lists = RayLists(namespace)
+        self._handles: dict[int, ActorHandle[ShardActor]] = {}
+        self._connections: dict[int, asyncio.Task[Connection | None]] = {}
+        self._unreachable_until: dict[int, float] = {}
+
+    async def send(self, index: int, envelope: Envelope) -> list[Reply]:
+        """Return the replies of one shard to an envelope."""
+        packed = pickle.dumps(envelope, PICKLE_PROTOCOL)
+        connection = await self._connection(index)
+        try:
+            if connection is None:
+                answer = await self._ask(index, "handle", packed)
+            else:
+                answer = await connection.ask(packed)
+        except ConnectionError as error:
+            raise ShardLostError(shard_name(index)) from error
+        replies: list[Reply] = pickle.loads(answer)  # noqa: S301 - a shard of ours made it
+        return replies
+
+    async def query(self, index: int, version: int, query: Query) -> Reply:
+        """Return the reply to a query: a shard's own, or a list once the shard has settled."""
+
+        async def ask(question: ShardQuery) -> Reply:
+            reply: Reply = await self._ask(index, "query", version, question)
+            return reply
+
+        if isinstance(query, HoldsQuery | ChangeQuery):
+            return await ask(query)
+        return await ask_for_list(query, ask, self._lists.read)
+
+    async def directory(self) -> Directory:
+        """Return the newest directory, as the first shard read it."""
+        try:
+            async with asyncio.timeout(DIRECTORY_SECONDS_MAX):
+                table: Directory = await self._ask(0, "directory")
+                return table
+        except TimeoutError as error:
+            raise ShardLostError(shard_name(0)) from error
+
+    async def report(self, index: int) -> ShardReport:
+        """Return what operators read about one shard."""
+        try:
+            report: ShardReport = await self._ask(index, "report")
+        except ShardLostError:  # It may have moved, and be another actor by now.
+            report = await self._ask(index, "report")
+        return report
+
+    async def follow(self, index: int, changes: Changes) -> Stamp | None:
+        """Tell one shard what others changed; None: its directory has another version."""
+        stamp: Stamp | None = await self._ask(index, "follow", changes)
+        return stamp
+
+    async def compare(self, index: int, *, repair: bool) -> Findings:
+        """Compare one shard's RAM with MongoDB."""
+        found: Findings = await self._ask(index, "compare", repair=repair)
+        return found
+
+    async def reread(self, index: int, user_id: UserId | None) -> Reread:
+        """Have one shard read a user, or all it has in RAM, anew from MongoDB."""
+        found: Reread = await self._ask(index, "reread", user_id)
+        return found
+
+    async def set_clock(self, index: int, ahead: timedelta) -> None:
+        """Set one shard's clock so far ahead of the real time."""
+        await self._ask(index, "set_clock", ahead)
+
+    async def drain(self, index: int) -> None:
+        """Return once every write that one shard has answered is in the views."""
+        await self._ask(index, "drain")
+
+    async def hand_over(self, index: int, version: int) -> int:
+        """Have one shard follow the table; return under which version it has handed over."""
+        handed: int = await self._ask(index, "hand_over", version)
+        return handed
+
+    async def let_go(self, index: int, user_id: UserId) -> float:
+        """Have one shard forget a user; return for how long none of its appends was in doubt."""
+        async with asyncio.timeout(LET_GO_SECONDS_MAX):
+            seconds: float = await self._ask(index, "let_go", user_id)
+        return seconds
+
+    async def take_up(self, index: int) -> None:
+        """Have one shard take up what former owners could not write, and fill its RAM."""
+        await self._ask(index, "take_up")
+
+    async def _connection(self, index: int) -> Connection | None:
+        """Return the open connection to a shard; callers at the same time share its opening."""
+        if not self._sockets:
+            return None
+        opening = self._connections.get(index)
+        if opening is None or (opening.done() and _is_over(opening)):
+            opening = self._connections[index] = asyncio.create_task(self._open(index))
+        return await asyncio.shield(opening)
+
+    async def _open(self, index: int) -> Connection | None:
+        """Open a connection; None where the shard lives but its socket cannot be reached."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._unreachable_until.get(index, 0.0):
+            return None
+        endpoint = await self._ask(index, "endpoint")
+        try:
+            return await Connection.open(endpoint)
+        except (OSError, TimeoutError):
+            self._unreachable_until[index] = loop.time() + UNREACHABLE_SECONDS
+            return None
+
+    async def _ask(self, index: int, method: str, *arguments: object, **named: object) -> Any:
+        try:
+            handle = self._handle(index)
+        except ValueError as error:  # No actor has this name now.
+            raise ShardLostError(shard_name(index)) from error
+        try:
+            return await getattr(handle, method).remote(*arguments, **named)
+        except RayActorError as error:
+            self._handles.pop(index, None)  # A new incarnation may need a new handle.
+            raise ShardLostError(shard_name(index)) from error
+        except RayTaskError as error:
+            if isinstance(error.cause, ValueError):  # The caller's cursor is not one of ours.
+                raise error.cause from None
+            raise ShardLostError(shard_name(index)) from error
+        except RayError as error:
+            raise ShardLostError(shard_name(index)) from error
+
+    def _handle(self, index: int) -> ActorHandle[ShardActor]:
+        handle = self._handles.get(index)
+        if handle is None:
+            handle = ray.get_actor(shard_name(index), namespace=self._namespace)
+            self._handles[index] = handle
+        return handle
+
+
+def _is_over(opening: "asyncio.Task[Connection | None]") -> bool:
+    """Whether what was opened cannot be used (any more)."""
+    if opening.cancelled() or opening.exception() is not None:
+        return True
+    connection = opening.result()
+    return connection is None or connection.is_lost

@@ -1,0 +1,128 @@
+"""The way to one shard: calls that wait at the same time travel together in one message."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from actors.protocol.calls import OVERLOADED, Call, Envelope, Reply
+from actors.protocol.directory import Directory
+from actors.protocol.errors import ShardLostError
+from actors.protocol.queries import Query
+from domain.values import UserId
+
+ENVELOPE_LENGTH_MAX = 512  # Calls in one message to a shard.
+# What comes while a message is being decided gathers for the next. That leaves once it is as long,
+# so that the shard need not wait for it: short ones would cost more than its waiting.
+ENVELOPES_IN_FLIGHT_MAX = 2
+GATHER_SECONDS = 0.002  # Time between two messages to a shard, while callers are many.
+ENVELOPE_SECONDS_MAX = 5.0  # How long a shard may take before it counts as lost.
+QUEUE_LENGTH_MAX = 10_000  # Calls waiting here for one shard; beyond this, `overloaded`.
+
+Item = Call | UserId
+"""What is sent: a command under its key, or a user whose status is read."""
+
+
+class Shards(Protocol):
+    """The way to the shards. Every call may raise ShardLostError."""
+
+    async def send(self, index: int, envelope: Envelope) -> list[Reply]:
+        """Return the replies of one shard to an envelope."""
+
+    async def query(self, index: int, version: int, query: Query) -> Reply:
+        """Return one shard's reply to a query."""
+
+    async def directory(self) -> Directory:
+        """Return the newest directory."""
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """Something to send, and the future of its reply (None: the shard was lost)."""
+
+    item: Item
+    reply: "asyncio.Future[Reply | None]"
+
+
+class Lane:
+    """The way to one shard, for calls or for reads. Gathers what waits into one message."""
+
+    def __init__(self, shards: Shards, index: int, version: int) -> None:
+        self.version = version
+        self._shards = shards
+        self._index = index
+        self._queue: deque[Waiting] = deque()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._in_flight = 0
+        self._length_in_flight = 0
+        self._gather_until = 0.0
+        self._is_gathering = False
+
+    async def send(self, item: Item) -> Reply | None:
+        """Return the reply; None where the shard was lost."""
+        if len(self._queue) >= QUEUE_LENGTH_MAX:
+            return OVERLOADED
+        waiting = Waiting(item, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        if self._is_due():
+            self._is_gathering = True
+            task = asyncio.create_task(self._carry())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return await waiting.reply
+
+    def _is_due(self) -> bool:
+        """Whether somebody has to see to the next message."""
+        if self._is_gathering or not self._queue:
+            return False
+        return not self._in_flight or (
+            self._in_flight < ENVELOPES_IN_FLIGHT_MAX and len(self._queue) >= self._length_in_flight
+        )
+
+    async def _carry(self) -> None:
+        """Gather a message and send it, then the next, as long as one is due."""
+        loop = asyncio.get_running_loop()
+        await asyncio.sleep(0)  # Who calls in the same turn of the loop travels along.
+        while True:
+            if (early := self._gather_until - loop.time()) > 0:
+                await asyncio.sleep(early)
+            self._is_gathering = False
+            # The callers of the message before have not had their turn yet: the shard begins with
+            # this one while they write their answers.
+            await self._send_next()
+            if not self._is_due():
+                return
+            self._is_gathering = True
+
+    async def _send_next(self) -> None:
+        length = min(len(self._queue), ENVELOPE_LENGTH_MAX)
+        batch = [self._queue.popleft() for _ in range(length)]
+        batch = [waiting for waiting in batch if not waiting.reply.done()]
+        if not batch:  # All its callers have gone.
+            return
+        items = [waiting.item for waiting in batch]
+        if len(items) > 1:  # Callers are many now: the next message may gather some of them.
+            self._gather_until = asyncio.get_running_loop().time() + GATHER_SECONDS
+        self._in_flight += 1
+        self._length_in_flight = len(items)
+        try:
+            replies = await deliver(self._shards, self._index, self.version, items)
+        finally:
+            self._in_flight -= 1
+        for waiting, reply in zip(batch, replies, strict=True):
+            if not waiting.reply.done():  # Its caller may have gone meanwhile.
+                waiting.reply.set_result(reply)
+
+
+async def deliver(
+    shards: Shards, index: int, version: int, items: Sequence[Item]
+) -> Sequence[Reply | None]:
+    """Return one shard's replies to calls, or to reads, in order; None where it was lost."""
+    calls = tuple(item for item in items if isinstance(item, Call))
+    reads = tuple(item for item in items if not isinstance(item, Call))
+    try:
+        async with asyncio.timeout(ENVELOPE_SECONDS_MAX):
+            return await shards.send(index, Envelope(version, calls, reads))
+    except (ShardLostError, TimeoutError):
+        return [None] * len(items)

@@ -1,0 +1,177 @@
+"""One replica of the HTTP edge: its backend on Ray's actors and MongoDB, its loops."""
+
+import asyncio
+import gc
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from ray import serve
+from ray.exceptions import RayError
+from ray.serve import Deployment
+from starlette.types import ASGIApp
+
+from actors.auth.api_keys import KeyRing
+from actors.auth.tokens import Tokens
+from actors.edge.app import build_app
+from actors.edge.backend import StripeDesk
+from actors.edge.gate import Gate
+from actors.edge.limits import RateLimit
+from actors.edge.turns import Turns
+from actors.events.stream import EventsWay
+from actors.janitor.agenda import Agenda
+from actors.mongo.accounts.overview import MongoOverview
+from actors.mongo.clock import MongoClock
+from actors.mongo.connection import connect, is_reachable
+from actors.mongo.jobs.agenda import MongoAgenda
+from actors.mongo.keys import MongoKeys
+from actors.mongo.stored_format import MongoFormats
+from actors.mongo.stripe import MongoStripe
+from actors.protocol.errors import ShardLostError
+from actors.protocol.limits import REPLICA_REQUESTS_MAX
+from actors.protocol.reports import ShardReport, SyncReport
+from actors.protocol.store import Overview
+from actors.remote.events import RayEvents
+from actors.remote.janitor import RayJanitor
+from actors.remote.loopback import keep_replica_there
+from actors.remote.metrics import METRICS_SECONDS, CounterMetrics
+from actors.remote.options import PLACED_CPUS
+from actors.remote.shards import RayShards
+from actors.remote.stripe import set_stripe_clock
+from actors.remote.sync import sync_report
+from actors.routing.operations import Operations
+from actors.routing.router import Router
+from actors.runtime.clock import ServiceClock, TestClock, real_time
+from actors.runtime.counters import OperationCounters
+from actors.runtime.format_watch import FormatWatch
+from actors.runtime.loops import Loops
+from actors.serving.shortcut import ENVIRONMENT, open_shortcut
+from actors.settings import Settings
+
+LOGGING = {"log_level": "WARNING", "enable_access_log": False}  # A line a request costs a tenth.
+READY_SECONDS_MAX = 2.0  # How long the shards may take to show that they are there.
+# By default every 700 new objects are looked through: that took a seventh of a replica's time.
+GC_THRESHOLDS = 50_000, 50, 100
+
+
+class RayBackend:
+    """The backend of a Serve replica: shards through Ray, keys from MongoDB."""
+
+    def __init__(self, settings: Settings) -> None:
+        assert settings.mongo_uri is not None, "whoever deploys the edge knows the database"
+        self.database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
+        self._shards = RayShards()
+        self.router = Router(self._shards, settings.request_timeout_seconds)
+        self.turns = Turns()
+        self.keys = KeyRing(MongoKeys(self.database))
+        rules, quota = settings.token_rules, settings.requests_per_replica
+        self.tokens = Tokens(rules) if rules else None
+        self.rate_limit = RateLimit(quota, settings.rate_limit_seconds) if quota else None
+        self._janitor = RayJanitor()
+        self.operations = Operations(self._shards, self._janitor)
+        self.test_clock: TestClock | None = None
+        if settings.test_clock:
+            store = MongoClock(self.database)
+            self.test_clock = TestClock(ServiceClock(), store, self._set_clocks)
+        self.agenda: Agenda = MongoAgenda(self.database)
+        self.events: EventsWay = RayEvents()
+        self.overview: Overview = MongoOverview(self.database, settings.timezone)
+        self._has_stripe = settings.stripe_api_key is not None
+        self.stripe = StripeDesk(
+            MongoStripe(self.database), settings.webhook_secrets, lambda: datetime.now(UTC)
+        )
+
+    async def now(self) -> datetime:
+        """Return what the service takes to be the time. StoreError: the clock cannot be read."""
+        return await self.test_clock.now() if self.test_clock else real_time()
+
+    async def reports(self) -> list[ShardReport]:
+        """Return a report of every shard. ShardLostError: one did not answer."""
+        try:
+            async with asyncio.timeout(READY_SECONDS_MAX):
+                table = await self._shards.directory()
+                return await asyncio.gather(*map(self._shards.report, range(table.shards)))
+        except TimeoutError as error:
+            raise ShardLostError from error
+
+    async def settle(self) -> None:
+        """Wait until the views contain every answered write. ShardLostError: one did not answer."""
+        table = await self._shards.directory()
+        await asyncio.gather(*map(self._shards.drain, range(table.shards)))
+
+    async def _set_clocks(self, ahead: timedelta) -> None:
+        """Set the clocks of all who decide by them. ShardLostError, UnavailableError."""
+        table = await self._shards.directory()
+        await asyncio.gather(*(self._shards.set_clock(i, ahead) for i in range(table.shards)))
+        await self._janitor.set_clock(ahead)
+        if self._has_stripe:
+            await set_stripe_clock(ahead)
+
+    async def sync_report(self) -> SyncReport:
+        """Return how RAM follows MongoDB. ShardLostError: the synchronisation does not answer."""
+        try:
+            async with asyncio.timeout(READY_SECONDS_MAX):
+                return await sync_report()
+        except (TimeoutError, ValueError, RayError) as error:
+            raise ShardLostError from error
+
+    async def missing(self) -> list[str]:
+        """Return which parts of the service do not answer, or are too far behind."""
+        database, reports, sync = await asyncio.gather(
+            asyncio.to_thread(is_reachable, self.database),
+            self.reports(),
+            self.sync_report(),
+            return_exceptions=True,
+        )
+        missing = [] if database is True else ["database"]
+        if isinstance(reports, BaseException):
+            missing.append("shards")
+        if isinstance(sync, BaseException) or is_behind(reports):
+            missing.append("sync")
+        return missing
+
+
+def is_behind(reports: list[ShardReport] | BaseException) -> bool:
+    """Say whether a shard has not heard of other programs' changes for too long."""
+    return not isinstance(reports, BaseException) and any(report.stale for report in reports)
+
+
+class Edge:
+    """One replica of the HTTP edge."""
+
+    def __init__(self, settings: Settings) -> None:
+        keep_replica_there()
+        self._backend = RayBackend(settings)
+        self._watch = FormatWatch("http", MongoFormats(self._backend.database))
+
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        app = build_app(self._backend)
+        self._loops = Loops("http")
+        self._loops.start(self._watch.follow(partial(setattr, app, "closed")))
+        self._loops.start(publish_forever(app))
+        open_shortcut(app)
+        gc.freeze()  # Full collections would pass over all that was imported.
+        gc.set_threshold(*GC_THRESHOLDS)
+        return app
+
+
+async def publish_forever(gate: Gate) -> None:
+    """Bring Ray's metrics up to what the gate has counted, again and again."""
+    metrics = {
+        place: CounterMetrics("operation", " ".join(place), OperationCounters())
+        for place in gate.counters
+    }
+    while True:
+        await asyncio.sleep(METRICS_SECONDS)
+        for place, published in metrics.items():
+            published.publish(gate.counters[place])
+
+
+edge: Deployment = serve.deployment(
+    name="http",
+    logging_config=LOGGING,
+    max_ongoing_requests=REPLICA_REQUESTS_MAX,
+    ray_actor_options={
+        "num_cpus": PLACED_CPUS,  # By default a whole one each.
+        "runtime_env": {"env_vars": ENVIRONMENT},
+    },
+)(serve.ingress()(Edge))

@@ -1,0 +1,134 @@
+"""Accounts whose journal is broken: they are refused and named, and others do not wait for them.
+
+An entry may be missing, or unreadable: changed by hand, or written by a newer version than this.
+Or what is stored comes to no account. Nothing is decided on a guess.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from actors.protocol.calls import UNAVAILABLE
+from actors.protocol.store import FENCED, JournalBrokenError
+from actors.runtime.counters import Counters
+from actors.runtime.steps_in_hand import StepsInHand
+from actors.shard.follower import Following
+from actors.shard.inbox import Batch, Work
+from domain.documents.journal import SpoiltEntry, command_id
+from domain.documents.recovery import Recovered, Stored, recover
+from domain.messages import CommandRefused, Entry
+from domain.recalls import Recalls
+from domain.values import Policy, UserId
+
+logger = logging.getLogger(__name__)
+
+
+class Committing(Protocol):
+    """The part of a shard that answers batches."""
+
+    name: str
+    counters: Counters
+    following: Following
+    steps: StepsInHand
+    broken: set[UserId]
+    """Whose journal was broken when it was read last."""
+
+    async def commit(self, batch: Batch) -> None:
+        """Answer every caller of a batch. Raises JournalBrokenError with some unanswered."""
+
+
+async def commit_past(shard: Committing, batch: Batch) -> None:
+    """Commit a batch without accounts that are broken; they are read again at the next call."""
+    while True:
+        try:
+            with shard.steps.step("a batch"):
+                await shard.commit(batch)
+        except JournalBrokenError as error:
+            shard.counters.journal_gaps += sum(why != FENCED for why in error.broken.values())
+            warn_of_broken(shard.name, error.broken)
+            shard.following.warm.leave_out(error.broken)
+            shard.broken |= error.broken.keys()
+            for work in batch:
+                if work.user_id in error.broken:
+                    work.answer(UNAVAILABLE)
+            batch = [work for work in batch if work.user_id not in error.broken]
+        else:
+            return
+
+
+def load_past(
+    shard: str, load: Callable[[Sequence[UserId]], list[Stored]], user_ids: Sequence[UserId]
+) -> list[Stored]:
+    """Load what can be, and name the rest. Blocks; may raise StorageUnavailableError."""
+    while True:
+        try:
+            return load(user_ids)
+        except JournalBrokenError as error:
+            warn_of_broken(shard, error.broken)
+            user_ids = [user_id for user_id in user_ids if user_id not in error.broken]
+
+
+def recover_or_name(
+    stored: Stored, now: datetime, policy: Policy, recalls: Recalls | None = None
+) -> Recovered:
+    """Return the account; where something is recalled, with every subscription there was.
+
+    JournalBrokenError: what is stored comes to no account. That is its user's matter alone.
+    """
+    try:
+        return recover(stored, now, policy, recalls)
+    except Exception as error:
+        logger.exception("what is stored of %s comes to no account", stored.user_id)
+        why = f"what is stored comes to no account: {type(error).__name__}"
+        raise JournalBrokenError({stored.user_id: why}) from error
+
+
+def answered_past_spoilt(
+    shard: str, batch: Batch, landed: Iterable[Entry | SpoiltEntry]
+) -> list[Work]:
+    """Refuse the calls whose first answer cannot be read, and return the others."""
+    spoilt = {_command_of(entry): entry for entry in landed if has_lost_its_answer(entry)}
+    rest: list[Work] = []
+    for work in batch:
+        entry = spoilt.get(command_id(work.user_id, work.call.key)) if work.call else None
+        if entry is None:
+            rest.append(work)
+            continue
+        why = entry.reason if isinstance(entry, SpoiltEntry) else "its answer is none"
+        logger.error(
+            "%s: entry %d of %s has an answer that cannot be given again: %s",
+            shard,
+            entry.seq,
+            entry.user_id,
+            why,
+        )
+        work.answer(UNAVAILABLE)
+    return rest
+
+
+def has_lost_its_answer(entry: Entry | SpoiltEntry) -> bool:
+    """Say whether nobody can tell what the caller of an entry was answered."""
+    if isinstance(entry, SpoiltEntry):
+        return None in (entry.answer, entry.fingerprint, entry.key)
+    return entry.answer is None and not isinstance(entry.change, CommandRefused)
+
+
+def _command_of(entry: Entry | SpoiltEntry) -> str:
+    if isinstance(entry, SpoiltEntry):
+        return entry.command_id
+    return command_id(entry.user_id, entry.key)
+
+
+def warn_of_broken(shard: str, broken: Mapping[UserId, str]) -> None:
+    """Name the accounts, and what is wrong."""
+    for user_id, why in broken.items():
+        if why == FENCED:
+            continue
+        logger.error(
+            "%s: the journal of %s is broken: %s. Nothing is decided about this account until it is"
+            " mended",
+            shard,
+            user_id,
+            why,
+        )

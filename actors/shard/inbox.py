@@ -1,0 +1,106 @@
+"""What waits for a shard's loop: calls, and reads of accounts that are not in RAM."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from actors.protocol.calls import OVERLOADED, UNAVAILABLE, Call, Reply
+from domain.values import UserId
+
+INBOX_LENGTH_MAX = 10_000  # Beyond this, callers are told `overloaded` at once.
+BATCH_LENGTH_MAX = 1_000  # Calls decided and appended together.
+# Where the oldest has waited so long, no more is taken. Routers count a shard as lost after 5 seconds
+# and send all of it again, so that more than can be done would become more still.
+WAITING_SECONDS_MAX = 2.5
+
+
+@dataclass(slots=True, eq=False)
+class Work:
+    """One call in the inbox and its future reply; a read of a missing account has no call."""
+
+    user_id: UserId
+    call: Call | None
+    reply: "asyncio.Future[Reply]"
+    since: float
+    """When it arrived, on the loop's clock."""
+    anew: bool = False
+    """Whatever RAM holds of the user is to be read again first."""
+
+    def repeat(self) -> None:
+        """Note that the call may have been done, now or later: from here on it is a repeat.
+
+        Its refusal is entered, too: that is refused where the call has been done.
+        """
+        if self.call is not None:
+            self.call = self.call._replace(keep_refusal=True)
+
+    def answer(self, reply: Reply) -> None:
+        """Answer the caller, unless it has gone."""
+        if not self.reply.done():
+            self.reply.set_result(reply)
+
+
+Batch = Sequence[Work]
+
+
+class Inbox:
+    """A bounded queue, taken in batches, that knows how much of it is finished."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Work] = deque()
+        self._arrived = asyncio.Event()
+        self._accepted = 0
+        self._finished = 0
+        self._batch_finished = asyncio.Event()
+        self._taken_at = 0.0
+        self.taken: frozenset[UserId] = frozenset()
+        """Users of the batch that is being worked on: their accounts may be about to change."""
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def put(
+        self, user_id: UserId, call: Call | None, *, anew: bool = False
+    ) -> "asyncio.Future[Reply] | None":
+        """Take one call, or a read (None), and return its future reply; None where it is full."""
+        loop = asyncio.get_running_loop()
+        if len(self._waiting) >= INBOX_LENGTH_MAX or (
+            self._waiting and loop.time() - self._waiting[0].since > WAITING_SECONDS_MAX
+        ):
+            return None
+        work = Work(user_id, call, loop.create_future(), loop.time(), anew)
+        self._waiting.append(work)
+        self._accepted += 1
+        self._arrived.set()
+        return work.reply
+
+    @property
+    def refusal(self) -> Reply:
+        """What a caller is told of whom nothing was taken: why things wait."""
+        at_work = asyncio.get_running_loop().time() - self._taken_at
+        # One batch takes as long as all that wait for it may: it is the database that is slow.
+        return UNAVAILABLE if self.taken and at_work > WAITING_SECONDS_MAX else OVERLOADED
+
+    async def take(self) -> list[Work]:
+        """Wait for work and return what has arrived, in order, never waiting for more."""
+        await self._arrived.wait()
+        batch = [self._waiting.popleft() for _ in range(min(len(self), BATCH_LENGTH_MAX))]
+        if not self._waiting:
+            self._arrived.clear()
+        self.taken = frozenset(work.user_id for work in batch)
+        self._taken_at = asyncio.get_running_loop().time()
+        return batch
+
+    def finish(self, batch: list[Work]) -> None:
+        """Note that a batch is answered."""
+        self.taken = frozenset()
+        self._finished += len(batch)
+        self._batch_finished.set()
+
+    async def settle(self) -> None:
+        """Wait until all that has arrived so far is answered; what comes later can wait."""
+        before = self._accepted
+        while self._finished < before:
+            self._batch_finished.clear()
+            await self._batch_finished.wait()

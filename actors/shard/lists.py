@@ -1,0 +1,122 @@
+"""Reads lists, months and histories, and writes them out: in a process where nothing is decided.
+
+A shard says first that all it has answered is in the views; what is read then sees every
+acknowledged write. Few are read at once, the others wait, and beyond that they are refused: lists
+never take the machine from decisions.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import assert_never
+
+from actors.protocol.calls import OVERLOADED, UNAVAILABLE, Outcome, Reply
+from actors.protocol.queries import (
+    QUERY_SECONDS_MAX,
+    HistoryQuery,
+    MonthQuery,
+    ReadQuery,
+    SettleQuery,
+    SubscriptionsQuery,
+    UsageQuery,
+    parse_month,
+)
+from actors.protocol.store import Reads, StoreError
+from domain.api.answers import Answer, PackRecord, UserSubscriptions
+from domain.api.list_answers import pack_record, subscription_record
+from domain.documents.packs import read_packs
+from domain.documents.subscriptions import read_subscriptions
+from domain.local_days import midnight
+from domain.subscription import Subscription
+from domain.values import Policy, UserId
+
+LISTS_AT_ONCE = 2  # Read at the same time,
+LISTS_WAITING_MAX = 200  # and so many wait for these; more are refused.
+
+
+async def ask_for_list(
+    query: ReadQuery,
+    settle: Callable[[SettleQuery], Awaitable[Reply]],
+    read: Callable[[ReadQuery, bytes], Awaitable[Reply]],
+) -> Reply:
+    """Return the reply to a query: its shard settles, and then it is read elsewhere."""
+    settled = await settle(
+        SettleQuery(query.user_id, though_broken=isinstance(query, HistoryQuery))
+    )
+    if settled.outcome is not Outcome.DONE:
+        return settled
+    return await read(query, settled.body or b"")
+
+
+class Lists:
+    """Answers queries about users whose views are settled."""
+
+    def __init__(self, reads: Reads, policy: Policy) -> None:
+        self._reads = reads
+        self._policy = policy
+        self._threads = ThreadPoolExecutor(LISTS_AT_ONCE, thread_name_prefix="lists")
+        self._waiting = 0
+
+    async def answer(self, query: ReadQuery, status: bytes) -> Reply:
+        """Return the answer; `status` is the user's, as text. ValueError: the cursor is not ours."""
+        if self._waiting >= LISTS_WAITING_MAX:
+            return OVERLOADED
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(QUERY_SECONDS_MAX):
+                reading = asyncio.get_running_loop().run_in_executor
+                body = await reading(self._threads, self._written, query, status)
+        except (StoreError, TimeoutError):
+            return UNAVAILABLE
+        finally:
+            self._waiting -= 1
+        return Reply(Outcome.DONE, body)
+
+    def _written(self, query: ReadQuery, status: bytes) -> bytes:
+        """Read and write out. Blocks, as long as the reads may take."""
+        return self._read(query, status).model_dump_json().encode()
+
+    def _read(self, query: ReadQuery, status: bytes) -> Answer:
+        if isinstance(query, HistoryQuery):
+            return self._reads.history(query)
+        known = json.loads(status)
+        now = datetime.fromisoformat(known["as_of"]).astimezone(UTC)
+        match query:
+            case UsageQuery():
+                return self._reads.usage_page(query, now)
+            case MonthQuery(user_id, month):
+                zone: str = known["timezone"]
+                first, after = parse_month(month)
+                span = (midnight(first, zone), midnight(after, zone))
+                return self._reads.monthly_usage(user_id, month, span, zone)
+            case SubscriptionsQuery(user_id):
+                return self._subscriptions(user_id, now)
+            case _:
+                assert_never(query)
+
+    def _subscriptions(self, user_id: UserId, now: datetime) -> UserSubscriptions:
+        documents = {str(d["_id"]): d for d in self._reads.subscriptions_of(user_id)}
+        readable, _ = read_subscriptions(documents.values(), self._policy.timezone)
+        return UserSubscriptions(
+            user_id=user_id,
+            subscriptions=[
+                subscription_record(user_id, s, documents[s.subscription_id].get("stripe"), now)
+                for s in sorted(readable, key=lambda s: _newest_first(s, now))
+            ],
+            packs=self._packs(user_id, now),
+        )
+
+    def _packs(self, user_id: UserId, now: datetime) -> list[PackRecord]:
+        """Return all packs in the order in which they are spent; expired ones come last."""
+        documents = {str(d["_id"]): d for d in self._reads.packs_of(user_id)}
+        readable, _ = read_packs(documents.values())
+        return [
+            pack_record(user_id, pack, documents[pack.pack_id], now)
+            for pack in sorted(readable, key=lambda pack: not pack.is_live(now))
+        ]
+
+
+def _newest_first(subscription: Subscription, now: datetime) -> tuple[bool, float]:
+    return not subscription.is_current(now), -subscription.start.astimezone(UTC).timestamp()

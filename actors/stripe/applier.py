@@ -1,0 +1,229 @@
+"""Applies what Stripe told: all waiting events of one subject together, as one piece of work.
+
+read the events → choose or ask for the state → save the record → tell the shard → note the events
+
+It decides nothing about credits: it sends commands, each under a key made of what it stands
+for, so that any repeat is harmless.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TypeVar
+from weakref import WeakValueDictionary
+
+from actors.protocol.calls import Calls, service_call
+from actors.stripe.commands import check, commands_of
+from actors.stripe.digest import News, known_as_told, with_owner
+from actors.stripe.lookups import Lookups
+from actors.stripe.owners import Owners, check_waits, has_credits
+from actors.stripe.payloads import (
+    CHECKOUT_EVENTS,
+    CUSTOMER_EVENTS,
+    INVOICE_EVENTS,
+    MONEY_EVENTS,
+    SUBSCRIPTION_EVENTS,
+    Payload,
+    customer_user,
+    is_thin,
+    object_of,
+    parse_object,
+    plain_type,
+    read_subscription,
+    subject_of,
+)
+from actors.stripe.precedence import Told, Verdict, choose, last_resort
+from actors.stripe.records import StripeEvent, StripeRecord, StripeStore
+from actors.stripe.refunds import Refunds, with_money_back
+from actors.stripe.tidings import Tidings
+
+IGNORED = "ignored"
+APPLIED = "applied"
+NOBODYS = "nobody's"
+STRIPE = "stripe"  # Who has asked for it, as the journal keeps it.
+
+T = TypeVar("T")
+Turns = WeakValueDictionary[str, asyncio.Lock]
+"""What lets one piece of work at a time change a record."""
+
+
+class RecordTakenError(Exception):
+    """Another incarnation has saved the record meanwhile: read it again."""
+
+
+class Applier:
+    """Applies events, subject by subject.
+
+    Raises StripeError, StoreError, RecordTakenError, UnknownUserError, UnreadablePayloadError,
+    CannotBeAppliedError.
+    """
+
+    def __init__(
+        self,
+        store: StripeStore,
+        lookups: Lookups,
+        router: Calls,
+        clock: Callable[[], datetime],
+        turns: "Turns | None" = None,
+    ) -> None:
+        """Share `turns` with all who apply events beside this one."""
+        self._store = store
+        self._lookups = lookups
+        self._router = router
+        self._clock = clock
+        self._tidings = Tidings(lookups)
+        self._refunds = Refunds(lookups)
+        self._owners = Owners(store, lookups)
+        self._turns = Turns() if turns is None else turns
+
+    async def apply(self, subject: str, events: Sequence[StripeEvent]) -> str:
+        """Apply all events of one subject, and return what came of it."""
+        kinds = {plain_type(event.type) for event in events}
+        if kinds & CUSTOMER_EVENTS:
+            return await self._name(subject, events[-1])
+        if kinds & MONEY_EVENTS:
+            return await self._refund(events)
+        if not kinds & (SUBSCRIPTION_EVENTS | INVOICE_EVENTS | CHECKOUT_EVENTS):
+            return IGNORED
+        subject = await self._subject(subject, events)
+        async with self._turn(subject):
+            return await self._bring_in(subject, events)
+
+    async def _name(self, customer_id: str, event: StripeEvent) -> str:
+        """Give what was nobody's to the user that its customer names."""
+        payload = parse_object(event.body)
+        customer: Payload | None = object_of(payload)
+        if is_thin(payload) or "metadata" not in object_of(payload):
+            customer = await self._lookups.customer(customer_id)
+        if customer_user(customer or {}) is None:
+            return IGNORED
+        for subject in await self._in_thread(self._store.ownerless, customer_id):
+            async with self._turn(subject):
+                await self._bring_in(subject, [])
+        await self._in_thread(self._store.wake, customer_id, event.received_at)
+        return APPLIED
+
+    async def _subject(self, subject: str, events: Sequence[StripeEvent]) -> str:
+        """Return what events are applied to: thin ones of an invoice do not name it."""
+        first, kind = parse_object(events[0].body), plain_type(events[0].type)
+        if not is_thin(first) or kind in SUBSCRIPTION_EVENTS:
+            return subject
+        about = await self._lookups.whole(subject, kind)
+        return subject_of({"type": kind, "data": {"object": about}})
+
+    def _turn(self, subject: str) -> asyncio.Lock:
+        """Return what lets one piece of work at a time change a record."""
+        return self._turns.setdefault(subject, asyncio.Lock())
+
+    async def _bring_in(self, subject: str, events: Sequence[StripeEvent]) -> str:
+        known = await self._in_thread(self._store.record, subject)
+        news = News(known or StripeRecord(subject))
+        news.aged = known is not None and known.state is not None and known.user_id is None
+        for event in events:
+            await self._tidings.read(news, event)
+        if known is not None and events and not (news.partial or news.must_ask):
+            ask = has_credits(news.record)
+            if await self._owners.find(news.record, ask=ask) is None:
+                self._take_told(news)
+                return await self._leave(known, news.record)
+        await self._settle_state(news)
+        if news.record.state is None and not news.record.payments:
+            await self._save(known, news.record)
+            return IGNORED
+        return await self._tell(known, news)
+
+    # --- the state ----------------------------------------------------------------------
+
+    async def _settle_state(self, news: News) -> None:
+        verdict = self._take_told(news)
+        ended = news.record.state is not None and news.record.state.is_ended
+        silent = news.record.state is None and news.must_ask
+        behind = news.invoiced > news.record.stamp or news.partial or silent or news.aged
+        if verdict is Verdict.ASK or (behind and not ended):
+            await self._ask(news, verdict)
+
+    def _take_told(self, news: News) -> Told | Verdict:
+        """Take up the state that counts among those told, where that can be said."""
+        verdict = choose(news.record, news.told)
+        if isinstance(verdict, Told):
+            news.record = replace(
+                news.record,
+                state=verdict.state,
+                stamp=max(verdict.created, news.record.stamp),
+                asked=False,
+                event_id=verdict.event_id,
+            )
+        return verdict
+
+    async def _ask(self, news: News, verdict: Told | Verdict) -> None:
+        """Ask Stripe. What it says was true when we asked, and contains all that was told."""
+        asked_at = int(self._clock().timestamp())  # Before the request, not after it.
+        record = news.record
+        found = await self._lookups.subscription(record.subject)
+        if found is None:  # It was deleted with all test data; or it was never there.
+            if verdict is Verdict.ASK:
+                known = [] if record.state is None else [known_as_told(record, record.state)]
+                told = last_resort([*news.told, *known])
+                news.record = replace(
+                    record, state=told.state, stamp=told.created, event_id=told.event_id
+                )
+            return
+        news.record = replace(
+            with_owner(record, found),
+            state=read_subscription(found),
+            stamp=max(asked_at, news.newest, record.stamp),
+            asked=True,
+            event_id="",
+        )
+
+    # --- refunds and disputes -----------------------------------------------------------
+
+    async def _refund(self, events: Sequence[StripeEvent]) -> str:
+        """Void the share of what was paid for that has gone back, and no more."""
+        charge = await self._refunds.find(events)
+        if charge is None:
+            return IGNORED
+        async with self._turn(charge.subject):
+            known = await self._in_thread(self._store.record, charge.subject)
+            # Asked after the record was read: who asked before another saved it asks again.
+            back = await self._refunds.read(charge)
+            if back is None:
+                return IGNORED
+            news = News(with_money_back(known or StripeRecord(charge.subject), back))
+            news.touched.append(charge.payment)
+            if charge.payment not in news.record.payments:  # It is voided when it is granted.
+                await self._save(known, news.record)
+                return APPLIED
+            return await self._tell(known, news)
+
+    # --- telling the shard --------------------------------------------------------------
+
+    async def _tell(self, known: StripeRecord | None, news: News) -> str:
+        owner = await self._owners.find(news.record, ask=True)
+        if owner is None:
+            return await self._leave(known, news.record)
+        if news.record.user_id is None:  # What was paid before is told now.
+            news.touched += news.record.payments
+        record = await self._save(known, replace(news.record, user_id=owner))
+        for command, key in commands_of(record, news.touched):
+            (reply,) = await self._router.calls([service_call(command, key, STRIPE)])
+            check(reply)
+        return APPLIED
+
+    async def _leave(self, known: StripeRecord | None, record: StripeRecord) -> str:
+        """Keep what is nobody's. Raises UnknownUserError where it is worth waiting."""
+        await self._save(known, record)
+        check_waits(record, self._clock())
+        return NOBODYS
+
+    async def _save(self, known: StripeRecord | None, record: StripeRecord) -> StripeRecord:
+        if record == (known or StripeRecord(record.subject)):
+            return record
+        numbered = replace(record, revision=(known.revision if known else 0) + 1)
+        if not await self._in_thread(self._store.save, numbered):
+            raise RecordTakenError
+        return numbered
+
+    async def _in_thread(self, call: Callable[..., T], *args: object) -> T:
+        return await asyncio.to_thread(call, *args)

@@ -1,0 +1,83 @@
+"""What a client is told of corrections and of sources, the same over HTTP and from Python."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from pydantic import Field
+
+from domain.api.answers import Answer, CreditStatusResponse, DaySource, PackSource, Source
+from domain.corrections import CreditsAdjusted, UsageReversed
+from domain.sources import PackShare
+from domain.values import Credits
+
+
+class ReversalResponse(Answer):
+    """What went back of a charge."""
+
+    reversal_id: str
+    usage_id: str
+    user_id: str
+    credit_amount: int
+    returned_credits: int = Field(description="Of `credit_amount`, what can be spent again.")
+    lapsed_credits: int = Field(description="The rest: its source has ended or expired.")
+    reversed_credits: int = Field(description="Of the charge, by all reversals.")
+    remaining_credits: int
+    low_credits: bool
+    as_of: datetime
+
+
+class AdjustmentResponse(Answer):
+    """What an adjustment gave or took."""
+
+    adjustment_id: str
+    user_id: str
+    credit_amount: int = Field(description="Less than 0: taken.")
+    sources: list[Source] = Field(description="What was taken from where, in order.")
+    pack_id: str | None = Field(description="The pack that holds what was given.")
+    remaining_credits: int
+    as_of: datetime
+
+
+def sources_of(
+    day_amount: Credits, day_starts_at: datetime | None, packs: Iterable[PackShare]
+) -> list[Source]:
+    """Return what a day and packs gave, in order; who gave nothing is not named."""
+    sources: list[Source] = []
+    if day_amount and day_starts_at is not None:
+        sources.append(DaySource(date=day_starts_at, credit_amount=day_amount))
+    sources += [
+        PackSource(pack_id=share.pack_id, credit_amount=share.credit_amount)
+        for share in packs
+        if share.credit_amount
+    ]
+    return sources
+
+
+def reversal_answer(change: UsageReversed, status: CreditStatusResponse) -> ReversalResponse:
+    """Return the answer to a reversal, with the status after it."""
+    return ReversalResponse(
+        reversal_id=change.reversal_id,
+        usage_id=change.usage_id,
+        user_id=status.user_id,
+        credit_amount=change.credit_amount,
+        returned_credits=change.returned_credits,
+        lapsed_credits=change.lapsed_credits,
+        reversed_credits=change.reversed_credits,
+        remaining_credits=status.remaining_credits,
+        low_credits=status.low_credits,
+        as_of=status.as_of,
+    )
+
+
+def adjustment_answer(change: CreditsAdjusted, status: CreditStatusResponse) -> AdjustmentResponse:
+    """Return the answer to an adjustment, with the status after it."""
+    starts_at = None if change.opening is None else change.opening.starts_at
+    return AdjustmentResponse(
+        adjustment_id=change.adjustment_id,
+        user_id=status.user_id,
+        credit_amount=change.credit_amount,
+        sources=sources_of(change.day_amount, starts_at, change.packs),
+        pack_id=None if change.added is None else change.added.pack_id,
+        remaining_credits=status.remaining_credits,
+        as_of=status.as_of,
+    )

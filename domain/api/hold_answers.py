@@ -1,0 +1,115 @@
+"""What a client is told of holds, the same over HTTP and from Python."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from domain.account import Account, OpenHold
+from domain.api.answers import Answer, Source
+from domain.api.correction_answers import sources_of
+from domain.holds import HoldFreed, HoldPlaced
+from domain.ids import shown_id
+from domain.local_days import midnight
+from domain.packs import credits_in
+from domain.values import Credits, Policy
+
+
+class HoldResponse(Answer):
+    """Credits that were set aside, and what is left beside them."""
+
+    hold_id: str
+    user_id: str
+    credit_amount: int
+    expires_at: datetime
+    remaining_credits: int
+
+
+class HoldReleaseResponse(Answer):
+    """A hold that was given back. HTTP has no body for it."""
+
+    hold_id: str
+    credit_amount: int
+
+
+class OpenHoldRecord(Answer):
+    """One open hold."""
+
+    hold_id: str
+    subscription_id: str | None
+    credit_amount: int
+    sources: list[Source]
+    made_at: datetime
+    expires_at: datetime
+    date: datetime
+    service_type: str
+    token_count: int | None
+    model_used: str | None
+    session_id: str | None
+    details: dict[str, Any] | None
+
+
+class OpenHolds(Answer):
+    """The open holds of one user, the one that expires first before the others."""
+
+    user_id: str
+    credits_held: int
+    """Of all days; a status shows what counts against today."""
+    holds: list[OpenHoldRecord]
+
+
+def placed_answer(
+    account: Account, change: HoldPlaced, now: datetime, policy: Policy
+) -> HoldResponse:
+    """Return the answer to a hold that was made, from the account after it."""
+    known = account.as_of(now, policy.rollover_cap)
+    remaining = credits_in(known.packs, now)
+    if change.opening is not None:
+        subscription = known.find(change.opening.subscription_id)
+        assert subscription is not None, "a hold has just been made on it"
+        assert subscription.day is not None, "a hold has just touched this day"
+        remaining = Credits(remaining + subscription.remaining(subscription.day))
+    return HoldResponse(
+        hold_id=change.hold.hold_id,
+        user_id=account.user_id,
+        credit_amount=change.hold.credit_amount,
+        expires_at=change.hold.expires_at,
+        remaining_credits=remaining,
+    )
+
+
+def freed_answer(change: HoldFreed) -> HoldReleaseResponse:
+    """Return the answer to a release."""
+    return HoldReleaseResponse(hold_id=change.hold_id, credit_amount=change.credit_amount)
+
+
+def open_holds(account: Account, now: datetime, policy: Policy) -> OpenHolds:
+    """Return the open holds of an account."""
+    known = account.as_of(now, policy.rollover_cap)
+    holds = sorted(known.holds(), key=lambda one: one.hold.expires_at)
+    return OpenHolds(
+        user_id=account.user_id,
+        credits_held=sum(one.hold.credit_amount for one in holds),
+        holds=[_open_hold(one, policy) for one in holds],
+    )
+
+
+def _open_hold(one: OpenHold, policy: Policy) -> OpenHoldRecord:
+    hold, subscription = one.hold, one.subscription
+    if subscription is None:
+        begins = midnight(hold.date, policy.timezone)
+    else:
+        begins = subscription.midnight(hold.date)
+    return OpenHoldRecord(
+        hold_id=hold.hold_id,
+        subscription_id=None if subscription is None else shown_id(subscription.subscription_id),
+        credit_amount=hold.credit_amount,
+        sources=sources_of(one.day_amount, begins, one.packs),
+        made_at=hold.made_at,
+        expires_at=hold.expires_at,
+        date=begins,
+        service_type=hold.service_type,
+        token_count=hold.token_count,
+        model_used=hold.model_used,
+        session_id=hold.session_id,
+        details=None if hold.details is None else json.loads(hold.details),
+    )

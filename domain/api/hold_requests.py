@@ -1,0 +1,116 @@
+"""What a client may send about holds: bodies, checked field by field, and what they mean."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationInfo
+
+from domain.api.requests import (
+    CreditAmount,
+    ParsedBody,
+    PricedAmount,
+    Text,
+    Timestamp,
+    UserIdText,
+    amount_of,
+    storable_details,
+)
+from domain.charges import OnInsufficient
+from domain.holds import (
+    HOLD_SECONDS_DEFAULT,
+    HOLD_SECONDS_MAX,
+    PlaceHold,
+    ReleaseHold,
+    SettleHold,
+    holder_of,
+)
+from domain.values import Credits, UserId
+
+Details = Annotated[dict[str, Any], AfterValidator(storable_details)]
+
+
+def _no_more_than_asked(at_least: int | None, info: ValidationInfo) -> int | None:
+    asked = info.data.get("credit_amount")
+    if at_least is not None and asked is not None and at_least > asked:
+        raise ValueError("it is more than credit_amount")
+    return at_least
+
+
+class PlaceHoldBody(ParsedBody):
+    """Credits to set aside, and what the usage record will say."""
+
+    user_id: UserIdText
+    credit_amount: CreditAmount
+    expires_in: Annotated[
+        int, Field(strict=True, ge=1, le=HOLD_SECONDS_MAX, description="Seconds.")
+    ] = HOLD_SECONDS_DEFAULT
+    service_type: Text = "hold"
+    token_count: CreditAmount | None = None
+    model_used: Text | None = None
+    session_id: Text | None = None
+    details: Details | None = None
+    timestamp: Timestamp | None = None
+    on_insufficient: Literal[OnInsufficient.REJECT, OnInsufficient.RECORD] = OnInsufficient.REJECT
+    at_least: Annotated[
+        CreditAmount | None,
+        AfterValidator(_no_more_than_asked),
+        Field(description="Where less than `credit_amount` is there, so much is enough."),
+    ] = None
+
+    def command(self) -> PlaceHold:
+        return PlaceHold(
+            UserId(self.user_id),
+            self.service_type,
+            Credits(self.credit_amount),
+            self.expires_in,
+            self.token_count,
+            self.model_used,
+            self.session_id,
+            _text(self.details),
+            self.timestamp,
+            self.on_insufficient,
+            None if self.at_least is None else Credits(self.at_least),
+        )
+
+
+class SettleHoldBody(ParsedBody):
+    """What it cost: `credit_amount`, or `token_count`. What is left out stays as the hold said it."""
+
+    token_count: CreditAmount | None = None
+    credit_amount: PricedAmount = None
+    model_used: Text | None = None
+    details: Details | None = None
+    on_insufficient: Annotated[
+        OnInsufficient,
+        Field(
+            description="What of a cost beyond the hold is charged: as much as there is (`cap`),"
+            " all of it, the rest as debt (`record`), or nothing at all (`reject`: 402)."
+        ),
+    ] = OnInsufficient.CAP
+
+    def command(self, hold_id: str) -> SettleHold | None:
+        """Return the command; None: no hold has ever had this id."""
+        user_id = holder_of(hold_id)
+        if user_id is None:
+            return None
+        return SettleHold(
+            user_id,
+            hold_id,
+            amount_of(self.credit_amount),
+            self.token_count,
+            self.model_used,
+            _text(self.details),
+            self.on_insufficient,
+        )
+
+
+def release_command(hold_id: str) -> ReleaseHold | None:
+    """Return the command; None: no hold has ever had this id."""
+    user_id = holder_of(hold_id)
+    return None if user_id is None else ReleaseHold(user_id, hold_id)
+
+
+def _text(details: Mapping[str, Any] | None) -> str | None:
+    # Sorted: the order of fields makes no other command.
+    return None if details is None else json.dumps(details, ensure_ascii=False, sort_keys=True)

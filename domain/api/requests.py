@@ -1,0 +1,282 @@
+"""What a client may send: bodies of requests, checked field by field, and the commands they mean."""
+
+import json
+import math
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    WithJsonSchema,
+    model_validator,
+)
+
+from domain.charges import OnInsufficient
+from domain.local_days import check_zone
+from domain.messages import ChangeSubscription, RecordUsage
+from domain.values import (
+    CREDITS_MAX,
+    USER_ID_LENGTH_MAX,
+    Credits,
+    Status,
+    UserId,
+    parse_user_id,
+    to_instant,
+)
+
+TEXT_LENGTH_MAX = 256
+KEY_LENGTH_MAX = 255
+DETAILS_BYTES_MAX = 16 * 1024
+DETAILS_DEPTH_MAX = 32
+DETAILS_TOO_LONG = f"details have at most {DETAILS_BYTES_MAX} bytes as JSON"
+COMMAS_MAX = 20_000  # No valid charge has as many: details of 16 KiB, some short fields.
+FIELDS_MAX = 50  # Of one object but details, known or not.
+BATCH_RECORDS_MAX = 1000
+INT64_MAX = 2**63 - 1
+TIMESTAMP_MIN = datetime(1970, 1, 1, tzinfo=UTC)
+TIMESTAMP_MAX = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+def _storable_text(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("control characters and lone surrogates are not allowed")
+    return text
+
+
+def _timestamp(value: object) -> object:
+    # The dash after the year tells a date from seconds, which pydantic would read as a time too.
+    if isinstance(value, datetime) or (isinstance(value, str) and value[4:5] == "-"):
+        return value
+    raise ValueError("a timestamp is ISO 8601 text with a time zone")
+
+
+def _plausible(moment: datetime) -> datetime:
+    if not TIMESTAMP_MIN <= moment < TIMESTAMP_MAX:
+        raise ValueError("a timestamp lies between the years 1970 and 2200")
+    return to_instant(moment)
+
+
+def storable_details(details: dict[str, Any]) -> dict[str, Any]:
+    """Return details that MongoDB can keep and JSON can say. Raises ValueError."""
+    _check_json(details)
+    if len(json.dumps(details, ensure_ascii=False).encode()) > DETAILS_BYTES_MAX:
+        raise ValueError(DETAILS_TOO_LONG)
+    return details
+
+
+def _check_json(details: dict[str, Any]) -> None:
+    """Refuse what MongoDB cannot keep or JSON cannot say. Raises ValueError.
+
+    It looks at no more values than details may hold: each takes a byte at least.
+    """
+    waiting: list[tuple[Any, int]] = [(details, 1)]
+    values = 0
+    while waiting:
+        value, depth = waiting.pop()
+        if not isinstance(value, dict | list):
+            _check_scalar(value)
+            continue
+        if depth > DETAILS_DEPTH_MAX:
+            raise ValueError(f"details are nested at most {DETAILS_DEPTH_MAX} deep")
+        values += len(value)
+        if values > DETAILS_BYTES_MAX:
+            raise ValueError(DETAILS_TOO_LONG)
+        if isinstance(value, dict):
+            for key in value:
+                _check_scalar(key)
+            value = value.values()
+        waiting.extend((child, depth + 1) for child in value)
+
+
+def _check_scalar(value: object) -> None:
+    match value:
+        case str() if "\0" in value or not _is_text(value):
+            raise ValueError("details hold no NUL characters and no lone surrogates")
+        case int() if not -INT64_MAX <= value <= INT64_MAX:
+            raise ValueError("whole numbers in details have at most 64 bits")
+        case float() if not math.isfinite(value):
+            raise ValueError("numbers in details are finite")
+        case str() | int() | float() | None:
+            pass
+        case _:
+            raise ValueError("details are a JSON object")
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _few_fields(body: object) -> object:
+    # Naming each of 70,000 unknown fields would keep a process busy for half a second.
+    if isinstance(body, dict) and len(body) > FIELDS_MAX:
+        raise ValueError(f"a body has at most {FIELDS_MAX} fields")
+    return body
+
+
+CreditAmount = Annotated[int, Field(strict=True, ge=0, le=CREDITS_MAX)]
+UserIdText = Annotated[
+    str,
+    Field(strict=True, min_length=1, max_length=USER_ID_LENGTH_MAX),
+    AfterValidator(parse_user_id),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": USER_ID_LENGTH_MAX,
+            "pattern": r"^[^\u0000-\u0020\u007f-\u00a0]+$",
+        }
+    ),
+]
+Text = Annotated[
+    str,
+    Field(strict=True),
+    StringConstraints(min_length=1, max_length=TEXT_LENGTH_MAX),
+    AfterValidator(_storable_text),
+]
+Timestamp = Annotated[
+    AwareDatetime,
+    BeforeValidator(_timestamp),
+    AfterValidator(_plausible),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "date-time",
+            "pattern": r"^(19[7-9][0-9]|2[01][0-9]{2})-",
+        }
+    ),
+]
+IdempotencyKey = Annotated[
+    str,
+    Field(strict=True, pattern=r"^[\x20-\x7e]+$", min_length=1, max_length=KEY_LENGTH_MAX),
+]
+
+
+class Body(BaseModel):
+    """A request body: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ParsedBody(Body):
+    """A body that was parsed before it is checked: counting its fields costs nothing."""
+
+    _count_fields = model_validator(mode="before")(_few_fields)
+
+
+def _told_or_priced(credit_amount: int | None, info: ValidationInfo) -> int | None:
+    if credit_amount is None and info.data.get("token_count", 0) is None:
+        raise ValueError("give an amount, or token_count and model_used for the price list")
+    return credit_amount
+
+
+PricedAmount = Annotated[
+    CreditAmount | None,
+    AfterValidator(_told_or_priced),
+    Field(
+        validate_default=True,
+        description="Left out: what `token_count` costs by the price list (ALLOTMENT_PRICES).",
+    ),
+]
+"""An amount in a body whose `token_count` stands before it."""
+
+
+class RecordUsageBody(Body):
+    """Credits to charge to today: `credit_amount`, or what `token_count` costs."""
+
+    user_id: UserIdText
+    service_type: Text
+    token_count: CreditAmount | None = None
+    credit_amount: PricedAmount = None
+    model_used: Text | None = None
+    session_id: Text | None = None
+    details: Annotated[dict[str, Any], AfterValidator(storable_details)] | None = None
+    timestamp: Timestamp | None = None
+    on_insufficient: OnInsufficient = OnInsufficient.REJECT
+
+    def command(self) -> RecordUsage:
+        details = None
+        if self.details is not None:  # Sorted: the order of fields makes no other command.
+            details = json.dumps(self.details, ensure_ascii=False, sort_keys=True)
+        return RecordUsage(
+            UserId(self.user_id),
+            self.service_type,
+            amount_of(self.credit_amount),
+            self.token_count,
+            self.model_used,
+            self.session_id,
+            details,
+            self.timestamp,
+            self.on_insufficient,
+        )
+
+
+def amount_of(credit_amount: int | None) -> Credits | None:
+    """Return an amount as commands have it; None: the price list says it."""
+    return None if credit_amount is None else Credits(credit_amount)
+
+
+class BatchedUsageBody(RecordUsageBody, ParsedBody):
+    """One record of a batch. Its key stands for it alone."""
+
+    idempotency_key: IdempotencyKey | None = None
+
+
+class RecordUsagesBody(ParsedBody):
+    """Up to 1000 charges. Each is checked and decided on its own."""
+
+    records: Annotated[
+        list[Any],
+        Field(min_length=1, max_length=BATCH_RECORDS_MAX),
+        WithJsonSchema(
+            {
+                "type": "array",
+                "items": {"$ref": "#/components/schemas/BatchedUsageBody"},
+                "minItems": 1,
+                "maxItems": BATCH_RECORDS_MAX,
+            }
+        ),
+    ]
+
+
+class ChangeSubscriptionBody(ParsedBody):
+    """What an operator gives a subscription: another status, end or time zone, and why."""
+
+    status: Literal["active", "past_due", "paused", "cancelled", "expired"] | None = None
+    end_date: Timestamp | None = None
+    timezone: (
+        Annotated[
+            Text,
+            AfterValidator(check_zone),
+            Field(
+                description="IANA name. The day that is open ends where it would have; the next"
+                " begins then, or at its midnight in the new zone, whichever is later."
+            ),
+        ]
+        | None
+    ) = None
+    reason: (
+        Annotated[Text, Field(description="Kept in the user's history, with who gave it.")] | None
+    ) = None
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if self.status is None and self.end_date is None and self.timezone is None:
+            raise ValueError("status, end_date or timezone is needed")
+        return self
+
+    def command(self, user_id: UserId, subscription_id: str) -> ChangeSubscription:
+        status = None if self.status is None else Status(self.status)
+        return ChangeSubscription(
+            user_id, subscription_id, status, self.end_date, self.timezone, self.reason
+        )

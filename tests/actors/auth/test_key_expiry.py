@@ -1,0 +1,178 @@
+"""Keys that end by themselves, and keys that take the place of others for a while beside them."""
+
+import contextlib
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from actors.auth.api_keys import KeyRing, make_key
+from actors.auth.caller import Scope
+from actors.auth.first_key import first_key
+from actors.cli import keys as key_commands
+from actors.cli.keys import cells_of, key_row
+from actors.cli.main import app
+from actors.mongo.keys import MongoKeys
+from tests.builders.authors import NOON
+from tests.fakes.memory_keys import Keys
+from tests.fakes.setups import MongoSetup
+from tests.fakes.shards import in_loop
+
+HOUR = timedelta(hours=1)
+SECOND = timedelta(seconds=1)
+
+
+@pytest.fixture
+def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Keys:
+    """Return the keys that the commands work on; the data directory is an empty one."""
+    keys = Keys()
+    monkeypatch.setattr(key_commands, "key_store", lambda _: contextlib.nullcontext(keys))
+    monkeypatch.setenv("ALLOTMENT_DATA_DIR", str(tmp_path))
+    return keys
+
+
+def run(*arguments: str) -> dict[str, str]:
+    done = CliRunner().invoke(app, ["keys", *arguments, "--json"])
+    assert done.exit_code == 0, done.output
+    told: dict[str, str] = json.loads(done.stdout)
+    return told
+
+
+def moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+@pytest.mark.parametrize("away", [False, True])
+@in_loop
+async def test_a_key_is_refused_from_the_moment_it_expires(*, away: bool) -> None:
+    store, now = Keys(), [NOON]
+    text, key = make_key("test", Scope.WRITE, NOON, HOUR)
+    store.insert(key)
+    ring = KeyRing(store, lambda: now[0])
+
+    now[0] = NOON + HOUR - SECOND
+    before = await ring.caller_of(text)
+    store.away = away
+    now[0] = NOON + HOUR
+    known = ring.known(text)
+
+    assert before is not None
+    assert known is None
+
+
+@pytest.mark.parametrize(
+    ("told", "lifetime"),
+    [("90d", timedelta(days=90)), ("24h", 24 * HOUR), ("30m", HOUR / 2)],
+)
+def test_a_key_lives_as_long_as_is_told_and_the_list_says_so(
+    store: Keys, told: str, lifetime: timedelta
+) -> None:
+    made = run("create", "--scope", "read", "--name", "panel", "--expires", told)
+    (kept,) = store.list()
+
+    assert moment(made["expires_at"]) - moment(made["created_at"]) == lifetime
+    assert cells_of(key_row(kept))[-1].startswith("until ")
+
+
+def test_the_list_says_what_has_expired() -> None:
+    _, key = make_key("panel", Scope.READ, NOON, HOUR)
+    _, other = make_key("panel", Scope.READ, NOON)
+
+    assert cells_of(key_row(key))[-1] == "expired 2026-03-10 13:00"
+    assert cells_of(key_row(other))[-1] == "in force"
+
+
+@pytest.mark.parametrize("told", ["0d", "90", "d", "-1d", "1w", "999999d", "1.5h"])
+def test_what_is_no_lifetime_is_refused(store: Keys, told: str) -> None:
+    words = ["keys", "create", "--scope", "read", "--name", "panel", f"--expires={told}"]
+
+    assert CliRunner().invoke(app, words).exit_code == 2
+    assert store.list() == []
+
+
+def test_a_key_is_rotated_with_both_in_force_for_the_overlap(store: Keys) -> None:
+    old = run("create", "--scope", "write", "--name", "shop", "--expires", "90d")
+    new = run("rotate", old["key_id"], "--overlap", "48h")
+    kept = {key.key_id: key for key in store.list()}
+    now = datetime.now(UTC)
+
+    assert new["key"] != old["key"]
+    assert (new["name"], new["scope"]) == ("shop", "write")
+    assert moment(new["expires_at"]) - moment(new["created_at"]) == timedelta(days=90)
+    assert kept[old["key_id"]].in_force(now + 47 * HOUR)
+    assert not kept[old["key_id"]].in_force(now + 48 * HOUR)
+    assert kept[new["key_id"]].in_force(now + 48 * HOUR)
+
+
+def test_the_overlap_is_a_day_unless_told_and_never_longer_than_the_old_key_lives(
+    store: Keys,
+) -> None:
+    long = run("create", "--scope", "read", "--name", "long")
+    brief = run("create", "--scope", "read", "--name", "brief", "--expires", "1h")
+    successor = run("rotate", long["key_id"])
+    run("rotate", brief["key_id"], "--expires", "2h")
+    kept = {key.key_id: key for key in store.list()}
+    now = datetime.now(UTC)
+
+    assert successor["expires_at"] is None
+    assert kept[long["key_id"]].in_force(now + 23 * HOUR)
+    assert not kept[long["key_id"]].in_force(now + 24 * HOUR)
+    assert not kept[brief["key_id"]].in_force(now + HOUR)
+
+
+@pytest.mark.parametrize("ended", ["unknown", "revoked", "expired"])
+def test_only_a_key_in_force_is_rotated(store: Keys, ended: str) -> None:
+    _, key = make_key("panel", Scope.READ, NOON, HOUR if ended == "expired" else None)
+    if ended != "unknown":
+        store.insert(key)
+    if ended == "revoked":
+        store.revoke(key.key_id, NOON)
+    before = store.list()
+
+    done = CliRunner().invoke(app, ["keys", "rotate", key.key_id])
+
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert store.list() == before
+
+
+def test_the_key_of_the_commands_is_rotated_where_it_is_kept(store: Keys, tmp_path: Path) -> None:
+    old = run("create", "--scope", "admin", "--name", "first")
+    other = run("create", "--scope", "admin", "--name", "other")
+    (tmp_path / "admin.key").write_text(old["key"] + "\n")
+
+    run("rotate", other["key_id"])
+    assert (tmp_path / "admin.key").read_text() == old["key"] + "\n"
+    new = run("rotate", old["key_id"])
+
+    assert (tmp_path / "admin.key").read_text() == new["key"] + "\n"
+
+
+def test_expiry_is_kept_in_mongodb_and_moves_to_earlier_times_only(embedded: MongoSetup) -> None:
+    keys = MongoKeys(embedded.database)
+    _, key = make_key("panel", Scope.READ, NOON, 2 * HOUR)
+    _, endless = make_key("endless", Scope.READ, NOON + SECOND)
+    for one in (key, endless):
+        keys.insert(one)
+    embedded.database.allotment_api_keys.update_one(  # As a version before has written it.
+        {"_id": endless.key_id}, {"$unset": {"expires_at": ""}}
+    )
+
+    assert keys.expire(key.key_id, NOON + HOUR)
+    assert keys.expire(key.key_id, NOON + 3 * HOUR)
+    assert [one.expires_at for one in keys.list()] == [NOON + HOUR, None]
+    assert keys.expire(endless.key_id, NOON + HOUR)
+    assert [one.expires_at for one in keys.list()] == [NOON + HOUR] * 2
+    keys.revoke(key.key_id, NOON)
+    assert not keys.expire(key.key_id, NOON)
+    assert not keys.expire("unknown", NOON)
+
+
+def test_where_every_admin_key_has_expired_a_start_makes_one(
+    embedded: MongoSetup, tmp_path: Path
+) -> None:
+    _, key = make_key("old", Scope.ADMIN, NOON, HOUR)
+    MongoKeys(embedded.database).insert(key)
+
+    assert first_key(MongoKeys(embedded.database), tmp_path) is not None

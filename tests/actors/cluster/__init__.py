@@ -1,0 +1,1 @@
+"""Shards that come, go and hang."""

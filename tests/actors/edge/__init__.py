@@ -1,0 +1,1 @@
+"""The HTTP edge without Ray: the same routes, bodies and codes."""

@@ -1,0 +1,1 @@
+"""The bundled server: it keeps what it was given, whatever is done to it."""

@@ -1,0 +1,1 @@
+"""Events: in order, until they are taken."""

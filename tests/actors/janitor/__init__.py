@@ -1,0 +1,1 @@
+"""Jobs: once each, when they are due."""

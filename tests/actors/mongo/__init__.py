@@ -1,0 +1,1 @@
+"""What the adapter promises, on every MongoDB there is here."""

@@ -1,0 +1,1 @@
+"""The store: what every one of them promises."""

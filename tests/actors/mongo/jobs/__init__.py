@@ -1,0 +1,1 @@
+"""The janitor's work on documents."""

@@ -1,0 +1,80 @@
+"""Keys and the test clock in MongoDB."""
+
+from datetime import timedelta
+
+import pytest
+
+from actors.auth.api_keys import make_key
+from actors.auth.caller import Scope
+from actors.mongo.clock import MongoClock
+from actors.mongo.keys import MongoKeys
+from actors.protocol.store import UnsuitableDatabaseError
+from tests.builders.authors import NOON
+from tests.fakes.setups import MongoSetup
+
+HOUR = timedelta(hours=1)
+
+
+def test_a_key_comes_back_as_it_was_kept_without_its_secret(mongo: MongoSetup) -> None:
+    keys = MongoKeys(mongo.database)
+    text, key = make_key("panel", Scope.WRITE, NOON)
+
+    keys.insert(key)
+
+    assert keys.list() == [key]
+    assert text not in str(mongo.documents("allotment_api_keys"))
+
+
+def test_the_last_use_of_a_key_only_moves_on(mongo: MongoSetup) -> None:
+    keys = MongoKeys(mongo.database)
+    _, key = make_key("panel", Scope.READ, NOON)
+    keys.insert(key)
+
+    for at in (NOON, NOON + HOUR, NOON - HOUR):
+        keys.note_used([key.key_id], at)
+
+    assert keys.list()[0].last_used_at == NOON + HOUR
+
+
+def test_a_key_is_revoked_once(mongo: MongoSetup) -> None:
+    keys = MongoKeys(mongo.database)
+    _, key = make_key("panel", Scope.READ, NOON)
+    keys.insert(key)
+
+    assert keys.revoke(key.key_id, NOON)
+    assert not keys.revoke(key.key_id, NOON + HOUR)
+    assert not keys.revoke("unknown", NOON)
+    assert keys.list()[0].revoked_at == NOON
+
+
+def test_keys_of_older_versions_were_never_used(mongo: MongoSetup) -> None:
+    keys = MongoKeys(mongo.database)
+    _, key = make_key("panel", Scope.READ, NOON)
+    keys.insert(key)
+    mongo.database.allotment_api_keys.update_one(
+        {"_id": key.key_id}, {"$unset": {"last_used_at": 1}}
+    )
+
+    assert keys.list()[0].last_used_at is None
+
+
+def test_the_clock_is_ahead_as_far_as_it_ever_was(mongo: MongoSetup) -> None:
+    clock = MongoClock(mongo.database)
+
+    kept = [clock.offset(), clock.advance(HOUR), clock.advance(HOUR / 2), clock.advance(2 * HOUR)]
+
+    assert kept == [timedelta(0), HOUR, HOUR, 2 * HOUR]
+    assert MongoClock(mongo.database).offset() == 2 * HOUR
+
+
+def test_a_service_without_a_test_clock_does_not_go_back_to_the_real_time(
+    mongo: MongoSetup,
+) -> None:
+    clock = MongoClock(mongo.database)
+    clock.check(may_be_ahead=False)
+
+    clock.advance(HOUR)
+
+    clock.check(may_be_ahead=True)
+    with pytest.raises(UnsuitableDatabaseError, match="ALLOTMENT_TEST_CLOCK=1"):
+        clock.check(may_be_ahead=False)

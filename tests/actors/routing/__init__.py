@@ -1,0 +1,1 @@
+"""Calls find their shard, in time."""

@@ -1,0 +1,1 @@
+"""Clocks, loops, prices: what every process has."""

@@ -1,0 +1,1 @@
+"""Replicas, and HAProxy before them."""

@@ -1,0 +1,106 @@
+"""Hot operations are answered before Serve; all else goes on to it, and nothing is lost between."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+from actors.edge.app import build_app
+from actors.edge.gate import Gate
+from actors.runtime.counters import OperationCounters
+from actors.serving import shortcut
+from tests.fakes.edge import CREDITS, USAGE, edge
+from tests.fakes.shards import in_loop
+
+STATUS, CHARGE = ("GET", "/subscription/status"), ("POST", "/subscription/usage")
+
+
+async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+    """Stand in for Serve's layers: whatever comes here was not answered at once."""
+    await PlainTextResponse("Serve")(scope, receive, send)
+
+
+@asynccontextmanager
+async def behind_the_shortcut(
+    monkeypatch: pytest.MonkeyPatch, *, is_open: bool
+) -> AsyncIterator[tuple[httpx.AsyncClient, Gate]]:
+    monkeypatch.setattr(shortcut, "_gates", [])
+    async with edge() as (http, backend):
+        await http.post("/subscription/credits", json=CREDITS)
+        gate = build_app(backend)
+        if is_open:
+            shortcut.open_shortcut(gate)
+        (middleware,) = shortcut.middlewares()
+        transport = httpx.ASGITransport(
+            middleware.cls(serve, *middleware.args, **middleware.kwargs)
+        )
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://edge", headers=http.headers
+        ) as client:
+            yield client, gate
+
+
+@in_loop
+async def test_hot_operations_never_come_to_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with behind_the_shortcut(monkeypatch, is_open=True) as (http, _):
+        charged = await http.post("/subscription/usage", json=USAGE)
+        status = await http.get("/subscription/status", params={"user_id": "ada"})
+
+    assert (charged.status_code, charged.json()["remaining_credits"]) == (201, 60)
+    assert (status.status_code, status.json()["remaining_credits"]) == (200, 60)
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/healthz"),
+        ("GET", "/subscription/usage"),
+        ("POST", "/subscription/usage/"),
+        ("POST", "/subscription/credits"),
+    ],
+)
+@in_loop
+async def test_all_else_goes_on_to_serve(
+    monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    async with behind_the_shortcut(monkeypatch, is_open=True) as (http, gate):
+        answer = await http.request(method, path)
+
+    assert answer.text == "Serve"
+    assert all(counted == OperationCounters() for counted in gate.counters.values())
+
+
+@in_loop
+async def test_a_process_without_a_gate_leaves_all_to_serve(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with behind_the_shortcut(monkeypatch, is_open=False) as (http, _):
+        answer = await http.post("/subscription/usage", json=USAGE)
+
+    assert answer.text == "Serve"
+
+
+@in_loop
+async def test_what_serve_does_not_see_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with behind_the_shortcut(monkeypatch, is_open=True) as (http, gate):
+        await http.post("/subscription/usage", json=USAGE)
+        await http.post("/subscription/usage", json=USAGE | {"credit_amount": 9000})
+        await http.post("/subscription/usage", json=USAGE, headers={"Authorization": "Bearer no"})
+        await http.get("/subscription/status", params={"user_id": "ada"})
+
+    charges, statuses = gate.counters[CHARGE], gate.counters[STATUS]
+    assert (charges.requests, charges.refused, charges.failed) == (3, 2, 0)
+    assert (statuses.requests, statuses.refused, statuses.failed) == (1, 0, 0)
+    assert charges.seconds > 0
+
+
+def test_server_errors_are_counted_apart() -> None:
+    counters = OperationCounters()
+
+    for status in (201, 402, 500, 503):
+        counters.note(status, 0.5)
+
+    assert counters == OperationCounters(requests=4, refused=1, failed=2, seconds=2.0)

@@ -1,0 +1,1 @@
+"""The single writer: what it decides, remembers, writes and survives."""

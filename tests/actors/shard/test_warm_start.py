@@ -1,0 +1,298 @@
+"""RAM fills by itself, and what it is filled with is what a load would have brought."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from bson import ObjectId
+
+from actors.mongo.accounts import warm_reader as warm_module
+from actors.mongo.accounts.warm_reader import WarmReader
+from actors.protocol.calls import Outcome
+from actors.protocol.changes import Changes
+from actors.shard.shard import Shard
+from actors.shard.warm_start import WarmSource
+from domain.documents.recovery import recover
+from domain.recalls import NOTHING_BESIDE
+from domain.values import UserId
+from tests.builders.authors import NOON, POLICY, Author, add_pack, write
+from tests.builders.changes import subscription
+from tests.fakes.comparison import compare
+from tests.fakes.held_reader import Held
+from tests.fakes.setups import MongoSetup
+from tests.fakes.shards import (
+    ask_one,
+    at_the_gate,
+    charge_call,
+    credit_call,
+    in_loop,
+    running,
+    status,
+    until,
+)
+from tests.simulation.database_reads import SimulatedWarmth
+from tests.simulation.majority import ReplicatedStore
+
+ANN, BOB = UserId("ann"), UserId("bob")
+CAT = UserId("65f0a1b2c3d4e5f601234567")
+
+
+async def warmed(shard: Shard, source: WarmSource) -> "asyncio.Task[None]":
+    """Begin to warm a shard up, and return once it is."""
+    task = asyncio.create_task(shard.following.warm.run(source))
+    await until(lambda: shard.counters.warming)
+    await until(lambda: not shard.counters.warming)
+    return task
+
+
+def every(_: UserId) -> bool:
+    return True
+
+
+def life(setup: MongoSetup) -> None:
+    """Give users of all kinds a past: ours and others', current and ended, several each."""
+    for user_id in (ANN, CAT, UserId("dan")):
+        author = Author(user_id)
+        entries = [author.add(), author.use(30), author.add(100, 5, "t-2")]
+        if user_id != ANN:
+            entries += [author.do(add_pack(user_id, 500)), author.use(200)]
+        write(setup.store, entries)
+    documents = [subscription("eve", spendable_credits=300.0 * (n + 1)) for n in range(3)]
+    documents += [
+        subscription("fay", end_date=NOON - timedelta(days=1), start_date=NOON - timedelta(days=9)),
+        subscription("gus", status="strange"),
+        subscription("gus", start_date=NOON - timedelta(days=5)),
+        subscription("hal", end_date="never"),
+        subscription("ida", grants=[{"end_date": NOON, "user_id": "x"}]),
+        subscription(7),
+        subscription(None),
+        subscription("a b"),
+        subscription(str(CAT)),
+        subscription(ObjectId(CAT), _id="a text"),
+    ]
+    setup.database.subscriptions.insert_many(documents)
+    packs: list[dict[str, Any]] = [
+        {"_id": "a pack", "user_id": "eve", "amount": 100, "spendable_credits": 90},
+        {"_id": 7, "user_id": "fay", "amount": 100, "spendable_credits": 90},
+        {"_id": 8, "user_id": CAT, "amount": 100.0, "system_portion": 10, "payment": "cash"},
+        {"_id": 9, "user_id": "gus", "amount": "many"},
+    ]
+    setup.database.packs.insert_many(packs)
+    for document in documents:
+        day = {"subscription_id": document["_id"], "date": NOON.replace(hour=0)}
+        setup.database.dailycredits.insert_one({**day, "credits_used": 7.0, "__v": 0})
+
+
+# --- what is read -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", [1, 2, 3, 1000])
+def test_what_is_read_is_what_a_load_would_have_brought(
+    embedded: MongoSetup, page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warm_module, "SUBSCRIPTIONS_PER_PAGE", page)
+    life(embedded)
+    reader = WarmReader(embedded.database)
+
+    found = {
+        user_id: reader.read(user_id, account)
+        for part in reader.pages(every, NOON)
+        for user_id, account in part.accounts.items()
+    }
+
+    assert sorted(found) == sorted([ANN, CAT, "dan", "eve", "gus", "ida"])
+    loaded = embedded.store.load(list(found), NOON)
+    for stored in loaded:
+        assert recover(found[stored.user_id], NOON, POLICY) == recover(stored, NOON, POLICY)
+
+
+def test_only_users_of_the_shard_are_read(embedded: MongoSetup) -> None:
+    life(embedded)
+
+    pages = list(WarmReader(embedded.database).pages(lambda user: user == ANN, NOON))
+
+    assert [user for page in pages for user in page.accounts] == [ANN]
+
+
+# --- what becomes of it -------------------------------------------------------------------
+
+
+@in_loop
+async def test_a_first_touch_of_a_warm_account_asks_the_database_for_nothing(
+    embedded: MongoSetup,
+) -> None:
+    life(embedded)
+    embedded_load = Loads(embedded)
+    async with running(embedded.store) as shard:
+        task = await warmed(shard, WarmReader(embedded.database))
+        assert shard.counters.warmed == 6
+
+        shown = await status(shard, ANN)
+        charged = await ask_one(shard, charge_call(CAT, 1, "k"))
+
+        assert (shown.status, shown.credits_used) == ("active", 30)
+        assert charged.outcome is Outcome.DONE
+        assert embedded_load.users == []
+        task.cancel()
+
+
+@in_loop
+async def test_a_change_that_is_told_takes_a_warm_account_out(embedded: MongoSetup) -> None:
+    document = subscription("ann")
+    embedded.database.subscriptions.insert_one(document)
+    async with running(embedded.store) as shard:
+        task = await warmed(shard, WarmReader(embedded.database))
+        embedded.database.subscriptions.delete_one({"_id": document["_id"]})
+        shard.following.follow(Changes(1, documents=(str(document["_id"]),)))
+
+        assert (await status(shard, ANN)).status == "none"
+        task.cancel()
+
+
+@in_loop
+async def test_a_sweep_compares_accounts_that_nobody_has_touched(embedded: MongoSetup) -> None:
+    life(embedded)
+    async with running(embedded.store) as shard:
+        task = await warmed(shard, WarmReader(embedded.database))
+        embedded.change("dailycredits", {"user_id": ANN}, credits_used=11)  # And nobody is told.
+
+        found = await compare(shard, embedded.store)
+        again = await compare(shard, embedded.store)
+
+        assert (found.checked, found.stale, found.users) == (6, 1, [ANN])
+        assert (again.checked, again.drift) == (6, 0.0)
+        assert (await status(shard, ANN)).credits_used == 11
+        task.cancel()
+
+
+@pytest.mark.parametrize("told", ["users", "documents", "forget_all"])
+@in_loop
+async def test_a_change_told_while_a_page_is_read_is_not_lost_behind_it(
+    embedded: MongoSetup, told: str
+) -> None:
+    document = subscription("ann")
+    embedded.database.subscriptions.insert_one(document)
+    source = Held(WarmReader(embedded.database))
+    changes: dict[str, Any] = {
+        "users": {"users": (ANN,)},
+        "documents": {"documents": (str(document["_id"]),)},
+        "forget_all": {"forget_all": True},
+    }
+    async with running(embedded.store) as shard:
+        task = asyncio.create_task(shard.following.warm.run(source))
+        await asyncio.to_thread(source.read_page.wait, 10)
+        embedded.database.subscriptions.delete_one({"_id": document["_id"]})
+        shard.following.follow(Changes(1, **changes[told]))
+        source.go_on.set()
+        await until(lambda: not shard.counters.warming)
+
+        assert (await status(shard, ANN)).status == "none"
+        task.cancel()
+
+
+@in_loop
+async def test_a_charge_while_a_page_is_read_is_not_lost_behind_it(embedded: MongoSetup) -> None:
+    write(embedded.store, [Author(ANN).add()])
+    source = Held(WarmReader(embedded.database))
+    async with running(embedded.store) as shard:
+        task = asyncio.create_task(shard.following.warm.run(source))
+        await asyncio.to_thread(source.read_page.wait, 10)
+        await ask_one(shard, charge_call(ANN, 30, "k"))
+        await shard.settle()
+        shard.forget(ANN)
+        source.go_on.set()
+        await until(lambda: not shard.counters.warming)
+
+        assert (await status(shard, ANN)).credits_used == 30
+        task.cancel()
+
+
+@in_loop
+async def test_an_account_whose_views_lag_is_left_to_the_ordinary_load(
+    embedded: MongoSetup,
+) -> None:
+    async with running(embedded.store, views=False) as shard:
+        await ask_one(shard, credit_call(ANN, 3000, 30))
+        await shard.views.flush()
+        await ask_one(shard, charge_call(ANN, 30, "k"))
+        shard.forget(ANN)
+        source = Held(WarmReader(embedded.database))
+        task = asyncio.create_task(shard.following.warm.run(source))
+        await asyncio.to_thread(source.read_page.wait, 10)
+        await shard.views.flush()
+        source.go_on.set()
+        await until(lambda: not shard.counters.warming)
+
+        assert ANN not in shard.following.dormant
+        assert (await status(shard, ANN)).credits_used == 30
+        task.cancel()
+
+
+@in_loop
+async def test_an_account_whose_append_is_in_doubt_is_left_to_the_ordinary_load() -> None:
+    store = ReplicatedStore()
+    async with running(store) as shard:
+        await ask_one(shard, credit_call(ANN, 300))
+        await shard.settle()
+        store.fail_append("in doubt, landed")
+        gate = store.hold("find_entries")
+        charging = asyncio.create_task(ask_one(shard, charge_call(ANN, 60, "k")))
+        await at_the_gate(gate)
+
+        task = asyncio.create_task(shard.following.warm.run(SimulatedWarmth(store)))
+        await until(lambda: store.calls["page"] and not shard.counters.warming)
+        gate.open()
+        await charging
+        shown = await status(shard, ANN)
+        task.cancel()
+
+    assert shown.credits_used == 60
+
+
+@in_loop
+async def test_warming_up_stops_where_ram_is_full_and_makes_room_for_who_comes(
+    embedded: MongoSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warm_module, "SUBSCRIPTIONS_PER_PAGE", 10)
+    documents = [subscription(f"user-{n}") for n in range(200)]
+    embedded.database.subscriptions.insert_many(documents)
+    async with running(embedded.store, accounts_max=20) as shard:
+        task = await warmed(shard, WarmReader(embedded.database))
+        filled = len(shard.following.dormant)
+        assert 20 <= filled < 60
+
+        for n in range(30):
+            await ask_one(shard, charge_call(f"user-{n}", 1, "k"))
+            await shard.settle()
+
+        assert len(shard.following.dormant) < filled
+        assert shard.room >= 0
+        task.cancel()
+
+
+@in_loop
+async def test_ram_fills_again_after_everything_was_forgotten(embedded: MongoSetup) -> None:
+    life(embedded)
+    async with running(embedded.store) as shard:
+        task = await warmed(shard, WarmReader(embedded.database))
+        shard.following.follow(Changes(1, forget_all=True))
+        assert len(shard.following.dormant) == 0
+
+        await until(lambda: len(shard.following.dormant) == 6)
+
+        task.cancel()
+
+
+class Loads:
+    """Notes which users the store is asked for."""
+
+    def __init__(self, setup: MongoSetup) -> None:
+        self.users: list[UserId] = []
+        inner = setup.store.load
+
+        def load(user_ids: Any, now: Any, recalls: Any = NOTHING_BESIDE) -> Any:
+            self.users += user_ids
+            return inner(user_ids, now, recalls)
+
+        setup.store.load = load  # type: ignore[method-assign]

@@ -1,0 +1,1 @@
+"""What Stripe's events come to."""

@@ -1,0 +1,1 @@
+"""What others write is heard by every shard."""

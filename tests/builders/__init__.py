@@ -1,0 +1,1 @@
+"""Values that many tests begin with: entries, documents, calls, lives of accounts."""

@@ -1,0 +1,1 @@
+"""What is stored is read back to what it was, whoever wrote it."""
