@@ -258,7 +258,9 @@ def service(settings: Settings, tell: Tell) -> Iterator[Started]:
             key = first_key(MongoKeys(database), directory)
         settings = settings.model_copy(update={"mongo_uri": SecretStr(uri)})
         tell("Ray")
-        dashboard_url = stack.enter_context(ray_cluster(directory, tell))
+        dashboard_url = stack.enter_context(
+            ray_cluster(directory, tell, with_dashboard=settings.ray_dashboard)
+        )
         stack.enter_context(in_force(prices, MongoPrices(database), PricesMetric().publish))
         tell("shards")
         stack.enter_context(shards(settings, count))

@@ -61,6 +61,7 @@ class Settings(EventSettings, BaseSettings):
     connections_per_source: Annotated[int, Field(ge=0, le=1_000_000)] = 2_048
     http_replicas: Annotated[int, Field(ge=1, le=256)] = 1
     data_dir: Path = Path(".allotment")
+    ray_dashboard: bool = True
     mongo_uri: Annotated[SecretStr | None, BeforeValidator(_blank_is_unset)] = None
     mongo_db: Annotated[str, Field(min_length=1, max_length=38)] = "allotment"
     shards: Annotated[int, Field(ge=1, le=SHARDS_MAX)] = Field(default_factory=_half_of_the_cores)

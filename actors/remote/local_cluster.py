@@ -48,7 +48,9 @@ POLL_SECONDS = 0.1
 
 
 @contextlib.contextmanager
-def ray_cluster(directory: Path, tell: Callable[[str], None]) -> Iterator[str | None]:
+def ray_cluster(
+    directory: Path, tell: Callable[[str], None], *, with_dashboard: bool = True
+) -> Iterator[str | None]:
     """Join the cluster at RAY_ADDRESS, or run a local one as long as the block.
 
     Yields the address of Ray's dashboard, if it has one. The cluster's address stands in
@@ -61,7 +63,9 @@ def ray_cluster(directory: Path, tell: Callable[[str], None]) -> Iterator[str | 
         else:
             folder = stack.enter_context(run_folder(directory))
             stack.enter_context(environment(files_in(folder)))
-            context = attempt("Ray", lambda: start_local(folder), tell)
+            context = attempt(
+                "Ray", lambda: start_local(folder, with_dashboard=with_dashboard), tell
+            )
             keep_token()
         stack.callback(ray.shutdown)
         for number, handler in handlers.items():  # Ray has taken SIGTERM for itself.
@@ -98,7 +102,7 @@ def join() -> Any:
         ) from error
 
 
-def start_local(folder: Path) -> Any:
+def start_local(folder: Path, *, with_dashboard: bool) -> Any:
     """Start Ray on this machine, its files in `folder`; return its context.
 
     Where that fails, nothing of it runs.
@@ -107,7 +111,7 @@ def start_local(folder: Path) -> Any:
         with patient_nodes(), loopback_kept():
             return init(
                 address="local",
-                include_dashboard=True,
+                include_dashboard=with_dashboard,
                 _node_ip_address=LOOPBACK,
                 _temp_dir=str(folder / RAY),
             )
@@ -137,18 +141,30 @@ def patient_nodes() -> Iterator[None]:
 
 
 class PatientNode(ray_node.Node):
-    """A node that gives its agents time, and leaves no process behind where it does not start."""
+    """A node that gives its agents time, and leaves no process behind where it does not start.
+
+    What nobody here asks does not run: the autoscaler, the reader that sends logs to the driver,
+    and, without a dashboard, its server.
+    """
 
     def __init__(self, ray_params: Any, **options: Any) -> None:
         self._agent_ports = dict(zip(AGENT_PORTS, free_ports(len(AGENT_PORTS)), strict=True))
         for name, port in self._agent_ports.items():
             setattr(ray_params, name, port)
+        ray_params.no_monitor, ray_params.include_log_monitor = True, False
         try:
             super().__init__(ray_params, **options)
             self._await_agents()
         except BaseException:
             self.kill_all_processes(check_alive=False, allow_graceful=True)
             raise
+
+    def start_api_server(self, *, include_dashboard: bool | None, raise_on_failure: bool) -> None:
+        """Start the dashboard, if it is wanted: Ray would start a server without pages."""
+        if include_dashboard:
+            super().start_api_server(
+                include_dashboard=include_dashboard, raise_on_failure=raise_on_failure
+            )
 
     def start_raylet(self, *arguments: Any, **options: Any) -> None:
         """Start the raylet. The one port that it waits for though told it is written down."""

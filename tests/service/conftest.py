@@ -70,6 +70,7 @@ def service(
     prices_in(directory).write_text(PRICES)
     settings = {
         "ALLOTMENT_PRICES": str(prices_in(directory)),
+        "ALLOTMENT_RAY_DASHBOARD": "1",
         "ALLOTMENT_SHARDS": "2",
         "ALLOTMENT_WEBHOOKS": as_setting(receiver.config("crm"), troubled.config("other")),
         "ALLOTMENT_FEATURES": "chat,export",
@@ -88,6 +89,7 @@ def rehearsal() -> Iterator[RunningService]:
     Unlike the other's, the path of its data directory is short enough for sockets.
     """
     settings = {
+        "ALLOTMENT_RAY_DASHBOARD": "1",
         "ALLOTMENT_SHARDS": "2",
         "ALLOTMENT_TEST_CLOCK": "1",
         "ALLOTMENT_JWT_SECRET": SECRET,

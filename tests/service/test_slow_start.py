@@ -41,11 +41,23 @@ def pids_of(service: RunningService) -> list[str]:
     return found
 
 
+def program(pid: str) -> str:
+    """Return how a process was called; nothing: it has ended."""
+    try:
+        return (Path("/proc") / pid / "cmdline").read_text()
+    except OSError:
+        return ""
+
+
 def test_a_start_waits_for_agents_longer_than_ray_does(tmp_path: Path) -> None:
     with with_agent(tmp_path, f"time.sleep({SLOW_SECONDS})") as service, service.client() as http:
         assert http.get("/readyz").status_code == 200
+        programs = " ".join(map(program, pids_of(service)))
 
     assert not [line for line in service.output if "again" in line]
+    told = [line for line in service.output if "dashboard" in line]
+    assert (told, "ray-dashboard" in programs, "dashboard.py" in programs) == ([], False, False)
+    assert "raylet" in programs
 
 
 def test_a_start_that_is_given_up_says_why_and_leaves_no_process(tmp_path: Path) -> None:
