@@ -17,7 +17,7 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from actors.auth.tokens import SECRET_LENGTH_MIN, TokenRules
+from actors.auth.token_rules import SECRET_LENGTH_MIN, TokenRules
 from actors.events.settings import EventSettings
 from actors.janitor.cron import check_line
 from actors.janitor.jobs import Schedule

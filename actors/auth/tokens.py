@@ -8,13 +8,13 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
 import jwt
 
 from actors.auth.caller import Caller
+from actors.auth.token_rules import TokenRules
 from domain.values import UserId, parse_user_id
 
 SECRET_ALGORITHMS = ("HS256", "HS384", "HS512")
@@ -24,7 +24,6 @@ PUBLIC_ALGORITHMS = (
 )
 LEEWAY_SECONDS = 60  # How far clocks may differ.
 TOKEN_LENGTH_MAX = 8 * 1024
-SECRET_LENGTH_MIN = 32  # RFC 7518: at least as long as the hash of HS256.
 FETCH_SECONDS_MAX = 3.0  # How long one reading of a key set may take.
 KEY_SET_BYTES_MAX = 256 * 1024
 FRESH_SECONDS = 300.0  # After so long a key set is read again, beside the requests.
@@ -34,16 +33,6 @@ UNKNOWN_KEY_SECONDS = 5.0  # How soon a key that the set lacks may make us look 
 
 class UncheckableTokenError(Exception):
     """The issuer's keys cannot be had now, so nobody can tell whether the token is right."""
-
-
-@dataclass(frozen=True, slots=True)
-class TokenRules:
-    """What a token must be. Issuer and audience are checked where they are given."""
-
-    secret: str | None = None
-    key_set_url: str | None = None
-    issuer: str | None = None
-    audience: str | None = None
 
 
 class Tokens:

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from actors.auth.tokens import TokenRules
+from actors.auth.token_rules import TokenRules
 from actors.settings import Settings, explain
 from domain.values import Credits, Policy
 

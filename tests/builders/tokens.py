@@ -6,7 +6,7 @@ from typing import Any
 
 import jwt
 
-from actors.auth.tokens import TokenRules
+from actors.auth.token_rules import TokenRules
 
 SECRET = "a secret of the application, long enough"
 CLAIMS: dict[str, Any] = {"sub": "ada", "iss": "https://id.example", "aud": "credits"}

@@ -14,7 +14,8 @@ import jwt
 
 from actors.auth.api_keys import KEY_PREFIX, ApiKey, KeyRing, hash_of
 from actors.auth.caller import Scope
-from actors.auth.tokens import TokenRules, Tokens, UncheckableTokenError, read_key_set
+from actors.auth.token_rules import TokenRules
+from actors.auth.tokens import Tokens, UncheckableTokenError, read_key_set
 from actors.edge.backend import Backend
 from actors.edge.gate import authenticate
 from actors.edge.problems import RequestRefused

@@ -17,13 +17,13 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from jwt.warnings import InsecureKeyLengthWarning
 
 from actors.auth.caller import Scope
+from actors.auth.token_rules import TokenRules
 from actors.auth.tokens import (
     FRESH_SECONDS,
     KEY_SET_BYTES_MAX,
     TOKEN_LENGTH_MAX,
     TRUSTED_SECONDS_MAX,
     UNKNOWN_KEY_SECONDS,
-    TokenRules,
     Tokens,
     UncheckableTokenError,
     fetch_key_set,
