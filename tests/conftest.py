@@ -7,4 +7,4 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import tests.seeds  # noqa: F401  drawn once, before processes share the work
 
-pytest_plugins = ["tests.leaks"]
+pytest_plugins = ["tests.leaks", "tests.units_of_work"]

@@ -21,7 +21,8 @@ class Part:
     dist: str = "loadfile"
     """What xdist hands to a worker at a time: `loadfile` keeps the fixtures of a file cheap.
 
-    A folder may have a scheduler of its own, as `tests/service` does.
+    A folder may have a scheduler of its own, as `tests/service` does. The longest go first, see
+    `tests/units_of_work.py`.
     """
 
     @property
@@ -41,6 +42,7 @@ class Part:
             "console_output_style=classic",
             f"--numprocesses={self.workers}",
             f"--dist={self.dist}",
+            "--no-loadscope-reorder",
             *(f"--ignore={path}" for path in self.without),
             *self.paths,
         ]

@@ -13,6 +13,7 @@ import pytest
 
 SAY_SECONDS = 20.0  # Between two lines about the same part, at least.
 UNMEASURED_SECONDS = 2.0  # What a file takes that is not in the list.
+LONG_SECONDS = 10.0  # From which on a test is in the list by its own name.
 PRIOR_SECONDS = 60.0  # So much of a run says little of the machine: a service that starts, say.
 
 Seconds = Mapping[str, float]
@@ -20,12 +21,21 @@ Seconds = Mapping[str, float]
 
 @dataclass
 class Outcome:
-    """What the tests of a run did. `seconds`: work by file, as it is written to the list."""
+    """What the tests of a run did.
+
+    `seconds`: work by file, and by test where that took long, as it is written to the list.
+    """
 
     passed: int = 0
     failures: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+
+    def took(self, test: str, seconds: float) -> None:
+        """Note how long a step of a test took."""
+        self.seconds[file_of(test)] += seconds
+        if seconds >= LONG_SECONDS:
+            self.seconds[test] += seconds
 
     def fail(self, name: str, why: str) -> None:
         """Note a failure; the first of a test's is kept."""
@@ -105,7 +115,7 @@ class Progress:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         file = file_of(report.nodeid)
-        self._outcome.seconds[file] += report.duration
+        self._outcome.took(report.nodeid, report.duration)
         if report.failed:
             self._outcome.fail(report.nodeid, why(report))
             self._say(f"FAILED {report.nodeid}: {why(report)}")

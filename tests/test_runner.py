@@ -5,6 +5,7 @@ from collections import Counter
 from tests.__main__ import files_of
 from tests.parts import ROOT, TEST
 from tests.progress import Estimate, Outcome
+from tests.units_of_work import SCRIPTS, longest_first, unit_of
 
 
 def test_every_file_of_tests_is_in_one_part() -> None:
@@ -43,3 +44,43 @@ def test_the_last_line_counts_each_failed_test_once() -> None:
     assert str(outcome) == "3 passed, 1 failed"
     outcome.skipped["b"] = "no root"
     assert str(outcome) == "3 passed, 1 failed, 1 skipped"
+
+
+def test_the_longest_unit_goes_first_and_stays_in_its_order() -> None:
+    scripts = [f"{SCRIPTS}::test[{name}]" for name in ("quick", "slow", "new")]
+    tests = ["tests/a.py::1", "tests/b.py::1", "tests/b.py::2", *scripts, "tests/service/c.py::1"]
+    seconds = {
+        "tests/a.py": 3.0,
+        "tests/b.py": 40.0,
+        "tests/service/c.py": 70.0,
+        SCRIPTS: 90.0,
+        scripts[0]: 11.0,
+        scripts[1]: 60.0,
+    }
+
+    order = longest_first(tests, seconds)
+
+    assert order == [
+        "tests/service/c.py::1",
+        scripts[1],
+        *("tests/b.py::1", "tests/b.py::2"),
+        scripts[2],  # It was not measured: a share of its file.
+        scripts[0],
+        "tests/a.py::1",
+    ]
+
+
+def test_files_that_share_services_are_one_unit() -> None:
+    shared = {unit_of(f"tests/service/{name}.py::x") for name in ("test_holds", "test_trust")}
+
+    assert shared == {"shared"}
+    assert unit_of("tests/service/test_stripe.py::x") == "tests/service/test_stripe.py"
+    assert unit_of("tests/actors/test_cron.py::x") == "tests/actors/test_cron.py"
+
+
+def test_what_takes_long_is_written_down_by_its_own_name() -> None:
+    outcome = Outcome()
+    outcome.took("tests/a.py::quick", 1.0)
+    outcome.took("tests/a.py::slow", 30.0)
+
+    assert outcome.seconds == {"tests/a.py": 31.0, "tests/a.py::slow": 30.0}

@@ -8,24 +8,28 @@ import httpx
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 from tests.fakes.smtp import SmtpProcess
 from tests.service.receiver import Receiver, as_setting
 from tests.service.running import PRICES, RunningService, prices_in
+from tests.units_of_work import unit_of
 
 SECRET = "the application's secret, long enough"  # Signs tokens for the rehearsal.
-OF_THEIR_OWN = {"test_cluster.py", "test_own_database.py", "test_slow_start.py", "test_stripe.py"}
-"""Files whose tests use none of the services here, but start others."""
 
 
 class ServiceScheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Hands a process one script, a file, or all that use the services here: others start more."""
+    """Hands a process one script, a file, or all that use the services here: others start more.
+
+    It holds one test back for each process, as few as can be: xdist would hold two.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        if file.endswith("/test_scripts.py"):
-            return nodeid
-        return file if file.rpartition("/")[2] in OF_THEIR_OWN else "shared"
+        return unit_of(nodeid)
+
+    def _reschedule(self, node: WorkerController) -> None:
+        if self._pending_of(self.assigned_work[node]) < 2 or not self.workqueue:
+            super()._reschedule(node)
 
 
 @pytest.hookimpl(optionalhook=True)  # xdist may be switched off.

@@ -1,0 +1,56 @@
+"""What a worker is handed at a time, and in which order: the longest first.
+
+Else one worker is left at the end with what takes minutes. How long files take stands in
+`tests/seconds.json`; tests that take long each stand there by their ids, too.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.progress import UNMEASURED_SECONDS, Seconds, file_of
+
+SECONDS_FILE = Path(__file__).with_name("seconds.json")
+SERVICE = "tests/service/"
+SCRIPTS = f"{SERVICE}test_scripts.py"
+OF_THEIR_OWN = {
+    f"{SERVICE}{name}.py"
+    for name in ("test_cluster", "test_own_database", "test_slow_start", "test_stripe")
+}
+"""Files whose tests use none of the services that `tests/service` shares, but start others."""
+
+
+def unit_of(test: str) -> str:
+    """Return the unit of a test: its file, or one script, or all that share services."""
+    file = file_of(test)
+    if file == SCRIPTS:
+        return test
+    return "shared" if file.startswith(SERVICE) and file not in OF_THEIR_OWN else file
+
+
+def longest_first(tests: Sequence[str], seconds: Seconds) -> list[str]:
+    """Return the tests, those of the longest unit first; within one they stay as they are."""
+    of_file = Counter(map(file_of, tests))
+    length: defaultdict[str, float] = defaultdict(float)
+    for test in tests:
+        file = file_of(test)
+        share = seconds.get(file, UNMEASURED_SECONDS) / of_file[file]
+        length[unit_of(test)] += seconds.get(test, share)
+    return sorted(tests, key=lambda test: (-length[unit_of(test)], unit_of(test)))
+
+
+def read_seconds() -> dict[str, float]:
+    """Return how long files and long tests took on the machine that was measured."""
+    found: dict[str, float] = json.loads(SECONDS_FILE.read_text())
+    return found
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order the tests in each worker: what they are handed is numbered in this order."""
+    if hasattr(config, "workerinput"):
+        order = longest_first([item.nodeid for item in items], read_seconds())
+        place = {test: number for number, test in enumerate(order)}
+        items.sort(key=lambda item: place[item.nodeid])
