@@ -11,11 +11,18 @@ from pydantic.json_schema import models_json_schema
 from actors.edge.backend import NEEDS_KEY
 from actors.edge.examples import EXAMPLES, MORE_EXAMPLES
 from actors.edge.problem_examples import CLOSER_PROBLEMS, PROBLEMS
-from actors.edge.problems import MEDIA_TYPE
+from actors.edge.problems import (
+    MEDIA_TYPE,
+    REFERENCE,
+    InsufficientCredits,
+    InvalidRequest,
+    NotReady,
+    Problem,
+)
 from domain.api.requests import BatchedUsageBody, RecordUsageBody
 
 JSON = "application/json"
-REFERENCE = "#/components/schemas/"
+NAMED_PROBLEMS = (Problem, InsufficientCredits, InvalidRequest, NotReady)
 ABOUT = """
 Every amount is a whole number of credits. Every write takes an `Idempotency-Key`: a repeat gets
 the first answer again, with `Idempotent-Replayed: true`. Errors are problem bodies (RFC 9457) with
@@ -86,7 +93,10 @@ class Interface(FastAPI):
         if self.openapi_schema is None:
             document = super().openapi()
             _, bodies = models_json_schema(
-                [(RecordUsageBody, "validation"), (BatchedUsageBody, "validation")],
+                [
+                    *((body, "validation") for body in (RecordUsageBody, BatchedUsageBody)),
+                    *((problem, "serialization") for problem in NAMED_PROBLEMS),
+                ],
                 ref_template=REFERENCE + "{model}",
             )
             schemas = document["components"]["schemas"]

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from http import HTTPStatus
 from math import ceil
 from typing import Any
 
@@ -16,6 +17,7 @@ from actors.protocol.errors import AllotmentError, RefusedError
 from domain.messages import Limit, Shortfall
 
 MEDIA_TYPE = "application/problem+json"
+REFERENCE = "#/components/schemas/"  # Where the OpenAPI document keeps what answers name.
 RETRY_AFTER_SECONDS = 1
 SECONDS_OF_A_DAY = 86_400  # What is covered later is not worth waiting for.
 ERRORS_MAX = 50  # Field errors named in one body.
@@ -88,6 +90,17 @@ class NotReady(Problem):
     """What the service waits for."""
 
     missing: list[str]
+
+
+def documented(status: int, *models: type[Problem]) -> dict[str, Any]:
+    """Return the documentation of an answer that is one of these problems.
+
+    It names them. A `model` of FastAPI's would have a validator made for every answer of every
+    operation, which nobody uses: most of the time that building the interface takes.
+    """
+    named = [{"$ref": f"{REFERENCE}{model.__name__}"} for model in models]
+    schema = named[0] if len(named) == 1 else {"anyOf": named}
+    return {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
 
 
 class RequestRefused(Exception):  # noqa: N818 - it is an answer, not an error of ours

@@ -1,7 +1,6 @@
 """Responses of operations: answers that are text already, problems, and their documentation."""
 
 import contextlib
-from http import HTTPStatus
 from typing import Any
 
 from fastapi import Response
@@ -11,6 +10,7 @@ from actors.edge.problems import (
     InsufficientCredits,
     InvalidRequest,
     Problem,
+    documented,
     problem_of,
     respond,
     waiting,
@@ -28,9 +28,9 @@ class Done(Response):
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Return the documentation of an operation's problem bodies."""
-    models: dict[int, Any] = {402: InsufficientCredits, 422: InvalidRequest | Problem}
+    models = {402: (InsufficientCredits,), 422: (InvalidRequest, Problem)}
     return {
-        status: {"model": models.get(status, Problem), "description": HTTPStatus(status).phrase}
+        status: documented(status, *models.get(status, (Problem,)))
         for status in sorted({401, 403, 413, 422, 429, 503, *statuses})
     }
 

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from actors.auth.caller import Scope
 from actors.edge.backend import Backend, allow
 from actors.edge.bodies import TestClockBody
-from actors.edge.problems import NotReady, RequestRefused, make_problem, respond
+from actors.edge.problems import NotReady, RequestRefused, documented, make_problem, respond
 from actors.edge.responses import Done, problems, written
 from actors.protocol.errors import InvalidRequestError, ShardLostError, UnavailableError
 from actors.protocol.reports import ShardReport, SyncReport, TestClockReport
@@ -35,7 +35,10 @@ def add_operating_operations(app: FastAPI, backend: Backend) -> None:
         return Done('{"status":"ok"}')
 
     @app.get(
-        "/readyz", response_model=Health, responses={503: {"model": NotReady}}, openapi_extra=OPEN
+        "/readyz",
+        response_model=Health,
+        responses={503: documented(503, NotReady)},
+        openapi_extra=OPEN,
     )
     async def get_readiness() -> Response:
         """Say whether every part of the service answers, or name those that do not."""

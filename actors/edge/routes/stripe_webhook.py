@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request
 from pydantic import BaseModel
 
 from actors.edge.backend import StripeDesk
-from actors.edge.problems import Problem, RequestRefused, make_problem
+from actors.edge.problems import Problem, RequestRefused, documented, make_problem
 from actors.protocol.reports import StripeEventReport, StripeWaiting
 from actors.protocol.store import StoreError
 from actors.stripe.api import BadSignatureError, verify_signature
@@ -36,7 +36,7 @@ def add_stripe_operations(app: FastAPI, desk: StripeDesk) -> None:
 
     @app.post(
         "/stripe/webhook",
-        responses={status: {"model": Problem} for status in (400, 404, 408, 413, 503)},
+        responses={status: documented(status, Problem) for status in (400, 404, 408, 413, 503)},
         openapi_extra={"security": []},
     )
     async def take_event(request: Request) -> Taken:
