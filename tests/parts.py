@@ -70,6 +70,7 @@ ACTORS = Part(
         "tests/test_locks.py",
         "tests/test_workflows.py",
         "tests/docs",
+        "tests/clients",
     ),
 )
 UNITS = replace(
@@ -85,6 +86,7 @@ UNITS = replace(
         "tests/actors/edge/test_route_table.py",
         "tests/actors/stripe/test_orders.py",
         "tests/actors/events/test_webhooks.py",
+        "tests/clients/test_typescript.py",
     ),
 )
 SIMULATION = Part("simulation", ("tests/simulation",), dist="worksteal")

@@ -18,7 +18,13 @@ SERVICE = "tests/service/"
 SCRIPTS = f"{SERVICE}test_scripts.py"
 OF_THEIR_OWN = {
     f"{SERVICE}{name}.py"
-    for name in ("test_cluster", "test_own_database", "test_slow_start", "test_stripe")
+    for name in (
+        "test_cluster",
+        "test_own_database",
+        "test_slow_start",
+        "test_stripe",
+        "test_typescript_restart",
+    )
 }
 """Files whose tests use none of the services that `tests/service` shares, but start others."""
 

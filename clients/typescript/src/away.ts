@@ -1,0 +1,290 @@
+/** What was allowed while nobody answered: kept in order, under its keys, and sent later. */
+
+import { type AllotmentError, HoldClosed, QueueFull, Refused, ServiceAway, TryAgain } from "./errors.js";
+import { segment } from "./serializing.js";
+import { Limit, pause } from "./timing.js";
+import { isAway, keyed, type Transport } from "./transport.js";
+import type {
+  AwayOptions,
+  Charge,
+  ChargeFields,
+  Cost,
+  FlushReport,
+  HoldFields,
+  PlacedHold,
+  Queued,
+  Sent,
+  Unsent,
+} from "./types.js";
+
+/** How long a call tries before it is allowed. */
+export const PATIENCE_MS = 2_000;
+/** How many may wait. */
+export const QUEUE_MAX = 10_000;
+/** How long one may wait: keys live 30 days, late settlements of holds one. */
+export const KEEP_MS = 24 * 3_600_000;
+/** The first pause between tries to send, and the longest. */
+export const RETRY_MS = 500;
+export const RETRY_MS_MAX = 5_000;
+/** How many are sent at once. */
+export const SENT_TOGETHER = 8;
+
+/** What became of one try to send everything. */
+type Pass = { sent: number; unsent: Unsent[]; answered: boolean; waitMs: number };
+
+export class AwayQueue {
+  readonly patienceMs: number;
+  readonly #transport: Transport;
+  readonly #queueMax: number;
+  readonly #keepMs: number;
+  readonly #retryMs: number;
+  readonly #onUnsent: (unsent: Unsent) => void;
+  readonly #onSent: (sent: Sent) => void;
+  readonly #waiting = new Set<Queued>();
+  #away = false;
+  #closed = false;
+  #following = false;
+  /** Ends the pause of whoever follows. */
+  #pausing = new AbortController();
+  #pass: Promise<Pass> | undefined;
+
+  constructor(transport: Transport, options: AwayOptions) {
+    this.#transport = transport;
+    this.patienceMs = options.patienceMs ?? PATIENCE_MS;
+    this.#queueMax = options.queueMax ?? QUEUE_MAX;
+    this.#keepMs = options.keepMs ?? KEEP_MS;
+    this.#retryMs = options.retryMs ?? RETRY_MS;
+    this.#onUnsent = options.onUnsent ?? logged;
+    this.#onSent = options.onSent ?? (() => undefined);
+  }
+
+  /** Nobody answered the last time: calls need not ask until something was sent again. */
+  get isAway(): boolean {
+    return this.#away && this.#waiting.size > 0;
+  }
+
+  get waiting(): Queued[] {
+    return [...this.#waiting];
+  }
+
+  /** Keep one, and send it as soon as somebody answers. Throws QueueFull. */
+  add(queued: Queued, because?: TryAgain): void {
+    this.checkRoom(queued.key, because);
+    if (because) this.noteAway(because);
+    this.#waiting.add(queued);
+    if (!this.#following) void this.#follow();
+  }
+
+  /** Throws QueueFull: what is allowed now could not be kept. */
+  checkRoom(key: string, because?: TryAgain): void {
+    if (!this.#closed && this.#waiting.size < this.#queueMax) return;
+    const why = this.#closed ? "the client is closed" : `${this.#queueMax} calls wait already`;
+    const message = `The service does not answer, and ${why}`;
+    throw new QueueFull("queue_full", message, { key, cause: because });
+  }
+
+  /** A call has failed so. */
+  noteAway(error: TryAgain): void {
+    this.#away ||= isAway(error);
+  }
+
+  /** Send what waits, now. */
+  async flush(timeoutMs: number, signal?: AbortSignal): Promise<FlushReport> {
+    await this.#pass;
+    const { sent, unsent } = await this.#sendAll(timeoutMs, signal);
+    return { sent, unsent, waiting: this.#waiting.size };
+  }
+
+  /** Send what waits for so long; report what is left then. */
+  async close(timeoutMs: number, signal?: AbortSignal): Promise<FlushReport> {
+    this.#closed = true;
+    this.#pausing.abort();
+    const limit = new Limit(timeoutMs, signal);
+    const report: FlushReport = { sent: 0, unsent: [], waiting: 0 };
+    const deadline = Date.now() + timeoutMs;
+    while (this.#waiting.size > 0 && !limit.signal.aborted) {
+      await this.#pass;
+      const pass = await this.#sendAll(Math.max(0, deadline - Date.now()), limit.signal);
+      report.sent += pass.sent;
+      report.unsent.push(...pass.unsent);
+      if (this.#waiting.size > 0) await pause(pass.waitMs, limit.signal).catch(() => undefined);
+    }
+    limit.clear();
+    const error = new ServiceAway("service_away", "Nobody answered before the client was closed");
+    for (const queued of this.#waiting) report.unsent.push(this.#giveUp(queued, error));
+    return report;
+  }
+
+  /** Try to send, again and again, until nothing waits. */
+  async #follow(): Promise<void> {
+    this.#following = true;
+    let wait = this.#retryMs;
+    while (this.#waiting.size > 0) {
+      this.#pausing = new AbortController();
+      await pause(wait, this.#pausing.signal).catch(() => undefined);
+      if (this.#closed) break;
+      await this.#pass;
+      const pass = await this.#sendAll(this.#transport.timeoutMs);
+      wait = pass.answered ? this.#retryMs : Math.min(wait * 2, RETRY_MS_MAX);
+      wait = Math.max(wait, pass.waitMs);
+    }
+    this.#following = false;
+  }
+
+  /** Send all that waits, once; whoever asks meanwhile waits for the same. */
+  #sendAll(timeoutMs: number, signal?: AbortSignal): Promise<Pass> {
+    this.#pass ??= this.#sendOnce(timeoutMs, signal).finally(() => {
+      this.#pass = undefined;
+    });
+    return this.#pass;
+  }
+
+  async #sendOnce(timeoutMs: number, signal?: AbortSignal): Promise<Pass> {
+    const pass: Pass = { sent: 0, unsent: [], answered: true, waitMs: this.#retryMs };
+    const all = this.waiting;
+    const limit = new Limit(timeoutMs, signal);
+    const next = async () => {
+      for (let queued = all.shift(); queued && pass.answered; queued = all.shift()) {
+        await this.#sendOne(queued, pass, limit.signal);
+      }
+    };
+    // The first one finds out whether anybody answers.
+    const first = all.shift();
+    if (first) await this.#sendOne(first, pass, limit.signal);
+    await Promise.all(Array.from({ length: SENT_TOGETHER }, next));
+    limit.clear();
+    if (!pass.answered) this.#giveUpOld(pass);
+    return pass;
+  }
+
+  async #sendOne(queued: Queued, pass: Pass, signal: AbortSignal): Promise<void> {
+    queued.attempts += 1;
+    try {
+      const charge = await deliver(this.#transport, queued, signal);
+      this.#away = false;
+      this.#remove(queued);
+      pass.sent += 1;
+      told(this.#onSent, { queued, charge });
+    } catch (error) {
+      this.#failed(queued, error as AllotmentError, pass);
+    }
+  }
+
+  #failed(queued: Queued, error: AllotmentError, pass: Pass): void {
+    const undecided = error instanceof TryAgain || error.code === "aborted";
+    if (!undecided) pass.unsent.push(this.#giveUp(queued, error));
+    if (!undecided || error.code === "internal_error") {
+      this.#away = false; // It answers, and the others may pass.
+      return;
+    }
+    this.#away ||= isAway(error);
+    pass.answered = false;
+    pass.waitMs = Math.max(pass.waitMs, error.retryAfterMs ?? 0);
+  }
+
+  #giveUpOld(pass: Pass): void {
+    const hours = this.#keepMs / 3_600_000;
+    const error = new ServiceAway("service_away", `Nobody answered within ${hours} hours`);
+    for (const queued of this.#waiting) {
+      if (Date.now() - queued.queuedAt > this.#keepMs) pass.unsent.push(this.#giveUp(queued, error));
+    }
+  }
+
+  #remove(queued: Queued): void {
+    this.#waiting.delete(queued);
+    if (this.#waiting.size === 0) this.#pausing.abort(); // No program need wait for its end.
+  }
+
+  #giveUp(queued: Queued, error: AllotmentError): Unsent {
+    this.#remove(queued);
+    const unsent = { queued, error };
+    told(this.#onUnsent, unsent);
+    return unsent;
+  }
+}
+
+/**
+ * Send one, once: it is the queue that repeats. The same bodies under the same keys each time:
+ * whatever was lost, it counts once.
+ */
+async function deliver(
+  transport: Transport,
+  queued: Queued,
+  signal: AbortSignal,
+): Promise<Charge | null> {
+  const { userId, key, charge } = queued;
+  const post = async (path: string, fields: object, key: string) =>
+    transport.send(keyed("POST", path, fields, key), { signal, retries: 0 });
+  switch (queued.kind) {
+    case "charge":
+      return (await post("/subscription/usage", { userId, ...charge }, key)) as Charge;
+    case "settle":
+      return (await post(settlePath(queued.holdId ?? ""), charge ?? {}, key)) as Charge;
+    default: {
+      // The answer to the hold was lost. Asked again, the service says which one it made.
+      const { key: holdKey, ...fields } = queued.hold as HoldFields & { key: string };
+      const holdId = await placed(post("/subscription/holds", { userId, ...fields }, holdKey));
+      if (charge === null) {
+        if (holdId !== null) await released(transport, holdId, key, signal);
+        return null;
+      }
+      if (holdId !== null) return (await post(settlePath(holdId), charge, key)) as Charge;
+      const instead = { userId, ...chargeInstead(fields, charge) };
+      return (await post("/subscription/usage", instead, key)) as Charge;
+    }
+  }
+}
+
+export function settlePath(holdId: string): string {
+  return `/subscription/holds/${segment(holdId)}/settle`;
+}
+
+/** Return what is charged where a hold could not be made, and the work was done all the same. */
+export function chargeInstead(hold: HoldFields, cost: Cost): ChargeFields {
+  return {
+    serviceType: hold.serviceType ?? "hold",
+    creditAmount: cost.creditAmount,
+    tokenCount: cost.tokenCount ?? hold.tokenCount,
+    modelUsed: cost.modelUsed ?? hold.modelUsed,
+    sessionId: hold.sessionId,
+    details: cost.details ?? hold.details,
+    timestamp: hold.timestamp,
+    onInsufficient: cost.onInsufficient ?? "cap",
+  };
+}
+
+async function placed(asked: Promise<unknown>): Promise<string | null> {
+  try {
+    return ((await asked) as PlacedHold).holdId;
+  } catch (error) {
+    if (error instanceof Refused) return null;
+    throw error;
+  }
+}
+
+async function released(
+  transport: Transport,
+  holdId: string,
+  key: string,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    const path = `/subscription/holds/${segment(holdId)}`;
+    await transport.send(keyed("DELETE", path, {}, key), { signal, retries: 0 });
+  } catch (error) {
+    if (!(error instanceof HoldClosed)) throw error; // It has expired.
+  }
+}
+
+function told<News>(listener: (news: News) => void, news: News): void {
+  try {
+    listener(news);
+  } catch (error) {
+    console.error("allotment: a listener failed", error);
+  }
+}
+
+function logged({ queued, error }: Unsent): void {
+  const whose = `user ${queued.userId ?? "unknown"}, key ${queued.key}`;
+  console.error(`allotment: allowed, and not charged: ${whose}: ${error.message}`);
+}

@@ -1,0 +1,1 @@
+"""The clients for other languages and for other places, and what their tests share."""

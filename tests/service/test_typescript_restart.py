@@ -1,0 +1,70 @@
+"""The TypeScript client while the service that it talks to is ended, and started again."""
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.clients.typescript import CLIENT, needs_node, there
+from tests.patience import SERVICE_SECONDS
+from tests.service.requests import status
+from tests.service.running import RunningService, wait_until
+
+pytestmark = pytest.mark.service
+
+CALLS = 500
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=lambda number: number.name)
+def test_hundreds_of_holds_outlive_a_service_that_is_ended_and_started_again(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    needs_node()
+    with RunningService(tmp_path, ALLOTMENT_SHARDS="2") as service:
+        with service.client() as http:
+            payment = {"method": "card", "transaction_id": "t", "amount": 1, "currency": "eur"}
+            body = {"user_id": "ada", "amount": 20_000, "days": 1, "payment": payment}
+            http.post("/subscription/credits", json=body).raise_for_status()
+        more = {"ALLOTMENT_USER": "ada", "ALLOTMENT_CALLS": str(CALLS)}
+        storm = subprocess.Popen(
+            ["node", "scripts/test.mjs", "program", "storm"],
+            cwd=CLIENT,
+            env=there(service, **more),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert storm.stdout is not None
+        with storm.stdout as said:
+            assert said.readline().strip() == "under way"
+            service.stop(number)
+            service.start()
+            result = json.loads(said.read())
+        storm.wait(SERVICE_SECONDS)
+
+        with service.client() as http:
+            check_books(service, http, result)
+
+
+def check_books(service: RunningService, http: httpx.Client, result: dict[str, object]) -> None:
+    """Check that each call came to an end of its kind, and that all that was charged is booked."""
+    assert result["done"] == CALLS
+    assert result["failures"] == {"RangeError": CALLS // 10}
+
+    def is_free() -> bool:
+        answer = http.get("/subscription/holds", params={"user_id": "ada"})
+        return bool(answer.json()["holds"] == [])
+
+    wait_until(is_free, SERVICE_SECONDS)
+    shown = status(http, "ada")
+    assert (shown["credits_used"], shown["credits_held"]) == (result["charged"], 0)
+    http.get("/subscriptions/ada")  # Waits until the views contain what was answered.
+    with service.mongo() as mongo:
+        (day,) = mongo.allotment.dailycredits.find({"user_id": "ada"})
+        usages = list(mongo.allotment.usages.find({"user_id": "ada"}))
+    assert (day["credits_used"], day["credits_held"]) == (result["charged"], 0)
+    assert not day.get("holds")
+    assert sum(usage["credit_amount"] for usage in usages) == result["charged"]
+    assert len(usages) == CALLS - CALLS // 10
