@@ -6,5 +6,8 @@ os.environ.setdefault("RAY_AUTH_MODE", "token")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 import tests.seeds  # noqa: F401  drawn once, before processes share the work
+from tests.units_of_work import pytest_collection_modifyitems
 
-pytest_plugins = ["tests.leaks", "tests.units_of_work"]
+__all__ = ["pytest_collection_modifyitems"]
+
+pytest_plugins = ["tests.leaks"]
