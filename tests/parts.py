@@ -62,6 +62,7 @@ ACTORS = Part(
     "actors",
     (
         "tests/actors",
+        "tests/clients",
         "tests/test_runner.py",
         "tests/test_architecture.py",
         "tests/test_bench.py",

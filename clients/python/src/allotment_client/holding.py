@@ -1,0 +1,108 @@
+"""Holds around a block: set credits aside, do the work, settle what it cost."""
+
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from allotment_client.accounts import Manner
+from allotment_client.answers import HoldResponse, UsageRecordResponse
+from allotment_client.errors import AllotmentError
+
+if TYPE_CHECKING:
+    from allotment_client.async_client import AsyncAllotment
+    from allotment_client.client import Allotment
+
+
+@dataclass(slots=True)
+class Holding:
+    """A hold inside its block."""
+
+    hold: HoldResponse
+    usage: UsageRecordResponse | None = None
+    """The charge, once the block is left."""
+    cost: dict[str, Any] | None = None
+
+    def report(
+        self,
+        credit_amount: int | None = None,
+        *,
+        token_count: int | None = None,
+        model_used: str | None = None,
+        details: Mapping[str, Any] | None = None,
+        on_insufficient: Manner = "cap",
+    ) -> None:
+        """Say what it cost: `credit_amount`, or `token_count`. The last report counts."""
+        self.cost = {
+            "credit_amount": credit_amount,
+            "token_count": token_count,
+            "model_used": model_used,
+            "details": details,
+            "on_insufficient": on_insufficient,
+        }
+
+
+class HoldBlock:
+    """A context manager around one hold."""
+
+    def __init__(self, client: "Allotment", what: tuple[str, str, int], expires_in: int) -> None:
+        self._client = client
+        self._what = what
+        self._expires_in = expires_in
+        self._holding: Holding | None = None
+
+    def __enter__(self) -> Holding:
+        """Place the hold."""
+        hold = self._client.hold(*self._what, expires_in=self._expires_in)
+        self._holding = Holding(hold)
+        return self._holding
+
+    def __exit__(
+        self,
+        _type: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        """Settle what was reported, or release."""
+        holding = self._holding
+        assert holding is not None, "the block was entered"
+        if error is None and holding.cost is not None:
+            holding.usage = self._client.settle(holding.hold.hold_id, **holding.cost)
+            return
+        with contextlib.suppress(AllotmentError):  # Else it expires by itself.
+            self._client.release(holding.hold.hold_id)
+
+
+class AsyncHoldBlock:
+    """An asynchronous context manager around one hold."""
+
+    def __init__(
+        self, client: "AsyncAllotment", what: tuple[str, str, int], expires_in: int
+    ) -> None:
+        self._client = client
+        self._what = what
+        self._expires_in = expires_in
+        self._holding: Holding | None = None
+
+    async def __aenter__(self) -> Holding:
+        """Place the hold."""
+        hold = await self._client.hold(*self._what, expires_in=self._expires_in)
+        self._holding = Holding(hold)
+        return self._holding
+
+    async def __aexit__(
+        self,
+        _type: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        """Settle what was reported, or release; whoever cancels does not keep it from ending."""
+        holding = self._holding
+        assert holding is not None, "the block was entered"
+        if error is None and holding.cost is not None:
+            settling = self._client.settle(holding.hold.hold_id, **holding.cost)
+            holding.usage = await self._client.finished(settling)
+            return
+        with contextlib.suppress(AllotmentError):  # Else it expires by itself.
+            await self._client.finished(self._client.release(holding.hold.hold_id))

@@ -1,0 +1,173 @@
+"""What the service answers operators. Counts are of accounts unless they say otherwise."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from allotment_client.lists import SubscriptionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class RereadReport:
+    """What reading RAM again from MongoDB has changed."""
+
+    checked: int
+    reloaded: int
+    removed: int
+    elapsed_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SweepReport:
+    """What one run of a job has found and done."""
+
+    sweep_id: str
+    job: str
+    started_at: datetime
+    elapsed_ms: int
+    checked: int
+    missing_in_ram: int
+    missing_in_db: int
+    stale: int
+    expired: int
+    holds_expired: int
+    quarantined: int
+    invariants_broken: int
+    trimmed: int
+    differed: int
+    repaired: int
+    drift: float
+    users: list[str]
+    """The first who differed, whose documents break an invariant, or cannot be read."""
+    differences: list[str]
+    """The first of Stripe's objects that were not as they were known, and how."""
+    indexes_made: int
+    index_problems: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class AnonymizationReport:
+    """How far an anonymisation is, or what it has done. It never says whose it was."""
+
+    anonymization_id: str
+    anonymous_id: str | None
+    """The random id that everything has now; None where nothing was found."""
+    step: str
+    """`fencing`, `renaming`, `lifting`, `done`."""
+    by: str | None
+    documents: dict[str, int]
+    """How many were renamed, by collection."""
+    started_at: datetime
+    finished_at: datetime | None
+    waits_for: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionPage:
+    """A page of the subscriptions of all users, in the order of their ids."""
+
+    items: list[SubscriptionRecord]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One decision about a user, as the journal keeps it."""
+
+    seq: int
+    at: datetime | None
+    by: str | None
+    """Who asked for it: `key:` and a key's id, `python`, `janitor` …; None: unknown."""
+    kind: str
+    idempotency_key: str
+    change: dict[str, Any] | None
+    """What was decided; None where it cannot be read."""
+    unreadable: str | None
+    answer: dict[str, Any] | None
+    """The first answer; None for a refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryPage:
+    """A page of a user's journal, newest first."""
+
+    user_id: str
+    items: list[HistoryEntry]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShardReport:
+    """One shard."""
+
+    shard: str
+    node_id: str
+    pid: int
+    users: int
+    queued: int
+    hits: int
+    misses: int
+    reads: int
+    writes: int
+    journal_seconds_behind: float
+    uptime_seconds: float
+    holds_open: int
+    credits_held: int
+    oldest_hold_seconds: float
+    holds_expired: int
+    heartbeat_age_seconds: float
+    stale: bool
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class SyncReport:
+    """How far RAM is behind what other programs write."""
+
+    lag_seconds: float
+    last_event_at: datetime | None
+    events_applied: int
+    resumes: int
+    resyncs: int
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReshardReport:
+    """The change of the number of shards that runs, or ran last."""
+
+    shards: int
+    shards_before: int
+    slots: int
+    """How many of the 4,096 had to move when it began."""
+    moved: int
+    running: bool
+    started_at: datetime | None
+    elapsed_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Redelivery:
+    """An event that is delivered again, and to which endpoints."""
+
+    id: str
+    endpoints: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ReconciliationProgress:
+    """How far a comparison with Stripe has come."""
+
+    running: bool
+    kind: str | None
+    checked: int
+    differed: int
+
+
+@dataclass(frozen=True, slots=True)
+class TestClockReport:
+    """What time it is now for the whole service."""
+
+    __test__ = False  # It tests nothing itself.
+
+    now: datetime
