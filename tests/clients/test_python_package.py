@@ -17,7 +17,11 @@ CLIENT = ROOT / "clients" / "python"
 MODULES = sorted((CLIENT / "src" / "allotment_client").glob("*.py"))
 PROJECT = tomllib.loads((CLIENT / "pyproject.toml").read_text())["project"]
 MAY_IMPORT = {"allotment_client", "httpx"}
-ADAPTERS = {"fastapi.py": {"fastapi"}, "openai.py": {"openai"}, "litellm.py": {"litellm"}}
+ADAPTERS = {
+    "fastapi.py": {"fastapi", "starlette"},
+    "openai.py": {"openai"},
+    "litellm.py": {"litellm"},
+}
 LINES_MAX = 300
 # What `python -m build --no-isolation` does.
 BUILD = "from setuptools import build_meta as b; b.build_sdist('dist'); b.build_wheel('dist')"
