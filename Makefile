@@ -71,3 +71,10 @@ $(VENV)/tools/.ready: .ci/tools.lock
 	$(PYTHON) -m venv $(VENV)/tools
 	$(VENV)/tools/bin/python $(LOCKED) -r .ci/tools.lock
 	@touch $@
+
+# The vendors of the Python client's adapters: never in the service's environment.
+ADAPTERS ?= $(VENV)/adapters
+$(ADAPTERS)/.ready: clients/python/adapters.lock
+	$(PYTHON) -m venv $(ADAPTERS)
+	$(ADAPTERS)/bin/python $(LOCKED) -r clients/python/adapters.lock
+	@touch $@

@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[1]
 RUN_TIME = ROOT / "requirements.lock"
 DEVELOPMENT = ROOT / "requirements-dev.lock"
-LOCKS = sorted([*ROOT.glob("*.lock"), *ROOT.glob(".ci/*.lock")])
+LOCKS = sorted([*ROOT.glob("*.lock"), *ROOT.glob(".ci/*.lock"), *ROOT.glob("clients/*/*.lock")])
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 DEPENDENCIES = [*PROJECT["build-system"]["requires"], *PROJECT["project"]["dependencies"]]
 TOOLS = PROJECT["project"]["optional-dependencies"]["dev"]
@@ -52,6 +52,7 @@ def test_there_are_locks_for_all_that_is_installed() -> None:
         "secantus.lock",
         "secantus-python.lock",
         "tools.lock",
+        "adapters.lock",
     }
 
 
@@ -98,7 +99,7 @@ def test_everything_that_is_installed_is_checked_against_a_lock() -> None:
         makefile = makefile.replace(name, meaning)
     installs = re.findall(r"pip install.*", makefile + "\n".join(commands_of_nodes()))
 
-    assert len(installs) == 8
+    assert len(installs) == 9
     for command in installs:
         if "--editable" in command:
             assert "--no-deps --no-build-isolation" in command

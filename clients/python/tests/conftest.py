@@ -1,0 +1,43 @@
+"""A service and a model to test adapters with, both over HTTP.
+
+The service is started by whoever runs these tests, who tells it in ALLOTMENT_URL and
+ALLOTMENT_API_KEY.
+"""
+
+import itertools
+import threading
+from collections.abc import Iterator
+
+import pytest
+from model_server import Handler, Model
+
+from allotment_client import Allotment
+
+PAYMENT = {"method": "card", "amount": 2900, "currency": "eur"}
+
+users = map("user-{}".format, itertools.count())
+
+
+@pytest.fixture
+def model() -> Iterator[Model]:
+    with Model(("127.0.0.1", 0), Handler) as server:
+        server.asked = []
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def allotment() -> Iterator[Allotment]:
+    with Allotment.connect() as allotment:
+        yield allotment
+
+
+@pytest.fixture
+def user(allotment: Allotment) -> str:
+    """Return a user with 90 credits today."""
+    user = next(users)
+    allotment.add_credit(user, 3000, 30, PAYMENT | {"transaction_id": user})
+    return user

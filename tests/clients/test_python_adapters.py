@@ -1,0 +1,85 @@
+"""The adapters for OpenAI's SDK and LiteLLM, with their vendors in an environment of their own.
+
+It is made once, from a lock, where a registry can be reached; else these tests are skipped.
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from actors.access import Scope
+from tests.actors.listening import Listening, listening
+from tests.patience import SERVICE_SECONDS
+from tests.test_locks import locked
+
+ROOT = Path(__file__).parents[2]
+CLIENT = ROOT / "clients" / "python"
+LOCK = CLIENT / "adapters.lock"
+ENVIRONMENT = Path(os.environ.get("ALLOTMENT_ADAPTERS", ROOT / ".venv" / "adapters"))
+PYTHON = ENVIRONMENT / "bin" / "python"
+
+
+@pytest.fixture(scope="module")
+def interface() -> Iterator[Listening]:
+    with listening() as interface:
+        yield interface
+
+
+@pytest.fixture(scope="module")
+def python() -> Path:
+    """Return a Python with the vendors. It is made in a minute, and then kept."""
+    if not (ENVIRONMENT / ".ready").exists():
+        done = subprocess.run(
+            ["make", str(ENVIRONMENT / ".ready"), f"ADAPTERS={ENVIRONMENT}"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=SERVICE_SECONDS,
+            check=False,
+        )
+        if done.returncode:
+            pytest.skip(f"the vendors cannot be installed: {done.stderr.strip()[-200:]}")
+    return PYTHON
+
+
+@pytest.mark.parametrize("file", sorted(path.name for path in CLIENT.glob("tests/test_*.py")))
+def test_an_adapter_holds_and_settles(interface: Listening, python: Path, file: str) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        options = ["-q", "-p", "no:cacheprovider", "-c", os.devnull, f"--rootdir={directory}"]
+        done = subprocess.run(
+            [python, "-m", "pytest", *options, CLIENT / "tests" / file],
+            cwd=directory,
+            env={
+                "PATH": os.environ["PATH"],
+                "PYTHONPATH": str(CLIENT / "src"),
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "ALLOTMENT_URL": interface.address,
+                "ALLOTMENT_API_KEY": interface.keys[Scope.ADMIN],
+                "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            },
+            capture_output=True,
+            text=True,
+            timeout=SERVICE_SECONDS,
+            check=False,
+        )
+
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert " passed" in done.stdout
+
+
+def test_the_lock_names_a_release_of_litellm_that_is_not_the_compromised_one() -> None:
+    versions = {one.name: one.version for one in locked(LOCK)}
+
+    assert versions["litellm"] == "1.91.5"
+    assert "openai" in versions
+
+
+def test_the_service_installs_none_of_them() -> None:
+    for lock in (ROOT / "requirements.lock", ROOT / "requirements-dev.lock"):
+        assert not {"litellm", "openai"} & {one.name for one in locked(lock)}
+    assert "litellm" not in sys.modules
