@@ -33,17 +33,16 @@ def interface() -> Iterator[Listening]:
 @pytest.fixture(scope="module")
 def python() -> Path:
     """Return a Python with the vendors. It is made in a minute, and then kept."""
-    if not (ENVIRONMENT / ".ready").exists():
-        done = subprocess.run(
-            ["make", str(ENVIRONMENT / ".ready"), f"ADAPTERS={ENVIRONMENT}"],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=SERVICE_SECONDS,
-            check=False,
-        )
-        if done.returncode:
-            pytest.skip(f"the vendors cannot be installed: {done.stderr.strip()[-200:]}")
+    done = subprocess.run(
+        ["make", str(ENVIRONMENT / ".ready"), f"ADAPTERS={ENVIRONMENT}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=SERVICE_SECONDS,
+        check=False,
+    )
+    if done.returncode:
+        pytest.skip(f"the vendors cannot be installed: {done.stderr.strip()[-200:]}")
     return PYTHON
 
 

@@ -16,7 +16,8 @@ from starlette.requests import ClientDisconnect
 
 import allotment_client
 from allotment_client.errors import InsufficientCreditsError
-from allotment_client.fastapi import Credits, RequestHold, limit_headers
+from allotment_client.fastapi import Credits, RequestHold
+from allotment_client.problems import limit_headers
 from bench.processes import free_port
 from tests.actors.running import in_loop
 from tests.actors.test_edge import edge

@@ -19,8 +19,7 @@ PROJECT = tomllib.loads((CLIENT / "pyproject.toml").read_text())["project"]
 MAY_IMPORT = {"allotment_client", "httpx"}
 ADAPTERS = {
     "fastapi.py": {"fastapi", "starlette"},
-    "openai.py": {"openai"},
-    "litellm.py": {"litellm"},
+    "litellm.py": {"litellm", "fastapi"},  # The proxy's own.
 }
 LINES_MAX = 300
 # What `python -m build --no-isolation` does.

@@ -4,7 +4,7 @@ The service is started by whoever runs these tests, who tells it in ALLOTMENT_UR
 ALLOTMENT_API_KEY.
 """
 
-import itertools
+import secrets
 import threading
 from collections.abc import Iterator
 
@@ -14,8 +14,6 @@ from model_server import Handler, Model
 from allotment_client import Allotment
 
 PAYMENT = {"method": "card", "amount": 2900, "currency": "eur"}
-
-users = map("user-{}".format, itertools.count())
 
 
 @pytest.fixture
@@ -38,6 +36,6 @@ def allotment() -> Iterator[Allotment]:
 @pytest.fixture
 def user(allotment: Allotment) -> str:
     """Return a user with 90 credits today."""
-    user = next(users)
+    user = f"user-{secrets.token_hex(8)}"
     allotment.add_credit(user, 3000, 30, PAYMENT | {"transaction_id": user})
     return user

@@ -26,6 +26,7 @@ from allotment_client.accounts import HOLD_SECONDS_DEFAULT
 from allotment_client.async_client import AsyncAllotment
 from allotment_client.errors import AllotmentError, HoldClosedError, RefusedError, TryAgainError
 from allotment_client.holding import Holding
+from allotment_client.problems import limit_headers
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 1
@@ -172,18 +173,6 @@ async def on_error(_: Request, error: Exception) -> Response:
         return _problem(AWAY, {"Retry-After": str(seconds)})
     logger.error("credits cannot be checked", exc_info=error)
     return _problem(BROKEN, {})
-
-
-def limit_headers(error: RefusedError, now: datetime) -> dict[str, str]:
-    """Return the headers of a refusal: what is left, and when there will be enough."""
-    left = 0 if error.shortfall is None else max(0, error.shortfall.remaining_credits)
-    seconds = error.retry_after
-    if seconds is None and error.available_at is not None:
-        seconds = max(0.0, (error.available_at - now).total_seconds())
-    if seconds is None:
-        return {"RateLimit": f'"credits";r={left}'}
-    headers = {"RateLimit": f'"credits";r={left};t={ceil(seconds)}'}
-    return headers if error.retry_after is None else headers | {"Retry-After": str(ceil(seconds))}
 
 
 def _problem(body: dict[str, Any], headers: dict[str, str]) -> Response:

@@ -1,6 +1,8 @@
 """Problem bodies (RFC 9457) to errors: which code is which type."""
 
 from collections.abc import Mapping
+from datetime import datetime
+from math import ceil
 from typing import Any
 
 from allotment_client.errors import (
@@ -69,3 +71,15 @@ def error_of(problem: Mapping[str, Any], not_found: type[NotFoundError]) -> Allo
     elif problem["title"] == GoesOnError.title:
         kind = GoesOnError
     return kind(problem["detail"], problem=problem)
+
+
+def limit_headers(error: RefusedError, now: datetime) -> dict[str, str]:
+    """Return the headers of a refusal: what is left, and when there will be enough."""
+    left = 0 if error.shortfall is None else max(0, error.shortfall.remaining_credits)
+    seconds = error.retry_after
+    if seconds is None and error.available_at is not None:
+        seconds = max(0.0, (error.available_at - now).total_seconds())
+    if seconds is None:
+        return {"RateLimit": f'"credits";r={left}'}
+    headers = {"RateLimit": f'"credits";r={left};t={ceil(seconds)}'}
+    return headers if error.retry_after is None else headers | {"Retry-After": str(ceil(seconds))}
