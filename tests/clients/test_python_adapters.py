@@ -4,6 +4,7 @@ It is made once, from a lock, where a registry can be reached; else these tests 
 """
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from actors.access import Scope
+from allotment_client import Allotment
 from tests.actors.listening import Listening, listening
 from tests.patience import SERVICE_SECONDS
 from tests.test_locks import locked
@@ -20,6 +22,7 @@ from tests.test_locks import locked
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "clients" / "python"
 LOCK = CLIENT / "adapters.lock"
+QUICKSTART = ROOT / "docs" / "quickstart-python.md"
 ENVIRONMENT = Path(os.environ.get("ALLOTMENT_ADAPTERS", ROOT / ".venv" / "adapters"))
 PYTHON = ENVIRONMENT / "bin" / "python"
 
@@ -69,6 +72,36 @@ def test_an_adapter_holds_and_settles(interface: Listening, python: Path, file: 
 
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     assert " passed" in done.stdout
+
+
+@pytest.mark.parametrize("vendor", ["openai", "litellm"])
+def test_the_block_of_the_quickstart_about_it_runs(
+    interface: Listening, python: Path, vendor: str
+) -> None:
+    with Allotment.connect(interface.address, interface.keys[Scope.ADMIN]) as allotment:
+        payment = {"method": "card", "amount": 900, "currency": "eur"}
+        allotment.add_credit("ada", 900, 10, payment | {"transaction_id": vendor})
+    blocks = re.findall(r"^```python\n(.*?)^```$", QUICKSTART.read_text(), re.DOTALL | re.MULTILINE)
+    (block,) = [block for block in blocks if f"allotment_client.{vendor}" in block]
+
+    done = subprocess.run(
+        [python, CLIENT / "tests" / "model_server.py", "-c", block],
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(CLIENT / "src"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "ALLOTMENT_URL": interface.address,
+            "ALLOTMENT_API_KEY": interface.keys[Scope.WRITE],
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        },
+        capture_output=True,
+        text=True,
+        timeout=SERVICE_SECONDS,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert vendor != "openai" or done.stdout == "good morning to you\n"
 
 
 def test_the_lock_names_a_release_of_litellm_that_is_not_the_compromised_one() -> None:

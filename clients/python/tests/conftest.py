@@ -5,11 +5,10 @@ ALLOTMENT_API_KEY.
 """
 
 import secrets
-import threading
 from collections.abc import Iterator
 
 import pytest
-from model_server import Handler, Model
+from model_server import Model, serving
 
 from allotment_client import Allotment
 
@@ -18,13 +17,8 @@ PAYMENT = {"method": "card", "amount": 2900, "currency": "eur"}
 
 @pytest.fixture
 def model() -> Iterator[Model]:
-    with Model(("127.0.0.1", 0), Handler) as server:
-        server.asked = []
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+    with serving() as model:
+        yield model
 
 
 @pytest.fixture

@@ -1,7 +1,12 @@
 """A server of OpenAI's shape, on a real socket."""
 
+import contextlib
 import itertools
 import json
+import os
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -122,3 +127,29 @@ class Model(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_port}/v1"
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[Model]:
+    """Serve as long as the block."""
+    with Model(("127.0.0.1", 0), Handler) as server:
+        server.asked = []
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def main() -> int:
+    """Run a Python beside the model, where OpenAI's SDK finds it; return its exit code."""
+    with serving() as model:
+        found = {"OPENAI_BASE_URL": model.url, "OPENAI_API_KEY": "none"}
+        command = [sys.executable, *sys.argv[1:]]
+        return subprocess.run(command, env=os.environ | found, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
