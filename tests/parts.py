@@ -88,6 +88,7 @@ UNITS = replace(
         "tests/actors/stripe/test_orders.py",
         "tests/actors/events/test_webhooks.py",
         "tests/clients/test_typescript.py",
+        "tests/clients/test_python_adapters.py",
     ),
 )
 SIMULATION = Part("simulation", ("tests/simulation",), dist="worksteal")
