@@ -8,7 +8,7 @@ from typing import Any
 
 import allotment_client
 from actors.client import AsyncAllotment
-from tests.actors.test_edge import LocalBackend, edge
+from tests.fakes.edge import LocalBackend, edge
 
 FACES = ["cluster", "http"]
 PAYMENT = {"method": "card", "transaction_id": "t-1", "amount": 2900, "currency": "eur"}

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.actors.running import in_loop
 from tests.clients.faces import FACES, PAYMENT, face, masked, plain, told
+from tests.fakes.shards import in_loop
 
 both = pytest.mark.parametrize("name", FACES)
 

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from actors.access import Scope
+from actors.auth.caller import Scope
 from allotment_client import Allotment, AsyncAllotment, InvalidRequestError, ServiceAwayError
 from allotment_client.call import Reply
 from allotment_client.following import AWAY_SECONDS_MAX, Following
-from tests.actors.listening import Listening, listening
-from tests.actors.running import Seconds, in_loop
 from tests.clients.faces import PAYMENT
+from tests.fakes.interface import Listening, listening
+from tests.fakes.shards import Seconds, in_loop
 
 
 def text_of(number: int, note: str = "") -> bytes:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import actors.client
-import actors.failures
+import actors.protocol.errors
 import allotment_client
 from actors.client import Allotment
 from allotment_client import answers, errors, lists, reports
@@ -113,7 +113,7 @@ def tree_of(module: Any) -> dict[str, tuple[str, str, str]]:
 
 
 def test_every_error_of_the_cluster_is_there_with_its_code_and_in_its_place() -> None:
-    cluster, http = tree_of(actors.failures), tree_of(errors)
+    cluster, http = tree_of(actors.protocol.errors), tree_of(errors)
 
     assert http.keys() - cluster.keys() == ERRORS_ONLY_OVER_HTTP
     for name, facts in cluster.items():
@@ -121,7 +121,7 @@ def test_every_error_of_the_cluster_is_there_with_its_code_and_in_its_place() ->
 
 
 def test_errors_have_the_same_fields() -> None:
-    cluster = actors.failures.InsufficientCreditsError()
+    cluster = actors.protocol.errors.InsufficientCreditsError()
     http = errors.InsufficientCreditsError()
 
     assert set(vars(cluster)) <= {name for name in dir(http) if not name.startswith("_")}

@@ -19,9 +19,9 @@ from allotment_client.errors import InsufficientCreditsError
 from allotment_client.fastapi import Credits, RequestHold
 from allotment_client.problems import limit_headers
 from bench.processes import free_port
-from tests.actors.running import in_loop
-from tests.actors.test_edge import edge
 from tests.clients.faces import PAYMENT
+from tests.fakes.edge import edge
+from tests.fakes.shards import in_loop
 
 
 @dataclass

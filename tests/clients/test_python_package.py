@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_architecture import imported_packages
-
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "clients" / "python"
 MODULES = sorted((CLIENT / "src" / "allotment_client").glob("*.py"))
@@ -24,6 +22,16 @@ ADAPTERS = {
 LINES_MAX = 300
 # What `python -m build --no-isolation` does.
 BUILD = "from setuptools import build_meta as b; b.build_sdist('dist'); b.build_wheel('dist')"
+
+
+def imported_packages(path: Path) -> set[str]:
+    packages: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            packages |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            packages.add(node.module.partition(".")[0])
+    return packages
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: path.name)

@@ -35,7 +35,7 @@ from allotment_client.call import (
     pause_before,
 )
 from allotment_client.problems import BY_CODE
-from tests.actors.running import Seconds, in_loop
+from tests.fakes.shards import Seconds, in_loop
 
 Answer = httpx.Response | Exception
 STATUS = 200, {"checked": 1, "reloaded": 0, "removed": 0, "elapsed_ms": 3}
@@ -54,7 +54,7 @@ BUSY = ("overloaded", 503)
 
 
 class Scripted:
-    """A service that gives answers from a list, the last one for ever, and keeps what it is asked."""
+    """A service that gives answers from a list, the last one again and again, and keeps what it is asked."""
 
     def __init__(self, *answers: Callable[[], Answer]) -> None:
         self.answers = list(answers)

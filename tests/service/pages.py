@@ -31,7 +31,7 @@ def blocks_of(page: Path) -> list[Block]:
 
 
 class Reader:
-    """Somebody who follows a page in a folder, with a Python of that folder."""
+    """Follows a page in a folder, with a Python of that folder."""
 
     def __init__(
         self,

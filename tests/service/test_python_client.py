@@ -22,7 +22,7 @@ from allotment_client import (
     UnauthorizedError,
 )
 from bench.processes import free_port
-from tests.actors.running import in_loop
+from tests.fakes.shards import in_loop
 from tests.patience import PATIENCE_SECONDS
 from tests.service.pages import Reader, blocks_of
 from tests.service.processes import actor_pids

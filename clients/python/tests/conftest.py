@@ -1,7 +1,6 @@
 """A service and a model to test adapters with, both over HTTP.
 
-The service is started by whoever runs these tests, who tells it in ALLOTMENT_URL and
-ALLOTMENT_API_KEY.
+ALLOTMENT_URL and ALLOTMENT_API_KEY name a running service.
 """
 
 import secrets

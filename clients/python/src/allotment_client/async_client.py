@@ -99,7 +99,7 @@ class AsyncAllotment:
             return error
 
     async def finished(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do work to its end, in the background where whoever waits for it is cancelled."""
+        """Do work to its end: in the background if the task that waits for it is cancelled."""
         task = asyncio.ensure_future(work)
         self._ending.add(task)
         task.add_done_callback(self._ended)
@@ -175,7 +175,7 @@ class AsyncAllotment:
         user_id: str | None = None,
         after: str | None = None,
     ) -> AsyncIterator[EventRecord]:
-        """Yield events as they come, for ever, each user's in order, over broken streams too.
+        """Yield events as they come, without end, each user's in order, over broken streams too.
 
         They begin after the event whose id is `after`; `"beginning"`: with the oldest that is
         kept; None: from now on. UnavailableError: the service was away for a minute; call again

@@ -143,7 +143,7 @@ class Allotment:
         user_id: str | None = None,
         after: str | None = None,
     ) -> Iterator[EventRecord]:
-        """Yield events as they come, for ever, each user's in order, over broken streams too.
+        """Yield events as they come, without end, each user's in order, over broken streams too.
 
         They begin after the event whose id is `after`; `"beginning"`: with the oldest that is
         kept; None: from now on. UnavailableError: the service was away for a minute; call again

@@ -97,7 +97,7 @@ class AsyncHoldBlock:
         error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        """Settle what was reported, or release; whoever cancels does not keep it from ending."""
+        """Settle what was reported, or release. A cancelled task does so in the background."""
         holding = self._holding
         assert holding is not None, "the block was entered"
         if error is None and holding.cost is not None:

@@ -154,7 +154,7 @@ class MeteredStream:
         return self
 
     def __next__(self) -> Any:
-        """Return the next piece. The one that tells usage comes only to whoever asked for it."""
+        """Return the next piece. The one that tells usage is left out unless asked for."""
         while True:
             try:
                 piece = next(self._stream)
@@ -214,7 +214,7 @@ class AsyncMeteredStream:
         return self
 
     async def __anext__(self) -> Any:
-        """Return the next piece. The one that tells usage comes only to whoever asked for it."""
+        """Return the next piece. The one that tells usage is left out unless asked for."""
         while True:
             try:
                 piece = await anext(self._stream)

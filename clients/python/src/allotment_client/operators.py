@@ -25,7 +25,7 @@ NewStatus = Literal["active", "past_due", "paused", "cancelled", "expired"]
 
 
 def sync(user_id: str | None = None) -> Call[RereadReport]:
-    """Read one user, or everything in RAM, anew from MongoDB."""
+    """Read one user, or everything in RAM, again from MongoDB."""
     return Call("POST", "/admin/sync", reader(RereadReport), body=encoded(user_id=user_id))
 
 
@@ -35,7 +35,7 @@ def validate(*, repair: bool = True) -> Call[SweepReport]:
 
 
 def anonymize(user_id: str, *, key: str | None = None) -> Call[AnonymizationReport]:
-    """Put a random id in the place of a user's in everything that is stored, for ever.
+    """Replace a user's id by a random one in everything that is stored, irrevocably.
 
     GoesOnError: it takes longer than this call may, and goes on. Call again, with the same `key`.
     """
