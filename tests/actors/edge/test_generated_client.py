@@ -15,7 +15,7 @@ from actors.auth.caller import Scope
 from tests.fakes.edge import CREDITS, USAGE
 from tests.fakes.interface import Listening, listening
 
-PACKAGE = "allotment_client"
+PACKAGE = "generated_client"
 
 
 def generate(interface: Listening, directory: Path) -> None:
