@@ -71,7 +71,6 @@ ACTORS = Part(
         "tests/test_locks.py",
         "tests/test_workflows.py",
         "tests/docs",
-        "tests/clients",
     ),
 )
 UNITS = replace(
