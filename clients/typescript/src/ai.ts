@@ -1,7 +1,7 @@
 /** The Vercel AI SDK: `wrapLanguageModel({ model, middleware: creditsMiddleware({ … }) })`. */
 
 import type { Allotment } from "./client.js";
-import { asked, type Asked, holdFields, settled, tell } from "./gate.js";
+import { asked, type Asked, type HoldWanted, holdWanted, settled, tell } from "./gate.js";
 import type { Hold } from "./hold.js";
 import {
   type Counted,
@@ -14,7 +14,7 @@ import {
   sumOf,
   type Tokens,
 } from "./tokens.js";
-import type { Charged, Cost, HoldFields, WhenAway } from "./types.js";
+import type { Charged, Cost, WhenAway } from "./types.js";
 
 export type { Seen, Tokens } from "./tokens.js";
 
@@ -36,7 +36,7 @@ export interface CreditsMiddlewareOptions {
   /** Who pays. Default: what the call says in `providerOptions.allotment.user`. */
   user?: string | ((call: ModelCall) => string | Promise<string>) | undefined;
   /** What a call may cost at most: credits, or the fields of a hold. */
-  hold: Asked<ModelCall, number | HoldFields>;
+  hold: Asked<ModelCall, number | HoldWanted>;
   /**
    * What tokens cost, rounded up once to a whole credit. Default: nothing is told but the tokens, and
    * the service's price list decides.
@@ -168,7 +168,7 @@ class Meter {
     const signal = call.params.abortSignal;
     signal?.throwIfAborted();
     const userId = await asked(options.user ?? userOf, call);
-    const wanted = holdFields(await asked(options.hold, call), options.service ?? SERVICE);
+    const wanted = holdWanted(await asked(options.hold, call), options.service ?? SERVICE);
     // Without the signal: a hold whose answer nobody waits for is one that nobody releases.
     const hold = await options.client.hold(userId, { modelUsed: call.model.modelId, ...wanted });
     if (signal?.aborted) {

@@ -4,7 +4,7 @@ import type { Allotment } from "./client.js";
 import type { Hold } from "./hold.js";
 import { rateLimitHeaders } from "./ratelimit.js";
 import { type Refusal, refusalOf, signInRefusal } from "./refusals.js";
-import type { Cost, CreditStatus, HoldFields, WhenAway } from "./types.js";
+import type { CallOptions, Cost, CreditStatus, HoldFields, WhenAway } from "./types.js";
 
 const STATUS_PATIENCE_MS = 1_000; // A request waits no longer for the figures of its headers.
 
@@ -15,13 +15,16 @@ type Awaitable<Value> = Value | Promise<Value>;
 /** A value, or a function of the request that tells it. */
 export type Asked<Request, Value> = Value | ((request: Request) => Awaitable<Value>);
 
+/** What is to be held, and for how many milliseconds that is tried. */
+export type HoldWanted = HoldFields & Pick<CallOptions, "timeoutMs">;
+
 /** What `credits()` takes, whatever the framework. */
 export interface CreditsOptions<Request> {
   client: GateClient;
   /** Who pays. A function that gives null or undefined says: nobody is signed in (401). */
   user: string | ((request: Request) => Awaitable<string | null | undefined>);
   /** What a request may cost at most: credits, or the fields of a hold. */
-  hold: Asked<Request, number | HoldFields>;
+  hold: Asked<Request, number | HoldWanted>;
   /** `serviceType` of the charge, where `hold` says none. */
   service?: string | undefined;
   /**
@@ -127,11 +130,11 @@ export async function enter<Request>(
 ): Promise<Gate | Refusal> {
   const userId = await asked(options.user, request);
   if (userId === null || userId === undefined) return signInRefusal();
-  const fields = holdFields(await asked(options.hold, request), options.service);
+  const wanted = holdWanted(await asked(options.hold, request), options.service);
 
   const status = options.rateLimit === false ? undefined : statusOf(options.client, userId);
   try {
-    const hold = await options.client.hold(userId, fields);
+    const hold = await options.client.hold(userId, wanted);
     // Where nobody answered the hold, nobody answers the status.
     const shown = hold.queued ? undefined : await status;
     return new Gate(hold, rateLimitHeaders(shown, hold.remainingCredits), options);
@@ -140,8 +143,8 @@ export async function enter<Request>(
   }
 }
 
-/** Return the fields of a hold, with a service type where one is known. */
-export function holdFields(hold: number | HoldFields, service: string | undefined): HoldFields {
+/** Return what is to be held, with a service type where one is known. */
+export function holdWanted(hold: number | HoldWanted, service: string | undefined): HoldWanted {
   const fields = typeof hold === "number" ? { creditAmount: hold } : hold;
   return service === undefined ? fields : { serviceType: service, ...fields };
 }

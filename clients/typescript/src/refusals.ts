@@ -8,6 +8,7 @@ import {
   NoActiveSubscription,
   NotFound,
   type Problem,
+  TryAgain,
   Unauthorized,
 } from "./errors.js";
 import { rateLimitHeaders } from "./ratelimit.js";
@@ -34,10 +35,13 @@ export async function refusalOf(
   error: unknown,
   status: () => Promise<CreditStatus | undefined> | undefined = () => undefined,
 ): Promise<Refusal> {
-  if (!(error instanceof AllotmentError) || error.name === "AbortError") throw error;
+  if (!(error instanceof AllotmentError)) throw error;
   if (OF_THE_APPLICATION.some((kind) => error instanceof kind)) throw error;
   const { problem } = error;
-  if (problem === undefined) return awayRefusal(error);
+  if (problem === undefined) {
+    if (error instanceof TryAgain) return awayRefusal(error);
+    throw error;
+  }
   const limits =
     error instanceof InsufficientCredits || error instanceof NoActiveSubscription
       ? rateLimitHeaders(await status(), error.remainingCredits ?? null, error.availableAt)
@@ -52,7 +56,7 @@ export function signInRefusal(): Refusal {
 }
 
 // Nobody answered, so there is no body to hand on.
-function awayRefusal(error: AllotmentError): Refusal {
+function awayRefusal(error: TryAgain): Refusal {
   const title = "Credits cannot be checked now";
   const told = { type: "about:blank", title, status: STATUS_AWAY, detail: title, code: error.code };
   return refusal(told, retryAfter(error.retryAfterMs ?? RETRY_AFTER_SECONDS * 1000));

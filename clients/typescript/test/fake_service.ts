@@ -54,6 +54,7 @@ export class FakeService implements GateClient, HoldDesk<"refuse"> {
       expiresAt: MIDNIGHT,
       remainingCredits: this.remaining,
       fields: options,
+      asked: true,
     });
   }
 

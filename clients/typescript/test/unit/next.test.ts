@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { credits, type CreditsHandler, type CreditsOptions, refused } from "../src/next.js";
-import { FakeService, tooLittle } from "./fake_service.js";
-import { deferred } from "./listening.js";
+import { credits, type CreditsHandler, type CreditsOptions, refused } from "../../src/next.js";
+import { FakeService, tooLittle } from "../fake_service.js";
+import { deferred } from "../listening.js";
 
 interface RouteContext {
   params: Promise<{ room: string }>;

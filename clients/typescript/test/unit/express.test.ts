@@ -3,10 +3,10 @@ import { once } from "node:events";
 import { pipeline, Readable } from "node:stream";
 import { describe, it } from "node:test";
 import express, { type ErrorRequestHandler, type RequestHandler } from "express";
-import { InternalError, InvalidRequest, ServiceAway, Unauthorized } from "../src/errors.js";
-import { credits, type CreditsOptions } from "../src/express.js";
-import { FakeService } from "./fake_service.js";
-import { addressOf, deferred, disconnecting } from "./listening.js";
+import { InternalError, InvalidRequest, ServiceAway, Unauthorized } from "../../src/errors.js";
+import { credits, type CreditsOptions } from "../../src/express.js";
+import { FakeService } from "../fake_service.js";
+import { addressOf, deferred, disconnecting } from "../listening.js";
 
 /** Serve one route behind `credits()`, with an error handler as applications have. */
 async function serving(

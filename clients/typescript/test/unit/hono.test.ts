@@ -5,10 +5,10 @@ import { serve } from "@hono/node-server";
 import { type Context, Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { streamText } from "hono/streaming";
-import { ServiceAway, Unauthorized } from "../src/errors.js";
-import { credits, type CreditsEnv, type CreditsOptions } from "../src/hono.js";
-import { FakeService } from "./fake_service.js";
-import { addressOf, deferred, disconnecting } from "./listening.js";
+import { ServiceAway, Unauthorized } from "../../src/errors.js";
+import { credits, type CreditsEnv, type CreditsOptions } from "../../src/hono.js";
+import { FakeService } from "../fake_service.js";
+import { addressOf, deferred, disconnecting } from "../listening.js";
 
 type Handler = (c: Context<CreditsEnv>) => Response | Promise<Response>;
 
