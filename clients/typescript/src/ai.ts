@@ -104,24 +104,33 @@ export function creditsMiddleware(options: CreditsMiddlewareOptions): CreditsMid
   };
 }
 
-/** Pass a stream on, and have its meter end as the stream does. */
+/**
+ * Pass a stream on, and have its meter end as the stream does. One that is aborted ends at once,
+ * whatever the provider does: what comes after its charge is not given away.
+ */
 function metered(
   meter: Meter,
   stream: ReadableStream<StreamPart>,
   signal: AbortSignal | undefined,
 ): ReadableStream<StreamPart> {
   const reader = stream.getReader();
-  // The SDK stops reading an aborted stream, and does not cancel it.
-  const onAbort = () => void meter.abort();
-  if (signal?.aborted) onAbort();
-  signal?.addEventListener("abort", onAbort, { once: true });
-  const unwatch = () => signal?.removeEventListener("abort", onAbort);
-
+  let unwatch = () => {};
   return new ReadableStream<StreamPart>(
     {
+      start(controller) {
+        const onAbort = () => {
+          void meter.abort();
+          controller.error(signal?.reason);
+          void reader.cancel(signal?.reason).catch(() => {}); // It may have failed itself.
+        };
+        if (signal?.aborted) onAbort();
+        else signal?.addEventListener("abort", onAbort, { once: true });
+        unwatch = () => signal?.removeEventListener("abort", onAbort);
+      },
       async pull(controller) {
         try {
           const { done, value } = await reader.read();
+          if (meter.isAborted) return;
           if (done) {
             unwatch();
             await meter.close();
@@ -129,7 +138,10 @@ function metered(
             return;
           }
           meter.see(value);
-          if (isFinish(value)) await meter.settle(value.usage);
+          if (isFinish(value)) {
+            unwatch();
+            await meter.settle(value.usage);
+          }
           controller.enqueue(value);
         } catch (error) {
           unwatch();
@@ -155,6 +167,7 @@ class Meter {
   #text = "";
   #reasoning = "";
   #failed = false;
+  #aborted = false;
   #end: Promise<void> | undefined;
 
   private constructor(options: CreditsMiddlewareOptions, call: ModelCall, hold: Hold) {
@@ -201,8 +214,14 @@ class Meter {
     return this.#end;
   }
 
+  /** Whether nobody listens any more. */
+  get isAborted(): boolean {
+    return this.#aborted;
+  }
+
   /** Nobody listens any more: settle what was seen. After an error: release. */
   abort(): Promise<void> {
+    this.#aborted = true;
     this.#end ??= this.#failed ? this.#hold.abandon() : this.#charge(undefined, { aborted: true });
     return this.#end;
   }
@@ -257,6 +276,7 @@ function isFinish(part: StreamPart): part is StreamPart & { usage: ModelUsage } 
 }
 
 function wholeCredits(amount: number): number {
+  if (!(amount >= 0)) throw new RangeError(`creditsMiddleware: \`credits\` gave ${amount}`);
   return Math.ceil(Number(amount.toFixed(DECIMALS)));
 }
 
