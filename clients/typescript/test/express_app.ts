@@ -2,12 +2,12 @@
 
 import express, { type ErrorRequestHandler, type RequestHandler } from "express";
 import { credits, type CreditsOptions } from "../src/express.js";
-import type { FakeService } from "./fake_service.js";
+import type { HoldingService } from "./holding_service.js";
 import { addressOf } from "./listening.js";
 
 /** Serve one route behind `credits()`, with an error handler as applications have. */
 export async function serving(
-  client: FakeService,
+  client: HoldingService,
   handler: RequestHandler,
   options: Partial<CreditsOptions<express.Request>> = {},
 ): Promise<string> {

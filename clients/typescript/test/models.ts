@@ -3,7 +3,7 @@
 import { wrapLanguageModel } from "ai";
 import { MockLanguageModelV3 } from "ai/test";
 import { creditsMiddleware, type CreditsMiddlewareOptions } from "../src/ai.js";
-import type { FakeService } from "./fake_service.js";
+import type { HoldingService } from "./holding_service.js";
 
 type StreamResult = Awaited<ReturnType<MockLanguageModelV3["doStream"]>>;
 type GenerateResult = Awaited<ReturnType<MockLanguageModelV3["doGenerate"]>>;
@@ -37,7 +37,7 @@ export const HELLO: Part[] = [
 ];
 
 export function metered(
-  service: FakeService,
+  service: HoldingService,
   mock: MockLanguageModelV3,
   options: Partial<CreditsMiddlewareOptions> = {},
 ) {

@@ -4,12 +4,12 @@ import { generateText, stepCountIs, tool } from "ai";
 import { MockLanguageModelV3 } from "ai/test";
 import { z } from "zod";
 import { InsufficientCredits } from "../../src/errors.js";
-import { FakeService } from "../fake_service.js";
+import { HoldingService } from "../holding_service.js";
 import { generating, metered, PROMPT, UNKNOWN, USAGE } from "../models.js";
 
 describe("a call of a model", () => {
   it("is held for before, and settled from what its provider counted", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const mock = generating();
     const charged: unknown[] = [];
     const model = metered(service, mock, {
@@ -31,7 +31,7 @@ describe("a call of a model", () => {
   });
 
   it("costs what the price list says where no function does", async () => {
-    const service = new FakeService(500);
+    const service = new HoldingService(500);
     await generateText({ model: metered(service, generating()), prompt: PROMPT });
 
     assert.equal(service.holds[0]?.serviceType, "ai");
@@ -42,7 +42,7 @@ describe("a call of a model", () => {
   });
 
   it("costs the next whole credit, and no credit more than the decimals say", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     for (const [cost, settled] of [[0.1 * 30, 3], [3.001, 4], [0, 0]] as const) {
       const model = metered(service, generating(), { credits: () => cost });
       await generateText({ model, prompt: PROMPT });
@@ -51,7 +51,7 @@ describe("a call of a model", () => {
   });
 
   it("is paid by whom its own options name", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const model = metered(service, generating(), { user: undefined, credits: () => 1 });
 
     await generateText({ model, prompt: PROMPT, providerOptions: { allotment: { user: "bob" } } });
@@ -61,7 +61,7 @@ describe("a call of a model", () => {
   });
 
   it("is not made where it is refused, and the refusal is thrown", async () => {
-    const service = new FakeService(5);
+    const service = new HoldingService(5);
     const mock = generating();
 
     const call = generateText({ model: metered(service, mock), prompt: PROMPT });
@@ -71,7 +71,7 @@ describe("a call of a model", () => {
   });
 
   it("that fails releases its hold, each time it is tried", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const mock = new MockLanguageModelV3({
       doGenerate: () => Promise.reject(new Error("the provider is down")),
     });
@@ -81,7 +81,7 @@ describe("a call of a model", () => {
   });
 
   it("that no provider counted costs an estimate, and says so", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const model = metered(service, generating({ usage: UNKNOWN }));
 
     await generateText({ model, prompt: PROMPT });
@@ -91,7 +91,7 @@ describe("a call of a model", () => {
   });
 
   it("of an agent is one of several: each step is held and settled", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const finishReason = { unified: "tool-calls" as const, raw: undefined };
     const toolCall = { type: "tool-call" as const, toolCallId: "c", toolName: "time", input: "{}" };
     const step = { content: [toolCall], finishReason, usage: USAGE, warnings: [] };
@@ -110,7 +110,7 @@ describe("a call of a model", () => {
   });
 
   it("gives its answer though it cannot be settled, and the application is told", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const unsettled: unknown[] = [];
     const model = metered(service, generating(), {
       credits: () => Number.NaN,

@@ -3,7 +3,7 @@ import { describe, it } from "node:test";
 import { streamText } from "ai";
 import { MockLanguageModelV3 } from "ai/test";
 import { InsufficientCredits } from "../../src/errors.js";
-import { FakeService } from "../fake_service.js";
+import { HoldingService } from "../holding_service.js";
 import { deferred } from "../listening.js";
 import {
   FINISH,
@@ -21,7 +21,7 @@ const quiet = { onError: () => {} };
 
 describe("a stream", () => {
   it("is passed on as it comes, and settled before its end is told", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const model = metered(service, streaming(HELLO), { credits: () => 9 });
     let toldAtFinish: string[] = [];
 
@@ -43,7 +43,7 @@ describe("a stream", () => {
 
   for (const heeds of [true, false]) {
     it(`that is aborted settles what had come, ${heeds ? "as" : "though not"} the provider stops`, async () => {
-      const service = new FakeService();
+      const service = new HoldingService();
       const client = new AbortController();
       const beginning: Part[] = [
         ...START,
@@ -65,7 +65,7 @@ describe("a stream", () => {
   }
 
   it("that is aborted after its usage was told settles that", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const client = new AbortController();
     const { stream } = await metered(service, streaming(HELLO)).doStream({
       prompt: [],
@@ -78,7 +78,7 @@ describe("a stream", () => {
   });
 
   it("that is cancelled settles what had come, and cancels the provider's", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const cancelled = deferred();
     const mock = new MockLanguageModelV3({
       doStream: async () => ({
@@ -107,7 +107,7 @@ describe("a stream", () => {
   });
 
   it("that never begins before it is aborted is released: nothing is known to be used", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const client = new AbortController();
     const mock = new MockLanguageModelV3({
       doStream: ({ abortSignal }) =>
@@ -125,7 +125,7 @@ describe("a stream", () => {
   });
 
   it("that is aborted before it is held, or meanwhile, leaves no hold", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const mock = streaming(HELLO);
     const early = { prompt: [], abortSignal: AbortSignal.abort() };
     await assert.rejects(async () => metered(service, mock).doStream(early));
@@ -146,7 +146,7 @@ describe("a stream", () => {
   });
 
   it("that breaks is released", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const model = metered(service, streaming([...HELLO.slice(0, 3), new Error("reset")]));
 
     await streamText({ model, prompt: PROMPT, ...quiet }).consumeStream();
@@ -159,7 +159,7 @@ describe("a stream", () => {
     const uncounted: Part = { ...FINISH, usage: UNKNOWN } as Part;
     const ends = { "settle 135": [failure, FINISH], release: [failure, uncounted], "release ": [failure] };
     for (const [end, parts] of Object.entries(ends)) {
-      const service = new FakeService(500);
+      const service = new HoldingService(500);
       const model = metered(service, streaming([...HELLO.slice(0, 3), ...parts]));
 
       await streamText({ model, prompt: PROMPT, ...quiet }).consumeStream();
@@ -169,7 +169,7 @@ describe("a stream", () => {
   });
 
   it("that ends without a word of usage costs an estimate, tool calls included", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const parts: Part[] = [
       { type: "stream-start", warnings: [] },
       { type: "tool-input-start", id: "c", toolName: "time" },
@@ -207,7 +207,7 @@ describe("a stream", () => {
 
   it("is refused in the stream, where the SDK throws", async () => {
     const errors: unknown[] = [];
-    const model = metered(new FakeService(5), streaming(HELLO));
+    const model = metered(new HoldingService(5), streaming(HELLO));
 
     const onError = ({ error }: { error: unknown }) => void errors.push(error);
     await streamText({ model, prompt: PROMPT, onError }).consumeStream();

@@ -2,11 +2,11 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { InvalidRequest, ServiceAway, Unauthorized } from "../../src/errors.js";
 import { answerOk, serving } from "../express_app.js";
-import { FakeService } from "../fake_service.js";
+import { HoldingService } from "../holding_service.js";
 
 describe("a request that is let in", () => {
   it("is settled with what was reported, before its answer ends", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const url = await serving(service, (request, response) => {
       request.credits.report({ creditAmount: 12 });
       response.json({ remaining: request.credits.remainingCredits });
@@ -21,7 +21,7 @@ describe("a request that is let in", () => {
   });
 
   it("is told what is left beside its hold, as the service would, and beside other limits", async () => {
-    const url = await serving(new FakeService(), answerOk);
+    const url = await serving(new HoldingService(), answerOk);
 
     const answer = await fetch(url);
 
@@ -30,7 +30,7 @@ describe("a request that is let in", () => {
   });
 
   it("carries no such headers, and asks for no status, where they are switched off", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     service.status = () => assert.fail("it was asked for");
     const url = await serving(service, answerOk, { rateLimit: false });
 
@@ -38,7 +38,7 @@ describe("a request that is let in", () => {
   });
 
   it("is let in without the headers where their figures cannot be had", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     service.status = () => Promise.reject(new ServiceAway("service_away", "nobody answered"));
     const url = await serving(service, answerOk);
 
@@ -49,7 +49,7 @@ describe("a request that is let in", () => {
   });
 
   it("holds what its own functions say of it", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const url = await serving(service, answerOk, {
       user: async (request) => request.get("x-user"),
       hold: (request) => ({ creditAmount: Number(request.query.size), atLeast: 5 }),
@@ -65,7 +65,7 @@ describe("a request that is let in", () => {
 
 describe("a request that is not let in", () => {
   it("gets 402 as the service's problem body, with when it would pass", async () => {
-    const service = new FakeService(5);
+    const service = new HoldingService(5);
     const url = await serving(service, () => assert.fail("it ran"));
 
     const answer = await fetch(url);
@@ -83,7 +83,7 @@ describe("a request that is not let in", () => {
   });
 
   it("gets 422 with the fields that are wrong", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const errors = [{ field: "user_id", message: "it has spaces" }];
     const problem = { title: "Not valid", status: 422, detail: "x", code: "invalid_request", errors };
     service.refusal = new InvalidRequest("invalid_request", "x", { problem });
@@ -96,7 +96,7 @@ describe("a request that is not let in", () => {
   });
 
   it("gets 503 where nobody answers, with when to try again", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     service.refusal = new ServiceAway("service_away", "connect ECONNREFUSED 10.0.0.7:8000");
     const url = await serving(service, () => assert.fail("it ran"));
 
@@ -111,7 +111,7 @@ describe("a request that is not let in", () => {
   });
 
   it("gets 401 where nobody is signed in", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const url = await serving(service, () => assert.fail("it ran"), { user: () => undefined });
 
     const answer = await fetch(url);
@@ -122,7 +122,7 @@ describe("a request that is not let in", () => {
   });
 
   it("is an error of the application's where its key is wrong, or its own function fails", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const problem = { title: "Who?", status: 401, detail: "no such key", code: "unauthorized" };
     service.refusal = new Unauthorized("unauthorized", "no such key", { problem });
     const wrongKey = await serving(service, () => assert.fail("it ran"));

@@ -6,7 +6,7 @@ import express, { type RequestHandler } from "express";
 import { InternalError } from "../../src/errors.js";
 import { credits } from "../../src/express.js";
 import { answerOk, serving } from "../express_app.js";
-import { FakeService } from "../fake_service.js";
+import { HoldingService } from "../holding_service.js";
 import { addressOf, deferred, disconnecting } from "../listening.js";
 
 describe("the end of an answer", () => {
@@ -23,7 +23,7 @@ describe("the end of an answer", () => {
   ];
   for (const [status, cost, end] of ENDS) {
     it(`${status} after a report of ${cost}: ${end}`, async () => {
-      const service = new FakeService();
+      const service = new HoldingService();
       const url = await serving(service, (request, response) => {
         if (cost !== undefined) request.credits.report({ creditAmount: cost });
         response.status(status).end();
@@ -37,7 +37,7 @@ describe("the end of an answer", () => {
   }
 
   it("is the answer's own, for texts, buffers, no body and HEAD", async () => {
-    const url = await serving(new FakeService(1000), (request, response) => {
+    const url = await serving(new HoldingService(1000), (request, response) => {
       const { kind } = request.query;
       if (kind === "text") response.end("grüße", "latin1");
       else if (kind === "buffer") response.end(Buffer.from("bytes"));
@@ -56,7 +56,7 @@ describe("the end of an answer", () => {
   });
 
   it("waits for the charge, and what streams before it does not", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const settling = deferred();
     service.gate = settling.promise;
     const url = await serving(service, (request, response) => {
@@ -75,7 +75,7 @@ describe("the end of an answer", () => {
   });
 
   it("is given once, though the handler ends twice", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const url = await serving(service, (_request, response) => {
       response.send("given");
       response.end("twice");
@@ -86,7 +86,7 @@ describe("the end of an answer", () => {
   });
 
   it("is what counts, though the handler fails after it", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const settling = deferred();
     service.gate = settling.promise;
     const url = await serving(service, (_request, response) => {
@@ -102,7 +102,7 @@ describe("the end of an answer", () => {
   });
 
   it("comes though the hold cannot be settled, and the application is told", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     service.settleRefusal = new InternalError("internal_error", "a defect");
     const unsettled: unknown[] = [];
     const url = await serving(service, answerOk, {
@@ -117,7 +117,7 @@ describe("the end of an answer", () => {
   });
 
   it("charges nothing more where the handler has settled or released by itself", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const url = await serving(service, async (request, response) => {
       await request.credits.settle({ creditAmount: 4 });
       response.send("ok");
@@ -131,7 +131,7 @@ describe("the end of an answer", () => {
 
 describe("an error in the handler", () => {
   it("releases the hold, whatever was reported", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const url = await serving(service, async (request) => {
       request.credits.report({ creditAmount: 12 });
       throw new Error("broken");
@@ -142,7 +142,7 @@ describe("an error in the handler", () => {
   });
 
   it("releases the hold amid a stream, too", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const url = await serving(service, async (_request, response) => {
       response.write("half of it");
       throw new Error("broken");
@@ -156,7 +156,7 @@ describe("an error in the handler", () => {
 
 describe("a client that disconnects", () => {
   it("releases its hold, and the handler's signal is aborted", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const [started, aborted] = [deferred(), deferred()];
     const url = await serving(service, async (request) => {
       request.credits.signal.addEventListener("abort", aborted.resolve);
@@ -170,7 +170,7 @@ describe("a client that disconnects", () => {
   });
 
   it("releases its hold amid a stream, though something was reported", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const url = await serving(service, (request, response) => {
       request.credits.report({ creditAmount: 7 });
       response.write("a first word");
@@ -183,7 +183,7 @@ describe("a client that disconnects", () => {
   });
 
   it("settles what was reported where that is asked for, by the signal's listeners, too", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const handler: RequestHandler = (request, response) => {
       const { credits: hold } = request;
       hold.signal.addEventListener("abort", () => hold.report({ creditAmount: 7 }));
@@ -198,7 +198,7 @@ describe("a client that disconnects", () => {
   });
 
   it("before it was let in leaves no hold, and no handler runs", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const [asked, answered] = [deferred(), deferred()];
     const hold = service.hold.bind(service);
     service.hold = async (...wanted) => {
@@ -221,7 +221,7 @@ describe("a client that disconnects", () => {
   });
 
   it("after its answer changes nothing", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     let closed: Promise<unknown> = Promise.resolve();
     const url = await serving(service, (_request, response) => {
       closed = once(response, "close");

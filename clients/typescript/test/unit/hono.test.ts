@@ -7,13 +7,13 @@ import { HTTPException } from "hono/http-exception";
 import { streamText } from "hono/streaming";
 import { ServiceAway, Unauthorized } from "../../src/errors.js";
 import { credits, type CreditsEnv, type CreditsOptions } from "../../src/hono.js";
-import { FakeService } from "../fake_service.js";
+import { HoldingService } from "../holding_service.js";
 import { addressOf, deferred, disconnecting } from "../listening.js";
 
 type Handler = (c: Context<CreditsEnv>) => Response | Promise<Response>;
 
 function serving(
-  client: FakeService,
+  client: HoldingService,
   handler: Handler,
   options: Partial<CreditsOptions<Context>> = {},
 ): Hono {
@@ -32,7 +32,7 @@ async function listening(app: Hono): Promise<string> {
 
 describe("a request that is let in", () => {
   it("is settled with what was reported, before its answer ends", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const app = serving(service, (c) => {
       c.get("credits").report({ creditAmount: 12 });
       return c.json({ remaining: c.get("credits").remainingCredits });
@@ -49,7 +49,7 @@ describe("a request that is let in", () => {
   });
 
   it("is settled when its stream ends, and not before", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const [read, settling] = [deferred(), deferred()];
     service.gate = settling.promise;
     const app = serving(service, (c) =>
@@ -74,7 +74,7 @@ describe("a request that is let in", () => {
   });
 
   it("keeps its cookies and other headers", async () => {
-    const app = serving(new FakeService(), (c) => {
+    const app = serving(new HoldingService(), (c) => {
       c.header("Set-Cookie", "a=1");
       c.header("Set-Cookie", "b=2", { append: true });
       return c.body("ok", 200, { "X-Own": "yes" });
@@ -97,7 +97,7 @@ describe("a request that is let in", () => {
   ];
   for (const [status, cost, end] of ENDS) {
     it(`and answered ${status} after a report of ${cost}: ${end}`, async () => {
-      const service = new FakeService();
+      const service = new HoldingService();
       const app = serving(service, (c) => {
         if (cost !== undefined) c.get("credits").report({ creditAmount: cost });
         return new Response(status === 204 ? null : "x", { status });
@@ -112,7 +112,7 @@ describe("a request that is let in", () => {
   }
 
   it("with HEAD is settled though nobody reads its body", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const url = await listening(serving(service, (c) => c.text("a body")));
 
     assert.equal((await fetch(url, { method: "HEAD" })).status, 200);
@@ -123,7 +123,7 @@ describe("a request that is let in", () => {
 describe("an error", () => {
   it("in the handler releases the hold, whatever status it becomes", async () => {
     for (const error of [new Error("broken"), new HTTPException(404)]) {
-      const service = new FakeService();
+      const service = new HoldingService();
       const app = serving(service, (c) => {
         c.get("credits").report({ creditAmount: 12 });
         throw error;
@@ -137,7 +137,7 @@ describe("an error", () => {
   });
 
   it("amid the answer's stream releases the hold", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const app = serving(service, () => {
       const body = new ReadableStream({
         pull: (controller) => controller.error(new Error("broken")),
@@ -152,7 +152,7 @@ describe("an error", () => {
 
 describe("a client that disconnects", () => {
   it("releases its hold, and the handler's signal is aborted", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const [started, aborted] = [deferred(), deferred()];
     const app = serving(service, async (c) => {
       c.get("credits").signal.addEventListener("abort", aborted.resolve);
@@ -168,7 +168,7 @@ describe("a client that disconnects", () => {
   });
 
   it("amid a stream releases its hold, and ends the stream", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const cancelled = deferred();
     const app = serving(service, (c) => {
       c.get("credits").report({ creditAmount: 7 });
@@ -187,7 +187,7 @@ describe("a client that disconnects", () => {
   });
 
   it("settles what was reported where that is asked for", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const handler: Handler = (c) =>
       streamText(c, async (stream) => {
         c.get("credits").report({ creditAmount: 7 });
@@ -204,12 +204,12 @@ describe("a client that disconnects", () => {
 
 describe("a request that is not let in", () => {
   it("gets a problem body: 402, 503 where nobody answers, 401 for nobody", async () => {
-    const away = new FakeService();
+    const away = new HoldingService();
     away.refusal = new ServiceAway("service_away", "nobody answered");
     const cases = [
-      { service: new FakeService(5), status: 402, code: "insufficient_credits" },
+      { service: new HoldingService(5), status: 402, code: "insufficient_credits" },
       { service: away, status: 503, code: "service_away" },
-      { service: new FakeService(), status: 401, code: "unauthorized", user: () => null },
+      { service: new HoldingService(), status: 401, code: "unauthorized", user: () => null },
     ];
     for (const { service, status, code, ...options } of cases) {
       const answer = await serving(service, () => assert.fail("it ran"), options).request("/chat");
@@ -221,7 +221,7 @@ describe("a request that is not let in", () => {
   });
 
   it("is an error of the application's where its key is wrong", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     service.refusal = new Unauthorized("unauthorized", "no such key");
     const answer = await serving(service, () => assert.fail("it ran")).request("/chat");
 

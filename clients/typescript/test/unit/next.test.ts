@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { credits, type CreditsHandler, type CreditsOptions, refused } from "../../src/next.js";
-import { FakeService, tooLittle } from "../fake_service.js";
+import { HoldingService, tooLittle } from "../holding_service.js";
 import { deferred } from "../listening.js";
 
 interface RouteContext {
@@ -10,7 +10,7 @@ interface RouteContext {
 const CONTEXT: RouteContext = { params: Promise.resolve({ room: "blue" }) };
 
 function route(
-  client: FakeService,
+  client: HoldingService,
   handler: CreditsHandler<Request, RouteContext>,
   options: Partial<CreditsOptions<Request>> = {},
 ): (init?: RequestInit) => Promise<Response> {
@@ -25,7 +25,7 @@ function thrownByNext(digest: string): Error {
 
 describe("a route handler behind credits()", () => {
   it("is given its hold and Next's context, and settled before its answer ends", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const POST = route(service, async (request, hold, { params }) => {
       hold.report({ creditAmount: 12 });
       return Response.json({ room: (await params).room, method: request.method });
@@ -40,7 +40,7 @@ describe("a route handler behind credits()", () => {
 
   it("settles all that was held where nothing was reported, of a redirect, too", async () => {
     for (const answer of [() => Response.redirect("http://here/"), () => new Response("ok")]) {
-      const service = new FakeService();
+      const service = new HoldingService();
 
       const given = await route(service, answer)();
       await given.text();
@@ -50,7 +50,7 @@ describe("a route handler behind credits()", () => {
   });
 
   it("is settled when its stream ends", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const next = deferred();
     const POST = route(service, (_request, hold) => {
       const { readable, writable } = new TextEncoderStream();
@@ -75,7 +75,7 @@ describe("a route handler behind credits()", () => {
   });
 
   it("that throws releases its hold, and the error is Next's to answer", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const POST = route(service, () => {
       throw new Error("broken");
     });
@@ -87,7 +87,7 @@ describe("a route handler behind credits()", () => {
   it("that redirects by throwing is settled; one that finds nothing is released", async () => {
     const ends = { "NEXT_REDIRECT;replace;/;307;": "settle 20", "NEXT_HTTP_ERROR_FALLBACK;404": "release" };
     for (const [digest, end] of Object.entries(ends)) {
-      const service = new FakeService();
+      const service = new HoldingService();
       const POST = route(service, () => {
         throw thrownByNext(digest);
       });
@@ -98,7 +98,7 @@ describe("a route handler behind credits()", () => {
   });
 
   it("whose client disconnects releases its hold, by the request's signal or its body", async () => {
-    const service = new FakeService();
+    const service = new HoldingService();
     const client = new AbortController();
     const [started, aborted] = [deferred(), deferred()];
     const waiting = route(service, async (_request, hold) => {
@@ -118,7 +118,7 @@ describe("a route handler behind credits()", () => {
   });
 
   it("is not run where it is refused: the answer is the service's problem body", async () => {
-    const service = new FakeService(5);
+    const service = new HoldingService(5);
 
     const answer = await route(service, () => assert.fail("it ran"))();
 

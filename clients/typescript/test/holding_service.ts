@@ -9,7 +9,7 @@ const DAY = "2026-03-01T00:00:00Z";
 const AS_OF = "2026-03-01T18:00:00Z";
 const MIDNIGHT = "2026-03-02T00:00:00Z";
 
-export class FakeService implements GateClient, HoldDesk<"refuse"> {
+export class HoldingService implements GateClient, HoldDesk<"refuse"> {
   /** What was asked of it, in order: `hold ada 20`, `settle 12`, `release`. */
   readonly told: string[] = [];
   readonly costs: Cost[] = [];

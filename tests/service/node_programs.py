@@ -1,0 +1,98 @@
+"""Programs of Node that use the TypeScript package, installed and started as users would."""
+
+import os
+import shutil
+import subprocess
+import tarfile
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tests.patience import PATIENCE_SECONDS
+from tests.typescript import CLIENT, needs_node, npm
+
+SECONDS_MAX = PATIENCE_SECONDS
+FROM_THE_LOCK = ("express", "hono", "@hono", "ai", "zod")
+"""What programs import beside the package: the versions that its own tests use."""
+
+
+def install_packages(directory: Path) -> None:
+    """Install the package as it is published, for programs in this directory and below."""
+    needs_node()
+    npm("pack", "--silent", "--pack-destination", str(directory))
+    modules = directory / "node_modules"
+    (archive,) = directory.glob("*.tgz")
+    with tarfile.open(archive) as content:
+        content.extractall(directory, filter="data")
+    (modules / "@allotment").mkdir(parents=True)
+    shutil.move(directory / "package", modules / "@allotment" / "client")
+    for name in FROM_THE_LOCK:
+        (modules / name).symlink_to(CLIENT / "node_modules" / name)
+
+
+def environment(**settings: str) -> dict[str, str]:
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("ALLOTMENT_")}
+    return inherited | settings
+
+
+def output_of(file: Path, **settings: str) -> str:
+    """Run a program to its end, and return what it printed."""
+    done = subprocess.run(
+        ["node", str(file)],
+        env=environment(**settings),
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
+        check=False,
+    )
+    assert done.returncode == 0, f"{file.name} failed:\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+class NodeServer:
+    """A program that serves until it is told to end. It says `listening` when it does."""
+
+    def __init__(self, file: Path, **settings: str) -> None:
+        self.output: list[str] = []
+        self._file = file
+        self._settings = settings
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it says that it listens."""
+        (line,) = [line for line in self.output if line.startswith("listening on ")]
+        return line.removeprefix("listening on ").strip()
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            ["node", str(self._file)],
+            env=environment(**self._settings),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        listens = threading.Event()
+        threading.Thread(target=self._read_output, args=(listens,), daemon=True).start()
+        if not listens.wait(SECONDS_MAX) or self._process.poll() is not None:
+            self._process.kill()
+            raise AssertionError("it does not listen:\n" + "".join(self.output))
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _e: BaseException | None, _t: TracebackType | None
+    ) -> None:
+        assert self._process is not None, "it was started"
+        self._process.terminate()
+        self._process.wait(SECONDS_MAX)
+
+    def _read_output(self, listens: threading.Event) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        with self._process.stdout as lines:
+            for line in lines:
+                self.output.append(line)
+                if line.startswith("listening"):
+                    listens.set()
+        listens.set()
