@@ -34,6 +34,8 @@ export interface CreditsMiddlewareOptions {
   estimate?: ((seen: Seen) => Tokens) | undefined;
   /** `serviceType` of the charge. Default: `ai`. */
   service?: string | undefined;
+  /** How long a call's end waits for its charge, which is made all the same. Default: 2,000 ms. */
+  patienceMs?: number | undefined;
   /** Told of each charge. */
   onCharged?: ((charge: Charged<WhenAway>, tokens: Tokens, call: ModelCall) => void) | undefined;
   /** Told of a hold that could not be settled. Default: a line on `console.error`. */

@@ -3,10 +3,23 @@
 import type { Gate } from "./gate.js";
 import type { Refusal } from "./refusals.js";
 
+const CLIENT_GONE = 499; // As proxies say it in their logs.
+
 /** Return a refusal as an answer. */
 export function responseOf(refusal: Refusal): Response {
   const { status, headers, problem } = refusal;
   return new Response(JSON.stringify(problem), { status, headers });
+}
+
+/** Return the answer to a client that was gone before it was let in: nobody reads it. */
+export async function goneResponse(gate: Gate): Promise<Response> {
+  await gate.disconnect();
+  return new Response(null, { status: CLIENT_GONE });
+}
+
+/** Have a gate know where its request's client disconnects, on runtimes that tell. */
+export function watch(gate: Gate, signal: AbortSignal | undefined): void {
+  signal?.addEventListener("abort", () => void gate.disconnect(), { once: true });
 }
 
 /**

@@ -7,6 +7,8 @@ import { type Refusal, refusalOf, signInRefusal } from "./refusals.js";
 import type { CallOptions, Cost, CreditStatus, HoldFields, WhenAway } from "./types.js";
 
 const STATUS_PATIENCE_MS = 1_000; // A request waits no longer for the figures of its headers.
+/** How long the end of an answer waits for its charge. */
+export const END_PATIENCE_MS = 2_000;
 
 /** What middleware asks of a client: any `Allotment` will do. */
 export type GateClient = Pick<Allotment<WhenAway>, "hold" | "status">;
@@ -34,6 +36,11 @@ export interface CreditsOptions<Request> {
   onDisconnect?: "release" | "settle" | undefined;
   /** Whether answers carry `RateLimit` headers, which takes one `status()` a request. Default: true. */
   rateLimit?: boolean | undefined;
+  /**
+   * How long the end of an answer waits for its charge, which is made all the same. Default:
+   * 2,000 ms.
+   */
+  patienceMs?: number | undefined;
   /** Told of a hold that could not be settled. Default: a line on `console.error`. */
   onUnsettled?: ((error: unknown, hold: Hold) => void) | undefined;
 }
@@ -69,24 +76,28 @@ export class Gate {
    * 400 what was reported, if anything; from 500 nothing. Never rejects.
    */
   finish(status: number): Promise<void> {
-    this.#end ??= status >= 500 ? this.hold.abandon() : this.#settle(status < 400);
-    return this.#end;
+    return this.#once(() => (status >= 500 ? this.hold.abandon() : this.#settle(status < 400)));
   }
 
   /** The handler threw, or its stream broke: release. Never rejects. */
   fail(): Promise<void> {
-    this.#end ??= this.hold.abandon();
-    return this.#end;
+    return this.#once(() => this.hold.abandon());
   }
 
   /** The client went away before the answer was complete. Never rejects. */
   disconnect(): Promise<void> {
-    if (this.#end !== undefined) return this.#end;
-    this.#gone.abort(new DOMException("The client disconnected", "AbortError"));
-    // A listener of the signal may have reported, or ended it.
-    this.#end ??=
-      this.#options.onDisconnect === "settle" ? this.#settle(false) : this.hold.abandon();
-    return this.#end;
+    if (this.#end === undefined) {
+      // A listener of the signal may still report.
+      this.#gone.abort(new DOMException("The client disconnected", "AbortError"));
+    }
+    const settles = this.#options.onDisconnect === "settle";
+    return this.#once(() => (settles ? this.#settle(false) : this.hold.abandon()));
+  }
+
+  /** End it so, unless it has ended. Resolves when that is done, or has taken `patienceMs`. */
+  #once(end: () => Promise<void>): Promise<void> {
+    this.#end ??= end();
+    return doneOrLate(this.#end, this.#options.patienceMs);
   }
 
   #settle(whole: boolean): Promise<void> {
@@ -109,6 +120,19 @@ export async function settled(
   } catch (error) {
     tell(onUnsettled ?? logUnsettled, error, hold);
   }
+}
+
+/** Wait until work is done, and no longer than this. */
+export async function doneOrLate(
+  work: Promise<void>,
+  patienceMs: number = END_PATIENCE_MS,
+): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, patienceMs);
+  });
+  await Promise.race([work, late]);
+  clearTimeout(timer);
 }
 
 /** Call what the application wants to be told by. What it throws is no reason to fail a request. */

@@ -1,7 +1,7 @@
 /** Hono: `app.post("/chat", credits({ client, user, hold: 20 }), handler)`. */
 
 import type { Context, MiddlewareHandler } from "hono";
-import { gated, responseOf } from "./fetching.js";
+import { gated, goneResponse, responseOf, watch } from "./fetching.js";
 import { type CreditsOptions, enter, Gate, type RequestHold } from "./gate.js";
 
 export type { CreditsOptions, RequestHold } from "./gate.js";
@@ -24,20 +24,20 @@ export function credits(options: CreditsOptions<Context>): MiddlewareHandler<Cre
     const entered = await enter<Context>(options, c);
     if (!(entered instanceof Gate)) return responseOf(entered);
     const gate = entered;
-    const { signal } = c.req.raw;
-    if (signal.aborted) await gate.disconnect();
-    signal.addEventListener("abort", () => void gate.disconnect(), { once: true });
+    const signal: AbortSignal | undefined = c.req.raw.signal;
+    if (signal?.aborted) return goneResponse(gate);
+    watch(gate, signal);
     c.set("credits", gate.hold);
     try {
       await next();
+      if (c.error !== undefined) await gate.fail();
+      const answer = await gated(gate, c.res, c.req.method);
+      c.res = undefined; // Else Hono would merge the old headers into the new ones.
+      c.res = answer;
     } catch (error) {
       await gate.fail();
       throw error;
     }
-    if (c.error !== undefined) await gate.fail();
-    const answer = await gated(gate, c.res, c.req.method);
-    c.res = undefined; // Else Hono would merge the old headers into the new ones.
-    c.res = answer;
     return undefined;
   };
 }

@@ -1,7 +1,7 @@
 /** What one call of a language model holds, has used, and is settled at. */
 
 import type { CreditsMiddlewareOptions, ModelCall } from "./ai.js";
-import { asked, holdWanted, settled, tell } from "./gate.js";
+import { asked, doneOrLate, holdWanted, settled, tell } from "./gate.js";
 import type { Hold } from "./hold.js";
 import {
   type Counted,
@@ -128,9 +128,8 @@ export class Meter {
 
   /** The provider has said what was used. After an error that is nothing: release. */
   settle(usage: ModelUsage): Promise<void> {
-    this.#end ??=
-      this.#failed && !isCounted(usage) ? this.#hold.abandon() : this.#charge(usage, {});
-    return this.#end;
+    if (this.#failed && !isCounted(usage)) return this.release();
+    return this.#once(() => this.#charge(usage, {}));
   }
 
   /** Whether nobody listens any more. */
@@ -141,20 +140,25 @@ export class Meter {
   /** Nobody listens any more: settle what was seen. After an error: release. */
   abort(): Promise<void> {
     this.#aborted = true;
-    this.#end ??= this.#failed ? this.#hold.abandon() : this.#charge(undefined, { aborted: true });
-    return this.#end;
+    if (this.#failed) return this.release();
+    return this.#once(() => this.#charge(undefined, { aborted: true }));
   }
 
   /** The stream is over. One that never said what was used settles what was seen. */
   close(): Promise<void> {
-    this.#end ??= this.#failed ? this.#hold.abandon() : this.#charge(undefined, {});
-    return this.#end;
+    if (this.#failed) return this.release();
+    return this.#once(() => this.#charge(undefined, {}));
   }
 
   /** It failed. */
   release(): Promise<void> {
-    this.#end ??= this.#hold.abandon();
-    return this.#end;
+    return this.#once(() => this.#hold.abandon());
+  }
+
+  /** End it so, unless it has ended. Resolves when that is done, or has taken `patienceMs`. */
+  #once(end: () => Promise<void>): Promise<void> {
+    this.#end ??= end();
+    return doneOrLate(this.#end, this.#options.patienceMs);
   }
 
   async #charge(usage: ModelUsage | undefined, said: Record<string, true>): Promise<void> {

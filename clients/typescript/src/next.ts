@@ -1,6 +1,6 @@
 /** Next's route handlers: `export const POST = credits({ client, user, hold: 20 }, handler)`. */
 
-import { gated, responseOf } from "./fetching.js";
+import { gated, goneResponse, responseOf, watch } from "./fetching.js";
 import { type CreditsOptions, enter, Gate, type RequestHold } from "./gate.js";
 import { refusalOf } from "./refusals.js";
 
@@ -27,9 +27,9 @@ export function credits<Incoming extends Request = Request, RouteContext = unkno
     const entered = await enter(options, request);
     if (!(entered instanceof Gate)) return responseOf(entered);
     const gate = entered;
-    const { signal } = request;
-    if (signal.aborted) await gate.disconnect();
-    signal.addEventListener("abort", () => void gate.disconnect(), { once: true });
+    const signal: AbortSignal | undefined = request.signal;
+    if (signal?.aborted) return goneResponse(gate);
+    watch(gate, signal);
     try {
       return await gated(gate, await handler(request, gate.hold, context), request.method);
     } catch (error) {

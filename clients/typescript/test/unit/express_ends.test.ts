@@ -116,6 +116,20 @@ describe("the end of an answer", () => {
     assert.deepEqual(unsettled, [service.settleRefusal, "h-1"]);
   });
 
+  it("waits no longer than told for a charge that takes long, which is made all the same", async () => {
+    const service = new HoldingService();
+    const settling = deferred();
+    service.gate = settling.promise;
+    const url = await serving(service, answerOk, { patienceMs: 5 });
+
+    assert.equal(await (await fetch(url)).text(), "ok");
+    assert.deepEqual(service.told, ["hold ada 20"]);
+    settling.resolve();
+
+    await service.toldSoMuch(2);
+    assert.deepEqual(service.told, ["hold ada 20", "settle 20"]);
+  });
+
   it("charges nothing more where the handler has settled or released by itself", async () => {
     const service = new HoldingService();
     const url = await serving(service, async (request, response) => {
@@ -157,15 +171,18 @@ describe("an error in the handler", () => {
 describe("a client that disconnects", () => {
   it("releases its hold, and the handler's signal is aborted", async () => {
     const service = new HoldingService();
-    const [started, aborted] = [deferred(), deferred()];
-    const url = await serving(service, async (request) => {
+    const [started, aborted, ended] = [deferred(), deferred(), deferred()];
+    const url = await serving(service, async (request, response) => {
       request.credits.signal.addEventListener("abort", aborted.resolve);
       started.resolve();
+      await aborted.promise;
+      response.send("nobody reads it");
+      ended.resolve();
     });
 
     await disconnecting(url, started.promise);
 
-    await Promise.all([aborted.promise, service.toldSoMuch(2)]);
+    await Promise.all([ended.promise, service.toldSoMuch(2)]);
     assert.deepEqual(service.told, ["hold ada 20", "release"]);
   });
 

@@ -117,6 +117,24 @@ describe("a route handler behind credits()", () => {
     assert.deepEqual(service.told.slice(2), ["hold ada 20", "release"]);
   });
 
+  it("whose client is gone before it is let in is not run", async () => {
+    const service = new HoldingService();
+    const signal = AbortSignal.abort();
+
+    await route(service, () => assert.fail("it ran"))({ signal });
+
+    assert.deepEqual(service.told, ["hold ada 20", "release"]);
+  });
+
+  it("that gives an answer whose body is used up releases its hold", async () => {
+    const service = new HoldingService();
+    const used = new Response("read already");
+    await used.text();
+
+    await assert.rejects(route(service, () => used)());
+    assert.deepEqual(service.told, ["hold ada 20", "release"]);
+  });
+
   it("is not run where it is refused: the answer is the service's problem body", async () => {
     const service = new HoldingService(5);
 
