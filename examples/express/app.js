@@ -5,12 +5,12 @@ import { Allotment } from "@allotment/client";
 import { credits } from "@allotment/client/express";
 import express from "express";
 
-const { ALLOTMENT_URL = "http://127.0.0.1:8000", ALLOTMENT_API_KEY, PORT = 3000 } = process.env;
+const { ALLOTMENT_URL = "http://127.0.0.1:8000", ALLOTMENT_KEY, PORT = 3000 } = process.env;
 const PROMPT_LENGTH_MAX = 2_000;
 const WORDS_MAX = 200;
 const PICTURE_CREDITS = 5;
 
-const client = new Allotment({ baseUrl: ALLOTMENT_URL, apiKey: ALLOTMENT_API_KEY ?? "" });
+const client = new Allotment({ baseUrl: ALLOTMENT_URL, apiKey: ALLOTMENT_KEY ?? "" });
 
 /** Who asks. Yours comes from a session; a name in a header proves nothing. */
 const user = (request) => request.get("x-user");

@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.node_programs import NodeServer, install_packages
 from tests.patience import PATIENCE_SECONDS
-from tests.service.node_programs import NodeServer, install_packages
 from tests.service.running import RunningService, wait_until
 from tests.service.test_first_day import add_credits, status
 
@@ -41,7 +41,7 @@ def app(
     shutil.copy(EXAMPLES / "express" / "app.js", directory / "app.mjs")
     settings = {
         "ALLOTMENT_URL": service.address,
-        "ALLOTMENT_API_KEY": service.key,
+        "ALLOTMENT_KEY": service.key,
         "PORT": "0",
     }
     with (

@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from bench.processes import free_port
+from tests.node_programs import NodeServer, environment, install_packages
 from tests.patience import PATIENCE_SECONDS
-from tests.service.node_programs import NodeServer, environment, install_packages
 from tests.service.running import RunningService
 from tests.service.test_first_day import add_credits, status
 
@@ -91,7 +91,7 @@ class Reader:
     def __init__(self, directory: Path, service: RunningService) -> None:
         self.printed = ""
         self._directory = directory
-        self._settings = {"ALLOTMENT_URL": service.address, "ALLOTMENT_API_KEY": service.key}
+        self._settings = {"ALLOTMENT_URL": service.address, "ALLOTMENT_KEY": service.key}
         self._port = free_port()
         self._serving = contextlib.ExitStack()
 

@@ -13,7 +13,7 @@ from tests.patience import PATIENCE_SECONDS
 from tests.typescript import CLIENT, needs_node, npm
 
 SECONDS_MAX = PATIENCE_SECONDS
-FROM_THE_LOCK = ("express", "hono", "@hono", "ai", "zod")
+FROM_THE_LOCK = ("express", "hono", "@hono", "ai", "@types")
 """What programs import beside the package: the versions that its own tests use."""
 
 
