@@ -1,16 +1,14 @@
 """Programs of Node that use the TypeScript package, installed and started as users would."""
 
 import os
-import shutil
 import subprocess
-import tarfile
 import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from tests.patience import PATIENCE_SECONDS
-from tests.typescript import CLIENT, needs_node, npm
+from tests.typescript import CLIENT, install_package
 
 SECONDS_MAX = PATIENCE_SECONDS
 FROM_THE_LOCK = ("express", "hono", "@hono", "ai", "@types")
@@ -19,16 +17,9 @@ FROM_THE_LOCK = ("express", "hono", "@hono", "ai", "@types")
 
 def install_packages(directory: Path) -> None:
     """Install the package as it is published, for programs in this directory and below."""
-    needs_node()
-    npm("pack", "--silent", "--pack-destination", str(directory))
-    modules = directory / "node_modules"
-    (archive,) = directory.glob("*.tgz")
-    with tarfile.open(archive) as content:
-        content.extractall(directory, filter="data")
-    (modules / "@allotment").mkdir(parents=True)
-    shutil.move(directory / "package", modules / "@allotment" / "client")
+    install_package(directory)
     for name in FROM_THE_LOCK:
-        (modules / name).symlink_to(CLIENT / "node_modules" / name)
+        (directory / "node_modules" / name).symlink_to(CLIENT / "node_modules" / name)
 
 
 def environment(**settings: str) -> dict[str, str]:

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import tarfile
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +18,8 @@ from tests.clients.typescript import (
     ROOT,
     TYPES,
     document,
+    install_package,
     needs_node,
-    npm,
     run,
     written_types,
 )
@@ -40,15 +39,7 @@ def whole() -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the package as it is installed in an application, with the tools of the client."""
-    needs_node()
-    directory = tmp_path_factory.mktemp("application")
-    packed = json.loads(npm("pack", "--json", "--pack-destination", str(directory)))
-    installed = directory / "node_modules" / "@allotment" / "client"
-    with tarfile.open(directory / packed[0]["filename"]) as archive:
-        archive.extractall(directory, filter="data")
-    installed.parent.mkdir(parents=True)
-    (directory / "package").rename(installed)
-    return installed
+    return install_package(tmp_path_factory.mktemp("application"))
 
 
 def words(file: str, name: str) -> set[str]:

@@ -4,13 +4,17 @@ Node and npm are needed for that, and for the client's own tests; where they are
 registry cannot be reached, these tests are skipped, and say so.
 """
 
+import contextlib
+import fcntl
 import functools
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +86,38 @@ def needs_node() -> None:
             pytest.skip(f"the TypeScript client is not tested: there is no {program}")
     installed = CLIENT / "node_modules" / ".package-lock.json"
     lock = CLIENT / "package-lock.json"
-    if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
-        return
     try:
-        npm("ci", "--ignore-scripts", "--no-audit", seconds_max=INSTALL_SECONDS_MAX)
+        with alone():
+            if installed.exists() and installed.stat().st_mtime >= lock.stat().st_mtime:
+                return
+            npm("ci", "--ignore-scripts", "--no-audit", seconds_max=INSTALL_SECONDS_MAX)
     except (AssertionError, subprocess.TimeoutExpired) as error:
         if "E404" in str(error) or "EINTEGRITY" in str(error):
             raise
         pytest.skip(f"the TypeScript client is not tested: npm cannot install: {error}")
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Be the one process that changes the client's folder: tests run in several."""
+    file = CLIENT / "build" / "lock"
+    file.parent.mkdir(exist_ok=True)
+    with file.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def install_package(directory: Path) -> Path:
+    """Install the client as it is published, for programs in this directory; return where it is."""
+    needs_node()
+    with alone():
+        packed = json.loads(npm("pack", "--json", "--pack-destination", str(directory)))
+    with tarfile.open(directory / packed[0]["filename"]) as archive:
+        archive.extractall(directory, filter="data")
+    installed = directory / "node_modules" / "@allotment" / "client"
+    installed.parent.mkdir(parents=True)
+    (directory / "package").rename(installed)
+    return installed
 
 
 def there(service: RunningService, **more: str) -> dict[str, str]:
