@@ -199,7 +199,7 @@ function isFinish(part: StreamPart): part is StreamPart & { usage: ModelUsage } 
 }
 
 function wholeCredits(amount: number): number {
-  if (!(amount >= 0)) throw new RangeError(`creditsMiddleware: \`credits\` gave ${amount}`);
+  if (!(amount >= 0 && amount < Infinity)) throw new RangeError(`creditsMiddleware: \`credits\` gave ${amount}`);
   return Math.ceil(Number(amount.toFixed(DECIMALS)));
 }
 
