@@ -11,6 +11,7 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 from tests.fakes.smtp import SmtpProcess
+from tests.node_programs import install_packages
 from tests.service.receiver import Receiver, as_setting
 from tests.service.running import PRICES, RunningService, prices_in
 from tests.units_of_work import unit_of
@@ -112,3 +113,11 @@ def rehearsal() -> Iterator[RunningService]:
 def http(service: RunningService) -> Iterator[httpx.Client]:
     with service.client() as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory below which programs of Node find what they import."""
+    directory = tmp_path_factory.mktemp("packages")
+    install_packages(directory)
+    return directory

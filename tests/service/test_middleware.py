@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from bench.processes import free_port
-from tests.node_programs import NodeServer, environment, install_packages
+from tests.node_programs import NodeServer, environment
 from tests.patience import PATIENCE_SECONDS
 from tests.service.running import RunningService
 from tests.service.test_first_day import add_credits, status
@@ -68,10 +68,9 @@ class Block(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def directory(packages: Path) -> Path:
     """Return where the page's programs find the packages that they import."""
-    found = tmp_path_factory.mktemp("middleware")
-    install_packages(found)
+    found = packages / "middleware"
     provider = found / "node_modules" / "@ai-sdk" / "openai"
     provider.mkdir(parents=True)
     (provider / "package.json").write_text('{"type": "module", "exports": "./index.js"}')
