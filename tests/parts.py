@@ -88,6 +88,7 @@ UNITS = replace(
         "tests/actors/events/test_webhooks.py",
         "tests/clients/test_typescript.py",
         "tests/clients/test_python_adapters.py",
+        "tests/clients/test_typescript_middleware.py",
     ),
 )
 SIMULATION = Part("simulation", ("tests/simulation",), dist="worksteal")

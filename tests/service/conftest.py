@@ -10,8 +10,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
+from tests.clients.node_programs import install_packages
 from tests.fakes.smtp import SmtpProcess
-from tests.node_programs import install_packages
 from tests.service.receiver import Receiver, as_setting
 from tests.service.running import PRICES, RunningService, prices_in
 from tests.units_of_work import unit_of

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.node_programs import NodeServer
+from tests.clients.node_programs import NodeServer
 from tests.patience import PATIENCE_SECONDS
 from tests.service.running import RunningService, wait_until
 from tests.service.test_first_day import PAYMENT, add_credits, status

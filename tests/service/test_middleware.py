@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from bench.processes import free_port
-from tests.node_programs import NodeServer, environment
+from tests.clients.node_programs import NodeServer, environment
 from tests.patience import PATIENCE_SECONDS
 from tests.service.running import RunningService
 from tests.service.test_first_day import add_credits, status

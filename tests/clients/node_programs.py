@@ -7,8 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.clients.typescript import CLIENT, install_package
 from tests.patience import PATIENCE_SECONDS
-from tests.typescript import CLIENT, install_package
 
 SECONDS_MAX = PATIENCE_SECONDS
 FROM_THE_LOCK = ("express", "hono", "@hono", "ai", "@types")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.node_programs import install_packages, output_of
-from tests.typescript import CLIENT, run
+from tests.clients.node_programs import install_packages, output_of
+from tests.clients.typescript import CLIENT, run
 
 LOADED = """
 for (const name of ["express", "hono", "next", "ai"]) {
