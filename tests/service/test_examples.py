@@ -12,8 +12,8 @@ import pytest
 
 from tests.clients.node_programs import NodeServer
 from tests.patience import PATIENCE_SECONDS
+from tests.service.requests import PAYMENT, add_credits, status
 from tests.service.running import RunningService, wait_until
-from tests.service.test_first_day import PAYMENT, add_credits, status
 
 pytestmark = pytest.mark.service
 

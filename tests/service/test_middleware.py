@@ -17,8 +17,8 @@ import pytest
 from bench.processes import free_port
 from tests.clients.node_programs import NodeServer, environment
 from tests.patience import PATIENCE_SECONDS
+from tests.service.requests import add_credits, status
 from tests.service.running import RunningService
-from tests.service.test_first_day import add_credits, status
 
 pytestmark = pytest.mark.service
 
