@@ -49,6 +49,23 @@ def _fetched_safely(url: str | None) -> str | None:
     raise ValueError("is an https address (http on this machine only): it decides who is trusted")
 
 
+def _origins(text: str) -> str:
+    for origin in _listed(text):
+        parts = urlsplit(origin)
+        is_whole = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        if origin != "*" and not (
+            is_whole and origin == f"{parts.scheme}://{parts.netloc}".lower()
+        ):
+            raise ValueError(
+                "is `*`, or origins as browsers send them, such as https://app.example"
+            )
+    return text
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 class Settings(EventSettings, BaseSettings):
     """Validated once at start; every process of the service works with the same values."""
 
@@ -60,6 +77,7 @@ class Settings(EventSettings, BaseSettings):
     http_port: Annotated[int, Field(ge=1, le=65535)] = 8000
     connections_per_source: Annotated[int, Field(ge=0, le=1_000_000)] = 2_048
     http_replicas: Annotated[int, Field(ge=1, le=256)] = 1
+    cors_origins: Annotated[str, AfterValidator(_origins)] = ""
     data_dir: Path = Path(".allotment")
     ray_dashboard: bool = True
     mongo_uri: Annotated[SecretStr | None, BeforeValidator(_blank_is_unset)] = None
@@ -140,6 +158,11 @@ class Settings(EventSettings, BaseSettings):
         if self.stripe_webhook_secrets is None:
             return ()
         return tuple(s.strip() for s in self.stripe_webhook_secrets.get_secret_value().split(","))
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins of browsers' pages that may call; `*`: any."""
+        return _listed(self.cors_origins)
 
     @property
     def stripe_livemode(self) -> bool:

@@ -16,6 +16,7 @@ from actors.edge.app import build_app
 from actors.edge.backend import StripeDesk
 from actors.edge.gate import Gate
 from actors.edge.limits import RateLimit
+from actors.edge.origins import shared
 from actors.edge.turns import Turns
 from actors.events.stream import EventsWay
 from actors.janitor.agenda import Agenda
@@ -141,14 +142,16 @@ class Edge:
     def __init__(self, settings: Settings) -> None:
         keep_replica_there()
         self._backend = RayBackend(settings)
+        self._origins = settings.origins
         self._watch = FormatWatch("http", MongoFormats(self._backend.database))
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        app = build_app(self._backend)
+        gate = build_app(self._backend)
+        app = shared(gate, self._origins)
         self._loops = Loops("http")
-        self._loops.start(self._watch.follow(partial(setattr, app, "closed")))
-        self._loops.start(publish_forever(app))
-        open_shortcut(app)
+        self._loops.start(self._watch.follow(partial(setattr, gate, "closed")))
+        self._loops.start(publish_forever(gate))
+        open_shortcut(gate, app)
         gc.freeze()  # Full collections would pass over all that was imported.
         gc.set_threshold(*GC_THRESHOLDS)
         return app

@@ -18,12 +18,15 @@ from actors.edge.heads import install
 ENVIRONMENT = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": f"{__name__}.middlewares"}
 """What tells Serve to take this middleware. For our replicas alone: others know no gate."""
 
-_gates: list[Gate] = []
+_gates: list[tuple[Gate, ASGIApp]] = []
 
 
-def open_shortcut(gate: Gate) -> None:
-    """Have this process answer by this gate, past Serve, what the gate answers at once."""
-    _gates[:] = [gate]
+def open_shortcut(gate: Gate, app: ASGIApp) -> None:
+    """Have this process answer past Serve what the gate answers at once.
+
+    `app` answers: the gate, or what stands before it.
+    """
+    _gates[:] = [(gate, app)]
 
 
 def middlewares() -> list[Middleware]:
@@ -43,7 +46,8 @@ class Shortcut:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or hand it on. Before the gate is there, all goes to Serve."""
-        if scope["type"] == "http" and _gates and _gates[0].answers_at_once(scope):
-            await _gates[0](scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+        app = self._app
+        if scope["type"] == "http" and _gates:
+            gate, before_it = _gates[0]
+            app = before_it if gate.answers_at_once(scope) else app
+        await app(scope, receive, send)

@@ -101,6 +101,7 @@ def rehearsal() -> Iterator[RunningService]:
         "ALLOTMENT_JWT_ISSUER": "https://id.example",
         "ALLOTMENT_JWT_AUDIENCE": "credits",
         "ALLOTMENT_RATE_LIMIT_REQUESTS": "100000",
+        "ALLOTMENT_CORS_ORIGINS": "https://app.example",
     }
     with (
         tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as directory,

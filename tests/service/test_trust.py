@@ -95,6 +95,33 @@ def test_every_port_that_answers_http_wants_a_key(
     assert direct, "the replica listens on a port of its own"
 
 
+@pytest.mark.parametrize(
+    "path", ["/subscription/status?user_id=eve", "/subscription/usage?user_id=eve"]
+)
+def test_a_page_of_a_named_origin_asks_without_a_key_and_reads_what_it_may(
+    rehearsal: RunningService, path: str
+) -> None:
+    asks = {
+        "Access-Control-Request-Method": "GET",
+        "Access-Control-Request-Headers": "authorization",
+    }
+    answers = {}
+    with rehearsal.client() as http:
+        for origin in ("https://app.example", "https://evil.example"):
+            page = {"Origin": origin}
+            before = httpx.options(f"{rehearsal.address}{path}", headers=page | asks)
+            answer = http.get(path, headers=page)
+            answers[origin] = [
+                (one.status_code, one.headers.get("access-control-allow-origin"))
+                for one in (before, answer)
+            ]
+
+    assert answers == {
+        "https://app.example": [(204, "https://app.example"), (200, "https://app.example")],
+        "https://evil.example": [(403, None), (200, None)],
+    }
+
+
 def test_serves_own_paths_say_nothing(rehearsal: RunningService) -> None:
     with httpx.Client(base_url=rehearsal.address) as stranger:
         paths = ("/-/healthz", "/-/routes", "/-/x", "/%2d/routes", "/-%2froutes")

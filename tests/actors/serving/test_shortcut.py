@@ -32,7 +32,7 @@ async def behind_the_shortcut(
         await http.post("/subscription/credits", json=CREDITS)
         gate = build_app(backend)
         if is_open:
-            shortcut.open_shortcut(gate)
+            shortcut.open_shortcut(gate, gate)
         (middleware,) = shortcut.middlewares()
         transport = httpx.ASGITransport(
             middleware.cls(serve, *middleware.args, **middleware.kwargs)
