@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from domain.pricing import Price
 from domain.sources import PackShare, total_of
+from domain.usage_facts import UsageFacts, facts_after
 from domain.values import NO_CREDITS, Credits
 
 
@@ -34,8 +35,9 @@ class Opening:
     """Nothing had touched the day before: its document is still to be made, or to be put right."""
 
 
+@facts_after("credit_amount")
 @dataclass(frozen=True, slots=True)
-class UsageRecorded:
+class UsageRecorded(UsageFacts):
     """Credits were charged: to a day first, then to packs."""
 
     usage_id: str
@@ -43,10 +45,6 @@ class UsageRecorded:
     """The day of the current subscription; None: there was none, and packs gave all."""
     service_type: str
     credit_amount: Credits
-    token_count: int | None
-    model_used: str | None
-    session_id: str | None
-    details: str | None
     timestamp: datetime
     price: Price | None = None
     """What made the amount of the tokens; None: the caller told the amount."""

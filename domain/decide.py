@@ -40,6 +40,7 @@ from domain.messages import (
 )
 from domain.pack_messages import AddPack, ExpirePack
 from domain.stripe import ApplyStripeState, VoidGrants
+from domain.usage_facts import facts_of
 from domain.values import CURRENT_STATUSES, Credits, Policy, derive_object_id
 
 Decision = Change | Refusal | None
@@ -171,14 +172,11 @@ def _record_usage(
         opening=funds.opening,
         service_type=command.service_type,
         credit_amount=taken.amount,
-        token_count=command.token_count,
-        model_used=command.model_used,
-        session_id=command.session_id,
-        details=command.details,
         timestamp=command.timestamp or now,
         price=cost.price,
         packs=taken.packs,
         uncovered_credits=taken.uncovered,
+        **facts_of(command),
     )
 
 

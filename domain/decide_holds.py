@@ -22,6 +22,7 @@ from domain.holds import (
 from domain.local_days import day_of
 from domain.messages import Refusal, Rejection
 from domain.sources import PackShare, first_of, joined, total_of
+from domain.usage_facts import facts_of, said_in
 from domain.values import CREDITS_MAX, NO_CREDITS, Credits, Policy, derive_object_id
 
 CLOSED = Refusal(Rejection.HOLD_CLOSED)
@@ -53,11 +54,8 @@ def place_hold(
         taken.amount,
         now + timedelta(seconds=command.expires_in),
         command.service_type,
-        command.token_count,
-        command.model_used,
-        command.session_id,
-        command.details,
         command.timestamp or now,
+        **facts_of(command),
     )
     return HoldPlaced(hold, funds.opening, packs)
 
@@ -172,14 +170,11 @@ def _usage(
         opening,
         hold.service_type,
         taken.amount,
-        hold.token_count if command.token_count is None else command.token_count,
-        command.model_used or hold.model_used,
-        hold.session_id,
-        command.details or hold.details,
         hold.timestamp,
         cost.price,
         taken.packs,
         taken.uncovered,
+        **facts_of(hold) | said_in(command),
     )
 
 

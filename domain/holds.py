@@ -15,6 +15,7 @@ from datetime import UTC, date, datetime
 
 from domain.charges import OnInsufficient, Opening, UsageRecorded
 from domain.sources import PackShare, total_of
+from domain.usage_facts import UsageFacts, facts_after
 from domain.values import Credits, UserId, derive_object_id, is_object_id, parse_user_id
 
 HOLD_SECONDS_DEFAULT = 300
@@ -22,8 +23,9 @@ HOLD_SECONDS_MAX = 86_400
 HOLD_ID_LENGTH_MAX = 24 + 1 + 4 * (128 * 4 + 2) // 3 + 1 + 8  # 128 characters of 4 bytes each.
 
 
+@facts_after("service_type")
 @dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(UsageFacts):
     """Credits set aside by one source or all, and what the usage record will say of the charge."""
 
     hold_id: str
@@ -32,10 +34,6 @@ class Hold:
     credit_amount: Credits
     expires_at: datetime
     service_type: str
-    token_count: int | None
-    model_used: str | None
-    session_id: str | None
-    details: str | None
     timestamp: datetime
     """As the caller told it, else when the hold was made: months add up as days do."""
     total: Credits | None = None
@@ -96,7 +94,7 @@ def _check(head: str, user_id: UserId) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceHold:
+class PlaceHold(UsageFacts):
     """Set credits aside for a service: of today, then of packs."""
 
     user_id: UserId
@@ -104,10 +102,6 @@ class PlaceHold:
     credit_amount: Credits
     expires_in: int = HOLD_SECONDS_DEFAULT
     """Seconds."""
-    token_count: int | None = None
-    model_used: str | None = None
-    session_id: str | None = None
-    details: str | None = None
     timestamp: datetime | None = None
     on_insufficient: OnInsufficient = OnInsufficient.REJECT
     at_least: Credits | None = None
@@ -115,16 +109,13 @@ class PlaceHold:
 
 
 @dataclass(frozen=True, slots=True)
-class SettleHold:
+class SettleHold(UsageFacts):
     """Turn a hold into a charge to its own sources. What is None stays as the hold said it."""
 
     user_id: UserId
     hold_id: str
     credit_amount: Credits | None
     """None: what the tokens cost by the price list."""
-    token_count: int | None = None
-    model_used: str | None = None
-    details: str | None = None
     on_insufficient: OnInsufficient = OnInsufficient.CAP
     """What of a cost beyond the hold is charged: work that was done is never charged nothing."""
 

@@ -25,6 +25,7 @@ from domain.holds import (
 from domain.pack_messages import AddPack, ExpirePack, PackAdded, PackExpired
 from domain.payments import Payment
 from domain.stripe import ApplyStripeState, GrantsVoided, StripeStateApplied, VoidGrants
+from domain.usage_facts import UsageFacts
 from domain.values import Credits, Status, UserId
 
 # --- commands -----------------------------------------------------------------------------
@@ -55,18 +56,13 @@ class GrantFromStripe:
 
 
 @dataclass(frozen=True, slots=True)
-class RecordUsage:
+class RecordUsage(UsageFacts):
     """Charge credits to today for a service."""
 
     user_id: UserId
     service_type: str
     credit_amount: Credits | None
     """None: what the tokens cost by the price list."""
-    token_count: int | None = None
-    model_used: str | None = None
-    session_id: str | None = None
-    details: str | None = None
-    """A JSON object as text: the domain keeps it and never reads it."""
     timestamp: datetime | None = None
     on_insufficient: OnInsufficient = OnInsufficient.REJECT
 

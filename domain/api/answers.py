@@ -1,10 +1,12 @@
 """What a client is told: the types of answers, the same over HTTP and from Python."""
 
+import json
 from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from domain.usage_facts import UsageFacts, facts_of
 from domain.values import Status
 
 
@@ -85,18 +87,36 @@ class PackSource(Answer):
 Source = DaySource | PackSource
 
 
-class UsageRecordResponse(Answer):
-    """One charge, and the day it was charged to."""
+class UsageFactsAnswer(Answer):
+    """What is said of the work that is charged."""
 
-    usage_id: str
-    user_id: str
-    subscription_id: str | None = Field(description="Null where packs gave all.")
-    service_type: str
-    credit_amount: int
     token_count: int | None
     model_used: str | None
     session_id: str | None
     details: dict[str, Any] | None
+
+
+def told_facts(told: UsageFacts) -> dict[str, Any]:
+    """Return the facts as answers tell them: details as an object."""
+    facts = facts_of(told)
+    if told.details is not None:
+        facts["details"] = json.loads(told.details)
+    return facts
+
+
+class _Charge(Answer):
+    usage_id: str
+    user_id: str
+    subscription_id: str | None
+    service_type: str | None
+    credit_amount: int
+
+
+class UsageRecordResponse(UsageFactsAnswer, _Charge):
+    """One charge, and the day it was charged to."""
+
+    subscription_id: str | None = Field(description="Null where packs gave all.")
+    service_type: str
     timestamp: datetime
     date: datetime
     daily_credit_limit: int
@@ -120,18 +140,9 @@ class PriceRecord(Answer):
     effective_until: datetime | None
 
 
-class UsageRecord(Answer):
+class UsageRecord(UsageFactsAnswer, _Charge):
     """One usage record as a list shows it."""
 
-    usage_id: str
-    user_id: str
-    subscription_id: str | None
-    service_type: str | None
-    credit_amount: int
-    token_count: int | None
-    model_used: str | None
-    session_id: str | None
-    details: dict[str, Any] | None
     timestamp: datetime
     price: PriceRecord | None = Field(
         description="What made the amount of the tokens; null: the caller told the amount."

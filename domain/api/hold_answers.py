@@ -1,11 +1,9 @@
 """What a client is told of holds, the same over HTTP and from Python."""
 
-import json
 from datetime import datetime
-from typing import Any
 
 from domain.account import Account, OpenHold
-from domain.api.answers import Answer, Source
+from domain.api.answers import Answer, Source, UsageFactsAnswer, told_facts
 from domain.api.correction_answers import sources_of
 from domain.holds import HoldFreed, HoldPlaced
 from domain.ids import shown_id
@@ -31,9 +29,7 @@ class HoldReleaseResponse(Answer):
     credit_amount: int
 
 
-class OpenHoldRecord(Answer):
-    """One open hold."""
-
+class _OpenHold(Answer):
     hold_id: str
     subscription_id: str | None
     credit_amount: int
@@ -42,10 +38,10 @@ class OpenHoldRecord(Answer):
     expires_at: datetime
     date: datetime
     service_type: str
-    token_count: int | None
-    model_used: str | None
-    session_id: str | None
-    details: dict[str, Any] | None
+
+
+class OpenHoldRecord(UsageFactsAnswer, _OpenHold):
+    """One open hold."""
 
 
 class OpenHolds(Answer):
@@ -108,8 +104,5 @@ def _open_hold(one: OpenHold, policy: Policy) -> OpenHoldRecord:
         expires_at=hold.expires_at,
         date=begins,
         service_type=hold.service_type,
-        token_count=hold.token_count,
-        model_used=hold.model_used,
-        session_id=hold.session_id,
-        details=None if hold.details is None else json.loads(hold.details),
+        **told_facts(hold),
     )

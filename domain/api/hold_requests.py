@@ -1,20 +1,19 @@
 """What a client may send about holds: bodies, checked field by field, and what they mean."""
 
-import json
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from domain.api.requests import (
     CreditAmount,
+    Details,
     ParsedBody,
     PricedAmount,
     Text,
-    Timestamp,
+    UsageFactsBody,
     UserIdText,
     amount_of,
-    storable_details,
+    facts_in,
 )
 from domain.charges import OnInsufficient
 from domain.holds import (
@@ -27,8 +26,6 @@ from domain.holds import (
 )
 from domain.values import Credits, UserId
 
-Details = Annotated[dict[str, Any], AfterValidator(storable_details)]
-
 
 def _no_more_than_asked(at_least: int | None, info: ValidationInfo) -> int | None:
     asked = info.data.get("credit_amount")
@@ -37,9 +34,7 @@ def _no_more_than_asked(at_least: int | None, info: ValidationInfo) -> int | Non
     return at_least
 
 
-class PlaceHoldBody(ParsedBody):
-    """Credits to set aside, and what the usage record will say."""
-
+class _SetAside(ParsedBody):
     user_id: UserIdText
     credit_amount: CreditAmount
     expires_in: Annotated[
@@ -47,10 +42,11 @@ class PlaceHoldBody(ParsedBody):
     ] = HOLD_SECONDS_DEFAULT
     service_type: Text = "hold"
     token_count: CreditAmount | None = None
-    model_used: Text | None = None
-    session_id: Text | None = None
-    details: Details | None = None
-    timestamp: Timestamp | None = None
+
+
+class PlaceHoldBody(UsageFactsBody, _SetAside):
+    """Credits to set aside, and what the usage record will say."""
+
     on_insufficient: Literal[OnInsufficient.REJECT, OnInsufficient.RECORD] = OnInsufficient.REJECT
     at_least: Annotated[
         CreditAmount | None,
@@ -64,13 +60,10 @@ class PlaceHoldBody(ParsedBody):
             self.service_type,
             Credits(self.credit_amount),
             self.expires_in,
-            self.token_count,
-            self.model_used,
-            self.session_id,
-            _text(self.details),
             self.timestamp,
             self.on_insufficient,
             None if self.at_least is None else Credits(self.at_least),
+            **facts_in(self),
         )
 
 
@@ -98,10 +91,8 @@ class SettleHoldBody(ParsedBody):
             user_id,
             hold_id,
             amount_of(self.credit_amount),
-            self.token_count,
-            self.model_used,
-            _text(self.details),
             self.on_insufficient,
+            **facts_in(self),
         )
 
 
@@ -109,8 +100,3 @@ def release_command(hold_id: str) -> ReleaseHold | None:
     """Return the command; None: no hold has ever had this id."""
     user_id = holder_of(hold_id)
     return None if user_id is None else ReleaseHold(user_id, hold_id)
-
-
-def _text(details: Mapping[str, Any] | None) -> str | None:
-    # Sorted: the order of fields makes no other command.
-    return None if details is None else json.dumps(details, ensure_ascii=False, sort_keys=True)

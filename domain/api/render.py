@@ -1,6 +1,5 @@
 """Answers from accounts: what a status shows, and what a command is told."""
 
-import json
 from datetime import datetime
 from typing import NamedTuple
 
@@ -11,6 +10,7 @@ from domain.api.answers import (
     CreditStatusResponse,
     PaymentRecord,
     UsageRecordResponse,
+    told_facts,
 )
 from domain.api.correction_answers import adjustment_answer, reversal_answer, sources_of
 from domain.api.hold_answers import freed_answer, placed_answer
@@ -214,10 +214,6 @@ def _usage_answer(
         subscription_id=None if opening is None else shown_id(opening.subscription_id),
         service_type=change.service_type,
         credit_amount=change.credit_amount,
-        token_count=change.token_count,
-        model_used=change.model_used,
-        session_id=change.session_id,
-        details=json.loads(change.details) if change.details is not None else None,
         timestamp=change.timestamp,
         date=begins,
         daily_credit_limit=limit,
@@ -228,4 +224,5 @@ def _usage_answer(
         sources=sources_of(change.day_amount, None if opening is None else begins, change.packs),
         uncovered_credits=change.uncovered_credits,
         late=change.settles is not None,
+        **told_facts(change),
     )

@@ -21,6 +21,7 @@ from pydantic import (
 from domain.charges import OnInsufficient
 from domain.local_days import check_zone
 from domain.messages import ChangeSubscription, RecordUsage
+from domain.usage_facts import FACTS
 from domain.values import (
     CREDITS_MAX,
     USER_ID_LENGTH_MAX,
@@ -156,6 +157,7 @@ Timestamp = Annotated[
         }
     ),
 ]
+Details = Annotated[dict[str, Any], AfterValidator(storable_details)]
 IdempotencyKey = Annotated[
     str,
     Field(strict=True, pattern=r"^[\x20-\x7e]+$", min_length=1, max_length=KEY_LENGTH_MAX),
@@ -191,34 +193,45 @@ PricedAmount = Annotated[
 """An amount in a body whose `token_count` stands before it."""
 
 
-class RecordUsageBody(Body):
-    """Credits to charge to today: `credit_amount`, or what `token_count` costs."""
+class UsageFactsBody(Body):
+    """What a usage record will say of the work. How many tokens it took stands by its cost."""
 
+    model_used: Text | None = None
+    session_id: Text | None = None
+    details: Details | None = None
+    timestamp: Timestamp | None = None
+
+
+class _Cost(Body):
     user_id: UserIdText
     service_type: Text
     token_count: CreditAmount | None = None
     credit_amount: PricedAmount = None
-    model_used: Text | None = None
-    session_id: Text | None = None
-    details: Annotated[dict[str, Any], AfterValidator(storable_details)] | None = None
-    timestamp: Timestamp | None = None
+
+
+class RecordUsageBody(UsageFactsBody, _Cost):
+    """Credits to charge to today: `credit_amount`, or what `token_count` costs."""
+
     on_insufficient: OnInsufficient = OnInsufficient.REJECT
 
     def command(self) -> RecordUsage:
-        details = None
-        if self.details is not None:  # Sorted: the order of fields makes no other command.
-            details = json.dumps(self.details, ensure_ascii=False, sort_keys=True)
         return RecordUsage(
             UserId(self.user_id),
             self.service_type,
             amount_of(self.credit_amount),
-            self.token_count,
-            self.model_used,
-            self.session_id,
-            details,
             self.timestamp,
             self.on_insufficient,
+            **facts_in(self),
         )
+
+
+def facts_in(body: Body) -> dict[str, Any]:
+    """Return the facts that a body has, as commands have them: details as text."""
+    said = body.__dict__
+    facts = {name: said[name] for name in FACTS if name in said}
+    if facts["details"] is not None:  # Sorted: the order of fields makes no other command.
+        facts["details"] = json.dumps(facts["details"], ensure_ascii=False, sort_keys=True)
+    return facts
 
 
 def amount_of(credit_amount: int | None) -> Credits | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from domain.documents.subscriptions import Document, UnreadableError, amount, instant
 from domain.holds import Hold, holder_of
+from domain.usage_facts import LABELS, facts_of
 from domain.values import Credits
 
 OUT_OF_REACH = "holds of a day that names its subscription in another type"
@@ -20,10 +21,7 @@ def hold_document(hold: Hold) -> dict[str, Any]:
         "credit_amount": hold.credit_amount,
         "expires_at": hold.expires_at,
         "service_type": hold.service_type,
-        "token_count": hold.token_count,
-        "model_used": hold.model_used,
-        "session_id": hold.session_id,
-        "details": hold.details,
+        **facts_of(hold),
         "timestamp": hold.timestamp,
         "date": hold.date.isoformat(),
     }
@@ -68,12 +66,11 @@ def read_hold(item: object, day: date | None) -> Hold:
         Credits(held),
         instant(item, "expires_at"),
         _text(item, "service_type") or "hold",
-        None if count is None else amount(count, "token_count"),
-        _text(item, "model_used"),
-        _text(item, "session_id"),
-        _details(item),
         instant(item, "timestamp"),
         None if total is None else Credits(amount(total, "total_amount")),
+        token_count=None if count is None else amount(count, "token_count"),
+        details=_details(item),
+        **{name: _text(item, name) for name in LABELS},
     )
 
 

@@ -17,6 +17,7 @@ from domain.messages import (
     Rejection,
     SubscriptionExpired,
 )
+from domain.usage_facts import UsageFacts, facts_of
 from domain.values import Credits, Policy, Status, is_object_id
 from tests.builders.ledger import (
     NOON,
@@ -94,7 +95,8 @@ def test_a_payment_on_a_day_of_use_leaves_the_use_as_it_is() -> None:
 def test_a_charge_carries_what_the_caller_said_and_the_day_it_belongs_to() -> None:
     ledger = ledger_with(10, 5)
     earlier = utc("2025-12-31T23:59")
-    command = RecordUsage(USER, "chat", Credits(3), 77, "m", "s", '{"a": 1}', earlier)
+    facts = UsageFacts(token_count=77, model_used="m", session_id="s", details='{"a": 1}')
+    command = RecordUsage(USER, "chat", Credits(3), earlier, **facts_of(facts))
 
     charge = charge_of(ledger.do(command, NOON + ONE_DAY))
 

@@ -42,7 +42,14 @@ BARE = StripeLink("sub", None, "new", None, None, None, None, (), 1)
 ONE = Credits(1)
 HALF_PAST = NOON + timedelta(milliseconds=500)
 ODD = UserId('o\'Neill\u2019s "é"')
-ALL_TOLD = (7, "m", "s", '{"a": "é"}', HALF_PAST, OnInsufficient.RECORD)
+ALL_TOLD: dict[str, Any] = {
+    "token_count": 7,
+    "model_used": "m",
+    "session_id": "s",
+    "details": '{"a": "é"}',
+    "timestamp": HALF_PAST,
+    "on_insufficient": OnInsufficient.RECORD,
+}
 
 # What a stored entry says, for good: (command, canonical form's digest, digest of before it).
 GOLDEN: list[tuple[Command, str, str]] = [
@@ -74,12 +81,12 @@ GOLDEN: list[tuple[Command, str, str]] = [
         "e1b73db634a68c9b95f55dac875d1ed2",
     ),
     (
-        RecordUsage(USER, "chat", None, 900),
+        RecordUsage(USER, "chat", None, token_count=900),
         "d6671d52fa57340b4f63086aa268a38c",
         "b3e7454615565ee3ae8dee245dca9648",
     ),
     (
-        RecordUsage(ODD, "chat", Credits(5), *ALL_TOLD),
+        RecordUsage(ODD, "chat", Credits(5), **ALL_TOLD),
         "123d20ac43eb172706085c71c283884d",
         "3b63467fb58184c39b5adfe3aeaaae25",
     ),
@@ -129,7 +136,7 @@ GOLDEN: list[tuple[Command, str, str]] = [
         "52e2686726d1938996ab93c04370f8f9",
     ),
     (
-        PlaceHold(USER, "chat", ONE, 60, *ALL_TOLD),
+        PlaceHold(USER, "chat", ONE, 60, **ALL_TOLD),
         "6330183e513aae25dae9dfb065b502e8",
         "fc3aed91b4ed6f6fca8a6ce1c7e60479",
     ),
@@ -139,7 +146,12 @@ GOLDEN: list[tuple[Command, str, str]] = [
         "6baea2526e71022e02aa7c88f69604cc",
     ),
     (
-        SettleHold(USER, "h", None, 7, "m", '{"a": "é"}', OnInsufficient.RECORD),
+        SettleHold(
+            *(USER, "h", None, OnInsufficient.RECORD),
+            token_count=7,
+            model_used="m",
+            details='{"a": "é"}',
+        ),
         "b298fd684277eb5db4c6a9ab59304e81",
         "1a676ce2fc378939adae09829df76156",
     ),
@@ -307,7 +319,15 @@ def test_the_same_command_has_the_same_fingerprint_and_each_other_one_another() 
     assert fingerprint(again) == fingerprint(commands[2])
 
 
-@given(st.builds(RecordUsage, TEXT.map(UserId), TEXT, AMOUNTS, AMOUNTS | st.none(), *[TEXT] * 3))
+@given(
+    st.builds(
+        *(RecordUsage, TEXT.map(UserId), TEXT, AMOUNTS),
+        token_count=AMOUNTS | st.none(),
+        model_used=TEXT,
+        session_id=TEXT,
+        details=TEXT,
+    )
+)
 def test_a_fingerprint_is_of_everything_a_command_says(command: RecordUsage) -> None:
     other = RecordUsage(USER, "chat", Credits(1))
 

@@ -60,7 +60,7 @@ def grant_of(amount: int, begins: int, days: int, voids: list[tuple[int, int]]) 
 def hold_of(number: int, amount: int, hours: int) -> Hold:
     expires_at = OPENED + timedelta(hours=hours)
     name = f"{number:024x}"
-    return Hold(name, FIRST, Credits(amount), expires_at, "chat", None, None, None, None, OPENED)
+    return Hold(name, FIRST, Credits(amount), expires_at, "chat", OPENED)
 
 
 def ten_years(grants: int, *, amount: int = 36_600) -> Subscription:

@@ -61,7 +61,11 @@ async def live(shard: Shard, user: str) -> str:
     """Let a user do one of everything; return the id of a hold that stays open."""
     user_id = UserId(user)
     usage = RecordUsage(
-        user_id, "chat", Credits(7), 9, "m-1", f"session of {user}", json.dumps({"who": user})
+        *(user_id, "chat", Credits(7)),
+        token_count=9,
+        model_used="m-1",
+        session_id=f"session of {user}",
+        details=json.dumps({"who": user}),
     )
     holds = [PlaceHold(user_id, "chat", Credits(5), 3600, session_id=user) for _ in range(3)]
     first, second = (make_hold_id(shard.now(), user_id, f"hold {user} {n}") for n in (0, 1))

@@ -89,8 +89,11 @@ def life() -> Diary:
 def _charge(diary: Diary, now: datetime) -> None:
     diary.charge(30, now)
     full = RecordUsage(
-        *(USER, "image", Credits(5), 1234, "m-1", "s-1", '{"a": {"b": [1, 2.5, null]}}'),
-        timestamp=now - ONE_DAY,
+        *(USER, "image", Credits(5), now - ONE_DAY),
+        token_count=1234,
+        model_used="m-1",
+        session_id="s-1",
+        details='{"a": {"b": [1, 2.5, null]}}',
     )
     diary.do(full, now)
     diary.do(RecordUsage(USER, "chat", None, token_count=90, model_used="m-1"), now)
@@ -103,14 +106,22 @@ def _charge(diary: Diary, now: datetime) -> None:
 def _hold(diary: Diary, now: datetime) -> None:
     kept, over, freed = (diary.place(n, now + ONE_DAY) for n in (30, 20, 10))
     now += ONE_DAY
-    told = ("m-1", "s-1", '{"a": 1}', now - ONE_DAY, OnInsufficient.RECORD)
-    recorded = diary.do(PlaceHold(USER, "chat", Credits(500), 60, 7, *told), now)
+    placing = PlaceHold(
+        *(USER, "chat", Credits(500), 60, now - ONE_DAY, OnInsufficient.RECORD),
+        token_count=7,
+        model_used="m-1",
+        session_id="s-1",
+        details='{"a": 1}',
+    )
+    recorded = diary.do(placing, now)
     assert isinstance(recorded, HoldPlaced)
-    less = SettleHold(USER, recorded.hold.hold_id, None, 20, on_insufficient=OnInsufficient.REJECT)
+    less = SettleHold(*(USER, recorded.hold.hold_id, None, OnInsufficient.REJECT), token_count=20)
     diary.do(less, now)
     diary.open_day(now + timedelta(hours=20))
     now += timedelta(hours=20)
-    details = SettleHold(USER, kept, Credits(20), 9, "m-2", '{"b": 2}')
+    details = SettleHold(
+        *(USER, kept, Credits(20)), token_count=9, model_used="m-2", details='{"b": 2}'
+    )
     diary.do(details, now)
     diary.do(SettleHold(USER, over, Credits(900), on_insufficient=OnInsufficient.REJECT), now)
     diary.do(SettleHold(USER, over, Credits(40), on_insufficient=OnInsufficient.RECORD), now)

@@ -14,23 +14,25 @@ from domain.charges import UsageRecorded
 from domain.documents.subscriptions import UnreadableError, amount
 from domain.messages import Entry, charge_in
 from domain.pricing import Price
+from domain.usage_facts import LABELS, facts_of
 
 
 def usage_document(entry: Entry) -> dict[str, Any]:
     """Return a charge as the usages collection holds it."""
     change = charge_in(entry.change)
     assert change is not None, "usages are entries that charge"
-    opening = change.opening
+    opening, facts = change.opening, facts_of(change)
+    count = facts.pop("token_count")
     document = {
         "_id": stored_id(change.usage_id),
         "user_id": stored_id(entry.user_id),
         "subscription_id": None if opening is None else as_stored(opening.subscription_id),
         "service_type": change.service_type,
         "credit_amount": Int64(change.credit_amount),
-        "token_count": None if change.token_count is None else Int64(change.token_count),
-        "model_used": change.model_used,
+        "token_count": None if count is None else Int64(count),
+        "model_used": facts.pop("model_used"),
         "timestamp": change.timestamp,
-        "session_id": change.session_id,
+        **facts,
         "details": None if change.details is None else json.loads(change.details),
         "price": None if change.price is None else price_document(change.price),
         "date": None if opening is None else opening.starts_at,
@@ -91,8 +93,6 @@ def read_usage(document: Mapping[str, Any]) -> UsageRecord:
         service_type=_text(document.get("service_type")),
         credit_amount=_amount(document.get("credit_amount")) or 0,
         token_count=_amount(document.get("token_count")),
-        model_used=_text(document.get("model_used")),
-        session_id=_text(document.get("session_id")),
         details=json.loads(json.dumps(details, default=str)) if isinstance(details, dict) else None,
         timestamp=timestamp,
         price=_read_price(document.get("price")),
@@ -100,6 +100,7 @@ def read_usage(document: Mapping[str, Any]) -> UsageRecord:
         uncovered_credits=_amount(document.get("uncovered_credits")) or 0,
         late=document.get("late") is True,
         reversed_credits=_reversed(document),
+        **{name: _text(document.get(name)) for name in LABELS},
     )
 
 

@@ -153,7 +153,11 @@ def test_an_addition_is_answered_with_the_grant_and_the_new_status() -> None:
 def test_a_charge_is_answered_with_the_record_and_the_day() -> None:
     ledger = ledger_with(100, 5)
     command = RecordUsage(
-        USER, "chat", Credits(90), 7, "m", "s", '{"a": [1, null]}', utc("2026-01-01")
+        *(USER, "chat", Credits(90), utc("2026-01-01")),
+        token_count=7,
+        model_used="m",
+        session_id="s",
+        details='{"a": [1, null]}',
     )
 
     ledger.do(command, NOON)

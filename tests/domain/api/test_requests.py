@@ -265,12 +265,12 @@ def test_a_usage_means_its_command() -> None:
         UserId("ada"),
         "chat",
         Credits(5),
-        7,
-        "m",
-        "s",
-        '{"a": "é", "b": 1}',
         utc("2026-03-02T12:00"),
         OnInsufficient.RECORD,
+        token_count=7,
+        model_used="m",
+        session_id="s",
+        details='{"a": "é", "b": 1}',
     )
 
 

@@ -54,6 +54,7 @@ from domain.stripe import (
     StripeStateApplied,
     VoidedGrant,
 )
+from domain.usage_facts import LABELS
 from domain.values import CREDITS_MAX, Credits, Status
 from tests.builders.ledger import NOON, USER
 
@@ -61,6 +62,7 @@ TEXT = st.text(max_size=20)
 AMOUNTS = st.integers(-CREDITS_MAX, CREDITS_MAX).map(Credits)
 INSTANTS = st.integers(0, 10**12).map(lambda ms: NOON + timedelta(milliseconds=ms))
 DAYS = INSTANTS.map(lambda instant: instant.date())
+FACTS = {"token_count": AMOUNTS | st.none()} | dict.fromkeys((*LABELS, "details"), TEXT | st.none())
 VOIDS = st.lists(st.builds(Void, DAYS, st.integers(0, 10), st.just(10)), max_size=2).map(tuple)
 GRANTS = st.builds(
     Grant,
@@ -130,15 +132,12 @@ USAGE_RECORDED = st.builds(
     OPENINGS | st.none(),
     TEXT,
     AMOUNTS,
-    AMOUNTS | st.none(),
-    TEXT | st.none(),
-    TEXT | st.none(),
-    TEXT | st.none(),
     INSTANTS,
     st.none() | PRICES,
     SHARES,
     AMOUNTS,
     TEXT | st.none(),
+    **FACTS,
 )
 HOLDS = st.builds(
     Hold,
@@ -147,11 +146,8 @@ HOLDS = st.builds(
     AMOUNTS,
     INSTANTS,
     TEXT,
-    AMOUNTS | st.none(),
-    TEXT | st.none(),
-    TEXT | st.none(),
-    TEXT | st.none(),
     INSTANTS,
+    **FACTS,
 )
 PACKS = st.builds(
     Pack,

@@ -1,0 +1,59 @@
+"""What a charge is about: said by its caller, kept by its hold, its entry and its documents.
+
+A fact that is added here is in every command, change and answer that has them all; bodies of
+requests name it once more (`domain.api.requests`), since they say how it is checked.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageFacts:
+    """What a usage record says of the work beside its service, its cost and its time."""
+
+    token_count: int | None = None
+    model_used: str | None = None
+    session_id: str | None = None
+    details: str | None = None
+    """A JSON object as text: the domain keeps it and never reads it."""
+
+
+FACTS = tuple(field.name for field in fields(UsageFacts))
+LABELS = tuple(name for name in FACTS if name not in {"token_count", "details"})
+"""Facts that are short texts."""
+
+
+def facts_of(told: UsageFacts) -> dict[str, Any]:
+    """Return the facts, in their order: a command's for its change, a change's for a document."""
+    return {  # Spelled out: every charge comes through here.
+        "token_count": told.token_count,
+        "model_used": told.model_used,
+        "session_id": told.session_id,
+        "details": told.details,
+    }
+
+
+def said_in(told: UsageFacts) -> dict[str, Any]:
+    """Return the facts that are not None."""
+    return {name: value for name, value in facts_of(told).items() if value is not None}
+
+
+def facts_after(place: str) -> Callable[[type[T]], type[T]]:
+    """Put the facts that a dataclass inherits behind one of its own fields.
+
+    What is inherited comes first otherwise, and what is stored keeps the order in which it is.
+    """
+
+    def moved(kind: type[T]) -> type[T]:
+        known: dict[str, Any] = kind.__dict__["__dataclass_fields__"]
+        own = [name for name in known if name not in FACTS]
+        end = own.index(place) + 1
+        for name in (*own[:end], *FACTS, *own[end:]):
+            known[name] = known.pop(name)
+        return kind
+
+    return moved
