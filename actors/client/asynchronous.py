@@ -232,7 +232,7 @@ class AsyncAllotment(HoldMethods, CorrectionMethods):
 
     async def sync(self, user_id: str | None = None) -> RereadReport:
         """Read one user, or everything in RAM, anew from MongoDB."""
-        return await self.operations.sync(None if user_id is None else user_id_of(user_id))
+        return await self.operations.reread(None if user_id is None else user_id_of(user_id))
 
     async def validate(self, *, repair: bool = True) -> SweepReport:
         """Compare RAM with MongoDB and hold the views to their rules, now."""

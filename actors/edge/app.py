@@ -5,7 +5,7 @@ from actors.edge.gate import Gate
 from actors.edge.once import OnceRoute
 from actors.edge.openapi import Interface, operation_id
 from actors.edge.problems import HANDLERS
-from actors.edge.routes.admin import add_housekeeping_operations, add_reconciling_operations
+from actors.edge.routes.admin import add_admin_operations, add_reconciling_operations
 from actors.edge.routes.corrections import add_correcting_operations
 from actors.edge.routes.docs import add_documentation
 from actors.edge.routes.events import add_event_operations
@@ -41,7 +41,7 @@ def build_app(backend: Backend) -> Gate:
     add_operating_operations(app, backend)
     add_test_clock(app, backend)
     add_subscription_operations(app, backend)
-    add_housekeeping_operations(app, backend)
+    add_admin_operations(app, backend)
     add_user_operations(app, backend)
     add_stripe_operations(app, backend.stripe)
     add_event_operations(app, backend)

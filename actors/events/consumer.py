@@ -22,7 +22,7 @@ from actors.events.delivery import (
     Feed,
     Handler,
     Health,
-    Held,
+    HeldEvent,
     RefusedDeliveryError,
     pause,
 )
@@ -60,14 +60,14 @@ class Consumer:
         self.name = handler.name
         self.health = Health()
         self.progress = Progress()
-        self.held: dict[tuple[int, bool], Held] = {}
+        self.held: dict[tuple[int, bool], HeldEvent] = {}
         self._handler = handler
         self._store = store
         self._feed = feed
         self._clock = clock
         self._give_up_after = give_up_after
         self._sleep = sleep
-        self._lanes: dict[str, deque[Held]] = {}
+        self._lanes: dict[str, deque[HeldEvent]] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._slots = asyncio.Semaphore(SLOTS)
         self._probe = asyncio.Lock()
@@ -98,7 +98,7 @@ class Consumer:
 
     def deliver_again(self, event: OrderedEvent) -> None:
         """Deliver an event behind what of its user is on its way. It is kept as a letter."""
-        self._hold(Held(event, again=True))
+        self._hold(HeldEvent(event, again=True))
 
     async def let_go(self, user_id: str) -> None:
         """Return once no handler has an event of a user as it was read before."""
@@ -116,7 +116,7 @@ class Consumer:
                     continue
                 if self._handler.wants(event):
                     await self._room()
-                    self._hold(Held(event))
+                    self._hold(HeldEvent(event))
                 else:
                     self.progress.finish(order)
                     self._finished += 1
@@ -127,7 +127,7 @@ class Consumer:
             self._freed.clear()
             await self._freed.wait()
 
-    def _hold(self, held: Held) -> None:
+    def _hold(self, held: HeldEvent) -> None:
         place = (held.event.order, held.again)
         if place in self.held:
             return
@@ -153,7 +153,7 @@ class Consumer:
             self._freed.set()
         del self._lanes[user]
 
-    async def _deliver(self, held: Held) -> None:
+    async def _deliver(self, held: HeldEvent) -> None:
         """Try until the event is taken or is a dead letter."""
         begun = self._clock()
         for attempt in count(1):
@@ -177,16 +177,16 @@ class Consumer:
             if not self.health.is_down:
                 await self._pause(attempt)
 
-    def _is_old(self, held: Held) -> bool:
+    def _is_old(self, held: HeldEvent) -> bool:
         """Say whether much may have happened to an event since it was read."""
         return held.attempts > 1 or held.since is None or self._clock() - held.since > FRESH
 
-    async def _is_gone(self, held: Held) -> bool:
+    async def _is_gone(self, held: HeldEvent) -> bool:
         """Say whether the event is there no longer: its user was made anonymous meanwhile."""
         event_id = held.event.record.id
         return await self._insist(lambda: self._store.find(event_id)) is None
 
-    async def _try(self, held: Held) -> DeliveryError | None:
+    async def _try(self, held: HeldEvent) -> DeliveryError | None:
         async with self._slots:
             try:
                 held.under_way = True
@@ -226,14 +226,14 @@ class Consumer:
         self.health.delivered += 1
         self.health.last_success_at = self._clock()
 
-    def _note_failure(self, held: Held, failure: DeliveryError) -> None:
+    def _note_failure(self, held: HeldEvent, failure: DeliveryError) -> None:
         held.error = self.health.last_error = str(failure)[:ERROR_LENGTH_MAX]
         self.health.failures += 1
         # One that refuses an event is there, and may take others.
         if not isinstance(failure, RefusedDeliveryError):
             self.health.failures_in_a_row += 1
 
-    async def _bury(self, held: Held) -> None:
+    async def _bury(self, held: HeldEvent) -> None:
         letter = DeadLetter(
             self.name, held.event, self._clock(), held.attempts, held.error or "unknown"
         )
@@ -247,7 +247,7 @@ class Consumer:
 
     # --- what is done -------------------------------------------------------------------
 
-    async def _finish(self, held: Held) -> None:
+    async def _finish(self, held: HeldEvent) -> None:
         """Note that an event is done, and return once that is kept."""
         if held.again:
             event_id = held.event.record.id

@@ -61,7 +61,7 @@ class Health:
 
 
 @dataclass(slots=True, eq=False)
-class Held:
+class HeldEvent:
     """An event on its way."""
 
     event: OrderedEvent

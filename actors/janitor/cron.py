@@ -22,7 +22,7 @@ CLOCK_CHANGE_MAX = timedelta(hours=3)  # More than any zone's clocks are changed
 MINUTE = timedelta(minutes=1)
 FIELDS = 5
 HOUR = 1
-BEGINNING = datetime(2024, 1, 1)  # noqa: DTZ001 - a calendar without time zones
+CALENDAR_START = datetime(2024, 1, 1)  # noqa: DTZ001 - a calendar without time zones
 EVERY_HOUR = "*"  # However a line has said it.
 NO_TIME = re.compile("[hr]", re.IGNORECASE)
 """How a field begins whose time croniter makes up: by chance (R), or from a digest (H)."""
@@ -36,7 +36,7 @@ def check_line(line: str) -> str:
     if any(map(NO_TIME.match, fields)):
         raise ValueError("is not a cron line: R and H name no time")
     try:
-        croniter(line, BEGINNING).get_next(datetime)
+        croniter(line, CALENDAR_START).get_next(datetime)
     except (CroniterError, ValueError, KeyError, OverflowError) as error:
         raise ValueError(f"is not a cron line: {error}") from error
     return " ".join(fields)

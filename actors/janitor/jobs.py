@@ -10,7 +10,7 @@ from actors.janitor.agenda import Agenda
 from actors.janitor.expiry import EndedSubscriptions, Expiry
 from actors.janitor.hold_expiry import HoldsExpiry, OverdueHolds
 from actors.janitor.pack_expiry import EndedPacks, PacksExpiry
-from actors.janitor.scheduler import Janitor, Job, Work
+from actors.janitor.scheduler import Janitor, Job, Run
 from actors.janitor.sweep import ComparingShards, IndexCare, Invariants, Sweep
 from actors.protocol.calls import Calls
 from actors.protocol.reports import Findings, SweepReport
@@ -41,13 +41,13 @@ class Journal(Protocol):
         """
 
 
-class Upkeep(
+class JobStore(
     EndedSubscriptions, EndedPacks, OverdueHolds, Invariants, IndexCare, Journal, Protocol
 ):
     """What the jobs need of the database."""
 
 
-class Housekeeping:
+class JanitorJobs:
     """The janitor with its jobs, and the runs that operators ask for."""
 
     def __init__(  # noqa: PLR0913 - what the jobs stand on, each once
@@ -55,26 +55,26 @@ class Housekeeping:
         owner: str,
         schedule: Schedule,
         agenda: Agenda,
-        upkeep: Upkeep,
+        store: JobStore,
         shards: ComparingShards,
         router: Calls,
         *,
         clock: Callable[[], datetime],
         publish: Callable[[SweepReport], None] = lambda _: None,
-        reconcile: Work | None = None,
+        reconcile: Run | None = None,
         check_time: Callable[[], None] = lambda: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         """`check_time` blocks; it raises ClockInDoubtError where what cannot be undone waits."""
-        self._sweep = Sweep(shards, upkeep)
+        self._sweep = Sweep(shards, store)
         self._check_time = check_time
-        self._upkeep = upkeep
+        self._store = store
         self._clock = clock
         self._journal_age = timedelta(days=schedule.journal_days)
         self._expiries = (
-            Expiry(upkeep, router, clock),
-            PacksExpiry(upkeep, router, clock),
-            HoldsExpiry(upkeep, router, clock),
+            Expiry(store, router, clock),
+            PacksExpiry(store, router, clock),
+            HoldsExpiry(store, router, clock),
         )
         jobs = [
             Job(SWEEP, schedule.sweep, lambda _: self._sweep.run()),
@@ -115,4 +115,4 @@ class Housekeeping:
     async def _trim(self, _due: datetime) -> Findings:
         await asyncio.to_thread(self._check_time)
         before = self._clock() - self._journal_age
-        return Findings(trimmed=await asyncio.to_thread(self._upkeep.trim, before))
+        return Findings(trimmed=await asyncio.to_thread(self._store.trim, before))

@@ -33,7 +33,7 @@ RUN_SECONDS_MAX = 3600.0  # A run that takes longer has failed.
 ASK_SECONDS_MAX = 300.0  # How long a run that was asked for waits for another one to end.
 ASK_PAUSE_SECONDS = 0.2
 
-Work = Callable[[datetime], Awaitable[Findings]]
+Run = Callable[[datetime], Awaitable[Findings]]
 """What a job does. It is given the instant it is due, or was asked for."""
 
 FAILURES = (StoreError, ShardLostError, TryAgainError, TimeoutError, ClockInDoubtError)
@@ -47,7 +47,7 @@ class Job:
 
     name: str
     line: str
-    work: Work
+    work: Run
 
 
 class Janitor:
@@ -97,7 +97,7 @@ class Janitor:
             return None
         return await self._run(job, job.work, due, f"{job.name}-{due:%Y%m%dT%H%M%SZ}")
 
-    async def ask(self, name: str, work: Work | None = None) -> SweepReport:
+    async def ask(self, name: str, work: Run | None = None) -> SweepReport:
         """Run a job now, or this work in its place, after a run that is on its way.
 
         Raises one of FAILURES.
@@ -130,7 +130,7 @@ class Janitor:
             del self._held[name]
         return won
 
-    async def _run(self, job: Job, work: Work, due: datetime | None, sweep_id: str) -> SweepReport:
+    async def _run(self, job: Job, work: Run, due: datetime | None, sweep_id: str) -> SweepReport:
         started = self._clock()
         keeping = asyncio.create_task(self._keep_claim(job.name))
         try:

@@ -44,7 +44,7 @@ class IndexCare(Protocol):
         """
 
 
-class Upkeep(Invariants, IndexCare, Protocol):
+class SweepStore(Invariants, IndexCare, Protocol):
     """What a sweep needs of the database."""
 
 
@@ -54,11 +54,11 @@ class Sweep:
     def __init__(
         self,
         shards: ComparingShards,
-        upkeep: Upkeep,
+        store: SweepStore,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._shards = shards
-        self._upkeep = upkeep
+        self._store = store
         self._sleep = sleep
 
     async def run(self, *, repair: bool = True, part: int | None = PART_MAX) -> Findings:
@@ -73,11 +73,11 @@ class Sweep:
             *(self._compare(index, repair=repair) for index in range(table.shards))
         ):
             found.add(one)
-        rules = await asyncio.to_thread(self._upkeep.check, part)
+        rules = await asyncio.to_thread(self._store.check, part)
         found.invariants_broken = rules.invariants_broken
         found.quarantined = max(found.quarantined, rules.quarantined)
         found.add(Findings(users=rules.users))
-        found.add(await asyncio.to_thread(self._upkeep.look_after, repair=repair))
+        found.add(await asyncio.to_thread(self._store.look_after, repair=repair))
         return found
 
     async def _compare(self, index: int, *, repair: bool) -> Findings:

@@ -19,7 +19,7 @@ from actors.mongo.connection import unavailable_on_error
 from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import is_reference, key_of, name_of, others, read_user_id
 from actors.protocol.store import Moment, StorageUnavailableError
-from actors.sync.changes import Beat, Change, HistoryLostError, Position
+from actors.sync.changes import Beat, HistoryLostError, Position, StreamedChange
 from domain.values import UserId
 
 FOLLOWED = ["subscriptions", "dailycredits", "packs"]
@@ -118,7 +118,7 @@ class MongoChanges:
         self._slow_resumes = (self._slow_resumes + 1) % RESUMES_MAX
         return self._slow_resumes == 0
 
-    def take(self) -> Sequence[Change]:
+    def take(self) -> Sequence[StreamedChange]:
         """Return what has arrived, or wait for up to TAKE_SECONDS."""
         assert self._reader is not None, "it is open"
         events = self._reader.take()
@@ -205,7 +205,7 @@ class MongoChanges:
 # --- what an event says -----------------------------------------------------------------
 
 
-def _change(event: Mapping[str, Any], owners: Mapping[Any, Any]) -> Change:
+def _change(event: Mapping[str, Any], owners: Mapping[Any, Any]) -> StreamedChange:
     return _told(event, owners)._replace(moment=_moment(event.get("clusterTime")))
 
 
@@ -213,19 +213,19 @@ def _moment(time: object) -> Moment | None:
     return (time.time, time.inc) if isinstance(time, Timestamp) else None
 
 
-def _told(event: Mapping[str, Any], owners: Mapping[Any, Any]) -> Change:
+def _told(event: Mapping[str, Any], owners: Mapping[Any, Any]) -> StreamedChange:
     if event["ns"]["coll"] == STATE:
         return _beat(event)
     kind, document_id = event["operationType"], name_of(event["documentKey"]["_id"])
     document = event.get("fullDocument")
     named = document_id if document is None or kind == "replace" or _moved(event) else None
     if document is None:  # Deleted, now or since.
-        return Change(event["_id"], document_id=named)
+        return StreamedChange(event["_id"], document_id=named)
     try:
-        return Change(event["_id"], _users(event, document, owners), named)
+        return StreamedChange(event["_id"], _users(event, document, owners), named)
     except ValueError as error:
         where = f"{event['ns']['coll']} {document_id}"
-        return Change(event["_id"], document_id=named, unreadable=f"{where}: {error}")
+        return StreamedChange(event["_id"], document_id=named, unreadable=f"{where}: {error}")
 
 
 def _users(
@@ -242,7 +242,7 @@ def _users(
     return tuple(map(read_user_id, found))
 
 
-def _beat(event: Mapping[str, Any]) -> Change:
+def _beat(event: Mapping[str, Any]) -> StreamedChange:
     """Read a beat from what the event itself says: the document may be further by now."""
     fields = (
         event.get("updateDescription", {}).get("updatedFields")
@@ -253,7 +253,7 @@ def _beat(event: Mapping[str, Any]) -> Change:
     if not isinstance(number, int):  # Somebody else has changed or deleted our document.
         raise HistoryLostError("the document of the beats was changed")
     sender, _, at = sent.rpartition(" ")
-    return Change(event["_id"], beat=Beat(number, sender, float(at) if sender else 0.0))
+    return StreamedChange(event["_id"], beat=Beat(number, sender, float(at) if sender else 0.0))
 
 
 def _is_day(event: Mapping[str, Any]) -> bool:

@@ -14,8 +14,8 @@ from ray.exceptions import RayError
 from actors.cluster.resharding import Resharding, check_grown
 from actors.janitor.anonymization import Anonymizations
 from actors.janitor.discretion import DiscreetAgenda
-from actors.janitor.jobs import Housekeeping
-from actors.janitor.scheduler import Work
+from actors.janitor.jobs import JanitorJobs
+from actors.janitor.scheduler import Run
 from actors.mongo.accounts.leases import MongoLeases
 from actors.mongo.clock import MongoClock, MongoWitnesses
 from actors.mongo.connection import connect
@@ -24,7 +24,7 @@ from actors.mongo.embedded_wire import Documents
 from actors.mongo.jobs.agenda import MongoAgenda
 from actors.mongo.jobs.anonymizations import MongoAnonymizations
 from actors.mongo.jobs.rename import MongoRenaming
-from actors.mongo.jobs.upkeep import MongoUpkeep
+from actors.mongo.jobs.store import MongoJobStore
 from actors.mongo.stored_format import MongoFormats
 from actors.mongo.stripe import MongoStripe
 from actors.protocol.errors import UnavailableError
@@ -63,11 +63,11 @@ class JanitorActor:
         self._clock = ServiceClock()
         self._clock_store = MongoClock(database)
         agenda = DiscreetAgenda(MongoAgenda(database), real_time)
-        self._housekeeping = Housekeeping(
+        self._housekeeping = JanitorJobs(
             f"{JANITOR}-{secrets.token_hex(8)}",
             settings.schedule,
             agenda,
-            MongoUpkeep(database, settings.timezone),
+            MongoJobStore(database, settings.timezone),
             shards,
             Router(shards, EXPIRY_SECONDS_MAX),
             clock=self._clock,
@@ -162,7 +162,7 @@ def _patient(settings: Settings) -> Documents:
     return connect(uri, settings.mongo_db, socket_seconds=LOOK_THROUGH_SECONDS_MAX)
 
 
-def reconciliation(settings: Settings, store: MongoStripe) -> Work | None:
+def reconciliation(settings: Settings, store: MongoStripe) -> Run | None:
     """Return the job that compares with Stripe, where there is a key to ask it with."""
     if settings.stripe_api_key is None:
         return None

@@ -73,7 +73,7 @@ class Operations:
         self._shards = shards
         self._janitor = janitor
 
-    async def sync(self, user_id: UserId | None) -> RereadReport:
+    async def reread(self, user_id: UserId | None) -> RereadReport:
         """Read one user, or everything in RAM, anew from MongoDB."""
         loop = asyncio.get_running_loop()
         started, found = loop.time(), Reread()

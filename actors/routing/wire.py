@@ -22,7 +22,7 @@ SECRET_BYTES = 32
 
 _HEAD = struct.Struct("<II")  # Number of the request, bytes of the frame's body.
 
-Answer = Callable[[bytes], Awaitable[bytes]]
+Responder = Callable[[bytes], Awaitable[bytes]]
 PICKLE_PROTOCOL = 5
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Endpoint(NamedTuple):
     secret: bytes
 
 
-async def serve(answer: Answer, host: str) -> tuple[asyncio.Server, Endpoint]:
+async def serve(answer: Responder, host: str) -> tuple[asyncio.Server, Endpoint]:
     """Answer requests on a free port of `host` as long as the server is kept."""
     secret = secrets.token_bytes(SECRET_BYTES)
 
@@ -56,7 +56,7 @@ async def _has_secret(reader: asyncio.StreamReader, secret: bytes) -> bool:
 
 
 async def _answer_all(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Responder
 ) -> None:
     free = asyncio.Semaphore(REQUESTS_MAX)
 

@@ -24,7 +24,7 @@ class Beat(NamedTuple):
     """On the sender's clock, taken before the beat was written."""
 
 
-class Change(NamedTuple):
+class StreamedChange(NamedTuple):
     """One event of the stream."""
 
     token: Token
@@ -56,7 +56,7 @@ class ChangeSource(Protocol):
     def open(self, position: Position | None) -> None:
         """Open the stream there, or from now on. Raises HistoryLostError."""
 
-    def take(self) -> Sequence[Change]:
+    def take(self) -> Sequence[StreamedChange]:
         """Return what has arrived, or wait for a while. Raises HistoryLostError."""
 
     def close(self) -> None:

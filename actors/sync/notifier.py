@@ -30,7 +30,7 @@ class FollowingShards(Protocol):
 
 
 @dataclass(slots=True)
-class News:
+class Unacknowledged:
     """What one shard has not acknowledged yet."""
 
     users: dict[UserId, None] = field(default_factory=dict)
@@ -53,11 +53,11 @@ class News:
         self.documents.clear()
         self.forget_all = True
 
-    def take(self) -> "News":
+    def take(self) -> "Unacknowledged":
         """Return as much as one message holds, and keep the rest."""
         users = dict.fromkeys(islice(self.users, NAMES_PER_MESSAGE_MAX))
         documents = dict.fromkeys(islice(self.documents, NAMES_PER_MESSAGE_MAX))
-        taken = News(users, documents, self.forget_all)
+        taken = Unacknowledged(users, documents, self.forget_all)
         self.forget_all = False
         for user_id in users:
             del self.users[user_id]
@@ -65,7 +65,7 @@ class News:
             del self.documents[document_id]
         return taken
 
-    def put_back(self, taken: "News") -> None:
+    def put_back(self, taken: "Unacknowledged") -> None:
         """Take back what was not acknowledged."""
         if taken.forget_all:
             self.add_everything()
@@ -73,7 +73,7 @@ class News:
             self.add(taken.users, taken.documents)
 
 
-class Lane:
+class Notifier:
     """Tells one shard, for ever and by itself: nobody waits for a shard that is down."""
 
     def __init__(
@@ -91,8 +91,8 @@ class Lane:
         `moved` hears that the directory is another.
         """
         self.version = 0
-        self._news = News()
-        self._sending = News()
+        self._news = Unacknowledged()
+        self._sending = Unacknowledged()
         self._shards = shards
         self._index = index
         self._age = age
@@ -157,7 +157,7 @@ class Lane:
                 self._moment(),
             )
         )
-        self._sending = News()
+        self._sending = Unacknowledged()
         if stamp is None:
             self._news.put_back(news)
             return False

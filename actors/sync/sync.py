@@ -22,8 +22,8 @@ from actors.protocol.reports import SyncReport
 from actors.protocol.store import Moment, StorageUnavailableError
 from actors.runtime.counters import SyncCounters
 from actors.runtime.steps_in_hand import StepsInHand
-from actors.sync.changes import Beat, Change, ChangeSource, HistoryLostError, Position
-from actors.sync.notifier import FollowingShards, Lane
+from actors.sync.changes import Beat, ChangeSource, HistoryLostError, Position, StreamedChange
+from actors.sync.notifier import FollowingShards, Notifier
 from domain.values import UserId
 
 BEAT_SECONDS = 0.5  # The news are at most about twice so old where nothing changes.
@@ -59,8 +59,8 @@ class Sync:
         self._name = secrets.token_hex(8)
         self._started = monotonic()
         self._table: Directory | None = None
-        self._lanes: list[Lane] = []
-        self._lane_tasks: list[asyncio.Task[None]] = []
+        self._notifiers: list[Notifier] = []
+        self._notifier_tasks: list[asyncio.Task[None]] = []
         self._loops = asyncio.TaskGroup()
         self._moved = asyncio.Event()
         self._number = self._newest_beat = 0
@@ -152,7 +152,7 @@ class Sync:
 
     # --- batches ------------------------------------------------------------------------
 
-    def _take(self, changes: Sequence[Change]) -> None:
+    def _take(self, changes: Sequence[StreamedChange]) -> None:
         """Tell of a batch, and note where the stream is after it. Raises HistoryLostError."""
         beats = [change.beat for change in changes if change.beat is not None]
         for beat in beats:
@@ -162,8 +162,8 @@ class Sync:
         self._tell(changes)
         if beats:
             self._hear(beats)
-            for lane in self._lanes:
-                lane.beat(self._number)
+            for notifier in self._notifiers:
+                notifier.beat(self._number)
         if self._beat is not None:
             self._read = Position(changes[-1].token, self._beat)
         self._advance()
@@ -185,7 +185,7 @@ class Sync:
         if own:
             self._current_at = max(own)
 
-    def _tell(self, changes: Sequence[Change]) -> None:
+    def _tell(self, changes: Sequence[StreamedChange]) -> None:
         """Sort the changes by owner; a document that may have been anybody's goes to all."""
         assert self._table is not None, "the directory is read first"
         users: dict[int, list[UserId]] = {}
@@ -196,12 +196,12 @@ class Sync:
             self._note(change)
             for user_id in change.users:
                 users.setdefault(self._table.owner(user_id), []).append(user_id)
-        for index, lane in enumerate(self._lanes):
+        for index, notifier in enumerate(self._notifiers):
             own = users.get(index, ())
             if own or documents:
-                lane.tell(own, documents, self._number)
+                notifier.tell(own, documents, self._number)
 
-    def _note(self, change: Change) -> None:
+    def _note(self, change: StreamedChange) -> None:
         self._last_event_at = self._clock()
         self.counters.events_applied += 1
         if change.unreadable is not None:
@@ -210,8 +210,8 @@ class Sync:
 
     def _forget_all(self) -> None:
         self._number += 1
-        for lane in self._lanes:
-            lane.tell_to_forget_all(self._number)
+        for notifier in self._notifiers:
+            notifier.tell_to_forget_all(self._number)
 
     def _age(self) -> float | None:
         return None if self._current_at is None else self._monotonic() - self._current_at
@@ -220,7 +220,7 @@ class Sync:
         """Move what all shards have acknowledged forward, one candidate after the other."""
         if self._candidate is not None:
             number, position, current_at = self._candidate
-            if not all(lane.has_told(number) for lane in self._lanes):
+            if not all(notifier.has_told(number) for notifier in self._notifiers):
                 return
             self._stored, self._acknowledged_at = position, current_at
         self._candidate = self._number, self._read, self._current_at
@@ -247,17 +247,17 @@ class Sync:
         if table == self._table:
             return
         self._table = table
-        while len(self._lanes) < table.shards:
-            self._add_lane(len(self._lanes))
-        for lane in self._lanes:
-            lane.version = table.version
+        while len(self._notifiers) < table.shards:
+            self._add_notifier(len(self._notifiers))
+        for notifier in self._notifiers:
+            notifier.version = table.version
         self._sort_again(table)
-        for task in self._lane_tasks[table.shards :]:
+        for task in self._notifier_tasks[table.shards :]:
             task.cancel()
-        del self._lanes[table.shards :], self._lane_tasks[table.shards :]
+        del self._notifiers[table.shards :], self._notifier_tasks[table.shards :]
 
-    def _add_lane(self, index: int) -> None:
-        lane = Lane(
+    def _add_notifier(self, index: int) -> None:
+        notifier = Notifier(
             self._shards,
             index,
             age=self._age,
@@ -265,15 +265,15 @@ class Sync:
             acknowledged=self._advance,
             moved=self._moved.set,
         )
-        self._lanes.append(lane)
-        self._lane_tasks.append(self._loops.create_task(lane.run()))
+        self._notifiers.append(notifier)
+        self._notifier_tasks.append(self._loops.create_task(notifier.run()))
 
     def _sort_again(self, table: Directory) -> None:
-        waiting = [user_id for lane in self._lanes for user_id in lane.waiting_users]
-        for index, lane in enumerate(self._lanes):
+        waiting = [user_id for notifier in self._notifiers for user_id in notifier.waiting_users]
+        for index, notifier in enumerate(self._notifiers):
             own = [user_id for user_id in waiting if table.owner(user_id) == index]
             if own:
-                lane.tell(own, (), self._number)
+                notifier.tell(own, (), self._number)
 
     async def _in_stream_thread(self, call: Callable[[], T]) -> T:
         with self.steps.step("the change stream", STEP_SECONDS_MAX):

@@ -7,15 +7,17 @@ from typing import Any
 from bson import ObjectId
 
 from actors.mongo.changes import MongoChanges
-from actors.sync.changes import Change
+from actors.sync.changes import StreamedChange
 from domain.values import UserId
 from tests.builders.authors import NOON
 
 TAKES_MAX = 10
 
 
-def take_until(source: MongoChanges, reached: Callable[[list[Change]], bool]) -> list[Change]:
-    taken: list[Change] = []
+def take_until(
+    source: MongoChanges, reached: Callable[[list[StreamedChange]], bool]
+) -> list[StreamedChange]:
+    taken: list[StreamedChange] = []
     for _ in range(TAKES_MAX):
         taken += source.take()
         if reached(taken):
@@ -23,7 +25,7 @@ def take_until(source: MongoChanges, reached: Callable[[list[Change]], bool]) ->
     raise AssertionError(f"not reached with {taken}")
 
 
-def up_to_a_beat(source: MongoChanges) -> list[Change]:
+def up_to_a_beat(source: MongoChanges) -> list[StreamedChange]:
     """Write a beat, and return what came before it."""
     source.beat("me", 1.5, None)
     taken = take_until(source, lambda seen: any(change.beat for change in seen))
@@ -43,5 +45,5 @@ def subscription(user_id: Any = "ann", **changed: Any) -> dict[str, Any]:
     } | changed
 
 
-def users(changes: Sequence[Change]) -> list[UserId]:
+def users(changes: Sequence[StreamedChange]) -> list[UserId]:
     return [user for change in changes for user in change.users]

@@ -22,7 +22,7 @@ from actors.janitor.agenda import Agenda
 from actors.janitor.anonymization import Anonymizations
 from actors.janitor.expiry import Ended, Page
 from actors.janitor.hold_expiry import OverdueHold
-from actors.janitor.jobs import Housekeeping
+from actors.janitor.jobs import JanitorJobs
 from actors.janitor.pack_expiry import EndedPack
 from actors.protocol.calls import Envelope, Reply
 from actors.protocol.directory import Directory
@@ -106,7 +106,7 @@ class OneShard:
         return await let_go(self.shard, Forgetful(), user_id)
 
 
-class NoUpkeep:
+class NoJobStore:
     """Nothing has ended, all rules hold, nothing is old."""
 
     def ended(self, now: datetime, limit: int, cursor: object | None) -> Page[Ended]:
@@ -133,13 +133,13 @@ class OneJanitor:
 
     def __init__(
         self,
-        housekeeping: Housekeeping,
+        janitor_jobs: JanitorJobs,
         resharding: Resharding,
         anonymizations: Anonymizations,
     ) -> None:
-        self.validate = housekeeping.validate
-        self.expire = housekeeping.expire
-        self.reconcile = housekeeping.reconcile
+        self.validate = janitor_jobs.validate
+        self.expire = janitor_jobs.expire
+        self.reconcile = janitor_jobs.reconcile
         self.reshard = resharding.begin
         self.resharding = resharding.report
         self.anonymizations = anonymizations.newest
@@ -169,11 +169,11 @@ class LocalBackend:
         self.memory_agenda = MemoryAgenda()
         self.agenda: Agenda = self.memory_agenda
         clock = Clock(NOON)
-        self.housekeeping = Housekeeping(
+        self.janitor_jobs = JanitorJobs(
             "edge",
             Settings(_env_file=None).schedule,
             self.agenda,
-            NoUpkeep(),
+            NoJobStore(),
             shards,
             self.router,
             clock=clock,
@@ -187,7 +187,7 @@ class LocalBackend:
         self.anonymizations = Anonymizations(ledger, self.papers, shards, self.relay, clock)
         resharding = Resharding(self.tables, crew, clock)
         self.operations = Operations(
-            shards, OneJanitor(self.housekeeping, resharding, self.anonymizations)
+            shards, OneJanitor(self.janitor_jobs, resharding, self.anonymizations)
         )
         self.stripe = StripeDesk(MemoryStripe(), ("whsec_old", "whsec_new"), clock)
         self.events: EventsWay = self.relay

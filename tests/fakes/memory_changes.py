@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from actors.protocol.changes import Changes, Stamp
 from actors.protocol.errors import ShardLostError
 from actors.protocol.store import Moment, StorageUnavailableError
-from actors.sync.changes import Beat, Change, HistoryLostError, Position
+from actors.sync.changes import Beat, HistoryLostError, Position, StreamedChange
 from domain.values import UserId
 
 TAKE_SECONDS = 0.02
@@ -16,7 +16,7 @@ class MemoryChanges:
     """A `ChangeSource`. Positions are indexes of events."""
 
     def __init__(self) -> None:
-        self.events: list[Change] = []
+        self.events: list[StreamedChange] = []
         self.position: Position | None = None
         """What was stored last."""
         self.unavailable = False
@@ -56,7 +56,7 @@ class MemoryChanges:
                 raise HistoryLostError("286")
             self._next = start
 
-    def take(self) -> Sequence[Change]:
+    def take(self) -> Sequence[StreamedChange]:
         with self._arrived:
             stream = len(self.opened)
             self._arrived.wait_for(self._has_more, TAKE_SECONDS)
@@ -98,7 +98,7 @@ class MemoryChanges:
         with self._arrived:
             token = {"next": len(self.events) + 1}
             moment = (len(self.events) + 1, 0)
-            self.events.append(Change(token, users, document_id, beat, unreadable, moment))
+            self.events.append(StreamedChange(token, users, document_id, beat, unreadable, moment))
             self._arrived.notify_all()
 
     def _has_more(self) -> bool:

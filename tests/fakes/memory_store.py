@@ -11,8 +11,9 @@ from datetime import datetime
 from secrets import token_hex
 from typing import Any, Literal
 
-from actors.mongo.accounts.loader import BEGINNING, has_recent_days
+from actors.mongo.accounts.loader import has_recent_days
 from actors.mongo.documents.subscriptions import told_fields
+from actors.mongo.instants import UNIX_START
 from actors.protocol.store import (
     AppendInDoubtError,
     AppendRefusedError,
@@ -366,7 +367,7 @@ class MemoryStore:
 
     def begin_mark(self, shard: str) -> None:
         """Give a shard that is to be started its clean mark, as the oldest there is."""
-        self._clean.setdefault(shard, min(self._clean.values(), default=BEGINNING))
+        self._clean.setdefault(shard, min(self._clean.values(), default=UNIX_START))
 
     def end_mark(self, shard: str) -> None:
         """Take the mark of a shard that is gone: the others answer for what it may have left."""

@@ -17,7 +17,7 @@ from actors.protocol.store import (
     StorageUnavailableError,
     ViewsTakenError,
 )
-from actors.sync.changes import Beat, Change, HistoryLostError, Position
+from actors.sync.changes import Beat, HistoryLostError, Position, StreamedChange
 from domain.documents.recovery import Stored
 from domain.documents.views import AccountViews
 from domain.messages import Entry
@@ -187,7 +187,7 @@ class SimulatedStream:
         self._store = store
         self._loop = loop
         self._dice = dice
-        self._events: list[tuple[float, Callable[[int], Change]]] = []
+        self._events: list[tuple[float, Callable[[int], StreamedChange]]] = []
         self._beats = 0
         self._position: Position | None = None
         self._oldest = 0
@@ -202,13 +202,15 @@ class SimulatedStream:
             return
         document_id = str(document["_id"])
 
-        def read(number: int) -> Change:
+        def read(number: int) -> StreamedChange:
             if kind == "delete":
-                return Change({"next": number}, document_id=document_id)
+                return StreamedChange({"next": number}, document_id=document_id)
             found = self._owner(collection, document_id)
             if found is None:
-                return Change({"next": number}, document_id=document_id)
-            return Change({"next": number}, (found,), document_id if kind == "replace" else None)
+                return StreamedChange({"next": number}, document_id=document_id)
+            return StreamedChange(
+                {"next": number}, (found,), document_id if kind == "replace" else None
+            )
 
         self._put(read)
 
@@ -220,7 +222,7 @@ class SimulatedStream:
             found = [subscription] if subscription else []
         return UserId(found[0]["user_id"]) if found else None
 
-    def _put(self, read: Callable[[int], Change]) -> None:
+    def _put(self, read: Callable[[int], StreamedChange]) -> None:
         lag = self._dice.uniform(0, self._store.faults.stream_lag)
         earliest = self._events[-1][0] if self._events else 0.0
         self._events.append((max(earliest, self._loop.time() + lag), read))
@@ -240,7 +242,7 @@ class SimulatedStream:
         self._is_opening = position is None
         return start
 
-    def take(self, number: int) -> Sequence[Change]:
+    def take(self, number: int) -> Sequence[StreamedChange]:
         """Return what is there from this event on."""
         if self._dice.random() < self._store.faults.stream_breaks:
             raise StorageUnavailableError("broken") from ConnectionError("a fault was rolled")
@@ -269,7 +271,7 @@ class SimulatedStream:
         beat = Beat(self._beats, sender, sent)
         if position is not None:
             self._position = position
-        self._put(lambda number: Change({"next": number}, beat=beat))
+        self._put(lambda number: StreamedChange({"next": number}, beat=beat))
 
 
 class SimulatedReader:
@@ -286,7 +288,7 @@ class SimulatedReader:
     def open(self, position: Position | None) -> None:
         self._next = self._stream.open(position)
 
-    def take(self) -> Sequence[Change]:
+    def take(self) -> Sequence[StreamedChange]:
         taken = self._stream.take(self._next)
         self._next += len(taken)
         return taken

@@ -125,7 +125,7 @@ MUTATIONS = (
     Mutation(
         "store-the-token-before-acknowledgement",
         "actors.sync.sync",
-        "            if not all(lane.has_told(number) for lane in self._lanes):\n"
+        "            if not all(notifier.has_told(number) for notifier in self._notifiers):\n"
         "                return\n",
         "            del number\n",
         "a change that a shard has not heard of is passed",

@@ -20,7 +20,7 @@ REPORTS_MAX = 1000
 ADMIN: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN))]}
 
 
-def add_housekeeping_operations(app: FastAPI, backend: Backend) -> None:
+def add_admin_operations(app: FastAPI, backend: Backend) -> None:
     """Add the operations on RAM and MongoDB as a whole."""
     _add_comparing(app, backend)
     _add_resharding(app, backend)
@@ -35,7 +35,7 @@ def _add_comparing(app: FastAPI, backend: Backend) -> None:
         MongoDB has nothing any more.
         """
         named = body.user_id if body else None
-        return await backend.operations.sync(None if named is None else UserId(named))
+        return await backend.operations.reread(None if named is None else UserId(named))
 
     @app.post("/admin/validate", **ADMIN, responses=written())
     async def validate(body: ValidateBody | None = None) -> SweepReport:

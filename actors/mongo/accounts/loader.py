@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from pymongo.client_session import ClientSession
@@ -25,6 +25,7 @@ from actors.mongo.documents.usages import with_source_ids_spelled
 from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import name_of, stored_id
 from actors.mongo.ids import user_ids as user_ids_stored
+from actors.mongo.instants import UNIX_START
 from actors.mongo.references import References, by_user, with_ids_spelled
 from actors.protocol.store import FENCED, JournalBrokenError
 from domain.documents.journal import SpoiltEntry, command_id, entry_id, read_or_name
@@ -35,7 +36,6 @@ from domain.recalls import NOTHING_BESIDE, Recalls
 from domain.recent_use import DAYS_MAX
 from domain.values import UserId
 
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 IDS_PER_QUERY_MAX = 2000  # Longer lists of ids are asked for in parts.
 TORN_LOADS_MAX = 3  # How often an account is read again while another writer moves its views.
 LAG_STEPS = (2, 16, 256, 1024)  # How many entries after the views each further round asks for.
@@ -272,7 +272,7 @@ class _Loaded(NamedTuple):
 
 def has_recent_days(subscription: Document, now: datetime) -> bool:
     """Say whether some day of a subscription may be read: it goes on, or has ended lately."""
-    since = now if now - BEGINNING < RECENT else now - RECENT
+    since = now if now - UNIX_START < RECENT else now - RECENT
     if subscription.get("end_date") is None:  # Its end is open.
         return True
     moments = (subscription["end_date"], subscription.get("changed_at"))

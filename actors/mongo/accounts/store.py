@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from bson import Int64
@@ -28,6 +28,7 @@ from actors.mongo.documents.usages import usage_document
 from actors.mongo.embedded_wire import Documents
 from actors.mongo.failures import NO_WRITES, cause, is_duplicate, passes
 from actors.mongo.ids import stored_id
+from actors.mongo.instants import UNIX_START
 from actors.mongo.transactions import CommitInDoubtError, Transactions, until_elected
 from actors.protocol.store import (
     AppendInDoubtError,
@@ -44,8 +45,6 @@ from domain.documents.views import AccountViews
 from domain.messages import Entry
 from domain.recalls import NOTHING_BESIDE, Recalls
 from domain.values import UserId
-
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MongoStore:
@@ -236,7 +235,7 @@ class MongoStore:
 
         To be called while no shard runs.
         """
-        until = self.clean_until() or BEGINNING
+        until = self.clean_until() or UNIX_START
         with unavailable_on_error():
             gone = {"_id": {"$nin": list(shards)}, "clean_until": {"$exists": True}}
             self._database.allotment_shards.delete_many(gone)

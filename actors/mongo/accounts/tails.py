@@ -16,11 +16,12 @@ from pymongo.client_session import ClientSession
 from actors.mongo.accounts.leases import oldest_mark
 from actors.mongo.accounts.marks import read_marks
 from actors.mongo.embedded_wire import Documents
+from actors.mongo.instants import UNIX_START
 from actors.protocol.store import LATE_APPEND
 from domain.documents.journal import place_of
 from domain.values import UserId
 
-BEGINNING, END = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+END = datetime(9999, 1, 1, tzinfo=UTC)
 MARKS_PER_QUERY_MAX = 2_000
 
 Place = tuple[UserId, int]
@@ -45,8 +46,8 @@ class Tails:
 
     def list_all(self, session: ClientSession | None) -> None:
         """Learn of all that is there behind the marks. Raises PyMongoError."""
-        clean_until = oldest_mark(self._database.allotment_shards) or BEGINNING
-        self.entries_from(max(clean_until - LATE_APPEND, BEGINNING), END, session)
+        clean_until = oldest_mark(self._database.allotment_shards) or UNIX_START
+        self.entries_from(max(clean_until - LATE_APPEND, UNIX_START), END, session)
         self.is_listed = True
 
     def entries_from(

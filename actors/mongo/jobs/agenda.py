@@ -1,7 +1,7 @@
 """The janitor's agenda in MongoDB: `allotment_jobs` holds an entry a job, `allotment_sweeps` a report a run."""
 
 import contextlib
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from pymongo.errors import DuplicateKeyError
@@ -9,10 +9,9 @@ from pymongo.errors import DuplicateKeyError
 from actors.janitor.agenda import REPORTS_AGE_MAX, JobEntry
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.embedded_wire import Documents
+from actors.mongo.instants import UNIX_START
 from actors.protocol.reports import SweepReport
 from actors.protocol.store import StorageUnavailableError
-
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MongoAgenda:
@@ -60,7 +59,7 @@ class MongoAgenda:
     def reports(self, limit: int, job: str | None = None) -> list[SweepReport]:
         """Return the newest reports, of one job or of all, newest first."""
         with unavailable_on_error():
-            where: dict[str, Any] = {"started_at": {"$gte": BEGINNING}}
+            where: dict[str, Any] = {"started_at": {"$gte": UNIX_START}}
             if job is not None:
                 where = {"job": job} | where
             found = list(self._sweeps.find(where).sort("started_at", -1).limit(limit))

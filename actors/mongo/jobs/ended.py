@@ -1,7 +1,7 @@
 """Which subscriptions have ended and do not say so yet."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from actors.janitor.expiry import Ended, Page
@@ -9,11 +9,11 @@ from actors.mongo.connection import unavailable_on_error
 from actors.mongo.documents.owner import user_of
 from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import name_of
+from actors.mongo.instants import FIRST_DATE
 from actors.mongo.references import with_ids_spelled
 from domain.documents.subscriptions import UnreadableError, read_subscription
 from domain.values import CURRENT_STATUSES
 
-BEGINNING = datetime(1, 1, 2, tzinfo=UTC)
 STATUSES = tuple(sorted(CURRENT_STATUSES))
 
 
@@ -22,7 +22,7 @@ class _Place:
     """Where a page begins: a status, an end, and what of that end was read before."""
 
     status: int = 0
-    since: datetime = BEGINNING
+    since: datetime = FIRST_DATE
     seen: frozenset[str] = frozenset()
 
 

@@ -1,7 +1,7 @@
 """Which packs have expired and do not say so yet."""
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from actors.janitor.expiry import Page
@@ -10,11 +10,11 @@ from actors.mongo.connection import unavailable_on_error
 from actors.mongo.documents.owner import user_of
 from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import name_of
+from actors.mongo.instants import FIRST_DATE
 from actors.mongo.references import with_ids_spelled
 from domain.documents.packs import read_pack
 from domain.documents.subscriptions import UnreadableError
 
-BEGINNING = datetime(1, 1, 2, tzinfo=UTC)
 MOVED_WITHIN = timedelta(days=7)
 """An expiry that another program has moved, after it was written down, is found for so long."""
 
@@ -25,7 +25,7 @@ class _Place:
 
     moved: bool = False
     """Packs are read of which another expiry is written down; the others were read before."""
-    since: datetime = BEGINNING
+    since: datetime = FIRST_DATE
     seen: frozenset[str] = frozenset()
 
 
@@ -63,7 +63,7 @@ def _where(place: _Place, now: datetime) -> dict[str, Any]:
     if not place.moved:
         return {"expired_at": None, "expires_at": due}
     is_other = {"$ne": ["$expired_at", "$expires_at"]}
-    return {"expires_at": due, "expired_at": {"$gt": BEGINNING}, "$expr": is_other}
+    return {"expires_at": due, "expired_at": {"$gt": FIRST_DATE}, "$expr": is_other}
 
 
 def _after(place: _Place, found: list[dict[str, Any]]) -> _Place:
@@ -73,4 +73,4 @@ def _after(place: _Place, found: list[dict[str, Any]]) -> _Place:
 
 
 def _next(place: _Place, now: datetime) -> _Place | None:
-    return None if place.moved else _Place(moved=True, since=max(BEGINNING, now - MOVED_WITHIN))
+    return None if place.moved else _Place(moved=True, since=max(FIRST_DATE, now - MOVED_WITHIN))

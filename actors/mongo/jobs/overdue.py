@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 from actors.janitor.expiry import Page
@@ -11,9 +11,9 @@ from actors.mongo.connection import unavailable_on_error
 from actors.mongo.documents.owner import user_of
 from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import name_of, spelled
+from actors.mongo.instants import UNIX_START
 from domain.documents.holds import read_holds
 
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 PACKS = 1  # Which of the collections has packs.
 FIELDS = ("subscription_id", "user_id", "holds", "holds_until")
 
@@ -23,7 +23,7 @@ class _Place:
     """Where a page begins: an expiry, and the documents with it that were read before."""
 
     collection: int = 0
-    since: datetime = BEGINNING
+    since: datetime = UNIX_START
     seen: frozenset[str] = frozenset()
 
 

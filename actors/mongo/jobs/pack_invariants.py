@@ -7,13 +7,14 @@
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import ranges_after, read_user_id
+from actors.mongo.instants import UNIX_START
 from actors.mongo.jobs.invariants import holds_agree
 from actors.mongo.jobs.told_entries import (
     ToldEntries,
@@ -32,7 +33,6 @@ from domain.sources import PackShare
 from domain.values import UserId
 
 PAGE = 200  # Packs checked together.
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 Document = dict[str, Any]
 
@@ -139,4 +139,4 @@ def _user(pack: Document) -> UserId:
 
 def _begin(pack: Document) -> datetime:
     created_at = pack.get("created_at")
-    return created_at if isinstance(created_at, datetime) else BEGINNING
+    return created_at if isinstance(created_at, datetime) else UNIX_START

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from actors.janitor.hold_expiry import HoldsExpiry
 from actors.mongo.jobs.overdue import MongoOverdue
-from actors.mongo.jobs.upkeep import MongoUpkeep
+from actors.mongo.jobs.store import MongoJobStore
 from actors.protocol.reports import Findings
 from actors.shard.shard import Shard
 from domain.holds import PlaceHold
@@ -78,9 +78,9 @@ def test_pages_go_on_where_they_ended(mongo: MongoSetup) -> None:
 def test_held_credits_that_are_not_the_sum_of_the_holds_break_a_rule(mongo: MongoSetup) -> None:
     with_hold(mongo, "ann")
     with_hold(mongo, CAT)
-    upkeep = MongoUpkeep(mongo.database, "UTC")
-    before = upkeep.check(None)
+    job_store = MongoJobStore(mongo.database, "UTC")
+    before = job_store.check(None)
     mongo.change("dailycredits", {"user_id": CAT}, credits_held=41)
 
     assert before == Findings(checked=2)
-    assert upkeep.check(None) == Findings(checked=2, invariants_broken=1, users=[CAT])
+    assert job_store.check(None) == Findings(checked=2, invariants_broken=1, users=[CAT])

@@ -13,7 +13,7 @@ from actors.mongo.embedded_wire import Documents
 from actors.protocol.calls import Outcome
 from actors.protocol.changes import Changes
 from actors.protocol.store import AppendInDoubtError, Moment, StorageUnavailableError
-from actors.sync.changes import Change
+from actors.sync.changes import StreamedChange
 from domain.values import UserId
 from tests.builders.authors import NOON, Author, write
 from tests.fakes.setups import MongoSetup
@@ -68,7 +68,7 @@ def partition(written: MongoSetup, replica_set: ReplicaSet, mongo_uri: str) -> I
     parted.deposed.join_again()
 
 
-def told(source: MongoChanges) -> Change:
+def told(source: MongoChanges) -> StreamedChange:
     """Return the next change of another program."""
     while True:
         for change in source.take():

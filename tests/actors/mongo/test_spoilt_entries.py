@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from actors.mongo.jobs.upkeep import MongoUpkeep
+from actors.mongo.jobs.store import MongoJobStore
 from actors.protocol.queries import HistoryQuery
 from domain.documents.journal import entry_id
 from tests.builders.authors import NOON
@@ -40,7 +40,7 @@ def test_a_sweep_names_whose_entries_cannot_be_read(
     written(embedded)
     spoil(embedded, 2, fields)
 
-    found = MongoUpkeep(embedded.database, "UTC").check(None)
+    found = MongoJobStore(embedded.database, "UTC").check(None)
 
     assert (found.quarantined, found.users) == (1, [ANN])
     assert found.invariants_broken == 0
@@ -52,7 +52,7 @@ def test_old_entries_leave_the_journal_whatever_is_in_them(
     written(embedded)
     spoil(embedded, 2, fields)
 
-    MongoUpkeep(embedded.database, "UTC").trim(NOON + timedelta(days=40))
+    MongoJobStore(embedded.database, "UTC").trim(NOON + timedelta(days=40))
 
     rest = [d["_id"] for d in embedded.documents("allotment_journal")]
     assert rest == ([entry_id(ANN, 2)] if "at" in fields else [])

@@ -14,7 +14,7 @@ from actors.mongo.embedded_wire import Documents
 from actors.protocol.directory import even
 from actors.protocol.store import StorageUnavailableError
 from actors.sync import sync as sync_module
-from actors.sync.changes import Beat, Change, HistoryLostError, Position
+from actors.sync.changes import Beat, HistoryLostError, Position, StreamedChange
 from actors.sync.sync import Sync
 from tests.fakes.memory_changes import NotingShards
 from tests.fakes.setups import MongoSetup
@@ -113,7 +113,7 @@ def test_an_answer_of_the_stream_may_take_longer_than_any_other(
     slow = proxy.on("getMore", Delay(1.0))
     source.beat("me", 1.0, None)
 
-    taken: list[Change] = []
+    taken: list[StreamedChange] = []
     while not taken:
         taken += source.take()
 

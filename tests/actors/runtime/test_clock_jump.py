@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from actors.janitor.jobs import EXPIRE, TRIM, Housekeeping
+from actors.janitor.jobs import EXPIRE, TRIM, JanitorJobs
 from actors.mongo.clock import MongoWitnesses
-from actors.mongo.jobs.upkeep import MongoUpkeep
+from actors.mongo.jobs.store import MongoJobStore
 from actors.protocol.calls import Call, Reply
 from actors.protocol.directory import Directory
 from actors.protocol.reports import Findings
@@ -170,22 +170,22 @@ async def test_after_a_start_with_a_clock_a_year_ahead_nothing_expires_and_nothi
     write(embedded.store, [author.add(), author.use(30)])
     others = Others(looked_at=NOON)
     clock = Clock(NOON + YEAR)
-    keeping = Housekeeping(
+    jobs = JanitorJobs(
         "janitor",
         Settings(_env_file=None).schedule,
         MemoryAgenda(),
-        MongoUpkeep(embedded.database, "UTC"),
+        MongoJobStore(embedded.database, "UTC"),
         NoShards(),
         NoShards(),
         clock=clock,
         check_time=lambda: check_time(others, clock()),
     )
     with caplog.at_level(logging.ERROR), pytest.raises(ClockInDoubtError):
-        await keeping.janitor.ask(job)
+        await jobs.janitor.ask(job)
     assert len(embedded.documents("allotment_journal")) == 2
 
     clock.now = NOON + MINUTE
-    report = await keeping.janitor.ask(job)
+    report = await jobs.janitor.ask(job)
 
     assert (report.expired, report.trimmed) == (0, 0)
     assert len(embedded.documents("allotment_journal")) == 2

@@ -10,7 +10,7 @@ from actors.janitor.scheduler import RUN_SECONDS_MAX
 from actors.runtime.steps_in_hand import STEP_SECONDS_MAX, StepsInHand
 from actors.shard.lease import RENEWAL_SECONDS_MAX, Holder, Lease
 from actors.sync import sync as sync_module
-from actors.sync.changes import Change
+from actors.sync.changes import StreamedChange
 from actors.sync.sync import Sync
 from tests.builders.authors import NOON
 from tests.builders.tables import TABLE
@@ -120,7 +120,7 @@ async def test_a_stream_that_is_never_answered_is_named() -> None:
     gate, seconds = Gate(), Seconds()
 
     class Silent(MemoryChanges):
-        def take(self) -> Sequence[Change]:
+        def take(self) -> Sequence[StreamedChange]:
             gate.pass_through()
             return super().take()
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from actors.protocol.directory import Directory, even
-from actors.sync import notifier as sync_lanes
+from actors.sync import notifier as sync_notifier
 from actors.sync import sync as sync_module
 from actors.sync.changes import Position
 from actors.sync.sync import Sync
@@ -27,8 +27,8 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
         (sync_module, "BEAT_SECONDS"),
         (sync_module, "RETRY_SECONDS"),
         (sync_module, "DIRECTORY_SECONDS"),
-        (sync_lanes, "PAUSE_SECONDS_MIN"),
-        (sync_lanes, "PAUSE_SECONDS_MAX"),
+        (sync_notifier, "PAUSE_SECONDS_MIN"),
+        (sync_notifier, "PAUSE_SECONDS_MAX"),
     ):
         monkeypatch.setattr(module, name, 0.005)
 
@@ -291,7 +291,7 @@ async def test_a_shard_that_was_ended_is_not_waited_for_and_one_that_is_new_is_t
 async def test_more_news_than_a_lane_holds_become_forget_everything(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sync_lanes, "NAMES_WAITING_MAX", 10)
+    monkeypatch.setattr(sync_notifier, "NAMES_WAITING_MAX", 10)
     source, shards = MemoryChanges(), NotingShards()
     async with following(source, shards):
         await settled(source)
@@ -311,7 +311,7 @@ async def test_more_news_than_a_lane_holds_become_forget_everything(
 async def test_many_names_travel_in_parts_and_only_the_last_tells_the_age(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sync_lanes, "NAMES_PER_MESSAGE_MAX", 5)
+    monkeypatch.setattr(sync_notifier, "NAMES_PER_MESSAGE_MAX", 5)
     source, shards = MemoryChanges(), NotingShards()
     async with following(source, shards):
         await settled(source)

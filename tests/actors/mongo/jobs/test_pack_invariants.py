@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from actors.mongo.jobs import told_entries
-from actors.mongo.jobs.upkeep import MongoUpkeep
+from actors.mongo.jobs.store import MongoJobStore
 from actors.protocol.reports import Findings
 from domain.documents.recovery import Stored, recover
 from domain.recalls import Recalls
@@ -30,7 +30,7 @@ def life(mongo: MongoSetup, user_id: UserId) -> None:
 
 
 def check(mongo: MongoSetup, limit: int | None = None) -> Findings:
-    return MongoUpkeep(mongo.database, "UTC").check(limit)
+    return MongoJobStore(mongo.database, "UTC").check(limit)
 
 
 def test_what_we_write_breaks_no_rule(mongo: MongoSetup) -> None:
@@ -103,6 +103,6 @@ def test_an_unreadable_pack_is_counted_and_hides_nothing(
 def test_parts_of_packs_follow_one_another(mongo: MongoSetup) -> None:
     for number in range(5):
         mongo.database.packs.insert_one({"_id": number, "user_id": "eve", "amount": "odd"})
-    upkeep = MongoUpkeep(mongo.database, "UTC")
+    job_store = MongoJobStore(mongo.database, "UTC")
 
-    assert [upkeep.check(2).quarantined for _ in range(4)] == [2, 2, 1, 2]
+    assert [job_store.check(2).quarantined for _ in range(4)] == [2, 2, 1, 2]

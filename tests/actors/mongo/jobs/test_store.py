@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from actors.mongo.jobs import told_entries
-from actors.mongo.jobs.upkeep import MongoUpkeep
+from actors.mongo.jobs.store import MongoJobStore
 from actors.protocol.reports import Findings
 from domain.values import UserId
 from tests.builders.authors import NOON, Author, views_of, write
@@ -15,8 +15,8 @@ ANN, BOB = UserId("65f0a1b2c3d4e5f601234567"), UserId("bob")
 ONE_DAY = timedelta(days=1)
 
 
-def upkeep(setup: MongoSetup) -> MongoUpkeep:
-    return MongoUpkeep(setup.database, "UTC")
+def job_store(setup: MongoSetup) -> MongoJobStore:
+    return MongoJobStore(setup.database, "UTC")
 
 
 def charged(setup: MongoSetup, user_id: str, charges: int = 3, days: int = 1) -> Author:
@@ -37,7 +37,7 @@ def test_what_we_write_breaks_no_rule(mongo: MongoSetup) -> None:
     charged(mongo, ANN, charges=3, days=4)
     charged(mongo, BOB, charges=700)
 
-    assert upkeep(mongo).check(None) == Findings(checked=2)
+    assert job_store(mongo).check(None) == Findings(checked=2)
 
 
 def test_a_total_that_is_not_the_sum_of_its_parts_breaks_a_rule(mongo: MongoSetup) -> None:
@@ -45,7 +45,7 @@ def test_a_total_that_is_not_the_sum_of_its_parts_breaks_a_rule(mongo: MongoSetu
     charged(mongo, BOB)
     mongo.change("subscriptions", {"user_id": BOB}, total_credits=3001)
 
-    assert upkeep(mongo).check(None) == Findings(checked=2, invariants_broken=1, users=[BOB])
+    assert job_store(mongo).check(None) == Findings(checked=2, invariants_broken=1, users=[BOB])
 
 
 @pytest.mark.parametrize("user_id", [ANN, BOB])
@@ -55,7 +55,7 @@ def test_a_day_whose_charges_are_not_the_journals_breaks_a_rule(
     charged(mongo, user_id, charges=20, days=2)
     mongo.change("dailycredits", {"date": NOON.replace(hour=0) + ONE_DAY}, credits_charged=21)
 
-    found = upkeep(mongo).check(None)
+    found = job_store(mongo).check(None)
 
     assert found == Findings(checked=1, invariants_broken=1, users=[user_id])
 
@@ -67,7 +67,7 @@ def test_an_edit_of_another_program_breaks_none(mongo: MongoSetup) -> None:
     date = NOON.replace(hour=0) + 5 * ONE_DAY
     mongo.insert("dailycredits", subscription_id=subscription_id, date=date, credits_used=9)
 
-    assert upkeep(mongo).check(None) == Findings(checked=1)
+    assert job_store(mongo).check(None) == Findings(checked=1)
 
 
 def test_views_that_lag_and_days_with_very_many_charges_are_no_alarm(
@@ -78,14 +78,14 @@ def test_views_that_lag_and_days_with_very_many_charges_are_no_alarm(
     author.now -= ONE_DAY
     mongo.store.append([author.use(1), author.use(1)])
 
-    assert upkeep(mongo).check(None) == Findings(checked=1)
+    assert job_store(mongo).check(None) == Findings(checked=1)
 
 
 def test_documents_that_cannot_be_read_are_counted(mongo: MongoSetup) -> None:
     charged(mongo, ANN)
     mongo.change("subscriptions", {"user_id": ANN}, status="odd")
 
-    assert upkeep(mongo).check(None) == Findings(checked=1, quarantined=1)
+    assert job_store(mongo).check(None) == Findings(checked=1, quarantined=1)
 
 
 def test_parts_follow_one_another_and_begin_anew(mongo: MongoSetup) -> None:
@@ -93,7 +93,7 @@ def test_parts_follow_one_another_and_begin_anew(mongo: MongoSetup) -> None:
         charged(mongo, f"u-{index}", charges=1)
     (first, *_) = mongo.documents("subscriptions")
     mongo.change("subscriptions", {"_id": first["_id"]}, total_credits=1)
-    one = upkeep(mongo)
+    one = job_store(mongo)
 
     found = [one.check(2) for _ in range(4)]
 
@@ -108,13 +108,13 @@ def test_old_entries_leave_the_journal_and_younger_ones_stay(mongo: MongoSetup) 
     author = charged(mongo, ANN, charges=2, days=3)
     before = Author.of(mongo.store.load([ANN], author.now)[0], author.now).account
 
-    removed = upkeep(mongo).trim(NOON + 2 * ONE_DAY)
+    removed = job_store(mongo).trim(NOON + 2 * ONE_DAY)
 
     assert removed == 5
     assert [d["seq"] for d in mongo.documents("allotment_journal")] == [6, 7]
     after = Author.of(mongo.store.load([ANN], author.now)[0], author.now).account
     assert after == before
-    assert upkeep(mongo).trim(NOON + 2 * ONE_DAY) == 0
+    assert job_store(mongo).trim(NOON + 2 * ONE_DAY) == 0
 
 
 def test_an_entry_that_a_view_lacks_is_never_removed(mongo: MongoSetup) -> None:
@@ -123,7 +123,7 @@ def test_an_entry_that_a_view_lacks_is_never_removed(mongo: MongoSetup) -> None:
     mongo.store.append([*entries, other.add()])
     mongo.store.write_views(views_of(*entries[:2]))
 
-    removed = upkeep(mongo).trim(NOON + 90 * ONE_DAY)
+    removed = job_store(mongo).trim(NOON + 90 * ONE_DAY)
 
     assert removed == 2
     assert [(d["user_id"], d["seq"]) for d in mongo.documents("allotment_journal")] == [
@@ -134,9 +134,9 @@ def test_an_entry_that_a_view_lacks_is_never_removed(mongo: MongoSetup) -> None:
 
 def test_a_charge_on_a_shortened_journal_goes_on_where_it_was(mongo: MongoSetup) -> None:
     author = charged(mongo, ANN, charges=2, days=2)
-    upkeep(mongo).trim(author.now)
+    job_store(mongo).trim(author.now)
 
     write(mongo.store, [author.use(1)])
 
     assert Author.of(mongo.store.load([ANN], author.now)[0], author.now).account == author.account
-    assert upkeep(mongo).check(None) == Findings(checked=1)
+    assert job_store(mongo).check(None) == Findings(checked=1)

@@ -21,7 +21,7 @@ TRIM_BATCH = 1_000  # Entries removed together.
 TRIM_STEP = timedelta(hours=1)  # Of the journal, looked at together.
 
 
-class MongoUpkeep(MongoEnded, MongoEndedPacks, MongoInvariants, MongoOverdue, MongoIndexCare):
+class MongoJobStore(MongoEnded, MongoEndedPacks, MongoInvariants, MongoOverdue, MongoIndexCare):
     """All that the jobs need of the database. `timezone` is that of documents that name none."""
 
     def __init__(self, database: Documents, timezone: str) -> None:
