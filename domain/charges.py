@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from domain.pricing import Price
 from domain.sources import PackShare, total_of
-from domain.usage_facts import UsageFacts, facts_after
+from domain.usage_facts import UsageFacts
 from domain.values import NO_CREDITS, Credits
 
 
@@ -35,7 +35,6 @@ class Opening:
     """Nothing had touched the day before: its document is still to be made, or to be put right."""
 
 
-@facts_after("credit_amount")
 @dataclass(frozen=True, slots=True)
 class UsageRecorded(UsageFacts):
     """Credits were charged: to a day first, then to packs."""

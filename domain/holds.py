@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime
 
 from domain.charges import OnInsufficient, Opening, UsageRecorded
 from domain.sources import PackShare, total_of
-from domain.usage_facts import UsageFacts, facts_after
+from domain.usage_facts import UsageFacts
 from domain.values import Credits, UserId, derive_object_id, is_object_id, parse_user_id
 
 HOLD_SECONDS_DEFAULT = 300
@@ -23,7 +23,6 @@ HOLD_SECONDS_MAX = 86_400
 HOLD_ID_LENGTH_MAX = 24 + 1 + 4 * (128 * 4 + 2) // 3 + 1 + 8  # 128 characters of 4 bytes each.
 
 
-@facts_after("service_type")
 @dataclass(frozen=True, slots=True)
 class Hold(UsageFacts):
     """Credits set aside by one source or all, and what the usage record will say of the charge."""

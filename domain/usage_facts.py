@@ -4,11 +4,8 @@ A fact that is added here is in every command, change and answer that has them a
 requests name it once more (`domain.api.requests`), since they say how it is checked.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
-
-T = TypeVar("T")
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,20 +37,3 @@ def facts_of(told: UsageFacts) -> dict[str, Any]:
 def said_in(told: UsageFacts) -> dict[str, Any]:
     """Return the facts that are not None."""
     return {name: value for name, value in facts_of(told).items() if value is not None}
-
-
-def facts_after(place: str) -> Callable[[type[T]], type[T]]:
-    """Put the facts that a dataclass inherits behind one of its own fields.
-
-    What is inherited comes first otherwise, and what is stored keeps the order in which it is.
-    """
-
-    def moved(kind: type[T]) -> type[T]:
-        known: dict[str, Any] = kind.__dict__["__dataclass_fields__"]
-        own = [name for name in known if name not in FACTS]
-        end = own.index(place) + 1
-        for name in (*own[:end], *FACTS, *own[end:]):
-            known[name] = known.pop(name)
-        return kind
-
-    return moved

@@ -94,12 +94,3 @@ def test_a_settlement_says_one_anew_and_leaves_the_others_as_the_hold_has_them(n
 
     assert isinstance(settled, HoldSettled)
     assert facts_of(settled.usage) == KEPT | new
-
-
-def test_entries_keep_the_order_in_which_they_are_stored() -> None:
-    author = paid_author()
-
-    usage, hold = body_of(charged(author)), body_of(placed(author))["hold"]
-
-    assert tuple(usage)[: len(IN_ENTRIES["usage_recorded"])] == IN_ENTRIES["usage_recorded"]
-    assert tuple(hold)[: len(IN_ENTRIES["hold"])] == IN_ENTRIES["hold"]
