@@ -146,7 +146,7 @@ def warm(database: Any, accounts: int) -> int:
             clock=lambda: datetime.now(UTC),
             table=even(1, 1),
         )
-        task = asyncio.create_task(shard.following.warm.run(WarmReader(database)))
+        task = asyncio.create_task(shard.warm_start.run(WarmReader(database)))
         try:
             async with asyncio.timeout(WARM_SECONDS_MAX):
                 while not shard.counters.warming:  # noqa: ASYNC110 - it has no event for this

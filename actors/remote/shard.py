@@ -38,6 +38,7 @@ from actors.runtime.price_list import decide_by, follow_prices
 from actors.settings import Settings
 from actors.shard.comparison import Comparison
 from actors.shard.eviction import let_go
+from actors.shard.hand_over import hand_over
 from actors.shard.interpreter import tune_interpreter
 from actors.shard.lease import Lease, is_gone, this_process
 from actors.shard.lists import ask_for_list
@@ -125,7 +126,7 @@ class ShardActor:
         refusal = await self._refusal()
         if refusal is not None:
             return refusal
-        queries = Queries(shard, MongoReads(self._database), self._settings.policy)
+        queries = Queries(shard, MongoReads(self._database))
         if isinstance(query, ShardQuery):
             return await queries.answer(version, query)
         return await ask_for_list(query, partial(queries.answer, version), self._lists.read)
@@ -155,7 +156,7 @@ class ShardActor:
                 await self._follow_directory(shard)
             if self._settings.test_clock:  # It may have been set before the table named this shard.
                 await self._read_clock()
-            return await shard.ownership.hand_over()
+            return await hand_over(shard)
 
     async def let_go(self, user_id: UserId) -> float:
         """Forget a user who is made anonymous: see `actors/shard/eviction.py`."""
@@ -165,7 +166,7 @@ class ShardActor:
         """Take up what former owners could not write, and fill RAM. StorageUnavailableError."""
         shard = await self._shard
         await shard.catch_up()
-        shard.following.warm.begin()
+        shard.accounts.filling.begin()
 
     async def close(self) -> None:
         """End the loops: nothing is written from here on."""
@@ -195,7 +196,7 @@ class ShardActor:
         return await (await self._comparison()).reread(user_id)
 
     async def _comparison(self) -> Comparison:
-        return Comparison(await self._shard, self._store, self._settings.policy)
+        return Comparison(await self._shard, self._store)
 
     async def set_clock(self, ahead: timedelta) -> None:
         """Be so far ahead of the real time from now on."""
@@ -245,14 +246,14 @@ class ShardActor:
             table=table,
             max_staleness=self._settings.max_staleness_seconds,
         )
-        decide_by(prices, shard)
+        decide_by(prices, shard.take_prices)
         self._loops.start(FormatWatch(self.name, MongoFormats(self._database)).keep())
         self._loops.start(self._lease.keep())
         self._loops.start(shard.run())
         self._loops.start(shard.views.run(shard.clean_until))
         self._loops.start(shard.reloader.run())
         self._loops.start(shard.expiry.run())
-        self._loops.start(follow_prices(kept, prices, shard))
+        self._loops.start(follow_prices(kept, prices, shard.take_prices))
         self._loops.start(self._publish_metrics(shard))
         self._loops.start(self._catch_up_and_warm(shard))
         self._shard.set_result(shard)
@@ -296,4 +297,4 @@ class ShardActor:
                 await asyncio.sleep(RETRY_SECONDS)
         # A shard that was started to get users has none yet.
         warm = WarmReader(self._database, self._store.causality)
-        await shard.following.warm.run(warm, at_once=shard.ownership.has_slots)
+        await shard.warm_start.run(warm, at_once=shard.ownership.has_slots)

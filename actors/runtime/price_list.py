@@ -10,13 +10,11 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from actors.protocol.store import StorageUnavailableError, UnsuitableDatabaseError
-from domain.pricing import NO_PRICES, read_prices
-from domain.values import Policy
+from domain.pricing import NO_PRICES, PriceList, read_prices
 
 LOOK_SECONDS = 2.0  # How often the file is looked at, and the list that is kept by each shard.
 FILE_BYTES_MAX = 256 * 1024
@@ -103,27 +101,22 @@ def in_force(
         thread.join()
 
 
-class Deciding(Protocol):
-    """Who decides by a policy: the shard."""
-
-    policy: Policy
-
-
-def decide_by(text: str, who: Deciding) -> None:
-    """Let a kept text be the list of who decides; what is no list changes nothing."""
+def decide_by(text: str, take: Callable[[PriceList], None]) -> None:
+    """Let `take` have the list in a kept text; what is no list is not given to it."""
     try:
         prices = read_prices(text) if text else NO_PRICES
-        who.policy = replace(who.policy, prices=prices)
     except ValueError as error:  # Another program wrote there: what we keep is valid.
         logger.warning("the price list that is kept cannot be read: %s", error)
+    else:
+        take(prices)
 
 
-async def follow_prices(store: PriceStore, known: str, who: Deciding) -> None:
-    """Let who decides have every list that comes after the known one, for ever."""
+async def follow_prices(store: PriceStore, known: str, take: Callable[[PriceList], None]) -> None:
+    """Let `take` have every list that comes after the known one, for ever."""
     while True:
         await asyncio.sleep(LOOK_SECONDS)
         with contextlib.suppress(StorageUnavailableError):
             text = await asyncio.to_thread(store.read)
             if text != known:
-                decide_by(text, who)
+                decide_by(text, take)
             known = text

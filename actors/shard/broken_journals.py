@@ -7,13 +7,10 @@ Or what is stored comes to no account. Nothing is decided on a guess.
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
 
 from actors.protocol.calls import UNAVAILABLE
 from actors.protocol.store import FENCED, JournalBrokenError
-from actors.runtime.counters import Counters
-from actors.runtime.steps_in_hand import StepsInHand
-from actors.shard.follower import Following
+from actors.shard.accounts import Accounts
 from actors.shard.inbox import Batch, Work
 from domain.documents.journal import SpoiltEntry, command_id
 from domain.documents.recovery import Recovered, Stored, recover
@@ -24,37 +21,18 @@ from domain.values import Policy, UserId
 logger = logging.getLogger(__name__)
 
 
-class Committing(Protocol):
-    """The part of a shard that answers batches."""
+def set_apart(shard: str, accounts: Accounts, batch: Batch, broken: Mapping[UserId, str]) -> Batch:
+    """Refuse the calls for accounts that are broken, and return the others.
 
-    name: str
-    counters: Counters
-    following: Following
-    steps: StepsInHand
-    broken: set[UserId]
-    """Whose journal was broken when it was read last."""
-
-    async def commit(self, batch: Batch) -> None:
-        """Answer every caller of a batch. Raises JournalBrokenError with some unanswered."""
-
-
-async def commit_past(shard: Committing, batch: Batch) -> None:
-    """Commit a batch without accounts that are broken; they are read again at the next call."""
-    while True:
-        try:
-            with shard.steps.step("a batch"):
-                await shard.commit(batch)
-        except JournalBrokenError as error:
-            shard.counters.journal_gaps += sum(why != FENCED for why in error.broken.values())
-            warn_of_broken(shard.name, error.broken)
-            shard.following.warm.leave_out(error.broken)
-            shard.broken |= error.broken.keys()
-            for work in batch:
-                if work.user_id in error.broken:
-                    work.answer(UNAVAILABLE)
-            batch = [work for work in batch if work.user_id not in error.broken]
-        else:
-            return
+    Those are read again at the next call.
+    """
+    warn_of_broken(shard, broken)
+    accounts.filling.leave_out(broken)
+    accounts.broken.update(broken)
+    for work in batch:
+        if work.user_id in broken:
+            work.answer(UNAVAILABLE)
+    return [work for work in batch if work.user_id not in broken]
 
 
 def load_past(

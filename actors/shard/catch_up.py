@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
 
 from actors.protocol.calls import Outcome
 from actors.protocol.store import LATE_APPEND, StorageUnavailableError, Store
@@ -18,36 +17,29 @@ CATCH_UP_CHUNK = 500  # Accounts read together while catching up after a restart
 logger = logging.getLogger(__name__)
 
 
-class Loading(Protocol):
-    """The part of a shard that loads accounts because somebody reads them."""
-
-    name: str
-    inbox: Inbox
-    broken: set[UserId]
-    """Whose journal was broken when it was read last."""
-
-    def now(self) -> datetime:
-        """Return the shard's instant."""
+async def lagging_users(store: Store, now: Callable[[], datetime]) -> list[UserId]:
+    """Return whose views an earlier incarnation may have left behind. StorageUnavailableError."""
+    since = await asyncio.to_thread(store.clean_until) or BEGINNING
+    until = now() + LATE_APPEND
+    return list(await asyncio.to_thread(store.appended_since, since - LATE_APPEND, until))
 
 
-async def load_lagging(shard: Loading, store: Store, is_mine: Callable[[UserId], bool]) -> None:
-    """Load the accounts whose views an earlier incarnation left behind: the views follow.
+async def load(
+    shard: str, inbox: Inbox, users: Sequence[UserId], broken: Container[UserId]
+) -> None:
+    """Have a shard's loop load accounts: what they lack is written to the views behind it.
 
     Raises StorageUnavailableError; it may be begun again at any time.
     """
-    since = await asyncio.to_thread(store.clean_until) or BEGINNING
-    until = shard.now() + LATE_APPEND
-    users = await asyncio.to_thread(store.appended_since, since - LATE_APPEND, until)
-    mine = [user_id for user_id in users if is_mine(user_id)]
-    for start in range(0, len(mine), CATCH_UP_CHUNK):
-        chunk = mine[start : start + CATCH_UP_CHUNK]
-        for user_id, reply in [(u, shard.inbox.put(u, None)) for u in chunk]:
+    for start in range(0, len(users), CATCH_UP_CHUNK):
+        chunk = users[start : start + CATCH_UP_CHUNK]
+        for user_id, reply in [(u, inbox.put(u, None)) for u in chunk]:
             if reply is None or (await reply).outcome is not Outcome.DONE:
-                if reply is not None and user_id in shard.broken:
+                if reply is not None and user_id in broken:
                     continue  # It stays as it is until it is mended: others need not wait for it.
                 raise StorageUnavailableError("not every account could be read")
         done = start + len(chunk)
-        logger.info("%s: caught up with %d accounts of %d", shard.name, done, len(mine))
+        logger.info("%s: caught up with %d accounts of %d", shard, done, len(users))
 
 
 def warn_of(shard: str, documents: Sequence[Quarantined]) -> int:

@@ -25,7 +25,7 @@ from actors.shard.shard import Shard
 from domain.account import Account
 from domain.comparison import Difference, difference
 from domain.documents.recovery import Recovered, Stored
-from domain.values import Policy, UserId
+from domain.values import UserId
 
 CHUNK = 500  # Accounts loaded together.
 SLICE = 10  # Accounts compared before the loop has its turn, about a millisecond.
@@ -59,12 +59,10 @@ class Comparison:
         self,
         shard: Shard,
         store: Store,
-        policy: Policy,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._shard = shard
         self._store = store
-        self._policy = policy
         self._sleep = sleep
         self._loader = ThreadPoolExecutor(1, thread_name_prefix=f"{shard.name}-comparison")
 
@@ -72,7 +70,7 @@ class Comparison:
         """Compare every resident account. Raises StorageUnavailableError."""
         report = Findings()
         first = Looked()
-        for chunk in chunks(self._residents()):
+        for chunk in chunks(self._shard.accounts.users()):
             await self._look(chunk, first)
         report.quarantined = first.quarantined
         report.name(first.broken)
@@ -89,7 +87,7 @@ class Comparison:
     async def reread(self, user_id: UserId | None) -> Reread:
         """Read one user, or every resident account, anew. Raises StorageUnavailableError."""
         report, loop = Reread(), asyncio.get_running_loop()
-        for chunk in chunks(self._residents() if user_id is None else [user_id]):
+        for chunk in chunks(self._shard.accounts.users() if user_id is None else [user_id]):
             before = {u: self._resident(u) for u in chunk}
             started = loop.time()
             await self._read_anew(chunk)
@@ -98,7 +96,7 @@ class Comparison:
                 report.checked += 1
                 after = self._shard.accounts.get(user)
                 if after is not None:
-                    report.note(before[user], after, now, self._policy)
+                    report.note(before[user], after, now, self._shard.policy)
             await self._sleep(seconds)  # Half the time for the others: an operator waits.
         return report
 
@@ -124,21 +122,18 @@ class Comparison:
                     waiting.append(user_id)
         return found
 
-    def _residents(self) -> list[UserId]:
-        return [*self._shard.accounts, *self._shard.following.dormant.users()]
-
     def _resident(self, user_id: UserId) -> Account | None:
         """Return an account as RAM has it, be it looked into already or not."""
         account = self._shard.accounts.get(user_id)
         if account is not None:
             return account
-        stored = self._shard.following.dormant.peek(user_id)
+        stored = self._shard.accounts.dormant.peek(user_id)
         recovered = self._recovered(stored, self._shard.now()) if stored else None
         return recovered.account if recovered else None
 
     def _recovered(self, stored: Stored, now: datetime) -> Recovered | None:
         try:
-            return broken_journals.recover_or_name(stored, now, self._policy)
+            return broken_journals.recover_or_name(stored, now, self._shard.policy)
         except JournalBrokenError:
             return None
 
@@ -185,7 +180,7 @@ class Comparison:
             looked.busy.append(stored.user_id)
             return
         in_ram = same[0] if same else after
-        kind = difference(in_ram, in_db, now, self._policy)
+        kind = difference(in_ram, in_db, now, self._shard.policy)
         if kind is None:
             looked.equal += 1
         else:
@@ -198,7 +193,7 @@ class Comparison:
         for user_id, reply in replies:
             if (await reply).outcome is Outcome.DONE:
                 read.append(user_id)
-            elif user_id not in self._shard.broken:
+            elif user_id not in self._shard.accounts.broken:
                 raise StorageUnavailableError("not every account could be read")
         return read
 

@@ -10,32 +10,11 @@ from typing import Protocol
 from actors.protocol.calls import Outcome, Reply
 from actors.protocol.directory import slot_of
 from actors.protocol.store import StorageUnavailableError, ViewsRefusedError
-from actors.shard.follower import Following
-from actors.shard.hold_timer import HoldExpiry
-from actors.shard.idempotency import FirstAnswers
 from actors.shard.inbox import Inbox
-from actors.shard.reloader import Reloader
-from actors.shard.status_cache import StatusTexts
-from actors.shard.view_writer import ViewWriter
+from actors.shard.shard import Shard
 from domain.values import UserId, user_digest
 
 PAUSE_SECONDS = 0.05  # Before a full inbox is asked again.
-
-
-class Holding(Protocol):
-    """The shard, as it is seen from here."""
-
-    inbox: Inbox
-    views: ViewWriter
-    answers: FirstAnswers
-    texts: StatusTexts
-    expiry: HoldExpiry
-    following: Following
-    reloader: Reloader
-    broken: set[UserId]
-
-    def forget(self, user_id: UserId) -> bool:
-        """Drop an account from RAM. Returns whether it was there."""
 
 
 class Forgetting(Protocol):
@@ -48,26 +27,21 @@ class Forgetting(Protocol):
         """Forget a user, and return for how many seconds no append was in doubt."""
 
 
-async def let_go(shard: Holding, store: Forgetting, user_id: UserId) -> float:
+async def let_go(shard: Shard, store: Forgetting, user_id: UserId) -> float:
     """Forget a user who is fenced, and return for how many seconds no append was in doubt.
 
     What was accepted before is decided and answered before. Raises StorageUnavailableError.
     """
     store.doubt()  # Else a primary that was deposed could show the account without its fence.
     reply = await _read_anew(shard.inbox, user_id)
-    if reply.outcome is Outcome.UNAVAILABLE and user_id not in shard.broken:
+    if reply.outcome is Outcome.UNAVAILABLE and user_id not in shard.accounts.broken:
         raise StorageUnavailableError("the account could not be looked at")
     with contextlib.suppress(ViewsRefusedError):  # Whoever renames the documents says so.
         await shard.views.settle(user_id)
     # After this point nothing waits, so nothing comes in between.
-    shard.forget(user_id)
-    shard.expiry.let_go(user_id)
-    shard.following.warm.loaded(user_id)
+    shard.accounts.let_go(user_id)
     shard.views.drop(user_id)
     shard.reloader.drop(user_id)
-    shard.answers.forget(user_id)
-    shard.texts.forget(user_id)
-    shard.broken.discard(user_id)
     user_digest.cache_clear()
     slot_of.cache_clear()
     return store.let_go(user_id)

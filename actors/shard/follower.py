@@ -9,40 +9,23 @@ an old state back, and neither does:
 * a commit that was under way publishes only accounts that are still held.
 """
 
-import contextlib
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
 from actors.protocol.changes import Changes, Stamp
 from actors.protocol.store import Moment
 from actors.runtime.counters import Counters
-from actors.shard.document_owners import Owners
-from actors.shard.dormant import Dormant
+from actors.shard.accounts import Accounts
 from actors.shard.reloader import Reloader
-from actors.shard.warm_start import Held, WarmStart
-from domain.documents.recovery import Stored
-from domain.values import UserId
-
-
-class Follower(Held, Protocol):
-    """The shard, as it is seen from here."""
-
-    reloader: Reloader
-
-    def forget(self, user_id: UserId) -> bool:
-        """Drop an account from RAM. Returns whether it was there."""
-
-    def forget_all(self) -> None:
-        """Drop everything from RAM."""
 
 
 class Following:
-    """What a shard knows of the outside: whose documents, what is in doubt, how old its news."""
+    """What a shard is told of the outside, and how old its news are."""
 
     def __init__(
         self,
-        shard: Follower,
+        accounts: Accounts,
+        reloader: Reloader,
         hear: Callable[[Moment], object],
         counters: Counters,
         max_staleness: float,
@@ -52,94 +35,37 @@ class Following:
 
         `hear` is told what later reads have to see.
         """
-        self._shard = shard
+        self._accounts = accounts
+        self._reloader = reloader
         self._hear_moment = hear
         self._counters = counters
-        self._owners = Owners()
-        self.dormant = Dormant()
-        self.warm = WarmStart(shard, counters, self.dormant, self._learn_of)
         self._max_staleness = max_staleness
         self._clock = clock
-        self._loading: frozenset[UserId] = frozenset()
-        self.doubted: set[UserId] = set()
-        """Accounts in RAM that serve the batch under way and nobody else."""
         self._incarnation = secrets.token_hex(8)
         self._current_at = clock()
 
-    # --- being told ---------------------------------------------------------------------
-
     def follow(self, changes: Changes) -> Stamp:
         """Forget what has changed, and return when: from here on nobody reads it."""
+        accounts = self._accounts
         if changes.moment is not None:
             self._hear_moment(changes.moment)
         if changes.forget_all:
-            self._forget_everything()
-        users = set(changes.users)
-        for document_id in changes.documents:
-            users |= self._owners.of(document_id)
+            self._forget_all()
+        users = accounts.owners_of(changes.documents).union(changes.users)
         if changes.documents:  # Nobody knows yet which documents are being loaded.
-            self.doubted |= self._loading
-            self.warm.disturb_documents(changes.documents)
-        self.doubted |= self._loading & users
-        held = [user_id for user_id in users if self._shard.forget(user_id)]
+            accounts.doubt_loading()
+            accounts.filling.disturb_documents(changes.documents)
+        accounts.doubt_loading(users)
+        held = [user_id for user_id in users if accounts.forget(user_id)]
         self._counters.followed += len(held)
-        self._shard.reloader.want(held)
+        self._reloader.want(held)
         self._hear(changes)
         return Stamp(self._incarnation, self._clock())
 
-    def _forget_everything(self) -> None:
-        self.doubted |= self._loading
-        self._owners = Owners()
-        self.dormant.clear()
-        self._shard.forget_all()
-        self.warm.begin()
-
-    # --- loads and the batch under way --------------------------------------------------
-
-    @contextlib.contextmanager
-    def loading(self, user_ids: Iterable[UserId]) -> Iterator[Callable[[Sequence[Stored]], None]]:
-        """Note that accounts are being read: what changes from now on is in doubt.
-
-        Yields what is to be told of the documents that were found.
-        """
-        self._loading = frozenset(user_ids)
-        self.doubted -= self._loading
-        try:
-            yield self._learn
-        finally:
-            self._loading = frozenset()
-
-    def _learn(self, stored: Sequence[Stored]) -> None:
-        for one in stored:
-            self.dormant.drop(one.user_id)
-            self.warm.loaded(one.user_id)
-            documents = (*one.subscriptions, *one.days, *one.packs)
-            self._owners.learn(one.user_id, [str(d["_id"]) for d in documents])
-
-    def end_batch(self) -> None:
-        """Forget the accounts that served the batch but may be old, or are other shards'."""
-        for user_id in self.doubted:
-            self._shard.forget(user_id)
-        self._shard.reloader.want(filter(self._shard.owns, self.doubted))
-        self.doubted = set()
-
-    def forgotten(self, user_id: UserId) -> bool:
-        """Note that an account is no longer held. Returns whether it was dormant."""
-        self.warm.disturb(user_id)
-        self._owners.forget(user_id)
-        return self.dormant.drop(user_id)
-
-    def make_room(self, places: int) -> int:
-        """Forget as many dormant accounts as take these places. Returns how many were made."""
-        before = self.dormant.places
-        while before - self.dormant.places < places and (user_id := self.dormant.oldest()):
-            self.forgotten(user_id)
-        return before - self.dormant.places
-
-    def _learn_of(self, user_id: UserId, document_ids: Iterable[str]) -> None:
-        self._owners.learn(user_id, document_ids)
-
-    # --- how old the news are -----------------------------------------------------------
+    def _forget_all(self) -> None:
+        self._accounts.forget_all()
+        self._reloader.clear()
+        self._counters.resyncs += 1
 
     @property
     def heartbeat_age(self) -> float:

@@ -1,51 +1,21 @@
-"""Which users a shard answers for, and how it gives them away.
+"""Which users a shard answers for.
 
 It follows a newer table at once: from then on it answers for nobody whose slot is on its way or
-elsewhere. Handing over is what it does next: finish what was accepted, write the views, forget.
-Nobody answers for a slot on its way before its former owner has said that it has done so, and its
-next owner loads each account at the first touch. What RAM has of others beyond that (a timer, an
+elsewhere. What it does next is in `hand_over`. What RAM has of others beyond that (a timer, an
 operator, a restart has asked for it) serves one batch and nobody else: see `Shard.commit`.
 """
 
-import asyncio
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable
 
 from actors.protocol.directory import Directory
-from actors.protocol.store import StorageUnavailableError
-from actors.runtime.counters import Counters
-from actors.shard.follower import Following
-from actors.shard.inbox import Inbox
-from actors.shard.view_writer import ViewWriter
-from domain.account import Account
 from domain.values import UserId
-
-USERS_AT_ONCE = 1_000  # Looked at between two turns of the loop.
-
-
-class Owner(Protocol):
-    """The shard, as it is seen from here."""
-
-    inbox: Inbox
-    views: ViewWriter
-    following: Following
-    counters: Counters
-    caught_up: bool
-
-    @property
-    def accounts(self) -> Mapping[UserId, Account]:
-        """What is in RAM."""
-
-    def forget(self, user_id: UserId) -> bool:
-        """Drop an account from RAM. Returns whether it was there."""
 
 
 class Ownership:
     """One shard's place in the table of slots."""
 
-    def __init__(self, shard: Owner, index: int, table: Directory) -> None:
+    def __init__(self, index: int, table: Directory) -> None:
         self.table = table
-        self._shard = shard
         self._index = index
         self._in_ram = table.slots(index)
         """The slots of whose users RAM may have accounts."""
@@ -77,34 +47,14 @@ class Ownership:
             self.table = table
             self._in_ram |= table.slots(self._index)
 
-    async def hand_over(self) -> int:
-        """Return the version under which nothing of other shards' users is left here.
+    def may_hold_others(self, table: Directory) -> bool:
+        """Whether RAM may have accounts of users who are not the shard's in this table."""
+        return not self._in_ram <= table.slots(self._index)
 
-        Neither in RAM nor missing in the views. Raises StorageUnavailableError.
-        """
-        shard, table = self._shard, self.table
-        if not shard.caught_up:
-            raise StorageUnavailableError("an earlier incarnation's views are not written yet")
-        await shard.inbox.settle()
-        await shard.views.settle()
-        slots = table.slots(self._index)
-        if not self._in_ram <= slots:
-            await self._forget_others()
+    def forgot_others(self, table: Directory) -> None:
+        """Note that RAM has accounts of the shard's own users only, if this is still the table."""
         if self.table is table:
-            self._in_ram = slots
-        return table.version
-
-    async def _forget_others(self) -> None:
-        shard = self._shard
-        # What is being read for the warm start may be older than what the next owner writes.
-        shard.following.warm.begin_again()
-        users = [*shard.accounts, *shard.following.dormant.users()]
-        for start in range(0, len(users), USERS_AT_ONCE):
-            for user_id in users[start : start + USERS_AT_ONCE]:
-                if not self.owns(user_id):
-                    shard.forget(user_id)
-            await asyncio.sleep(0)
-        shard.counters.users = len(shard.accounts)
+            self._in_ram = table.slots(self._index)
 
 
 def _is(_: UserId) -> bool:

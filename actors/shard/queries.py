@@ -19,7 +19,7 @@ from actors.shard.shard import Shard
 from domain.api.answers import SubscriptionRecord
 from domain.api.hold_answers import open_holds
 from domain.ids import shown_id
-from domain.values import Policy, UserId
+from domain.values import UserId
 
 # Never those of the lease and the views: what changes a subscription waits for none of them.
 _THREADS = ThreadPoolExecutor(2, thread_name_prefix="queries")
@@ -28,10 +28,9 @@ _THREADS = ThreadPoolExecutor(2, thread_name_prefix="queries")
 class Queries:
     """Answers for the users of one shard."""
 
-    def __init__(self, shard: Shard, reads: Reads, policy: Policy) -> None:
+    def __init__(self, shard: Shard, reads: Reads) -> None:
         self._shard = shard
         self._reads = reads
-        self._policy = policy
 
     async def answer(self, version: int, query: ShardQuery) -> Reply:
         """Return the answer to one query."""
@@ -50,7 +49,7 @@ class Queries:
     async def _settled(self, query: SettleQuery, status: Reply) -> Reply:
         if status.outcome is Outcome.DONE:
             await self._shard.settle(query.user_id)
-        elif query.though_broken and query.user_id in self._shard.broken:
+        elif query.though_broken and query.user_id in self._shard.accounts.broken:
             return Reply(Outcome.DONE)
         return status
 
@@ -58,7 +57,7 @@ class Queries:
         account = self._shard.accounts.get(user_id)
         if account is None:  # Forgotten since it was read: the caller asks again.
             return MOVED
-        answer = open_holds(account, self._shard.now(), self._policy)
+        answer = open_holds(account, self._shard.now(), self._shard.policy)
         return Reply(Outcome.DONE, answer.model_dump_json().encode())
 
     async def _change(self, version: int, call: Call) -> Reply:

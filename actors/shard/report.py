@@ -12,9 +12,9 @@ CODE = code_digest()  # Of what this process runs, whatever is on disk later.
 
 def measured(shard: Shard) -> Counters:
     """Return the shard's counters, those brought up to date that nothing counts by itself."""
-    shard.counters.dormant = len(shard.following.dormant)
+    shard.counters.dormant = len(shard.accounts.dormant)
     shard.counters.stale = int(shard.following.is_stale)
-    shard.expiry.measure()
+    shard.accounts.open_holds.measure()
     return shard.counters
 
 

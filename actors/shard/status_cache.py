@@ -24,16 +24,15 @@ class _Kept(NamedTuple):
 class StatusTexts:
     """Answers reads of the same unchanged account from the text of the first one."""
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+    def __init__(self) -> None:
         self._kept: dict[UserId, _Kept] = {}
         self._tail: tuple[datetime | None, bytes] = (None, b"")
 
-    def text(self, account: Account, now: datetime) -> bytes:
+    def text(self, account: Account, now: datetime, policy: Policy) -> bytes:
         """Return the status of an account as JSON."""
         kept = self._kept.get(account.user_id)
         if kept is None or kept.account is not account or not kept.since <= now < kept.until:
-            kept = self._keep(account, now)
+            kept = self._keep(account, now, policy)
         if self._tail[0] is not now:  # Reads that came together have one instant.
             self._tail = now, to_json(now) + b"}"
         return kept.head + self._tail[1]
@@ -42,8 +41,8 @@ class StatusTexts:
         """Drop the text of a user."""
         self._kept.pop(user_id, None)
 
-    def _keep(self, account: Account, now: datetime) -> _Kept:
-        answer = status_answer(account, now, self._policy)
+    def _keep(self, account: Account, now: datetime, policy: Policy) -> _Kept:
+        answer = status_answer(account, now, policy)
         moments = [m for s in account.subscriptions for m in (s.start, s.end)]
         moments += [one.hold.expires_at for one in account.holds()]
         moments += [pack.expires_at for pack in account.packs if pack.expires_at is not None]

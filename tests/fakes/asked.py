@@ -15,7 +15,7 @@ class AllQueries:
     """Answers every query."""
 
     def __init__(self, shard: Shard, reads: Reads, policy: Policy) -> None:
-        self._queries = Queries(shard, reads, policy)
+        self._queries = Queries(shard, reads)
         self.settle = self._queries.answer
         self._lists = Lists(reads, policy)
 

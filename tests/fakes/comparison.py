@@ -9,7 +9,6 @@ from actors.protocol.store import Store
 from actors.shard.comparison import RECHECK_SECONDS, Comparison
 from actors.shard.shard import Shard
 from domain.values import Credits, UserId
-from tests.builders.authors import POLICY
 
 
 class Naps:
@@ -31,13 +30,13 @@ class Naps:
 async def compare(
     shard: Shard, store: Store, naps: Naps | None = None, *, repair: bool = True
 ) -> Findings:
-    return await Comparison(shard, store, POLICY, naps or Naps()).compare(repair=repair)
+    return await Comparison(shard, store, naps or Naps()).compare(repair=repair)
 
 
 def corrupt(shard: Shard, user_id: UserId) -> None:
     """Spoil an account in RAM, as a defect of ours would."""
-    account = shard._accounts[user_id]
+    account = shard.accounts[user_id]
     (subscription, *_) = account.subscriptions
     assert subscription.day is not None
     spoilt = replace(subscription, day=replace(subscription.day, used=Credits(77)))
-    shard._accounts[user_id] = account.with_subscription(spoilt)
+    shard.accounts._awake[user_id] = account.with_subscription(spoilt)

@@ -79,7 +79,7 @@ class OneShard:
     def __init__(self, shard: Shard, store: MemoryStore) -> None:
         self.shard = shard
         self.store = store
-        self.comparison = Comparison(shard, store, Policy(), yielding)
+        self.comparison = Comparison(shard, store, yielding)
         self.lost = False
         self.queries = AllQueries(shard, MemoryReads(store), Policy())
 

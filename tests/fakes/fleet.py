@@ -10,6 +10,7 @@ from actors.protocol.calls import Envelope, Reply
 from actors.protocol.directory import Directory, even
 from actors.protocol.errors import ShardLostError
 from actors.protocol.queries import Query
+from actors.shard.hand_over import hand_over
 from actors.shard.shard import Shard
 from domain.values import Policy
 from tests.fakes.shards import Clock
@@ -99,7 +100,7 @@ class Fleet:
     async def hand_over(self, index: int, version: int) -> int:
         shard = self._shard(index)
         shard.ownership.follow(self.tables.read())
-        return await shard.ownership.hand_over()
+        return await hand_over(shard)
 
     async def take_up(self, index: int) -> None:
         await self._shard(index).catch_up()

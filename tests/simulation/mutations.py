@@ -61,22 +61,22 @@ MUTATIONS = (
     Mutation(
         "do-not-forget",
         "actors.shard.shard",
-        "        for user_id in draft.accounts:\n            self.forget(user_id)\n",
+        "        for user_id in draft.accounts:\n            self.accounts.forget(user_id)\n",
         "",
         "accounts of a failed append stay in RAM",
     ),
     Mutation(
         "do-not-forget-after-doubt",
         "actors.shard.shard",
-        "        for user_id in draft.accounts:\n            self.forget(user_id)\n",
+        "        for user_id in draft.accounts:\n            self.accounts.forget(user_id)\n",
         "        for user_id in () if doubt else draft.accounts:\n"
-        "            self.forget(user_id)\n",
+        "            self.accounts.forget(user_id)\n",
         "accounts of an append in doubt stay in RAM",
     ),
     Mutation(
         "do-not-look-up-what-landed",
         "actors.shard.shard",
-        "        self.answers.remember(answers_of(landed))\n",
+        "        self.accounts.answers.remember(answers_of(landed))\n",
         "        del landed\n",
         "keys that have landed are not found",
     ),
@@ -89,7 +89,7 @@ MUTATIONS = (
     ),
     Mutation(
         "warm-what-is-in-doubt",
-        "actors.shard.warm_start",
+        "actors.shard.filling",
         "if user_id in self._disturbed or user_id in self._in_doubt:",
         "if user_id in self._disturbed:",
         "RAM is filled with accounts that lack entries",
@@ -140,8 +140,8 @@ MUTATIONS = (
     Mutation(
         "publish-what-was-forgotten",
         "actors.shard.shard",
-        "            if user_id in self._accounts:  # Else it was forgotten meanwhile, and stays so.",
-        "            if user_id in draft.accounts or user_id in self._accounts:",
+        "            if user_id in self.accounts:  # Else it was forgotten meanwhile, and stays so.",
+        "            if user_id in draft.accounts or user_id in self.accounts:",
         "a change told amid a commit is undone by it",
     ),
     Mutation(
@@ -223,16 +223,16 @@ MUTATIONS = (
     ),
     Mutation(
         "hand-over-at-once",
-        "actors.shard.ownership",
-        "        await shard.inbox.settle()\n        await shard.views.settle()\n",
+        "actors.shard.hand_over",
+        "    await shard.inbox.settle()\n    await shard.views.settle()\n",
         "",
         "a shard hands over what it is still working on",
     ),
     Mutation(
         "keep-accounts-that-moved",
-        "actors.shard.ownership",
-        "                    shard.forget(user_id)\n",
-        "                    pass\n",
+        "actors.shard.hand_over",
+        "                shard.accounts.forget(user_id)\n",
+        "                pass\n",
         "accounts that moved stay in RAM, and are found there when they come back",
     ),
     Mutation(

@@ -17,6 +17,7 @@ from actors.protocol.directory import Directory
 from actors.protocol.reports import Findings
 from actors.protocol.store import StorageUnavailableError, StoreError
 from actors.shard.comparison import Comparison
+from actors.shard.hand_over import hand_over
 from actors.shard.shard import Shard
 from actors.sync.notifier import FollowingShards
 from actors.sync.sync import Sync
@@ -151,7 +152,7 @@ class ShardProcess(Killable):
             except StorageUnavailableError:
                 await asyncio.sleep(RETRY_SECONDS)
         warmth = SimulatedWarmth(self._setting.store)
-        await shard.following.warm.run(warmth, at_once=shard.ownership.has_slots)
+        await shard.warm_start.run(warmth, at_once=shard.ownership.has_slots)
 
     async def directory(self) -> Directory:
         """Return the newest directory, and follow it."""
@@ -177,16 +178,16 @@ class ShardProcess(Killable):
             table = await asyncio.to_thread(self._setting.store.read_table)
             assert table is not None, "it is published at the start"
             shard.ownership.follow(table)
-        return await shard.ownership.hand_over()
+        return await hand_over(shard)
 
     async def take_up(self) -> None:
         shard = await self.shard
         await shard.catch_up()
-        shard.following.warm.begin()
+        shard.accounts.filling.begin()
 
     async def compare(self, *, repair: bool) -> Findings:
         shard = await self.shard
-        comparison = Comparison(shard, self._setting.store, self._setting.policy)
+        comparison = Comparison(shard, self._setting.store)
         return await comparison.compare(repair=repair)
 
 

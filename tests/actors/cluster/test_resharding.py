@@ -324,9 +324,9 @@ async def test_what_is_read_for_the_warm_start_is_not_kept_of_users_that_leave()
         former = fleet.running[1].shard
         await asyncio.gather(*(one.shard.settle() for one in fleet.running.values()))
         user = next(u for u in USERS if fleet.tables.table.owner(u) == 1)
-        former.forget(user)
+        former.accounts.forget(user)
         source = Held(SimulatedWarmth(fleet.store))
-        warming = asyncio.create_task(former.following.warm.run(source))
+        warming = asyncio.create_task(former.warm_start.run(source))
         await asyncio.to_thread(source.read_page.wait, 10)
 
         janitor = carried_out_by(fleet)
@@ -410,7 +410,7 @@ async def test_a_hold_that_has_moved_is_not_expired_by_its_former_shard() -> Non
         fleet.clock.advance(seconds=60)
         former = fleet.running[1].shard
         former.expiry.look()
-        await until(lambda: not former.expiry._due)
+        await until(lambda: not former.accounts.open_holds.due)
         await former.inbox.settle()
 
         assert len(fleet.store.journal) == entries

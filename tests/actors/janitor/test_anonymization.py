@@ -29,7 +29,7 @@ from actors.shard.comparison import Comparison
 from actors.stripe.records import EventState, StripeEvent, StripeRecord
 from domain.holds import SettleHold, holder_of, make_hold_id
 from domain.values import Credits, UserId, is_object_id
-from tests.builders.authors import NOON, POLICY, Author, write
+from tests.builders.authors import NOON, Author, write
 from tests.fakes.anonymous_world import BOB, OBJECT_ID, SHORT, TEXT, anonymize, call, jobs_of, world
 from tests.fakes.fleet import MemoryTables
 from tests.fakes.janitor import yielding
@@ -128,7 +128,7 @@ async def test_no_trace_of_the_user_is_left_and_all_sums_stay(mongo: MongoSetup,
         assert (await status(shard, user)).status == "none"
         assert await status(shard, BOB) == bob
         assert mongo.database.usages.count_documents({"details": {"$ne": None}}) == 1  # Bob's.
-        swept = await Comparison(shard, mongo.store, POLICY, yielding).compare(repair=False)
+        swept = await Comparison(shard, mongo.store, yielding).compare(repair=False)
         found = MongoInvariants(mongo.database, "UTC").check(None)
         assert (swept.drift, found.invariants_broken) == (0.0, 0)
 

@@ -79,7 +79,7 @@ async def test_an_expiry_that_another_program_moves_comes_again(mongo: MongoSetu
         await shard.settle()
         for moved in (NOON + 5 * HOUR, NOON + HOUR):  # Later, and back to where it was.
             mongo.change("packs", {"user_id": ANN}, expires_at=moved)
-            shard.forget(ANN)
+            shard.accounts.forget(ANN)
             clock.now = NOON + 6 * HOUR
             found = await expiry(mongo, shard, clock).run(clock())
             await shard.settle()

@@ -5,7 +5,6 @@ import pytest
 from actors.mongo.jobs.invariants import MongoInvariants
 from actors.shard.comparison import Comparison
 from domain.values import UserId
-from tests.builders.authors import POLICY
 from tests.builders.id_types import forgotten
 from tests.fakes.comparison import Naps, compare
 from tests.fakes.setups import MongoSetup
@@ -33,7 +32,7 @@ async def test_what_is_put_back_counts_as_before_once_the_user_is_read_again(
 
         for name, documents in kept.items():
             embedded.database[name].insert_many(documents)
-        await Comparison(shard, embedded.store, POLICY, Naps()).reread(ANN)
+        await Comparison(shard, embedded.store, Naps()).reread(ANN)
 
         assert without.status == "none"
         assert (await status(shard, ANN)) == before

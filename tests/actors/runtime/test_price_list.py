@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from actors.mongo.prices import MongoPrices
 from actors.protocol.store import StorageUnavailableError
 from actors.runtime import price_list
 from actors.runtime.price_list import PriceFile, PriceStore, decide_by, follow_prices, in_force
-from domain.pricing import NO_PRICES, read_prices
+from domain.pricing import NO_PRICES, PriceList, read_prices
 from domain.values import Policy
 from tests.fakes.setups import MongoSetup, mongomock_setup
 from tests.fakes.shards import in_loop, until
@@ -46,6 +46,9 @@ class MemoryPrices:
 @dataclass
 class Decider:
     policy: Policy = Policy()  # noqa: RUF009 - it is frozen
+
+    def take(self, prices: PriceList) -> None:
+        self.policy = replace(self.policy, prices=prices)
 
 
 @pytest.fixture
@@ -185,10 +188,10 @@ async def test_who_decides_follows_what_is_kept_and_outlives_a_database_that_is_
 ) -> None:
     monkeypatch.setattr(price_list, "LOOK_SECONDS", 0.001)
     store, decider = MemoryPrices(ONE), Decider()
-    decide_by(ONE, decider)
+    decide_by(ONE, decider.take)
     first = decider.policy.prices
     store.is_away = True
-    following = asyncio.create_task(follow_prices(store, ONE, decider))
+    following = asyncio.create_task(follow_prices(store, ONE, decider.take))
     store.text, store.is_away = TWO, False
 
     await until(lambda: decider.policy.prices == read_prices(TWO))
@@ -203,9 +206,9 @@ async def test_who_decides_follows_what_is_kept_and_outlives_a_database_that_is_
 
 def test_what_is_kept_and_is_no_list_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     decider = Decider()
-    decide_by(ONE, decider)
+    decide_by(ONE, decider.take)
 
-    decide_by("another program was here", decider)
+    decide_by("another program was here", decider.take)
 
     assert decider.policy.prices == read_prices(ONE)
     assert "cannot be read" in caplog.text

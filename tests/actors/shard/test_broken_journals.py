@@ -78,7 +78,7 @@ async def test_a_comparison_passes_over_an_account_with_a_gap(embedded: MongoSet
             await status(shard, user_id)
         embedded.database.allotment_journal.delete_one(taken)
 
-        found = await Comparison(shard, embedded.store, POLICY, _at_once).compare(repair=True)
+        found = await Comparison(shard, embedded.store, _at_once).compare(repair=True)
 
         assert found.quarantined == 1
         assert found.checked == 1
@@ -176,10 +176,10 @@ async def test_a_start_takes_up_the_others_and_fills_ram_without_the_broken_one(
             await shard.handle(Envelope(1, (), (ANN,) if "at" in fields else ()))
             await shard.catch_up()
             embedded.store.mark_clean(shard.name, NOON + timedelta(hours=1))
-            task = asyncio.create_task(shard.following.warm.run(WarmReader(embedded.database)))
+            task = asyncio.create_task(shard.warm_start.run(WarmReader(embedded.database)))
             await until(partial(_has, shard, BOB))
 
-            assert ANN not in shard.following.dormant
+            assert ANN not in shard.accounts.dormant
             task.cancel()
     mend(embedded, entry)
     async with running(embedded.store) as shard:
@@ -195,7 +195,7 @@ async def test_reading_all_anew_passes_over_the_broken_one(embedded: MongoSetup)
             await status(shard, user_id)
         spoil(embedded, 2, {"body": {}})
 
-        reread = await Comparison(shard, embedded.store, POLICY, _at_once).reread(None)
+        reread = await Comparison(shard, embedded.store, _at_once).reread(None)
 
         assert reread.checked == 2
         assert BOB in shard.accounts
@@ -256,7 +256,7 @@ async def test_what_is_stored_and_comes_to_no_account_is_its_users_alone(
 
 def _has(shard: Shard, user_id: UserId) -> bool:
     """Say whether a shard that has filled its RAM has an account."""
-    held = user_id in shard.following.dormant or user_id in shard.accounts
+    held = user_id in shard.accounts.dormant or user_id in shard.accounts
     return held and not shard.counters.warming
 
 

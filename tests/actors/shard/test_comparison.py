@@ -15,7 +15,7 @@ from domain.account import Account
 from domain.messages import ChangeSubscription, Entry
 from domain.subscription import Subscription
 from domain.values import Credits, Policy, Status, UserId
-from tests.builders.authors import POLICY, Author, write
+from tests.builders.authors import Author, write
 from tests.fakes.comparison import Naps, compare, corrupt
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.setups import Setup
@@ -59,13 +59,13 @@ async def test_corrupted_accounts_are_found_named_and_repaired_and_then_none_dif
         await (
             shard.settle()
         )  # A flush on its way would be read in parts: mongomock isolates nothing.
-        before = {user: shard._accounts[user] for user in USERS}
+        before = {user: shard.accounts[user] for user in USERS}
         for user_id in USERS[7:10]:
             corrupt(shard, user_id)
 
         first = await compare(shard, store)
         second = await compare(shard, store)
-        after = dict(shard._accounts)
+        after = dict(shard.accounts)
 
     assert first == Findings(checked=40, stale=3, repaired=3, users=[*USERS[7:10]])
     assert second == Findings(checked=40)
@@ -93,7 +93,7 @@ async def test_every_kind_of_difference_is_counted_under_its_name() -> None:
         await shard.settle()
         await status_of(shard, "cat")
         write(store, [Author("cat").add()])
-        subscription_id = shard._accounts[ANN].subscriptions[0].subscription_id
+        subscription_id = shard.accounts[ANN].subscriptions[0].subscription_id
         del store.collections["subscriptions"][subscription_id]
         corrupt(shard, BOB)
 
@@ -194,7 +194,7 @@ async def test_an_edit_of_another_program_that_is_on_its_way_is_no_difference() 
         (document,) = store.collections["subscriptions"].values()
         document["status"] = "paused"
 
-        report = await compare(shard, store, Naps(lambda: shard.forget(ANN)))
+        report = await compare(shard, store, Naps(lambda: shard.accounts.forget(ANN)))
         shown = await status_of(shard, ANN)
 
     assert report == Findings()  # It left RAM meanwhile, so there was nothing to compare.
@@ -215,7 +215,7 @@ async def test_one_edit_after_the_other_each_on_its_way_is_no_difference() -> No
                 await (shard.inbox.put(ANN, None, anew=True) or asyncio.sleep(0))
                 document["status"] = edits.pop(0) if edits else document["status"]
 
-        report = await Comparison(shard, store, POLICY, follow_and_edit_again).compare(repair=True)
+        report = await Comparison(shard, store, follow_and_edit_again).compare(repair=True)
 
     assert not edits
     assert report == Findings(checked=1)
@@ -273,7 +273,7 @@ async def test_no_false_alarm_in_any_order_of_things_and_no_corruption_is_missed
         residents = sorted(u for u in shard.accounts if shard.accounts[u].subscriptions)
         spoilt = random.sample(residents, 3)
         for user_id in spoilt:
-            shard._accounts[user_id] = spoil(shard._accounts[user_id])
+            shard.accounts._awake[user_id] = spoil(shard.accounts[user_id])
         found = await compare(shard, store)
         after = await compare(shard, store)
 
@@ -302,7 +302,7 @@ async def live(
         if kind == "call":
             await ask_one(shard, some_call(shard, user_id, random, step))
         elif kind == "forget" and user_id not in shard.inbox.taken:
-            shard.forget(user_id)
+            shard.accounts.forget(user_id)
         elif kind == "doubt":
             store.fail_append(random.choice(["in doubt, landed", "in doubt, lost"]))
         elif kind == "time":
@@ -329,7 +329,7 @@ def some_call(shard: Shard, user_id: UserId, random: Random, step: int) -> Call:
 
 
 async def reread(shard: Shard, store: MemoryStore, user_id: UserId | None = None) -> Reread:
-    return await Comparison(shard, store, POLICY, Naps()).reread(user_id)
+    return await Comparison(shard, store, Naps()).reread(user_id)
 
 
 @in_loop
@@ -339,7 +339,7 @@ async def test_reading_all_anew_counts_what_differed_and_what_is_gone() -> None:
         await begin(shard, USERS)
         await shard.settle()
         corrupt(shard, USERS[3])
-        gone = shard._accounts[USERS[5]].subscriptions[0].subscription_id
+        gone = shard.accounts[USERS[5]].subscriptions[0].subscription_id
         del store.collections["subscriptions"][gone]
 
         first = await reread(shard, store)
@@ -357,12 +357,12 @@ async def test_reading_one_user_anew_leaves_the_others_and_loads_one_who_was_not
     async with running(store) as shard:
         await begin(shard, [ANN, BOB])
         corrupt(shard, BOB)
-        spoilt = shard._accounts[BOB]
-        shard.forget(ANN)
+        spoilt = shard.accounts[BOB]
+        shard.accounts.forget(ANN)
 
         absent, resident = await reread(shard, store, ANN), await reread(shard, store, ANN)
 
-        assert shard._accounts[BOB] is spoilt
+        assert shard.accounts[BOB] is spoilt
     assert (absent, resident) == (Reread(1, 1, 0), Reread(1, 0, 0))
 
 

@@ -80,7 +80,7 @@ async def test_a_hold_whose_user_was_let_go_is_not_expired_under_the_old_name(
         await ask_one(shard, credit_call(TEXT, 900, 10))
         hold = PlaceHold(UserId(TEXT), "chat", Credits(5), 60)
         await ask_one(shard, Call(hold, "h", keep_refusal=True))
-        shard.expiry.let_go(UserId(TEXT))
+        shard.accounts.open_holds.let_go(UserId(TEXT))
         clock.advance(seconds=61)
 
         shard.expiry.look()
@@ -97,7 +97,7 @@ async def test_others_of_a_batch_are_served_while_one_is_fenced(mongo: MongoSetu
             await live(shard, user)
         fenced = {"$set": {"fenced": "anm_1"}}
         mongo.database.allotment_accounts.update_one({"_id": TEXT}, fenced)
-        shard.forget(UserId(TEXT))
+        shard.accounts.forget(UserId(TEXT))
 
         (refused, served) = [
             await ask_one(shard, charge_call(user, 1, "while fenced")) for user in (TEXT, BOB)

@@ -241,7 +241,7 @@ async def test_an_account_forgotten_while_others_are_loaded_is_loaded_as_well() 
         )
         await at_the_gate(gate)
 
-        shard.forget(ANN)  # As the view writer does where another one was faster.
+        shard.accounts.forget(ANN)  # As the view writer does where another one was faster.
         gate.open()
 
         done, absent = await replies

@@ -290,7 +290,7 @@ async def test_a_load_that_failed_leaves_no_account_in_doubt() -> None:
         tell(shard, ANN)
 
         assert await remaining(shard) == 90
-        assert not shard.following.doubted
+        assert not shard.accounts.doubted
 
 
 @pytest.mark.parametrize("seed", range(20))

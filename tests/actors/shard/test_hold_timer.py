@@ -8,7 +8,7 @@ import pytest
 
 from actors.protocol.calls import Call, Outcome, Reply
 from actors.protocol.expiry import expire_call
-from actors.shard import hold_timer
+from actors.shard import open_holds
 from actors.shard.shard import Shard
 from domain.api.answers import UsageRecordResponse
 from domain.holds import ReleaseHold
@@ -83,7 +83,7 @@ async def test_a_hold_of_an_account_that_was_forgotten_expires_all_the_same() ->
     async with running(store, clock=clock) as shard:
         await ask(shard, credit_call(ANN, 3000, 30), hold_call(40, "h"))
         await shard.settle()
-        shard.forget(ANN)
+        shard.accounts.forget(ANN)
         gone = shard.counters.holds_open
         clock.advance(seconds=60)
         await expired(shard, 1)
@@ -244,7 +244,7 @@ async def test_a_hold_that_another_program_took_out_of_its_day_is_closed() -> No
         replies = await ask(shard, credit_call(ANN, 3000, 30), hold_call(40, "h"))
         await shard.settle()
         day(store)["holds"] = []
-        shard.forget(ANN)
+        shard.accounts.forget(ANN)
         shown = await status(shard, ANN)
         settled = await ask_one(shard, settle_call(placed(replies[1]).hold_id, 15, "s"))
 
@@ -257,7 +257,7 @@ async def test_a_hold_that_another_program_took_out_of_its_day_is_closed() -> No
 async def test_holds_that_are_closed_are_not_remembered_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hold_timer, "CLOSED_MAX", 10)
+    monkeypatch.setattr(open_holds, "CLOSED_MAX", 10)
     clock = Clock()
     async with running(MemoryStore(), clock=clock) as shard:
         await ask_one(shard, credit_call(ANN, 3000, 30))
@@ -265,7 +265,7 @@ async def test_holds_that_are_closed_are_not_remembered_for_ever(
         for number in range(50):
             hold = placed(await ask_one(shard, hold_call(1, f"h{number}", seconds=86_400)))
             await ask_one(shard, release_call(hold.hold_id, f"r{number}"))
-        remembered = len(shard.expiry._due)
+        remembered = len(shard.accounts.open_holds.due)
         clock.advance(seconds=60)
         await expired(shard, 1)
 

@@ -9,6 +9,7 @@ import pytest
 from actors.protocol.calls import MOVED, Envelope, Outcome
 from actors.protocol.directory import Directory, even
 from actors.shard import catch_up
+from actors.shard.hand_over import hand_over
 from domain.values import Policy, UserId
 from tests.builders.authors import NOON, Author
 from tests.fakes.memory_store import MemoryStore
@@ -230,9 +231,9 @@ async def test_a_shard_forgets_the_users_it_no_longer_owns() -> None:
         table = even(2, 2)
 
         shard.ownership.follow(table)
-        assert await shard.ownership.hand_over() == 2
+        assert await hand_over(shard) == 2
 
-        assert set(shard._accounts) == {u for u in USERS if table.owner(u) == 0}
+        assert set(shard.accounts) == {u for u in USERS if table.owner(u) == 0}
         assert len(store.collections["subscriptions"]) == len(USERS)
         assert shard.counters.lagging_entries == 0
 
@@ -242,8 +243,8 @@ async def test_who_is_still_here_is_answered_whatever_directory_the_caller_knows
     async with running(MemoryStore()) as shard:
         shard.ownership.follow(even(2, 2))
 
-        stays = next(u for u in USERS if shard.owns(u))
-        moves = next(u for u in USERS if not shard.owns(u))
+        stays = next(u for u in USERS if shard.ownership.owns(u))
+        moves = next(u for u in USERS if not shard.ownership.owns(u))
         for version in (1, 3):  # Of the sender's table.
             sent = Envelope(version, (credit_call(moves, 1), credit_call(stays, 1)), (moves, stays))
             replies = await shard.handle(sent)
@@ -261,14 +262,14 @@ async def test_calls_accepted_before_the_new_directory_are_finished() -> None:
         await at_the_gate(gate)
 
         shard.ownership.follow(Directory(2, (1,) * 4096))
-        handing_over = asyncio.create_task(shard.ownership.hand_over())
+        handing_over = asyncio.create_task(hand_over(shard))
         assert await shard.handle(Envelope(1, (), (ANN,))) == [MOVED]
         assert not handing_over.done()
         gate.open()
         await handing_over
 
         assert (await credit).outcome is Outcome.DONE
-        assert shard._accounts == {}
+        assert dict(shard.accounts) == {}
         assert len(store.collections["subscriptions"]) == 1
 
 
@@ -294,9 +295,9 @@ async def test_users_are_handed_over_though_calls_keep_coming() -> None:
         gate.open()
 
         shard.ownership.follow(table)
-        await shard.ownership.hand_over()
+        await hand_over(shard)
 
-        assert set(shard._accounts) == {u for u in USERS if table.owner(u) == 0}
+        assert set(shard.accounts) == {u for u in USERS if table.owner(u) == 0}
         for charge in charges:
             charge.cancel()
         await asyncio.gather(*charges, return_exceptions=True)

@@ -180,7 +180,7 @@ async def test_eviction_passes_over_accounts_whose_views_lag() -> None:
         await shard.views.flush()
         for user_id in ("d", "e"):
             await status(shard, user_id)
-        assert UserId("lags") not in shard._accounts
+        assert UserId("lags") not in shard.accounts
 
 
 @in_loop

@@ -167,7 +167,7 @@ async def test_what_a_shard_loaded_for_a_change_it_lets_go_again() -> None:
     clock.advance(days=3)
     async with running(store, clock=clock) as shard:
         await ask(shard, change(first, "a", status=Status.PAUSED), change("none", "b"))
-        account = shard._accounts[ANN]
+        account = shard.accounts[ANN]
 
     assert [s.subscription_id for s in account.subscriptions] == [last]
     assert all(account.has_payment(f"transaction of credit {n}") for n in range(3))

@@ -113,7 +113,7 @@ async def test_an_account_whose_entries_have_a_gap_is_forgotten_and_read_again()
         await shard.views.flush()
 
         assert ANN not in shard.views
-        assert ANN not in shard._accounts
+        assert ANN not in shard.accounts
 
 
 def _entries(store: MemoryStore, user_id: UserId) -> Sequence[Entry]:

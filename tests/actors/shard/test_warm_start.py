@@ -40,7 +40,7 @@ CAT = UserId("65f0a1b2c3d4e5f601234567")
 
 async def warmed(shard: Shard, source: WarmSource) -> "asyncio.Task[None]":
     """Begin to warm a shard up, and return once it is."""
-    task = asyncio.create_task(shard.following.warm.run(source))
+    task = asyncio.create_task(shard.warm_start.run(source))
     await until(lambda: shard.counters.warming)
     await until(lambda: not shard.counters.warming)
     return task
@@ -180,7 +180,7 @@ async def test_a_change_told_while_a_page_is_read_is_not_lost_behind_it(
         "forget_all": {"forget_all": True},
     }
     async with running(embedded.store) as shard:
-        task = asyncio.create_task(shard.following.warm.run(source))
+        task = asyncio.create_task(shard.warm_start.run(source))
         await asyncio.to_thread(source.read_page.wait, 10)
         embedded.database.subscriptions.delete_one({"_id": document["_id"]})
         shard.following.follow(Changes(1, **changes[told]))
@@ -196,11 +196,11 @@ async def test_a_charge_while_a_page_is_read_is_not_lost_behind_it(embedded: Mon
     write(embedded.store, [Author(ANN).add()])
     source = Held(WarmReader(embedded.database))
     async with running(embedded.store) as shard:
-        task = asyncio.create_task(shard.following.warm.run(source))
+        task = asyncio.create_task(shard.warm_start.run(source))
         await asyncio.to_thread(source.read_page.wait, 10)
         await ask_one(shard, charge_call(ANN, 30, "k"))
         await shard.settle()
-        shard.forget(ANN)
+        shard.accounts.forget(ANN)
         source.go_on.set()
         await until(lambda: not shard.counters.warming)
 
@@ -216,15 +216,15 @@ async def test_an_account_whose_views_lag_is_left_to_the_ordinary_load(
         await ask_one(shard, credit_call(ANN, 3000, 30))
         await shard.views.flush()
         await ask_one(shard, charge_call(ANN, 30, "k"))
-        shard.forget(ANN)
+        shard.accounts.forget(ANN)
         source = Held(WarmReader(embedded.database))
-        task = asyncio.create_task(shard.following.warm.run(source))
+        task = asyncio.create_task(shard.warm_start.run(source))
         await asyncio.to_thread(source.read_page.wait, 10)
         await shard.views.flush()
         source.go_on.set()
         await until(lambda: not shard.counters.warming)
 
-        assert ANN not in shard.following.dormant
+        assert ANN not in shard.accounts.dormant
         assert (await status(shard, ANN)).credits_used == 30
         task.cancel()
 
@@ -240,7 +240,7 @@ async def test_an_account_whose_append_is_in_doubt_is_left_to_the_ordinary_load(
         charging = asyncio.create_task(ask_one(shard, charge_call(ANN, 60, "k")))
         await at_the_gate(gate)
 
-        task = asyncio.create_task(shard.following.warm.run(SimulatedWarmth(store)))
+        task = asyncio.create_task(shard.warm_start.run(SimulatedWarmth(store)))
         await until(lambda: store.calls["page"] and not shard.counters.warming)
         gate.open()
         await charging
@@ -259,15 +259,15 @@ async def test_warming_up_stops_where_ram_is_full_and_makes_room_for_who_comes(
     embedded.database.subscriptions.insert_many(documents)
     async with running(embedded.store, accounts_max=20) as shard:
         task = await warmed(shard, WarmReader(embedded.database))
-        filled = len(shard.following.dormant)
+        filled = len(shard.accounts.dormant)
         assert 20 <= filled < 60
 
         for n in range(30):
             await ask_one(shard, charge_call(f"user-{n}", 1, "k"))
             await shard.settle()
 
-        assert len(shard.following.dormant) < filled
-        assert shard.room >= 0
+        assert len(shard.accounts.dormant) < filled
+        assert shard.accounts.room >= 0
         task.cancel()
 
 
@@ -277,9 +277,9 @@ async def test_ram_fills_again_after_everything_was_forgotten(embedded: MongoSet
     async with running(embedded.store) as shard:
         task = await warmed(shard, WarmReader(embedded.database))
         shard.following.follow(Changes(1, forget_all=True))
-        assert len(shard.following.dormant) == 0
+        assert len(shard.accounts.dormant) == 0
 
-        await until(lambda: len(shard.following.dormant) == 6)
+        await until(lambda: len(shard.accounts.dormant) == 6)
 
         task.cancel()
 
