@@ -3,6 +3,7 @@
 import ast
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,15 @@ FLOORS = (
 CLOSED = {"actors.mongo": {"actors.edge", "actors.routing"}}
 """What a room may not import, though it is below: the adapter knows the plain logic's ports only."""
 TOP = {"__init__", "__main__", "launch", "settings"}
+PORTS = {
+    "actors.events.delivery.Feed": "the relay, which makes the consumers that read from it",
+    "actors.events.mail.Mailer": "mail leaves the service in `smtp`, the adapter of aiosmtplib",
+    "actors.events.webhooks.Post": "requests leave the service in `http_client`",
+    "actors.stripe.api.StripeApi": "what Stripe says, as its adapter in the same file reads it",
+    "actors.embedded.keeper.Wire": "the tests of the keeper put their own in its place, and spoil it",
+    "domain.documents.subscriptions._Decimal128": "bson's, which the domain does not import",
+}
+"""The Protocols that one class of ours in reach implements, or none at all, and why there are such."""
 
 
 def name_of(path: Path) -> str:
@@ -95,6 +105,62 @@ def imported_modules(path: Path, *, at_import: bool = False) -> Iterator[str]:
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
                 yield inner if inner in MODULES else node.module
+
+
+def classes_of(module: str, path: Path) -> Iterator[tuple[str, ast.ClassDef]]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ClassDef):
+            yield f"{module}.{node.name}", node
+
+
+CLASSES = dict(pair for path in SOURCES for pair in classes_of(module_of(path), path))
+
+
+def bases_of(name: str) -> set[str]:
+    """Return the full names of a class's bases, those of ours and `typing.Protocol`."""
+    module = name.rpartition(".")[0]
+    imported = {
+        alias.asname or alias.name: f"{node.module}.{alias.name}"
+        for node in ast.walk(ast.parse(MODULES[module].read_text()))
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    bases = (b.value if isinstance(b, ast.Subscript) else b for b in CLASSES[name].bases)
+    names = {ast.unparse(base) for base in bases}
+    return {imported.get(base, f"{module}.{base}") for base in names}
+
+
+PROTOCOLS = {name for name in CLASSES if "typing.Protocol" in bases_of(name)}
+
+Members = dict[str, frozenset[str] | None]
+"""Names, those of methods with the names of their arguments."""
+
+
+@cache
+def members_of(name: str) -> Members:
+    """Return what a class has, also from bases of ours, and what its methods set of `self`."""
+    members: Members = {}
+    for base in bases_of(name) & CLASSES.keys():
+        members |= members_of(base)
+    for node in ast.walk(CLASSES[name]):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            members[node.attr] = None
+    for node in CLASSES[name].body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+            is_property = any(ast.unparse(one) == "property" for one in node.decorator_list)
+            members[node.name] = None if is_property else frozenset(a.arg for a in arguments)
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            members |= dict.fromkeys(ast.unparse(target) for target in targets)
+    return members
+
+
+def implements(members: Members, wanted: Members) -> bool:
+    return wanted.keys() <= members.keys() and all(
+        arguments is None or arguments <= (members[name] or frozenset())
+        for name, arguments in wanted.items()
+    )
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.glob("domain/**/*.py")), ids=name_of)
@@ -171,6 +237,24 @@ def test_a_file_can_be_read_in_one_sitting_and_says_what_it_owns(path: Path) -> 
 
     assert len(text.splitlines()) <= LINES_MAX
     assert ast.get_docstring(ast.parse(text))
+
+
+@pytest.mark.parametrize("protocol", sorted(PROTOCOLS))
+def test_no_protocol_only_mirrors_a_class_that_may_be_imported(protocol: str) -> None:
+    """Whoever needs the class takes the class: a Protocol is for what is above, or for several."""
+    wanted = members_of(protocol)
+    room = room_of(protocol.rpartition(".")[0])
+    number = next(number for number, floor in enumerate(FLOORS) if room in floor)
+    below = {other for floor in FLOORS[:number] for other in floor} | {room}
+
+    found = [name for name in CLASSES.keys() - PROTOCOLS if implements(members_of(name), wanted)]
+    in_reach = [name for name in found if room_of(name.rpartition(".")[0]) in below]
+
+    assert (not found or found == in_reach[:1]) == (protocol in PORTS), found
+
+
+def test_every_port_is_a_protocol_that_is_there() -> None:
+    assert PORTS.keys() <= PROTOCOLS
 
 
 def test_the_domain_has_no_clock_and_no_waiting() -> None:
