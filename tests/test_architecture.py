@@ -55,7 +55,6 @@ CLOSED = {"actors.mongo": {"actors.edge", "actors.routing"}}
 """What a room may not import, though it is below: the adapter knows the plain logic's ports only."""
 TOP = {"__init__", "__main__", "launch", "settings"}
 PORTS = {
-    "actors.events.delivery.Feed": "the relay, which makes the consumers that read from it",
     "actors.events.mail.Mailer": "mail leaves the service in `smtp`, the adapter of aiosmtplib",
     "actors.events.webhooks.Post": "requests leave the service in `http_client`",
     "actors.stripe.api.StripeApi": "what Stripe says, as its adapter in the same file reads it",

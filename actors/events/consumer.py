@@ -19,13 +19,13 @@ from actors.events.delivery import (
     PROBE_SECONDS_MAX,
     RETRY_SECONDS_MAX,
     DeliveryError,
-    Feed,
     Handler,
     Health,
     HeldEvent,
     RefusedDeliveryError,
     pause,
 )
+from actors.events.feed import Feed
 from actors.events.records import DeadLetter, EventStore, OrderedEvent, Progress
 from actors.protocol.store import StorageUnavailableError
 

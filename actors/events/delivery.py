@@ -1,7 +1,6 @@
 """What a delivery is: a handler, an event on its way, what may go wrong, how long to wait."""
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -32,16 +31,6 @@ class Handler(Protocol):
 
     async def handle(self, event: OrderedEvent) -> None:
         """Take an event. DeliveryError: not now. It may come more than once."""
-
-
-class Feed(Protocol):
-    """The events in their order."""
-
-    async def head(self) -> int:
-        """Return the last place that was given."""
-
-    async def read(self, order: int, limit: int) -> Sequence[OrderedEvent]:
-        """Return events after a place, in order, as soon as there are some."""
 
 
 @dataclass(slots=True)

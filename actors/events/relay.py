@@ -5,8 +5,6 @@ Plain Python: Ray is added in `actors/remote/events.py`.
 
 import asyncio
 import logging
-import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -15,6 +13,7 @@ from typing import TypeVar
 
 from actors.events.consumer import GIVE_UP_AFTER, Consumer
 from actors.events.delivery import Handler
+from actors.events.feed import RETRY_SECONDS, Feed
 from actors.events.records import (
     BEGINNING,
     DeadLetter,
@@ -25,14 +24,11 @@ from actors.events.records import (
 )
 from actors.events.reports import ConsumerReport, DeadReport, EventsReport, UndeliveredReport
 from actors.protocol.store import StorageUnavailableError
-from actors.runtime.steps_in_hand import StepsInHand
 from domain.values import UserId
 
 POLL_SECONDS = 0.05  # How often it is looked for events without a place.
 HEAD_SECONDS = 5.0  # How often it is looked whether another relay has given places.
 NUMBERED_MAX = 1_000  # Events that are given places together.
-TAIL_LENGTH = 5_000  # The newest events, kept in RAM for all who read them.
-RETRY_SECONDS = 1.0  # Pause before the database is asked again.
 PAGE_MAX = 200  # Events told to a program together.
 FOLLOW_SECONDS = 10.0  # How long a program's question waits for an event.
 LISTED_MAX = 200  # Undelivered events, and dead letters, in one report.
@@ -60,16 +56,12 @@ class Relay:
         self._store = store
         self._clock = clock
         self._sleep = sleep
-        self.steps = StepsInHand(time.monotonic)
-        self._tail: OrderedDict[int, OrderedEvent] = OrderedDict()
-        self._head = 0
-        self._ready = asyncio.Event()
+        self._feed = Feed(store, sleep)
+        self.steps = self._feed.steps
         self._closing, self._closed = False, asyncio.Event()
-        self._arrived = asyncio.Event()
-        self._threads = asyncio.Semaphore(4)
         self.consumers = {
             handler.name: Consumer(
-                handler, store, self, clock=clock, give_up_after=give_up_after, sleep=sleep
+                handler, store, self._feed, clock=clock, give_up_after=give_up_after, sleep=sleep
             )
             for handler in handlers
         }
@@ -87,19 +79,19 @@ class Relay:
             try:
                 now = asyncio.get_running_loop().time()
                 if not taken_over:
-                    await self._ask(self._store.take_over)
+                    await self._feed.ask(self._store.take_over)
                     taken_over = True
-                if not self._ready.is_set() or now > looked_at + HEAD_SECONDS:
-                    self._note_head(await self._ask(self._store.head))
+                if not self._feed.is_ready or now > looked_at + HEAD_SECONDS:
+                    self._feed.note_head(await self._feed.ask(self._store.head))
                     looked_at = now
-                numbered = await self._ask(lambda: self._store.number(NUMBERED_MAX))
+                numbered = await self._feed.ask(lambda: self._store.number(NUMBERED_MAX))
             except StorageUnavailableError as error:
                 # Another relay may have given places meanwhile: theirs are read, not guessed.
                 logger.warning("events wait for the database: %r", error.__cause__)
-                self._ready.clear()
+                self._feed.distrust()
                 await self._sleep(RETRY_SECONDS)
                 continue
-            self._take(numbered)
+            self._feed.take(numbered)
             if len(numbered) < NUMBERED_MAX:
                 await self._sleep(POLL_SECONDS)
         self._closed.set()
@@ -109,58 +101,9 @@ class Relay:
         self._closing = True
         await self._closed.wait()
 
-    def _note_head(self, head: int) -> None:
-        """Take up the last place: another relay may have given some."""
-        is_new = self._ready.is_set() and head > self._head
-        self._head = max(head, self._head)
-        self._ready.set()
-        if is_new:
-            self._announce()
-
-    def _announce(self) -> None:
-        self._arrived.set()
-        self._arrived = asyncio.Event()
-
-    def _take(self, numbered: Sequence[OrderedEvent]) -> None:
-        if not numbered:
-            return
-        self._tail.update((event.order, event) for event in numbered)
-        while len(self._tail) > TAIL_LENGTH:
-            self._tail.popitem(last=False)
-        self._head = numbered[-1].order
-        self._announce()
-
-    # --- for consumers ------------------------------------------------------------------
-
-    async def head(self) -> int:
-        """Return the last place that was given."""
-        await self._ready.wait()
-        return self._head
-
-    async def read(self, order: int, limit: int) -> Sequence[OrderedEvent]:
-        """Return events after a place, as soon as there are some."""
-        while True:
-            arrived = self._arrived
-            if order < await self.head():
-                try:
-                    return await self._after(order, limit)
-                except StorageUnavailableError:
-                    await self._sleep(RETRY_SECONDS)
-            else:
-                await arrived.wait()
-
-    async def _after(self, order: int, limit: int) -> Sequence[OrderedEvent]:
-        """Return the events after a place that are there: not all, where old ones were removed."""
-        last = min(order + limit, self._head)
-        known = [self._tail[o] for o in range(order + 1, last + 1) if o in self._tail]
-        if len(known) == last - order:
-            return known
-        return await self._ask(partial(self._store.after, order, limit))
-
     async def let_go(self, user_id: UserId) -> None:
         """Forget the events of a user as they were: they have other ids in the database now."""
-        for order in [o for o, e in self._tail.items() if e.record.user_id == user_id]:
-            del self._tail[order]
+        self._feed.let_go(user_id)
         await asyncio.gather(*(c.let_go(user_id) for c in self.consumers.values()))
 
     # --- for programs -------------------------------------------------------------------
@@ -169,7 +112,7 @@ class Relay:
         """Return the next events after a place, or none after FOLLOW_SECONDS."""
         deadline = asyncio.get_running_loop().time() + FOLLOW_SECONDS
         while True:
-            arrived = self._arrived
+            arrived = self._feed.arrived
             found, order = await self._wanted(query, order)
             if found:
                 return EventPage([event.record for event in found], order)
@@ -186,26 +129,26 @@ class Relay:
         Raises UnknownEventError.
         """
         if after is None:
-            return await self.head()
+            return await self._feed.head()
         if after == BEGINNING:
             return 0
-        found = await self._ask(lambda: self._store.find(after))
+        found = await self._feed.ask(lambda: self._store.find(after))
         if found is None or of not in (None, found.record.user_id):
             raise UnknownEventError("no event has this id, or it is too old")
         return found.order
 
     async def _wanted(self, query: EventQuery, order: int) -> tuple[list[OrderedEvent], int]:
         """Return what is asked for of the events after a place, and the place looked up to."""
-        head = await self.head()
+        head = await self._feed.head()
         user = query.user_id
-        if user is not None and order + 1 not in self._tail and order < head:
+        if user is not None and order + 1 not in self._feed and order < head:
             start = order
-            found = list(await self._ask(lambda: self._store.of_user(user, start, PAGE_MAX)))
+            found = list(await self._feed.ask(lambda: self._store.of_user(user, start, PAGE_MAX)))
             wanted = [event for event in found if query.wants(event)]
             last = found[-1].order if found else order
             return wanted, last if len(found) == PAGE_MAX else max(head, last)
         while order < head:
-            events = await self._after(order, PAGE_MAX)
+            events = await self._feed.after(order, PAGE_MAX)
             if not events:
                 return [], head
             order = events[-1].order
@@ -218,15 +161,15 @@ class Relay:
 
     async def report(self) -> EventsReport:
         """Return what is undelivered, what is dead, and how the handlers do."""
-        dead = await self._ask(lambda: self._store.dead(LISTED_MAX))
-        count = await self._ask(self._store.count_dead)
+        dead = await self._feed.ask(lambda: self._store.dead(LISTED_MAX))
+        count = await self._feed.ask(self._store.count_dead)
         undelivered = [
             UndeliveredReport.of(name, held.event.record, held.attempts, held.error)
             for name, consumer in self.consumers.items()
             for held in islice(consumer.held.values(), LISTED_MAX)
         ]
         return EventsReport(
-            head=self._head,
+            head=self._feed.newest,
             undelivered=undelivered[:LISTED_MAX],
             undelivered_count=sum(map(self.lag_of, self.consumers.values())),
             dead=[DeadReport.of_letter(letter) for letter in dead],
@@ -240,7 +183,7 @@ class Relay:
     def lag_of(self, consumer: Consumer) -> int:
         """Return how many events a consumer is not done with."""
         done = sum(last - first + 1 for first, last in consumer.progress.done)
-        behind = max(self._head - consumer.progress.done_until - done, 0)
+        behind = max(self._feed.newest - consumer.progress.done_until - done, 0)
         return behind + sum(held.again for held in consumer.held.values())
 
     async def redeliver(self, event_id: str) -> list[str]:
@@ -248,20 +191,15 @@ class Relay:
 
         Returns to whom. It is kept as a letter until it is delivered. UnknownEventError.
         """
-        event = await self._ask(lambda: self._store.find(event_id))
+        event = await self._feed.ask(lambda: self._store.find(event_id))
         if event is None:
             raise UnknownEventError("no event has this id, or it is too old")
-        letters = await self._ask(lambda: self._store.dead(LISTED_MAX, event_id=event_id))
+        letters = await self._feed.ask(lambda: self._store.dead(LISTED_MAX, event_id=event_id))
         names = [letter.consumer for letter in letters if letter.consumer in self.consumers]
         if not names:
             names = [name for name, c in self.consumers.items() if c.wants(event)]
         for name in names:
             letter = DeadLetter(name, event, self._clock(), 0, "to be delivered again", again=True)
-            await self._ask(partial(self._store.bury, letter))
+            await self._feed.ask(partial(self._store.bury, letter))
             self.consumers[name].deliver_again(event)
         return names
-
-    async def _ask(self, call: Callable[[], T]) -> T:
-        with self.steps.step("a call to the database"):
-            async with self._threads:
-                return await asyncio.to_thread(call)

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from actors.events.feed import TAIL_LENGTH
 from actors.events.records import BEGINNING, EventPage, EventQuery
-from actors.events.relay import TAIL_LENGTH, Relay, UnknownEventError
+from actors.events.relay import Relay, UnknownEventError
 from actors.events.stream import pages
 from actors.protocol.errors import UnavailableError
 from domain.events import EventRecord, EventType
@@ -74,7 +75,7 @@ async def test_events_are_told_by_user_and_by_type() -> None:
 async def test_a_user_is_found_among_events_that_are_no_longer_in_ram(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("actors.events.relay.TAIL_LENGTH", 2)
+    monkeypatch.setattr("actors.events.feed.TAIL_LENGTH", 2)
     world = World()
     world.happen("ann", 3)
     world.happen("bob", 5)
