@@ -30,7 +30,7 @@ EVICTION_SCAN_MAX = 1_000  # Accounts looked at for one that may be dropped.
 class Accounts(Mapping[UserId, Account]):
     """The accounts of one shard, with all that is known of their users. A mapping of those awake.
 
-    Only the shard's loop puts accounts in; anybody may have one forgotten.
+    Only the shard's loop wakes and changes accounts; anybody may have one forgotten.
     """
 
     def __init__(self, accounts_max: int, counters: Counters, now: Callable[[], datetime]) -> None:
