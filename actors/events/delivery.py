@@ -1,11 +1,11 @@
 """What a delivery is: a handler, an event on its way, what may go wrong, how long to wait."""
 
-import random
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from actors.events.records import OrderedEvent
+from actors.runtime.backoff import backoff
 
 RETRY_SECONDS_MIN = 0.5  # Pause after a first failure; doubled each time,
 RETRY_SECONDS_MAX = 300.0  # up to here.
@@ -66,5 +66,4 @@ class HeldEvent:
 
 def pause(attempt: int, longest: float) -> float:
     """Return seconds to wait after an attempt: doubled each time, with jitter."""
-    seconds = min(RETRY_SECONDS_MIN * 2.0 ** min(attempt - 1, 30), longest)
-    return seconds * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
+    return backoff(attempt - 1, RETRY_SECONDS_MIN, longest)

@@ -7,7 +7,6 @@ take: not where it has been away for longer.
 
 import asyncio
 import contextlib
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from typing import TypeVar
@@ -18,6 +17,7 @@ from actors.protocol.errors import ShardLostError
 from actors.protocol.queries import Query
 from actors.protocol.store import ELECTION_SECONDS
 from actors.routing.lane import Item, Lane, Shards, deliver
+from actors.runtime.backoff import backoff
 from domain.values import UserId
 
 PAUSE_SECONDS_MIN = 0.05  # Pause before a lost call is repeated; doubled each time,
@@ -115,7 +115,8 @@ class Router:
                     if not waiting:
                         break
                     if attempt or was_lost:
-                        await asyncio.sleep(_pause(attempt, was_lost=was_lost))
+                        longest = PAUSE_SECONDS_MAX if was_lost else MOVED_PAUSE_SECONDS_MAX
+                        await asyncio.sleep(backoff(attempt, PAUSE_SECONDS_MIN, longest))
         return [UNAVAILABLE if reply is None else reply for reply in replies]
 
     def _without_elections(
@@ -196,10 +197,3 @@ def _user_of(item: Item) -> UserId:
 def _as_repeat(item: Sent) -> Sent:
     """Return what is sent again after a loss. A call may have been done: it is a repeat now."""
     return item._replace(keep_refusal=True) if isinstance(item, Call) else item
-
-
-def _pause(attempt: int, *, was_lost: bool) -> float:
-    """Return seconds to wait before the next attempt: doubled each time, with jitter."""
-    most = PAUSE_SECONDS_MAX if was_lost else MOVED_PAUSE_SECONDS_MAX
-    pause = min(PAUSE_SECONDS_MIN * 2.0 ** min(attempt, 10), most)
-    return pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing

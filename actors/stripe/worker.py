@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from actors.protocol.errors import TryAgainError
 from actors.protocol.store import StoreError
+from actors.runtime.backoff import backoff
 from actors.runtime.counters import StripeCounters
 from actors.runtime.steps_in_hand import StepsInHand
 from actors.stripe.api import StripeAwayError, StripeRefusedError, StripeRestingError
@@ -245,5 +246,4 @@ class StripeWork:
 
 def pause_after(attempts: int) -> timedelta:
     """Return how long to wait after so many attempts: doubled each time, with jitter."""
-    seconds = min(RETRY_SECONDS_MIN * 2.0 ** min(attempts, 20), RETRY_SECONDS_MAX)
-    return timedelta(seconds=seconds * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load
+    return timedelta(seconds=backoff(attempts, RETRY_SECONDS_MIN, RETRY_SECONDS_MAX))

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from itertools import islice
@@ -11,6 +10,7 @@ from typing import Protocol
 from actors.protocol.changes import Changes, Stamp
 from actors.protocol.errors import ShardLostError
 from actors.protocol.store import Moment
+from actors.runtime.backoff import backoff
 from domain.values import UserId
 
 NAMES_PER_MESSAGE_MAX = 2_000  # Users, and documents, in one message to a shard.
@@ -140,7 +140,7 @@ class Notifier:
                 failures = 0
             else:
                 failures += 1
-                await asyncio.sleep(_pause(failures))
+                await asyncio.sleep(backoff(failures, PAUSE_SECONDS_MIN, PAUSE_SECONDS_MAX))
 
     async def _send(self) -> bool:
         """Send one message. Returns whether it was acknowledged."""
@@ -178,8 +178,3 @@ class Notifier:
         if stamp is None:
             self._moved()
         return stamp
-
-
-def _pause(attempt: int) -> float:
-    pause = min(PAUSE_SECONDS_MIN * 2.0 ** min(attempt, 10), PAUSE_SECONDS_MAX)
-    return pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
