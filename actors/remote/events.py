@@ -1,14 +1,12 @@
 """Puts Ray on the relay: the EventActor, its handlers, and the way to it."""
 
-import asyncio
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
 
 import ray
 from ray.actor import ActorClass, ActorHandle
-from ray.exceptions import RayError, RayTaskError
 
-from actors.events.consumer import SLOTS
+from actors.events.consumer import SLOTS, Consumer
 from actors.events.delivery import Handler
 from actors.events.handlers import FeaturesHandler, LogHandler, ProfileHandler
 from actors.events.http_client import HttpOut
@@ -18,18 +16,15 @@ from actors.events.relay import Relay
 from actors.events.reports import EventsReport
 from actors.events.smtp import SmtpServer
 from actors.events.webhooks import WebhookHandler
-from actors.mongo.connection import connect
 from actors.mongo.embedded_wire import Documents
 from actors.mongo.events import MongoEvents
 from actors.mongo.profiles import MongoProfiles
-from actors.mongo.stored_format import MongoFormats
 from actors.protocol.errors import UnavailableError
-from actors.remote.metrics import METRICS_SECONDS, CounterMetrics
+from actors.remote.handle import Handle
 from actors.remote.names import EVENTS
 from actors.remote.options import NAMESPACE, start_actor
+from actors.remote.process import Process
 from actors.runtime.counters import EventCounters
-from actors.runtime.format_watch import FormatWatch
-from actors.runtime.loops import Loops
 from actors.settings import Settings
 from domain.values import UserId
 
@@ -70,29 +65,21 @@ def make_handlers(settings: Settings, database: Documents) -> list[Handler]:
     return handlers
 
 
-class EventActor:
+class EventActor(Process):
     """The relay as a Ray actor. A restart runs `__init__` again and goes on where it was."""
 
     async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]
-        assert settings.mongo_uri is not None, "whoever starts actors knows the database"
-        database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
+        super().__init__(EVENTS, settings)
         self._relay = Relay(
-            MongoEvents(database),
-            make_handlers(settings, database),
+            MongoEvents(self._database),
+            make_handlers(settings, self._database),
             clock=lambda: datetime.now(UTC),
             give_up_after=settings.event_give_up_after,
         )
-        self._format = FormatWatch(EVENTS, MongoFormats(database))
-        self._loops = Loops(EVENTS, self._format)
+        self._steps = [self._relay.steps]
         self._loops.start(self._relay.run())
-        self._loops.start(self._publish_metrics())
-
-    def __repr__(self) -> str:
-        return "EventActor()"
-
-    async def ping(self) -> str | None:
-        """Return what stands still; None: the loop turns, and all goes on."""
-        return self._relay.steps.standstill()
+        for name, consumer in self._relay.consumers.items():
+            self._publish("endpoint", name, EventCounters(), partial(self._count, consumer))
 
     async def close(self) -> None:
         """End what is open at the database. What is on its way to a handler comes again."""
@@ -119,19 +106,11 @@ class EventActor:
         await self._format.confirm()
         return await self._relay.redeliver(event_id)
 
-    async def _publish_metrics(self) -> None:
-        metrics = {
-            name: CounterMetrics("endpoint", name, EventCounters())
-            for name in self._relay.consumers
-        }
-        while True:
-            for name, consumer in self._relay.consumers.items():
-                health, lag = consumer.health, self._relay.lag_of(consumer)
-                counters = EventCounters(
-                    lag, health.delivered, health.failures, health.dead, int(health.is_down)
-                )
-                metrics[name].publish(counters)
-            await asyncio.sleep(METRICS_SECONDS)
+    def _count(self, consumer: Consumer) -> EventCounters:
+        health, lag = consumer.health, self._relay.lag_of(consumer)
+        return EventCounters(
+            lag, health.delivered, health.failures, health.dead, int(health.is_down)
+        )
 
 
 RemoteEvents: ActorClass[EventActor] = ray.remote(EventActor)
@@ -146,42 +125,24 @@ class RayEvents:
     """The way to the relay from any process. Every call may raise UnavailableError."""
 
     def __init__(self, namespace: str = NAMESPACE) -> None:
-        self._namespace = namespace
+        self._actor = Handle[EventActor](EVENTS, UnavailableError, namespace, refusal=ValueError)
 
     async def place(self, after: str | None, of: UserId | None = None) -> int:
         """Return the place after which events come. UnknownEventError."""
-        order: int = await self._ask("place", after, *([of] if of else []))
-        return order
+        return await self._actor.ask(EventActor.place, after, of)
 
     async def follow(self, query: EventQuery, order: int) -> EventPage:
         """Return the next events for a program."""
-        page: EventPage = await self._ask("follow", query, order)
-        return page
+        return await self._actor.ask(EventActor.follow, query, order)
 
     async def let_go(self, user_id: UserId) -> None:
         """Have the events of a user who is made anonymous forgotten, as they were."""
-        await self._ask("let_go", user_id)
+        await self._actor.ask(EventActor.let_go, user_id)
 
     async def report(self) -> EventsReport:
         """Return what operators read."""
-        report: EventsReport = await self._ask("report")
-        return report
+        return await self._actor.ask(EventActor.report)
 
     async def redeliver(self, event_id: str) -> list[str]:
         """Deliver an event again; return to whom. UnknownEventError."""
-        names: list[str] = await self._ask("redeliver", event_id)
-        return names
-
-    async def _ask(self, method: str, *arguments: object) -> Any:
-        try:
-            handle = ray.get_actor(EVENTS, namespace=self._namespace)
-        except ValueError as error:  # No actor has this name now.
-            raise UnavailableError from error
-        try:
-            return await getattr(handle, method).remote(*arguments)
-        except RayTaskError as error:
-            if isinstance(error.cause, ValueError):  # No event has the caller's id.
-                raise error.cause from None
-            raise UnavailableError from error
-        except RayError as error:
-            raise UnavailableError from error
+        return await self._actor.ask(EventActor.redeliver, event_id)

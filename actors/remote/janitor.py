@@ -1,15 +1,12 @@
 """Puts Ray on the janitor: its shell, its options, and the way to it."""
 
-import asyncio
 import secrets
 import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
 
 import ray
 from ray.actor import ActorClass, ActorHandle
-from ray.exceptions import RayError
 
 from actors.cluster.resharding import Resharding, check_grown
 from actors.janitor.anonymization import Anonymizations
@@ -17,30 +14,26 @@ from actors.janitor.discretion import DiscreetAgenda
 from actors.janitor.jobs import JanitorJobs
 from actors.janitor.scheduler import Run
 from actors.mongo.accounts.leases import MongoLeases
-from actors.mongo.clock import MongoClock, MongoWitnesses
-from actors.mongo.connection import connect
+from actors.mongo.clock import MongoWitnesses
 from actors.mongo.directory import MongoDirectory
-from actors.mongo.embedded_wire import Documents
 from actors.mongo.jobs.agenda import MongoAgenda
 from actors.mongo.jobs.anonymizations import MongoAnonymizations
 from actors.mongo.jobs.rename import MongoRenaming
 from actors.mongo.jobs.store import MongoJobStore
-from actors.mongo.stored_format import MongoFormats
 from actors.mongo.stripe import MongoStripe
 from actors.protocol.errors import UnavailableError
 from actors.protocol.reports import AnonymizationReport, Anonymized, ReshardReport, SweepReport
-from actors.protocol.store import StorageUnavailableError
 from actors.remote.crew import RayCrew
 from actors.remote.events import RayEvents
+from actors.remote.handle import Handle
 from actors.remote.metrics import SweepMetrics
 from actors.remote.names import JANITOR
-from actors.remote.options import NAMESPACE, RETRY_SECONDS, start_actor
+from actors.remote.options import NAMESPACE, start_actor
+from actors.remote.process import TimedProcess, open_database
 from actors.remote.shards import RayShards
 from actors.routing.router import Router
-from actors.runtime.clock import ServiceClock, real_time
+from actors.runtime.clock import real_time
 from actors.runtime.clock_doubt import check_time
-from actors.runtime.format_watch import FormatWatch
-from actors.runtime.loops import Loops
 from actors.settings import Settings
 from actors.stripe.api import StripeClientApi
 from actors.stripe.lookups import RECONCILING_REQUESTS_PER_SECOND, Lookups
@@ -53,15 +46,13 @@ LOOK_THROUGH_SECONDS_MAX = 600.0  # How long a query without an index may take.
 EXPIRY_SECONDS_MAX = 30.0  # How long a page of expiries may take, repeats included.
 
 
-class JanitorActor:
+class JanitorActor(TimedProcess):
     """The janitor as a Ray actor. A restart runs `__init__` again; it asks nothing of anybody."""
 
     async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]
-        assert settings.mongo_uri is not None, "whoever starts the janitor knows the database"
-        database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
+        super().__init__(JANITOR, settings)
+        database = self._database
         shards = RayShards()
-        self._clock = ServiceClock()
-        self._clock_store = MongoClock(database)
         agenda = DiscreetAgenda(MongoAgenda(database), real_time)
         self._housekeeping = JanitorJobs(
             f"{JANITOR}-{secrets.token_hex(8)}",
@@ -81,18 +72,19 @@ class JanitorActor:
             RayCrew(settings, shards, MongoLeases(database)),
             clock=real_time,
         )
+        # Some collections are looked through.
+        patient = open_database(settings, socket_seconds=LOOK_THROUGH_SECONDS_MAX)
         self._anonymizations = Anonymizations(
             MongoAnonymizations(database),
-            MongoRenaming(_patient(settings), settings.users_collection),
+            MongoRenaming(patient, settings.users_collection),
             shards,
             RayEvents(),
             real_time,
             renames=agenda.rename,
             check_told=partial(check_grown, MongoDirectory(database)),
         )
-        self._format = FormatWatch(JANITOR, MongoFormats(database))
-        self._loops = Loops(JANITOR, self._format)
-        self._loops.start(self._begin(settings))
+        self._steps = [self._housekeeping.janitor.steps]
+        self._loops.start(self._begin())
         self._loops.start(self._resharding.run())
         self._loops.start(self._anonymizations.run())
 
@@ -131,35 +123,15 @@ class JanitorActor:
         """Return the newest anonymisations, newest first."""
         return await self._anonymizations.newest(limit)
 
-    async def set_clock(self, ahead: timedelta) -> None:
-        """Be so far ahead of the real time from now on; what is due then is done now."""
-        self._clock.set_forward(ahead)
-
-    async def _begin(self, settings: Settings) -> None:
-        while settings.test_clock:
-            try:
-                self._clock.set_forward(await asyncio.to_thread(self._clock_store.offset))
-                break
-            except StorageUnavailableError:
-                await asyncio.sleep(RETRY_SECONDS)
+    async def _begin(self) -> None:
+        await self._know_the_time()
         for job in self._housekeeping.janitor.jobs.values():
             self._loops.start(self._housekeeping.janitor.follow(job))
 
-    async def ping(self) -> str | None:
-        """Return what stands still; None: the loop turns, and all goes on."""
-        return self._housekeeping.janitor.steps.standstill()
-
     async def close(self) -> None:
         """End the loops and give back what is claimed."""
-        await self._loops.stop()
+        await super().close()
         await self._housekeeping.janitor.close()
-
-
-def _patient(settings: Settings) -> Documents:
-    """Return the database by a client that waits longer: some collections are looked through."""
-    assert settings.mongo_uri is not None, "whoever starts the janitor knows the database"
-    uri = settings.mongo_uri.get_secret_value()
-    return connect(uri, settings.mongo_db, socket_seconds=LOOK_THROUGH_SECONDS_MAX)
 
 
 def reconciliation(settings: Settings, store: MongoStripe) -> Run | None:
@@ -183,52 +155,38 @@ class RayJanitor:
     """The way to the janitor from any process. Every call may raise UnavailableError."""
 
     def __init__(self, namespace: str = NAMESPACE) -> None:
-        self._namespace = namespace
+        self._actor = Handle[JanitorActor](JANITOR, UnavailableError, namespace)
 
     async def validate(self, *, repair: bool) -> SweepReport:
         """Run a whole sweep now."""
-        report: SweepReport = await self._ask("validate", repair=repair)
-        return report
+        return await self._actor.ask(JanitorActor.validate, repair=repair)
 
     async def expire(self) -> SweepReport:
         """Expire what has ended, now."""
-        report: SweepReport = await self._ask("expire")
-        return report
+        return await self._actor.ask(JanitorActor.expire)
 
     async def reconcile(self) -> SweepReport | None:
         """Compare with Stripe, now; None: Stripe is not set up."""
-        report: SweepReport | None = await self._ask("reconcile")
-        return report
+        return await self._actor.ask(JanitorActor.reconcile)
 
     async def reshard(self, shards: int) -> ReshardReport:
         """Begin to change the number of shards; report of what runs now, be it another change."""
-        report: ReshardReport = await self._ask("reshard", shards=shards)
-        return report
+        return await self._actor.ask(JanitorActor.reshard, shards)
 
     async def resharding(self) -> ReshardReport:
         """Report of the newest change of the number of shards."""
-        report: ReshardReport = await self._ask("resharding")
-        return report
+        return await self._actor.ask(JanitorActor.resharding)
 
     async def anonymize(
         self, user_id: UserId, by: str | None, key: str | None
     ) -> Anonymized | None:
         """Make a user anonymous; None: the key was used for another user."""
-        done: Anonymized | None = await self._ask("anonymize", user_id=user_id, by=by, key=key)
-        return done
+        return await self._actor.ask(JanitorActor.anonymize, user_id, by, key)
 
     async def anonymizations(self, limit: int) -> list[AnonymizationReport]:
         """Return the newest anonymisations, newest first."""
-        reports: list[AnonymizationReport] = await self._ask("anonymizations", limit=limit)
-        return reports
+        return await self._actor.ask(JanitorActor.anonymizations, limit)
 
     async def set_clock(self, ahead: timedelta) -> None:
         """Set the janitor's clock so far ahead of the real time."""
-        await self._ask("set_clock", ahead=ahead)
-
-    async def _ask(self, method: str, **arguments: object) -> Any:
-        try:
-            handle = ray.get_actor(JANITOR, namespace=self._namespace)
-            return await getattr(handle, method).remote(**arguments)
-        except (RayError, ValueError) as error:  # ValueError: no actor has this name now.
-            raise UnavailableError from error
+        await self._actor.ask(JanitorActor.set_clock, ahead)

@@ -1,5 +1,7 @@
 """Counters and reports as Ray metrics: `ray_allotment_…`, one series a shard, a job, the sync, …."""
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Generic, TypeVar
 
@@ -68,6 +70,13 @@ class CounterMetrics(Generic[C]):
             if increase > 0:
                 metric.inc(increase)
                 setattr(self._published, name, getattr(counters, name))
+
+
+async def publish_forever(publish: Callable[[], None]) -> None:
+    """Bring Ray's metrics up to what was counted, again and again."""
+    while True:
+        publish()
+        await asyncio.sleep(METRICS_SECONDS)
 
 
 def _describe(part: str, name: str) -> str:

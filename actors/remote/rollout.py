@@ -7,22 +7,23 @@ command given again.
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, TypeVar
 
 import ray
 from ray.actor import ActorHandle
 from ray.exceptions import GetTimeoutError, RayError
 
 from actors.cluster.placement import elsewhere, evenly
-from actors.mongo.connection import connect
 from actors.mongo.stored_format import check_format
-from actors.protocol.directory import Directory, shard_name
+from actors.protocol.directory import shard_name
 from actors.protocol.store import StorageUnavailableError, UnsuitableDatabaseError
 from actors.remote import nodes
+from actors.remote.handle import Handle
 from actors.remote.names import SINGLETONS
 from actors.remote.nodes import Incarnation, Node, Standing
 from actors.remote.options import NAMESPACE
+from actors.remote.process import open_database
 from actors.remote.shard import ShardActor
 from actors.remote.start_shard import start_shard
 from actors.settings import Settings
@@ -34,6 +35,7 @@ EMPTY_SECONDS_MAX = 120.0  # How long Serve may take to move its replicas off a 
 LOOK_SECONDS_MAX = 2.0  # How long one that was just started is waited for at one look.
 PAUSE_SECONDS = 0.1  # Between two looks.
 
+R = TypeVar("R")
 Tell = Callable[[str], None]
 """Given a line a step."""
 
@@ -62,8 +64,7 @@ def restart(tell: Tell, roll: Callable[[Settings], None]) -> None:
 
 def check_code_fits(settings: Settings) -> None:
     """Refuse to start new code beside old documents, or old code beside new. NotMovedError."""
-    assert settings.mongo_uri is not None, "a service that runs knows its database"
-    database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
+    database = open_database(settings)
     try:
         check_format(database)
     except UnsuitableDatabaseError as error:
@@ -113,23 +114,21 @@ def drainable(known: list[Node], wanted: str) -> Node:
 
 def settings_in_force() -> Settings:
     """Return what the running service was started with. Raises NotMovedError."""
-    settings: Settings = ask_first("settings")
-    return settings
+    return ask_first(ShardActor.settings)
 
 
 def shard_names() -> list[str]:
     """Return the shards of the directory in force. Raises NotMovedError."""
-    table: Directory = ask_first("directory")
-    return [shard_name(index) for index in range(table.shards)]
+    return [shard_name(index) for index in range(ask_first(ShardActor.directory).shards)]
 
 
-def ask_first(method: str) -> Any:
+def ask_first(method: Callable[[ShardActor], Coroutine[Any, Any, R]]) -> R:
     """Ask the first shard. Raises NotMovedError."""
-    try:
-        handle = ray.get_actor(shard_name(0), namespace=NAMESPACE)
-        return ray.get(getattr(handle, method).remote(), timeout=ANSWER_SECONDS_MAX)
-    except (RayError, ValueError) as error:
-        raise NotMovedError("The first shard does not answer: try again later.") from error
+
+    def lost() -> NotMovedError:
+        return NotMovedError("The first shard does not answer: try again later.")
+
+    return Handle[ShardActor](shard_name(0), lost).wait_for(ANSWER_SECONDS_MAX, method)
 
 
 def move_shard(settings: Settings, name: str, node_id: str, tell: Tell) -> None:

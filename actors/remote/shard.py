@@ -5,7 +5,6 @@ import contextlib
 import logging
 import pickle
 import time
-from datetime import timedelta
 from functools import partial
 from itertools import count
 
@@ -15,11 +14,9 @@ from actors.mongo.accounts.leases import MongoLeases
 from actors.mongo.accounts.reads import MongoReads
 from actors.mongo.accounts.store import MongoStore
 from actors.mongo.accounts.warm_reader import WarmReader
-from actors.mongo.clock import MongoClock
-from actors.mongo.connection import connect
 from actors.mongo.directory import MongoDirectory
 from actors.mongo.prices import MongoPrices
-from actors.mongo.stored_format import MongoFormats, check_format
+from actors.mongo.stored_format import check_format
 from actors.protocol.calls import MOVED, UNAVAILABLE, Envelope, Reply
 from actors.protocol.changes import Changes, Stamp
 from actors.protocol.directory import Directory, shard_name
@@ -27,13 +24,10 @@ from actors.protocol.queries import ReadQuery, ShardQuery
 from actors.protocol.reports import Findings, Reread, ShardReport
 from actors.protocol.store import StorageUnavailableError, UnsuitableDatabaseError
 from actors.remote.lists import RayLists
-from actors.remote.metrics import METRICS_SECONDS, CounterMetrics
 from actors.remote.options import RETRY_SECONDS
+from actors.remote.process import TimedProcess
 from actors.routing.wire import PICKLE_PROTOCOL, Endpoint, serve
-from actors.runtime.clock import ServiceClock
 from actors.runtime.counters import Counters
-from actors.runtime.format_watch import FormatWatch
-from actors.runtime.loops import Loops
 from actors.runtime.price_list import decide_by, follow_prices
 from actors.settings import Settings
 from actors.shard.comparison import Comparison
@@ -54,23 +48,18 @@ HAND_OVER_SECONDS_MAX = 15.0
 logger = logging.getLogger(__name__)
 
 
-class ShardActor:
+class ShardActor(TimedProcess):
     """One shard as a Ray actor. All rules are in `Shard`; this starts it and watches its loops.
 
-    A restart runs `__init__` again with the same arguments and nothing else, so all begins here.
-    It must not fail: Ray restarts a process that ended, but not one whose constructor raised.
+    It looks at the documents' format itself, with all else that it asks the database at first.
     """
 
     async def __init__(self, settings: Settings, index: int) -> None:  # type: ignore[misc]
-        assert settings.mongo_uri is not None, "whoever starts shards knows the database"
         tune_interpreter()
-        self.name = shard_name(index)
+        super().__init__(shard_name(index), settings, waits_for_format=False)
         self._index = index
-        self._settings = settings
         self._started = time.monotonic()
-        self._database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
         self._directory = MongoDirectory(self._database)
-        self._clock = ServiceClock()
         self._lease = Lease(
             MongoLeases(self._database),
             self.name,
@@ -84,16 +73,11 @@ class ShardActor:
         self._shard: asyncio.Future[Shard] = asyncio.get_running_loop().create_future()
         address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         self._server = asyncio.ensure_future(serve(self.handle, address))
-        self._loops = Loops(self.name)
+        self._steps = [self._lease.steps]
         self._loops.start(self._begin())
 
     def __repr__(self) -> str:
         return f"ShardActor({self.name})"
-
-    async def ping(self) -> str | None:
-        """Return what stands still; None: the loop turns, and all goes on."""
-        shard = self._shard.result() if self._shard.done() else None
-        return self._lease.steps.standstill() or (shard.steps.standstill() if shard else None)
 
     async def endpoint(self) -> Endpoint:
         """Return where this process answers envelopes without Ray."""
@@ -154,8 +138,7 @@ class ShardActor:
         async with asyncio.timeout(HAND_OVER_SECONDS_MAX):
             if shard.table.version < version:
                 await self._follow_directory(shard)
-            if self._settings.test_clock:  # It may have been set before the table named this shard.
-                await self._read_clock()
+            await self._read_clock()  # It may have been set before the table named this shard.
             return await hand_over(shard)
 
     async def let_go(self, user_id: UserId) -> float:
@@ -167,10 +150,6 @@ class ShardActor:
         shard = await self._shard
         await shard.catch_up()
         shard.accounts.filling.begin()
-
-    async def close(self) -> None:
-        """End the loops: nothing is written from here on."""
-        await self._loops.stop()
 
     async def report(self) -> ShardReport:
         """Return what operators read about this shard."""
@@ -197,10 +176,6 @@ class ShardActor:
 
     async def _comparison(self) -> Comparison:
         return Comparison(await self._shard, self._store)
-
-    async def set_clock(self, ahead: timedelta) -> None:
-        """Be so far ahead of the real time from now on."""
-        self._clock.set_forward(ahead)
 
     async def drain(self) -> None:
         """Return once every answered write is in the views."""
@@ -247,15 +222,16 @@ class ShardActor:
             max_staleness=self._settings.max_staleness_seconds,
         )
         decide_by(prices, shard.take_prices)
-        self._loops.start(FormatWatch(self.name, MongoFormats(self._database)).keep())
+        self._loops.start(self._format.keep())
         self._loops.start(self._lease.keep())
         self._loops.start(shard.run())
         self._loops.start(shard.views.run(shard.clean_until))
         self._loops.start(shard.reloader.run())
         self._loops.start(shard.expiry.run())
         self._loops.start(follow_prices(kept, prices, shard.take_prices))
-        self._loops.start(self._publish_metrics(shard))
+        self._publish("shard", self.name, Counters(), partial(measured, shard))
         self._loops.start(self._catch_up_and_warm(shard))
+        self._steps.append(shard.steps)
         self._shard.set_result(shard)
 
     async def _ask_database(self, kept: MongoPrices) -> tuple[Directory, str]:
@@ -264,8 +240,7 @@ class ShardActor:
             await asyncio.sleep(RETRY_SECONDS if attempt else 0)
             try:
                 await asyncio.to_thread(check_format, self._database)
-                if self._settings.test_clock:
-                    await self._read_clock()
+                await self._read_clock()
                 await self._lease.take()
                 await asyncio.to_thread(self._store.take_over, self.name)
                 prices = await asyncio.to_thread(kept.read)
@@ -279,15 +254,6 @@ class ShardActor:
             if table is not None:
                 return table, prices
         raise AssertionError("the loop ends with a table only")
-
-    async def _read_clock(self) -> None:
-        self._clock.set_forward(await asyncio.to_thread(MongoClock(self._database).offset))
-
-    async def _publish_metrics(self, shard: Shard) -> None:
-        metrics = CounterMetrics("shard", self.name, Counters())
-        while True:
-            metrics.publish(measured(shard))
-            await asyncio.sleep(METRICS_SECONDS)
 
     async def _catch_up_and_warm(self, shard: Shard) -> None:
         while not shard.caught_up:

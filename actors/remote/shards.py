@@ -7,11 +7,7 @@ or through Ray where that cannot be reached.
 import asyncio
 import pickle
 from datetime import timedelta
-from typing import Any
-
-import ray
-from ray.actor import ActorHandle
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from functools import partial
 
 from actors.protocol.calls import Envelope, Reply
 from actors.protocol.changes import Changes, Stamp
@@ -19,6 +15,7 @@ from actors.protocol.directory import Directory, shard_name
 from actors.protocol.errors import ShardLostError
 from actors.protocol.queries import ChangeQuery, HoldsQuery, Query, ShardQuery
 from actors.protocol.reports import Findings, Reread, ShardReport
+from actors.remote.handle import Handle
 from actors.remote.lists import RayLists
 from actors.remote.options import NAMESPACE
 from actors.remote.shard import ShardActor
@@ -38,7 +35,7 @@ class RayShards:
         self._namespace = namespace
         self._sockets = sockets
         self._lists = RayLists(namespace)
-        self._handles: dict[int, ActorHandle[ShardActor]] = {}
+        self._handles: dict[int, Handle[ShardActor]] = {}
         self._connections: dict[int, asyncio.Task[Connection | None]] = {}
         self._unreachable_until: dict[int, float] = {}
 
@@ -48,7 +45,7 @@ class RayShards:
         connection = await self._connection(index)
         try:
             if connection is None:
-                answer = await self._ask(index, "handle", packed)
+                answer = await self._shard(index).ask(ShardActor.handle, packed)
             else:
                 answer = await connection.ask(packed)
         except ConnectionError as error:
@@ -60,7 +57,7 @@ class RayShards:
         """Return the reply to a query: a shard's own, or a list once the shard has settled."""
 
         async def ask(question: ShardQuery) -> Reply:
-            reply: Reply = await self._ask(index, "query", version, question)
+            reply: Reply = await self._shard(index).ask(ShardActor.query, version, question)
             return reply
 
         if isinstance(query, HoldsQuery | ChangeQuery):
@@ -71,7 +68,7 @@ class RayShards:
         """Return the newest directory, as the first shard read it."""
         try:
             async with asyncio.timeout(DIRECTORY_SECONDS_MAX):
-                table: Directory = await self._ask(0, "directory")
+                table: Directory = await self._shard(0).ask(ShardActor.directory)
                 return table
         except TimeoutError as error:
             raise ShardLostError(shard_name(0)) from error
@@ -79,48 +76,43 @@ class RayShards:
     async def report(self, index: int) -> ShardReport:
         """Return what operators read about one shard."""
         try:
-            report: ShardReport = await self._ask(index, "report")
+            report: ShardReport = await self._shard(index).ask(ShardActor.report)
         except ShardLostError:  # It may have moved, and be another actor by now.
-            report = await self._ask(index, "report")
+            report = await self._shard(index).ask(ShardActor.report)
         return report
 
     async def follow(self, index: int, changes: Changes) -> Stamp | None:
         """Tell one shard what others changed; None: its directory has another version."""
-        stamp: Stamp | None = await self._ask(index, "follow", changes)
-        return stamp
+        return await self._shard(index).ask(ShardActor.follow, changes)
 
     async def compare(self, index: int, *, repair: bool) -> Findings:
         """Compare one shard's RAM with MongoDB."""
-        found: Findings = await self._ask(index, "compare", repair=repair)
-        return found
+        return await self._shard(index).ask(ShardActor.compare, repair=repair)
 
     async def reread(self, index: int, user_id: UserId | None) -> Reread:
         """Have one shard read a user, or all it has in RAM, anew from MongoDB."""
-        found: Reread = await self._ask(index, "reread", user_id)
-        return found
+        return await self._shard(index).ask(ShardActor.reread, user_id)
 
     async def set_clock(self, index: int, ahead: timedelta) -> None:
         """Set one shard's clock so far ahead of the real time."""
-        await self._ask(index, "set_clock", ahead)
+        await self._shard(index).ask(ShardActor.set_clock, ahead)
 
     async def drain(self, index: int) -> None:
         """Return once every write that one shard has answered is in the views."""
-        await self._ask(index, "drain")
+        await self._shard(index).ask(ShardActor.drain)
 
     async def hand_over(self, index: int, version: int) -> int:
         """Have one shard follow the table; return under which version it has handed over."""
-        handed: int = await self._ask(index, "hand_over", version)
-        return handed
+        return await self._shard(index).ask(ShardActor.hand_over, version)
 
     async def let_go(self, index: int, user_id: UserId) -> float:
         """Have one shard forget a user; return for how long none of its appends was in doubt."""
         async with asyncio.timeout(LET_GO_SECONDS_MAX):
-            seconds: float = await self._ask(index, "let_go", user_id)
-        return seconds
+            return await self._shard(index).ask(ShardActor.let_go, user_id)
 
     async def take_up(self, index: int) -> None:
         """Have one shard take up what former owners could not write, and fill its RAM."""
-        await self._ask(index, "take_up")
+        await self._shard(index).ask(ShardActor.take_up)
 
     async def _connection(self, index: int) -> Connection | None:
         """Return the open connection to a shard; callers at the same time share its opening."""
@@ -136,36 +128,23 @@ class RayShards:
         loop = asyncio.get_running_loop()
         if loop.time() < self._unreachable_until.get(index, 0.0):
             return None
-        endpoint = await self._ask(index, "endpoint")
+        endpoint = await self._shard(index).ask(ShardActor.endpoint)
         try:
             return await Connection.open(endpoint)
         except (OSError, TimeoutError):
             self._unreachable_until[index] = loop.time() + UNREACHABLE_SECONDS
             return None
 
-    async def _ask(self, index: int, method: str, *arguments: object, **named: object) -> Any:
-        try:
-            handle = self._handle(index)
-        except ValueError as error:  # No actor has this name now.
-            raise ShardLostError(shard_name(index)) from error
-        try:
-            return await getattr(handle, method).remote(*arguments, **named)
-        except RayActorError as error:
-            self._handles.pop(index, None)  # A new incarnation may need a new handle.
-            raise ShardLostError(shard_name(index)) from error
-        except RayTaskError as error:
-            if isinstance(error.cause, ValueError):  # The caller's cursor is not one of ours.
-                raise error.cause from None
-            raise ShardLostError(shard_name(index)) from error
-        except RayError as error:
-            raise ShardLostError(shard_name(index)) from error
-
-    def _handle(self, index: int) -> ActorHandle[ShardActor]:
-        handle = self._handles.get(index)
-        if handle is None:
-            handle = ray.get_actor(shard_name(index), namespace=self._namespace)
-            self._handles[index] = handle
-        return handle
+    def _shard(self, index: int) -> Handle[ShardActor]:
+        if index not in self._handles:
+            self._handles[index] = Handle(
+                shard_name(index),
+                partial(ShardLostError, shard_name(index)),
+                self._namespace,
+                refusal=ValueError,  # The caller's cursor is not one of ours.
+                is_kept=True,
+            )
+        return self._handles[index]
 
 
 def _is_over(opening: "asyncio.Task[Connection | None]") -> bool:

@@ -2,11 +2,11 @@
 
 import asyncio
 import gc
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from ray import serve
-from ray.exceptions import RayError
 from ray.serve import Deployment
 from starlette.types import ASGIApp
 
@@ -22,7 +22,7 @@ from actors.events.stream import EventsWay
 from actors.janitor.agenda import Agenda
 from actors.mongo.accounts.overview import MongoOverview
 from actors.mongo.clock import MongoClock
-from actors.mongo.connection import connect, is_reachable
+from actors.mongo.connection import is_reachable
 from actors.mongo.jobs.agenda import MongoAgenda
 from actors.mongo.keys import MongoKeys
 from actors.mongo.stored_format import MongoFormats
@@ -34,8 +34,9 @@ from actors.protocol.store import Overview
 from actors.remote.events import RayEvents
 from actors.remote.janitor import RayJanitor
 from actors.remote.loopback import keep_replica_there
-from actors.remote.metrics import METRICS_SECONDS, CounterMetrics
+from actors.remote.metrics import CounterMetrics, publish_forever
 from actors.remote.options import PLACED_CPUS
+from actors.remote.process import open_database
 from actors.remote.shards import RayShards
 from actors.remote.stripe import set_stripe_clock
 from actors.remote.sync import sync_report
@@ -58,8 +59,7 @@ class RayBackend:
     """The backend of a Serve replica: shards through Ray, keys from MongoDB."""
 
     def __init__(self, settings: Settings) -> None:
-        assert settings.mongo_uri is not None, "whoever deploys the edge knows the database"
-        self.database = connect(settings.mongo_uri.get_secret_value(), settings.mongo_db)
+        self.database = open_database(settings)
         self._shards = RayShards()
         self.router = Router(self._shards, settings.request_timeout_seconds)
         self.turns = Turns()
@@ -112,7 +112,7 @@ class RayBackend:
         try:
             async with asyncio.timeout(READY_SECONDS_MAX):
                 return await sync_report()
-        except (TimeoutError, ValueError, RayError) as error:
+        except TimeoutError as error:
             raise ShardLostError from error
 
     async def missing(self) -> list[str]:
@@ -150,23 +150,25 @@ class Edge:
         app = shared(gate, self._origins)
         self._loops = Loops("http")
         self._loops.start(self._watch.follow(partial(setattr, gate, "closed")))
-        self._loops.start(publish_forever(gate))
+        self._loops.start(publish_forever(publisher(gate)))
         open_shortcut(gate, app)
         gc.freeze()  # Full collections would pass over all that was imported.
         gc.set_threshold(*GC_THRESHOLDS)
         return app
 
 
-async def publish_forever(gate: Gate) -> None:
-    """Bring Ray's metrics up to what the gate has counted, again and again."""
+def publisher(gate: Gate) -> Callable[[], None]:
+    """Return what brings Ray's metrics up to what the gate has counted."""
     metrics = {
         place: CounterMetrics("operation", " ".join(place), OperationCounters())
         for place in gate.counters
     }
-    while True:
-        await asyncio.sleep(METRICS_SECONDS)
+
+    def publish() -> None:
         for place, published in metrics.items():
             published.publish(gate.counters[place])
+
+    return publish
 
 
 edge: Deployment = serve.deployment(

@@ -27,10 +27,6 @@ TOLD: dict[str, Any] = {name: f"a {name}" for name in LABELS} | {
     "details": {"a": {"b": [1, None]}},
 }
 KEPT = TOLD | {"details": json.dumps(TOLD["details"])}
-IN_ENTRIES = {
-    "usage_recorded": ("usage_id", "opening", "service_type", "credit_amount", *FACTS, "timestamp"),
-    "hold": ("hold_id", "date", "credit_amount", "expires_at", "service_type", *FACTS, "timestamp"),
-}
 
 
 def paid_author() -> Author:
