@@ -21,10 +21,15 @@ T = TypeVar("T")
 class Feed:
     """What the relay has given places, for all who read it."""
 
-    def __init__(self, store: EventStore, sleep: Callable[[float], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        store: EventStore,
+        sleep: Callable[[float], Awaitable[None]],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._sleep = sleep
-        self.steps = StepsInHand(time.monotonic)
+        self.steps = StepsInHand(monotonic)
         self._threads = asyncio.Semaphore(4)
         self._tail: OrderedDict[int, OrderedEvent] = OrderedDict()
         self._ready = asyncio.Event()

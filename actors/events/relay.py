@@ -5,6 +5,7 @@ Plain Python: Ray is added in `actors/remote/events.py`.
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -52,11 +53,12 @@ class Relay:
         clock: Callable[[], datetime],
         give_up_after: timedelta = GIVE_UP_AFTER,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._clock = clock
         self._sleep = sleep
-        self._feed = Feed(store, sleep)
+        self._feed = Feed(store, sleep, monotonic)
         self.steps = self._feed.steps
         self._closing, self._closed = False, asyncio.Event()
         self.consumers = {

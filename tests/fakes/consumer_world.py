@@ -1,7 +1,8 @@
 """A consumer with its store, its handler and its clock."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -29,13 +30,16 @@ class World:
         write(self.store, entries)
 
     @asynccontextmanager
-    async def relaying(self, *handlers: NotingHandler) -> AsyncIterator[Relay]:
+    async def relaying(
+        self, *handlers: NotingHandler, monotonic: Callable[[], float] = time.monotonic
+    ) -> AsyncIterator[Relay]:
         relay = Relay(
             self.events,
             handlers,
             clock=self.clock,
             give_up_after=timedelta(hours=1),
             sleep=yielding,
+            monotonic=monotonic,
         )
         running = asyncio.create_task(relay.run())
         try:

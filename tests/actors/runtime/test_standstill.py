@@ -149,8 +149,7 @@ async def test_a_relay_whose_call_never_comes_back_is_named(
         return []
 
     monkeypatch.setattr(world.events, "number", silent)
-    async with world.relaying() as relay:
-        relay.steps = StepsInHand(seconds)  # Before its loops have begun.
+    async with world.relaying(monotonic=seconds) as relay:
         await at_the_gate(gate)
 
         seconds.now += STEP_SECONDS_MAX + 1
