@@ -13,7 +13,8 @@ from typing import Any, Protocol, TypeVar
 
 import stripe
 
-from actors.stripe.payloads import APPLICABLE, Payload
+from actors.stripe.payloads import APPLICABLE
+from actors.stripe.shapes import Payload
 
 TOLERANCE_SECONDS = 300  # How old, or how far ahead, a signature may be.
 REQUEST_SECONDS_MAX = 10.0

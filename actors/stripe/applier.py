@@ -17,6 +17,7 @@ from actors.protocol.calls import Calls, service_call
 from actors.stripe.commands import check, commands_of
 from actors.stripe.digest import News, known_as_told, with_owner
 from actors.stripe.lookups import Lookups
+from actors.stripe.objects import Customer, Notice
 from actors.stripe.owners import Owners, check_waits, has_credits
 from actors.stripe.payloads import (
     CHECKOUT_EVENTS,
@@ -24,17 +25,10 @@ from actors.stripe.payloads import (
     INVOICE_EVENTS,
     MONEY_EVENTS,
     SUBSCRIPTION_EVENTS,
-    Payload,
-    customer_user,
-    is_thin,
-    object_of,
-    parse_object,
-    plain_type,
-    read_subscription,
     subject_of,
 )
 from actors.stripe.precedence import Told, Verdict, choose, last_resort
-from actors.stripe.records import StripeEvent, StripeRecord, StripeStore
+from actors.stripe.records import StripeRecord, StripeStore
 from actors.stripe.refunds import Refunds, with_money_back
 from actors.stripe.tidings import Tidings
 
@@ -77,9 +71,9 @@ class Applier:
         self._owners = Owners(store, lookups)
         self._turns = Turns() if turns is None else turns
 
-    async def apply(self, subject: str, events: Sequence[StripeEvent]) -> str:
+    async def apply(self, subject: str, events: Sequence[Notice]) -> str:
         """Apply all events of one subject, and return what came of it."""
-        kinds = {plain_type(event.type) for event in events}
+        kinds = {event.kind for event in events}
         if kinds & CUSTOMER_EVENTS:
             return await self._name(subject, events[-1])
         if kinds & MONEY_EVENTS:
@@ -90,33 +84,31 @@ class Applier:
         async with self._turn(subject):
             return await self._bring_in(subject, events)
 
-    async def _name(self, customer_id: str, event: StripeEvent) -> str:
+    async def _name(self, customer_id: str, event: Notice) -> str:
         """Give what was nobody's to the user that its customer names."""
-        payload = parse_object(event.body)
-        customer: Payload | None = object_of(payload)
-        if is_thin(payload) or "metadata" not in object_of(payload):
+        customer = event.about if isinstance(event.about, Customer) else None
+        if customer is None or not customer.has_metadata:
             customer = await self._lookups.customer(customer_id)
-        if customer_user(customer or {}) is None:
+        if customer is None or customer.user is None:
             return IGNORED
         for subject in await self._in_thread(self._store.ownerless, customer_id):
             async with self._turn(subject):
                 await self._bring_in(subject, [])
-        await self._in_thread(self._store.wake, customer_id, event.received_at)
+        await self._in_thread(self._store.wake, customer_id, event.kept.received_at)
         return APPLIED
 
-    async def _subject(self, subject: str, events: Sequence[StripeEvent]) -> str:
+    async def _subject(self, subject: str, events: Sequence[Notice]) -> str:
         """Return what events are applied to: thin ones of an invoice do not name it."""
-        first, kind = parse_object(events[0].body), plain_type(events[0].type)
-        if not is_thin(first) or kind in SUBSCRIPTION_EVENTS:
+        if not events[0].is_thin or events[0].kind in SUBSCRIPTION_EVENTS:
             return subject
-        about = await self._lookups.whole(subject, kind)
-        return subject_of({"type": kind, "data": {"object": about}})
+        about = await self._lookups.whole(events[0])
+        return (None if about is None else subject_of(about)) or subject
 
     def _turn(self, subject: str) -> asyncio.Lock:
         """Return what lets one piece of work at a time change a record."""
         return self._turns.setdefault(subject, asyncio.Lock())
 
-    async def _bring_in(self, subject: str, events: Sequence[StripeEvent]) -> str:
+    async def _bring_in(self, subject: str, events: Sequence[Notice]) -> str:
         known = await self._in_thread(self._store.record, subject)
         news = News(known or StripeRecord(subject))
         news.aged = known is not None and known.state is not None and known.user_id is None
@@ -171,7 +163,7 @@ class Applier:
             return
         news.record = replace(
             with_owner(record, found),
-            state=read_subscription(found),
+            state=found.state(),
             stamp=max(asked_at, news.newest, record.stamp),
             asked=True,
             event_id="",
@@ -179,7 +171,7 @@ class Applier:
 
     # --- refunds and disputes -----------------------------------------------------------
 
-    async def _refund(self, events: Sequence[StripeEvent]) -> str:
+    async def _refund(self, events: Sequence[Notice]) -> str:
         """Void the share of what was paid for that has gone back, and no more."""
         charge = await self._refunds.find(events)
         if charge is None:

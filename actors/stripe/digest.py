@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from actors.stripe.payloads import Payload, customer_user, id_of
+from actors.stripe.objects import StripeObject
 from actors.stripe.precedence import Told
 from actors.stripe.records import Grantable, StripeRecord
 from domain.stripe import StripeLink
@@ -28,12 +28,12 @@ class News:
     """Payments that are to be told to the shard."""
 
 
-def with_owner(record: StripeRecord, about: Payload) -> StripeRecord:
-    named = None if record.anonymous else customer_user(about)
+def with_owner(record: StripeRecord, about: StripeObject) -> StripeRecord:
+    named = None if record.anonymous else about.user
     return replace(
         record,
         metadata_user=named or record.metadata_user,
-        customer_id=id_of(about.get("customer")) or record.customer_id,
+        customer_id=about.customer_id or record.customer_id,
     )
 
 

@@ -7,33 +7,44 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from actors.stripe.api import StripeApi, StripeAwayError, StripeRestingError
-from actors.stripe.pace import Pace
-from actors.stripe.payloads import (
-    Payload,
+from actors.stripe.objects import (
+    About,
+    Charge,
+    Checkout,
+    Customer,
+    Invoice,
+    Line,
+    Movement,
+    Notice,
+    Payment,
+    Price,
+    Subscription,
     UnreadablePayloadError,
-    amount_of,
-    has_more_lines,
-    id_of,
-    is_proration,
-    lines_of,
-    period_of,
-    price_of,
-    quantity_of,
-    subscription_of_invoice,
 )
+from actors.stripe.pace import Pace
+from actors.stripe.payloads import read_object
 from actors.stripe.prices import (
     CREDITS,
     DAYS,
     EXPIRES,
     PRIORITY,
     expiry_after,
-    is_metered,
-    is_sold_once,
     number_of,
     times,
 )
 from actors.stripe.prorations import Correction, credits_of
 from actors.stripe.records import Grantable
+from actors.stripe.shapes import (
+    Payload,
+    read_charge,
+    read_checkout,
+    read_customer,
+    read_invoice,
+    read_line,
+    read_movement,
+    read_price,
+    read_subscription,
+)
 from domain.api.credit_requests import GRANT_DAYS_MAX
 
 REQUESTS_PER_SECOND = 20.0  # Stripe allows 25 a second to one endpoint of a sandbox:
@@ -62,19 +73,22 @@ class Lookups:
         self._pace = pace or Pace(monotonic, REQUESTS_PER_SECOND)
         self._urgent = urgent
         self._away_until = 0.0
-        self._prices: dict[str, tuple[float, Payload]] = {}
+        self._prices: dict[str, tuple[float, Price]] = {}
         self.requests = 0
 
-    async def subscription(self, subscription_id: str) -> Payload | None:
+    async def subscription(self, subscription_id: str) -> Subscription | None:
         """Return a subscription as it is now; None where Stripe has none."""
-        return await self._ask(lambda: self._api.subscription(subscription_id))
+        return await self._read(lambda: self._api.subscription(subscription_id), read_subscription)
 
-    async def customer(self, customer_id: str) -> Payload | None:
+    async def customer(self, customer_id: str) -> Customer | None:
         """Return a customer as it is now."""
-        return await self._ask(lambda: self._api.customer(customer_id))
+        return await self._read(lambda: self._api.customer(customer_id), read_customer)
 
-    async def whole(self, object_id: str, kind: str) -> Payload | None:
-        """Return the object that a thin event only names."""
+    async def whole(self, event: Notice) -> About | None:
+        """Return what an event is about: Stripe is asked where a thin one only names it."""
+        if not event.is_thin:
+            return event.about
+        object_id, kind = event.about.id or "", event.kind
         ask = {
             "invoice": self._api.invoice,
             "checkout.session": self._api.checkout,
@@ -83,7 +97,9 @@ class Lookups:
             "refund": self._api.refund,
             "charge.dispute": self._api.dispute,
         }.get(kind.rpartition(".")[0])
-        return None if ask is None else await self._ask(lambda: ask(object_id))
+        if ask is None:
+            return None
+        return await self._read(lambda: ask(object_id), lambda found: read_object(kind, found))
 
     async def page(
         self, kind: str, after: str | None, since: int | None
@@ -91,86 +107,89 @@ class Lookups:
         """Return a page of a list, and whether there are more."""
         return await self._ask(lambda: self._api.page(kind, after, since))
 
-    async def paid_lines(self, invoice: Payload, paid_at: datetime) -> list[Grantable]:
+    async def paid_lines(self, invoice: Invoice, paid_at: datetime) -> list[Grantable]:
         """Return what the lines of a paid invoice stand for. Raises UnreadablePayloadError."""
-        invoice_id = id_of(invoice) or ""
-        if has_more_lines(invoice):
-            whole = await self._ask(lambda: self._api.invoice(invoice_id))
-            invoice = whole or invoice
+        invoice_id = invoice.id or ""
+        if invoice.has_more_lines:
+            invoice = await self._invoice(invoice_id) or invoice
         found: list[Grantable] = []
         corrections: list[Correction] = []
-        for line in lines_of(invoice):
+        for line in invoice.lines:
             price = await self._price_of(line)
             credits_each = await self._number(price, CREDITS)
-            if not credits_each or is_metered(price):
+            if not credits_each or price.is_metered:
                 continue
-            if is_proration(line):
+            if line.is_proration:
                 corrections.append(Correction(line, price, credits_each))
-            elif quantity_of(line) > 0:
-                credits_ = times(credits_each, quantity_of(line))
-                one = _paid(line, credits_, invoice)
-                if is_sold_once(price):
+            elif line.quantity > 0:
+                credits_ = times(credits_each, line.quantity)
+                one = _paid(line, credits_, line.amount, invoice)
+                if price.is_sold_once:
                     found.append(await self._on_its_terms(one, price, paid_at))
                 else:
                     found.append(_over_its_period(one, line))
         net = times(sum(credits_of(corrections)), 1)
         if net > 0:  # An upgrade; what a downgrade gives back stays given.
-            last = max((one.line for one in corrections), key=lambda line: period_of(line)[1])
-            found.append(_over_its_period(_paid(last, net, invoice), last))
+            last = max((one.line for one in corrections), key=lambda line: line.period()[1])
+            found.append(_over_its_period(_paid(last, net, last.amount, invoice), last))
         return _named(found, invoice_id)
 
-    async def sold_once(self, session: Payload, paid_at: datetime) -> list[Grantable]:
+    async def sold_once(self, session: Checkout, paid_at: datetime) -> list[Grantable]:
         """Return what a one-off checkout sold. Raises UnreadablePayloadError."""
-        session_id = id_of(session) or ""
+        session_id = session.id or ""
         found: list[Grantable] = []
-        for line in await self._ask(lambda: self._api.checkout_lines(session_id)):
+        for sold in await self._ask(lambda: self._api.checkout_lines(session_id)):
+            line = read_line(sold)
             price = await self._price_of(line)
             credits_each = await self._number(price, CREDITS)
             if not credits_each:
                 continue
-            credits_ = times(credits_each, quantity_of(line))
-            one = _paid(line, credits_, session, "amount_total")
+            credits_ = times(credits_each, line.quantity)
+            one = _paid(line, credits_, line.amount_total, session)
             found.append(await self._on_its_terms(one, price, paid_at))
         return _named(found, session_id)
 
-    async def charge(self, charge_id: str) -> Payload | None:
+    async def charge(self, charge_id: str) -> Charge | None:
         """Return a charge as it is now."""
-        return await self._ask(lambda: self._api.charge(charge_id))
+        return await self._read(lambda: self._api.charge(charge_id), read_charge)
 
-    async def disputes(self, charge_id: str) -> list[Payload]:
+    async def disputes(self, charge_id: str) -> list[Movement]:
         """Return all disputes of a charge as they are now."""
-        return await self._ask(lambda: self._api.disputes(charge_id))
+        found = await self._ask(lambda: self._api.disputes(charge_id))
+        return [read_movement(one) for one in found]
 
-    async def paid_by(self, charge: Payload) -> tuple[str, str, int] | None:
+    async def paid_by(self, charge: Movement) -> tuple[str, str, int] | None:
         """Return (payment, subject, its whole amount) that a charge paid for; None: none of ours.
 
         Refunds and disputes name their payment as charges do.
 
         The amount is 0 where Stripe does not say it.
         """
-        intent = id_of(charge.get("payment_intent"))
-        invoice_id = id_of(charge.get("invoice"))
+        intent, invoice_id = charge.intent_id, charge.invoice_id
         if invoice_id is None and intent is not None:
             invoice_id = await self._ask(lambda: self._api.invoice_paid_by(intent))
         if invoice_id is not None:
-            invoice = await self._ask(lambda: self._api.invoice(invoice_id)) or {}
-            subject = subscription_of_invoice(invoice)
-            if subject is not None:
-                return invoice_id, subject, amount_of(invoice, "total")
+            invoice = await self._invoice(invoice_id)
+            if invoice is not None and invoice.subscription_id is not None:
+                return invoice_id, invoice.subscription_id, invoice.total
         if intent is None:
             return None
         # A checkout may have made the invoice: what was sold is known by the checkout.
         session_id = await self._ask(lambda: self._api.checkout_paid_by(intent))
         if session_id is None:
             return None
-        session = await self._ask(lambda: self._api.checkout(session_id)) or {}
-        return session_id, session_id, amount_of(session, "amount_total")
+        session = await self._read(lambda: self._api.checkout(session_id), read_checkout)
+        return session_id, session_id, 0 if session is None else session.total
 
-    async def _price_of(self, line: Payload) -> Payload:
-        price_id, inline = price_of(line)
-        return inline if "metadata" in inline else await self._price(price_id)
+    async def _invoice(self, invoice_id: str) -> Invoice | None:
+        return await self._read(lambda: self._api.invoice(invoice_id), read_invoice)
 
-    async def _on_its_terms(self, paid: Grantable, price: Payload, paid_at: datetime) -> Grantable:
+    async def _price_of(self, line: Line) -> Price:
+        if line.price.metadata is not None or line.price.id is None:
+            return line.price
+        return await self._remembered(line.price.id, self._api.price)
+
+    async def _on_its_terms(self, paid: Grantable, price: Price, paid_at: datetime) -> Grantable:
         """Return what was sold once, as its price says: over days, or as a pack."""
         days = await self._number(price, DAYS)
         if days is not None:
@@ -178,7 +197,7 @@ class Lookups:
         expires_at = expiry_after(paid_at, await self._number(price, EXPIRES))
         return replace(paid, expires_at=expires_at, priority=await self._number(price, PRIORITY))
 
-    async def _number(self, price: Payload, name: str) -> int | None:
+    async def _number(self, price: Price, name: str) -> int | None:
         """Return a number of a price's metadata, else of its product's. What is said is said: 0, too.
 
         UnreadablePayloadError: it is a mistake. Whoever mends it need not wait until it is forgotten.
@@ -186,29 +205,32 @@ class Lookups:
         about = price
         try:
             found = number_of(price, name)
-            product = price.get("product")
+            product = price.product
             if found is not None or product is None:
                 return found
-            if not isinstance(product, dict) or "metadata" not in product:
-                product = await self._remembered(f"{id_of(product)}", self._api.product)
+            if product.metadata is None:
+                product = await self._remembered(f"{product.id}", self._api.product)
             about = product
             return number_of(product, name)
         except UnreadablePayloadError:
-            self._prices.pop(id_of(about) or "", None)
+            self._prices.pop(about.id or "", None)
             raise
 
-    async def _price(self, price_id: str | None) -> Payload:
-        return {} if price_id is None else await self._remembered(price_id, self._api.price)
-
-    async def _remembered(self, name: str, ask: Callable[[str], Payload | None]) -> Payload:
+    async def _remembered(self, name: str, ask: Callable[[str], Payload | None]) -> Price:
         known = self._prices.get(name)
         if known is not None and known[0] > self._monotonic():
             return known[1]
-        found = await self._ask(lambda: ask(name)) or {}
+        found = await self._read(lambda: ask(name), read_price) or read_price({})
         if len(self._prices) >= PRICES_MAX:
             self._prices.clear()
         self._prices[name] = (self._monotonic() + PRICE_SECONDS, found)
         return found
+
+    async def _read(
+        self, request: Callable[[], Payload | None], read: Callable[[Payload], T]
+    ) -> T | None:
+        found = await self._ask(request)
+        return None if found is None else read(found)
 
     async def _ask(self, request: Callable[[], T]) -> T:
         """Ask when it is our turn. After no answer nobody asks for a while."""
@@ -227,14 +249,13 @@ class Lookups:
             raise StripeRestingError("Stripe has not answered a moment ago")
 
 
-def _paid(line: Payload, credits_: int, payment: Payload, amount: str = "amount") -> Grantable:
+def _paid(line: Line, credits_: int, amount: int, payment: Payment) -> Grantable:
     """Return what was paid for by a line, before it is said how it is given."""
-    currency = str(line.get("currency") or payment.get("currency") or "")
-    return Grantable(str(line.get("id")), credits_, max(amount_of(line, amount), 0), currency)
+    return Grantable(line.id, credits_, max(amount, 0), line.currency or payment.currency)
 
 
-def _over_its_period(paid: Grantable, line: Payload) -> Grantable:
-    start, end = period_of(line)
+def _over_its_period(paid: Grantable, line: Line) -> Grantable:
+    start, end = line.period()
     if end - start > timedelta(days=GRANT_DAYS_MAX):
         raise UnreadablePayloadError("a line has a period of more than ten years")
     return replace(paid, period_start=start, period_end=end)

@@ -10,7 +10,6 @@ from datetime import datetime
 
 from actors.stripe.commands import CannotBeAppliedError
 from actors.stripe.lookups import Lookups
-from actors.stripe.payloads import customer_user
 from actors.stripe.records import StripeRecord, StripeStore
 from domain.stripe import ENDED_LONG_AGO
 from domain.values import UserId, parse_user_id
@@ -41,7 +40,7 @@ class Owners:
         named = record.metadata_user
         if named is None and record.customer_id is not None and ask:
             customer = await self._lookups.customer(record.customer_id)
-            named = customer_user(customer or {})
+            named = None if customer is None else customer.user
         named = named or record.reference_user
         if named is not None:
             try:

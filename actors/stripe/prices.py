@@ -4,14 +4,7 @@ from calendar import monthrange
 from datetime import datetime, timedelta
 from fractions import Fraction
 
-from actors.stripe.payloads import (
-    Payload,
-    UnreadablePayloadError,
-    amount_of,
-    id_of,
-    part_of,
-    period_of,
-)
+from actors.stripe.objects import Line, Price, UnreadablePayloadError
 from domain.api.credit_requests import GRANT_DAYS_MAX
 from domain.packs import PRIORITY_MAX
 from domain.values import CREDITS_MAX
@@ -26,21 +19,21 @@ UNITS = {"day": timedelta(days=1), "week": timedelta(days=7)}
 MONTHS = {"month": 1, "year": 12}
 
 
-def number_of(about: Payload, name: str) -> int | None:
+def number_of(about: Price, name: str) -> int | None:
     """Return a whole number from metadata, which are texts; None where there is none.
 
     What is said and is no whole number, or out of its range, raises UnreadablePayloadError: it was
     meant, and is a mistake.
     """
-    value = part_of(about.get("metadata")).get(name)
+    value = (about.metadata or {}).get(name)
     text = "" if value is None else str(value).strip()
     if not text:
         return None
     if not (text.isascii() and text.isdigit() and int(text) <= CREDITS_MAX):
-        raise UnreadablePayloadError(f"{name} of {id_of(about)} is no whole number")
+        raise UnreadablePayloadError(f"{name} of {about.id} is no whole number")
     least, most = RANGES.get(name, (0, CREDITS_MAX))
     if not least <= int(text) <= most:
-        raise UnreadablePayloadError(f"{name} of {id_of(about)} is not from {least} to {most}")
+        raise UnreadablePayloadError(f"{name} of {about.id} is not from {least} to {most}")
     return int(text)
 
 
@@ -60,55 +53,30 @@ def times(credits_each: int, quantity: int) -> int:
     return found
 
 
-def is_sold_once(price: Payload) -> bool:
-    """Say whether a price is of something that has no period."""
-    return price.get("type") == "one_time"
-
-
-def is_metered(price: Payload) -> bool:
-    """Say whether a price is of what was used, paid for afterwards."""
-    return "metered" in (price.get("usage_type"), part_of(price.get("recurring")).get("usage_type"))
-
-
-def unit_amount(price: Payload) -> int | None:
-    """Return what a unit costs; None where there is no one amount for it, or no whole one."""
-    if price.get("billing_scheme") == "tiered":
-        return None
-    unit = amount_of(price, "unit_amount") or amount_of(price, "amount")
-    return unit if unit > 0 else None
-
-
-def money_share(line: Payload, price: Payload) -> Fraction | None:
+def money_share(line: Line, price: Price) -> Fraction | None:
     """Return the share of a period that a correction's money is, all units together."""
-    unit = unit_amount(price)
-    return None if unit is None else Fraction(amount_of(line), unit)
+    return None if price.unit_amount is None else Fraction(line.amount, price.unit_amount)
 
 
-def time_share(line: Payload, price: Payload) -> Fraction:
+def time_share(line: Line, price: Price) -> Fraction:
     """Return the share of a whole period that a correction's own period is, of one unit."""
-    start, end = period_of(line)
+    start, end = line.period()
     begin = _period_start(start, end, price)
     return min(Fraction((end - start) // SECOND, max((end - begin) // SECOND, 1)), Fraction(1))
 
 
-def gives_back(line: Payload) -> bool:
+def gives_back(line: Line) -> bool:
     """Say whether a correction is for what is not used of a former price."""
-    details = [
-        part_of(part_of(part_of(line.get("parent")).get(name)).get("proration_details"))
-        for name in ("subscription_item_details", "invoice_item_details")
-    ]
-    details.append(part_of(line.get("proration_details")))
-    return amount_of(line) < 0 or any(one.get("credited_items") for one in details)
+    return line.amount < 0 or line.credits_items
 
 
-def _period_start(start: datetime, end: datetime, price: Payload) -> datetime:
+def _period_start(start: datetime, end: datetime, price: Price) -> datetime:
     """Return where the whole period begins that ends at `end`."""
-    recurring = part_of(price.get("recurring")) or price
-    interval, count = recurring.get("interval"), recurring.get("interval_count") or 1
+    interval, count = price.interval, price.interval_count
     if interval in UNITS:
         return end - UNITS[interval] * count
     if interval not in MONTHS:
-        raise UnreadablePayloadError(f"{id_of(price)} has no amount of a unit and no interval")
+        raise UnreadablePayloadError(f"{price.id} has no amount of a unit and no interval")
     months = end.year * 12 + end.month - 1 - MONTHS[interval] * count
     year, month = divmod(months, 12)
     last = monthrange(year, month + 1)[1]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
 
-from actors.stripe.payloads import Payload, period_of, quantity_of
+from actors.stripe.objects import Line, Price
 from actors.stripe.prices import gives_back, money_share, time_share
 
 
@@ -13,8 +13,8 @@ from actors.stripe.prices import gives_back, money_share, time_share
 class Correction:
     """A line that corrects a period which was paid before."""
 
-    line: Payload
-    price: Payload
+    line: Line
+    price: Price
     credits_each: int
     """What a unit gives in a whole period."""
 
@@ -30,7 +30,7 @@ def credits_of(corrections: Sequence[Correction]) -> Iterator[int]:
         if share is None:
             each = _share_beside(one, corrections)
             each = time_share(one.line, one.price) if each is None else each
-            share = each * quantity_of(one.line) * (-1 if gives_back(one.line) else 1)
+            share = each * one.line.quantity * (-1 if gives_back(one.line) else 1)
         yield floor(share * one.credits_each)
 
 
@@ -38,7 +38,7 @@ def _share_beside(one: Correction, corrections: Sequence[Correction]) -> Fractio
     """Return the share of a period that another line of the same period has, of one unit."""
     for other in corrections:
         share = money_share(other.line, other.price)
-        units = quantity_of(other.line)
-        if share and units > 0 and period_of(other.line) == period_of(one.line):
+        units = other.line.quantity
+        if share and units > 0 and other.line.period() == one.line.period():
             return min(abs(share) / units, Fraction(1))
     return None

@@ -21,19 +21,10 @@ from actors.protocol.reports import Findings
 from actors.stripe.api import StripeAwayError
 from actors.stripe.digest import state_of
 from actors.stripe.lookups import Lookups
-from actors.stripe.payloads import (
-    APPLICABLE,
-    THIN,
-    Payload,
-    UnreadablePayloadError,
-    customer_user,
-    id_of,
-    plain_type,
-    read_event,
-    read_subscription,
-    subscription_of_invoice,
-)
+from actors.stripe.objects import Subscription, UnreadablePayloadError
+from actors.stripe.payloads import APPLICABLE, THIN, plain_type, read_event
 from actors.stripe.records import Lane, ReconcilePlace, StripeRecord, StripeStore
+from actors.stripe.shapes import Payload, read_invoice, read_subscription
 from domain.values import UserId, parse_user_id
 
 UNLISTED = "unlisted"
@@ -116,7 +107,7 @@ class Reconciliation:
                 await self._sleep(PAUSE_SECONDS)
         raise UnavailableError
 
-    def _compare_one(self, subject: str, theirs: Payload | None, found: Findings) -> None:
+    def _compare_one(self, subject: str, theirs: Subscription | None, found: Findings) -> None:
         """Compare one subscription that was asked for. None: Stripe says that it has none."""
         if theirs is not None:  # It has begun while the others were listed.
             self._compare_objects(self._compare_subscription, [theirs], found)
@@ -128,7 +119,7 @@ class Reconciliation:
 
     def _compare(self, place: ReconcilePlace, page: list[Payload], found: Findings) -> None:
         compare = {
-            "subscriptions": self._compare_subscription,
+            "subscriptions": lambda one: self._compare_subscription(read_subscription(one)),
             "invoices": self._compare_invoice,
             "events": self._compare_event,
         }[place.kind]
@@ -141,8 +132,8 @@ class Reconciliation:
 
     def _compare_objects(
         self,
-        compare: Callable[[Payload], str | None],
-        objects: Sequence[Payload],
+        compare: Callable[[T], str | None],
+        objects: Sequence[T],
         found: Findings,
     ) -> None:
         for one in objects:
@@ -155,8 +146,8 @@ class Reconciliation:
             if difference is not None:
                 found.note_difference(difference)
 
-    def _compare_subscription(self, theirs: Payload) -> str | None:
-        state = read_subscription(theirs)
+    def _compare_subscription(self, theirs: Subscription) -> str | None:
+        state = theirs.state()
         record = self._store.record(state.subscription_id)
         ours = state_of(record) if record else None
         named = None if record is None else self._named_now(record, theirs)
@@ -171,7 +162,7 @@ class Reconciliation:
                 "object": THIN,
                 "type": "v1.customer.subscription.updated",
                 "created": now.isoformat(),
-                "livemode": theirs.get("livemode") is True,
+                "livemode": theirs.livemode,
                 "related_object": {"id": state.subscription_id, "type": "subscription"},
             }
         )
@@ -182,7 +173,7 @@ class Reconciliation:
         )
         return changed if renamed is None else f"{changed}; {renamed}"
 
-    def _named_now(self, record: StripeRecord, theirs: Payload) -> UserId | None:
+    def _named_now(self, record: StripeRecord, theirs: Subscription) -> UserId | None:
         """Return whose a subscription is that was nobody's; None where that is as it was."""
         if record.user_id is not None:
             return None
@@ -192,14 +183,16 @@ class Reconciliation:
                 return parse_user_id(named)
             except ValueError:  # Its dead letter says so.
                 return None
-        customer_id = id_of(theirs.get("customer"))
-        return None if customer_id is None else self._store.user_of_customer(customer_id)
+        if theirs.customer_id is None:
+            return None
+        return self._store.user_of_customer(theirs.customer_id)
 
     def _compare_invoice(self, theirs: Payload) -> str | None:
-        subject, invoice_id = subscription_of_invoice(theirs), id_of(theirs)
-        if subject is None or invoice_id is None:
+        invoice = read_invoice(theirs)
+        invoice_id = invoice.id
+        if invoice.subscription_id is None or invoice_id is None:
             return None
-        record = self._store.record(subject)
+        record = self._store.record(invoice.subscription_id)
         if record is not None and invoice_id in record.payments:
             return None
         paid_at = (theirs.get("status_transitions") or {}).get("paid_at")
@@ -225,15 +218,12 @@ class Reconciliation:
         return self._store.keep(replace(found, lane=Lane.FOUND))
 
 
-def _user_in(theirs: Payload) -> str | None:
+def _user_in(theirs: Subscription) -> str | None:
     """Return the user that a subscription names, else its customer."""
-    customer = theirs.get("customer")
-    return customer_user(theirs) or (
-        customer_user(customer) if isinstance(customer, Mapping) else None
-    )
+    return theirs.user or theirs.customer_user
 
 
-def _renamed(record: StripeRecord, theirs: Payload) -> str | None:
+def _renamed(record: StripeRecord, theirs: Subscription) -> str | None:
     """Name a subscription that stays with its user and names another one; None: it does not."""
     named = _user_in(theirs)
     if record.anonymous or record.user_id is None or named in (None, record.user_id):

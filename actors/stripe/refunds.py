@@ -8,17 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from actors.stripe.lookups import Lookups
-from actors.stripe.payloads import (
-    DISPUTE_EVENTS,
-    Payload,
-    amount_of,
-    id_of,
-    is_thin,
-    object_of,
-    parse_object,
-    plain_type,
-)
-from actors.stripe.records import StripeEvent, StripeRecord
+from actors.stripe.objects import Charge, Movement, Notice
+from actors.stripe.payloads import DISPUTE_EVENTS
+from actors.stripe.records import StripeRecord
 
 LOST = "lost"
 """The one status of a dispute in which its money is gone: an open one changes nothing."""
@@ -26,12 +18,12 @@ WHOLE = (1, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Charge:
+class PaidBy:
     """A charge of ours of which there is news, and what it paid for."""
 
     charge_id: str
-    told: Payload
-    """The charge as an event told it; empty where none did."""
+    told: Charge | None
+    """The charge as an event told it; None where none did."""
     disputed: bool
     """Whether an event speaks of a dispute."""
     payment: str
@@ -60,47 +52,40 @@ class Refunds:
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
 
-    async def find(self, events: Sequence[StripeEvent]) -> Charge | None:
+    async def find(self, events: Sequence[Notice]) -> PaidBy | None:
         """Return what the events of one charge speak of; None: it is nothing of ours."""
-        last = max(events, key=lambda event: (event.created, event.event_id))
-        payload, kind = parse_object(last.body), plain_type(last.type)
-        about: Payload | None = object_of(payload)
-        if is_thin(payload):
-            about = await self._lookups.whole(id_of(about) or "", kind)
-        if about is None:
+        last = max(events, key=lambda event: (event.kept.created, event.kept.event_id))
+        about = await self._lookups.whole(last)
+        if not isinstance(about, Movement) or about.charge_id is None:
             return None
-        told = about if kind == "charge.refunded" else {}
-        charge_id = id_of(told) or id_of(about.get("charge"))
-        if charge_id is None:
-            return None
-        if not (id_of(about.get("payment_intent")) or id_of(about.get("invoice"))):
+        told, charge_id = about if isinstance(about, Charge) else None, about.charge_id
+        if about.intent_id is None and about.invoice_id is None:
             about = await self._lookups.charge(charge_id) or about
         paid_for = await self._lookups.paid_by(about)
-        disputed = any(plain_type(event.type) in DISPUTE_EVENTS for event in events)
-        return None if paid_for is None else Charge(charge_id, told, disputed, *paid_for)
+        disputed = any(event.kind in DISPUTE_EVENTS for event in events)
+        return None if paid_for is None else PaidBy(charge_id, told, disputed, *paid_for)
 
-    async def read(self, of: Charge) -> MoneyBack | None:
+    async def read(self, of: PaidBy) -> MoneyBack | None:
         """Return how much of a charge is away; None: nobody can say."""
         now = await self._lookups.charge(of.charge_id)
         charge = of.told if now is None else now
-        amount = amount_of(charge)
-        if amount <= 0:
+        if charge is None or charge.amount <= 0:
             return None
-        away = amount_of(charge, "amount_refunded")
-        if now is not None and (of.disputed or charge.get("disputed") is not False):
+        amount, away = charge.amount, charge.amount_refunded
+        if now is not None and (of.disputed or charge.may_be_disputed):
             disputes = await self._lookups.disputes(of.charge_id)
             away += sum(_lost(dispute, charge) for dispute in disputes)
         returned = {of.charge_id: min(away, amount)}
         return MoneyBack(of.payment, max(of.total, amount), returned, is_sure=now is not None)
 
 
-def _lost(dispute: Payload, charge: Payload) -> int:
+def _lost(dispute: Movement, charge: Charge) -> int:
     """Return what a dispute has taken of its charge, in the charge's currency."""
-    if dispute.get("status") != LOST:
+    if dispute.status != LOST:
         return 0
-    if dispute.get("currency") != charge.get("currency"):  # Mostly all of it, at another rate.
-        return amount_of(charge)
-    return amount_of(dispute)
+    if dispute.currency != charge.currency:  # Mostly all of it, at another rate.
+        return charge.amount
+    return dispute.amount
 
 
 def with_money_back(record: StripeRecord, back: MoneyBack) -> StripeRecord:

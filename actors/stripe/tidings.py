@@ -1,27 +1,21 @@
 """Reads events into news: what each adds to the record of its subject."""
 
 from dataclasses import replace
+from datetime import datetime
 
 from actors.stripe.digest import News, with_owner, with_payment
 from actors.stripe.lookups import Lookups
-from actors.stripe.payloads import (
-    CHECKOUT_EVENTS,
-    INVOICE_EVENTS,
-    PAID_EVENTS,
-    SUBSCRIPTION_EVENTS,
-    Payload,
-    has_more_items,
-    id_of,
-    is_thin,
-    object_of,
-    paid_at,
-    parse_object,
-    plain_type,
-    read_subscription,
-    subscription_of_invoice,
+from actors.stripe.objects import (
+    Checkout,
+    Invoice,
+    Notice,
+    Payment,
+    Subscription,
+    UnreadablePayloadError,
 )
+from actors.stripe.payloads import PAID_EVENTS, SUBSCRIPTION_EVENTS
 from actors.stripe.precedence import Told
-from actors.stripe.records import StripeEvent
+from actors.stripe.shapes import instant
 
 ORDER = {"customer.subscription.created": 0, "customer.subscription.deleted": 2}
 """What comes first and last in one second, as far as the kinds of events tell."""
@@ -33,62 +27,68 @@ class Tidings:
     def __init__(self, lookups: Lookups) -> None:
         self._lookups = lookups
 
-    async def read(self, news: News, event: StripeEvent) -> None:
-        payload, kind = parse_object(event.body), plain_type(event.type)
-        about: Payload | None = object_of(payload)
-        news.newest = max(news.newest, event.created)
-        if kind in SUBSCRIPTION_EVENTS:
-            assert about is not None, "an event is about something"
-            if is_thin(payload) or has_more_items(about):
-                news.partial = news.partial or not event.parked  # Else it was asked for.
-            else:
-                order = f"{ORDER.get(kind, 1)} {event.event_id}"
-                news.told.append(Told(event.created, order, read_subscription(about)))
-                news.record = with_owner(news.record, about)
+    async def read(self, news: News, event: Notice) -> None:
+        created = event.kept.created
+        news.newest = max(news.newest, created)
+        if event.kind in SUBSCRIPTION_EVENTS:
+            self._read_subscription(news, event)
             return
-        if is_thin(payload):
-            about = await self._lookups.whole(id_of(about) or "", kind)
-        if about is None:
+        match await self._lookups.whole(event):
+            case Checkout() as session:
+                await self._read_checkout(news, session, created)
+            case Invoice() as invoice:
+                await self._read_invoice(news, invoice, created, paid=event.kind in PAID_EVENTS)
+
+    def _read_subscription(self, news: News, event: Notice) -> None:
+        kept, about = event.kept, event.about
+        if not isinstance(about, Subscription) or about.has_more_items:
+            news.partial = news.partial or not kept.parked  # Else it was asked for.
             return
-        if kind in CHECKOUT_EVENTS:
-            await self._read_checkout(news, about, event.created)
-        elif kind in INVOICE_EVENTS:
-            await self._read_invoice(news, about, event.created, paid=kind in PAID_EVENTS)
+        order = f"{ORDER.get(event.kind, 1)} {kept.event_id}"
+        news.told.append(Told(kept.created, order, about.state()))
+        news.record = with_owner(news.record, about)
 
     async def _read_invoice(
-        self, news: News, invoice: Payload, created: int, *, paid: bool
+        self, news: News, invoice: Invoice, created: int, *, paid: bool
     ) -> None:
         subject = news.record.subject
-        if subscription_of_invoice(invoice) != subject:
+        if invoice.subscription_id != subject:
             return  # An invoice that is for no subscription gives no credits.
-        customer = id_of(invoice.get("customer"))
-        news.record = replace(news.record, customer_id=customer or news.record.customer_id)
+        customer_id = invoice.customer_id or news.record.customer_id
+        news.record = replace(news.record, customer_id=customer_id)
         news.invoiced = max(news.invoiced, created)
-        invoice_id = id_of(invoice)
+        invoice_id = invoice.id
         if not paid or invoice_id is None:
             return
         news.touched.append(invoice_id)
         if invoice_id not in news.record.payments:
-            lines = await self._lookups.paid_lines(invoice, paid_at(invoice, created))
+            lines = await self._lookups.paid_lines(invoice, _paid_at(invoice, created))
             news.record = with_payment(news.record, invoice_id, lines)
 
-    async def _read_checkout(self, news: News, session: Payload, created: int) -> None:
-        named = None if news.record.anonymous else session.get("client_reference_id")
+    async def _read_checkout(self, news: News, session: Checkout, created: int) -> None:
+        named = None if news.record.anonymous else session.reference_user
         record = replace(
             news.record,
-            customer_id=id_of(session.get("customer")) or news.record.customer_id,
+            customer_id=session.customer_id or news.record.customer_id,
             reference_user=named or news.record.reference_user,
         )
         news.record = record
-        session_id = id_of(session)
-        if id_of(session.get("subscription")) or session.get("mode") == "subscription":
+        session_id = session.id
+        if session.subscription_id or session.mode == "subscription":
             news.must_ask = news.must_ask or record.state is None
             return
-        is_paid = session.get("payment_status") != "unpaid" and session.get("mode") != "setup"
-        if session_id is None or not is_paid:
+        if session_id is None or session.is_unpaid or session.mode == "setup":
             return
         news.record = with_owner(record, session)
         news.touched.append(session_id)
         if session_id not in record.payments:
-            lines = await self._lookups.sold_once(session, paid_at(session, created))
+            lines = await self._lookups.sold_once(session, _paid_at(session, created))
             news.record = with_payment(news.record, session_id, lines)
+
+
+def _paid_at(payment: Payment, told: int) -> datetime:
+    """Return when it was paid: as it says itself, else as an event of it does."""
+    said = payment.said_paid_at or instant(told)
+    if said is None:
+        raise UnreadablePayloadError("nothing says when it was paid")
+    return said

@@ -20,9 +20,10 @@ from actors.stripe.api import StripeAwayError, StripeRefusedError, StripeResting
 from actors.stripe.applier import NOBODYS, Applier, RecordTakenError
 from actors.stripe.commands import CannotBeAppliedError
 from actors.stripe.lookups import AWAY_SECONDS
+from actors.stripe.objects import Notice, UnreadablePayloadError
 from actors.stripe.owners import UnknownUserError
 from actors.stripe.parking import PARKED_MAX, is_given_up, parked_pause, waits_until
-from actors.stripe.payloads import UnreadablePayloadError, parse_object, strange_version
+from actors.stripe.payloads import read_back
 from actors.stripe.records import StripeEvent, StripeStore
 
 POLL_SECONDS = 0.25  # How often it is looked for new events while there are none.
@@ -140,38 +141,42 @@ class StripeWork:
             self._in_hand.remove(subject)
 
     async def _try(self, subject: str, applier: Applier) -> None:
-        events = await asyncio.to_thread(self._store.pending, subject)
+        events = [read_back(kept) for kept in await asyncio.to_thread(self._store.pending, subject)]
         for event in events:
             self._look_at_version(event)
-        strays = [event for event in events if event.livemode != self._livemode]
+        strays = [event for event in events if event.kept.livemode != self._livemode]
         if strays:
             mode = "live" if self._livemode else "test"
-            await self._fail(strays, f"the API key is of {mode} mode, the event is not")
-        foreign = [e.event_id for e in events if parse_object(e.body).get("account")]
+            await self._fail(
+                [event.kept for event in strays], f"the API key is of {mode} mode, the event is not"
+            )
+        foreign = [event for event in events if event.is_foreign]
         if foreign:  # Of an account that is only connected to ours.
-            await asyncio.to_thread(self._store.applied, foreign, self._clock(), CONNECTED_ACCOUNT)
-        ours = [e for e in events if e not in strays and e.event_id not in foreign]
+            ids = [event.kept.event_id for event in foreign]
+            await asyncio.to_thread(self._store.applied, ids, self._clock(), CONNECTED_ACCOUNT)
+        ours = [e for e in events if e.kept.livemode == self._livemode and not e.is_foreign]
         if ours:
             await self._apply(subject, ours, applier)
 
-    async def _apply(self, subject: str, events: Sequence[StripeEvent], applier: Applier) -> None:
+    async def _apply(self, subject: str, events: Sequence[Notice], applier: Applier) -> None:
+        kept = [event.kept for event in events]
         try:
             outcome = await applier.apply(subject, events)
         except UnknownUserError as unknown:
-            await self._park(events, paid=unknown.paid)
+            await self._park(kept, paid=unknown.paid)
         except (StripeAwayError, TryAgainError, RecordTakenError) as error:
-            await self._put_off(events, error)
+            await self._put_off(kept, error)
         except (UnreadablePayloadError, CannotBeAppliedError) as error:
             await self._isolate(subject, events, applier, str(error))
         except StripeRefusedError as error:
-            await self._try_again(events, f"Stripe refuses: {error}", DEFECT_ATTEMPTS_MAX)
+            await self._try_again(kept, f"Stripe refuses: {error}", DEFECT_ATTEMPTS_MAX)
         except Exception as error:  # A defect in one event keeps no other from being applied.
             if isinstance(error, StoreError):
                 raise
             logger.exception("stripe: %s could not be applied", subject)
-            await self._try_again(events, f"a defect: {type(error).__name__}", DEFECT_ATTEMPTS_MAX)
+            await self._try_again(kept, f"a defect: {type(error).__name__}", DEFECT_ATTEMPTS_MAX)
         else:
-            await self._note_applied(events, outcome)
+            await self._note_applied(kept, outcome)
 
     async def _note_applied(self, events: Sequence[StripeEvent], outcome: str) -> None:
         ids = [event.event_id for event in events]
@@ -196,9 +201,9 @@ class StripeWork:
             self.counters.put_off += len(ids)
             self.counters.parked += sum(not event.parked for event in waiting)
 
-    def _look_at_version(self, event: StripeEvent) -> None:
+    def _look_at_version(self, event: Notice) -> None:
         """Raise the alarm where an event is of a version that nobody has tried."""
-        version = None if event.attempts else strange_version(parse_object(event.body))
+        version = None if event.kept.attempts else event.strange_version
         if version is None:
             return
         self.counters.strange_versions += 1
@@ -216,11 +221,11 @@ class StripeWork:
         await asyncio.to_thread(self._store.rest, [event.event_id for event in events], until)
 
     async def _isolate(
-        self, subject: str, events: Sequence[StripeEvent], applier: Applier, error: str
+        self, subject: str, events: Sequence[Notice], applier: Applier, error: str
     ) -> None:
         """Fail the one event that cannot be applied: the others of its subject can."""
         if len(events) == 1:
-            await self._fail(events, error)
+            await self._fail([events[0].kept], error)
             return
         for event in events:
             await self._apply(subject, [event], applier)

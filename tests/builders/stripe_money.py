@@ -5,8 +5,8 @@ from datetime import timedelta
 from typing import Any
 
 from actors.protocol.reports import Findings
-from actors.stripe.payloads import Payload
 from actors.stripe.reconciliation import Reconciliation
+from actors.stripe.shapes import Payload
 from tests.builders.authors import NOON
 from tests.fakes.stripe_world import StripeWorld, event, invoice, subscription
 

@@ -10,7 +10,6 @@ from pydantic import TypeAdapter
 
 from actors.protocol.store import StorageUnavailableError
 from actors.stripe.api import StripeAwayError
-from actors.stripe.payloads import Payload
 from actors.stripe.records import (
     EventState,
     Lane,
@@ -19,6 +18,7 @@ from actors.stripe.records import (
     StripeRecord,
     Waiting,
 )
+from actors.stripe.shapes import Payload
 from domain.values import UserId
 
 RECORD: TypeAdapter[StripeRecord] = TypeAdapter(StripeRecord)

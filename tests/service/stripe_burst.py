@@ -22,7 +22,7 @@ from typing import Any
 import httpx
 import stripe
 
-from actors.stripe.payloads import read_subscription
+from actors.stripe.shapes import read_subscription
 from domain.stripe import StripeLink
 from tests.service.running import RunningService, wait_until
 from tests.service.stripe_clients import SECRET, LocalStripe, port_and_settings
@@ -215,7 +215,7 @@ def check_one(
     theirs = local.client.subscriptions.retrieve(name).to_dict(for_json=True)
     (shown,) = http.get(f"/subscriptions/{user}").raise_for_status().json()["subscriptions"]
     status = http.get("/subscription/status", params={"user_id": user}).raise_for_status().json()
-    ours, state = shown["stripe"], read_subscription(theirs)
+    ours, state = shown["stripe"], read_subscription(theirs).state()
     if facts(ours) != stated(state):
         storm.problems.append(f"{name}: {facts(ours)} is not {stated(state)}")
     if status["total_credits"] != shown["total_credits"]:

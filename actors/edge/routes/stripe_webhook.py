@@ -16,7 +16,8 @@ from actors.edge.problems import Problem, RequestRefused, documented, make_probl
 from actors.protocol.reports import StripeEventReport, StripeWaiting
 from actors.protocol.store import StoreError
 from actors.stripe.api import BadSignatureError, verify_signature
-from actors.stripe.payloads import UnreadablePayloadError, read_event
+from actors.stripe.objects import UnreadablePayloadError
+from actors.stripe.payloads import read_event
 from actors.stripe.records import StripeEvent, StripeStore
 
 HEADER_LENGTH_MAX = 4_096

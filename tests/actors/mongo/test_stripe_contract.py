@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from actors.mongo.stripe import MongoStripe
-from actors.stripe.payloads import read_event, read_subscription
+from actors.stripe.payloads import read_event
 from actors.stripe.records import (
     EventState,
     Grantable,
@@ -19,6 +19,7 @@ from actors.stripe.records import (
     StripeStore,
     Waiting,
 )
+from actors.stripe.shapes import read_subscription
 from domain.values import UserId
 from tests.builders.authors import NOON
 from tests.fakes.memory_stripe import MemoryStripe
@@ -50,7 +51,7 @@ def record(**fields: Any) -> StripeRecord:
             revision=1,
             stamp=7,
             event_id="1 evt_1",
-            state=read_subscription(subscription(cancel_at=1_900_000_000)),
+            state=read_subscription(subscription(cancel_at=1_900_000_000)).state(),
             metadata_user="ada",
             customer_id="cus_1",
             user_id=UserId("ada"),
@@ -276,7 +277,7 @@ def test_the_place_of_a_reconciliation_is_kept_until_its_end(ledger: StripeStore
 
 
 def test_what_lives_and_was_not_listed_is_found_page_by_page(ledger: StripeStore) -> None:
-    gone = read_subscription(subscription("sub_5", status="canceled"))
+    gone = read_subscription(subscription("sub_5", status="canceled")).state()
     for name in ("sub_1", "sub_2", "sub_3", "sub_4"):
         ledger.save(record(subject=name))
     ledger.save(record(subject="sub_5", state=gone))

@@ -7,6 +7,7 @@ import pytest
 
 from actors.stripe.prices import time_share
 from actors.stripe.reconciliation import Reconciliation
+from actors.stripe.shapes import read_line, read_price
 from tests.builders.authors import NOON
 from tests.builders.stripe_prices import CREATED, OLD, know, line, paid, price
 from tests.fakes.shards import in_loop
@@ -218,7 +219,7 @@ def test_a_period_that_ends_on_a_months_last_day_may_have_begun_on_a_later_one()
     def share(start: datetime, end: datetime, interval: str, count: int = 1) -> float:
         period = {"start": int(start.timestamp()), "end": int(end.timestamp())}
         of = {"recurring": {"interval": interval, "interval_count": count}}
-        return float(time_share({"period": period}, of))
+        return float(time_share(read_line({"period": period}), read_price(of)))
 
     def on(year: int, month: int, day: int) -> datetime:
         return datetime(year, month, day, 9, tzinfo=UTC)
