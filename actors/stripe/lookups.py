@@ -86,9 +86,9 @@ class Lookups:
 
     async def whole(self, event: Notice) -> About | None:
         """Return what an event is about: Stripe is asked where a thin one only names it."""
-        if not event.is_thin:
-            return event.about
-        object_id, kind = event.about.id or "", event.kind
+        object_id, kind = event.about.id, event.kind
+        if not event.is_thin or object_id is None:
+            return None if event.is_thin else event.about
         ask = {
             "invoice": self._api.invoice,
             "checkout.session": self._api.checkout,

@@ -128,14 +128,19 @@ def read_line(line: Payload) -> Line:
 
 
 def read_price(about: Payload) -> Price:
-    """Return a price, a plan or a product."""
-    recurring, product = part_of(about.get("recurring")), about.get("product")
+    """Return a price or a plan with its product; or a product, which has none itself."""
+    product = about.get("product")
+    return _price(about, None if product is None else _price(_expanded(product), None))
+
+
+def _price(about: Payload, product: Price | None) -> Price:
+    recurring = part_of(about.get("recurring"))
     unit = _whole(about.get("unit_amount")) or _whole(about.get("amount"))
     term = recurring or about
     return Price(
         id_of(about),
         part_of(about["metadata"]) if "metadata" in about else None,
-        None if product is None else _referred(product),
+        product,
         is_sold_once=about.get("type") == "one_time",
         is_metered="metered" in (about.get("usage_type"), recurring.get("usage_type")),
         unit_amount=unit if unit > 0 and about.get("billing_scheme") != "tiered" else None,
@@ -148,14 +153,14 @@ def _price_of(line: Payload) -> Price:
     """Return the price of an item or a line."""
     for name in ("price", "plan"):
         if line.get(name) is not None:
-            return _referred(line[name])
+            return read_price(_expanded(line[name]))
     details = part_of(part_of(line.get("pricing")).get("price_details"))
-    return _referred(details.get("price"))
+    return read_price(_expanded(details.get("price")))
 
 
-def _referred(value: object) -> Price:
-    """Return a price or product that is expanded, or is only an id."""
-    return read_price(value if isinstance(value, Mapping) else {"id": value})
+def _expanded(value: object) -> Payload:
+    """Return an object that is expanded, or is only an id."""
+    return value if isinstance(value, Mapping) else {"id": value}
 
 
 def read_other(about: Payload) -> StripeObject:
