@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 from pathlib import Path
 
@@ -40,12 +41,18 @@ def test_hundreds_of_holds_outlive_a_service_that_is_ended_and_started_again(
         with storm.stdout as said:
             assert said.readline().strip() == "under way"
             service.stop(number)
+            wait_until(lambda: is_free_port(service.port), SERVICE_SECONDS)  # Its proxy ends, too.
             service.start()
             result = json.loads(said.read())
         storm.wait(SERVICE_SECONDS)
 
         with service.client() as http:
             check_books(service, http, result)
+
+
+def is_free_port(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def check_books(service: RunningService, http: httpx.Client, result: dict[str, object]) -> None:
