@@ -11,7 +11,7 @@ from actors.shard.inbox import Inbox
 from domain.documents.subscriptions import Quarantined
 from domain.values import UserId
 
-BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 CATCH_UP_CHUNK = 500  # Accounts read together while catching up after a restart.
 
 logger = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 async def lagging_users(store: Store, now: Callable[[], datetime]) -> list[UserId]:
     """Return whose views an earlier incarnation may have left behind. StorageUnavailableError."""
-    since = await asyncio.to_thread(store.clean_until) or BEGINNING
+    since = await asyncio.to_thread(store.clean_until) or EPOCH
     until = now() + LATE_APPEND
     return list(await asyncio.to_thread(store.appended_since, since - LATE_APPEND, until))
 

@@ -8,7 +8,7 @@ from pydantic_core import to_json
 
 from actors.protocol.calls import Call, Outcome, Reply
 from actors.protocol.expiry import expire_call
-from actors.shard.idempotency import Answer, Command, reply_to
+from actors.shard.idempotency import CommandName, FirstAnswer, reply_to
 from domain.account import Account
 from domain.api.render import change_answer, status_answer
 from domain.decide import decide
@@ -34,7 +34,7 @@ class Draft:
     def __init__(
         self,
         accounts: Mapping[UserId, Account],
-        answers: Mapping[Command, Answer],
+        answers: Mapping[CommandName, FirstAnswer],
         now: datetime,
         policy: Policy,
     ) -> None:
@@ -44,7 +44,7 @@ class Draft:
         self.now = now
         self.accounts: dict[UserId, Account] = {}
         self.entries: list[Entry] = []
-        self.answers: dict[Command, Answer] = {}
+        self.answers: dict[CommandName, FirstAnswer] = {}
 
     def account(self, user_id: UserId) -> Account:
         """Return the account with all that this batch has decided before."""

@@ -10,17 +10,17 @@ from domain.values import UserId
 
 ANSWERS_MAX = 20_000  # Older ones are found in the journal.
 
-Command = tuple[UserId, str]
+CommandName = tuple[UserId, str]
 """A user and an idempotency key: what names a command."""
 
-Answer = tuple[str, Reply]
+FirstAnswer = tuple[str, Reply]
 """The fingerprint of the command, and the reply it was given."""
 
 
-class FirstAnswers(OrderedDict[Command, Answer]):
+class FirstAnswers(OrderedDict[CommandName, FirstAnswer]):
     """The newest answers, by their commands."""
 
-    def remember(self, answers: Mapping[Command, Answer]) -> None:
+    def remember(self, answers: Mapping[CommandName, FirstAnswer]) -> None:
         """Take up answers, in the place of the oldest where there are too many."""
         self.update(answers)
         while len(self) > ANSWERS_MAX:
@@ -32,9 +32,9 @@ class FirstAnswers(OrderedDict[Command, Answer]):
             del self[command]
 
 
-def answers_of(entries: Iterable[Entry | SpoiltEntry]) -> dict[Command, Answer]:
+def answers_of(entries: Iterable[Entry | SpoiltEntry]) -> dict[CommandName, FirstAnswer]:
     """Return the answers that entries have given, as far as they can be read."""
-    answers: dict[Command, Answer] = {}
+    answers: dict[CommandName, FirstAnswer] = {}
     for entry in entries:
         reply = reply_to(entry)
         if reply is not None and entry.fingerprint is not None and entry.key is not None:

@@ -235,7 +235,7 @@ class Shard:
     async def _load(
         self, user_ids: Sequence[UserId], now: datetime, whole: Mapping[UserId, Recalls]
     ) -> list[Stored]:  # Before the beginning nothing has ended: days of all are loaded.
-        since, recalled = catch_up.BEGINNING if whole else now, joined(whole.values())
+        since, recalled = catch_up.EPOCH if whole else now, joined(whole.values())
         with self.accounts.loading(user_ids) as learn:
             found = await self._in_writer(lambda: self._store.load(user_ids, since, recalled))
             learn(found)

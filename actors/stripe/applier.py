@@ -15,7 +15,7 @@ from weakref import WeakValueDictionary
 
 from actors.protocol.calls import Calls, service_call
 from actors.stripe.commands import check, commands_of
-from actors.stripe.digest import News, known_as_told, with_owner
+from actors.stripe.digest import Digest, known_as_told, with_owner
 from actors.stripe.lookups import Lookups
 from actors.stripe.objects import Customer, Notice
 from actors.stripe.owners import Owners, check_waits, has_credits
@@ -27,7 +27,7 @@ from actors.stripe.payloads import (
     SUBSCRIPTION_EVENTS,
     subject_of,
 )
-from actors.stripe.precedence import Told, Verdict, choose, last_resort
+from actors.stripe.precedence import ToldState, Verdict, choose, last_resort
 from actors.stripe.records import StripeRecord, StripeStore
 from actors.stripe.refunds import Refunds, with_money_back
 from actors.stripe.tidings import Tidings
@@ -110,61 +110,61 @@ class Applier:
 
     async def _bring_in(self, subject: str, events: Sequence[Notice]) -> str:
         known = await self._in_thread(self._store.record, subject)
-        news = News(known or StripeRecord(subject))
-        news.aged = known is not None and known.state is not None and known.user_id is None
+        digest = Digest(known or StripeRecord(subject))
+        digest.aged = known is not None and known.state is not None and known.user_id is None
         for event in events:
-            await self._tidings.read(news, event)
-        if known is not None and events and not (news.partial or news.must_ask):
-            ask = has_credits(news.record)
-            if await self._owners.find(news.record, ask=ask) is None:
-                self._take_told(news)
-                return await self._leave(known, news.record)
-        await self._settle_state(news)
-        if news.record.state is None and not news.record.payments:
-            await self._save(known, news.record)
+            await self._tidings.read(digest, event)
+        if known is not None and events and not (digest.partial or digest.must_ask):
+            ask = has_credits(digest.record)
+            if await self._owners.find(digest.record, ask=ask) is None:
+                self._take_told(digest)
+                return await self._leave(known, digest.record)
+        await self._settle_state(digest)
+        if digest.record.state is None and not digest.record.payments:
+            await self._save(known, digest.record)
             return IGNORED
-        return await self._tell(known, news)
+        return await self._tell(known, digest)
 
     # --- the state ----------------------------------------------------------------------
 
-    async def _settle_state(self, news: News) -> None:
-        verdict = self._take_told(news)
-        ended = news.record.state is not None and news.record.state.is_ended
-        silent = news.record.state is None and news.must_ask
-        behind = news.invoiced > news.record.stamp or news.partial or silent or news.aged
+    async def _settle_state(self, digest: Digest) -> None:
+        verdict = self._take_told(digest)
+        ended = digest.record.state is not None and digest.record.state.is_ended
+        silent = digest.record.state is None and digest.must_ask
+        behind = digest.invoiced > digest.record.stamp or digest.partial or silent or digest.aged
         if verdict is Verdict.ASK or (behind and not ended):
-            await self._ask(news, verdict)
+            await self._ask(digest, verdict)
 
-    def _take_told(self, news: News) -> Told | Verdict:
+    def _take_told(self, digest: Digest) -> ToldState | Verdict:
         """Take up the state that counts among those told, where that can be said."""
-        verdict = choose(news.record, news.told)
-        if isinstance(verdict, Told):
-            news.record = replace(
-                news.record,
+        verdict = choose(digest.record, digest.told)
+        if isinstance(verdict, ToldState):
+            digest.record = replace(
+                digest.record,
                 state=verdict.state,
-                stamp=max(verdict.created, news.record.stamp),
+                stamp=max(verdict.created, digest.record.stamp),
                 asked=False,
                 event_id=verdict.event_id,
             )
         return verdict
 
-    async def _ask(self, news: News, verdict: Told | Verdict) -> None:
+    async def _ask(self, digest: Digest, verdict: ToldState | Verdict) -> None:
         """Ask Stripe. What it says was true when we asked, and contains all that was told."""
         asked_at = int(self._clock().timestamp())  # Before the request, not after it.
-        record = news.record
+        record = digest.record
         found = await self._lookups.subscription(record.subject)
         if found is None:  # It was deleted with all test data; or it was never there.
             if verdict is Verdict.ASK:
                 known = [] if record.state is None else [known_as_told(record, record.state)]
-                told = last_resort([*news.told, *known])
-                news.record = replace(
+                told = last_resort([*digest.told, *known])
+                digest.record = replace(
                     record, state=told.state, stamp=told.created, event_id=told.event_id
                 )
             return
-        news.record = replace(
+        digest.record = replace(
             with_owner(record, found),
             state=found.state(),
-            stamp=max(asked_at, news.newest, record.stamp),
+            stamp=max(asked_at, digest.newest, record.stamp),
             asked=True,
             event_id="",
         )
@@ -182,23 +182,23 @@ class Applier:
             back = await self._refunds.read(charge)
             if back is None:
                 return IGNORED
-            news = News(with_money_back(known or StripeRecord(charge.subject), back))
-            news.touched.append(charge.payment)
-            if charge.payment not in news.record.payments:  # It is voided when it is granted.
-                await self._save(known, news.record)
+            digest = Digest(with_money_back(known or StripeRecord(charge.subject), back))
+            digest.touched.append(charge.payment)
+            if charge.payment not in digest.record.payments:  # It is voided when it is granted.
+                await self._save(known, digest.record)
                 return APPLIED
-            return await self._tell(known, news)
+            return await self._tell(known, digest)
 
     # --- telling the shard --------------------------------------------------------------
 
-    async def _tell(self, known: StripeRecord | None, news: News) -> str:
-        owner = await self._owners.find(news.record, ask=True)
+    async def _tell(self, known: StripeRecord | None, digest: Digest) -> str:
+        owner = await self._owners.find(digest.record, ask=True)
         if owner is None:
-            return await self._leave(known, news.record)
-        if news.record.user_id is None:  # What was paid before is told now.
-            news.touched += news.record.payments
-        record = await self._save(known, replace(news.record, user_id=owner))
-        for command, key in commands_of(record, news.touched):
+            return await self._leave(known, digest.record)
+        if digest.record.user_id is None:  # What was paid before is told now.
+            digest.touched += digest.record.payments
+        record = await self._save(known, replace(digest.record, user_id=owner))
+        for command, key in commands_of(record, digest.touched):
             (reply,) = await self._router.calls([service_call(command, key, STRIPE)])
             check(reply)
         return APPLIED

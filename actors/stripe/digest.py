@@ -4,17 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from actors.stripe.objects import StripeObject
-from actors.stripe.precedence import Told
+from actors.stripe.precedence import ToldState
 from actors.stripe.records import Grantable, StripeRecord
 from domain.stripe import StripeLink
 
 
 @dataclass(slots=True)
-class News:
+class Digest:
     """What the waiting events of one subject say together."""
 
     record: StripeRecord
-    told: list[Told] = field(default_factory=list)
+    told: list[ToldState] = field(default_factory=list)
     invoiced: int = -1
     """When an invoice last changed: the state may have changed with it."""
     must_ask: bool = False
@@ -41,9 +41,9 @@ def with_payment(record: StripeRecord, payment: str, lines: Sequence[Grantable])
     return replace(record, payments={**record.payments, payment: tuple(lines)})
 
 
-def known_as_told(record: StripeRecord, state: StripeLink) -> Told:
+def known_as_told(record: StripeRecord, state: StripeLink) -> ToldState:
     """Return what is known already, to be compared with what is told now."""
-    return Told(record.stamp, record.event_id, state)
+    return ToldState(record.stamp, record.event_id, state)
 
 
 def state_of(record: StripeRecord) -> StripeLink | None:

@@ -22,7 +22,7 @@ class Verdict(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ToldState:
     """A state that an event told."""
 
     created: int
@@ -31,7 +31,7 @@ class Told:
     state: StripeLink
 
 
-def choose(record: StripeRecord, told: Sequence[Told]) -> Told | Verdict:
+def choose(record: StripeRecord, told: Sequence[ToldState]) -> ToldState | Verdict:
     """Return the state that counts among those told, or what to do instead."""
     if not told or (record.state is not None and record.state.is_ended):
         return Verdict.KEEP
@@ -49,12 +49,12 @@ def choose(record: StripeRecord, told: Sequence[Told]) -> Told | Verdict:
     return Verdict.ASK if near else Verdict.KEEP
 
 
-def last_resort(told: Sequence[Told]) -> Told:
+def last_resort(told: Sequence[ToldState]) -> ToldState:
     """Return the state that counts where Stripe does not know the subscription any more."""
     return max(told, key=lambda one: (one.state.is_ended, one.created, one.event_id))
 
 
-def _agree(told: Sequence[Told]) -> bool:
+def _agree(told: Sequence[ToldState]) -> bool:
     return all(_same(one.state, told[0].state) for one in told)
 
 
