@@ -36,7 +36,7 @@ def charge(http: httpx.Client, user_id: str, **more: Any) -> httpx.Response:
 def test_a_price_changes_without_a_restart_and_no_repeat_is_charged_by_it(
     http: httpx.Client, service: RunningService, prices: Path
 ) -> None:
-    credits_ = {"user_id": "ludmila", "amount": 30_000, "days": 30, "payment": PAYMENT}
+    credits_ = {"user_id": "ludmila", "amount": 30_000_000, "days": 30, "payment": PAYMENT}
     http.post("/subscription/credits", json=credits_)
     first = charge(http, "ludmila", key="first")
     held = http.post("/subscription/holds", json={"user_id": "ludmila", "credit_amount": 10}).json()
@@ -64,7 +64,7 @@ def test_a_price_changes_without_a_restart_and_no_repeat_is_charged_by_it(
 def test_a_spoilt_list_changes_nothing_also_not_for_a_shard_that_starts_again(
     http: httpx.Client, service: RunningService, prices: Path
 ) -> None:
-    credits_ = {"user_id": "ljuba", "amount": 30_000, "days": 30, "payment": PAYMENT}
+    credits_ = {"user_id": "ljuba", "amount": 30_000_000, "days": 30, "payment": PAYMENT}
     http.post("/subscription/credits", json=credits_)
     wait_until(lambda: charge(http, "ljuba").json()["credit_amount"] == 3, IN_FORCE_SECONDS_MAX)
 
