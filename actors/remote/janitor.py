@@ -54,7 +54,7 @@ class JanitorActor(TimedProcess):
         database = self._database
         shards = RayShards()
         agenda = DiscreetAgenda(MongoAgenda(database), real_time)
-        self._housekeeping = JanitorJobs(
+        self._jobs = JanitorJobs(
             f"{JANITOR}-{secrets.token_hex(8)}",
             settings.schedule,
             agenda,
@@ -83,7 +83,7 @@ class JanitorActor(TimedProcess):
             renames=agenda.rename,
             check_told=partial(check_grown, MongoDirectory(database)),
         )
-        self._steps = [self._housekeeping.janitor.steps]
+        self._steps = [self._jobs.janitor.steps]
         self._loops.start(self._begin())
         self._loops.start(self._resharding.run())
         self._loops.start(self._anonymizations.run())
@@ -91,17 +91,17 @@ class JanitorActor(TimedProcess):
     async def validate(self, *, repair: bool) -> SweepReport:
         """Run a whole sweep now."""
         await self._format.confirm()
-        return await self._housekeeping.validate(repair=repair)
+        return await self._jobs.validate(repair=repair)
 
     async def expire(self) -> SweepReport:
         """Expire what has ended, now."""
         await self._format.confirm()
-        return await self._housekeeping.expire()
+        return await self._jobs.expire()
 
     async def reconcile(self) -> SweepReport | None:
         """Compare with Stripe, now; None: Stripe is not set up."""
         await self._format.confirm()
-        return await self._housekeeping.reconcile()
+        return await self._jobs.reconcile()
 
     async def reshard(self, shards: int) -> ReshardReport:
         """Begin to change the number of shards; report of what runs now, be it another change."""
@@ -125,13 +125,13 @@ class JanitorActor(TimedProcess):
 
     async def _begin(self) -> None:
         await self._know_the_time()
-        for job in self._housekeeping.janitor.jobs.values():
-            self._loops.start(self._housekeeping.janitor.follow(job))
+        for job in self._jobs.janitor.jobs.values():
+            self._loops.start(self._jobs.janitor.follow(job))
 
     async def close(self) -> None:
         """End the loops and give back what is claimed."""
         await super().close()
-        await self._housekeeping.janitor.close()
+        await self._jobs.janitor.close()
 
 
 def reconciliation(settings: Settings, store: MongoStripe) -> Run | None:
