@@ -184,7 +184,7 @@ class HoldSettled:
     freed_packs: tuple[str, ...] = ()
     """The packs that held credits of it."""
     lapsed: LapsedHold | None = None
-    """The hold, closed, where a source of it could not be read; None: all were."""
+    """The hold, closed, where a source of it was over before or not read; None: all were there."""
 
 
 @dataclass(frozen=True, slots=True)

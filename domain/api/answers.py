@@ -105,6 +105,8 @@ def told_facts(told: UsageFacts) -> dict[str, Any]:
 
 
 class _Charge(Answer):
+    """How a charge begins in answers: of several bases, the last one's fields come first."""
+
     usage_id: str
     user_id: str
     subscription_id: str | None
