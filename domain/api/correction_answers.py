@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from pydantic import Field
 
 from domain.api.answers import Answer, CreditStatusResponse, DaySource, PackSource, Source
+from domain.charges import UsageRecorded
 from domain.corrections import CreditsAdjusted, UsageReversed
 from domain.sources import PackShare
 from domain.values import Credits
@@ -51,6 +53,19 @@ def sources_of(
         if share.credit_amount
     ]
     return sources
+
+
+def source_fields(change: UsageRecorded) -> list[dict[str, Any]]:
+    """Return what `sources_of` says of a charge, as plain fields: every charge comes through here."""
+    fields: list[dict[str, Any]] = []
+    if change.opening is not None and (of_day := change.day_amount):
+        begins = change.opening.starts_at
+        fields.append({"source": "day", "date": begins, "credit_amount": of_day})
+    for share in change.packs:
+        if share.credit_amount:
+            pack = {"source": "pack", "pack_id": share.pack_id}
+            fields.append({**pack, "credit_amount": share.credit_amount})
+    return fields
 
 
 def reversal_answer(change: UsageReversed, status: CreditStatusResponse) -> ReversalResponse:
