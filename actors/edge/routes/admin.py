@@ -4,7 +4,7 @@ import asyncio
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query
-from pydantic import BaseModel
+from pydantic import Field
 
 from actors.auth.caller import Scope
 from actors.edge.backend import Backend, allow
@@ -12,7 +12,7 @@ from actors.edge.bodies import ReshardBody, SyncBody, ValidateBody
 from actors.edge.problems import RequestRefused, make_problem
 from actors.edge.responses import problems, written
 from actors.protocol.errors import UnavailableError
-from actors.protocol.reports import RereadReport, ReshardReport, SweepReport
+from actors.protocol.reports import Report, RereadReport, ReshardReport, SweepReport
 from actors.protocol.store import StoreError
 from domain.values import UserId
 
@@ -74,13 +74,13 @@ def _add_resharding(app: FastAPI, backend: Backend) -> None:
         return await backend.operations.resharding()
 
 
-class Progress(BaseModel):
+class Progress(Report):
     """How far a comparison with Stripe has come."""
 
-    running: bool
-    kind: str | None = None
-    checked: int = 0
-    differed: int = 0
+    running: bool = Field(examples=[True])
+    kind: str | None = Field(default=None, examples=["invoices"])
+    checked: int = Field(default=0, examples=[1200])
+    differed: int = Field(default=0, examples=[3])
 
 
 def add_reconciling_operations(app: FastAPI, backend: Backend) -> None:

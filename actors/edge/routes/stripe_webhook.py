@@ -9,10 +9,11 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import FastAPI, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from actors.edge.backend import StripeDesk
-from actors.edge.problems import Problem, RequestRefused, documented, make_problem
+from actors.edge.problem_bodies import Problem, documented
+from actors.edge.problems import RequestRefused, make_problem
 from actors.protocol.reports import StripeEventReport, StripeWaiting
 from actors.protocol.store import StoreError
 from actors.stripe.api import BadSignatureError, verify_signature
@@ -27,8 +28,8 @@ UNAPPLIED_MAX = 1_000  # Events listed for operators.
 class Taken(BaseModel):
     """An event is kept."""
 
-    received: bool
-    repeated: bool
+    received: bool = Field(examples=[True])
+    repeated: bool = Field(examples=[False])
     """It was kept before."""
 
 

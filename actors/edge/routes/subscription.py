@@ -5,19 +5,12 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from actors.auth.caller import Scope
 from actors.edge.backend import NEEDS_KEY_OR_TOKEN, Backend, allow, caller_of, require_reading
-from actors.edge.problems import (
-    InsufficientCredits,
-    InvalidRequest,
-    Problem,
-    RequestRefused,
-    invalid,
-    invalid_fields,
-    problem_of,
-)
+from actors.edge.problem_bodies import InsufficientCredits, InvalidRequest, Problem
+from actors.edge.problems import RequestRefused, invalid, invalid_fields, problem_of
 from actors.edge.responses import Done, answered, problems, written
 from actors.protocol.calls import body_of, make_call
 from actors.protocol.errors import AllotmentError
@@ -125,7 +118,7 @@ class BatchedRecord(Answer):
 class BatchedProblem(Answer):
     """A record of a batch that was not charged."""
 
-    status: int
+    status: int = Field(examples=[402])
     problem: InsufficientCredits | InvalidRequest | Problem
 
 

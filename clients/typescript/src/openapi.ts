@@ -406,7 +406,7 @@ export interface components {
              * @default []
              */
             stripe: components["schemas"]["StripeEventReport"][];
-            stripe_waiting?: components["schemas"]["StripeWaiting"] | null;
+            stripe_waiting: components["schemas"]["StripeWaiting"] | null;
         };
         /**
          * FieldError
@@ -860,7 +860,7 @@ export interface components {
             /** Running */
             running: boolean;
             /** Kind */
-            kind?: string | null;
+            kind: string | null;
             /**
              * Checked
              * @default 0
@@ -934,7 +934,7 @@ export interface components {
             /** Running */
             running: boolean;
             /** Started At */
-            started_at?: string | null;
+            started_at: string | null;
             /**
              * Elapsed Seconds
              * @default 0
