@@ -20,7 +20,7 @@ from actors.events.delivery import (
     RETRY_SECONDS_MAX,
     DeliveryError,
     Handler,
-    Health,
+    HandlerHealth,
     HeldEvent,
     RefusedDeliveryError,
     pause,
@@ -58,7 +58,7 @@ class Consumer:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.name = handler.name
-        self.health = Health()
+        self.health = HandlerHealth()
         self.progress = Progress()
         self.held: dict[tuple[int, bool], HeldEvent] = {}
         self._handler = handler

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import Field
 
-from actors.events.delivery import Health
+from actors.events.delivery import HandlerHealth
 from actors.events.records import DeadLetter
 from actors.protocol.reports import Report, StripeEventReport, StripeWaiting
 from domain.api.fields import Moment, ShownUserId
@@ -68,7 +68,7 @@ class ConsumerReport(Report):
     last_error: str | None = Field(examples=["the endpoint answers 503"])
 
     @classmethod
-    def of(cls, endpoint: str, health: Health, undelivered: int) -> "ConsumerReport":
+    def of(cls, endpoint: str, health: HandlerHealth, undelivered: int) -> "ConsumerReport":
         """Return the report of a handler; counts are since its process started."""
         return cls(
             endpoint=endpoint,

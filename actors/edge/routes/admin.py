@@ -74,7 +74,7 @@ def _add_resharding(app: FastAPI, backend: Backend) -> None:
         return await backend.operations.resharding()
 
 
-class Progress(Report):
+class ReconcileProgress(Report):
     """How far a comparison with Stripe has come."""
 
     running: bool = Field(examples=[True])
@@ -96,14 +96,14 @@ def add_reconciling_operations(app: FastAPI, backend: Backend) -> None:
         return report
 
     @app.get("/admin/stripe/reconcile", dependencies=[admin], responses=problems())
-    async def get_progress() -> Progress:
+    async def get_progress() -> ReconcileProgress:
         """Say how far the comparison that is under way has come."""
         try:
             place = await asyncio.to_thread(backend.stripe.store.place)
         except StoreError:
             raise UnavailableError from None
         if place is None:
-            return Progress(running=False)
-        return Progress(
+            return ReconcileProgress(running=False)
+        return ReconcileProgress(
             running=True, kind=place.kind, checked=place.checked, differed=place.differed
         )

@@ -574,6 +574,16 @@ export interface components {
             errors: components["schemas"]["FieldError"][];
         };
         /**
+         * KeptEvent
+         * @description An event is kept.
+         */
+        KeptEvent: {
+            /** Received */
+            received: boolean;
+            /** Repeated */
+            repeated: boolean;
+        };
+        /**
          * Limit
          * @description Which limit refused a charge: waiting helps against the daily one only.
          * @enum {string}
@@ -853,10 +863,10 @@ export interface components {
             code: string;
         };
         /**
-         * Progress
+         * ReconcileProgress
          * @description How far a comparison with Stripe has come.
          */
-        Progress: {
+        ReconcileProgress: {
             /** Running */
             running: boolean;
             /** Kind */
@@ -1282,16 +1292,6 @@ export interface components {
             resyncs: number;
             /** Quarantined */
             quarantined: number;
-        };
-        /**
-         * Taken
-         * @description An event is kept.
-         */
-        Taken: {
-            /** Received */
-            received: boolean;
-            /** Repeated */
-            repeated: boolean;
         };
         /**
          * TestClockBody

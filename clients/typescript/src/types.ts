@@ -38,7 +38,7 @@ export type EventsReport = Camel<Schemas["EventsReport"]>;
 export type Redelivery = Camel<Schemas["Redelivery"]>;
 export type ReshardReport = Camel<Schemas["ReshardReport"]>;
 export type AnonymizationReport = Camel<Schemas["AnonymizationReport"]>;
-export type StripeProgress = Camel<Schemas["Progress"]>;
+export type StripeProgress = Camel<Schemas["ReconcileProgress"]>;
 export type TestClock = Camel<Schemas["TestClockReport"]>;
 export type SubscriptionStatus = CreditStatus["status"];
 
