@@ -9,7 +9,7 @@ from ray import serve
 from ray.serve import Deployment
 
 from actors.auth.caller import Scope
-from actors.edge.backend import allow
+from actors.edge.callers import allow
 from actors.edge.gate import Gate
 from actors.edge.problems import HANDLERS
 from actors.edge.responses import Done, answered

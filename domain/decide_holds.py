@@ -49,7 +49,7 @@ def place_hold(
         packs = (PackShare(first.pack_id, NO_CREDITS),)
     # After this point the hold must be made.
     hold = Hold(
-        make_hold_id(now, account.user_id, key),
+        make_hold_id(now, account.user_id, key, command.service_type),
         day_of(now, policy.timezone) if funds.day is None else funds.day.date,
         taken.amount,
         now + timedelta(seconds=command.expires_in),

@@ -22,6 +22,7 @@ from domain.values import Credits, UserId, derive_object_id, is_object_id, parse
 HOLD_SECONDS_DEFAULT = 300
 HOLD_SECONDS_MAX = 86_400
 HOLD_ID_LENGTH_MAX = 24 + 1 + 4 * (128 * 4 + 2) // 3 + 1 + 8  # 128 characters of 4 bytes each.
+SERVICE_MARK_LENGTH = 6  # Hex digits of a hold's id that show its service.
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +60,23 @@ class LapsedHold:
 # --- ids ----------------------------------------------------------------------------------
 
 
-def make_hold_id(at: datetime, user_id: UserId, key: str) -> str:
-    """Return the id of the hold that the command with this key makes. It names its user."""
-    return _hold_id(derive_object_id(at, "hold", user_id, key), user_id)
+def make_hold_id(at: datetime, user_id: UserId, key: str, service_type: str) -> str:
+    """Return the id of the hold that the command with this key makes.
+
+    It names its user, and shows its service to those who know that.
+    """
+    head = derive_object_id(at, "hold", user_id, key)[:-SERVICE_MARK_LENGTH]
+    return _hold_id(head + _service_mark(head, service_type), user_id)
+
+
+def is_hold_for(hold_id: str, service_type: str) -> bool:
+    """Say whether an id is that of a hold for this service. Ids of older versions show none.
+
+    One of 16 million ids of others is taken for it.
+    """
+    head = hold_id.partition(".")[0]
+    start = head[:-SERVICE_MARK_LENGTH]
+    return head == start + _service_mark(start, service_type)
 
 
 def rename_hold_id(hold_id: str, user_id: UserId) -> str:
@@ -84,6 +99,11 @@ def holder_of(hold_id: str) -> UserId | None:
         return None
     is_ours = is_object_id(head) and head == head.lower() and check == _check(head, user_id)
     return user_id if is_ours else None
+
+
+def _service_mark(start: str, service_type: str) -> str:
+    size = SERVICE_MARK_LENGTH // 2
+    return hashlib.blake2b(f"{start} {service_type}".encode(), digest_size=size).hexdigest()
 
 
 def _check(head: str, user_id: UserId) -> str:

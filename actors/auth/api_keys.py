@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 from actors.auth.caller import Caller, Scope
+from actors.auth.limits import KeyLimits
 from actors.protocol.store import StorageUnavailableError
 
 KEY_PREFIX = "allot_"
@@ -40,6 +41,8 @@ class ApiKey:
     """Within some seconds; None: never."""
     expires_at: datetime | None = None
     """From when on the key is refused; None: it does not expire."""
+    limits: KeyLimits | None = None
+    """The users and services that it is for; None: all."""
 
     def in_force(self, now: datetime) -> bool:
         """Whether who shows it is let in."""
@@ -71,13 +74,22 @@ class KeyStore(Protocol):
 
 
 def make_key(
-    name: str, scope: Scope, now: datetime, lifetime: timedelta | None = None
+    name: str,
+    scope: Scope,
+    now: datetime,
+    lifetime: timedelta | None = None,
+    limits: KeyLimits | None = None,
 ) -> tuple[str, ApiKey]:
     """Return a new key's text, to be shown once, and what is kept of it."""
     text = KEY_PREFIX + secrets.token_urlsafe(SECRET_BYTES)
     key_id = secrets.token_hex(4)
     prefix, expires_at = text[:PREFIX_LENGTH], now + lifetime if lifetime else None
-    return text, ApiKey(key_id, name, scope, prefix, hash_of(text), now, expires_at=expires_at)
+    key = ApiKey(
+        *(key_id, name, scope, prefix, hash_of(text), now),
+        expires_at=expires_at,
+        limits=limits,
+    )
+    return text, key
 
 
 def make_successor(
@@ -85,7 +97,7 @@ def make_successor(
 ) -> tuple[str, ApiKey]:
     """Return a new key that may do what `key` may, and lives as long unless that is told."""
     lived = key.expires_at - key.created_at if key.expires_at else None
-    return make_key(key.name, key.scope, now, lifetime or lived)
+    return make_key(key.name, key.scope, now, lifetime or lived, key.limits)
 
 
 def hash_of(text: str) -> str:
@@ -170,7 +182,7 @@ class KeyRing:
         known: dict[str, list[tuple[str, datetime | None, Caller]]] = {}
         for key in keys:
             if key.revoked_at is None:
-                caller = Caller(f"key:{key.key_id}", key.scope)
+                caller = Caller(f"key:{key.key_id}", key.scope, limits=key.limits)
                 known.setdefault(key.prefix, []).append((key.hash, key.expires_at, caller))
         self._keys = known
         self._ids = {f"key:{key.key_id}": key.key_id for key in keys}

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
+from actors.auth.limits import KeyLimits
 from domain.values import UserId
 
 
@@ -24,11 +25,28 @@ class Caller:
     """What a key may do. None: a user's own token, which reads that user's data only."""
     user_id: UserId | None = None
     """Whose token it is."""
+    limits: KeyLimits | None = None
+    """What the caller's key is limited to; None: it is for all users and services."""
 
     def has(self, scope: Scope) -> bool:
-        """Whether the caller's key has at least this scope."""
+        """Whether the caller's key has at least this scope, be it for some users or services only."""
         return self.scope is not None and self.scope >= scope
 
+    def has_for_all(self, scope: Scope) -> bool:
+        """Whether the caller's key has at least this scope, for all users and services."""
+        return self.limits is None and self.has(scope)
+
+    def admits_user(self, user_id: UserId) -> bool:
+        """Whether the caller may have to do with a user at all."""
+        return self.user_id == user_id if self.scope is None else self._admits(user_id)
+
+    def _admits(self, user_id: UserId) -> bool:
+        return self.limits is None or self.limits.admits_user(user_id)
+
+    def admits_all_services(self) -> bool:
+        """Whether the caller may have to do with all services."""
+        return self.limits is None or self.limits.services is None
+
     def may_read(self, user_id: UserId) -> bool:
-        """Whether the caller may read one user's own data."""
-        return self.has(Scope.READ) or self.user_id == user_id
+        """Whether the caller may read what one user has."""
+        return self.admits_user(user_id)

@@ -9,9 +9,13 @@ from actors.auth.caller import Scope
 
 
 def first_key(keys: KeyStore, directory: Path) -> str | None:
-    """Make the first admin key and keep it in `admin.key`; None where there is one already."""
+    """Make the first admin key and keep it in `admin.key`; None where there is one already.
+
+    One that is limited to users or services does not count: nobody could make another with it.
+    """
     now = datetime.now(UTC)
-    if any(key.scope is Scope.ADMIN and key.in_force(now) for key in keys.list()):
+    admins = (key for key in keys.list() if key.scope is Scope.ADMIN and key.limits is None)
+    if any(key.in_force(now) for key in admins):
         return None
     text, key = make_key("first admin key", Scope.ADMIN, now)
     keep_secret(directory / "admin.key", text + "\n")  # Before it counts: nobody makes it again.

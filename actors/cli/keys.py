@@ -5,13 +5,22 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from actors.auth.api_keys import ApiKey, make_key, make_successor
 from actors.auth.caller import Scope
 from actors.auth.first_key import renew_kept
+from actors.auth.limits import (
+    SERVICES_MAX,
+    USER_IDS_MAX,
+    KeyLimits,
+    check_prefix,
+    check_service,
+    distinct,
+    limits_of,
+)
 from actors.cli.terminal import AsJson, errors, fail, load_settings, out, print_json, print_table
 from actors.embedded.keeper import EmbeddedMongo
 from actors.embedded.server import EmbeddedMongoError
@@ -21,6 +30,7 @@ from actors.mongo.keys import MongoKeys
 from actors.mongo.preparation import prepare
 from actors.protocol.store import StorageUnavailableError, UnsuitableDatabaseError
 from actors.settings import Settings
+from domain.values import parse_user_id
 
 DURATION = re.compile(r"([0-9]{1,5})([mhd])")
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -92,6 +102,30 @@ def lifetime_of(text: str | None) -> timedelta | None:
     return lifetime
 
 
+def users_of(texts: list[str] | None) -> list[str] | None:
+    """Return users' ids as keys are limited to them."""
+    try:
+        return distinct(texts, USER_IDS_MAX, parse_user_id)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def prefix_of(text: str | None) -> str | None:
+    """Return what the ids of users begin with."""
+    try:
+        return text if text is None else check_prefix(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def services_of(texts: list[str] | None) -> list[str] | None:
+    """Return services as keys are limited to them."""
+    try:
+        return distinct(texts, SERVICES_MAX, check_service)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
 Expires = Annotated[
     timedelta | None,
     typer.Option(parser=lifetime_of, metavar="90d", help="How long it is in force; else for ever."),
@@ -99,17 +133,30 @@ Expires = Annotated[
 
 
 @keys.command("create")
-def create_key(
+def create_key(  # noqa: PLR0913 - an option each
     scope: Annotated[ScopeName, typer.Option(help="What the key may do.")],
     name: Annotated[str, typer.Option(help="What the key is for.", callback=check_name)],
     *,
     expires: Expires = None,
+    user: Annotated[
+        list[str] | None,
+        typer.Option(callback=users_of, help="Limit it to this user; may be given again."),
+    ] = None,
+    user_prefix: Annotated[
+        str | None,
+        typer.Option(callback=prefix_of, help="Limit it to users whose ids begin so."),
+    ] = None,
+    service: Annotated[
+        list[str] | None,
+        typer.Option(callback=services_of, help="Limit it to this service; may be given again."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a key and print it: it is shown this once."""
     settings = load_settings()
+    limits = limits_of(user or None, user_prefix, service or None)
     with database_told(), key_store(settings) as store:
-        text, key = make_key(name, Scope[scope.name], datetime.now(UTC), expires)
+        text, key = make_key(name, Scope[scope.name], datetime.now(UTC), expires, limits)
         store.insert(key)
     show_key(text, key, as_json=as_json)
 
@@ -133,16 +180,26 @@ def list_keys(*, as_json: AsJson = False) -> None:
     if as_json:
         print_json(rows)
         return
-    columns = ("id", "name", "scope", "begins with", "created", "last used", "state")
+    columns = ("id", "name", "scope", "limits", "begins with", "created", "last used", "state")
     print_table(columns, map(cells_of, rows))
 
 
-def cells_of(row: Mapping[str, str | None]) -> tuple[str, ...]:
+def cells_of(row: Mapping[str, Any]) -> tuple[str, ...]:
     """Return a key as tables show it."""
-    named = tuple(row[name] or "" for name in ("key_id", "name", "scope", "prefix"))
+    named = (row["key_id"], row["name"], row["scope"], limits_cell(row), row["prefix"])
     revoked = row["revoked_at"]
     state = f"revoked {short(revoked)}" if revoked else state_by(row["expires_at"])
     return (*named, short(row["created_at"]), short(row["last_used_at"]), state)
+
+
+def limits_cell(row: Mapping[str, Any]) -> str:
+    """Return what a key is limited to, in one line."""
+    users, prefix, services = row["user_ids"], row["user_id_prefix"], row["services"]
+    if users is prefix is services is None:
+        return "none"
+    names = [*(users or ()), *([f"{prefix}*"] if prefix else ())]
+    said = [f"users: {', '.join(names) or 'nobody'}"] if users is not None or prefix else []
+    return "; ".join([*said, *([f"services: {', '.join(services)}"] if services else ())])
 
 
 def state_by(expires_at: str | None) -> str:
@@ -153,13 +210,14 @@ def state_by(expires_at: str | None) -> str:
     return f"expired {short(expires_at)}" if over else f"until {short(expires_at)}"
 
 
-def key_row(key: ApiKey) -> dict[str, str | None]:
+def key_row(key: ApiKey) -> dict[str, Any]:
     """Return what may be shown of a key."""
     return {
         "key_id": key.key_id,
         "name": key.name,
         "scope": key.scope.name.lower(),
         "prefix": key.prefix,
+        **(key.limits or KeyLimits()).shown(),
         "created_at": instant(key.created_at),
         "last_used_at": instant(key.last_used_at),
         "revoked_at": instant(key.revoked_at),

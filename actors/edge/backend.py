@@ -1,18 +1,14 @@
-"""What the edge stands on, and who may use it."""
+"""What the edge stands on."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from fastapi import Request
-
 from actors.auth.api_keys import KeyRing
-from actors.auth.caller import Caller, Scope
 from actors.auth.tokens import Tokens
 from actors.edge.limits import RateLimit
-from actors.edge.problems import RequestRefused, make_problem
 from actors.edge.turns import Turns
 from actors.events.stream import EventsWay
 from actors.janitor.agenda import Agenda
@@ -23,7 +19,6 @@ from actors.routing.operations import Operations
 from actors.routing.router import Router
 from actors.runtime.clock import TestClock
 from actors.stripe.records import StripeStore
-from domain.values import UserId
 
 HEAD_ONLY = "allotment.head"  # In a request's scope: the caller wants no body of it.
 NEEDS_KEY: list[dict[str, list[str]]] = [{"key": []}]
@@ -73,38 +68,6 @@ class Backend(Protocol):
 
     async def missing(self) -> list[str]:
         """Return which parts of the service do not answer."""
-
-
-def caller_of(request: Request) -> Caller:
-    """Return who sends a request: the gate has found out."""
-    caller: Caller = request.scope["caller"]
-    return caller
-
-
-def require(request: Request, scope: Scope) -> Caller:
-    """Return who sends a request, if that is a key of at least this scope."""
-    caller = caller_of(request)
-    if not caller.has(scope):
-        needed = f"the scope {scope.name.lower()}"
-        title = f"This needs a key with {needed}" if caller.scope else "A token reads only"
-        raise RequestRefused(make_problem("forbidden", title))
-    return caller
-
-
-def require_reading(request: Request, user_id: UserId) -> None:
-    """Refuse whoever may not read this user's own data."""
-    if not caller_of(request).may_read(user_id):
-        title = "A token reads its own user's data only"
-        raise RequestRefused(make_problem("forbidden", title))
-
-
-def allow(scope: Scope) -> Callable[[Request], Awaitable[None]]:
-    """Return `require` as a dependency of an operation."""
-
-    async def check(request: Request) -> None:
-        require(request, scope)
-
-    return check
 
 
 async def find_settled(backend: Backend, look: Callable[[], T | None]) -> T | None:

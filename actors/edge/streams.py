@@ -36,7 +36,7 @@ class StreamPlaces:
 
         Raises RequestRefused: the caller has its share. OverloadedError: there is no place left.
         """
-        is_admin = caller.has(Scope.ADMIN)
+        is_admin = caller.has_for_all(Scope.ADMIN)
         share = STREAMS_OF_A_USER if caller.scope is None else STREAMS_OF_A_KEY
         if self._open[caller.name] >= share:
             title = f"This caller has {share} event streams open already"

@@ -1,12 +1,19 @@
 """API keys in MongoDB: one document each, found by the hash of the key."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
+from typing import Any
 
 from actors.auth.api_keys import ApiKey
 from actors.auth.caller import Scope
+from actors.auth.limits import KeyLimits
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.embedded_wire import Documents
+
+LIMITED = "limited "
+"""What the hash of a limited key begins with: a version that knows no limits finds no such key."""
+
+NOBODY = KeyLimits(frozenset(), None, frozenset())
 
 
 class MongoKeys:
@@ -24,10 +31,11 @@ class MongoKeys:
                     "name": key.name,
                     "scope": key.scope.name.lower(),
                     "prefix": key.prefix,
-                    "hash": key.hash,
+                    "hash": key.hash if key.limits is None else LIMITED + key.hash,
                     "created_at": key.created_at,
                     "revoked_at": key.revoked_at,
                     "expires_at": key.expires_at,
+                    **({} if key.limits is None else {"limits": key.limits.shown()}),
                 }
             )
 
@@ -35,21 +43,7 @@ class MongoKeys:
         """Return all keys, the oldest first, revoked ones too."""
         with unavailable_on_error():
             documents = list(self._keys.find())
-        keys = [
-            ApiKey(
-                document["_id"],
-                document["name"],
-                Scope[document["scope"].upper()],
-                document["prefix"],
-                document["hash"],
-                document["created_at"],
-                document["revoked_at"],
-                document.get("last_used_at"),
-                document.get("expires_at"),
-            )
-            for document in documents
-        ]
-        return sorted(keys, key=lambda key: key.created_at)
+        return sorted(map(_read_key, documents), key=lambda key: key.created_at)
 
     def revoke(self, key_id: str, at: datetime) -> bool:
         """Revoke a key; False where there is no such key in force."""
@@ -72,3 +66,48 @@ class MongoKeys:
         with unavailable_on_error():
             for key_id in key_ids:
                 self._keys.update_one({"_id": key_id}, {"$max": {"last_used_at": at}})
+
+
+def _read_key(document: Mapping[str, Any]) -> ApiKey:
+    return ApiKey(
+        document["_id"],
+        document["name"],
+        Scope[document["scope"].upper()],
+        document["prefix"],
+        document["hash"].removeprefix(LIMITED),
+        document["created_at"],
+        document["revoked_at"],
+        document.get("last_used_at"),
+        document.get("expires_at"),
+        _read_limits(document),
+    )
+
+
+def _read_limits(document: Mapping[str, Any]) -> KeyLimits | None:
+    """Return a key's limits. One that has some, and of which they cannot be read, is for nobody."""
+    said: Any = document.get("limits")
+    if said is None and not document["hash"].startswith(LIMITED):
+        return None
+    try:
+        limits = KeyLimits(
+            _texts(said["user_ids"]),
+            _text(said["user_id_prefix"]),
+            _texts(said["services"]),
+        )
+    except (TypeError, KeyError):
+        limits = KeyLimits()
+    return NOBODY if limits == KeyLimits() else limits
+
+
+def _text(said: Any) -> str | None:
+    if said is not None and not isinstance(said, str):
+        raise TypeError
+    return said
+
+
+def _texts(said: Any) -> frozenset[Any] | None:
+    if said is None:
+        return None
+    if not isinstance(said, list) or not all(isinstance(text, str) for text in said):
+        raise TypeError
+    return frozenset(said)

@@ -11,7 +11,7 @@ StoreError
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from actors.protocol.queries import HistoryQuery, SubscriptionPageQuery, UsageQuery
 from domain.api.answers import MonthlyUsage, SubscriptionPage, UsagePage
@@ -144,6 +144,13 @@ class Reads(Protocol):
         """Return one page of what the views contain of a user's journal."""
 
 
+class ChargedUsage(NamedTuple):
+    """Whom a usage record has charged, and for which service; None: it cannot be read."""
+
+    user_id: UserId
+    service_type: str | None
+
+
 class Overview(Protocol):
     """What operators read across all users. Every call blocks; may raise StoreError."""
 
@@ -153,8 +160,8 @@ class Overview(Protocol):
         None where no document has this id, or its user cannot be read.
         """
 
-    def usage_owner(self, usage_id: str) -> UserId | None:
-        """Return whose charge a usage record of ours is; None where the views have none yet."""
+    def charged(self, usage_id: str) -> ChargedUsage | None:
+        """Return what a usage record of ours charged; None where the views have none yet."""
 
     def subscription_page(self, query: SubscriptionPageQuery, now: datetime) -> SubscriptionPage:
         """Return one page as of `now`. ValueError: the cursor is not one of ours.

@@ -156,7 +156,7 @@ def day(user_id: UserId) -> dict[str, Any]:
 def held_day(user_id: UserId) -> dict[str, Any]:
     """Return a day of ours with a hold."""
     hold = {
-        "hold_id": make_hold_id(NOON, user_id, "h"),
+        "hold_id": make_hold_id(NOON, user_id, "h", "chat"),
         "credit_amount": 5,
         "expires_at": NOON + timedelta(hours=1),
         "timestamp": NOON,

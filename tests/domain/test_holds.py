@@ -19,7 +19,9 @@ from domain.holds import (
     HoldSettled,
     PlaceHold,
     holder_of,
+    is_hold_for,
     make_hold_id,
+    rename_hold_id,
 )
 from domain.local_days import day_of, midnight
 from domain.messages import Rejection, Shortfall
@@ -246,13 +248,29 @@ def test_holds_that_are_over_do_not_count_against_the_most_there_may_be() -> Non
 )
 def test_a_hold_id_names_its_user_and_nothing_else_does(name: str) -> None:
     user_id = UserId(name)
-    hold_id = make_hold_id(NOON, user_id, "key")
+    hold_id = make_hold_id(NOON, user_id, "key", "chat")
 
     assert holder_of(hold_id) == user_id
     assert len(hold_id) <= HOLD_ID_LENGTH_MAX
     assert set(hold_id) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
     for other in (hold_id[:-1], hold_id.upper(), "x" + hold_id, hold_id.replace(".", ""), "", "é"):
         assert holder_of(other) is None
+
+
+@pytest.mark.parametrize("service", ["chat", "", "a b\x1f", "\U0001f600" * 64])
+def test_a_hold_id_shows_its_service_to_those_who_know_it(service: str) -> None:
+    hold_id = make_hold_id(NOON, UserId("ada"), "key", service)
+
+    assert is_hold_for(hold_id, service)
+    assert is_hold_for(rename_hold_id(hold_id, UserId("bob")), service)
+    for other in ("image", service + " ", service[:-1] if service else "x", "CHAT"):
+        assert not is_hold_for(hold_id, other)
+
+
+def test_holds_of_one_instant_and_service_have_ids_of_their_own() -> None:
+    ids = {make_hold_id(NOON, UserId("ada"), f"key-{n}", "chat") for n in range(5_000)}
+
+    assert len(ids) == 5_000
 
 
 # --- documents of other programs ----------------------------------------------------------

@@ -57,6 +57,10 @@ def call(command: Any, key: str) -> Call:
     return Call(command, key, keep_refusal=True, by="key:k1")
 
 
+def _hold_id(shard: Shard, user_id: UserId, key: str) -> str:
+    return make_hold_id(shard.now(), user_id, key, "chat")
+
+
 async def live(shard: Shard, user: str) -> str:
     """Let a user do one of everything; return the id of a hold that stays open."""
     user_id = UserId(user)
@@ -68,7 +72,7 @@ async def live(shard: Shard, user: str) -> str:
         details=json.dumps({"who": user}),
     )
     holds = [PlaceHold(user_id, "chat", Credits(5), 3600, session_id=user) for _ in range(3)]
-    first, second = (make_hold_id(shard.now(), user_id, f"hold {user} {n}") for n in (0, 1))
+    first, second = (_hold_id(shard, user_id, f"hold {user} {n}") for n in (0, 1))
     calls = [
         credit_call(user, 3000, 30, f"credit {user}"),
         call(usage, f"usage-{user}-1"),
@@ -84,7 +88,7 @@ async def live(shard: Shard, user: str) -> str:
     for one in calls:
         await ask_one(shard, one)
     await shard.settle()
-    return make_hold_id(shard.now(), user_id, f"hold {user} 2")
+    return _hold_id(shard, user_id, f"hold {user} 2")
 
 
 @contextlib.asynccontextmanager

@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 from actors.mongo.documents.usages import read_usage
 from actors.protocol.queries import HistoryQuery, SubscriptionPageQuery, UsageQuery
+from actors.protocol.store import ChargedUsage
 from domain.api.answers import (
     MonthlyUsage,
     SubscriptionPage,
@@ -129,10 +130,12 @@ class MemoryOverview:
         document = self._documents.get(subscription_id.lower())
         return (UserId(document["user_id"]), subscription_id.lower()) if document else None
 
-    def usage_owner(self, usage_id: str) -> UserId | None:
-        self._store.enter("usage_owner")
+    def charged(self, usage_id: str) -> ChargedUsage | None:
+        self._store.enter("charged")
         record = self._store.collections["usages"].get(usage_id.lower())
-        return None if record is None or record.get("seq") is None else UserId(record["user_id"])
+        if record is None or record.get("seq") is None:
+            return None
+        return ChargedUsage(UserId(record["user_id"]), record["service_type"])
 
     def subscription_page(self, query: SubscriptionPageQuery, now: datetime) -> SubscriptionPage:
         self._store.enter("subscription_page")

@@ -3,12 +3,13 @@
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Query
+from fastapi import Depends, FastAPI, Query, Request
 from pydantic import Field
 
 from actors.auth.caller import Scope
-from actors.edge.backend import Backend, allow
+from actors.edge.backend import Backend
 from actors.edge.bodies import ReshardBody, SyncBody, ValidateBody
+from actors.edge.callers import allow, allow_scope, require, require_user
 from actors.edge.problems import RequestRefused, make_problem
 from actors.edge.responses import problems, written
 from actors.protocol.errors import UnavailableError
@@ -27,15 +28,21 @@ def add_admin_operations(app: FastAPI, backend: Backend) -> None:
 
 
 def _add_comparing(app: FastAPI, backend: Backend) -> None:
-    @app.post("/admin/sync", **ADMIN, responses=written())
-    async def synchronise(body: SyncBody | None = None) -> RereadReport:
+    of_one = [Depends(allow_scope(Scope.ADMIN))]
+
+    @app.post("/admin/sync", dependencies=of_one, responses=written())
+    async def synchronise(request: Request, body: SyncBody | None = None) -> RereadReport:
         """Read RAM anew from MongoDB, for one user or for all.
 
         `reloaded` counts accounts that differed or were not in RAM, `removed` those of which
         MongoDB has nothing any more.
         """
-        named = body.user_id if body else None
-        return await backend.operations.reread(None if named is None else UserId(named))
+        named = UserId(body.user_id) if body and body.user_id else None
+        if named is None:
+            require(request, Scope.ADMIN)
+        else:
+            require_user(request, Scope.ADMIN, named)
+        return await backend.operations.reread(named)
 
     @app.post("/admin/validate", **ADMIN, responses=written())
     async def validate(body: ValidateBody | None = None) -> SweepReport:

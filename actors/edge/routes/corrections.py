@@ -5,15 +5,16 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Path, Request, Response
 
 from actors.auth.caller import Scope
-from actors.edge.backend import Backend, allow, caller_of, find_settled
+from actors.edge.backend import Backend, find_settled
+from actors.edge.callers import allow_scope, call_of
 from actors.edge.responses import answered, written
 from actors.edge.routes.subscription import KeyHeader
-from actors.protocol.calls import make_call
 from actors.protocol.errors import UsageNotFoundError
+from actors.protocol.store import ChargedUsage
 from domain.api.correction_answers import AdjustmentResponse, ReversalResponse
 from domain.api.correction_requests import AdjustCreditsBody, ReverseUsageBody
 from domain.api.requests import TEXT_LENGTH_MAX
-from domain.values import UserId, is_object_id
+from domain.values import is_object_id
 
 UsageId = Annotated[
     str,
@@ -23,8 +24,8 @@ UsageId = Annotated[
 
 def add_correcting_operations(app: FastAPI, backend: Backend) -> None:
     """Add reversals, which need the scope write, and adjustments, which need admin."""
-    writes: dict[str, Any] = {"dependencies": [Depends(allow(Scope.WRITE))]}
-    admin: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN))]}
+    writes: dict[str, Any] = {"dependencies": [Depends(allow_scope(Scope.WRITE))]}
+    admin: dict[str, Any] = {"dependencies": [Depends(allow_scope(Scope.ADMIN))]}
 
     @app.post(
         "/subscription/usage/{usage_id:segment}/reversals",
@@ -44,9 +45,9 @@ def add_correcting_operations(app: FastAPI, backend: Backend) -> None:
         What was taken last goes back first. What came from a past day rolls over to today as far
         as the roll-over rule lets it; what came from a subscription or a pack that has ended lapses.
         """
-        user_id = await find_charged(backend, usage_id)
-        command = body.command(user_id, usage_id)
-        call = make_call(command, idempotency_key, caller_of(request).name)
+        found = await find_charged(backend, usage_id)
+        command = body.command(found.user_id, usage_id)
+        call = call_of(request, command, idempotency_key, found.service_type)
         return await answered(backend, await backend.router.call(call), 201)
 
     @app.post(
@@ -64,15 +65,15 @@ def add_correcting_operations(app: FastAPI, backend: Backend) -> None:
         What is given is a pack of the category `adjustment`. What is taken is taken as a charge is,
         today's credits first, and counts as no use.
         """
-        call = make_call(body.command(), idempotency_key, caller_of(request).name)
+        call = call_of(request, body.command(), idempotency_key)
         return await answered(backend, await backend.router.call(call), 201)
 
 
-async def find_charged(backend: Backend, usage_id: str) -> UserId:
-    """Return whom a charge was made to. Raises UsageNotFoundError."""
+async def find_charged(backend: Backend, usage_id: str) -> ChargedUsage:
+    """Return whom a charge was made to, and for what. Raises UsageNotFoundError."""
     if not is_object_id(usage_id):  # Nobody need look it up.
         raise UsageNotFoundError
-    user_id = await find_settled(backend, lambda: backend.overview.usage_owner(usage_id))
-    if user_id is None:
+    found = await find_settled(backend, lambda: backend.overview.charged(usage_id))
+    if found is None:
         raise UsageNotFoundError
-    return user_id
+    return found

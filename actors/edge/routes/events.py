@@ -7,7 +7,8 @@ from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from actors.auth.caller import Scope
-from actors.edge.backend import HEAD_ONLY, NEEDS_KEY_OR_TOKEN, Backend, allow, caller_of
+from actors.edge.backend import HEAD_ONLY, NEEDS_KEY_OR_TOKEN, Backend
+from actors.edge.callers import allow, caller_of, require_reading
 from actors.edge.problems import RequestRefused, invalid, make_problem
 from actors.edge.responses import problems
 from actors.edge.routes.stripe_webhook import stripe_events
@@ -77,7 +78,7 @@ def _add_following(app: FastAPI, backend: Backend) -> None:
             whose,
         )
         caller = caller_of(request)
-        own = None if caller.has(Scope.ADMIN) else whose
+        own = None if caller.has_for_all(Scope.ADMIN) else whose
         if HEAD_ONLY in request.scope:  # A stream would have no end.
             await place_of(backend.events, query.after, own)
             return Response(media_type=EVENT_STREAM, headers=STREAM_HEADERS)
@@ -132,6 +133,11 @@ def followed_by(request: Request, user_id: str | None) -> UserId | None:
     wanted = caller.user_id if user_id is None else UserId(user_id)
     if not caller.has(Scope.ADMIN) and (wanted is None or caller.user_id != wanted):
         title = "Events need an admin key, or the user's own token"
+        raise RequestRefused(make_problem("forbidden", title))
+    if wanted is not None:
+        require_reading(request, wanted, of_services=True)
+    elif not caller.has_for_all(Scope.ADMIN):
+        title = "A key that is limited follows one user's events: name the user_id"
         raise RequestRefused(make_problem("forbidden", title))
     return wanted
 

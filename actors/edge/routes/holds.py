@@ -5,16 +5,11 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Path, Request, Response
 
 from actors.auth.caller import Scope
-from actors.edge.backend import (
-    NEEDS_KEY_OR_TOKEN,
-    Backend,
-    allow,
-    caller_of,
-    require_reading,
-)
+from actors.edge.backend import NEEDS_KEY_OR_TOKEN, Backend
+from actors.edge.callers import allow_scope, call_of, require_reading
 from actors.edge.responses import Done, answered, problems, written
 from actors.edge.routes.subscription import KeyHeader, UserIdQuery
-from actors.protocol.calls import body_of, make_call
+from actors.protocol.calls import body_of
 from actors.protocol.errors import HoldNotFoundError
 from actors.protocol.queries import HoldsQuery
 from domain.api.answers import UsageRecordResponse
@@ -24,7 +19,7 @@ from domain.holds import HOLD_ID_LENGTH_MAX, ReleaseHold, SettleHold
 from domain.values import UserId
 
 HoldId = Annotated[str, Path(min_length=1, max_length=HOLD_ID_LENGTH_MAX)]
-WRITES: dict[str, Any] = {"dependencies": [Depends(allow(Scope.WRITE))]}
+WRITES: dict[str, Any] = {"dependencies": [Depends(allow_scope(Scope.WRITE))]}
 
 
 def add_hold_operations(app: FastAPI, backend: Backend) -> None:
@@ -47,13 +42,13 @@ def _add_opening(app: FastAPI, backend: Backend) -> None:
         request: Request, body: PlaceHoldBody, idempotency_key: KeyHeader = None
     ) -> Response:
         """Set credits aside, today's first, until they are settled or released, or the hold expires."""
-        call = make_call(body.command(), idempotency_key, caller_of(request).name)
+        call = call_of(request, body.command(), idempotency_key)
         return await answered(backend, await backend.router.call(call), 201)
 
     @app.get("/subscription/holds", response_model=OpenHolds, responses=problems(), **reads)
     async def get_holds(request: Request, user_id: UserIdQuery) -> Response:
         """Return a user's open holds, the one that expires first before the others."""
-        require_reading(request, UserId(user_id))
+        require_reading(request, UserId(user_id), of_services=True)
         return Done(body_of(await backend.router.query(HoldsQuery(UserId(user_id)))))
 
 
@@ -63,7 +58,7 @@ def _add_closing(app: FastAPI, backend: Backend) -> None:
     ) -> Response:
         if command is None:
             raise HoldNotFoundError
-        call = make_call(command, key, caller_of(request).name)
+        call = call_of(request, command, key)
         return await answered(backend, await backend.router.call(call), status)
 
     @app.post(

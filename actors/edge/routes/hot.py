@@ -10,18 +10,13 @@ from fastapi import FastAPI, Request, Response
 from pydantic import TypeAdapter, ValidationError
 
 from actors.auth.caller import Scope
-from actors.edge.backend import (
-    NEEDS_KEY,
-    NEEDS_KEY_OR_TOKEN,
-    Backend,
-    require,
-    require_reading,
-)
+from actors.edge.backend import NEEDS_KEY, NEEDS_KEY_OR_TOKEN, Backend
+from actors.edge.callers import call_of, require_reading, require_scope
 from actors.edge.gate import Operation
 from actors.edge.once import MemberTwiceError, check_members
 from actors.edge.problems import RequestRefused, invalid, invalid_fields
 from actors.edge.responses import Done, answered, problems, written
-from actors.protocol.calls import body_of, make_call
+from actors.protocol.calls import body_of
 from domain.api.answers import CreditStatusResponse, UsageRecordResponse
 from domain.api.requests import COMMAS_MAX, IdempotencyKey, RecordUsageBody, UserIdText
 from domain.values import UserId
@@ -70,12 +65,12 @@ def add_hot_operations(app: FastAPI, backend: Backend) -> dict[tuple[str, str], 
     async def get_status(request: Request) -> Response:
         """Return what a user has today, from the owning shard's RAM."""
         user_id = UserId(parsed(USER_ID, "user_id", request.query_params.get("user_id")))
-        require_reading(request, user_id)
+        require_reading(request, user_id, of_services=False)
         return Done(body_of(await router.status(user_id)))
 
     async def record_usage(request: Request) -> Response:
         """Charge credits to today."""
-        caller = require(request, Scope.WRITE)
+        require_scope(request, Scope.WRITE)
         key = request.headers.get("idempotency-key")
         if key is not None:
             parsed(KEY, "Idempotency-Key", key)
@@ -91,7 +86,7 @@ def add_hot_operations(app: FastAPI, backend: Backend) -> dict[tuple[str, str], 
         except MemberTwiceError as error:
             raise RequestRefused(invalid("body", str(error))) from None
         return await answered(
-            backend, await router.call(make_call(body.command(), key, caller.name)), 201
+            backend, await router.call(call_of(request, body.command(), key)), 201
         )
 
     app.get(

@@ -6,8 +6,9 @@ from fastapi import Depends, FastAPI, Response
 from pydantic import BaseModel, Field
 
 from actors.auth.caller import Scope
-from actors.edge.backend import Backend, allow
+from actors.edge.backend import Backend
 from actors.edge.bodies import TestClockBody
+from actors.edge.callers import allow
 from actors.edge.problem_bodies import NotReady, documented
 from actors.edge.problems import RequestRefused, make_problem, respond
 from actors.edge.responses import Done, problems, written

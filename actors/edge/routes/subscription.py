@@ -8,11 +8,12 @@ from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
 from pydantic import AfterValidator, Field, ValidationError
 
 from actors.auth.caller import Scope
-from actors.edge.backend import NEEDS_KEY_OR_TOKEN, Backend, allow, caller_of, require_reading
+from actors.edge.backend import NEEDS_KEY_OR_TOKEN, Backend
+from actors.edge.callers import allow_scope, call_of, caller_of, require_reading
 from actors.edge.problem_bodies import InsufficientCredits, InvalidRequest, Problem
 from actors.edge.problems import RequestRefused, invalid, invalid_fields, problem_of
 from actors.edge.responses import Done, answered, problems, written
-from actors.protocol.calls import body_of, make_call
+from actors.protocol.calls import body_of
 from actors.protocol.errors import AllotmentError
 from actors.protocol.queries import (
     MonthQuery,
@@ -86,7 +87,7 @@ def add_reading_operations(app: FastAPI, backend: Backend) -> None:
         cursor: Annotated[str | None, Query(max_length=200)] = None,
     ) -> Response:
         """Return usage records, newest first; every acknowledged write is among them."""
-        require_reading(request, UserId(user_id))
+        require_reading(request, UserId(user_id), of_services=True)
         query = UsageQuery(
             UserId(user_id), since or TIMESTAMP_MIN, until or TIMESTAMP_MAX, limit, cursor
         )
@@ -98,13 +99,13 @@ def add_reading_operations(app: FastAPI, backend: Backend) -> None:
     @app.get("/subscription/usage/monthly", response_model=MonthlyUsage, **common)
     async def get_monthly_usage(request: Request, user_id: UserIdQuery, month: Month) -> Response:
         """Return the sums of a month of the user's time zone, by `timestamp`."""
-        require_reading(request, UserId(user_id))
+        require_reading(request, UserId(user_id), of_services=True)
         return await listed(request, MonthQuery(UserId(user_id), month))
 
     @app.get("/subscriptions/{id:segment}", response_model=UserSubscriptions, **common)  # noqa: FAST003
     async def get_subscriptions(request: Request, user_id: UserIdPath) -> Response:
         """Return all subscriptions of a user, the current one first."""
-        require_reading(request, UserId(user_id))
+        require_reading(request, UserId(user_id), of_services=False)
         return await listed(request, SubscriptionsQuery(UserId(user_id)))
 
 
@@ -132,7 +133,7 @@ def add_writing_operations(app: FastAPI, backend: Backend) -> None:
     """Add the operations that need the scope write."""
     router = backend.router
     common: dict[str, Any] = {
-        "dependencies": [Depends(allow(Scope.WRITE))],
+        "dependencies": [Depends(allow_scope(Scope.WRITE))],
         "responses": written(),
     }
 
@@ -149,7 +150,7 @@ def add_writing_operations(app: FastAPI, backend: Backend) -> None:
 
         Credits over days join the current subscription, or begin a new one.
         """
-        call = make_call(body.command(), idempotency_key, caller_of(request).name)
+        call = call_of(request, body.command(), idempotency_key)
         return await answered(backend, await router.call(call), 201)
 
     @app.post("/subscription/usage/batch", response_model=BatchResponse, **common)
@@ -157,10 +158,12 @@ def add_writing_operations(app: FastAPI, backend: Backend) -> None:
         request: Request, body: RecordUsagesBody, idempotency_key: KeyHeader = None
     ) -> Response:
         """Charge many records, each on its own."""
-        return await record_batch(router, body.records, idempotency_key, caller_of(request).name)
+        return await record_batch(router, body.records, idempotency_key, request)
 
 
-async def record_batch(router: Router, records: list[Any], key: str | None, by: str) -> Response:
+async def record_batch(
+    router: Router, records: list[Any], key: str | None, request: Request
+) -> Response:
     """Return the results of a batch in order: a status, and a record or a problem each.
 
     A key of the whole batch stands for every record that has none of its own.
@@ -174,7 +177,11 @@ async def record_batch(router: Router, records: list[Any], key: str | None, by: 
             results[place] = failed(invalid_fields(error, errors_max=RECORD_ERRORS_MAX))
             continue
         own_key = item.idempotency_key or (key and f"{key}{KEY_PARTS_SEPARATOR}{place}")
-        calls.append(make_call(item.command(), own_key, by))
+        try:
+            calls.append(call_of(request, item.command(), own_key))
+        except RequestRefused as refused:
+            results[place] = failed(refused.problem)
+            continue
         places.append(place)
     for place, reply in zip(places, await router.calls(calls), strict=True):
         try:

@@ -6,11 +6,11 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Path, Query, Request, Response
 
 from actors.auth.caller import Scope
-from actors.edge.backend import Backend, allow, caller_of, find_settled
+from actors.edge.backend import Backend, find_settled
+from actors.edge.callers import allow, allow_scope, call_of, require_user
 from actors.edge.problems import RequestRefused, invalid
 from actors.edge.responses import Done, answered, problems, written
 from actors.edge.routes.subscription import KeyHeader, read_list
-from actors.protocol.calls import make_call
 from actors.protocol.errors import NotFoundError, UnavailableError
 from actors.protocol.queries import ChangeQuery, HistoryQuery, SubscriptionPageQuery
 from actors.protocol.store import StoreError
@@ -24,6 +24,8 @@ PAGE_MAX = 1000
 CURSOR_LENGTH_MAX = 300
 
 ADMIN: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN))]}
+OF_ONE: dict[str, Any] = {"dependencies": [Depends(allow_scope(Scope.ADMIN))]}
+"""Of those that say later whom they are about."""
 
 SubscriptionId = Annotated[
     str,
@@ -65,7 +67,7 @@ def _add_reading(app: FastAPI, backend: Backend) -> None:
         "/subscriptions/{user_id:segment}/history",
         response_model=HistoryPage,
         responses=problems(),
-        **ADMIN,
+        **OF_ONE,
     )
     async def get_history(
         request: Request,
@@ -74,6 +76,7 @@ def _add_reading(app: FastAPI, backend: Backend) -> None:
         cursor: Annotated[int | None, Query(ge=1, le=INT64_MAX)] = None,
     ) -> Response:
         """Return what was decided about a user and who asked for it, newest first."""
+        require_user(request, Scope.ADMIN, UserId(user_id))
         query = HistoryQuery(UserId(user_id), limit, cursor)
         return await read_list(backend, request, query)
 
@@ -83,7 +86,7 @@ def _add_changing(app: FastAPI, backend: Backend) -> None:
         "/subscriptions/{id:segment}",  # noqa: FAST003 - it is an alias
         response_model=SubscriptionRecord,
         responses=written(404),
-        **ADMIN,
+        **OF_ONE,
     )
     async def change_subscription(
         request: Request,
@@ -93,7 +96,7 @@ def _add_changing(app: FastAPI, backend: Backend) -> None:
     ) -> Response:
         """Change a status, an end or a time zone. It is in MongoDB and in RAM when this answers."""
         user_id, known_id = await find_owner(backend, subscription_id)
-        call = make_call(body.command(user_id, known_id), idempotency_key, caller_of(request).name)
+        call = call_of(request, body.command(user_id, known_id), idempotency_key)
         return await answered(backend, await backend.router.query(ChangeQuery(call)), 200)
 
 

@@ -5,8 +5,9 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Query, Request, Response
 
 from actors.auth.caller import Scope
-from actors.edge.backend import Backend, allow, caller_of
+from actors.edge.backend import Backend
 from actors.edge.bodies import AnonymizeBody
+from actors.edge.callers import allow, allow_scope, require_user
 from actors.edge.responses import Done, problems, written
 from actors.edge.routes.subscription import KeyHeader
 from actors.protocol.reports import AnonymizationReport
@@ -15,6 +16,7 @@ from domain.values import UserId
 
 LISTED_MAX = 1000
 ADMIN: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN))]}
+OF_ONE: dict[str, Any] = {"dependencies": [Depends(allow_scope(Scope.ADMIN))]}
 
 
 def add_user_operations(app: FastAPI, backend: Backend) -> None:
@@ -24,7 +26,7 @@ def add_user_operations(app: FastAPI, backend: Backend) -> None:
         "/users/{user_id:segment}",
         response_model=AnonymizationReport,
         responses=written(),
-        **ADMIN,
+        **OF_ONE,
     )
     async def anonymize_user(
         request: Request,
@@ -39,7 +41,7 @@ def add_user_operations(app: FastAPI, backend: Backend) -> None:
         afterwards is a new user.
         """
         _ = body  # There is one mode.
-        by = caller_of(request).name
+        by = require_user(request, Scope.ADMIN, UserId(user_id)).name
         done = await backend.operations.anonymize(UserId(user_id), by, idempotency_key)
         headers = {"Idempotent-Replayed": "true"} if done.replayed else {}
         return Done(done.report.model_dump_json(), headers=headers)

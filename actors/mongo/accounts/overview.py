@@ -20,6 +20,7 @@ from actors.mongo.ids import (
 )
 from actors.mongo.references import with_ids_spelled
 from actors.protocol.queries import SubscriptionPageQuery
+from actors.protocol.store import ChargedUsage
 from domain.api.answers import SubscriptionPage, SubscriptionRecord
 from domain.api.list_answers import subscription_record
 from domain.documents.subscriptions import Document, UnreadableError, read_subscription
@@ -48,15 +49,19 @@ class MongoOverview:
                 return user_id, name
         return None
 
-    def usage_owner(self, usage_id: str) -> UserId | None:
-        """Return whose charge a usage record of ours is; None where the views have none yet."""
+    def charged(self, usage_id: str) -> ChargedUsage | None:
+        """Return what a usage record of ours charged; None where the views have none yet."""
         if not is_object_id(usage_id):  # Ids of ours are.
             return None
         where = {"_id": ObjectId(usage_id)}
         with unavailable_on_error():
-            found = self._database.usages.find_one(where, ["user_id", "seq"])
-        # Another program's record charges nothing.
-        return None if found is None or found.get("seq") is None else user_of(found)
+            found = self._database.usages.find_one(where, ["user_id", "seq", "service_type"])
+        if found is None or found.get("seq") is None:  # Another program's record charges nothing.
+            return None
+        user_id, service = user_of(found), found.get("service_type")
+        if user_id is None:
+            return None
+        return ChargedUsage(user_id, service if isinstance(service, str) else None)
 
     def subscription_page(self, query: SubscriptionPageQuery, now: datetime) -> SubscriptionPage:
         """Return one page. ValueError: the cursor is not one of ours."""

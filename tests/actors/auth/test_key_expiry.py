@@ -4,6 +4,7 @@ import contextlib
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -11,10 +12,12 @@ from typer.testing import CliRunner
 from actors.auth.api_keys import KeyRing, make_key
 from actors.auth.caller import Scope
 from actors.auth.first_key import first_key
+from actors.auth.limits import KeyLimits
 from actors.cli import keys as key_commands
 from actors.cli.keys import cells_of, key_row
 from actors.cli.main import app
 from actors.mongo.keys import MongoKeys
+from domain.values import UserId
 from tests.builders.authors import NOON
 from tests.fakes.memory_keys import Keys
 from tests.fakes.setups import MongoSetup
@@ -33,10 +36,10 @@ def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Keys:
     return keys
 
 
-def run(*arguments: str) -> dict[str, str]:
+def run(*arguments: str) -> dict[str, Any]:
     done = CliRunner().invoke(app, ["keys", *arguments, "--json"])
     assert done.exit_code == 0, done.output
-    told: dict[str, str] = json.loads(done.stdout)
+    told: dict[str, Any] = json.loads(done.stdout)
     return told
 
 
@@ -106,6 +109,38 @@ def test_a_key_is_rotated_with_both_in_force_for_the_overlap(store: Keys) -> Non
     assert kept[new["key_id"]].in_force(now + 48 * HOUR)
 
 
+def test_a_key_is_limited_and_its_successor_as_well(store: Keys) -> None:
+    asked = ("--user", "ada", "--user", "65A1B2C3D4E5F60718293A4B", "--user-prefix", "org/")
+    made = run("create", "--scope", "write", "--name", "org", *asked, "--service", "chat")
+    new = run("rotate", made["key_id"])
+    limits = KeyLimits(
+        frozenset({UserId("ada"), UserId("65a1b2c3d4e5f60718293a4b")}), "org/", frozenset({"chat"})
+    )
+
+    assert {key.limits for key in store.list()} == {limits}
+    for row in (made, new):
+        assert row["user_ids"] == ["65a1b2c3d4e5f60718293a4b", "ada"]
+        assert (row["user_id_prefix"], row["services"]) == ("org/", ["chat"])
+    cells = cells_of(key_row(store.list()[0]))
+    assert "users: 65a1b2c3d4e5f60718293a4b, ada, org/*; services: chat" in cells
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *(["--user", ""], ["--user", "a b"], ["--user", "a" * 129], ["--user-prefix", ""]),
+        *(["--user-prefix", "a b"], ["--service", ""], ["--service", "a\n"]),
+        [word for n in range(101) for word in ("--user", f"u{n}")],
+    ],
+    ids=lambda asked: " ".join(asked)[:20],
+)
+def test_limits_that_are_none_make_no_key(store: Keys, asked: list[str]) -> None:
+    words = ["keys", "create", "--scope", "admin", "--name", "panel", *asked]
+
+    assert CliRunner().invoke(app, words).exit_code == 2
+    assert store.list() == []
+
+
 def test_the_overlap_is_a_day_unless_told_and_never_longer_than_the_old_key_lives(
     store: Keys,
 ) -> None:
@@ -167,6 +202,15 @@ def test_expiry_is_kept_in_mongodb_and_moves_to_earlier_times_only(embedded: Mon
     keys.revoke(key.key_id, NOON)
     assert not keys.expire(key.key_id, NOON)
     assert not keys.expire("unknown", NOON)
+
+
+def test_where_every_admin_key_is_limited_a_start_makes_one(
+    embedded: MongoSetup, tmp_path: Path
+) -> None:
+    _, key = make_key("panel", Scope.ADMIN, NOON, limits=KeyLimits(None, "org/"))
+    MongoKeys(embedded.database).insert(key)
+
+    assert first_key(MongoKeys(embedded.database), tmp_path) is not None
 
 
 def test_where_every_admin_key_has_expired_a_start_makes_one(

@@ -43,7 +43,7 @@ def foreign_documents(database: Documents, user: str) -> None:
     user_id: Any = ObjectId(user) if is_object_id(user) else user
     subscription = database.subscriptions.find_one({"user_id": user_id})
     assert subscription is not None
-    hold_id = make_hold_id(NOON, UserId(user), "elsewhere")
+    hold_id = make_hold_id(NOON, UserId(user), "elsewhere", "chat")
     database.subscriptions.insert_one(
         {"_id": "theirs-1", "user_id": user_id, "status": "expired", "note": user}
         | {"start_date": NOON - timedelta(days=90), "end_date": NOON - timedelta(days=60)}
@@ -160,7 +160,7 @@ async def test_each_document_is_counted_by_its_collection(mongo: MongoSetup) -> 
 @in_loop
 async def test_an_open_hold_goes_on_under_the_new_name_and_expires(mongo: MongoSetup) -> None:
     async with world(mongo, TEXT) as (shard, jobs, _):
-        old = make_hold_id(NOON, UserId(TEXT), f"hold {TEXT} 2")
+        old = make_hold_id(NOON, UserId(TEXT), f"hold {TEXT} 2", "chat")
 
         report = await anonymize(jobs, TEXT)
 

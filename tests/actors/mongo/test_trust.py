@@ -4,11 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from actors.auth.api_keys import make_key
+from actors.auth.api_keys import hash_of, make_key
 from actors.auth.caller import Scope
+from actors.auth.limits import KeyLimits
 from actors.mongo.clock import MongoClock
 from actors.mongo.keys import MongoKeys
 from actors.protocol.store import UnsuitableDatabaseError
+from domain.values import UserId
 from tests.builders.authors import NOON
 from tests.fakes.setups import MongoSetup
 
@@ -23,6 +25,59 @@ def test_a_key_comes_back_as_it_was_kept_without_its_secret(mongo: MongoSetup) -
 
     assert keys.list() == [key]
     assert text not in str(mongo.documents("allotment_api_keys"))
+
+
+LIMITS = KeyLimits(frozenset({UserId("ada")}), "org/", frozenset({"chat"}))
+
+
+@pytest.mark.parametrize(
+    "limits", [LIMITS, KeyLimits(frozenset()), KeyLimits(None, "org/"), None], ids=str
+)
+def test_a_limited_key_comes_back_with_its_limits(
+    mongo: MongoSetup, limits: KeyLimits | None
+) -> None:
+    keys = MongoKeys(mongo.database)
+    _, key = make_key("panel", Scope.ADMIN, NOON, limits=limits)
+
+    keys.insert(key)
+
+    assert keys.list() == [key]
+
+
+def test_a_version_that_knows_no_limits_finds_no_limited_key(mongo: MongoSetup) -> None:
+    """It looks for the hash of what is shown."""
+    keys = MongoKeys(mongo.database)
+    text, key = make_key("panel", Scope.ADMIN, NOON, limits=LIMITS)
+    keys.insert(key)
+
+    (stored,) = mongo.documents("allotment_api_keys")
+
+    assert stored["hash"] not in (hash_of(text), key.hash)
+    assert stored["hash"].endswith(hash_of(text))
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        *(None, 5, "ada", [], {}),
+        {"user_ids": "ada", "user_id_prefix": None, "services": None},
+        {"user_ids": [5], "user_id_prefix": None, "services": None},
+        {"user_ids": None, "user_id_prefix": None, "services": None},
+        {"user_ids": None, "user_id_prefix": 5, "services": None},
+        {"user_ids": None, "services": None},
+    ],
+    ids=str,
+)
+def test_a_key_whose_limits_cannot_be_read_is_for_nobody(mongo: MongoSetup, spoilt: object) -> None:
+    keys = MongoKeys(mongo.database)
+    _, key = make_key("panel", Scope.ADMIN, NOON, limits=LIMITS)
+    keys.insert(key)
+    mongo.database.allotment_api_keys.update_one({}, {"$set": {"limits": spoilt}})
+
+    limits = keys.list()[0].limits
+
+    assert limits is not None
+    assert not any(map(limits.admits_user, map(UserId, ("ada", "org/a", "5", "bob"))))
 
 
 def test_the_last_use_of_a_key_only_moves_on(mongo: MongoSetup) -> None:

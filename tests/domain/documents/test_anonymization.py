@@ -45,7 +45,7 @@ def test_a_text_names_the_new_id_where_it_named_the_old_one(old: str, text: str,
 @given(st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=60))
 def test_the_id_of_a_hold_names_its_new_user_whoever_the_old_one_was(name: str) -> None:
     old = parse_user_id(name)
-    hold_id, other = make_hold_id(NOON, old, "k"), make_hold_id(NOON, UserId("other-user"), "k")
+    hold_id, other = (make_hold_id(NOON, u, "k", "chat") for u in (old, UserId("other-user")))
 
     left = renaming(old).text(f"expire {hold_id}")
 
@@ -90,7 +90,7 @@ def life() -> list[Entry]:
         author.do(PlaceHold(ADA, "chat", Credits(10)), "key-h2"),
         author.do(PlaceHold(ADA, "chat", Credits(5)), "key-h3"),
     ]
-    first, second = make_hold_id(NOON, ADA, "key-h1"), make_hold_id(NOON, ADA, "key-h2")
+    first, second = (make_hold_id(NOON, ADA, key, "chat") for key in ("key-h1", "key-h2"))
     entries += [
         author.do(SettleHold(ADA, first, Credits(15)), "key-of-settling"),
         author.do(ReleaseHold(ADA, second), "key-of-releasing"),

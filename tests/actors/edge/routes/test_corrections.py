@@ -261,14 +261,14 @@ async def test_what_is_wrong_with_a_reversal_is_named(body: dict[str, Any], wron
 async def test_a_charge_that_no_document_shows_yet_is_reversed() -> None:
     async with edge() as (http, backend):
         await given(http)
-        found = backend.overview.usage_owner
+        found = backend.overview.charged
         asked: list[str] = []
 
         def late(usage_id: str) -> Any:
             asked.append(usage_id)
             return found(usage_id) if len(asked) > 1 else None
 
-        backend.overview.usage_owner = late  # type: ignore[method-assign]
+        backend.overview.charged = late  # type: ignore[method-assign]
         usage_id = (await charged(http, 5))["usage_id"]
         answer = await http.post(reversals(usage_id), json={"reason": "too soon"})
 
@@ -279,7 +279,7 @@ async def test_a_charge_that_no_document_shows_yet_is_reversed() -> None:
 @in_loop
 async def test_a_reversal_while_the_database_is_away_is_to_be_repeated() -> None:
     async with edge() as (http, backend):
-        backend.shards.store.fail_next("usage_owner")
+        backend.shards.store.fail_next("charged")
         answer = await http.post(reversals(NOBODYS), json={"reason": "none"})
 
     assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")

@@ -257,7 +257,7 @@ async def test_closed_and_unknown_holds_are_typed_errors() -> None:
             await client.settle(hold.hold_id, 5)
         with pytest.raises(HoldNotFoundError) as unknown:
             await client.release("none")
-        never = make_hold_id(NOON, UserId("ada"), "never")
+        never = make_hold_id(NOON, UserId("ada"), "never", "chat")
         with pytest.raises(HoldClosedError):
             await client.release(never)
 

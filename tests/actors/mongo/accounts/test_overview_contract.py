@@ -63,17 +63,27 @@ def test_whose_charge_it_was_is_found_however_its_id_is_spelt(setup: Setup, user
     assert isinstance(charged.change, UsageRecorded)
     usage_id = charged.change.usage_id
 
-    assert setup.overview.usage_owner(usage_id) == user_id
-    assert setup.overview.usage_owner(usage_id.upper()) == user_id
-    assert setup.overview.usage_owner("none") is None
-    assert setup.overview.usage_owner("0" * 24) is None
+    assert setup.overview.charged(usage_id) == (user_id, "chat")
+    assert setup.overview.charged(usage_id.upper()) == (user_id, "chat")
+    assert setup.overview.charged("none") is None
+    assert setup.overview.charged("0" * 24) is None
 
 
 def test_a_charge_that_another_program_wrote_is_nobodys_to_reverse(mongo: MongoSetup) -> None:
     usage_id = "a" * 24
     mongo.insert("usages", _id=ObjectId(usage_id), user_id="ann", credit_amount=5, timestamp=NOON)
 
-    assert mongo.overview.usage_owner(usage_id) is None
+    assert mongo.overview.charged(usage_id) is None
+
+
+def test_a_charge_whose_service_another_program_has_spoilt_is_of_none(mongo: MongoSetup) -> None:
+    author = Author("ann")
+    added, charged = author.add(), author.use(5)
+    write(mongo.store, [added, charged])
+    mongo.database.usages.update_one({}, {"$set": {"service_type": 5}})
+    assert isinstance(charged.change, UsageRecorded)
+
+    assert mongo.overview.charged(charged.change.usage_id) == ("ann", None)
 
 
 def test_pages_follow_one_another_and_end(setup: Setup) -> None:

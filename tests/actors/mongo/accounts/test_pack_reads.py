@@ -162,16 +162,16 @@ def test_the_history_tells_of_packs_and_corrections(setup: Setup) -> None:
 def test_whose_a_charge_is(setup: Setup, user_id: UserId) -> None:
     author = Buyer(user_id)
     entries = [author.buy(100), author.use(3)]
-    name = usage_of(entries[1])
+    name, charged = usage_of(entries[1]), (user_id, "chat")
 
-    assert setup.overview.usage_owner(name) is None
+    assert setup.overview.charged(name) is None
     write(setup.store, entries)
-    assert setup.overview.usage_owner(name) == user_id
-    assert setup.overview.usage_owner(name.upper()) == user_id
-    assert setup.overview.usage_owner("no id of ours") is None
+    assert setup.overview.charged(name) == charged
+    assert setup.overview.charged(name.upper()) == charged
+    assert setup.overview.charged("no id of ours") is None
 
 
 def test_another_programs_record_is_nobodys_charge(mongo: MongoSetup) -> None:
     record(mongo, "65f0a1b2c3d4e5f6012300aa", NOON)
 
-    assert mongo.overview.usage_owner("65f0a1b2c3d4e5f6012300aa") is None
+    assert mongo.overview.charged("65f0a1b2c3d4e5f6012300aa") is None
