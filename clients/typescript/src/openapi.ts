@@ -883,6 +883,51 @@ export interface components {
             differed: number;
         };
         /**
+         * RecordUsageBody
+         * @description Credits to charge to today: `credit_amount`, or what `token_count` costs.
+         */
+        RecordUsageBody: {
+            /** User Id */
+            user_id: string;
+            /** Service Type */
+            service_type: string;
+            /**
+             * Token Count
+             * @default null
+             */
+            token_count: number | null;
+            /**
+             * Credit Amount
+             * @description Left out: what `token_count` costs by the price list (ALLOTMENT_PRICES).
+             * @default null
+             */
+            credit_amount: number | null;
+            /**
+             * Model Used
+             * @default null
+             */
+            model_used: string | null;
+            /**
+             * Session Id
+             * @default null
+             */
+            session_id: string | null;
+            /**
+             * Details
+             * @default null
+             */
+            details: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Timestamp
+             * @default null
+             */
+            timestamp: string | null;
+            /** @default reject */
+            on_insufficient: components["schemas"]["OnInsufficient"];
+        };
+        /**
          * RecordUsagesBody
          * @description Up to 1000 charges. Each is checked and decided on its own.
          */
@@ -1571,51 +1616,6 @@ export interface components {
             code: string;
             /** Missing */
             missing: string[];
-        };
-        /**
-         * RecordUsageBody
-         * @description Credits to charge to today: `credit_amount`, or what `token_count` costs.
-         */
-        RecordUsageBody: {
-            /** User Id */
-            user_id: string;
-            /** Service Type */
-            service_type: string;
-            /**
-             * Token Count
-             * @default null
-             */
-            token_count: number | null;
-            /**
-             * Credit Amount
-             * @description Left out: what `token_count` costs by the price list (ALLOTMENT_PRICES).
-             * @default null
-             */
-            credit_amount: number | null;
-            /**
-             * Model Used
-             * @default null
-             */
-            model_used: string | null;
-            /**
-             * Session Id
-             * @default null
-             */
-            session_id: string | null;
-            /**
-             * Details
-             * @default null
-             */
-            details: {
-                [key: string]: unknown;
-            } | null;
-            /**
-             * Timestamp
-             * @default null
-             */
-            timestamp: string | null;
-            /** @default reject */
-            on_insufficient: components["schemas"]["OnInsufficient"];
         };
     };
     responses: never;
