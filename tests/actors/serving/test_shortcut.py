@@ -12,7 +12,7 @@ from actors.edge.app import build_app
 from actors.edge.gate import Gate
 from actors.runtime.counters import OperationCounters
 from actors.serving import shortcut
-from tests.fakes.edge import CREDITS, USAGE, edge
+from tests.fakes.edge import CREDITS, PAYMENT, USAGE, edge
 from tests.fakes.shards import in_loop
 
 STATUS, CHARGE = ("GET", "/subscription/status"), ("POST", "/subscription/usage")
@@ -63,7 +63,7 @@ async def test_holds_settlements_and_credits_never_come_to_serve(
         name = held.json()["hold_id"]
         settled = await http.post(f"/subscription/holds/{name}/settle", json=cost)
         unknown = await http.post("/subscription/holds/none/settle", json=cost)
-        more = {**CREDITS, "payment": CREDITS["payment"] | {"transaction_id": "t-2"}}
+        more = CREDITS | {"payment": PAYMENT | {"transaction_id": "t-2"}}
         added = await http.post("/subscription/credits", json=more)
 
     assert (held.status_code, held.json()["remaining_credits"]) == (201, 83)
