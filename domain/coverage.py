@@ -1,6 +1,5 @@
 """What a charge comes to, which sources cover it, and the day as a decision sees it."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -30,8 +29,7 @@ def opening_of(subscription: Subscription, day: Day, limit: Credits | None = Non
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
+class Cost(NamedTuple):
     """What is to be charged, and the price that made it; None: the caller told the amount."""
 
     amount: Credits
@@ -57,8 +55,7 @@ def cost_of(
     return Cost(Credits(amount), price)
 
 
-@dataclass(frozen=True, slots=True)
-class Funds:
+class Funds(NamedTuple):
     """What an account has to spend at an instant, by source."""
 
     subscription: Subscription | None
@@ -116,8 +113,7 @@ def funds_of(
     return Funds(current, day, limit, may_spend, left, packs)
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """What sources give of an amount."""
 
     day_amount: Credits
@@ -145,10 +141,12 @@ def take(
 
     `at_least`: so much is enough.
     """
+    used = funds.day.used if funds.day is not None else 0
+    if funds.may_spend and required <= funds.day_left and used + required <= CREDITS_MAX:
+        return Taken(required, ())  # Nearly always the day has it all.
     if funds.are_none:
         return nothing_to_spend(required)
     remaining = funds.remaining
-    used = funds.day.used if funds.day is not None else 0
     there = Credits(max(remaining, 0))
     is_part_enough = on_insufficient is OnInsufficient.CAP or (
         at_least is not None and at_least <= there
