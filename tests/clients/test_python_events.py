@@ -90,6 +90,20 @@ def test_a_stream_that_breaks_goes_on_behind_what_was_heard() -> None:
     assert asked == [None, "evt_1", "evt_2"]
 
 
+def test_a_stream_that_breaks_before_its_first_event_goes_on_where_it_began() -> None:
+    asked: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params.get("after"))
+        told = text_of(1) if len(asked) > 1 else b""
+        return httpx.Response(200, stream=Breaking(b"retry: 1000\nid: at_7\n\n" + told))
+
+    http = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://allotment")
+
+    assert next(Allotment(http).events()).id == "evt_1"
+    assert asked == [None, "at_7"]
+
+
 @pytest.fixture(scope="module")
 def interface() -> Iterator[Listening]:
     with listening() as interface:

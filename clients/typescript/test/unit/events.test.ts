@@ -64,6 +64,18 @@ test("where the stream ends, breaks or is refused for now, it goes on after the 
   ]);
 });
 
+test("a stream that breaks before its first event goes on where it began", async () => {
+  const service = new FakeService(
+    stream(["retry: 1000\nid: at_7\n\n"]),
+    stream(["retry: 1000\nid: at_7\n\n", text(1)]),
+  );
+
+  const [event] = await first(1, client(service).events());
+
+  assert.equal(event?.id, "evt_1");
+  assert.deepEqual(service.asked.map(({ path }) => path), ["/events", "/events?after=at_7"]);
+});
+
 test("an event whose handling fails is not passed over", async () => {
   const service = new FakeService(stream([text(1), text(2)]));
   let last = "beginning";
