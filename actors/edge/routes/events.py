@@ -6,9 +6,10 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from actors.auth.caller import Scope
-from actors.edge.backend import HEAD_ONLY, NEEDS_KEY_OR_TOKEN, Backend
+from actors.auth.caller import Caller, Scope
+from actors.edge.backend import HEAD_ONLY, NEEDS_ANY, Backend
 from actors.edge.callers import allow, caller_of, require_reading
+from actors.edge.credentials import is_in_force
 from actors.edge.problems import RequestRefused, invalid, make_problem
 from actors.edge.responses import problems
 from actors.edge.routes.stripe_webhook import stripe_events
@@ -56,7 +57,7 @@ def _add_following(app: FastAPI, backend: Backend) -> None:
             **problems(),
             200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}},
         },
-        openapi_extra={"security": NEEDS_KEY_OR_TOKEN},
+        openapi_extra={"security": NEEDS_ANY},
     )
     async def follow_events(
         request: Request,
@@ -91,7 +92,7 @@ def _add_following(app: FastAPI, backend: Backend) -> None:
         except BaseException:
             give_back()
             raise
-        stream = sent(backend.events, query, order, began)
+        stream = while_in_force(backend, caller, sent(backend.events, query, order, began))
         return CountedStream(give_back, stream, media_type=EVENT_STREAM, headers=STREAM_HEADERS)
 
 
@@ -164,6 +165,20 @@ async def sent(way: EventsWay, query: EventQuery, order: int, began: str) -> Asy
             yield text_of(page)
     except UnavailableError:
         return
+
+
+async def while_in_force(
+    backend: Backend, caller: Caller, stream: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    """Yield a stream until its caller's key or token counts no more: looked at before each part."""
+    async for text in stream:
+        try:
+            counts = await is_in_force(backend, caller)
+        except StoreError:
+            counts = False  # Who may follow resumes when it can be told.
+        if not counts:
+            return
+        yield text
 
 
 def text_of(page: EventPage) -> bytes:
