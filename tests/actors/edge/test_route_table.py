@@ -1,5 +1,6 @@
 """Who may call what: every route times every kind of caller, each cell asserted."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -171,8 +172,12 @@ async def answer(caller: str, row: Row) -> httpx.Response:
         backend = LocalBackend(OneShard(shard, store), keys)
         backend.tokens = Tokens(RULES)
         transport = httpx.ASGITransport(build_app(backend))
+        relaying = asyncio.create_task(backend.relay.run())
         async with httpx.AsyncClient(transport=transport, base_url="http://allotment") as http:
-            return await http.request(row.method, row.path, json=row.body, headers=headers)
+            got = await http.request(row.method, row.path, json=row.body, headers=headers)
+        relaying.cancel()
+        await asyncio.wait([relaying])
+        return got
 
 
 @pytest.mark.parametrize("caller", CALLERS)
