@@ -64,6 +64,9 @@ def test_the_image_runs_as_nobody_special_and_says_whether_it_can_serve() -> Non
     ports = set(re.findall(r"127\.0\.0\.1:(\d+)", health))
 
     assert int(user) > 0
+    assert (
+        settings().get("ALLOTMENT_RAY_DASHBOARD", "true") == "true"
+    )  # It lists the metrics' ports.
     assert names.index("USER") < names.index("CMD")
     assert set(re.findall(r"127\.0\.0\.1:\d+(/[a-z]+)", health)) <= OPEN
     assert ports == set(of("EXPOSE")) == {settings()["ALLOTMENT_HTTP_PORT"]}
