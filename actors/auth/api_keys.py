@@ -17,6 +17,7 @@ from actors.protocol.store import StorageUnavailableError
 
 KEY_PREFIX = "allot_"
 PREFIX_LENGTH = len(KEY_PREFIX) + 6  # What lists show, enough to recognise a key.
+CALLED_AFTER_KEY = "key:"  # Callers are named after their key's id, behind this.
 SECRET_BYTES = 32
 KEY_LENGTH = len(KEY_PREFIX) + 43  # 32 bytes in base64.
 REFRESH_SECONDS = 2.0  # A revoked key is refused everywhere within this time, plus one reading.
@@ -120,6 +121,7 @@ class KeyRing:
         self._clock = clock
         self._keys: dict[str, list[tuple[str, datetime | None, Caller]]] = {}
         self._ids: dict[str, str] = {}
+        self._ends: dict[str, datetime | None] = {}
         self._used: set[str] = set()
         self._read_at = float("-inf")
         self._noted_at = time.monotonic()
@@ -151,6 +153,17 @@ class KeyRing:
             found = self.known(text)
         return found
 
+    async def is_in_force(self, name: str) -> bool:
+        """Whether the key of a caller of this name (`Caller.name`) is in force.
+
+        Raises StorageUnavailableError where it is not known and cannot be looked up.
+        """
+        if self._following is None:
+            self._following = asyncio.create_task(self._follow())
+        if name not in self._ends:
+            await self._refresh(UNKNOWN_REFRESH_SECONDS)
+        return name in self._ends and not self._is_over(self._ends[name])
+
     async def _follow(self) -> None:
         while True:
             try:
@@ -180,12 +193,14 @@ class KeyRing:
 
     def _take(self, keys: Collection[ApiKey]) -> None:
         known: dict[str, list[tuple[str, datetime | None, Caller]]] = {}
+        ends: dict[str, datetime | None] = {}
         for key in keys:
             if key.revoked_at is None:
-                caller = Caller(f"key:{key.key_id}", key.scope, limits=key.limits)
+                caller = Caller(CALLED_AFTER_KEY + key.key_id, key.scope, limits=key.limits)
+                ends[caller.name] = key.expires_at
                 known.setdefault(key.prefix, []).append((key.hash, key.expires_at, caller))
-        self._keys = known
-        self._ids = {f"key:{key.key_id}": key.key_id for key in keys}
+        self._keys, self._ends = known, ends
+        self._ids = {CALLED_AFTER_KEY + key.key_id: key.key_id for key in keys}
 
     async def _note_used(self) -> None:
         """Write down which keys were used. Raises StorageUnavailableError."""

@@ -1,6 +1,7 @@
 """Who sends a request, and what that caller may do."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import IntEnum
 
 from actors.auth.limits import KeyLimits
@@ -27,6 +28,10 @@ class Caller:
     """Whose token it is."""
     limits: KeyLimits | None = None
     """What the caller's key is limited to; None: it is for all users and services."""
+    ends_at: datetime | None = field(default=None, compare=False)
+    """Until when it is in force; None: that is asked of whoever keeps the keys."""
+    made_by: str | None = field(default=None, compare=False)
+    """The caller who had a stream token made: it is in force no longer than that one's key."""
 
     def has(self, scope: Scope) -> bool:
         """Whether the caller's key has at least this scope, be it for some users or services only."""

@@ -8,6 +8,7 @@ import asyncio
 import json
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -15,7 +16,7 @@ import jwt
 
 from actors.auth.caller import Caller
 from actors.auth.token_rules import TokenRules
-from domain.values import UserId, parse_user_id
+from domain.values import parse_user_id
 
 SECRET_ALGORITHMS = ("HS256", "HS384", "HS512")
 PUBLIC_ALGORITHMS = (
@@ -59,12 +60,15 @@ class Tokens:
             return None
         try:
             header = jwt.get_unverified_header(text)
-            user_id = await self._subject(text, header)
+            claims = await self._claims(text, header)
+            user_id = None if claims is None else parse_user_id(claims["sub"])
         except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
             return None
-        return None if user_id is None else Caller(f"user:{user_id}", None, user_id)
+        if claims is None or user_id is None:
+            return None
+        return Caller(f"user:{user_id}", None, user_id, ends_at=end_of(claims["exp"]))
 
-    async def _subject(self, text: str, header: Mapping[str, Any]) -> UserId | None:
+    async def _claims(self, text: str, header: Mapping[str, Any]) -> Mapping[str, Any] | None:
         algorithm, key_id = header.get("alg"), header.get("kid")
         # Each kind of algorithm has a key of its own: a public key is never taken for a secret.
         if algorithm in SECRET_ALGORITHMS and self._rules.secret is not None:
@@ -74,8 +78,10 @@ class Tokens:
             return None if key is None else self._checked(text, key, PUBLIC_ALGORITHMS)
         return None
 
-    def _checked(self, text: str, key: str | jwt.PyJWK, algorithms: tuple[str, ...]) -> UserId:
-        claims = jwt.decode(
+    def _checked(
+        self, text: str, key: str | jwt.PyJWK, algorithms: tuple[str, ...]
+    ) -> Mapping[str, Any]:
+        claims: Mapping[str, Any] = jwt.decode(
             text,
             key,
             algorithms=list(algorithms),
@@ -84,7 +90,15 @@ class Tokens:
             leeway=LEEWAY_SECONDS,
             options={"require": ["exp", "sub"], "enforce_minimum_key_length": True},
         )
-        return parse_user_id(claims["sub"])
+        return claims
+
+
+def end_of(exp: float) -> datetime | None:
+    """Return until when a token with this `exp` is taken; None: longer than calendars go."""
+    try:
+        return datetime.fromtimestamp(int(exp) + LEEWAY_SECONDS, UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 class KeySet:

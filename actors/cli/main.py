@@ -15,6 +15,7 @@ from actors.cli.clock import add_clock_command
 from actors.cli.cluster import add_cluster_commands
 from actors.cli.corrections import add_correcting_commands
 from actors.cli.keys import database_told, keys
+from actors.cli.moving_in import add_moving_in_command
 from actors.cli.operator import add_operator_commands
 from actors.cli.readiness import wait_until_ready
 from actors.cli.stripe import stripe
@@ -132,6 +133,7 @@ def ray_command() -> str:
 add_operator_commands(app)
 add_cluster_commands(app)
 add_user_commands(app)
+add_moving_in_command(app)
 add_correcting_commands(app)
 add_clock_command(app)
 

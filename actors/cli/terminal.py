@@ -108,6 +108,11 @@ class Service:
         self._place = f"{settings.http_host}:{settings.http_port}"
         self._headers = {"Authorization": f"Bearer {key_file.read_text().strip()}"}
 
+    def client(self) -> httpx.Client:
+        """Return a client of its HTTP interface, for many requests."""
+        url = f"http://{self._place}"
+        return httpx.Client(base_url=url, headers=self._headers, timeout=HTTP_SECONDS_MAX)
+
     def ask(
         self,
         method: str,

@@ -12,6 +12,7 @@ from actors.edge.routes.events import add_event_operations
 from actors.edge.routes.holds import add_hold_operations
 from actors.edge.routes.hot import add_hot_operations
 from actors.edge.routes.probes import add_operating_operations, add_test_clock
+from actors.edge.routes.stream_tokens import add_stream_tokens
 from actors.edge.routes.stripe_webhook import add_stripe_operations
 from actors.edge.routes.subscription import add_reading_operations, add_writing_operations
 from actors.edge.routes.subscriptions import add_subscription_operations
@@ -45,6 +46,7 @@ def build_app(backend: Backend) -> Gate:
     add_user_operations(app, backend)
     add_stripe_operations(app, backend.stripe)
     add_event_operations(app, backend)
+    add_stream_tokens(app, backend)
     add_reconciling_operations(app, backend)
     add_documentation(app)
     return Gate(app, backend, operations)

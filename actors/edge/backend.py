@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from actors.auth.api_keys import KeyRing
+from actors.auth.stream_tokens import StreamTokens
 from actors.auth.tokens import Tokens
 from actors.edge.limits import RateLimit
 from actors.edge.turns import Turns
@@ -23,6 +24,7 @@ from actors.stripe.records import StripeStore
 HEAD_ONLY = "allotment.head"  # In a request's scope: the caller wants no body of it.
 NEEDS_KEY: list[dict[str, list[str]]] = [{"key": []}]
 NEEDS_KEY_OR_TOKEN = [*NEEDS_KEY, {"token": []}]
+NEEDS_ANY = [*NEEDS_KEY_OR_TOKEN, {"stream": []}]
 """How an operation says in its documentation who may call it."""
 
 
@@ -45,6 +47,7 @@ class Backend(Protocol):
     turns: Turns
     keys: KeyRing
     tokens: Tokens | None
+    streams: StreamTokens
     rate_limit: RateLimit | None
     overview: Overview
     operations: Operations

@@ -14,12 +14,11 @@ from fastapi import FastAPI, Request, Response
 from starlette.routing import BaseRoute
 from starlette.types import Message, Receive, Scope, Send
 
-from actors.auth.api_keys import KEY_PREFIX
 from actors.auth.caller import Caller
-from actors.auth.tokens import UncheckableTokenError
 from actors.edge.addresses import divided
 from actors.edge.at_once import Operation, Place, place_of
 from actors.edge.backend import HEAD_ONLY, Backend
+from actors.edge.credentials import authenticate
 from actors.edge.limits import Allowance
 from actors.edge.once import check_once
 from actors.edge.problems import (
@@ -32,7 +31,6 @@ from actors.edge.problems import (
 )
 from actors.protocol.errors import AllotmentError
 from actors.protocol.limits import HEADER_BYTES_MAX
-from actors.protocol.store import StorageUnavailableError
 from actors.runtime.counters import OperationCounters
 
 BODY_BYTES_MAX = 1024 * 1024
@@ -157,35 +155,6 @@ def check_head(scope: Scope) -> None:
                 unquote_to_bytes(part).decode()
             except UnicodeDecodeError:
                 raise RequestRefused(invalid("address", "is not UTF-8")) from None
-
-
-async def authenticate(backend: Backend, scope: Scope) -> Caller:
-    """Return who sends a request. Raises RequestRefused."""
-    given = [value for name, value in scope["headers"] if name == b"authorization"]
-    only = given[0] if len(given) == 1 else b""  # Of two, nobody says which is meant.
-    scheme, _, shown = only.decode("latin-1").partition(" ")
-    shown = shown.strip() if scheme.lower() == "bearer" else ""
-    caller = backend.keys.known(shown) or await look_up(backend, shown)
-    if caller is None:
-        title = "A valid API key or token is needed"
-        raise RequestRefused(make_problem("unauthorized", title))
-    return caller
-
-
-async def look_up(backend: Backend, shown: str) -> Caller | None:
-    """Return who has shown a key that this process does not know yet, or a token."""
-    try:
-        if shown.startswith(KEY_PREFIX):
-            return await backend.keys.caller_of(shown)
-        if shown.count(".") == 2 and backend.tokens is not None:
-            return await backend.tokens.caller_of(shown)
-    except StorageUnavailableError:
-        title = "Keys cannot be checked now; try again later"
-        raise RequestRefused(make_problem("storage_unavailable", title)) from None
-    except UncheckableTokenError:
-        title = "Tokens cannot be checked now: their issuer does not answer; try again later"
-        raise RequestRefused(make_problem("storage_unavailable", title)) from None
-    return None
 
 
 async def receive_whole(scope: Scope, receive: Receive) -> Receive:

@@ -45,6 +45,12 @@ SECURITY = {
         "bearerFormat": "JWT",
         "description": "A user's own token: it reads the data of its `sub` and nothing else.",
     },
+    "stream": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "token",
+        "description": "A token from `POST /events/token`: it follows one user's events.",
+    },
 }
 TAGS = {
     "subscription": "What applications ask for every request: credits and usage",

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from actors.events.marks import OwnPlace
 from domain.events import EventRecord, EventType
 from domain.values import UserId
 
@@ -98,6 +99,9 @@ class EventStore(Protocol):
 
     def of_user(self, user_id: UserId, order: int, limit: int) -> Sequence[OrderedEvent]:
         """Return the next events of one user after a place, in order."""
+
+    def last_own(self, user_id: UserId, order: int) -> OwnPlace | None:
+        """Return which of a user's events is the last up to a place; None: there is none."""
 
     def find(self, event_id: str) -> OrderedEvent | None:
         """Return one event."""

@@ -15,6 +15,14 @@ from typing import TypeVar
 from actors.events.consumer import GIVE_UP_AFTER, Consumer
 from actors.events.delivery import Handler
 from actors.events.feed import RETRY_SECONDS, Feed
+from actors.events.marks import (
+    NO_EVENT_YET,
+    OwnPlace,
+    mark_of_all,
+    mark_of_own,
+    read_own,
+    read_place,
+)
 from actors.events.records import (
     BEGINNING,
     DeadLetter,
@@ -25,6 +33,7 @@ from actors.events.records import (
 )
 from actors.events.reports import ConsumerReport, DeadReport, EventsReport, UndeliveredReport
 from actors.protocol.store import StorageUnavailableError
+from domain.events import event_id
 from domain.values import UserId
 
 POLL_SECONDS = 0.05  # How often it is looked for events without a place.
@@ -33,6 +42,8 @@ NUMBERED_MAX = 1_000  # Events that are given places together.
 PAGE_MAX = 200  # Events told to a program together.
 FOLLOW_SECONDS = 10.0  # How long a program's question waits for an event.
 LISTED_MAX = 200  # Undelivered events, and dead letters, in one report.
+
+UNKNOWN = "no event has this id, or it is too old"
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -134,10 +145,47 @@ class Relay:
             return await self._feed.head()
         if after == BEGINNING:
             return 0
+        order, own = read_place(after), read_own(after)
+        if order is not None and of is None:
+            return await self._kept(order)
+        if own is not None and of is not None:
+            return await self._place_of_own(of, own)
         found = await self._feed.ask(lambda: self._store.find(after))
         if found is None or of not in (None, found.record.user_id):
-            raise UnknownEventError("no event has this id, or it is too old")
+            raise UnknownEventError(UNKNOWN)
         return found.order
+
+    async def mark(self, order: int, of: UserId | None = None) -> str:
+        """Return an id after which a stream goes on as it does from a place: that user's, or all."""
+        if of is None:
+            return mark_of_all(order)
+        last = await self._feed.ask(lambda: self._store.last_own(of, order))
+        return mark_of_own(*(last or NO_EVENT_YET))
+
+    async def _kept(self, order: int) -> int:
+        """Return a place, if what comes after it is there. UnknownEventError."""
+        head = await self._feed.head()
+        following = await self._feed.after(order, 1) if order < head else []
+        if order > head or (following and following[0].order != order + 1):
+            raise UnknownEventError(UNKNOWN)
+        return order
+
+    async def _place_of_own(self, user_id: UserId, own: OwnPlace) -> int:
+        """Return the place of a user's event; where it was removed, one before the next of the user."""
+        head = await self._feed.head()
+        known = event_id(user_id, own.seq, own.place)
+        found = await self._feed.ask(lambda: self._store.find(known))
+        if found is not None:
+            return found.order
+        order = 0
+        while True:
+            kept = await self._feed.ask(partial(self._store.of_user, user_id, order, PAGE_MAX))
+            later = next((event for event in kept if event.seq >= own.seq), None)
+            if later is not None:
+                return later.order - 1
+            if len(kept) < PAGE_MAX:
+                return head
+            order = kept[-1].order
 
     async def _wanted(self, query: EventQuery, order: int) -> tuple[list[OrderedEvent], int]:
         """Return what is asked for of the events after a place, and the place looked up to."""
@@ -195,7 +243,7 @@ class Relay:
         """
         event = await self._feed.ask(lambda: self._store.find(event_id))
         if event is None:
-            raise UnknownEventError("no event has this id, or it is too old")
+            raise UnknownEventError(UNKNOWN)
         letters = await self._feed.ask(lambda: self._store.dead(LISTED_MAX, event_id=event_id))
         names = [letter.consumer for letter in letters if letter.consumer in self.consumers]
         if not names:

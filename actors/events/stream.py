@@ -20,8 +20,12 @@ class EventsWay(Protocol):
     async def place(self, after: str | None, of: UserId | None = None) -> int:
         """Return the place after which events come. UnknownEventError.
 
-        `of`: another user's event is as unknown as one that never was. Ids can be computed.
+        `after`: the id of an event, or a mark. `of`: another user's event is as unknown as one that
+        never was. Ids can be computed.
         """
+
+    async def mark(self, order: int, of: UserId | None = None) -> str:
+        """Return an id after which a stream goes on as it does from a place: that user's, or all."""
 
     async def follow(self, query: EventQuery, order: int) -> EventPage:
         """Return the next events after a place, or none after some seconds."""

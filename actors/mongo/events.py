@@ -9,6 +9,7 @@ from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
+from actors.events.marks import OwnPlace
 from actors.events.records import DeadLetter, OrderedEvent, Progress, dead_name, in_order
 from actors.mongo.accounts.store import MongoStore
 from actors.mongo.connection import unavailable_on_error
@@ -116,6 +117,15 @@ class MongoEvents:
         with unavailable_on_error():
             found = self._events.find(where).sort("order", 1).limit(limit)
             return [read_event(document) for document in found]
+
+    def last_own(self, user_id: UserId, order: int) -> OwnPlace | None:
+        """Return which of a user's events is the last up to a place; None: there is none."""
+        places = {"$gt": UNORDERED, "$lte": Int64(order)}
+        where = {"user_id": stored_id(user_id), "order": places}
+        with unavailable_on_error():
+            for document in self._events.find(where, ["seq", "place"]).sort("order", -1).limit(1):
+                return OwnPlace(int(document["seq"]), int(document["place"]))
+        return None
 
     def find(self, event_id: str) -> OrderedEvent | None:
         """Return one event."""

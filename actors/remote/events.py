@@ -89,6 +89,10 @@ class EventActor(Process):
         """Return the place after which events come. UnknownEventError."""
         return await self._relay.place(after, of)
 
+    async def mark(self, order: int, of: UserId | None = None) -> str:
+        """Return an id after which a stream goes on as it does from a place."""
+        return await self._relay.mark(order, of)
+
     async def follow(self, query: EventQuery, order: int) -> EventPage:
         """Return the next events for a program."""
         return await self._relay.follow(query, order)
@@ -130,6 +134,10 @@ class RayEvents:
     async def place(self, after: str | None, of: UserId | None = None) -> int:
         """Return the place after which events come. UnknownEventError."""
         return await self._actor.ask(EventActor.place, after, of)
+
+    async def mark(self, order: int, of: UserId | None = None) -> str:
+        """Return an id after which a stream goes on as it does from a place."""
+        return await self._actor.ask(EventActor.mark, order, of)
 
     async def follow(self, query: EventQuery, order: int) -> EventPage:
         """Return the next events for a program."""

@@ -28,13 +28,15 @@
 # * A configuration in which one of all this has found no place, since Serve writes another one now, is
 #   not used: the guard says what is missing, and HAProxy is not started.
 # * The folder of its configuration, its sockets and its logs is its owner's alone.
-# * Only errors are logged: a line a request is what nobody hears by default, and costs the sending.
+# * Only errors are logged: a line a request is what nobody hears by default, and costs the sending. No line
+#   has a query: stream tokens stand there.
 answers="$(dirname "$0")/answers_of_haproxy"
 global="\\
     # guarded\\
     tune.http.maxhdr 500\\
     tune.buffers.limit BUFFERS"
-defaults="\\
+logged="%ci:%cp [%tr] %ft %b/%s %TR/%Tw/%Tc/%Tr/%Ta %ST %B %tsc %ac/%fc/%bc/%sc/%rc %sq/%bq %HM %HPO"
+defaults="    log-format \"$logged\"\\
     timeout http-request 10s\\
     timeout http-keep-alive 60s\\
     option http-buffer-request\\
@@ -113,6 +115,8 @@ each() {
 check() {
     must '^ *tune\.buffers\.limit [1-9][0-9]*$' "memory has no bound"
     must '^ *tune\.http\.maxhdr 500$' "headers have no bound"
+    must '^ *log-format ".* %HM %HPO"$' "addresses are logged whole"
+    each '^ *(option httplog|log-format |error-log-format )' '^ *log-format ".* %HM %HPO"$' "another log"
     must '^ *option disable-h2-upgrade$' "HTTP/2 in clear text is taken"
     must '^ *timeout http-request 10s$' "requests have no time limit"
     each '^ *timeout http-' '^ *timeout http-(request 10s|keep-alive 60s)$' "another time limit"
@@ -158,7 +162,7 @@ for argument in "$@"; do
                 -e '/^ *timeout http-/d' \
                 -e '/^ *errorfile /d' \
                 -e "s|^global *\$|&$global|" \
-                -e "s|^ *option httplog.*|&$defaults|" \
+                -e "s|^ *option httplog.*|$defaults|" \
                 -e "/^frontend http_frontend/,/^ *bind/ s|^ *bind .*|&$frontend|" \
                 -e "s|^ *http-reuse always.*|&$limits|" \
                 -e "/^backend default_backend/,/return/ s|^ *http-request return .*|$backend|" "$file" &&

@@ -11,6 +11,7 @@ from ray.serve import Deployment
 from starlette.types import ASGIApp
 
 from actors.auth.api_keys import KeyRing
+from actors.auth.stream_tokens import StreamTokens
 from actors.auth.tokens import Tokens
 from actors.edge.app import build_app
 from actors.edge.backend import StripeDesk
@@ -25,6 +26,7 @@ from actors.mongo.clock import MongoClock
 from actors.mongo.connection import is_reachable
 from actors.mongo.jobs.agenda import MongoAgenda
 from actors.mongo.keys import MongoKeys
+from actors.mongo.secrets import MongoStreamSecret
 from actors.mongo.stored_format import MongoFormats
 from actors.mongo.stripe import MongoStripe
 from actors.protocol.errors import ShardLostError
@@ -66,6 +68,7 @@ class RayBackend:
         self.keys = KeyRing(MongoKeys(self.database))
         rules, quota = settings.token_rules, settings.requests_per_replica
         self.tokens = Tokens(rules) if rules else None
+        self.streams = StreamTokens(MongoStreamSecret(self.database))
         self.rate_limit = RateLimit(quota, settings.rate_limit_seconds) if quota else None
         self._janitor = RayJanitor()
         self.operations = Operations(self._shards, self._janitor)

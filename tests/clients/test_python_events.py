@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -10,6 +11,7 @@ from actors.auth.caller import Scope
 from allotment_client import Allotment, AsyncAllotment, InvalidRequestError, ServiceAwayError
 from allotment_client.call import Reply
 from allotment_client.following import AWAY_SECONDS_MAX, Following
+from tests.builders.tokens import token
 from tests.clients.faces import PAYMENT
 from tests.fakes.interface import Listening, listening
 from tests.fakes.shards import Seconds, in_loop
@@ -90,6 +92,20 @@ def test_a_stream_that_breaks_goes_on_behind_what_was_heard() -> None:
     assert asked == [None, "evt_1", "evt_2"]
 
 
+def test_a_stream_that_breaks_before_its_first_event_goes_on_where_it_began() -> None:
+    asked: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params.get("after"))
+        told = text_of(1) if len(asked) > 1 else b""
+        return httpx.Response(200, stream=Breaking(b"retry: 1000\nid: at_7\n\n" + told))
+
+    http = httpx.Client(transport=httpx.MockTransport(answer), base_url="http://allotment")
+
+    assert next(Allotment(http).events()).id == "evt_1"
+    assert asked == [None, "at_7"]
+
+
 @pytest.fixture(scope="module")
 def interface() -> Iterator[Listening]:
     with listening() as interface:
@@ -124,6 +140,23 @@ async def test_the_asynchronous_client_follows_and_pages_as_well() -> None:
     assert event.type == "subscription.changed"
     assert len(listed) == 7
     assert set(listed) == charged
+
+
+def test_a_browser_follows_with_the_token_that_is_made_for_it(interface: Listening) -> None:
+    with Allotment.connect(interface.address, interface.keys[Scope.WRITE]) as allotment:
+        made = allotment.make_stream_token("ada")
+        with pytest.raises(InvalidRequestError):
+            allotment.make_stream_token()
+    with Allotment.connect(interface.address, token()) as of_ada:
+        own = of_ada.make_stream_token()
+    answers = [
+        httpx.head(f"{interface.address}/events", params={"token": one.token})
+        for one in (made, own)
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert (made.user_id, own.user_id, made.stream_seconds) == ("ada", "ada", 900)
+    assert made.expires_at > datetime.now(UTC)
 
 
 def test_usage_is_read_page_by_page(interface: Listening) -> None:

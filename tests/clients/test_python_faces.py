@@ -21,6 +21,7 @@ ONLY_IN_THE_CLUSTER = {
 ONLY_OVER_HTTP = {
     "send",  # What all methods are made of.
     "usage",
+    "make_stream_token",  # A browser has no way into the cluster.
     "get_anonymizations",
     "list_subscriptions",
     "get_history",

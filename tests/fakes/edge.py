@@ -10,6 +10,7 @@ import httpx
 
 from actors.auth.api_keys import KeyRing
 from actors.auth.caller import Scope
+from actors.auth.stream_tokens import StreamTokens
 from actors.auth.tokens import Tokens
 from actors.cluster.resharding import Resharding
 from actors.edge.app import build_app
@@ -51,6 +52,7 @@ from tests.fakes.memory_store import MemoryStore
 from tests.fakes.memory_stripe import MemoryStripe
 from tests.fakes.noting_handler import NotingHandler
 from tests.fakes.shards import Clock, running
+from tests.fakes.stream_secret import StreamSecret
 from tests.simulation.majority import ReplicatedStore
 
 PAYMENT = {"method": "card", "transaction_id": "t-1", "amount": 2900, "currency": "eur"}
@@ -162,6 +164,7 @@ class LocalBackend:
         self.turns = Turns()
         self.keys = KeyRing(keys)
         self.tokens: Tokens | None = None
+        self.streams = StreamTokens(StreamSecret())
         self.rate_limit: RateLimit | None = None
         self.test_clock: TestClock | None = None
         self.overview: Overview = MemoryOverview(shards.store)

@@ -52,12 +52,12 @@ ANSWERS = {
 }
 
 
-def write_configuration(folder: Path, port: int, replica: int) -> Path:
+def write_configuration(folder: Path, port: int, replica: int, **settings: str) -> Path:
     """Let Serve write what it would start HAProxy with, for one replica or, with 0, for none."""
     ports = map(str, (port, replica, free_port(), free_port()))
     subprocess.run(
         [sys.executable, "-c", WRITE, folder, *ports],
-        env=os.environ | serve_environment(),
+        env=os.environ | serve_environment() | settings,
         check=True,
     )
     return folder / "haproxy.cfg"
@@ -88,7 +88,7 @@ class Replica(socketserver.StreamRequestHandler):
     go_on = threading.Event()
 
     def handle(self) -> None:
-        target = self.rfile.readline().split()[1].decode()
+        target = self.rfile.readline().split()[1].decode().partition("?")[0]
         while self.rfile.readline().strip():
             pass
         if target == "/slow":
@@ -121,7 +121,7 @@ def haproxy_process(folder: Path, replica: int, **settings: str) -> Iterator[tup
     if binary is None:
         pytest.skip("there is no HAProxy for this system")
     port = free_port()
-    file = write_configuration(folder, port, replica)
+    file = write_configuration(folder, port, replica, **settings)
     environment = os.environ | {"ALLOTMENT_HAPROXY_BINARY": binary} | settings
     process = subprocess.Popen([SCRIPT, "-db", "-f", file], env=environment)
     try:

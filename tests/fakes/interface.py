@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Awaitable, Coroutine, Iterator
+from collections.abc import Awaitable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from actors.auth.caller import Scope
 from actors.auth.tokens import Tokens
 from actors.edge.app import build_app
 from actors.edge.heads import HeadProtocol
+from actors.edge.origins import shared
 from bench.processes import free_port
 from tests.builders.authors import NOON
 from tests.builders.tokens import RULES
@@ -76,8 +77,8 @@ async def beside(loop: Coroutine[Any, Any, None], work: Awaitable[None]) -> None
 
 
 @contextlib.contextmanager
-def listening() -> Iterator[Listening]:
-    """Serve as long as the block."""
+def listening(origins: Sequence[str] = ()) -> Iterator[Listening]:
+    """Serve as long as the block, also pages of other origins."""
     store, keys = MemoryStore(), Keys()
     texts = {scope: made(keys, scope)[0] for scope in Scope}
     it = Listening(free_port(), texts, store)
@@ -89,7 +90,7 @@ def listening() -> Iterator[Listening]:
             backend = LocalBackend(OneShard(shard, store), keys)
             backend.tokens = Tokens(RULES)
             config = uvicorn.Config(
-                as_replica(build_app(backend)),
+                as_replica(shared(build_app(backend), origins)),
                 http=HeadProtocol,
                 port=it.port,
                 lifespan="off",

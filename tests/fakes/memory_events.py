@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from actors.events.marks import OwnPlace
 from actors.events.records import DeadLetter, OrderedEvent, Progress, dead_name, in_order
 from actors.protocol.store import StorageUnavailableError
 from domain.events import EventRecord
@@ -53,6 +54,15 @@ class MemoryEvents:
         self._enter()
         own = [e for e in self._ordered() if e.record.user_id == user_id]
         return [e for e in own if e.order > max(order, 0)][:limit]
+
+    def last_own(self, user_id: UserId, order: int) -> OwnPlace | None:
+        self._enter()
+        own = [
+            (d["order"], OwnPlace(d["seq"], d["place"]))
+            for d in list(self.documents.values())
+            if d["user_id"] == user_id and 0 < d["order"] <= order
+        ]
+        return max(own)[1] if own else None
 
     def find(self, event_id: str) -> OrderedEvent | None:
         self._enter()

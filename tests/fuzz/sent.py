@@ -17,7 +17,7 @@ from actors.auth.caller import Scope
 from actors.auth.token_rules import TokenRules
 from actors.auth.tokens import Tokens, UncheckableTokenError, read_key_set
 from actors.edge.backend import Backend
-from actors.edge.gate import authenticate
+from actors.edge.credentials import authenticate
 from actors.edge.problems import RequestRefused
 from actors.mongo.documents.stripe import link_document
 from actors.routing import wire
@@ -145,7 +145,7 @@ def headers() -> Sequence[bytes]:
 
 def check_a_header(data: bytes) -> None:
     """Let in who shows the key or a signed token, and refuse everybody else."""
-    given = {"headers": [(b"authorization", data)]}
+    given = {"method": "GET", "path": "/x", "headers": [(b"authorization", data)]}
     with contextlib.suppress(RequestRefused):
         caller = runner().run(authenticate(backend(), cast("Any", given)))
         if caller.user_id is None:

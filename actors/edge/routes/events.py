@@ -6,9 +6,10 @@ from typing import Annotated, Any
 from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from actors.auth.caller import Scope
-from actors.edge.backend import HEAD_ONLY, NEEDS_KEY_OR_TOKEN, Backend
+from actors.auth.caller import Caller, Scope
+from actors.edge.backend import HEAD_ONLY, NEEDS_ANY, Backend
 from actors.edge.callers import allow, caller_of, require_reading
+from actors.edge.credentials import is_in_force
 from actors.edge.problems import RequestRefused, invalid, make_problem
 from actors.edge.responses import problems
 from actors.edge.routes.stripe_webhook import stripe_events
@@ -25,7 +26,8 @@ from domain.values import UserId
 EVENT_ID_LENGTH_MAX = 64
 EVENT_STREAM = "text/event-stream"
 STREAM_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
-FIRST_WORDS = b"retry: 1000\n\n"
+FIRST_WORDS = "retry: 1000\nid: {}\n\n"
+"""With an id at once: what happens before the first event is not missed where the stream breaks."""
 STILL_HERE = b": nothing new\n\n"
 
 ADMIN: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN))]}
@@ -55,7 +57,7 @@ def _add_following(app: FastAPI, backend: Backend) -> None:
             **problems(),
             200: {"content": {EVENT_STREAM: {"schema": {"type": "string"}}}},
         },
-        openapi_extra={"security": NEEDS_KEY_OR_TOKEN},
+        openapi_extra={"security": NEEDS_ANY},
     )
     async def follow_events(
         request: Request,
@@ -67,7 +69,8 @@ def _add_following(app: FastAPI, backend: Backend) -> None:
         """Send events as they come (server-sent events), each with its id.
 
         They begin after `Last-Event-ID`, or `after`: the id of an event, or `beginning`; without
-        either, with what comes from now on. A user's token follows that user's.
+        either, with what comes from now on. A user's token follows that user's. The stream says at
+        once, before any event, the id after which it begins.
 
         A user's tokens have 10 streams open at one replica, and a key 100; one more is 429.
         """
@@ -85,10 +88,11 @@ def _add_following(app: FastAPI, backend: Backend) -> None:
         give_back = places.take(caller)
         try:
             order = await place_of(backend.events, query.after, own)
+            began = query.after or await backend.events.mark(order, own)
         except BaseException:
             give_back()
             raise
-        stream = sent(backend.events, query, order)
+        stream = while_in_force(backend, caller, sent(backend.events, query, order, began))
         return CountedStream(give_back, stream, media_type=EVENT_STREAM, headers=STREAM_HEADERS)
 
 
@@ -150,14 +154,31 @@ async def place_of(way: EventsWay, after: str | None, of: UserId | None) -> int:
         raise RequestRefused(invalid("after", "no event has this id, or it is too old")) from None
 
 
-async def sent(way: EventsWay, query: EventQuery, order: int) -> AsyncIterator[bytes]:
-    """Yield the text of a stream. Where the relay is away for long it ends: clients resume."""
-    yield FIRST_WORDS
+async def sent(way: EventsWay, query: EventQuery, order: int, began: str) -> AsyncIterator[bytes]:
+    """Yield the text of a stream that begins after an id: that place's.
+
+    Where the relay is away for long it ends: clients resume.
+    """
+    yield FIRST_WORDS.format(began).encode()
     try:
         async for page in pages(way, query, order):
             yield text_of(page)
     except UnavailableError:
         return
+
+
+async def while_in_force(
+    backend: Backend, caller: Caller, stream: AsyncIterator[bytes]
+) -> AsyncIterator[bytes]:
+    """Yield a stream until its caller's key or token counts no more: looked at before each part."""
+    async for text in stream:
+        try:
+            counts = await is_in_force(backend, caller)
+        except StoreError:
+            counts = False  # Who may follow resumes when it can be told.
+        if not counts:
+            return
+        yield text
 
 
 def text_of(page: EventPage) -> bytes:

@@ -26,6 +26,7 @@ NAMELESS: Mapping[str, str] = {
     "allotment_jobs": "runs of jobs",
     "allotment_prices": "the price list",
     "allotment_relay": "places in the order of all events",
+    "allotment_secrets": "what signs stream tokens",
     "allotment_shards": "epochs, sessions, clean marks",
     "allotment_stripe_state": "how far a comparison is, by Stripe's ids",
     "allotment_sync_state": "beats, and a place in the stream between them",

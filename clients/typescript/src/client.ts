@@ -34,6 +34,7 @@ import type {
   QueuedCharge,
   Reversal,
   ReverseOptions,
+  StreamToken,
   UsageOptions,
   UsagePage,
   UsageRecord,
@@ -201,6 +202,15 @@ export class Allotment<Away extends WhenAway = "refuse"> implements HoldDesk<Awa
   /** Events as they come, each user's in order; it resumes by itself where the stream ends. */
   events(options: EventsOptions = {}): AsyncGenerator<EventRecord, void, undefined> {
     return follow(this.#transport, options);
+  }
+
+  /**
+   * A token with which a browser's `EventSource` follows one user's events, for 15 minutes at most.
+   * It begins within a minute (`/events?token=…`), and opens nothing else. `userId` may be left out
+   * where this client shows a user's own token.
+   */
+  streamToken(userId?: string, options: CallOptions = {}): Promise<StreamToken> {
+    return this.#transport.act("/events/token", { userId }, options, { repeatable: true });
   }
 
   /** Whether every part of the service answers. */

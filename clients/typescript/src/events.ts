@@ -26,7 +26,7 @@ export async function* follow(
       const stream = await transport.open(path, limit);
       [failures, awaySince] = [0, undefined];
       for await (const message of messages(stream, limit)) {
-        yield recordOf(message.data);
+        if (message.data) yield recordOf(message.data);
         after = message.id;
       }
     } catch (error) {
@@ -43,7 +43,7 @@ export async function* follow(
   }
 }
 
-/** One message of a stream. */
+/** One message of a stream. Without data it only says where the stream has begun. */
 interface Message {
   id: string;
   data: string;
@@ -73,7 +73,7 @@ async function* messages(
   }
 }
 
-/** Return the message of a block of lines; undefined: a comment, or none with data. */
+/** Return the message of a block of lines; undefined: a comment, or one without an id. */
 function parsed(block: string): Message | undefined {
   const fields: Record<string, string[]> = {};
   for (const line of block.split(/\r?\n/)) {
@@ -81,7 +81,7 @@ function parsed(block: string): Message | undefined {
     (fields[name] ??= []).push(value);
   }
   const { id, data } = fields;
-  return id && data ? { id: id.join(""), data: data.join("\n") } : undefined;
+  return id ? { id: id.join(""), data: (data ?? []).join("\n") } : undefined;
 }
 
 function recordOf(data: string): EventRecord {

@@ -1132,6 +1132,46 @@ export interface components {
          */
         Status: "none" | "active" | "past_due" | "paused" | "cancelled" | "expired";
         /**
+         * StreamTokenBody
+         * @description Whose events are to be followed.
+         */
+        StreamTokenBody: {
+            /**
+             * User Id
+             * @description With a user's own token: that user, also if left out.
+             */
+            user_id?: string | null;
+        };
+        /**
+         * StreamTokenResponse
+         * @description A token for one user's event stream, shown once and kept nowhere.
+         */
+        StreamTokenResponse: {
+            /**
+             * Token
+             * @description To be sent as `token` in the query of `GET /events`.
+             */
+            token: string;
+            /** User Id */
+            user_id: string;
+            /**
+             * Expires At
+             * Format: date-time
+             * @description Until when a stream can be begun with it.
+             */
+            expires_at: string;
+            /**
+             * Stream Seconds
+             * @description How long the stream then goes on, at most.
+             */
+            stream_seconds: number;
+            /**
+             * After
+             * @description To be sent as `after`: the stream then begins now.
+             */
+            after: string;
+        };
+        /**
          * StripeEventReport
          * @description An event of Stripe's that is not applied.
          */

@@ -38,6 +38,8 @@ export type EventsReport = Camel<Schemas["EventsReport"]>;
 export type Redelivery = Camel<Schemas["Redelivery"]>;
 export type ReshardReport = Camel<Schemas["ReshardReport"]>;
 export type AnonymizationReport = Camel<Schemas["AnonymizationReport"]>;
+/** A token for one user's event stream, shown once. */
+export type StreamToken = Camel<Schemas["StreamTokenResponse"]>;
 export type StripeProgress = Camel<Schemas["ReconcileProgress"]>;
 export type TestClock = Camel<Schemas["TestClockReport"]>;
 export type SubscriptionStatus = CreditStatus["status"];

@@ -1,5 +1,6 @@
 """Who may call what: every route times every kind of caller, each cell asserted."""
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from tests.fakes.memory_store import MemoryStore
 from tests.fakes.shards import Clock, in_loop, running
 
 OPEN, OWN, WRITE, ADMIN, FOLLOW = "open", "own", "write", "admin", "follow"
+SHARE = "share"  # A user's own, and a key's that may write.
 
 
 class Row(NamedTuple):
@@ -100,6 +102,7 @@ ROWS = [
         404,
     ),
     Row("GET", "/events?user_id=ada&after=evt_none", "/events", FOLLOW, None, 422),
+    Row("POST", "/events/token", "/events/token", SHARE, {"user_id": "ada"}, 201),
     Row("GET", "/admin/events", "/admin/events", ADMIN),
     Row(
         "POST",
@@ -134,16 +137,16 @@ ROWS = [
 
 CALLERS: dict[str, dict[str, int]] = {
     # What each kind of caller is answered where the route is …; 0: what the row says.
-    "no key": {OPEN: 0, OWN: 401, WRITE: 401, ADMIN: 401, FOLLOW: 401},
-    "wrong key": {OPEN: 0, OWN: 401, WRITE: 401, ADMIN: 401, FOLLOW: 401},
-    "read": {OPEN: 0, OWN: 0, WRITE: 403, ADMIN: 403, FOLLOW: 403},
-    "write": {OPEN: 0, OWN: 0, WRITE: 0, ADMIN: 403, FOLLOW: 403},
-    "admin": {OPEN: 0, OWN: 0, WRITE: 0, ADMIN: 0, FOLLOW: 0},
-    "own token": {OPEN: 0, OWN: 0, WRITE: 403, ADMIN: 403, FOLLOW: 0},
-    "other user's token": {OPEN: 0, OWN: 403, WRITE: 403, ADMIN: 403, FOLLOW: 403},
-    "expired token": {OPEN: 0, OWN: 401, WRITE: 401, ADMIN: 401, FOLLOW: 401},
-    "alg none": {OPEN: 0, OWN: 401, WRITE: 401, ADMIN: 401, FOLLOW: 401},
-    "wrong audience": {OPEN: 0, OWN: 401, WRITE: 401, ADMIN: 401, FOLLOW: 401},
+    "no key": {OPEN: 0, OWN: 401, WRITE: 401, ADMIN: 401, FOLLOW: 401, SHARE: 401},
+    "wrong key": {OPEN: 0, OWN: 401, WRITE: 401, ADMIN: 401, FOLLOW: 401, SHARE: 401},
+    "read": {OPEN: 0, OWN: 0, WRITE: 403, ADMIN: 403, FOLLOW: 403, SHARE: 403},
+    "write": {OPEN: 0, OWN: 0, WRITE: 0, ADMIN: 403, FOLLOW: 403, SHARE: 0},
+    "admin": {OPEN: 0, OWN: 0, WRITE: 0, ADMIN: 0, FOLLOW: 0, SHARE: 0},
+    "own token": {OPEN: 0, OWN: 0, WRITE: 403, ADMIN: 403, FOLLOW: 0, SHARE: 0},
+    "other user's token": {OPEN: 0, OWN: 403, WRITE: 403, ADMIN: 403, FOLLOW: 403, SHARE: 403},
+    "expired token": {OPEN: 0, OWN: 401, WRITE: 401, ADMIN: 401, FOLLOW: 401, SHARE: 401},
+    "alg none": {OPEN: 0, OWN: 401, WRITE: 401, ADMIN: 401, FOLLOW: 401, SHARE: 401},
+    "wrong audience": {OPEN: 0, OWN: 401, WRITE: 401, ADMIN: 401, FOLLOW: 401, SHARE: 401},
 }
 
 
@@ -169,8 +172,12 @@ async def answer(caller: str, row: Row) -> httpx.Response:
         backend = LocalBackend(OneShard(shard, store), keys)
         backend.tokens = Tokens(RULES)
         transport = httpx.ASGITransport(build_app(backend))
+        relaying = asyncio.create_task(backend.relay.run())
         async with httpx.AsyncClient(transport=transport, base_url="http://allotment") as http:
-            return await http.request(row.method, row.path, json=row.body, headers=headers)
+            got = await http.request(row.method, row.path, json=row.body, headers=headers)
+        relaying.cancel()
+        await asyncio.wait([relaying])
+        return got
 
 
 @pytest.mark.parametrize("caller", CALLERS)

@@ -123,6 +123,7 @@ class Flaky:
     def __init__(self, relay: Relay) -> None:
         self.failures = 2
         self.place = relay.place
+        self.mark = relay.mark
         self.report = relay.report
         self.redeliver = relay.redeliver
         self._follow = relay.follow

@@ -85,6 +85,17 @@ def test_places_are_given_in_parts_and_a_users_events_stay_in_order(
         assert [e.seq for e in found if e.record.user_id == user] == [1, 2, 3]
 
 
+def test_the_last_event_of_a_user_up_to_a_place_is_found(setup: Setup, events: EventStore) -> None:
+    write(setup.store, [*eventful(ANN, 3), *eventful(BOB, 2)])
+    assert events.last_own(ANN, 10) is None  # They have no places yet.
+    own = [(e.order, e.seq) for e in events.number(100) if e.record.user_id == ANN]
+
+    for order in range(7):
+        expected = max((seq for place, seq in own if place <= order), default=None)
+        assert events.last_own(ANN, order) == (None if expected is None else (expected, 0))
+    assert events.last_own(UserId("eve"), 5) is None
+
+
 def test_an_event_says_what_its_entry_says(setup: Setup, events: EventStore) -> None:
     (entry,) = eventful(BOB)
     write(setup.store, [entry])

@@ -1,5 +1,6 @@
 """Keys and the test clock in MongoDB."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -7,9 +8,11 @@ import pytest
 from actors.auth.api_keys import hash_of, make_key
 from actors.auth.caller import Scope
 from actors.auth.limits import KeyLimits
+from actors.auth.stream_tokens import SECRET_BYTES
 from actors.mongo.clock import MongoClock
 from actors.mongo.keys import MongoKeys
-from actors.protocol.store import UnsuitableDatabaseError
+from actors.mongo.secrets import MongoStreamSecret
+from actors.protocol.store import StorageUnavailableError, UnsuitableDatabaseError
 from domain.values import UserId
 from tests.builders.authors import NOON
 from tests.fakes.setups import MongoSetup
@@ -78,6 +81,32 @@ def test_a_key_whose_limits_cannot_be_read_is_for_nobody(mongo: MongoSetup, spoi
 
     assert limits is not None
     assert not any(map(limits.admits_user, map(UserId, ("ada", "org/a", "5", "bob"))))
+
+
+def test_the_secret_of_stream_tokens_is_made_once_and_made_again_where_it_was_removed(
+    mongo: MongoSetup,
+) -> None:
+    ring = [MongoStreamSecret(mongo.database) for _ in range(4)]
+    with ThreadPoolExecutor(len(ring)) as pool:
+        (first,) = set(pool.map(MongoStreamSecret.secret, ring))
+
+    mongo.database.allotment_secrets.delete_many({})
+    second = ring[0].secret()
+
+    assert len(first) == SECRET_BYTES
+    assert second != first
+
+
+@pytest.mark.parametrize(
+    "spoilt", [None, "", "a text of more than 32 characters, no secret", b"short"]
+)
+def test_a_secret_that_somebody_has_spoilt_signs_nothing(mongo: MongoSetup, spoilt: object) -> None:
+    secret = MongoStreamSecret(mongo.database)
+    secret.secret()
+    mongo.database.allotment_secrets.update_one({}, {"$set": {"secret": spoilt}})
+
+    with pytest.raises(StorageUnavailableError):
+        secret.secret()
 
 
 def test_the_last_use_of_a_key_only_moves_on(mongo: MongoSetup) -> None:

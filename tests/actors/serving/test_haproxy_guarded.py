@@ -68,6 +68,30 @@ def test_http_stays_on_all_interfaces_where_it_is_to_be_and_nothing_else_does(
     assert sorted(bound) == ["*", "127.0.0.1", "127.0.0.1"]
 
 
+def test_what_is_logged_of_a_request_has_no_query(tmp_path: Path) -> None:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as log,
+        Replicas(("127.0.0.1", 0), Replica) as replicas,
+    ):
+        log.bind(("127.0.0.1", 0))
+        log.settimeout(SECONDS_MAX)
+        threading.Thread(target=replicas.serve_forever, daemon=True).start()
+        target = f"127.0.0.1:{log.getsockname()[1]}"
+        with haproxy(
+            tmp_path, replicas.server_address[1], RAY_SERVE_HAPROXY_LOG_TARGET=target
+        ) as port:
+            for path in ("/garbage", "/long"):
+                assert ask(port, request(f"{path}?token=secret"))[0] == 503
+            lines = log.recv(65_536)
+            while b"/long" not in lines:
+                lines += log.recv(65_536)
+        replicas.shutdown()
+
+    assert b"GET /garbage" in lines
+    assert b"secret" not in lines
+    assert b"token" not in lines
+
+
 def test_the_stand_in_guards_a_configuration_once(tmp_path: Path, configuration: str) -> None:
     file = tmp_path / "haproxy.cfg"
     file.write_text(configuration)

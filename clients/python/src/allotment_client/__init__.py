@@ -37,7 +37,7 @@ from allotment_client.errors import (
     UsageNotFoundError,
 )
 from allotment_client.holding import Holding
-from allotment_client.lists import EventRecord, MonthlyUsage, UsageRecord
+from allotment_client.lists import EventRecord, MonthlyUsage, StreamToken, UsageRecord
 from allotment_client.version import VERSION
 
 __all__ = [
@@ -71,6 +71,7 @@ __all__ = [
     "ReversalResponse",
     "ServiceAwayError",
     "Shortfall",
+    "StreamToken",
     "TryAgainError",
     "UnauthorizedError",
     "UnavailableError",

@@ -123,6 +123,7 @@ class AsyncAllotment:
     get_monthly_usage = sent_async(lookups.get_monthly_usage)
     get_subscriptions = sent_async(lookups.get_subscriptions)
     get_holds = sent_async(lookups.get_holds)
+    make_stream_token = sent_async(lookups.make_stream_token)
     sync = sent_async(operators.sync)
     validate = sent_async(operators.validate)
     anonymize = sent_async(operators.anonymize)

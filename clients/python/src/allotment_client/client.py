@@ -98,6 +98,7 @@ class Allotment:
     get_monthly_usage = sent(lookups.get_monthly_usage)
     get_subscriptions = sent(lookups.get_subscriptions)
     get_holds = sent(lookups.get_holds)
+    make_stream_token = sent(lookups.make_stream_token)
     sync = sent(operators.sync)
     validate = sent(operators.validate)
     anonymize = sent(operators.anonymize)

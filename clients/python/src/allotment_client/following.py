@@ -45,8 +45,8 @@ class Following:
         *blocks, self._text = (self._text + chunk).replace(b"\r\n", b"\n").split(b"\n\n")
         for block in blocks:
             record = _record(block)
+            self._after = _text(block, b"id:").decode() or self._after
             if record is not None:
-                self._after = record.id
                 yield record
 
     def refused(self, reply: Reply) -> float:
@@ -70,6 +70,11 @@ class Following:
 
 
 def _record(block: bytes) -> EventRecord | None:
-    lines = block.split(b"\n")
-    data = b"\n".join(line[5:].removeprefix(b" ") for line in lines if line.startswith(b"data:"))
+    data = _text(block, b"data:")
     return RECORD(json.loads(data)) if data else None
+
+
+def _text(block: bytes, field: bytes) -> bytes:
+    """Return what the lines of one field say."""
+    lines = [line for line in block.split(b"\n") if line.startswith(field)]
+    return b"\n".join(line.removeprefix(field).removeprefix(b" ") for line in lines)

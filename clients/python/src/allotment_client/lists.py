@@ -174,6 +174,20 @@ class UserSubscriptions:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamToken:
+    """A token for one user's event stream, shown once."""
+
+    token: str
+    user_id: str
+    expires_at: datetime
+    """Until when a stream can be begun with it."""
+    stream_seconds: int
+    """How long the stream then goes on, at most."""
+    after: str
+    """To be sent along: the stream then begins when the token was made."""
+
+
+@dataclass(frozen=True, slots=True)
 class EventRecord:
     """An event as everybody is told of it, the same at each try."""
 

@@ -2,12 +2,28 @@
 
 from datetime import datetime
 
-from allotment_client.call import Call, path_of, query_of
+from allotment_client.call import Call, encoded, path_of, query_of
 from allotment_client.decoding import reader
-from allotment_client.lists import MonthlyUsage, OpenHolds, UsagePage, UserSubscriptions
+from allotment_client.lists import (
+    MonthlyUsage,
+    OpenHolds,
+    StreamToken,
+    UsagePage,
+    UserSubscriptions,
+)
 
 PAGE, MONTH = reader(UsagePage), reader(MonthlyUsage)
 SUBSCRIPTIONS, HOLDS = reader(UserSubscriptions), reader(OpenHolds)
+
+
+def make_stream_token(user_id: str | None = None) -> Call[StreamToken]:
+    """Make a token with which a browser's EventSource follows one user's events, for 15 minutes.
+
+    It begins within a minute (`/events?token=…`), and opens nothing else. `user_id` may be left out
+    where this client shows a user's own token.
+    """
+    body = encoded(user_id=user_id)
+    return Call("POST", "/events/token", reader(StreamToken), body=body)
 
 
 def get_usage(

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { type EventRecord, InvalidRequest, ServiceAway } from "../../src/index.js";
-import { client, FakeService, NO_NETWORK, problem, type Step } from "../fakes.js";
+import { client, FakeService, json, NO_NETWORK, problem, type Step } from "../fakes.js";
 
 const encoder = new TextEncoder();
 
@@ -64,6 +64,18 @@ test("where the stream ends, breaks or is refused for now, it goes on after the 
   ]);
 });
 
+test("a stream that breaks before its first event goes on where it began", async () => {
+  const service = new FakeService(
+    stream(["retry: 1000\nid: at_7\n\n"]),
+    stream(["retry: 1000\nid: at_7\n\n", text(1)]),
+  );
+
+  const [event] = await first(1, client(service).events());
+
+  assert.equal(event?.id, "evt_1");
+  assert.deepEqual(service.asked.map(({ path }) => path), ["/events", "/events?after=at_7"]);
+});
+
 test("an event whose handling fails is not passed over", async () => {
   const service = new FakeService(stream([text(1), text(2)]));
   let last = "beginning";
@@ -106,4 +118,21 @@ test("a signal ends it, whatever it waits for", async () => {
 
     assert.ok(seen.length <= 1);
   }
+});
+
+test("a stream token is made for one user, or for the one whose token is shown", async () => {
+  const told = { token: "stream_x.y", user_id: "ada", expires_at: "2026-03-10T12:01:00Z", stream_seconds: 900, after: "own_3.0" };
+  const service = new FakeService(json(201, told), NO_NETWORK, json(201, told));
+  const allotment = client(service);
+
+  const made = await allotment.streamToken("ada");
+  const own = await allotment.streamToken();
+
+  assert.deepEqual(made, { token: "stream_x.y", userId: "ada", expiresAt: "2026-03-10T12:01:00Z", streamSeconds: 900, after: "own_3.0" });
+  assert.deepEqual(own, made);
+  assert.deepEqual(service.asked.map(({ method, path, body }) => [method, path, body]), [
+    ["POST", "/events/token", { user_id: "ada" }],
+    ["POST", "/events/token", {}],
+    ["POST", "/events/token", {}],
+  ]);
 });

@@ -1,11 +1,13 @@
 """Events over HTTP: who may follow them, what operators read, and what they may ask for."""
 
+import json
 from collections.abc import AsyncGenerator
 
 import httpx
+import pytest
 
 from actors.auth.caller import Scope
-from actors.edge.routes.events import FIRST_WORDS, STILL_HERE, sent, text_of
+from actors.edge.routes.events import STILL_HERE, sent, text_of
 from actors.events.delivery import RefusedDeliveryError
 from actors.events.records import BEGINNING, EventPage, EventQuery
 from tests.builders.tokens import token
@@ -53,7 +55,7 @@ async def test_what_packs_and_corrections_do_is_told_in_its_order() -> None:
         adjustment = {"user_id": "ada", "remaining_credits": 800, "reason": "a wish"}
         await client.post("/subscription/adjustments", json=adjustment)
         await until(lambda: len(backend.handler.taken) == 4)
-        stream = sent(backend.events, EventQuery(BEGINNING), 0)
+        stream = sent(backend.events, EventQuery(BEGINNING), 0, BEGINNING)
         first = [await anext(stream) for _ in range(2)][1]
         assert isinstance(stream, AsyncGenerator)
         await stream.aclose()
@@ -98,13 +100,13 @@ async def test_a_place_or_a_type_that_is_none_is_refused_before_the_stream_begin
 async def test_a_stream_says_each_event_with_its_id_and_that_it_is_still_there() -> None:
     async with edge() as (client, backend):
         await client.post("/subscription/credits", json=CREDITS)
-        stream = sent(backend.events, EventQuery(BEGINNING), 0)
+        stream = sent(backend.events, EventQuery(BEGINNING), 0, BEGINNING)
         first, second = await anext(stream), await anext(stream)
         assert isinstance(stream, AsyncGenerator)
         await stream.aclose()
 
     record = backend.handler.taken[0].record
-    assert first == FIRST_WORDS
+    assert first == b"retry: 1000\nid: beginning\n\n"
     assert second.decode().splitlines() == [
         f"id: {record.id}",
         "event: subscription.changed",
@@ -124,11 +126,39 @@ def streamed(address: str, shown: str, count: int, **params: str) -> list[str]:
         assert answer.status_code == 200, answer.read()
         assert answer.headers["content-type"].startswith("text/event-stream")
         for line in answer.iter_lines():
-            if line.startswith("id: "):
-                ids.append(line.removeprefix("id: "))
+            if line.startswith("data: "):
+                ids.append(json.loads(line.removeprefix("data: "))["id"])
                 if len(ids) == count:
                     break
     return ids
+
+
+def began(address: str, shown: str, **params: str) -> str:
+    """Return the id that a stream says before any event; it breaks then."""
+    headers = {"Authorization": f"Bearer {shown}"}
+    with httpx.stream("GET", f"{address}/events", headers=headers, params=params) as answer:
+        for line in answer.iter_lines():
+            if line.startswith("id: "):
+                return line.removeprefix("id: ")
+    raise AssertionError("the stream has ended")
+
+
+@pytest.mark.parametrize("follower", ["admin", "admin of one user", "user"])
+def test_a_stream_that_breaks_before_its_first_event_misses_nothing(follower: str) -> None:
+    of = {"user_id": "ada"} if follower == "admin of one user" else {}
+    with listening() as interface:
+        shown = token() if follower == "user" else interface.keys[Scope.ADMIN]
+        with httpx.Client(base_url=interface.address, headers=interface.headers()) as http:
+            for user_id in ("bob", "ada"):
+                http.post("/subscription/credits", json=CREDITS | {"user_id": user_id})
+            streamed(interface.address, interface.keys[Scope.ADMIN], 2, after="beginning")
+            mark = began(interface.address, shown, **of)
+            charge = {"user_id": "ada", "service_type": "chat", "credit_amount": 90}
+            http.post("/subscription/usage", json=charge).raise_for_status()
+            (missed,) = streamed(interface.address, shown, 1, after=mark, **of)
+            resumed = began(interface.address, shown, after=missed, **of)
+
+    assert resumed == missed
 
 
 def test_an_admin_and_the_user_follow_and_resume_over_a_real_socket() -> None:
