@@ -69,8 +69,11 @@ class Price:
             return False
         if self.effective_until is not None and at >= self.effective_until:
             return False
-        fits = self.model is None or (model is not None and _fits(self.model, model))
-        return fits and _fits(self.service, service)
+        return self.fits_model(model) and _fits(self.service, service)
+
+    def fits_model(self, model: str | None) -> bool:
+        """Say whether its pattern fits a model."""
+        return self.model is None or (model is not None and _fits(self.model, model))
 
     def cost(self, count: int, tokens: Tokens | None = None) -> int:
         """Return what so many tokens cost, rounded up to a whole credit; by kind if it can be."""
