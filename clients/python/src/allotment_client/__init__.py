@@ -6,6 +6,7 @@ from allotment_client.answers import (
     CreditStatusResponse,
     HoldResponse,
     ReversalResponse,
+    TokenCounts,
     UsageRecordResponse,
 )
 from allotment_client.async_client import AsyncAllotment
@@ -71,6 +72,7 @@ __all__ = [
     "ReversalResponse",
     "ServiceAwayError",
     "Shortfall",
+    "TokenCounts",
     "TryAgainError",
     "UnauthorizedError",
     "UnavailableError",
