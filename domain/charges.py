@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
+from operator import not_
+from typing import Annotated
+
+from pydantic import Field
 
 from domain.pricing import Price
 from domain.sources import PackShare, total_of
-from domain.usage_facts import UsageFacts
+from domain.usage_facts import Tokens, UsageFacts
 from domain.values import NO_CREDITS, Credits
 
 
@@ -53,6 +57,8 @@ class UsageRecorded(UsageFacts):
     """What the work cost beyond `credit_amount`, and nobody is charged."""
     settles: str | None = None
     """The hold, expired before, that this settles late."""
+    tokens: Annotated[Tokens | None, Field(exclude_if=not_)] = None
+    """Where they were told by kind. An entry without them has no word of it."""
 
     @property
     def day_amount(self) -> Credits:

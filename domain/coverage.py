@@ -49,7 +49,7 @@ def cost_of(
     price = prices.find(service, model, at)
     if price is None or command.token_count is None:
         return Refusal(Rejection.NO_PRICE)
-    amount = price.cost(command.token_count)
+    amount = price.cost(command.token_count, command.tokens)
     if amount > CREDITS_MAX:
         return Refusal(Rejection.AMOUNT_TOO_LARGE)
     return Cost(Credits(amount), price)

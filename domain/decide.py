@@ -176,6 +176,7 @@ def _record_usage(
         price=cost.price,
         packs=taken.packs,
         uncovered_credits=taken.uncovered,
+        tokens=command.tokens,
         **facts_of(command),
     )
 

@@ -174,6 +174,7 @@ def _usage(
         cost.price,
         taken.packs,
         taken.uncovered,
+        tokens=command.tokens,
         **facts_of(hold) | said_in(command),
     )
 

@@ -10,13 +10,13 @@ import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64Error
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 
 from domain.charges import OnInsufficient, Opening, UsageRecorded
 from domain.copies import replace
 from domain.sources import PackShare, total_of
-from domain.usage_facts import UsageFacts
+from domain.usage_facts import Tokens, UsageFacts
 from domain.values import Credits, UserId, derive_object_id, is_object_id, parse_user_id
 
 HOLD_SECONDS_DEFAULT = 300
@@ -138,6 +138,13 @@ class SettleHold(UsageFacts):
     """None: what the tokens cost by the price list."""
     on_insufficient: OnInsufficient = OnInsufficient.CAP
     """What of a cost beyond the hold is charged: work that was done is never charged nothing."""
+    tokens: Tokens | None = None
+    """By kind; `token_count` is there, too."""
+
+    def __setstate__(self, state: list[object]) -> None:
+        """Read what a process of the version before has sent, which knows no kinds of tokens."""
+        for field, value in zip(fields(self), [*state, None], strict=False):
+            object.__setattr__(self, field.name, value)
 
 
 @dataclass(frozen=True, slots=True)

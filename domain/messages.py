@@ -25,7 +25,7 @@ from domain.holds import (
 from domain.pack_messages import AddPack, ExpirePack, PackAdded, PackExpired
 from domain.payments import Payment
 from domain.stripe import ApplyStripeState, GrantsVoided, StripeStateApplied, VoidGrants
-from domain.usage_facts import UsageFacts
+from domain.usage_facts import Tokens, UsageFacts
 from domain.values import Credits, Status, UserId
 
 # --- commands -----------------------------------------------------------------------------
@@ -65,6 +65,13 @@ class RecordUsage(UsageFacts):
     """None: what the tokens cost by the price list."""
     timestamp: datetime | None = None
     on_insufficient: OnInsufficient = OnInsufficient.REJECT
+    tokens: Tokens | None = None
+    """By kind; `token_count` is there, too."""
+
+    def __setstate__(self, state: list[object]) -> None:
+        """Read what a process of the version before has sent, which knows no kinds of tokens."""
+        for field, value in zip(fields(self), [*state, None], strict=False):
+            object.__setattr__(self, field.name, value)
 
 
 @dataclass(frozen=True, slots=True)

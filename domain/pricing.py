@@ -9,7 +9,10 @@ import tomllib
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache
+from math import ceil
+from operator import not_
 from typing import Annotated, Self
 
 from pydantic import (
@@ -24,10 +27,23 @@ from pydantic import (
     model_validator,
 )
 
+from domain.usage_facts import KINDS, Tokens
+
 PRICES_MAX = 1_000  # Every charge by tokens looks through them.
 PATTERN_LENGTH_MAX = 256
 UNIT_SIZE_MAX = 2**53 - 1
 ERRORS_MAX = 5  # Faults of a list that are named.
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What a unit of each kind of tokens costs."""
+
+    input: Decimal
+    output: Decimal
+    cache_read: Decimal
+    cache_write: Decimal
+    reasoning: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +60,8 @@ class Price:
     effective_from: datetime | None = None
     effective_until: datetime | None = None
     """Exclusive."""
+    by_kind: Annotated[Rates | None, Field(exclude_if=not_)] = None
+    """Of tokens that are told by kind; `credits_per_unit` is that of others."""
 
     def applies(self, service: str, model: str | None, at: datetime) -> bool:
         """Say whether it is the price of a service and model at an instant."""
@@ -51,13 +69,23 @@ class Price:
             return False
         if self.effective_until is not None and at >= self.effective_until:
             return False
-        fits = self.model is None or (model is not None and _fits(self.model, model))
-        return fits and _fits(self.service, service)
+        return self.fits_model(model) and _fits(self.service, service)
 
-    def cost(self, tokens: int) -> int:
-        """Return what so many tokens cost, rounded up to a whole credit."""
-        credits_, parts = self.credits_per_unit.as_integer_ratio()
-        return -(-tokens * credits_ // (parts * self.unit_size))
+    def fits_model(self, model: str | None) -> bool:
+        """Say whether its pattern fits a model."""
+        return self.model is None or (model is not None and _fits(self.model, model))
+
+    def cost(self, count: int, tokens: Tokens | None = None) -> int:
+        """Return what so many tokens cost, rounded up to a whole credit; by kind if it can be."""
+        if tokens is None or self.by_kind is None:
+            credits_, parts = self.credits_per_unit.as_integer_ratio()
+            return -(-count * credits_ // (parts * self.unit_size))
+        rates = self.by_kind
+        cost = Fraction(rates.input) * tokens.input + Fraction(rates.output) * tokens.output
+        cost += Fraction(rates.cache_read) * tokens.cache_read
+        cost += Fraction(rates.cache_write) * tokens.cache_write
+        cost += Fraction(rates.reasoning) * tokens.reasoning
+        return ceil(cost / self.unit_size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +134,35 @@ _Instant = Annotated[AwareDatetime, BeforeValidator(_instant)]
 _Rate = Annotated[Decimal, Field(ge=0, max_digits=24, decimal_places=12), BeforeValidator(_number)]
 
 
+class _RatesRow(BaseModel):
+    """`by_kind` of a price. What is left out costs what it is a part of."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    input: _Rate | None = None
+    output: _Rate | None = None
+    cache_read: _Rate | None = None
+    cache_write: _Rate | None = None
+    reasoning: _Rate | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError(f"must have a rate of at least one of {', '.join(KINDS)}")
+        return self
+
+    def rates(self, other: Decimal) -> Rates:
+        given = other if self.input is None else self.input
+        made = other if self.output is None else self.output
+        return Rates(
+            given,
+            made,
+            given if self.cache_read is None else self.cache_read,
+            given if self.cache_write is None else self.cache_write,
+            made if self.reasoning is None else self.reasoning,
+        )
+
+
 class _PriceRow(BaseModel):
     """One table `[[prices]]` of the file."""
 
@@ -114,6 +171,7 @@ class _PriceRow(BaseModel):
     service: _Pattern = "*"
     model: _Pattern | None = None
     credits_per_unit: _Rate
+    by_kind: _RatesRow | None = None
     unit_size: Annotated[StrictInt, Field(ge=1, le=UNIT_SIZE_MAX)]
     effective_from: _Instant | None = None
     effective_until: _Instant | None = None
@@ -134,6 +192,7 @@ class _PriceRow(BaseModel):
             self.unit_size,
             begins and begins.astimezone(UTC),
             ends and ends.astimezone(UTC),
+            None if self.by_kind is None else self.by_kind.rates(self.credits_per_unit),
         )
 
 

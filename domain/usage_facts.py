@@ -19,6 +19,33 @@ class UsageFacts:
     """A JSON object as text: the domain keeps it and never reads it."""
 
 
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """How many tokens the work took, by kind. No token is of two kinds."""
+
+    input: int = 0
+    """Read by the model for the first time: less what was cached."""
+    output: int = 0
+    """Written by the model, less its reasoning."""
+    cache_read: int = 0
+    cache_write: int = 0
+    reasoning: int = 0
+
+    @property
+    def total(self) -> int:
+        """Of all kinds."""
+        return self.input + self.output + self.cache_read + self.cache_write + self.reasoning
+
+
+KINDS = tuple(field.name for field in fields(Tokens))
+"""Kinds of tokens."""
+
+
+def counts_of(tokens: Tokens) -> dict[str, int]:
+    """Return how many tokens there are of every kind."""
+    return {kind: getattr(tokens, kind) for kind in KINDS}
+
+
 FACTS = tuple(field.name for field in fields(UsageFacts))
 LABELS = tuple(name for name in FACTS if name not in {"token_count", "details"})
 """Facts that are short texts."""

@@ -17,6 +17,7 @@ from actors.cli.corrections import add_correcting_commands
 from actors.cli.keys import database_told, keys
 from actors.cli.moving_in import add_moving_in_command
 from actors.cli.operator import add_operator_commands
+from actors.cli.prices import prices
 from actors.cli.readiness import wait_until_ready
 from actors.cli.stripe import stripe
 from actors.cli.terminal import fail, load_settings, out
@@ -38,6 +39,7 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=True, help=ABOUT, rich_markup_mode="markdown"
 )
 app.add_typer(keys, name="keys")
+app.add_typer(prices, name="prices")
 app.add_typer(stripe, name="stripe")
 
 

@@ -27,13 +27,12 @@ from actors.routing.router import Router
 from domain.api.answers import (
     CreditAdditionResponse,
     CreditStatusResponse,
-    MonthlyUsage,
-    UsagePage,
     UsageRecordResponse,
     UserSubscriptions,
 )
 from domain.api.credit_requests import AddCreditBody, PaymentBody
 from domain.api.requests import BATCH_RECORDS_MAX, BatchedUsageBody, RecordUsageBody
+from domain.api.usage_answers import MonthlyUsage, UsagePage
 from domain.charges import OnInsufficient
 from domain.events import EventRecord, EventType
 from domain.messages import OpenDay
@@ -137,6 +136,7 @@ class AsyncAllotment(HoldMethods, CorrectionMethods):
         credit_amount: int | None = None,
         *,
         token_count: int | None = None,
+        tokens: Mapping[str, int] | None = None,
         model_used: str | None = None,
         session_id: str | None = None,
         details: Mapping[str, Any] | None = None,
@@ -147,7 +147,8 @@ class AsyncAllotment(HoldMethods, CorrectionMethods):
     ) -> UsageRecordResponse:
         """Charge credits, today's first, then packs', or raise InsufficientCreditsError.
 
-        Without `credit_amount`: what `token_count` costs by the price list.
+        Without `credit_amount`: what `token_count`, or `tokens` by kind (`{"input": 900}`), cost by
+        the price list.
         """
         body = checked(
             RecordUsageBody,
@@ -155,6 +156,7 @@ class AsyncAllotment(HoldMethods, CorrectionMethods):
             service_type=service_type,
             credit_amount=credit_amount,
             token_count=token_count,
+            tokens=tokens,
             model_used=model_used,
             session_id=session_id,
             details=details,

@@ -70,6 +70,7 @@ class HoldMethods:
         credit_amount: int | None = None,
         *,
         token_count: int | None = None,
+        tokens: Mapping[str, int] | None = None,
         model_used: str | None = None,
         details: Mapping[str, Any] | None = None,
         on_insufficient: Manner = OnInsufficient.CAP,
@@ -78,12 +79,14 @@ class HoldMethods:
         """Charge what it cost to what the hold has set aside, and as far as it can be beyond.
 
         An expired hold is settled late, for a while. Raises HoldClosedError where it is closed.
-        Without `credit_amount`: what `token_count` costs by the price list.
+        Without `credit_amount`: what `token_count`, or `tokens` by kind (`{"input": 900}`), cost by
+        the price list.
         """
         body = checked(
             SettleHoldBody,
             credit_amount=credit_amount,
             token_count=token_count,
+            tokens=tokens,
             model_used=model_used,
             details=details,
             on_insufficient=on_insufficient,
@@ -137,14 +140,16 @@ class Holding:
         credit_amount: int | None = None,
         *,
         token_count: int | None = None,
+        tokens: Mapping[str, int] | None = None,
         model_used: str | None = None,
         details: Mapping[str, Any] | None = None,
         on_insufficient: Manner = OnInsufficient.CAP,
     ) -> None:
-        """Say what it cost: `credit_amount`, or `token_count`. The last report counts."""
+        """Say what it cost: `credit_amount`, or tokens. The last report counts."""
         self.cost = {
             "credit_amount": credit_amount,
             "token_count": token_count,
+            "tokens": tokens,
             "model_used": model_used,
             "details": details,
             "on_insufficient": on_insufficient,

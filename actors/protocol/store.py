@@ -14,8 +14,9 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from actors.protocol.queries import HistoryQuery, SubscriptionPageQuery, UsageQuery
-from domain.api.answers import MonthlyUsage, SubscriptionPage, UsagePage
+from domain.api.answers import SubscriptionPage
 from domain.api.history_answers import HistoryPage
+from domain.api.usage_answers import MonthlyUsage, UsagePage
 from domain.documents.journal import SpoiltEntry
 from domain.documents.recovery import Stored
 from domain.documents.subscriptions import Document

@@ -2,7 +2,8 @@
 
 import json
 from datetime import datetime
-from typing import Any, Literal
+from operator import not_
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -114,6 +115,22 @@ class PackSource(Answer):
 Source = DaySource | PackSource
 
 
+class TokenCounts(Answer):
+    """Tokens by kind, each counted under one kind alone."""
+
+    input: int = Field(description="Less what was cached.", examples=[700])
+    output: int = Field(description="Less reasoning.", examples=[300])
+    cache_read: int = Field(examples=[200])
+    cache_write: int = Field(examples=[0])
+    reasoning: int = Field(examples=[0])
+
+
+TokensByKind = Annotated[
+    TokenCounts | None,
+    Field(exclude_if=not_, description="Only there where tokens were told by kind."),
+]
+
+
 class UsageFactsAnswer(Answer):
     """What is said of the work that is charged."""
 
@@ -131,7 +148,7 @@ def told_facts(told: UsageFacts) -> dict[str, Any]:
     return facts
 
 
-class _Charge(Answer):
+class ChargeAnswer(Answer):
     """How a charge begins in answers: of several bases, the last one's fields come first."""
 
     usage_id: UsageId
@@ -141,7 +158,7 @@ class _Charge(Answer):
     credit_amount: int = Field(examples=[30])
 
 
-class UsageRecordResponse(UsageFactsAnswer, _Charge):
+class UsageRecordResponse(UsageFactsAnswer, ChargeAnswer):
     """One charge, and the day it was charged to."""
 
     subscription_id: SubscriptionId | None = Field(description="Null where packs gave all.")
@@ -158,62 +175,7 @@ class UsageRecordResponse(UsageFactsAnswer, _Charge):
         description="What it cost beyond what was charged.", examples=[0]
     )
     late: bool = Field(description="It settles a hold that had expired.", examples=[False])
-
-
-class PriceRecord(Answer):
-    """The price that made an amount of its tokens."""
-
-    service: str = Field(description="A pattern, as the price list has it.", examples=["chat"])
-    model: str | None = Field(examples=["small-*"])
-    credits_per_unit: str = Field(description="A decimal number, exactly.", examples=["25"])
-    unit_size: int = Field(examples=[1000])
-    effective_from: datetime | None
-    effective_until: datetime | None
-
-
-class UsageRecord(UsageFactsAnswer, _Charge):
-    """One usage record as a list shows it."""
-
-    timestamp: Moment
-    price: PriceRecord | None = Field(
-        description="What made the amount of the tokens; null: the caller told the amount."
-    )
-    sources: list[Source] = Field(description="Where the credits came from, in order.")
-    uncovered_credits: int = Field(examples=[0])
-    late: bool = Field(examples=[False])
-    reversed_credits: int = Field(
-        description="What of `credit_amount` was given back.", examples=[0]
-    )
-
-
-class UsagePage(Answer):
-    """A page of usage records, newest first."""
-
-    items: list[UsageRecord]
-    next_cursor: str | None
-
-
-class UsageSums(Answer):
-    """Sums over usage records."""
-
-    records: int = Field(examples=[1])
-    credit_amount: int = Field(description="Less what was reversed.", examples=[30])
-    reversed_credits: int = Field(examples=[0])
-    token_count: int = Field(examples=[1200])
-
-
-class MonthlyUsage(Answer):
-    """One user's usage in one calendar month of the user's time zone, by `timestamp`."""
-
-    user_id: ShownUserId
-    month: str = Field(examples=["2026-03"])
-    records: int = Field(examples=[1])
-    credit_amount: int = Field(description="Less what was reversed.", examples=[30])
-    reversed_credits: int = Field(examples=[0])
-    token_count: int = Field(examples=[1200])
-    by_service: dict[str, UsageSums] = Field(examples=[{"chat": {}}])
-    by_model: dict[str, UsageSums] = Field(examples=[{"small-2": {}}])
-    by_day: dict[str, UsageSums] = Field(examples=[{"2026-03-10": {}}])
+    tokens: TokensByKind = None
 
 
 class GrantRecord(Answer):

@@ -11,6 +11,7 @@ from domain.api.requests import (
     ParsedBody,
     PricedAmount,
     Text,
+    TokensByKind,
     UsageFactsBody,
     UserIdText,
     amount_of,
@@ -72,11 +73,12 @@ class PlaceHoldBody(UsageFactsBody, _SetAside):
 
 
 class SettleHoldBody(ParsedBody):
-    """What it cost: `credit_amount`, or `token_count`. What is left out stays as the hold said it."""
+    """What it cost: `credit_amount`, or its tokens. What is left out stays as the hold said it."""
 
     model_config = shown(model_used="small-2", token_count=1200)
 
     token_count: CreditAmount | None = Field(default=None, examples=[1200])
+    tokens: TokensByKind = None
     credit_amount: PricedAmount = Field(default=None, examples=[30])
     model_used: Text | None = None
     details: Details | None = None

@@ -31,6 +31,7 @@ from domain.messages import (
 from domain.pack_messages import PackAdded
 from domain.payments import Payment
 from domain.stripe import GrantsVoided, StripeStateApplied
+from domain.usage_facts import counts_of
 from domain.values import NO_CREDITS, Credits, Policy, Status
 
 
@@ -218,7 +219,7 @@ def _usage_answer(
         begins = midnight(day_of(now, policy.timezone), policy.timezone)
     else:
         begins = opening.starts_at
-    return {
+    answer = {
         "usage_id": change.usage_id,
         "user_id": account.user_id,
         "subscription_id": None if opening is None else shown_id(opening.subscription_id),
@@ -236,3 +237,6 @@ def _usage_answer(
         "uncovered_credits": change.uncovered_credits,
         "late": change.settles is not None,
     }
+    if change.tokens is not None:
+        answer["tokens"] = counts_of(change.tokens)
+    return answer

@@ -22,7 +22,7 @@ from domain.api.fields import USER_ID, shown
 from domain.charges import OnInsufficient
 from domain.local_days import check_zone
 from domain.messages import ChangeSubscription, RecordUsage
-from domain.usage_facts import FACTS
+from domain.usage_facts import FACTS, KINDS, Tokens
 from domain.values import (
     CREDITS_MAX,
     USER_ID_LENGTH_MAX,
@@ -38,6 +38,7 @@ KEY_LENGTH_MAX = 255
 COMMAS_MAX = 20_000  # No valid charge has as many: details of 16 KiB, some short fields.
 FIELDS_MAX = 50  # Of one object but details, known or not.
 BATCH_RECORDS_MAX = 1000
+TOLD_BY_TOKENS = ("token_count", "tokens")  # Either stands for an amount.
 TIMESTAMP_MIN = datetime(1970, 1, 1, tzinfo=UTC)
 TIMESTAMP_MAX = datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -120,7 +121,7 @@ class ParsedBody(Body):
 
 
 def _told_or_priced(credit_amount: int | None, info: ValidationInfo) -> int | None:
-    if credit_amount is None and info.data.get("token_count", 0) is None:
+    if credit_amount is None and all(info.data.get(name, 0) is None for name in TOLD_BY_TOKENS):
         raise ValueError("give an amount, or token_count and model_used for the price list")
     return credit_amount
 
@@ -130,10 +131,37 @@ PricedAmount = Annotated[
     AfterValidator(_told_or_priced),
     Field(
         validate_default=True,
-        description="Left out: what `token_count` costs by the price list (ALLOTMENT_PRICES).",
+        description="Left out: what the tokens cost by the price list (ALLOTMENT_PRICES).",
     ),
 ]
-"""An amount in a body whose `token_count` stands before it."""
+"""An amount in a body whose `token_count` and `tokens` stand before it."""
+
+
+class TokensBody(Body):
+    """Tokens by kind, each counted under one kind alone."""
+
+    input: CreditAmount = Field(0, description="Less what was cached.", examples=[700])
+    output: CreditAmount = Field(0, description="Less reasoning.", examples=[300])
+    cache_read: CreditAmount = Field(0, examples=[200])
+    cache_write: CreditAmount = Field(0, examples=[0])
+    reasoning: CreditAmount = Field(0, examples=[0])
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError(f"tell at least one of {', '.join(KINDS)}")
+        if self.tokens().total > CREDITS_MAX:
+            raise ValueError(f"together they are more than {CREDITS_MAX}")
+        return self
+
+    def tokens(self) -> Tokens:
+        return Tokens(**self.__dict__)
+
+
+TokensByKind = Annotated[
+    TokensBody | None,
+    Field(description="Tokens by kind. `token_count` is their sum where it is left out."),
+]
 
 
 class UsageFactsBody(Body):
@@ -149,11 +177,12 @@ class _Cost(Body):
     user_id: UserIdText
     service_type: Text = Field(examples=["chat"])
     token_count: CreditAmount | None = Field(default=None, examples=[1200])
+    tokens: TokensByKind = None
     credit_amount: PricedAmount = Field(default=None, examples=[30])
 
 
 class RecordUsageBody(UsageFactsBody, _Cost):
-    """Credits to charge to today: `credit_amount`, or what `token_count` costs."""
+    """Credits to charge to today: `credit_amount`, or what the tokens cost."""
 
     model_config = shown(user_id="ada", service_type="chat", model_used="small-2", token_count=1200)
 
@@ -171,11 +200,18 @@ class RecordUsageBody(UsageFactsBody, _Cost):
 
 
 def facts_in(body: Body) -> dict[str, Any]:
-    """Return the facts that a body has, as commands have them: details as text."""
+    """Return the facts that a body has, as commands have them: details as text.
+
+    With the tokens by kind, where there are any: their sum is `token_count` unless that is told.
+    """
     said = body.__dict__
     facts = {name: said[name] for name in FACTS if name in said}
     if facts["details"] is not None:  # Sorted: the order of fields makes no other command.
         facts["details"] = json.dumps(facts["details"], ensure_ascii=False, sort_keys=True)
+    if said.get("tokens") is not None:
+        facts["tokens"] = tokens = said["tokens"].tokens()
+        if facts["token_count"] is None:
+            facts["token_count"] = tokens.total
     return facts
 
 

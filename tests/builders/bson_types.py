@@ -98,7 +98,7 @@ PACK_FIELDS = (
     "holds",
     "expired_at",
 )
-USAGE_FIELDS = ("timestamp", "credit_amount", "token_count", "service_type", "details")
+USAGE_FIELDS = ("timestamp", "credit_amount", "token_count", "tokens", "service_type", "details")
 
 
 @dataclass(frozen=True)
@@ -284,7 +284,7 @@ def usages(setup: MongoSetup) -> Iterator[tuple[Cell, str]]:
         setup.database.usages.insert_one(with_value(document, cell.field, cell.type))
         query = UsageQuery(cell.user_id, MIDNIGHT, NOON + timedelta(days=9), 9, None)
         items = setup.reads.usage_page(query).items
-        yield cell, _of_usage(cell, None if not items else items[0].model_dump()[cell.field])
+        yield cell, _of_usage(cell, None if not items else items[0].model_dump().get(cell.field))
 
 
 def _of_usage(cell: Cell, value: Any) -> str:

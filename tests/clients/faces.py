@@ -6,6 +6,8 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
+from pydantic import BaseModel
+
 import allotment_client
 from actors.client import AsyncAllotment
 from tests.fakes.edge import LocalBackend, edge
@@ -33,7 +35,20 @@ def plain(answer: Any) -> Any:
         return [plain(one) for one in answer]
     if dataclasses.is_dataclass(answer) and not isinstance(answer, type):
         return dataclasses.asdict(answer)
-    return answer.model_dump() if hasattr(answer, "model_dump") else answer
+    return attributes(answer)
+
+
+def attributes(value: Any) -> Any:
+    """Return what a program reads of an answer, also of fields that JSON leaves out."""
+    match value:
+        case BaseModel():
+            return {name: attributes(getattr(value, name)) for name in type(value).model_fields}
+        case dict():
+            return {name: attributes(item) for name, item in value.items()}
+        case list():
+            return [attributes(item) for item in value]
+        case _:
+            return value
 
 
 def told(error: Any) -> dict[str, Any]:

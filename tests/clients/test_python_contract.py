@@ -56,6 +56,9 @@ class Life:
         await see("capped", use("ada", "draw", 5000, on_insufficient="cap"))
         await see("in debt", use("ada", "draw", 50, on_insufficient="record"))
         await see("no price", use("ada", "chat", token_count=7, model_used="m"))
+        tokens = {"input": 700, "cache_read": 200}
+        await see("by kind", use("ada", "chat", 1, tokens=tokens, model_used="m"))
+        await see("by no kind", use("ada", "chat", 1, tokens={"audio": 1}))
         await see("negative", use("ada", "chat", -1))
         await see("fraction", use("ada", "chat", 1.5))
         await see("infinite", use("ada", "chat", 1, details={"x": float("inf")}))
@@ -112,8 +115,9 @@ async def test_a_hold_is_settled_released_and_closed(name: str) -> None:
         hold = await client.hold("ada", "chat", 40, model_used="m", session_id="s")
         part = await client.hold("ada", "chat", 200, at_least=20)
         open_ones = await client.get_holds("ada")
-        settled = await client.settle(hold.hold_id, 15, token_count=900, key="once")
-        again = await client.settle(hold.hold_id, 15, token_count=900, key="once")
+        tokens = {"input": 700, "output": 200}
+        settled = await client.settle(hold.hold_id, 15, tokens=tokens, key="once")
+        again = await client.settle(hold.hold_id, 15, tokens=tokens, key="once")
         await client.release(part.hold_id)
         closed = [
             await outcome(client.settle(hold.hold_id, 1)),
@@ -131,6 +135,7 @@ async def test_a_hold_is_settled_released_and_closed(name: str) -> None:
     assert {one.hold_id for one in open_ones.holds} == {hold.hold_id, part.hold_id}
     assert plain(settled) == plain(again)
     assert (settled.credit_amount, settled.model_used, settled.token_count) == (15, "m", 900)
+    assert (settled.tokens.input, settled.tokens.output, settled.tokens.reasoning) == (700, 200, 0)
     assert [one["code"] for one in closed] == ["hold_closed"] * 2
     assert [one["type"] for one in unknown] == ["HoldNotFoundError"] * 3 + ["UsageNotFoundError"]
     assert short["shortfall"] == {

@@ -31,6 +31,7 @@ from domain.pack_messages import AddPack, ExpirePack
 from domain.packs import Category
 from domain.payments import Payment
 from domain.stripe import ApplyStripeState, StripeItem, StripeLink, VoidGrants
+from domain.usage_facts import Tokens
 from domain.values import CREDITS_MAX, Credits, Status, UserId
 from tests.builders.ledger import NOON, ONE_DAY, USER, charge_of, ledger_with, pay
 
@@ -191,6 +192,14 @@ GOLDEN_SINCE: list[tuple[Command, str]] = [
     (
         RecordUsage(USER, "chat", ONE, on_insufficient=OnInsufficient.CAP),
         "064a20617638f0f37179e6765545c631",
+    ),
+    (
+        RecordUsage(USER, "chat", None, token_count=7, tokens=Tokens(input=5, reasoning=2)),
+        "a8ebbcc2c03ef2dec8323a354473ff43",
+    ),
+    (
+        SettleHold(USER, "h", None, token_count=0, tokens=Tokens()),
+        "3bdb0fa2130e8ea429700baf77429663",
     ),
 ]
 GOLDEN += [(command, digest, digest) for command, digest in GOLDEN_SINCE]

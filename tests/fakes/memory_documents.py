@@ -220,6 +220,8 @@ def usage_document(entry: Entry) -> dict[str, Any]:
         document["uncovered_credits"] = change.uncovered_credits
     if change.settles is not None:
         document["late"] = True
+    if change.tokens is not None:
+        document["tokens"] = asdict(change.tokens)
     return document
 
 

@@ -7,16 +7,12 @@ from zoneinfo import ZoneInfo
 from actors.mongo.documents.usages import read_usage
 from actors.protocol.queries import HistoryQuery, SubscriptionPageQuery, UsageQuery
 from actors.protocol.store import ChargedUsage
-from domain.api.answers import (
-    MonthlyUsage,
-    SubscriptionPage,
-    UsagePage,
-    UsageRecord,
-    UsageSums,
-)
+from domain.api.answers import SubscriptionPage, TokenCounts
 from domain.api.history_answers import HistoryPage
 from domain.api.list_answers import history_entry, subscription_record
+from domain.api.usage_answers import MonthlyUsage, UsagePage, UsageRecord, UsageSums
 from domain.documents.subscriptions import Document, read_subscriptions
+from domain.usage_facts import KINDS
 from domain.values import UserId
 from tests.fakes.memory_store import MemoryStore
 
@@ -87,6 +83,7 @@ class MemoryReads:
             credit_amount=total.credit_amount,
             reversed_credits=total.reversed_credits,
             token_count=total.token_count,
+            tokens=total.tokens,
             by_service={name: _sums(group) for name, group in by["service"].items()},
             by_model={name: _sums(group) for name, group in by["model"].items()},
             by_day={name: _sums(group) for name, group in by["day"].items()},
@@ -115,7 +112,13 @@ def _sums(records: Iterable[UsageRecord]) -> UsageSums:
         credit_amount=sum(record.credit_amount - record.reversed_credits for record in known),
         reversed_credits=sum(record.reversed_credits for record in known),
         token_count=sum(record.token_count or 0 for record in known),
+        tokens=_tokens([record.tokens for record in known if record.tokens is not None]),
     )
+
+
+def _tokens(told: list[TokenCounts]) -> TokenCounts | None:
+    sums = {kind: sum(getattr(tokens, kind) for tokens in told) for kind in KINDS}
+    return TokenCounts(**sums) if told else None
 
 
 class MemoryOverview:

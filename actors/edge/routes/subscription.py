@@ -27,8 +27,6 @@ from actors.routing.router import Router
 from domain.api.answers import (
     Answer,
     CreditAdditionResponse,
-    MonthlyUsage,
-    UsagePage,
     UsageRecordResponse,
     UserSubscriptions,
 )
@@ -42,6 +40,7 @@ from domain.api.requests import (
     Timestamp,
     UserIdText,
 )
+from domain.api.usage_answers import MonthlyUsage, UsagePage
 from domain.values import UserId
 
 USAGE_PAGE_MAX = 1000

@@ -1,7 +1,7 @@
 """What clients read beside the accounts: subscriptions, lists of usage and monthly sums."""
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -16,16 +16,23 @@ from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import stored_id, user_ids
 from actors.mongo.references import with_ids_spelled
 from actors.protocol.queries import HistoryQuery, UsageQuery
-from domain.api.answers import MonthlyUsage, UsagePage, UsageSums
+from domain.api.answers import TokenCounts
 from domain.api.history_answers import HistoryPage
 from domain.api.list_answers import history_entry
+from domain.api.usage_answers import MonthlyUsage, UsagePage, UsageSums
 from domain.documents.journal import entry_id, read_or_name
 from domain.documents.subscriptions import Document
+from domain.usage_facts import KINDS
 from domain.values import UserId
 
 READ_SECONDS_MAX = 8.0
 UNKNOWN_SERVICE = "unknown"  # Where a record of another program names none.
 REVERSED = {"$min": [amount_or("$reversed_credits", ZERO), amount_or("$credit_amount", ZERO)]}
+TELLS_KINDS = {"$eq": [{"$type": "$tokens"}, "object"]}
+BY_KIND: dict[str, Any] = {"told": {"$sum": {"$cond": [TELLS_KINDS, 1, 0]}}} | {
+    kind: {"$sum": {"$cond": [TELLS_KINDS, amount_or(f"$tokens.{kind}", ZERO), ZERO]}}
+    for kind in KINDS
+}
 
 
 @contextlib.contextmanager
@@ -77,6 +84,7 @@ class MongoReads:
             "charged": {"$sum": amount_or("$credit_amount", ZERO)},
             "reversed_credits": {"$sum": REVERSED},
             "token_count": {"$sum": amount_or("$token_count", ZERO)},
+            **BY_KIND,
         }
         with _within_time():
             rows = list(self._database.usages.aggregate([{"$match": where}, {"$group": group}]))
@@ -88,6 +96,7 @@ class MongoReads:
             credit_amount=total.credit_amount,
             reversed_credits=total.reversed_credits,
             token_count=total.token_count,
+            tokens=total.tokens,
             by_service=_sums_by(rows, "service"),
             by_model=_sums_by([row for row in rows if row["_id"].get("model")], "model"),
             by_day=_sums_by(rows, "day"),
@@ -116,7 +125,7 @@ class MongoReads:
         )
 
 
-def _sums(rows: Iterable[dict[str, Any]]) -> UsageSums:
+def _sums(rows: list[dict[str, Any]]) -> UsageSums:
     records = charged = reversed_credits = token_count = 0
     for row in rows:
         records += int(row["records"])
@@ -128,7 +137,15 @@ def _sums(rows: Iterable[dict[str, Any]]) -> UsageSums:
         credit_amount=charged - reversed_credits,
         reversed_credits=reversed_credits,
         token_count=token_count,
+        tokens=_tokens([row for row in rows if row["told"]]),
     )
+
+
+def _tokens(rows: list[dict[str, Any]]) -> TokenCounts | None:
+    """Return the sums by kind; None: no record tells its tokens by kind."""
+    if not rows:
+        return None
+    return TokenCounts(**{kind: sum(_sum(row[kind]) for row in rows) for kind in KINDS})
 
 
 def _sum(total: float | Decimal128) -> int:
@@ -136,7 +153,7 @@ def _sum(total: float | Decimal128) -> int:
     return int(total.to_decimal() if isinstance(total, Decimal128) else total)
 
 
-def _sums_by(rows: Iterable[dict[str, Any]], name: str) -> dict[str, UsageSums]:
+def _sums_by(rows: list[dict[str, Any]], name: str) -> dict[str, UsageSums]:
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault(str(row["_id"].get(name) or UNKNOWN_SERVICE), []).append(row)

@@ -19,7 +19,7 @@ from actors.mongo.documents.usages import read_usage
 from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import has_range, ranges_before, stored_id
 from actors.protocol.queries import UsageQuery
-from domain.api.answers import UsagePage, UsageRecord
+from domain.api.usage_answers import UsagePage, UsageRecord
 from domain.values import is_object_id
 
 PAGE_BYTES_MAX = 512 * 1024  # Of records, about; then the page ends, however many were asked for.

@@ -9,12 +9,13 @@ from bson import Int64
 from pydantic import ValidationError
 
 from actors.mongo.ids import as_stored, name_of, shown, stored_id
-from domain.api.answers import DaySource, PackSource, PriceRecord, Source, UsageRecord
+from domain.api.answers import DaySource, PackSource, Source, TokenCounts
+from domain.api.usage_answers import PriceRecord, UsageRecord
 from domain.charges import UsageRecorded
 from domain.documents.subscriptions import UnreadableError, amount
 from domain.messages import Entry, charge_in
 from domain.pricing import Price
-from domain.usage_facts import LABELS, facts_of
+from domain.usage_facts import KINDS, LABELS, counts_of, facts_of
 
 
 def usage_document(entry: Entry) -> dict[str, Any]:
@@ -44,6 +45,8 @@ def usage_document(entry: Entry) -> dict[str, Any]:
         document["uncovered_credits"] = Int64(change.uncovered_credits)
     if change.settles is not None:
         document["late"] = True
+    if change.tokens is not None:
+        document["tokens"] = {kind: Int64(n) for kind, n in counts_of(change.tokens).items()}
     return document
 
 
@@ -71,7 +74,7 @@ def source_documents(change: UsageRecorded) -> list[dict[str, Any]]:
 
 def price_document(price: Price) -> dict[str, Any]:
     """Return the price of a charge. A rate is text: exact, and what every language can read."""
-    return {
+    document: dict[str, Any] = {
         "service": price.service,
         "model": price.model,
         "credits_per_unit": f"{price.credits_per_unit:f}",
@@ -79,6 +82,9 @@ def price_document(price: Price) -> dict[str, Any]:
         "effective_from": price.effective_from,
         "effective_until": price.effective_until,
     }
+    if price.by_kind is not None:
+        document["by_kind"] = {kind: f"{getattr(price.by_kind, kind):f}" for kind in KINDS}
+    return document
 
 
 def read_usage(document: Mapping[str, Any]) -> UsageRecord:
@@ -100,6 +106,7 @@ def read_usage(document: Mapping[str, Any]) -> UsageRecord:
         uncovered_credits=_amount(document.get("uncovered_credits")) or 0,
         late=document.get("late") is True,
         reversed_credits=_reversed(document),
+        tokens=_tokens(document.get("tokens")),
         **{name: _text(document.get(name)) for name in LABELS},
     )
 
@@ -164,6 +171,13 @@ def _read_price(value: object) -> PriceRecord | None:
         return PriceRecord.model_validate(value)
     except ValidationError:
         return None
+
+
+def _tokens(value: object) -> TokenCounts | None:
+    """Return tokens by kind; what cannot be read of them counts as none."""
+    if not isinstance(value, Mapping):
+        return None
+    return TokenCounts(**{kind: _amount(value.get(kind)) or 0 for kind in KINDS})
 
 
 def _text(value: object) -> str | None:

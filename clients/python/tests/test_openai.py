@@ -10,7 +10,13 @@ import openai
 import pytest
 from model_server import KINDS, WORDS, Model
 
-from allotment_client import Allotment, AsyncAllotment, InsufficientCredits, UsageRecord
+from allotment_client import (
+    Allotment,
+    AsyncAllotment,
+    InsufficientCredits,
+    TokenCounts,
+    UsageRecord,
+)
 from allotment_client.openai import AsyncMeteredOpenAI, MeteredOpenAI
 from allotment_client.tokens import Usage
 
@@ -113,7 +119,8 @@ def test_a_call_is_charged_by_its_real_usage(
 
     (charge,) = charges_of(allotment, user)
     assert (charge.credit_amount, charge.token_count, charge.model_used) == (15, 150, "m-2026")
-    assert (charge.service_type, charge.details) == ("chat", {"tokens": KINDS})
+    assert (charge.service_type, charge.details) == ("chat", None)
+    assert charge.tokens == TokenCounts(cache_write=0, **KINDS)
     if stream:
         assert "".join(map(text_of, answer)) == "".join(WORDS)
     elif way == "chat":
@@ -157,8 +164,9 @@ def test_a_stream_that_is_left_is_settled_at_an_estimate(
     heard = WORDS[:3] if way == "chat" else WORDS[:2]  # A response tells first that it began.
     assert charge.details is not None
     assert charge.details["estimated"] is True
-    assert charge.details["tokens"]["output"] == -(-len("".join(heard)) // 4)
-    assert charge.details["tokens"]["input"] == -(-ASKED // 4)
+    assert charge.tokens is not None
+    assert charge.tokens.output == -(-len("".join(heard)) // 4)
+    assert charge.tokens.input == -(-ASKED // 4)
     assert charge.model_used == "m-2026"
 
 
@@ -216,7 +224,8 @@ def test_an_answer_that_tells_no_usage_is_estimated(
 
     (charge,) = charges_of(allotment, user)
     assert charge.details is not None
-    assert charge.details["tokens"]["output"] == -(-len("".join(WORDS)) // 4)
+    assert charge.tokens is not None
+    assert charge.tokens.output == -(-len("".join(WORDS)) // 4)
 
 
 @both

@@ -244,7 +244,8 @@ export function chargeInstead(hold: HoldFields, cost: Cost): ChargeFields {
   return {
     serviceType: hold.serviceType ?? "hold",
     creditAmount: cost.creditAmount,
-    tokenCount: cost.tokenCount ?? hold.tokenCount,
+    tokenCount: cost.tokenCount ?? (cost.tokens === undefined ? hold.tokenCount : undefined),
+    tokens: cost.tokens,
     modelUsed: cost.modelUsed ?? hold.modelUsed,
     sessionId: hold.sessionId,
     details: cost.details ?? hold.details,

@@ -8,6 +8,7 @@ import { follow } from "./events.js";
 import { Hold, type HoldDesk } from "./hold.js";
 import { Paged } from "./pages.js";
 import { needed, segment } from "./serializing.js";
+import { countOf } from "./tokens.js";
 import { isUndecided, keyed, newKey, type Request, Transport } from "./transport.js";
 import type {
   AddCreditsOptions,
@@ -309,7 +310,7 @@ export class Allotment<Away extends WhenAway = "refuse"> implements HoldDesk<Awa
       userId,
       serviceType,
       creditAmount: charge?.creditAmount ?? null,
-      tokenCount: charge?.tokenCount ?? null,
+      tokenCount: (charge && countOf(charge)) ?? null,
     };
     return answer as Charged<Away>;
   }

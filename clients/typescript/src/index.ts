@@ -5,4 +5,5 @@ export { Allotment } from "./client.js";
 export * from "./errors.js";
 export { Hold } from "./hold.js";
 export { type Page, Paged } from "./pages.js";
+export type { Tokens } from "./tokens.js";
 export * from "./types.js";

@@ -6,11 +6,9 @@ import type { Hold } from "./hold.js";
 import {
   type Counted,
   countedTokens,
-  detailsOf,
   estimatedTokens,
   isCounted,
   type ModelUsage,
-  sumOf,
   type Tokens,
 } from "./tokens.js";
 import type { Cost } from "./types.js";
@@ -180,13 +178,9 @@ export class Meter {
   }
 
   #cost({ tokens, isEstimated }: Counted, said: Record<string, true>): Cost {
-    const details = {
-      ...this.#hold.fields.details,
-      tokens: detailsOf(tokens),
-      ...(isEstimated ? { estimated: true } : {}),
-      ...said,
-    };
-    const cost = { tokenCount: sumOf(tokens), modelUsed: this.#hold.fields.modelUsed, details };
+    const more = { ...(isEstimated ? { estimated: true } : {}), ...said };
+    const cost: Cost = { tokens, modelUsed: this.#hold.fields.modelUsed };
+    if (Object.keys(more).length > 0) cost.details = { ...this.#hold.fields.details, ...more };
     const { credits } = this.#options;
     return credits === undefined
       ? cost

@@ -78,6 +78,17 @@ export interface StoredUsage {
   uncovered_credits?: number;
   late?: boolean;
   reversed_credits?: number;
+  /** Only there where tokens were told by kind. */
+  tokens?: StoredTokens;
+}
+
+/** Tokens by kind. */
+export interface StoredTokens {
+  input: number;
+  output: number;
+  cache_read: number;
+  cache_write: number;
+  reasoning: number;
 }
 
 /** A document of `packs`. */
@@ -160,6 +171,7 @@ export function allotmentSchemas(mongoose: Mongoose): AllotmentSchemas {
       uncovered_credits: Number,
       late: Boolean,
       reversed_credits: Number,
+      tokens: { type: Mixed, default: undefined },
     }),
     pack: schema<StoredPack>(mongoose, "packs", {
       user_id: id,

@@ -584,6 +584,22 @@ export interface components {
             repeated: boolean;
         };
         /**
+         * KindRates
+         * @description What a unit of each kind of tokens costs: decimal numbers, exactly.
+         */
+        KindRates: {
+            /** Input */
+            input: string;
+            /** Output */
+            output: string;
+            /** Cache Read */
+            cache_read: string;
+            /** Cache Write */
+            cache_write: string;
+            /** Reasoning */
+            reasoning: string;
+        };
+        /**
          * Limit
          * @description Which limit refused a charge: waiting helps against the daily one only.
          * @enum {string}
@@ -621,6 +637,8 @@ export interface components {
             by_day: {
                 [key: string]: components["schemas"]["UsageSums"];
             };
+            /** @description Only there where tokens were told by kind. */
+            tokens?: components["schemas"]["TokenCounts"] | null;
         };
         /**
          * OnInsufficient
@@ -842,6 +860,8 @@ export interface components {
             effective_from: string | null;
             /** Effective Until */
             effective_until: string | null;
+            /** @description Only there where the price has rates by kind. */
+            by_kind?: components["schemas"]["KindRates"] | null;
         };
         /**
          * Problem
@@ -884,7 +904,7 @@ export interface components {
         };
         /**
          * RecordUsageBody
-         * @description Credits to charge to today: `credit_amount`, or what `token_count` costs.
+         * @description Credits to charge to today: `credit_amount`, or what the tokens cost.
          */
         RecordUsageBody: {
             /** User Id */
@@ -897,8 +917,13 @@ export interface components {
              */
             token_count: number | null;
             /**
+             * @description Tokens by kind. `token_count` is their sum where it is left out.
+             * @default null
+             */
+            tokens: components["schemas"]["TokensBody"] | null;
+            /**
              * Credit Amount
-             * @description Left out: what `token_count` costs by the price list (ALLOTMENT_PRICES).
+             * @description Left out: what the tokens cost by the price list (ALLOTMENT_PRICES).
              * @default null
              */
             credit_amount: number | null;
@@ -1046,14 +1071,16 @@ export interface components {
         };
         /**
          * SettleHoldBody
-         * @description What it cost: `credit_amount`, or `token_count`. What is left out stays as the hold said it.
+         * @description What it cost: `credit_amount`, or its tokens. What is left out stays as the hold said it.
          */
         SettleHoldBody: {
             /** Token Count */
             token_count?: number | null;
+            /** @description Tokens by kind. `token_count` is their sum where it is left out. */
+            tokens?: components["schemas"]["TokensBody"] | null;
             /**
              * Credit Amount
-             * @description Left out: what `token_count` costs by the price list (ALLOTMENT_PRICES).
+             * @description Left out: what the tokens cost by the price list (ALLOTMENT_PRICES).
              */
             credit_amount?: number | null;
             /** Model Used */
@@ -1401,6 +1428,61 @@ export interface components {
             now: string;
         };
         /**
+         * TokenCounts
+         * @description Tokens by kind, each counted under one kind alone.
+         */
+        TokenCounts: {
+            /**
+             * Input
+             * @description Less what was cached.
+             */
+            input: number;
+            /**
+             * Output
+             * @description Less reasoning.
+             */
+            output: number;
+            /** Cache Read */
+            cache_read: number;
+            /** Cache Write */
+            cache_write: number;
+            /** Reasoning */
+            reasoning: number;
+        };
+        /**
+         * TokensBody
+         * @description Tokens by kind, each counted under one kind alone.
+         */
+        TokensBody: {
+            /**
+             * Input
+             * @description Less what was cached.
+             * @default 0
+             */
+            input: number;
+            /**
+             * Output
+             * @description Less reasoning.
+             * @default 0
+             */
+            output: number;
+            /**
+             * Cache Read
+             * @default 0
+             */
+            cache_read: number;
+            /**
+             * Cache Write
+             * @default 0
+             */
+            cache_write: number;
+            /**
+             * Reasoning
+             * @default 0
+             */
+            reasoning: number;
+        };
+        /**
          * UndeliveredReport
          * @description An event that a handler has not taken yet.
          */
@@ -1478,6 +1560,8 @@ export interface components {
              * @description What of `credit_amount` was given back.
              */
             reversed_credits: number;
+            /** @description Only there where tokens were told by kind. */
+            tokens?: components["schemas"]["TokenCounts"] | null;
         };
         /**
          * UsageRecordResponse
@@ -1542,6 +1626,8 @@ export interface components {
              * @description It settles a hold that had expired.
              */
             late: boolean;
+            /** @description Only there where tokens were told by kind. */
+            tokens?: components["schemas"]["TokenCounts"] | null;
         };
         /**
          * UsageSums
@@ -1559,6 +1645,8 @@ export interface components {
             reversed_credits: number;
             /** Token Count */
             token_count: number;
+            /** @description Only there where tokens were told by kind. */
+            tokens?: components["schemas"]["TokenCounts"] | null;
         };
         /**
          * UserSubscriptions
@@ -1601,8 +1689,13 @@ export interface components {
              */
             token_count: number | null;
             /**
+             * @description Tokens by kind. `token_count` is their sum where it is left out.
+             * @default null
+             */
+            tokens: components["schemas"]["TokensBody"] | null;
+            /**
              * Credit Amount
-             * @description Left out: what `token_count` costs by the price list (ALLOTMENT_PRICES).
+             * @description Left out: what the tokens cost by the price list (ALLOTMENT_PRICES).
              * @default null
              */
             credit_amount: number | null;

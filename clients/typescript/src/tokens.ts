@@ -41,20 +41,14 @@ export interface Counted {
 
 const CHARACTERS_PER_TOKEN = 4; // What providers name as a rule of thumb for English text.
 
-/** Return the sum of all kinds: `tokenCount` of a charge. */
-export function sumOf(tokens: Tokens): number {
-  return tokens.input + tokens.output + tokens.cacheRead + tokens.cacheWrite + tokens.reasoning;
-}
-
-/** Return tokens as the details of a charge name them. */
-export function detailsOf(tokens: Tokens): Record<string, number> {
-  return {
-    input: tokens.input,
-    output: tokens.output,
-    cache_read: tokens.cacheRead,
-    cache_write: tokens.cacheWrite,
-    reasoning: tokens.reasoning,
-  };
+/** Return the `tokenCount` of a charge that tells it, or its tokens by kind; undefined: neither. */
+export function countOf(told: {
+  tokenCount?: number | undefined;
+  tokens?: Partial<Tokens> | undefined;
+}): number | undefined {
+  const { input = 0, output = 0, cacheRead = 0, cacheWrite = 0, reasoning = 0 } = told.tokens ?? {};
+  const sum = input + output + cacheRead + cacheWrite + reasoning;
+  return told.tokenCount ?? (told.tokens && sum);
 }
 
 /** Return whether a provider has counted anything. */

@@ -3,6 +3,7 @@
 import type { Camel } from "./casing.js";
 import type { AllotmentError } from "./errors.js";
 import type { components } from "./openapi.js";
+import type { Tokens } from "./tokens.js";
 
 type Schemas = components["schemas"];
 
@@ -90,11 +91,14 @@ export interface WriteOptions extends CallOptions {
 /** What of a cost beyond what is there is charged: nothing (402), all of it as debt, or what there is. */
 export type OnInsufficient = "reject" | "record" | "cap";
 
-/** A charge: `creditAmount`, or what `tokenCount` costs by the price list. */
+/** A charge: `creditAmount`, or what `tokens` or `tokenCount` cost by the price list. */
 export interface ChargeFields {
   serviceType: string;
   creditAmount?: number | undefined;
+  /** Default: the sum of `tokens`. */
   tokenCount?: number | undefined;
+  /** Tokens by kind. */
+  tokens?: Partial<Tokens> | undefined;
   modelUsed?: string | undefined;
   sessionId?: string | undefined;
   /** A JSON object of the application's. It is stored as it is. */
@@ -129,10 +133,16 @@ export interface HoldFields {
 }
 export interface HoldOptions extends HoldFields, WriteOptions {}
 
-/** What it cost: `creditAmount`, or what `tokenCount` costs. What is left out stays as the hold said it. */
+/**
+ * What it cost: `creditAmount`, or what `tokens` or `tokenCount` cost. What is left out stays as the hold
+ * said it.
+ */
 export interface Cost {
   creditAmount?: number | undefined;
+  /** Default: the sum of `tokens`. */
   tokenCount?: number | undefined;
+  /** Tokens by kind. */
+  tokens?: Partial<Tokens> | undefined;
   modelUsed?: string | undefined;
   details?: Record<string, unknown> | undefined;
   /** Default: `cap`. */

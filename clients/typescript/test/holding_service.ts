@@ -1,6 +1,7 @@
 /** A service in memory that knows holds, for tests of what stands in front of it. */
 
 import { type AllotmentError, InsufficientCredits } from "../src/errors.js";
+import { countOf } from "../src/tokens.js";
 import type { GateClient } from "../src/gate.js";
 import { Hold, type HoldDesk } from "../src/hold.js";
 import type { Charge, Cost, CreditStatus, HoldOptions } from "../src/types.js";
@@ -61,7 +62,7 @@ export class HoldingService implements GateClient, HoldDesk<"refuse"> {
   async settleHold(hold: Hold<"refuse">, cost: Cost): Promise<Charge> {
     await this.gate;
     if (this.settleRefusal) throw this.settleRefusal;
-    const amount = cost.creditAmount ?? cost.tokenCount ?? 0;
+    const amount = cost.creditAmount ?? countOf(cost) ?? 0;
     this.remaining += hold.creditAmount - amount;
     this.costs.push(cost);
     this.#tell(`settle ${amount}`);

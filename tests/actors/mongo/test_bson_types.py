@@ -9,6 +9,7 @@ from bson import Decimal128, Int64
 from actors.mongo.jobs.invariants import MongoInvariants
 from actors.protocol.calls import Outcome
 from actors.protocol.queries import UsageQuery
+from domain.usage_facts import KINDS
 from domain.values import UserId
 from tests.builders.authors import NOON, Author, write
 from tests.builders.bson_types import MIDNIGHT, MISSING, TYPES, outcomes, table, written
@@ -140,8 +141,15 @@ def test_months_sum_what_lists_show(embedded: MongoSetup) -> None:
     values: list[Any] = [value for value in TYPES.values() if value is not MISSING]
     for value in (*values, Int64(2)):
         embedded.database.usages.insert_one(
-            {"user_id": ANN, "timestamp": NOON, "credit_amount": value, "token_count": value}
+            {
+                "user_id": ANN,
+                "timestamp": NOON,
+                "credit_amount": value,
+                "token_count": value,
+                "tokens": {"input": value, "cache_read": value},
+            }
         )
+        embedded.database.usages.insert_one({"user_id": ANN, "timestamp": NOON, "tokens": value})
     query = UsageQuery(ANN, MIDNIGHT, NOON + timedelta(days=1), 100, None)
 
     items = embedded.reads.usage_page(query).items
@@ -149,6 +157,11 @@ def test_months_sum_what_lists_show(embedded: MongoSetup) -> None:
         ANN, "2026-03", (MIDNIGHT, NOON + timedelta(days=1)), "UTC"
     )
 
-    assert month.records == len(items) == len(values) + 1
+    assert month.records == len(items) == 2 * (len(values) + 1)
     assert month.credit_amount == sum(item.credit_amount for item in items) == 4 * 7 + 2
     assert month.token_count == sum(item.token_count or 0 for item in items)
+    by_kind = [item.tokens for item in items if item.tokens is not None]
+    assert month.tokens is not None
+    for kind in KINDS:
+        assert getattr(month.tokens, kind) == sum(getattr(tokens, kind) for tokens in by_kind)
+    assert month.tokens.input == month.tokens.cache_read == 4 * 7 + 2

@@ -6,6 +6,7 @@ from allotment_client.answers import (
     CreditStatusResponse,
     HoldResponse,
     ReversalResponse,
+    TokenCounts,
     UsageRecordResponse,
 )
 from allotment_client.async_client import AsyncAllotment
@@ -72,6 +73,7 @@ __all__ = [
     "ServiceAwayError",
     "Shortfall",
     "StreamToken",
+    "TokenCounts",
     "TryAgainError",
     "UnauthorizedError",
     "UnavailableError",

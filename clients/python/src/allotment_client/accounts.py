@@ -79,6 +79,7 @@ def record_usage(  # noqa: PLR0913 - the fields of a usage record
     credit_amount: int | None = None,
     *,
     token_count: int | None = None,
+    tokens: Mapping[str, int] | None = None,
     model_used: str | None = None,
     session_id: str | None = None,
     details: Mapping[str, Any] | None = None,
@@ -88,13 +89,15 @@ def record_usage(  # noqa: PLR0913 - the fields of a usage record
 ) -> Call[UsageRecordResponse]:
     """Charge credits, today's first, then packs', or raise InsufficientCreditsError.
 
-    Without `credit_amount`: what `token_count` costs by the price list.
+    Without `credit_amount`: what `token_count`, or `tokens` by kind (`{"input": 900}`), cost by the
+    price list.
     """
     body = encoded(
         user_id=user_id,
         service_type=service_type,
         credit_amount=credit_amount,
         token_count=token_count,
+        tokens=tokens,
         model_used=model_used,
         session_id=session_id,
         details=details,
@@ -158,6 +161,7 @@ def settle(  # noqa: PLR0913 - the fields of a usage record
     credit_amount: int | None = None,
     *,
     token_count: int | None = None,
+    tokens: Mapping[str, int] | None = None,
     model_used: str | None = None,
     details: Mapping[str, Any] | None = None,
     on_insufficient: Manner = "cap",
@@ -166,11 +170,13 @@ def settle(  # noqa: PLR0913 - the fields of a usage record
     """Charge what it cost to what the hold has set aside, and as far as it can be beyond.
 
     An expired hold is settled late, for a while. Raises HoldClosedError where it is closed.
-    Without `credit_amount`: what `token_count` costs by the price list.
+    Without `credit_amount`: what `token_count`, or `tokens` by kind (`{"input": 900}`), cost by the
+    price list.
     """
     body = encoded(
         credit_amount=credit_amount,
         token_count=token_count,
+        tokens=tokens,
         model_used=model_used,
         details=details,
         on_insufficient=on_insufficient,

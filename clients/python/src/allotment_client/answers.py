@@ -94,6 +94,19 @@ Source = DaySource | PackSource
 
 
 @dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """Tokens by kind, each counted under one kind alone."""
+
+    input: int
+    """Less what was cached."""
+    output: int
+    """Less reasoning."""
+    cache_read: int
+    cache_write: int
+    reasoning: int
+
+
+@dataclass(frozen=True, slots=True)
 class UsageRecordResponse:
     """One charge, and the day it was charged to."""
 
@@ -120,6 +133,8 @@ class UsageRecordResponse:
     """What it cost beyond what was charged."""
     late: bool
     """It settles a hold that had expired."""
+    tokens: TokenCounts | None = None
+    """None: they were not told by kind."""
 
 
 @dataclass(frozen=True, slots=True)

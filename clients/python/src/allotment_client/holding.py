@@ -29,14 +29,16 @@ class Holding:
         credit_amount: int | None = None,
         *,
         token_count: int | None = None,
+        tokens: Mapping[str, int] | None = None,
         model_used: str | None = None,
         details: Mapping[str, Any] | None = None,
         on_insufficient: Manner = "cap",
     ) -> None:
-        """Say what it cost: `credit_amount`, or `token_count`. The last report counts."""
+        """Say what it cost: `credit_amount`, or tokens. The last report counts."""
         self.cost = {
             "credit_amount": credit_amount,
             "token_count": token_count,
+            "tokens": tokens,
             "model_used": model_used,
             "details": details,
             "on_insufficient": on_insufficient,

@@ -4,7 +4,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from allotment_client.answers import PaymentRecord, Source
+from allotment_client.answers import PaymentRecord, Source, TokenCounts
+
+
+@dataclass(frozen=True, slots=True)
+class KindRates:
+    """What a unit of each kind of tokens costs: decimal numbers, exactly."""
+
+    input: str
+    output: str
+    cache_read: str
+    cache_write: str
+    reasoning: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +30,8 @@ class PriceRecord:
     unit_size: int
     effective_from: datetime | None
     effective_until: datetime | None
+    by_kind: KindRates | None = None
+    """None: the price has no rates by kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +56,8 @@ class UsageRecord:
     late: bool
     reversed_credits: int
     """What of `credit_amount` was given back."""
+    tokens: TokenCounts | None = None
+    """None: they were not told by kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +77,8 @@ class UsageSums:
     """Less what was reversed."""
     reversed_credits: int
     token_count: int
+    tokens: TokenCounts | None = None
+    """Of the records that tell them by kind; None: none does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +95,8 @@ class MonthlyUsage:
     by_service: dict[str, UsageSums]
     by_model: dict[str, UsageSums]
     by_day: dict[str, UsageSums]
+    tokens: TokenCounts | None = None
+    """Of the records that tell them by kind; None: none does."""
 
 
 @dataclass(frozen=True, slots=True)

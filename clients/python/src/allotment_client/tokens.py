@@ -26,11 +26,10 @@ class Usage:
         return self.input + self.output + self.cache_read + self.cache_write + self.reasoning
 
     @property
-    def details(self) -> dict[str, Any]:
-        """What is kept with the charge."""
+    def tokens(self) -> dict[str, int]:
+        """Its tokens by kind, as a charge tells them."""
         kinds = ("input", "output", "cache_read", "cache_write", "reasoning")
-        tokens = {kind: getattr(self, kind) for kind in kinds if getattr(self, kind)}
-        return {"tokens": tokens} | ({"estimated": True} if self.is_estimated else {})
+        return {kind: getattr(self, kind) for kind in kinds}
 
 
 Cost = Callable[[Usage], int]
@@ -41,9 +40,9 @@ def settlement(usage: Usage, cost: Cost | None) -> dict[str, Any]:
     """Return the arguments of a settlement; without `cost` the service's price list decides."""
     return {
         "credit_amount": None if cost is None else cost(usage),
-        "token_count": usage.total,
+        "tokens": usage.tokens,
         "model_used": usage.model,
-        "details": usage.details,
+        "details": {"estimated": True} if usage.is_estimated else None,
     }
 
 

@@ -3,6 +3,7 @@ import { describe, it } from "node:test";
 import { streamText } from "ai";
 import { MockLanguageModelV3 } from "ai/test";
 import { InsufficientCredits } from "../../src/errors.js";
+import { countOf } from "../../src/tokens.js";
 import { HoldingService } from "../holding_service.js";
 import { deferred } from "../listening.js";
 import {
@@ -37,7 +38,7 @@ describe("a stream", () => {
 
     assert.deepEqual(words, ["Hello", ", world!"]);
     assert.deepEqual(toldAtFinish, ["hold ada 50", "settle 9"]);
-    assert.equal(service.costs[0]?.tokenCount, 135);
+    assert.equal(countOf(service.costs[0] ?? {}), 135);
     assert.deepEqual(service.told, toldAtFinish);
   });
 
@@ -59,8 +60,9 @@ describe("a stream", () => {
 
       await service.toldSoMuch(2);
       assert.deepEqual(service.told, ["hold ada 50", "settle 8"]);
-      const tokens = { input: 4, output: 2, cache_read: 0, cache_write: 0, reasoning: 2 };
-      assert.deepEqual(service.costs[0]?.details, { tokens, estimated: true, aborted: true });
+      const tokens = { input: 4, output: 2, cacheRead: 0, cacheWrite: 0, reasoning: 2 };
+      assert.deepEqual(service.costs[0]?.tokens, tokens);
+      assert.deepEqual(service.costs[0]?.details, { estimated: true, aborted: true });
     });
   }
 
@@ -201,8 +203,9 @@ describe("a stream", () => {
     for await (const _ of stream);
 
     // 10 + 11 + 4 characters were read, 14 + 2 were written.
-    const tokens = { input: 7, output: 4, cache_read: 0, cache_write: 0, reasoning: 0 };
-    assert.deepEqual(service.costs[0]?.details, { tokens, estimated: true });
+    const tokens = { input: 7, output: 4, cacheRead: 0, cacheWrite: 0, reasoning: 0 };
+    assert.deepEqual(service.costs[0]?.tokens, tokens);
+    assert.deepEqual(service.costs[0]?.details, { estimated: true });
   });
 
   it("is refused in the stream, where the SDK throws", async () => {

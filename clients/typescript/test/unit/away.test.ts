@@ -223,6 +223,24 @@ test("work is done under a hold that nobody made, and its cost is charged later,
   assert.equal(service.asked.filter(({ body }) => body?.credit_amount === 12).length, 1);
 });
 
+test("tokens by kind are charged later as they were told, and not as the hold had counted", async () => {
+  const service = new FakeService(NO_NETWORK);
+  const { allotment } = allowing(service);
+  const tokens = { input: 700, cacheRead: 200 };
+
+  const charge = await allotment.charge("ada", { serviceType: "chat", tokens });
+  assert.equal("queued" in charge && charge.tokenCount, 900);
+  await allotment.holding("ada", { ...HOLD, tokenCount: 5 }, (hold) => hold.report({ tokens }));
+
+  service.become(charged(12));
+  await allotment.flush();
+  const bodies = service.asked.flatMap(({ body }) => (body?.tokens ? [body] : [])).slice(-2);
+  for (const body of bodies) {
+    assert.deepEqual([body.tokens, body.token_count], [{ input: 700, cache_read: 200 }, undefined]);
+  }
+  assert.equal(bodies.length, 2);
+});
+
 test("a hold whose answer was lost is found again by its key, and settled", async () => {
   const service = new FakeService(NO_NETWORK);
   const { allotment } = allowing(service);

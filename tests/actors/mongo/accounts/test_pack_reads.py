@@ -7,7 +7,8 @@ import pytest
 
 from actors.protocol.queries import HistoryQuery, SubscriptionsQuery, UsageQuery
 from actors.shard.lists import Lists
-from domain.api.answers import UsageSums, UserSubscriptions
+from domain.api.answers import UserSubscriptions
+from domain.api.usage_answers import UsageSums
 from domain.documents.recovery import Stored, recover
 from domain.recalls import Recalls
 from domain.values import UserId

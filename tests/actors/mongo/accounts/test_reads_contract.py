@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from bson import Binary, ObjectId
@@ -12,10 +13,12 @@ from hypothesis import strategies as st
 from actors.mongo.accounts.usage_pages import PAGE_BYTES_MAX, ranges
 from actors.mongo.ids import shown
 from actors.protocol.queries import HistoryQuery, UsageQuery
-from domain.api.answers import UsageSums
+from domain.api.answers import TokenCounts
 from domain.api.requests import TIMESTAMP_MAX, TIMESTAMP_MIN
+from domain.api.usage_answers import UsageSums
 from domain.messages import RecordUsage
 from domain.pricing import Price, PriceList
+from domain.usage_facts import KINDS
 from domain.values import UserId
 from tests.builders.authors import NOON, POLICY, Author, usage_id_of, write
 from tests.builders.usage_records import ANN, month, record
@@ -303,6 +306,38 @@ def test_a_month_is_summed_by_service_model_and_day(summing: Setup) -> None:
         "2026-03-10": 11,
         "2026-03-11": 7,
     }
+
+
+def test_a_month_sums_tokens_by_kind_where_records_tell_them(summing: Setup) -> None:
+    """Another program may have written anything: what is no amount, or no object, counts as nothing."""
+    foreign: list[Any] = [
+        *({"input": 5, "output": -1, "cache_read": "9", "reasoning": 1.5, "audio": 7}, 7, "many"),
+        *(
+            [{"input": 3}],
+            None,
+            {},
+            {"input": float("nan"), "output": 2.0},
+            {"input": {"input": 1}},
+        ),
+    ]
+    record(summing, oid(1), NOON, service_type="mail", token_count=2)
+    told = {"input": 10, "output": 4, "cache_read": 3, "cache_write": 2, "reasoning": 2**53 - 1}
+    record(summing, oid(2), NOON, model_used="m-1", token_count=1, tokens=told)
+    for place, tokens in enumerate(foreign, 3):
+        record(summing, oid(place), NOON, service_type="odd", tokens=tokens)
+
+    sums = month(summing, "2026-03", "UTC")
+
+    odd = {"input": 5, "output": 2, "cache_read": 0, "cache_write": 0, "reasoning": 0}
+    both = {kind: told[kind] + odd[kind] for kind in KINDS}
+    assert sums.tokens == TokenCounts(**both)
+    assert {s: sums.by_service[s].tokens for s in sums.by_service} == {
+        "chat": TokenCounts(**told),
+        "mail": None,
+        "odd": TokenCounts(**odd),
+    }
+    assert sums.by_model["m-1"].tokens == TokenCounts(**told)
+    assert sums.by_day["2026-03-10"].tokens == TokenCounts(**both)
 
 
 @pytest.mark.parametrize(

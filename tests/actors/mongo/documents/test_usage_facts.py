@@ -7,12 +7,13 @@ import json
 from typing import Any
 
 import pytest
+from bson import Int64
 
 from actors.mongo.documents.usages import read_usage, usage_document
-from domain.api.answers import told_facts
+from domain.api.answers import TokenCounts, told_facts
 from domain.api.hold_answers import open_holds
 from domain.api.hold_requests import PlaceHoldBody
-from domain.api.requests import RecordUsageBody
+from domain.api.requests import RecordUsageBody, TokensBody
 from domain.charges import UsageRecorded
 from domain.documents.holds import hold_document, read_hold
 from domain.documents.journal import entry_document, read_entry
@@ -76,6 +77,22 @@ def test_a_hold_says_them_in_its_entry_its_document_and_its_answer() -> None:
     assert read_hold(hold_document(hold), hold.date) == hold
     (shown,) = open_holds(author.account, author.now, Policy()).holds
     assert facts_in(shown.model_dump(mode="json")) == TOLD
+
+
+def test_tokens_by_kind_are_in_the_record_and_its_list_where_they_were_told() -> None:
+    tokens = {"input": 5, "output": 2, "cache_read": 0, "cache_write": 1, "reasoning": 0}
+    body = RecordUsageBody(
+        user_id="ada", service_type="chat", credit_amount=1, tokens=TokensBody(**tokens)
+    )
+    author = paid_author()
+    told = usage_document(author.do(body.command()))
+    plain = usage_document(charged(author))
+
+    assert told["tokens"] == {kind: Int64(count) for kind, count in tokens.items()}
+    assert all(type(count) is Int64 for count in told["tokens"].values())
+    assert (told["token_count"], list(plain)) == (8, [name for name in told if name != "tokens"])
+    assert read_usage(told).tokens == TokenCounts(**tokens)
+    assert read_usage(plain).tokens is None
 
 
 @pytest.mark.parametrize("name", FACTS)
