@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from actors.auth.api_keys import KeyRing
+from actors.auth.audit import Audit
+from actors.auth.key_desk import KeyDesk
 from actors.auth.tokens import Tokens
 from actors.edge.limits import RateLimit
 from actors.edge.turns import Turns
@@ -44,6 +46,8 @@ class Backend(Protocol):
     router: Router
     turns: Turns
     keys: KeyRing
+    key_desk: KeyDesk
+    audit: Audit
     tokens: Tokens | None
     rate_limit: RateLimit | None
     overview: Overview

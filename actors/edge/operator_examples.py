@@ -2,6 +2,29 @@
 
 from typing import Any
 
+KEY: dict[str, Any] = {
+    "key_id": "5f0c91ab",
+    "name": "shop",
+    "scope": "write",
+    "prefix": "allot_Qm9vYW",
+    "user_ids": None,
+    "user_id_prefix": "org7/",
+    "services": ["chat"],
+    "created_at": "2026-03-10T12:00:00Z",
+    "last_used_at": "2026-03-10T12:05:00Z",
+    "expires_at": "2026-06-08T12:00:00Z",
+    "revoked_at": None,
+}
+ACT: dict[str, Any] = {
+    "act_id": "019cd7d0a4005f0c91ab7d21",
+    "at": "2026-03-10T12:00:00Z",
+    "by": "key:5f0c91ab",
+    "action": "POST /admin/keys/{key_id}/rotate",
+    "target": "91c2a7d0",
+    "user_id": None,
+    "made": "77ab01ce",
+    "outcome": "done",
+}
 REPORTS: dict[str, dict[str, Any]] = {
     "ShardReport": {
         "shard": "shard-000",
@@ -118,5 +141,9 @@ REPORTS: dict[str, dict[str, Any]] = {
         "id": "evt_08bfafddfadfc136dbc25477122e9dac",
         "endpoints": ["webhook crm"],
     },
+    "KeyRecord": KEY,
+    "ActPage": {"items": [ACT], "next_cursor": None},
+    "MadeKey": KEY | {"last_used_at": None, "key": "allot_Qm9vYW" + "x" * 37},
+    "KeyPage": {"items": [KEY], "next_cursor": None},
     "TestClockReport": {"now": "2026-04-09T00:00:00Z"},
 }

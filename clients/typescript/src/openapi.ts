@@ -8,6 +8,40 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * ActPage
+         * @description A page of acts, newest first.
+         */
+        ActPage: {
+            /** Items */
+            items: components["schemas"]["ActRecord"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
+        /**
+         * ActRecord
+         * @description An administrative act, as it is shown.
+         */
+        ActRecord: {
+            /** Act Id */
+            act_id: string;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** By */
+            by: string;
+            /** Action */
+            action: string;
+            /** Target */
+            target: string | null;
+            /** User Id */
+            user_id: string | null;
+            /** Made */
+            made: string | null;
+            outcome: components["schemas"]["Outcome"];
+        };
+        /**
          * AddCreditBody
          * @description Credits to add: over `days` days from today, or as a pack.
          */
@@ -574,11 +608,106 @@ export interface components {
             errors: components["schemas"]["FieldError"][];
         };
         /**
+         * KeyPage
+         * @description A page of keys, the oldest first.
+         */
+        KeyPage: {
+            /** Items */
+            items: components["schemas"]["KeyRecord"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
+        /**
+         * KeyRecord
+         * @description A key, without its secret.
+         */
+        KeyRecord: {
+            /** Key Id */
+            key_id: string;
+            /** Name */
+            name: string;
+            /** Scope */
+            scope: string;
+            /** Prefix */
+            prefix: string;
+            /** User Ids */
+            user_ids: string[] | null;
+            /** User Id Prefix */
+            user_id_prefix: string | null;
+            /** Services */
+            services: string[] | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Last Used At */
+            last_used_at: string | null;
+            /** Expires At */
+            expires_at: string | null;
+            /** Revoked At */
+            revoked_at: string | null;
+        };
+        /**
          * Limit
          * @description Which limit refused a charge: waiting helps against the daily one only.
          * @enum {string}
          */
         Limit: "daily" | "subscription" | "credits";
+        /**
+         * MadeKey
+         * @description A key that was made just now, with its secret: it is shown this once.
+         */
+        MadeKey: {
+            /** Key Id */
+            key_id: string;
+            /** Name */
+            name: string;
+            /** Scope */
+            scope: string;
+            /** Prefix */
+            prefix: string;
+            /** User Ids */
+            user_ids: string[] | null;
+            /** User Id Prefix */
+            user_id_prefix: string | null;
+            /** Services */
+            services: string[] | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Last Used At */
+            last_used_at: string | null;
+            /** Expires At */
+            expires_at: string | null;
+            /** Revoked At */
+            revoked_at: string | null;
+            /** Key */
+            key: string;
+        };
+        /**
+         * MakeKeyBody
+         * @description What a new key is to be called, and what it may do to whom. What is left out narrows nothing.
+         */
+        MakeKeyBody: {
+            /** Name */
+            name: string;
+            /**
+             * Scope
+             * @enum {string}
+             */
+            scope: "read" | "write" | "admin";
+            /** Expires In */
+            expires_in?: number | null;
+            /** User Ids */
+            user_ids?: string[] | null;
+            /** User Id Prefix */
+            user_id_prefix?: string | null;
+            /** Services */
+            services?: string[] | null;
+        };
         /**
          * MonthlyUsage
          * @description One user's usage in one calendar month of the user's time zone, by `timestamp`.
@@ -671,6 +800,12 @@ export interface components {
             /** Holds */
             holds: components["schemas"]["OpenHoldRecord"][];
         };
+        /**
+         * Outcome
+         * @description What became of an act.
+         * @enum {string}
+         */
+        Outcome: "asked" | "done" | "refused" | "failed";
         /**
          * PackRecord
          * @description One pack of a user, as it stands.
@@ -988,6 +1123,20 @@ export interface components {
             credit_amount?: number | null;
             /** Reason */
             reason: string;
+        };
+        /**
+         * RotateKeyBody
+         * @description How long the old key goes on beside the new one, and how long the new one is in force.
+         */
+        RotateKeyBody: {
+            /**
+             * Overlap
+             * @description Seconds in which the old key goes on.
+             * @default 86400
+             */
+            overlap: number;
+            /** Expires In */
+            expires_in?: number | null;
         };
         /**
          * SettleHoldBody
