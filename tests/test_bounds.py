@@ -28,7 +28,15 @@ NO_BOUNDS = {"INT64_MAX", "TIMESTAMP_MAX", "USER_ID_LENGTH_MAX"}
 """Named like bounds, and what values are: nothing grows up to them."""
 OF_LISTS = {"actors.shard.lists", "actors.mongo.accounts.reads", "actors.remote.lists"}
 """Where lists are read: `ListsActor` alone makes a `Lists`."""
-READERS = {"Lists", "usage_page", "monthly_usage", "history", "packs_of", "subscription_page"}
+READERS = {
+    "Lists",
+    "open_holds",
+    "usage_page",
+    "monthly_usage",
+    "history",
+    "packs_of",
+    "subscription_page",
+}
 
 
 class Row(NamedTuple):

@@ -6,10 +6,9 @@ from fastapi import Depends, FastAPI, Path, Request, Response
 
 from actors.auth.caller import Scope
 from actors.edge.backend import NEEDS_KEY_OR_TOKEN, Backend
-from actors.edge.callers import allow_scope, call_of, caller_of, require_reading
-from actors.edge.responses import Done, answered, problems, written
-from actors.edge.routes.subscription import KeyHeader, UserIdQuery
-from actors.protocol.calls import body_of
+from actors.edge.callers import allow_scope, call_of, require_reading
+from actors.edge.responses import answered, problems, written
+from actors.edge.routes.subscription import KeyHeader, UserIdQuery, read_list
 from actors.protocol.errors import HoldNotFoundError
 from actors.protocol.queries import HoldsQuery
 from domain.api.answers import UsageRecordResponse
@@ -49,8 +48,7 @@ def _add_opening(app: FastAPI, backend: Backend) -> None:
     async def get_holds(request: Request, user_id: UserIdQuery) -> Response:
         """Return a user's open holds, the one that expires first before the others."""
         require_reading(request, UserId(user_id), of_services=True)
-        async with backend.turns.turn(caller_of(request).name):
-            return Done(body_of(await backend.router.query(HoldsQuery(UserId(user_id)))))
+        return await read_list(backend, request, HoldsQuery(UserId(user_id)))
 
 
 def _add_closing(app: FastAPI, backend: Backend) -> None:
