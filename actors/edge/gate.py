@@ -39,6 +39,7 @@ BODY_SECONDS_MAX = 10.0  # How long a client may take to send its body.
 TARGET_BYTES_MAX = 8 * 1024  # Path and query.
 HEADERS_MAX = 100
 CONTAINERS_MAX = 50_000  # Lists and objects of a body: making a million of them takes long.
+BLANKS = " \t"  # What may stand beside a key: nothing else that Unicode takes for a space.
 WITHOUT_BODY = frozenset({"GET", "OPTIONS"})
 
 SIGNED = "/stripe/webhook"  # Its body is taken as it is: it is signed, or it is nothing.
@@ -165,7 +166,7 @@ async def authenticate(backend: Backend, scope: Scope) -> Caller:
     given = [value for name, value in scope["headers"] if name == b"authorization"]
     only = given[0] if len(given) == 1 else b""  # Of two, nobody says which is meant.
     scheme, _, shown = only.decode("latin-1").partition(" ")
-    shown = shown.strip() if scheme.lower() == "bearer" else ""
+    shown = shown.strip(BLANKS) if scheme.lower() == "bearer" else ""
     caller = backend.keys.known(shown) or await look_up(backend, shown)
     if caller is None:
         title = "A valid API key or token is needed"
