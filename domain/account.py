@@ -1,10 +1,11 @@
 """The account: what one decision about one user reads."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from domain.charges import Charge
+from domain.copies import replace
 from domain.holds import Hold, LapsedHold
 from domain.packs import PACKS_MAX, Pack, in_order
 from domain.recent_use import NO_USE, RecentUse

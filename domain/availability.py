@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import date, datetime
 from itertools import pairwise
 
+from domain.copies import replace
 from domain.local_days import ONE_DAY
 from domain.packs import Pack
 from domain.schedule import first_covered

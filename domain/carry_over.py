@@ -1,9 +1,10 @@
 """What a change of a touched day, be it a past one, leaves to the touched days after it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from domain.charges import Opening
+from domain.copies import replace
 from domain.coverage import opening_of
 from domain.subscription import Subscription
 from domain.values import Credits, Policy

@@ -1,11 +1,12 @@
 """Whether two accounts mean the same, however each came to be: by a life in RAM, or by loading."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from domain.account import Account
+from domain.copies import replace
 from domain.packs import Pack
 from domain.recent_use import oldest_day, use_by_day
 from domain.subscription import Subscription

@@ -26,7 +26,7 @@ def opening_of(subscription: Subscription, day: Day, limit: Credits | None = Non
         day.rolled_over,
         first_touch=subscription.day is None
         or subscription.day.date < day.date
-        or bool(day.told & Told.UNREAD),
+        or Told.UNREAD in day.told,
     )
 
 

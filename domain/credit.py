@@ -1,10 +1,10 @@
 """How a grant joins a subscription, whoever pays for it."""
 
-from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
 from domain.account import Account
+from domain.copies import replace
 from domain.coverage import opening_of
 from domain.grants import Grant
 from domain.messages import CreditsAdded, Refusal, Rejection

@@ -1,12 +1,12 @@
 """Decide what corrections do: charges that are reversed, balances that operators adjust."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import date
 
 from domain.account import Account
 from domain.carry_over import DaysAfter, days_after
 from domain.charges import Charge, OnInsufficient
+from domain.copies import replace
 from domain.corrections import AdjustCredits, CreditsAdjusted, ReverseUsage, UsageReversed
 from domain.coverage import funds_of, take
 from domain.credit import Asking

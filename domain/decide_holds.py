@@ -1,11 +1,11 @@
 """Decide what becomes of a hold. Nothing happens here: `domain.evolve_holds` makes it so."""
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from domain.account import Account, OpenHold
 from domain.carry_over import DaysAfter, days_after
 from domain.charges import OnInsufficient, Opening, UsageRecorded
+from domain.copies import replace
 from domain.coverage import Cost, Funds, Taken, cost_of, funds_of, nothing_to_spend, take
 from domain.holds import (
     ExpireHold,

@@ -1,9 +1,9 @@
 """Decide what Stripe's news do to an account: paid periods, states, refunds."""
 
-from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from domain.account import Account
+from domain.copies import replace
 from domain.credit import Asking, add_grant, begin, name_implied, refuse_payment
 from domain.decide_packs import refund
 from domain.grants import Grant, split

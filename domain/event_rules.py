@@ -5,11 +5,11 @@ seen. What was told of a day is kept in the day (`Day.told`), so a crash tells n
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from domain.account import Account
+from domain.copies import replace
 from domain.correction_events import correction_events
 from domain.coverage import PacksNow, is_low, packs_at, remaining_at
 from domain.events import Event, EventType, iso_text, to_text

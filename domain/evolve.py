@@ -1,12 +1,12 @@
 """Make a decision so. `evolve` cannot refuse, and replaying the journal through it is recovery."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
 
 from domain.account import Account
 from domain.charges import Opening, UsageRecorded
+from domain.copies import replace
 from domain.corrections import CreditsAdjusted, UsageReversed
 from domain.events import EventType
 from domain.evolve_holds import apply_openings, evolve_hold, with_use_of_closed
@@ -263,7 +263,7 @@ def _touch(
         used = with_use(account.recent_use, [(opening.date, amount)])
         account = replace(account, recent_use=used)
     account = with_use_of_closed(account, before, day)
-    told |= day.told & ~Told.UNREAD
+    told = told | day.told.of_read if told else day.told.of_read
     touched = Day(day.date, day.rolled_over, Credits(day.used + amount), told)
     return account.with_subscription(replace(opened, day=touched))
 

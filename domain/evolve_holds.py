@@ -1,9 +1,8 @@
 """Make a decision about a hold so. Nothing here can refuse."""
 
-from dataclasses import replace
-
 from domain.account import Account
 from domain.charges import Opening
+from domain.copies import replace
 from domain.evolve_packs import freed as packs_freed
 from domain.evolve_packs import held, spent, with_lapsed
 from domain.holds import Hold, HoldFreed, HoldPlaced, HoldSettled
@@ -80,7 +79,7 @@ def _days_after(
 ) -> list[Day]:
     inherited = {opening.date: opening.rolled_over for opening in openings}
     days = [
-        replace(day, rolled_over=inherited[day.date], told=day.told & ~Told.UNREAD)
+        replace(day, rolled_over=inherited[day.date], told=day.told.of_read)
         if day.date in inherited
         else day
         for day in subscription.touched

@@ -1,10 +1,10 @@
 """Make so what decisions do to packs, and to charges that are corrected. Nothing here can refuse."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import TypeVar
 
 from domain.account import NOTHING_MORE, Account
+from domain.copies import replace
 from domain.corrections import CreditsAdjusted, UsageReversed
 from domain.holds import HoldPlaced, LapsedHold
 from domain.pack_messages import PackAdded, PackExpired, RefundedPack

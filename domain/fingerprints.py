@@ -8,7 +8,7 @@ is renamed must keep them.
 """
 
 import hashlib
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from domain.charges import OnInsufficient
+from domain.copies import replace
 from domain.holds import SettleHold
 from domain.messages import Command
 

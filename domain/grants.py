@@ -1,9 +1,10 @@
 """Grants: how one payment's credits are split with the system and spread over days."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
+from domain.copies import replace
 from domain.values import Credits
 
 GRANTS_MAX = 1_000
@@ -124,6 +125,9 @@ class Grant:
         index = (day - self.from_day).days
         if not 0 <= index < self.days:
             return Credits(0)
+        if not self.voids:
+            granted = self.granted
+            return Credits((index + 1) * granted // self.days - index * granted // self.days)
         void = None
         for later in self.voids:
             void = later if later.from_day <= day else void

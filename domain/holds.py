@@ -10,10 +10,11 @@ import hashlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from binascii import Error as NotBase64Error
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from domain.charges import OnInsufficient, Opening, UsageRecorded
+from domain.copies import replace
 from domain.sources import PackShare, total_of
 from domain.usage_facts import UsageFacts
 from domain.values import Credits, UserId, derive_object_id, is_object_id, parse_user_id

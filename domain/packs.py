@@ -5,10 +5,11 @@ until `expires_at`. Source: contract, section 8.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from domain.copies import replace
 from domain.holds import Hold
 from domain.sources import PackShare
 from domain.values import NO_CREDITS, Credits

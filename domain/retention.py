@@ -1,9 +1,9 @@
 """What accounts keep in RAM, and what they let go: documents and journal have it still."""
 
-from dataclasses import replace
 from datetime import datetime
 
 from domain.account import Account, Extra
+from domain.copies import replace
 from domain.recent_use import forget_old, with_use
 
 

@@ -1,8 +1,9 @@
 """Sources: what packs give beside a day, in one charge, hold or correction."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from domain.copies import replace
 from domain.values import Credits
 
 

@@ -3,12 +3,13 @@
 Stripe's statuses become ours here, and nowhere else. Source: docs/stripe.md.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator
 
+from domain.copies import replace
 from domain.grants import Grant, Void, share_from
 from domain.local_days import ONE_DAY, day_of, midnight
 from domain.pack_messages import RefundedPack

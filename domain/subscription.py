@@ -1,10 +1,11 @@
 """One subscription: its grants, its open day, its holds, and what it leaves for any later day."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from enum import IntFlag
 
+from domain.copies import replace
 from domain.eras import Dated, Era
 from domain.grants import Grant
 from domain.holds import Hold
@@ -22,6 +23,11 @@ class Told(IntFlag):
     SPIKE = 2
     UNREAD = 4
     """No event: its document says nothing readable of its use, and the next charge puts that right."""
+
+    @property
+    def of_read(self) -> "Told":
+        """What was told of a day whose use is known now."""
+        return self & ~Told.UNREAD if self else self  # Flags take their time, and most are 0.
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The shape of the project, as rules that fail when it bends."""
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from functools import cache
@@ -228,6 +229,12 @@ def test_a_folder_says_what_it_owns_and_where_to_begin(path: Path) -> None:
     assert 3 <= len(told.splitlines()) <= 10
     for word in ("actors", "domain"):
         assert f"{word}/" not in told  # Names are relative to the folder.
+    assert "egin at" in told
+    classes = {name.rpartition(".")[2] for name in CLASSES}
+    for word in re.findall(r"`([^`]+)`", told):
+        files = [folder / word for folder in (path.parent, path.parent.parent)]
+        is_file = any(f.exists() or f.with_name(f"{f.name}.py").exists() for f in files)
+        assert is_file or word in {"allotment", *MODULES} or word.partition(".")[0] in classes, word
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=name_of)

@@ -12,7 +12,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from domain.values import UserId
 
@@ -20,7 +20,7 @@ START = "start"
 """Who makes the first key."""
 
 
-class Outcome(StrEnum):
+class ActOutcome(StrEnum):
     """What became of an act."""
 
     ASKED = "asked"
@@ -48,7 +48,7 @@ class Act:
     """The user it is about."""
     made: str | None = None
     """The id of the key that it has made."""
-    outcome: Outcome = Outcome.ASKED
+    outcome: ActOutcome = ActOutcome.ASKED
 
 
 class Audit(Protocol):
@@ -57,7 +57,7 @@ class Audit(Protocol):
     def begin(self, act: Act) -> None:
         """Keep an act that is about to be done."""
 
-    def finish(self, act_id: str, outcome: Outcome, made: str | None = None) -> None:
+    def finish(self, act_id: str, outcome: ActOutcome, made: str | None = None) -> None:
         """Keep what became of it."""
 
     def page(self, limit: int, before: str | None, by: str | None) -> Sequence[Act]:
@@ -67,21 +67,21 @@ class Audit(Protocol):
 class ActRecord(BaseModel):
     """An administrative act, as it is shown."""
 
-    act_id: str
-    at: datetime
-    by: str
-    action: str
-    target: str | None
-    user_id: str | None
-    made: str | None
-    outcome: Outcome
+    act_id: str = Field(examples=["019cd7d0a4005f0c91ab7d21"])
+    at: datetime = Field(examples=["2026-03-10T12:00:00Z"])
+    by: str = Field(examples=["key:5f0c91ab"])
+    action: str = Field(examples=["POST /admin/keys/{key_id}/rotate"])
+    target: str | None = Field(examples=["91c2a7d0"])
+    user_id: str | None = Field(examples=[None])
+    made: str | None = Field(examples=["77ab01ce"])
+    outcome: ActOutcome = Field(examples=["done"])
 
 
 class ActPage(BaseModel):
     """A page of acts, newest first."""
 
     items: list[ActRecord]
-    next_cursor: str | None
+    next_cursor: str | None = Field(examples=[None])
 
 
 def make_act(  # noqa: PLR0913 - what an act says
@@ -92,7 +92,7 @@ def make_act(  # noqa: PLR0913 - what an act says
     target: str | None = None,
     user_id: UserId | None = None,
     made: str | None = None,
-    outcome: Outcome = Outcome.ASKED,
+    outcome: ActOutcome = ActOutcome.ASKED,
 ) -> Act:
     """Return a new act."""
     act_id = f"{int(at.timestamp() * 1000):012x}{secrets.token_hex(6)}"

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from actors.auth.api_keys import ApiKey, KeyStore, hash_of, make_key
-from actors.auth.audit import START, Audit, Outcome, make_act
+from actors.auth.audit import START, ActOutcome, Audit, make_act
 from actors.auth.caller import Scope
 from domain.values import to_instant
 
@@ -21,7 +21,7 @@ def first_key(keys: KeyStore, audit: Audit, directory: Path) -> str | None:
         return None
     text, key = make_key("first admin key", Scope.ADMIN, now)
     keep_secret(directory / "admin.key", text + "\n")  # Before it counts: nobody makes it again.
-    act = make_act(to_instant(now), START, "keys create", made=key.key_id, outcome=Outcome.DONE)
+    act = make_act(to_instant(now), START, "keys create", made=key.key_id, outcome=ActOutcome.DONE)
     audit.begin(act)
     keys.insert(key)
     return text

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from actors.auth.api_keys import ApiKey
 from actors.auth.limits import KeyLimits
@@ -11,34 +11,34 @@ from actors.auth.limits import KeyLimits
 class KeyRecord(BaseModel):
     """A key, without its secret."""
 
-    key_id: str
-    name: str
-    scope: str
-    prefix: str
+    key_id: str = Field(examples=["5f0c91ab"])
+    name: str = Field(examples=["shop"])
+    scope: str = Field(examples=["write"])
+    prefix: str = Field(examples=["allot_Qm9vYW"])
     """How it begins."""
-    user_ids: list[str] | None
+    user_ids: list[str] | None = Field(examples=[None])
     """The users it is for, with those of the prefix; null, and so the next: all."""
-    user_id_prefix: str | None
-    services: list[str] | None
+    user_id_prefix: str | None = Field(examples=["org7/"])
+    services: list[str] | None = Field(examples=[["chat"]])
     """The services it is for; null: all."""
-    created_at: datetime
-    last_used_at: datetime | None
+    created_at: datetime = Field(examples=["2026-03-10T12:00:00Z"])
+    last_used_at: datetime | None = Field(examples=[None])
     """Within some seconds; null: never."""
-    expires_at: datetime | None
-    revoked_at: datetime | None
+    expires_at: datetime | None = Field(examples=["2026-06-08T12:00:00Z"])
+    revoked_at: datetime | None = Field(examples=[None])
 
 
 class MadeKey(KeyRecord):
     """A key that was made just now, with its secret: it is shown this once."""
 
-    key: str
+    key: str = Field(examples=["allot_Qm9vYW" + "x" * 37])
 
 
 class KeyPage(BaseModel):
     """A page of keys, the oldest first."""
 
     items: list[KeyRecord]
-    next_cursor: str | None
+    next_cursor: str | None = Field(examples=[None])
 
 
 def key_record(key: ApiKey) -> KeyRecord:

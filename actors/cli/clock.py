@@ -2,7 +2,7 @@
 
 import typer
 
-from actors.auth.audit import Outcome, by_command, make_act
+from actors.auth.audit import ActOutcome, by_command, make_act
 from actors.cli.terminal import fail, load_settings, out
 from actors.mongo.audit import MongoAudit
 from actors.mongo.clock import MongoWitnesses
@@ -21,7 +21,7 @@ def accept_clock() -> None:
         database = connect(uri_of(load_settings()), load_settings().mongo_db)
         try:
             check_format(database)
-            act = make_act(to_instant(now), by_command(), "accept-clock", outcome=Outcome.DONE)
+            act = make_act(to_instant(now), by_command(), "accept-clock", outcome=ActOutcome.DONE)
             MongoAudit(database).begin(act)
             MongoWitnesses(database).note(now)
         finally:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import typer
 
 from actors.auth.api_keys import KeyStore
-from actors.auth.audit import Audit, Outcome, by_command, make_act
+from actors.auth.audit import ActOutcome, Audit, by_command, make_act
 from actors.cli.terminal import errors, fail
 from actors.embedded.keeper import EmbeddedMongo
 from actors.embedded.server import EmbeddedMongoError
@@ -33,12 +33,12 @@ class Kept(NamedTuple):
         """Write an act down, before the block does it and after; the block says what it has made."""
         act = make_act(to_instant(datetime.now(UTC)), by_command(), action, target=target)
         self.audit.begin(act)
-        outcome, made = Outcome.FAILED, list[str]()
+        outcome, made = ActOutcome.FAILED, list[str]()
         try:
             yield made
-            outcome = Outcome.DONE
+            outcome = ActOutcome.DONE
         except typer.Exit:
-            outcome = Outcome.REFUSED
+            outcome = ActOutcome.REFUSED
             raise
         finally:
             with contextlib.suppress(StorageUnavailableError):  # Then it stays `asked`.

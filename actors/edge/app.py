@@ -38,8 +38,8 @@ def build_app(backend: Backend) -> Gate:
     app.state.audit = backend.audit
     operations = add_hot_operations(app, backend)
     add_reading_operations(app, backend)
-    add_writing_operations(app, backend)
-    add_hold_operations(app, backend)
+    operations |= add_writing_operations(app, backend)
+    operations |= add_hold_operations(app, backend)
     add_correcting_operations(app, backend)
     add_operating_operations(app, backend)
     add_test_clock(app, backend)

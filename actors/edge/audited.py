@@ -16,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from actors.auth.audit import Act, Audit, Outcome, make_act
+from actors.auth.audit import Act, ActOutcome, Audit, make_act
 from actors.auth.caller import Scope
 from actors.edge.callers import Permit, caller_of
 from actors.edge.once import OnceRoute
@@ -91,7 +91,7 @@ async def written_down(request: Request, act: Act, handler: Handler) -> Response
         await asyncio.to_thread(audit.begin, act)
     except StoreError:
         raise UnavailableError from None
-    outcome = Outcome.FAILED
+    outcome = ActOutcome.FAILED
     try:
         response = await handler(request)
         outcome = outcome_of(response.status_code)
@@ -100,7 +100,7 @@ async def written_down(request: Request, act: Act, handler: Handler) -> Response
         outcome = outcome_of(problem.status)
         raise
     except (RequestValidationError, HTTPException):
-        outcome = Outcome.REFUSED
+        outcome = ActOutcome.REFUSED
         raise
     finally:
         with contextlib.suppress(StoreError):  # Then it stays `asked`.
@@ -109,8 +109,8 @@ async def written_down(request: Request, act: Act, handler: Handler) -> Response
     return response
 
 
-def outcome_of(status: int) -> Outcome:
+def outcome_of(status: int) -> ActOutcome:
     """Return what became of an act, by the status of its answer."""
     if status < 400:
-        return Outcome.DONE
-    return Outcome.REFUSED if status < 500 else Outcome.FAILED
+        return ActOutcome.DONE
+    return ActOutcome.REFUSED if status < 500 else ActOutcome.FAILED

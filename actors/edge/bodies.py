@@ -19,7 +19,7 @@ class TestClockBody(ParsedBody):
 
     __test__ = False  # It tests nothing itself.
 
-    now: Timestamp
+    now: Timestamp = Field(examples=["2026-04-09T00:00:00Z"])
 
 
 class AnonymizeBody(ParsedBody):
@@ -31,10 +31,10 @@ class AnonymizeBody(ParsedBody):
 class ReshardBody(ParsedBody):
     """How many shards there shall be."""
 
-    shards: Annotated[int, Field(strict=True, ge=1, le=SHARDS_MAX)]
+    shards: Annotated[int, Field(strict=True, ge=1, le=SHARDS_MAX, examples=[8])]
 
 
 class ValidateBody(ParsedBody):
     """Whether what differs from MongoDB is to be read anew."""
 
-    repair: Annotated[bool, Field(strict=True)] = True
+    repair: Annotated[bool, Field(strict=True, examples=[False])] = True

@@ -7,7 +7,7 @@ here, within their limits, and only of callers who are known.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from urllib.parse import unquote_to_bytes
 
 from fastapi import FastAPI, Request, Response
@@ -18,6 +18,7 @@ from actors.auth.api_keys import KEY_PREFIX
 from actors.auth.caller import Caller
 from actors.auth.tokens import UncheckableTokenError
 from actors.edge.addresses import divided
+from actors.edge.at_once import Operation, Place, place_of
 from actors.edge.backend import HEAD_ONLY, Backend
 from actors.edge.limits import Allowance
 from actors.edge.once import check_once
@@ -48,8 +49,6 @@ OPEN = frozenset({ALIVE, "/readyz", "/openapi.json", SIGNED})
 """Paths that need no key: probes, the schema, and what brings a signature of its own."""
 OPEN_FOLDER = "/docs"
 
-Operation = Callable[[Request], Awaitable[Response]]
-
 logger = logging.getLogger(__name__)
 
 
@@ -57,13 +56,13 @@ class Gate:
     """An ASGI application: hot operations answer at once, all else goes on to `app`."""
 
     def __init__(
-        self, app: FastAPI, backend: Backend, operations: Mapping[tuple[str, str], Operation]
+        self, app: FastAPI, backend: Backend, operations: Mapping[Place, Operation]
     ) -> None:
         self._app = app
         self._backend = backend
         self._operations = operations
         self.counters = {place: OperationCounters() for place in operations}
-        """Of each hot operation, by method and path."""
+        """Of each hot operation."""
         self.closed = ""  # Why nothing is answered now, but that the process lives.
 
     @property
@@ -73,7 +72,7 @@ class Gate:
 
     def answers_at_once(self, scope: Scope) -> bool:
         """Whether a request is for a hot operation."""
-        return (scope["method"], scope["path"]) in self._operations
+        return place_of(scope) in self._operations
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. There are no others: no WebSockets, no lifespan."""
@@ -96,7 +95,7 @@ class Gate:
         except Exception:
             logger.exception("%s failed", scope["path"])
             response = respond(make_problem("internal_error", "The service failed"))
-        counters = self.counters.get((scope["method"], scope["path"]))
+        counters = self.counters.get(place_of(scope))
         if counters is not None and isinstance(response, Response):
             counters.note(response.status_code, time.monotonic() - began)
         await response(scope, receive, with_headers(send, scope.get("allowance")))
@@ -112,7 +111,7 @@ class Gate:
             scope["allowance"] = self._count(caller)
         check_once(scope)
         receive = await receive_whole(scope, receive)
-        operation = self._operations.get((scope["method"], scope["path"]))
+        operation = self._operations.get(place_of(scope))
         if operation is None:
             return self._app, receive
         return await operation(Request(scope, receive)), receive

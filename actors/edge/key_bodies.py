@@ -35,20 +35,22 @@ Lifetime = Annotated[
 class MakeKeyBody(ParsedBody):
     """What a new key is to be called, and what it may do to whom. What is left out narrows nothing."""
 
-    name: Annotated[str, Field(strict=True), AfterValidator(check_name)]
-    scope: Literal["read", "write", "admin"]
-    expires_in: Lifetime | None = None
+    name: Annotated[str, Field(strict=True, examples=["shop"]), AfterValidator(check_name)]
+    scope: Literal["read", "write", "admin"] = Field(examples=["write"])
+    expires_in: Lifetime | None = Field(default=None, examples=[7_776_000])
     user_ids: Annotated[list[UserIdText], Field(min_length=1, max_length=USER_IDS_MAX)] | None = (
         None
     )
-    user_id_prefix: Annotated[str, Field(strict=True), AfterValidator(check_prefix)] | None = None
+    user_id_prefix: Annotated[str, Field(strict=True), AfterValidator(check_prefix)] | None = Field(
+        default=None, examples=["org7/"]
+    )
     services: (
         Annotated[
             list[Annotated[str, Field(strict=True), AfterValidator(check_service)]],
             Field(min_length=1, max_length=SERVICES_MAX),
         ]
         | None
-    ) = None
+    ) = Field(default=None, examples=[["chat"]])
 
     @property
     def limits(self) -> KeyLimits | None:
@@ -76,6 +78,7 @@ class RotateKeyBody(ParsedBody):
             ge=0,
             le=OVERLAP_SECONDS_MAX,
             description="Seconds in which the old key goes on.",
+            examples=[86_400],
         ),
     ] = OVERLAP_SECONDS
     expires_in: (

@@ -9,10 +9,11 @@ from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
 from actors.edge.backend import NEEDS_KEY
-from actors.edge.examples import EXAMPLES, MORE_EXAMPLES
-from actors.edge.problem_examples import CLOSER_PROBLEMS, PROBLEMS
-from actors.edge.problems import (
+from actors.edge.examples import NONE, Schemas, example_of, show_examples
+from actors.edge.problem_bodies import (
+    CLOSER_PROBLEMS,
     MEDIA_TYPE,
+    PROBLEMS,
     REFERENCE,
     InsufficientCredits,
     InvalidRequest,
@@ -101,13 +102,12 @@ class Interface(FastAPI):
             )
             schemas = document["components"]["schemas"]
             schemas |= bodies["$defs"]
-            for name in EXAMPLES.keys() & schemas.keys():
-                schemas[name]["examples"] = [EXAMPLES[name], *MORE_EXAMPLES.get(name, ())]
             document["components"]["securitySchemes"] = SECURITY
             document["info"]["description"] = ABOUT
             document["tags"] = [{"name": n, "description": text} for n, text in TAGS.items()]
             for path, operation in operations_of(document):
-                complete(path, operation)
+                complete(path, operation, schemas)
+            show_examples(document)
         return super().openapi()
 
 
@@ -118,7 +118,7 @@ def operations_of(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any
             yield path, operation
 
 
-def complete(path: str, operation: dict[str, Any]) -> None:
+def complete(path: str, operation: dict[str, Any], schemas: Schemas) -> None:
     """Give an operation its tag, the first line of its text as summary, and examples."""
     operation.setdefault("security", NEEDS_KEY)
     folder = path.split("/")[1]
@@ -127,7 +127,7 @@ def complete(path: str, operation: dict[str, Any]) -> None:
     operation["summary"] = summary.rstrip(".").replace("`", "")  # It is shown as it is written.
     operation["description"] = rest.strip() or summary
     for content in operation.get("requestBody", {}).get("content", {}).values():
-        show_example(content, None)
+        show_example(content, schemas, None)
     takes_key = any(p["name"] == "Idempotency-Key" for p in operation.get("parameters", []))
     for status, response in operation["responses"].items():
         content = response.get("content", {})
@@ -139,15 +139,15 @@ def complete(path: str, operation: dict[str, Any]) -> None:
             response["description"] = HTTPStatus(int(status)).phrase
             response.update({"headers": REPLAYED} if takes_key else {})
         for body in content.values():
-            show_example(body, CLOSER_PROBLEMS.get((path, status), PROBLEMS.get(status)))
+            show_example(body, schemas, CLOSER_PROBLEMS.get((path, status), PROBLEMS.get(status)))
 
 
-def show_example(content: dict[str, Any], otherwise: dict[str, Any] | None) -> None:
+def show_example(
+    content: dict[str, Any], schemas: Schemas, otherwise: dict[str, Any] | None
+) -> None:
     """Put the example of a body's schema where readers and generators look for it."""
-    schema = content.get("schema", {})
-    items = schema.get("items", {})
-    named = [option for option in schema.get("anyOf", []) if "$ref" in option]
-    reference = schema.get("$ref") or items.get("$ref") or (named[0]["$ref"] if named else "")
-    example = EXAMPLES.get(reference.removeprefix(REFERENCE), otherwise)
+    example = example_of(content.get("schema", {}), schemas)
+    if example is NONE:
+        example = otherwise
     if example is not None:
-        content["example"] = [example] if items else example
+        content["example"] = example

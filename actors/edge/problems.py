@@ -1,23 +1,27 @@
-"""Problem bodies (RFC 9457): what an HTTP client is told when a request was not done."""
+"""Problems: what an HTTP client is told when a request was not done."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from http import HTTPStatus
 from math import ceil
 from typing import Any
 
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
 
 from actors.edge.addresses import with_plus
+from actors.edge.problem_bodies import (
+    MEDIA_TYPE,
+    FieldError,
+    InsufficientCredits,
+    InvalidRequest,
+    Problem,
+)
 from actors.protocol.errors import AllotmentError, RefusedError
-from domain.messages import Limit, Shortfall
+from domain.messages import Shortfall
 
-MEDIA_TYPE = "application/problem+json"
-REFERENCE = "#/components/schemas/"  # Where the OpenAPI document keeps what answers name.
 RETRY_AFTER_SECONDS = 1
 SECONDS_OF_A_DAY = 86_400  # What is covered later is not worth waiting for.
 ERRORS_MAX = 50  # Field errors named in one body.
@@ -52,55 +56,6 @@ _CODE_OF_STATUS = {
     404: "not_found",
     405: "method_not_allowed",
 }
-
-
-class FieldError(BaseModel):
-    """One field that is not valid."""
-
-    field: str
-    message: str
-
-
-class Problem(BaseModel):
-    """Why a request was not done."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-    code: str
-
-
-class InvalidRequest(Problem):
-    """A request that cannot be decided, with the fields that are wrong."""
-
-    errors: list[FieldError]
-
-
-class InsufficientCredits(Problem):
-    """A charge that the credits do not cover, and when they would."""
-
-    limit: Limit
-    remaining_credits: int
-    required_credits: int
-    available_at: datetime | None
-
-
-class NotReady(Problem):
-    """What the service waits for."""
-
-    missing: list[str]
-
-
-def documented(status: int, *models: type[Problem]) -> dict[str, Any]:
-    """Return the documentation of an answer that is one of these problems.
-
-    It names them. A `model` of FastAPI's would have a validator made for every answer of every
-    operation, which nobody uses: most of the time that building the interface takes.
-    """
-    named = [{"$ref": f"{REFERENCE}{model.__name__}"} for model in models]
-    schema = named[0] if len(named) == 1 else {"anyOf": named}
-    return {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
 
 
 class RequestRefused(Exception):  # noqa: N818 - it is an answer, not an error of ours

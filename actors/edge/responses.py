@@ -6,15 +6,8 @@ from typing import Any
 from fastapi import Response
 
 from actors.edge.backend import Backend
-from actors.edge.problems import (
-    InsufficientCredits,
-    InvalidRequest,
-    Problem,
-    documented,
-    problem_of,
-    respond,
-    waiting,
-)
+from actors.edge.problem_bodies import InsufficientCredits, InvalidRequest, Problem, documented
+from actors.edge.problems import problem_of, respond, waiting
 from actors.protocol.calls import Reply, body_of
 from actors.protocol.errors import AllotmentError
 from actors.protocol.store import StoreError

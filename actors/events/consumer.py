@@ -20,7 +20,7 @@ from actors.events.delivery import (
     RETRY_SECONDS_MAX,
     DeliveryError,
     Handler,
-    Health,
+    HandlerHealth,
     HeldEvent,
     RefusedDeliveryError,
     pause,
@@ -58,7 +58,7 @@ class Consumer:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.name = handler.name
-        self.health = Health()
+        self.health = HandlerHealth()
         self.progress = Progress()
         self.held: dict[tuple[int, bool], HeldEvent] = {}
         self._handler = handler
@@ -67,7 +67,7 @@ class Consumer:
         self._clock = clock
         self._give_up_after = give_up_after
         self._sleep = sleep
-        self._lanes: dict[str, deque[HeldEvent]] = {}
+        self._queues: dict[str, deque[HeldEvent]] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._slots = asyncio.Semaphore(SLOTS)
         self._probe = asyncio.Lock()
@@ -85,7 +85,7 @@ class Consumer:
         await self._keep_all()
         again = await self._insist(lambda: self._store.dead(HELD_MAX, again=True))
         async with asyncio.TaskGroup() as self._tasks:
-            for user in self._lanes:  # Asked for before this ran.
+            for user in self._queues:  # Asked for before this ran.
                 self._tasks.create_task(self._drain(user))
             for letter in reversed(again):
                 if letter.consumer == self.name:
@@ -134,24 +134,24 @@ class Consumer:
         self.held[place] = held
         held.since = self._clock()
         user = held.event.record.user_id
-        lane = self._lanes.get(user)
-        if lane is None:
-            self._lanes[user] = deque([held])
+        queue = self._queues.get(user)
+        if queue is None:
+            self._queues[user] = deque([held])
             if self._tasks is not None:
                 self._tasks.create_task(self._drain(user))
         else:
-            lane.append(held)
+            queue.append(held)
 
     # --- one user's events --------------------------------------------------------------
 
     async def _drain(self, user: str) -> None:
-        lane = self._lanes[user]
-        while lane:
-            await self._deliver(lane[0])
-            held = lane.popleft()
+        queue = self._queues[user]
+        while queue:
+            await self._deliver(queue[0])
+            held = queue.popleft()
             del self.held[held.event.order, held.again]
             self._freed.set()
-        del self._lanes[user]
+        del self._queues[user]
 
     async def _deliver(self, held: HeldEvent) -> None:
         """Try until the event is taken or is a dead letter."""

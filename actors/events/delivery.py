@@ -34,7 +34,7 @@ class Handler(Protocol):
 
 
 @dataclass(slots=True)
-class Health:
+class HandlerHealth:
     """How a handler does."""
 
     delivered: int = 0

@@ -17,8 +17,8 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from actors.janitor.anonymization_job import (
+    Anonymization,
     EventsRelay,
-    Job,
     Ledger,
     Papers,
     Shards,
@@ -88,13 +88,15 @@ class Anonymizations:
         was_done = job.step is Step.DONE
         return Anonymized(report_of(await self.wait(job)), was_done)
 
-    async def begin(self, user_id: UserId, by: str | None, key: str | None = None) -> Job | None:
+    async def begin(
+        self, user_id: UserId, by: str | None, key: str | None = None
+    ) -> Anonymization | None:
         """Begin one, or join that which runs; None: the key was used for another user.
 
         Raises StorageUnavailableError.
         """
         found_by, used_for = key_digests(key, user_id) if key is not None else (None, None)
-        job = Job(
+        job = Anonymization(
             f"anm_{secrets.token_hex(12)}",
             user_id,
             anonymous_id(user_id, secrets.token_hex(RANDOM_BYTES)),
@@ -109,7 +111,7 @@ class Anonymizations:
         is_other = kept.used_for != used_for and kept.user_id != user_id
         return None if is_other else kept
 
-    async def wait(self, job: Job) -> Job:
+    async def wait(self, job: Anonymization) -> Anonymization:
         """Return the anonymisation once it is done, or as it is after ANSWER_SECONDS_MAX."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS_MAX):
@@ -144,7 +146,7 @@ class Anonymizations:
                 continue
             self._begun.clear()
 
-    async def _carry_on(self, job: Job) -> None:
+    async def _carry_on(self, job: Anonymization) -> None:
         """Carry one out as far as it goes now: one that waits keeps no other from being done."""
         try:
             await self.carry_out(job)
@@ -157,13 +159,13 @@ class Anonymizations:
             logger.exception("the anonymisation %s failed", job.anonymization_id)
             await self._note(job, f"a defect: {type(error).__name__}")
 
-    async def _note(self, job: Job, why: str) -> None:
+    async def _note(self, job: Anonymization, why: str) -> None:
         """Keep what an anonymisation waits for."""
         known = await asyncio.to_thread(self._ledger.find, job.anonymization_id)
         if known is not None and known.waits_for != why:
             await asyncio.to_thread(self._ledger.advance, known._replace(waits_for=why))
 
-    async def carry_out(self, job: Job) -> Job:
+    async def carry_out(self, job: Anonymization) -> Anonymization:
         """Take every step that is left of one. Raises FAILURES: it is to be taken again."""
         if job.user_id is not None:
             self._renames(job.user_id, job.anonymous_id)
@@ -175,7 +177,7 @@ class Anonymizations:
             job = await self._lift(job)
         return job
 
-    async def _fence(self, job: Job) -> Job:
+    async def _fence(self, job: Anonymization) -> Anonymization:
         await asyncio.to_thread(self._papers.fence, job)
         doubtful = LATE_APPEND.total_seconds() - await self._let_go(job)
         # What a process that is gone has sent may land until then: the fence must stand still.
@@ -183,7 +185,7 @@ class Anonymizations:
         await asyncio.to_thread(self._papers.seal, job)
         return await self._advance(job, Step.RENAMING, lift_after)
 
-    async def _rename(self, job: Job) -> Job:
+    async def _rename(self, job: Anonymization) -> Anonymization:
         await asyncio.to_thread(self._papers.settle, job)
         for _ in range(PASSES_MAX):
             renamed = await asyncio.to_thread(self._papers.rename, job)
@@ -200,7 +202,7 @@ class Anonymizations:
                 return await self._advance(job, Step.LIFTING, job.lift_after)
         raise TimeoutError("something names the user anew all the time")
 
-    async def _lift(self, job: Job) -> Job:
+    async def _lift(self, job: Anonymization) -> Anonymization:
         assert job.user_id is not None, "it is not done"
         await asyncio.to_thread(self._papers.lift, job)
         self._renames(job.user_id, job.anonymous_id)
@@ -208,7 +210,7 @@ class Anonymizations:
         self._finished.set()
         return job._replace(step=Step.DONE, user_id=None)
 
-    async def _let_go(self, job: Job) -> float:
+    async def _let_go(self, job: Anonymization) -> float:
         """Return for how many seconds no append of any shard was in doubt."""
         assert job.user_id is not None, "it is not done"
         table = await self._shards.directory()
@@ -219,7 +221,9 @@ class Anonymizations:
             await self._relay.let_go(job.user_id)
         return seconds
 
-    async def _advance(self, job: Job, step: Step, lift_after: datetime | None) -> Job:
+    async def _advance(
+        self, job: Anonymization, step: Step, lift_after: datetime | None
+    ) -> Anonymization:
         job = job._replace(step=step, lift_after=lift_after, waits_for=None)
         await asyncio.to_thread(self._ledger.advance, job)
         return job

@@ -21,7 +21,7 @@ class Step(StrEnum):
     DONE = "done"
 
 
-class Job(NamedTuple):
+class Anonymization(NamedTuple):
     """One anonymisation as it is kept."""
 
     anonymization_id: str
@@ -44,22 +44,22 @@ class Job(NamedTuple):
 class Ledger(Protocol):
     """Keeps anonymisations. Every call blocks; every call may raise StorageUnavailableError."""
 
-    def begin(self, job: Job, found_by: str | None) -> Job:
+    def begin(self, job: Anonymization, found_by: str | None) -> Anonymization:
         """Keep a new one; return it, or that which was begun for the user or the key before."""
 
-    def running(self) -> list[Job]:
+    def running(self) -> list[Anonymization]:
         """Return those that are not done, the oldest first."""
 
-    def find(self, anonymization_id: str) -> Job | None:
+    def find(self, anonymization_id: str) -> Anonymization | None:
         """Return one."""
 
-    def newest(self, limit: int) -> list[Job]:
+    def newest(self, limit: int) -> list[Anonymization]:
         """Return some, the newest first."""
 
-    def advance(self, job: Job) -> None:
+    def advance(self, job: Anonymization) -> None:
         """Keep the step, the instant before which it is not lifted, and what it waits for."""
 
-    def finish(self, job: Job, at: datetime) -> None:
+    def finish(self, job: Anonymization, at: datetime) -> None:
         """Note that it is done, and forget the user's id."""
 
     def forget_keys(self, before: datetime) -> None:
@@ -69,19 +69,19 @@ class Ledger(Protocol):
 class Papers(Protocol):
     """The documents of users. Every call blocks, may be repeated, and may raise StoreError."""
 
-    def fence(self, job: Job) -> None:
+    def fence(self, job: Anonymization) -> None:
         """Have no account of the user loaded from now on, the old one or the new one."""
 
-    def seal(self, job: Job) -> None:
+    def seal(self, job: Anonymization) -> None:
         """Have no entry of the user appended from now on. Every shard has let go of the user."""
 
-    def settle(self, job: Job) -> None:
+    def settle(self, job: Anonymization) -> None:
         """Bring the views up to the last entry. JournalBrokenError, ViewsRefusedError."""
 
-    def rename(self, job: Job) -> Mapping[str, int]:
+    def rename(self, job: Anonymization) -> Mapping[str, int]:
         """Go through everything once; return how many documents were renamed, by collection."""
 
-    def lift(self, job: Job) -> None:
+    def lift(self, job: Anonymization) -> None:
         """Let accounts be loaded again. Nothing is left of the old id afterwards."""
 
 
@@ -102,7 +102,7 @@ class Shards(Protocol):
         """Have a shard forget a user; return for how many seconds none of its appends was in doubt."""
 
 
-def report_of(job: Job) -> AnonymizationReport:
+def report_of(job: Anonymization) -> AnonymizationReport:
     """Return an anonymisation as operators read of it: never with the id that was the user's."""
     return AnonymizationReport(
         anonymization_id=job.anonymization_id,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from actors.auth.audit import Act, Outcome
+from actors.auth.audit import Act, ActOutcome
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import stored_id
@@ -36,7 +36,7 @@ class MongoAudit:
                 }
             )
 
-    def finish(self, act_id: str, outcome: Outcome, made: str | None = None) -> None:
+    def finish(self, act_id: str, outcome: ActOutcome, made: str | None = None) -> None:
         """Keep what became of it."""
         with unavailable_on_error():
             changes = {"outcome": str(outcome), "made": made}
@@ -67,5 +67,5 @@ def _act(document: Mapping[str, Any]) -> Act:
         document["target"],
         None if user_id is None else UserId(str(user_id)),
         document["made"],
-        Outcome(document["outcome"]),
+        ActOutcome(document["outcome"]),
     )

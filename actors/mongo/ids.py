@@ -17,6 +17,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -67,7 +68,12 @@ _RANGE_OF: Mapping[type, str] = {
 
 def stored_id(text: str) -> ObjectId | str:
     """Return the id of a user or of what we made: 24 hex digits are the ObjectId they spell."""
-    return ObjectId(text) if is_object_id(text) else text
+    return _object_id(text) if is_object_id(text) else text
+
+
+@lru_cache(maxsize=8192)  # An entry and its views name their user and subscription several times.
+def _object_id(digits: str) -> ObjectId:
+    return ObjectId(digits)
 
 
 def range_of(value: object) -> str | None:
@@ -127,7 +133,7 @@ def spelled(value: object) -> str | None:
 def as_stored(spelling: str) -> Any:
     """Return the id that a spelling names, in its own type."""
     if is_object_id(spelling):
-        return ObjectId(spelling)
+        return _object_id(spelling)
     if not reads_otherwise(spelling):
         return spelling
     try:

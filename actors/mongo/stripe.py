@@ -19,10 +19,10 @@ from actors.mongo.documents.owner import user_of
 from actors.mongo.embedded_wire import Documents
 from actors.stripe.records import (
     EventState,
-    Lane,
     ReconcilePlace,
     StripeEvent,
     StripeRecord,
+    Urgency,
     Waiting,
 )
 from domain.stripe import ENDED
@@ -30,10 +30,10 @@ from domain.values import UserId
 
 RECORD: TypeAdapter[StripeRecord] = TypeAdapter(StripeRecord)
 WAITING: dict[str, Any] = {"state": str(EventState.RECEIVED)}
-FRESH = str(Lane.FRESH)
-BEHIND = {"$in": [str(Lane.FOUND), str(Lane.PARKED), None]}
-"""Events that were kept before there were lanes have none."""
-PARKED = {"parked": True, "lane": str(Lane.PARKED)}
+FRESH = str(Urgency.FRESH)
+BEHIND = {"$in": [str(Urgency.FOUND), str(Urgency.PARKED), None]}
+"""Events that were kept before `lane` was stored have none."""
+PARKED = {"parked": True, "lane": str(Urgency.PARKED)}
 ERROR_LENGTH_MAX = 300
 RECONCILE = "reconcile"
 
@@ -60,7 +60,7 @@ class MongoStripe:
             "received_at": event.received_at,
             "state": str(event.state),
             "attempts": 0,
-            "lane": str(event.lane),
+            "lane": str(event.urgency),
             "parked": False,
             "last_error": None,
             "next_attempt_at": event.received_at,
@@ -69,7 +69,7 @@ class MongoStripe:
             try:
                 self._events.insert_one(document)
             except DuplicateKeyError:
-                again = {"next_attempt_at": event.received_at, "lane": str(event.lane)} | WAITING
+                again = {"next_attempt_at": event.received_at, "lane": str(event.urgency)} | WAITING
                 unapplied = {"_id": event.event_id, "state": {"$ne": str(EventState.APPLIED)}}
                 self._events.update_one(unapplied, {"$set": again})
                 return False
@@ -78,7 +78,7 @@ class MongoStripe:
     def due(self, now: datetime, limit: int, *, fresh: bool, newest: bool = False) -> list[str]:
         """Return subjects of some events to be tried by now, those that waited longest first.
 
-        `fresh`: of the lane of that name, else of the two others. `newest`: the last come first.
+        `fresh`: of the urgency of that name, else of the two others. `newest`: the last come first.
         """
         where = WAITING | {"lane": FRESH if fresh else BEHIND, "next_attempt_at": {"$lte": now}}
         with unavailable_on_error():
@@ -193,9 +193,9 @@ class MongoStripe:
         """Count what is not applied."""
         with unavailable_on_error():
             count = self._events.count_documents
-            lanes = {lane: count(WAITING | {"lane": str(lane)}) for lane in Lane}
+            counts = {one: count(WAITING | {"lane": str(one)}) for one in Urgency}
             dead = count({"state": str(EventState.FAILED)})
-        return Waiting(lanes[Lane.FRESH], lanes[Lane.FOUND], lanes[Lane.PARKED], dead)
+        return Waiting(counts[Urgency.FRESH], counts[Urgency.FOUND], counts[Urgency.PARKED], dead)
 
     def unapplied(self, limit: int) -> list[StripeEvent]:
         """Return dead letters first, then parked and waiting events, without their bodies."""
@@ -249,11 +249,11 @@ def _lives(document: dict[str, Any]) -> bool:
     return state is not None and state["status"] not in ENDED
 
 
-def _lane(document: dict[str, Any]) -> Lane:
+def _urgency(document: dict[str, Any]) -> Urgency:
     lane = document.get("lane")
     if lane is None:
-        return Lane.PARKED if document["parked"] else Lane.FOUND
-    return Lane(lane)
+        return Urgency.PARKED if document["parked"] else Urgency.FOUND
+    return Urgency(lane)
 
 
 def _event(document: dict[str, Any]) -> StripeEvent:
@@ -268,6 +268,6 @@ def _event(document: dict[str, Any]) -> StripeEvent:
         document["received_at"],
         EventState(document["state"]),
         int(document["attempts"]),
-        _lane(document),
+        _urgency(document),
         document["last_error"],
     )

@@ -5,53 +5,60 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from domain.account import Account
+from domain.api.fields import Moment
 from domain.comparison import Difference, difference
 from domain.values import Policy, UserId
 
 DIFFERING_USERS_MAX = 100  # Users named in one report; all are counted.
 
 
-class ShardReport(BaseModel):
+class Report(BaseModel):
+    """Every field is always there."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
+
+
+class ShardReport(Report):
     """One row of `GET /admin/shards`."""
 
-    shard: str
-    node_id: str
-    pid: int
-    users: int
-    queued: int
-    hits: int
-    misses: int
-    reads: int
-    writes: int
-    journal_seconds_behind: float
-    uptime_seconds: float
+    shard: str = Field(examples=["shard-000"])
+    node_id: str = Field(examples=["6f1e"])
+    pid: int = Field(examples=[4242])
+    users: int = Field(examples=[5000])
+    queued: int = Field(examples=[0])
+    hits: int = Field(examples=[90000])
+    misses: int = Field(examples=[5000])
+    reads: int = Field(examples=[95000])
+    writes: int = Field(examples=[12000])
+    journal_seconds_behind: float = Field(examples=[0.1])
+    uptime_seconds: float = Field(examples=[3600.0])
     holds_open: int = 0
     """Of accounts in RAM, as all that is said of holds here."""
     credits_held: int = 0
     oldest_hold_seconds: float = 0.0
     holds_expired: int = 0
-    heartbeat_age_seconds: float
+    heartbeat_age_seconds: float = Field(examples=[0.4])
     """RAM contains every change that was in MongoDB so many seconds ago."""
-    stale: bool
+    stale: bool = Field(examples=[False])
     """The heartbeat is too old: every call is answered from MongoDB."""
-    code: str = ""
+    code: str = Field(default="", examples=["9b1d0c44"])
     """Which code its process runs: equal where it is the same."""
 
 
-class SyncReport(BaseModel):
+class SyncReport(Report):
     """The answer of `GET /admin/sync`."""
 
-    lag_seconds: float
+    lag_seconds: float = Field(examples=[0.4])
     """Every shard knows every change that was in MongoDB so many seconds ago."""
-    last_event_at: datetime | None
+    last_event_at: Moment | None
     """When another program's change was last heard of; null: never since the start."""
-    events_applied: int
-    resumes: int
-    resyncs: int
-    quarantined: int
+    events_applied: int = Field(examples=[3])
+    resumes: int = Field(examples=[1])
+    resyncs: int = Field(examples=[0])
+    quarantined: int = Field(examples=[0])
 
 
 @dataclass(slots=True)
@@ -136,33 +143,43 @@ class Reread:
         self.removed += other.removed
 
 
-class ReshardReport(BaseModel):
+class ReshardReport(Report):
     """The answer of `/admin/reshard`: the resharding that runs, or ran last."""
 
-    shards: int
+    shards: int = Field(examples=[8])
     """How many there shall be; how many there are, where nothing was ever changed."""
-    shards_before: int
-    slots: int = 0
+    shards_before: int = Field(examples=[3])
+    slots: int = Field(default=0, examples=[2560])
     """How many of the 4,096 had to move when it began."""
-    moved: int = 0
-    running: bool
-    started_at: datetime | None = None
-    elapsed_seconds: float = 0.0
+    moved: int = Field(default=0, examples=[640])
+    running: bool = Field(examples=[True])
+    started_at: Moment | None = None
+    elapsed_seconds: float = Field(default=0.0, examples=[2.5])
 
 
-class AnonymizationReport(BaseModel):
+class AnonymizationReport(Report):
     """How far an anonymisation is, or what it has done. It never says whose it was."""
 
-    anonymization_id: str
-    anonymous_id: str | None
+    anonymization_id: str = Field(examples=["anm_5d0c1f1e9a3b4c5d6e7f8091"])
+    anonymous_id: str | None = Field(examples=["anon-91c2a7d04be85f36a1c0d9e2"])
     """The random id that everything has now; null where nothing was found."""
-    step: Literal["fencing", "renaming", "lifting", "done"]
-    by: str | None
+    step: Literal["fencing", "renaming", "lifting", "done"] = Field(examples=["done"])
+    by: str | None = Field(examples=["key:5f0c"])
     """Who has asked for it."""
-    documents: dict[str, int]
+    documents: dict[str, int] = Field(
+        examples=[
+            {
+                "allotment_journal": 1240,
+                "subscriptions": 2,
+                "dailycredits": 61,
+                "usages": 1180,
+                "allotment_events": 14,
+            }
+        ]
+    )
     """How many were renamed, by collection."""
-    started_at: datetime
-    finished_at: datetime | None
+    started_at: Moment
+    finished_at: datetime | None = Field(examples=["2026-03-10T12:00:02Z"])
     """Null: it goes on."""
     waits_for: str | None
     """What keeps it from going on now, where something does."""
@@ -176,31 +193,31 @@ class Anonymized(NamedTuple):
     """The idempotency key had this answer before."""
 
 
-class RereadReport(BaseModel):
+class RereadReport(Report):
     """The answer to `POST /admin/sync`."""
 
-    checked: int
-    reloaded: int
-    removed: int
-    elapsed_ms: int
+    checked: int = Field(examples=[1])
+    reloaded: int = Field(examples=[1])
+    removed: int = Field(examples=[0])
+    elapsed_ms: int = Field(examples=[12])
 
 
-class TestClockReport(BaseModel):
+class TestClockReport(Report):
     """The answer to `PUT /admin/test-clock`."""
 
     __test__ = False  # It tests nothing itself.
 
-    now: datetime
+    now: datetime = Field(examples=["2026-04-09T00:00:00Z"])
 
 
-class SweepReport(BaseModel):
+class SweepReport(Report):
     """What one run of a job has found and done."""
 
-    sweep_id: str
-    job: str
-    started_at: datetime
-    elapsed_ms: int
-    checked: int = 0
+    sweep_id: str = Field(examples=["sweep-20260310T120000Z"])
+    job: str = Field(examples=["sweep"])
+    started_at: Moment
+    elapsed_ms: int = Field(examples=[1200])
+    checked: int = Field(default=0, examples=[5000])
     missing_in_ram: int = 0
     missing_in_db: int = 0
     stale: int = 0
@@ -223,28 +240,28 @@ class SweepReport(BaseModel):
     """Indexes that cannot be made, and others that may refuse what we write."""
 
 
-class StripeEventReport(BaseModel):
+class StripeEventReport(Report):
     """An event of Stripe's that is not applied."""
 
-    id: str
-    type: str
-    subject: str
+    id: str = Field(examples=["evt_1"])
+    type: str = Field(examples=["invoice.paid"])
+    subject: str = Field(examples=["sub_1"])
     """The Stripe object that it is applied to."""
-    state: str
-    parked: bool
+    state: str = Field(examples=["received"])
+    parked: bool = Field(examples=[True])
     """Its user is not known yet."""
-    attempts: int
-    last_error: str | None
-    received_at: datetime
+    attempts: int = Field(examples=[3])
+    last_error: str | None = Field(examples=["its user is not known yet"])
+    received_at: Moment
 
 
-class StripeWaiting(BaseModel):
+class StripeWaiting(Report):
     """How many events of Stripe's are not applied."""
 
-    fresh: int
+    fresh: int = Field(examples=[0])
     """They were delivered, and are taken up before all others."""
-    found: int
+    found: int = Field(examples=[0])
     """A comparison has found them."""
-    parked: int
+    parked: int = Field(examples=[1])
     """Their user is not known yet."""
-    dead: int
+    dead: int = Field(examples=[0])

@@ -14,7 +14,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
 from actors.protocol.queries import HistoryQuery, SubscriptionPageQuery, UsageQuery
-from domain.api.answers import HistoryPage, MonthlyUsage, SubscriptionPage, UsagePage
+from domain.api.answers import MonthlyUsage, SubscriptionPage, UsagePage
+from domain.api.history_answers import HistoryPage
 from domain.documents.journal import SpoiltEntry
 from domain.documents.recovery import Stored
 from domain.documents.subscriptions import Document

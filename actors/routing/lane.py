@@ -38,7 +38,7 @@ class Shards(Protocol):
 
 
 @dataclass(slots=True, eq=False)
-class Waiting:
+class Queued:
     """Something to send, and the future of its reply (None: the shard was lost)."""
 
     item: Item
@@ -52,7 +52,7 @@ class Lane:
         self.version = version
         self._shards = shards
         self._index = index
-        self._queue: deque[Waiting] = deque()
+        self._queue: deque[Queued] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_flight = 0
         self._length_in_flight = 0
@@ -63,7 +63,7 @@ class Lane:
         """Return the reply; None where the shard was lost."""
         if len(self._queue) >= QUEUE_LENGTH_MAX:
             return OVERLOADED
-        waiting = Waiting(item, asyncio.get_running_loop().create_future())
+        waiting = Queued(item, asyncio.get_running_loop().create_future())
         self._queue.append(waiting)
         if self._is_due():
             self._is_gathering = True

@@ -168,4 +168,11 @@ for argument in "$@"; do
     fi
     previous=$argument
 done
-exec "$ALLOTMENT_HAPROXY_BINARY" "$@"
+
+# HAProxy ends with Serve's process that started it, however that ends: it would hold the port. Not
+# every system has a command for that.
+ends=
+if command -v setpriv >/dev/null 2>&1; then
+    ends="setpriv --pdeathsig TERM"
+fi
+exec $ends "$ALLOTMENT_HAPROXY_BINARY" "$@"

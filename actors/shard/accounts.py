@@ -13,11 +13,11 @@ from datetime import datetime
 from itertools import islice
 
 from actors.runtime.counters import Counters
-from actors.shard.document_owners import Owners
+from actors.shard.document_owners import DocumentOwners
 from actors.shard.dormant import AnyRawAccount, Dormant
 from actors.shard.filling import Filling
 from actors.shard.idempotency import FirstAnswers
-from actors.shard.open_holds import OpenHolds
+from actors.shard.open_holds import KnownHolds
 from actors.shard.status_cache import StatusTexts
 from domain.account import Account
 from domain.documents.recovery import Stored
@@ -38,11 +38,11 @@ class Accounts(Mapping[UserId, Account]):
         self._counters = counters
         self._awake: OrderedDict[UserId, Account] = OrderedDict()
         """The least recently used come first."""
-        self._documents = Owners()
+        self._documents = DocumentOwners()
         self._loading: frozenset[UserId] = frozenset()
         self.dormant = Dormant()
         self.filling = Filling(counters)
-        self.open_holds = OpenHolds(counters, now)
+        self.open_holds = KnownHolds(counters, now)
         self.answers = FirstAnswers()
         self.texts = StatusTexts()
         self.doubted: set[UserId] = set()
@@ -145,7 +145,7 @@ class Accounts(Mapping[UserId, Account]):
     def forget_all(self) -> None:
         """Drop every account from RAM, and fill it from the start."""
         self.doubt_loading()
-        self._documents = Owners()
+        self._documents = DocumentOwners()
         self.dormant.clear()
         self._awake = OrderedDict()
         self.open_holds.forget_all()

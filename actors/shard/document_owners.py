@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from domain.values import UserId, mark_of, owner_mark
 
 
-class Owners:
+class DocumentOwners:
     """From document ids to the accounts that a shard holds."""
 
     def __init__(self) -> None:

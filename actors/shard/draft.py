@@ -1,7 +1,6 @@
 """The draft of a batch: accounts as they will be, the entries that make them so, the replies."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 
 from pydantic_core import to_json
@@ -10,7 +9,8 @@ from actors.protocol.calls import Call, Outcome, Reply
 from actors.protocol.expiry import expire_call
 from actors.shard.idempotency import CommandName, FirstAnswer, reply_to
 from domain.account import Account
-from domain.api.render import change_answer, status_answer
+from domain.api.render import answer_text, status_answer
+from domain.copies import replace
 from domain.decide import decide
 from domain.event_rules import enter
 from domain.fingerprints import fingerprint, is_fingerprint_of
@@ -68,7 +68,8 @@ class Draft:
             return repeat
         if isinstance(call.command, SettleHold | ReleaseHold):
             self._write_expiry(user_id, call.command.hold_id)
-        decision = decide(self.account(user_id), call.command, call.key, self.now, self._policy)
+        account = self.account(user_id)
+        decision = decide(account, call.command, call.key, self.now, self._policy)
         match decision:
             case None:
                 return self.status(user_id)  # All is already as the command wants it.
@@ -76,11 +77,11 @@ class Draft:
                 return self.status(user_id)  # The day is open, and no key wants its answer kept.
             # An expiry that comes too early must not spend the key of the one that is due.
             case Refusal() if call.keep_refusal and not isinstance(call.command, ExpireHold):
-                return self._enter(call, digest, CommandRefused(decision))
+                return self._enter(account, call, digest, CommandRefused(decision))
             case Refusal():
                 return Reply(Outcome.REFUSED, refusal=decision)
             case _:
-                return self._enter(call, digest, decision)
+                return self._enter(account, call, digest, decision)
 
     def _write_expiry(self, user_id: UserId, hold_id: str) -> None:
         """Write down what is over of a hold before anything else is decided about it."""
@@ -89,9 +90,10 @@ class Draft:
             return
         call = expire_call(user_id, hold_id, of_packs=found.subscription is None)
         if self._repeat(call, fingerprint(call.command)) is None:
-            change = decide(self.account(user_id), call.command, call.key, self.now, self._policy)
+            account = self.account(user_id)
+            change = decide(account, call.command, call.key, self.now, self._policy)
             assert isinstance(change, HoldFreed), "it is over"
-            self._enter(call, fingerprint(call.command), change)
+            self._enter(account, call, fingerprint(call.command), change)
 
     def _repeat(self, call: Call, digest: str) -> Reply | None:
         name = (call.command.user_id, call.key)
@@ -103,14 +105,12 @@ class Draft:
             return KEY_REUSED
         return reply._replace(replayed=True)
 
-    def _enter(self, call: Call, digest: str, change: Change) -> Reply:
-        user_id = call.command.user_id
-        account = self.account(user_id)
+    def _enter(self, account: Account, call: Call, digest: str, change: Change) -> Reply:
+        user_id = account.user_id
         entry = Entry(user_id, account.seq + 1, self.now, call.key, digest, change, None, call.by)
         entry, account = enter(account, entry, self._policy)
         if not isinstance(change, CommandRefused):
-            answer = change_answer(account, entry, self._policy)
-            entry = replace(entry, answer=answer.model_dump_json())
+            entry = replace(entry, answer=answer_text(account, entry, self._policy))
         self.accounts[user_id] = account
         self.entries.append(entry)
         reply = reply_to(entry)

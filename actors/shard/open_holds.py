@@ -16,7 +16,7 @@ Due = tuple[datetime, str, UserId]
 """When a hold is over, its id, and whose it is."""
 
 
-class OpenHolds:
+class KnownHolds:
     """What is known of the holds of the accounts in RAM."""
 
     def __init__(self, counters: Counters, now: Callable[[], datetime]) -> None:

@@ -23,7 +23,7 @@ from actors.stripe.digest import state_of
 from actors.stripe.lookups import Lookups
 from actors.stripe.objects import Subscription, UnreadablePayloadError
 from actors.stripe.payloads import APPLICABLE, THIN, plain_type, read_event
-from actors.stripe.records import Lane, ReconcilePlace, StripeRecord, StripeStore
+from actors.stripe.records import ReconcilePlace, StripeRecord, StripeStore, Urgency
 from actors.stripe.shapes import Payload, read_invoice, read_subscription
 from domain.values import UserId, parse_user_id
 
@@ -215,7 +215,7 @@ class Reconciliation:
 
     def _keep(self, event: Mapping[str, Any]) -> bool:
         found = read_event(json.dumps(event), self._clock())
-        return self._store.keep(replace(found, lane=Lane.FOUND))
+        return self._store.keep(replace(found, urgency=Urgency.FOUND))
 
 
 def _user_in(theirs: Subscription) -> str | None:

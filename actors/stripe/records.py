@@ -23,7 +23,7 @@ class EventState(StrEnum):
     """A dead letter: it is tried again only when it is delivered again."""
 
 
-class Lane(StrEnum):
+class Urgency(StrEnum):
     """How soon an event is taken up: fresh ones go before all others."""
 
     FRESH = "fresh"
@@ -36,7 +36,7 @@ class Lane(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """How many events are not applied: by their lane, and dead letters."""
+    """How many events are not applied: by their urgency, and dead letters."""
 
     fresh: int
     found: int
@@ -61,13 +61,13 @@ class StripeEvent:
     received_at: datetime
     state: EventState = EventState.RECEIVED
     attempts: int = 0
-    lane: Lane = Lane.FRESH
+    urgency: Urgency = Urgency.FRESH
     last_error: str | None = None
 
     @property
     def parked(self) -> bool:
         """Whether it was tried and its user is not known yet."""
-        return self.lane is Lane.PARKED
+        return self.urgency is Urgency.PARKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class StripeStore(Protocol):
     def due(self, now: datetime, limit: int, *, fresh: bool, newest: bool = False) -> list[str]:
         """Return subjects of some events to be tried by now, those that waited longest first.
 
-        `fresh`: of the lane of that name, else of the two others. `newest`: the last come first.
+        `fresh`: of the urgency of that name, else of the two others. `newest`: the last come first.
         """
 
     def pending(self, subject: str) -> list[StripeEvent]:

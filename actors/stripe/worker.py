@@ -57,7 +57,7 @@ class StripeWork:
         livemode: bool,
         clock: Callable[[], datetime],
     ) -> None:
-        """`fresh` and `behind` apply events of those lanes: they differ in who asks Stripe first."""
+        """`fresh` and `behind` apply events of those urgencies: they differ in who asks Stripe first."""
         self._store = store
         self._appliers = {True: fresh, False: behind}
         self._in_hand: set[str] = set()
@@ -106,7 +106,7 @@ class StripeWork:
         return ended
 
     async def turn(self, *, fresh: bool) -> int:
-        """Try some of what is due of a lane to its end, and return how many subjects that were.
+        """Try some of what is due of an urgency to its end, and return how many subjects that were.
 
         0: nothing is due. Raises StoreError.
         """

@@ -6,6 +6,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from domain.api.fields import (
+    GrantId,
+    Midnight,
+    Moment,
+    PackId,
+    ShownUserId,
+    SubscriptionId,
+    UsageId,
+)
 from domain.usage_facts import UsageFacts, facts_of
 from domain.values import Status
 
@@ -19,51 +28,69 @@ class Answer(BaseModel):
 class PaymentRecord(Answer):
     """What was paid. `amount` is in the currency's minor unit."""
 
-    method: str
-    transaction_id: str
-    amount: int
-    currency: str
+    method: str = Field(examples=["card"])
+    transaction_id: str = Field(examples=["t-1"])
+    amount: int = Field(examples=[2900])
+    currency: str = Field(examples=["eur"])
 
 
 class CreditStatusResponse(Answer):
     """What a user has today. All amounts are credits."""
 
-    user_id: str
-    subscription_id: str | None
-    status: Status
-    timezone: str
-    start_date: datetime | None
-    end_date: datetime | None
-    days_remaining: int
-    total_credits: int
-    system_portion: int
-    spendable_credits: int
-    date: datetime = Field(description="Today's local midnight, in the zone the day began in.")
-    daily_credit_limit: int
-    credits_rolled_over: int
-    credits_used: int
-    credits_held: int
-    day_remaining_credits: int = Field(description="What is left of today's credits.")
-    pack_credits: int = Field(description="What packs have left that can be spent now.")
-    remaining_credits: int = Field(description="Of today and of packs together.")
-    low_credits: bool
-    resets_at: datetime = Field(description="When the next day begins: at the next local midnight.")
-    as_of: datetime
+    user_id: ShownUserId
+    subscription_id: SubscriptionId | None
+    status: Status = Field(examples=["active"])
+    timezone: str = Field(examples=["UTC"])
+    start_date: Moment | None
+    end_date: datetime | None = Field(examples=["2026-04-09T00:00:00Z"])
+    days_remaining: int = Field(examples=[30])
+    total_credits: int = Field(examples=[3000])
+    system_portion: int = Field(examples=[300])
+    spendable_credits: int = Field(examples=[2700])
+    date: Midnight = Field(description="Today's local midnight, in the zone the day began in.")
+    daily_credit_limit: int = Field(examples=[90])
+    credits_rolled_over: int = Field(examples=[0])
+    credits_used: int = Field(examples=[30])
+    credits_held: int = Field(examples=[0])
+    day_remaining_credits: int = Field(
+        description="What is left of today's credits.", examples=[60]
+    )
+    pack_credits: int = Field(
+        description="What packs have left that can be spent now.", examples=[1000]
+    )
+    remaining_credits: int = Field(description="Of today and of packs together.", examples=[1060])
+    low_credits: bool = Field(examples=[False])
+    resets_at: datetime = Field(
+        description="When the next day begins: at the next local midnight.",
+        examples=["2026-03-11T00:00:00Z"],
+    )
+    as_of: Moment
 
 
 class CreditAdditionResponse(Answer):
     """Credits that were added, spread over days or as a pack, and the status after it."""
 
-    grant_id: str | None = Field(description="Null for a pack.")
-    created: bool = Field(description="The grant began a new subscription.")
-    renewed: bool = Field(description="The user had a subscription, and the end is later now.")
-    amount: int
-    system_portion: int
-    spendable_credits: int
-    days: int | None = Field(description="Null for a pack.")
+    grant_id: GrantId | None = Field(description="Null for a pack.")
+    created: bool = Field(description="The grant began a new subscription.", examples=[True])
+    renewed: bool = Field(
+        description="The user had a subscription, and the end is later now.", examples=[False]
+    )
+    amount: int = Field(examples=[3000])
+    system_portion: int = Field(examples=[300])
+    spendable_credits: int = Field(examples=[2700])
+    days: int | None = Field(description="Null for a pack.", examples=[30])
     payment: PaymentRecord
-    subscription: CreditStatusResponse
-    kind: Literal["daily", "pack"]
+    subscription: CreditStatusResponse = Field(
+        examples=[
+            {
+                "credits_used": 0,
+                "day_remaining_credits": 90,
+                "pack_credits": 0,
+                "remaining_credits": 90,
+            }
+        ]
+    )
+    kind: Literal["daily", "pack"] = Field(examples=["daily"])
     pack_id: str | None
     expires_at: datetime | None = Field(description="When the pack lapses; null: never.")
 
@@ -72,8 +99,8 @@ class DaySource(Answer):
     """What a day gave to a charge."""
 
     source: Literal["day"] = "day"
-    date: datetime = Field(description="The day's local midnight.")
-    credit_amount: int
+    date: Midnight = Field(description="The day's local midnight.")
+    credit_amount: int = Field(examples=[30])
 
 
 class PackSource(Answer):
@@ -90,10 +117,10 @@ Source = DaySource | PackSource
 class UsageFactsAnswer(Answer):
     """What is said of the work that is charged."""
 
-    token_count: int | None
-    model_used: str | None
-    session_id: str | None
-    details: dict[str, Any] | None
+    token_count: int | None = Field(examples=[1200])
+    model_used: str | None = Field(examples=["small-2"])
+    session_id: str | None = Field(examples=["s-9"])
+    details: dict[str, Any] | None = Field(examples=[{"prompt": "greeting"}])
 
 
 def told_facts(told: UsageFacts) -> dict[str, Any]:
@@ -107,37 +134,39 @@ def told_facts(told: UsageFacts) -> dict[str, Any]:
 class _Charge(Answer):
     """How a charge begins in answers: of several bases, the last one's fields come first."""
 
-    usage_id: str
-    user_id: str
-    subscription_id: str | None
-    service_type: str | None
-    credit_amount: int
+    usage_id: UsageId
+    user_id: ShownUserId
+    subscription_id: SubscriptionId | None
+    service_type: str | None = Field(examples=["chat"])
+    credit_amount: int = Field(examples=[30])
 
 
 class UsageRecordResponse(UsageFactsAnswer, _Charge):
     """One charge, and the day it was charged to."""
 
-    subscription_id: str | None = Field(description="Null where packs gave all.")
-    service_type: str
-    timestamp: datetime
-    date: datetime
-    daily_credit_limit: int
-    credits_used: int
-    credits_held: int
-    remaining_credits: int
-    low_credits: bool
+    subscription_id: SubscriptionId | None = Field(description="Null where packs gave all.")
+    service_type: str = Field(examples=["chat"])
+    timestamp: Moment
+    date: Midnight
+    daily_credit_limit: int = Field(examples=[90])
+    credits_used: int = Field(examples=[30])
+    credits_held: int = Field(examples=[0])
+    remaining_credits: int = Field(examples=[1060])
+    low_credits: bool = Field(examples=[False])
     sources: list[Source] = Field(description="Where the credits came from, in order.")
-    uncovered_credits: int = Field(description="What it cost beyond what was charged.")
-    late: bool = Field(description="It settles a hold that had expired.")
+    uncovered_credits: int = Field(
+        description="What it cost beyond what was charged.", examples=[0]
+    )
+    late: bool = Field(description="It settles a hold that had expired.", examples=[False])
 
 
 class PriceRecord(Answer):
     """The price that made an amount of its tokens."""
 
-    service: str = Field(description="A pattern, as the price list has it.")
-    model: str | None
-    credits_per_unit: str = Field(description="A decimal number, exactly.")
-    unit_size: int
+    service: str = Field(description="A pattern, as the price list has it.", examples=["chat"])
+    model: str | None = Field(examples=["small-*"])
+    credits_per_unit: str = Field(description="A decimal number, exactly.", examples=["25"])
+    unit_size: int = Field(examples=[1000])
     effective_from: datetime | None
     effective_until: datetime | None
 
@@ -145,14 +174,16 @@ class PriceRecord(Answer):
 class UsageRecord(UsageFactsAnswer, _Charge):
     """One usage record as a list shows it."""
 
-    timestamp: datetime
+    timestamp: Moment
     price: PriceRecord | None = Field(
         description="What made the amount of the tokens; null: the caller told the amount."
     )
     sources: list[Source] = Field(description="Where the credits came from, in order.")
-    uncovered_credits: int
-    late: bool
-    reversed_credits: int = Field(description="What of `credit_amount` was given back.")
+    uncovered_credits: int = Field(examples=[0])
+    late: bool = Field(examples=[False])
+    reversed_credits: int = Field(
+        description="What of `credit_amount` was given back.", examples=[0]
+    )
 
 
 class UsagePage(Answer):
@@ -165,51 +196,52 @@ class UsagePage(Answer):
 class UsageSums(Answer):
     """Sums over usage records."""
 
-    records: int
-    credit_amount: int = Field(description="Less what was reversed.")
-    reversed_credits: int
-    token_count: int
+    records: int = Field(examples=[1])
+    credit_amount: int = Field(description="Less what was reversed.", examples=[30])
+    reversed_credits: int = Field(examples=[0])
+    token_count: int = Field(examples=[1200])
 
 
 class MonthlyUsage(Answer):
     """One user's usage in one calendar month of the user's time zone, by `timestamp`."""
 
-    user_id: str
-    month: str
-    records: int
-    credit_amount: int = Field(description="Less what was reversed.")
-    reversed_credits: int
-    token_count: int
-    by_service: dict[str, UsageSums]
-    by_model: dict[str, UsageSums]
-    by_day: dict[str, UsageSums]
+    user_id: ShownUserId
+    month: str = Field(examples=["2026-03"])
+    records: int = Field(examples=[1])
+    credit_amount: int = Field(description="Less what was reversed.", examples=[30])
+    reversed_credits: int = Field(examples=[0])
+    token_count: int = Field(examples=[1200])
+    by_service: dict[str, UsageSums] = Field(examples=[{"chat": {}}])
+    by_model: dict[str, UsageSums] = Field(examples=[{"small-2": {}}])
+    by_day: dict[str, UsageSums] = Field(examples=[{"2026-03-10": {}}])
 
 
 class GrantRecord(Answer):
     """Credits added by one payment, less what of them was voided."""
 
-    grant_id: str | None
-    amount: int
-    system_portion: int
-    spendable_credits: int
-    voided_credits: int = 0  # Answers of before there were voids are read, too.
-    from_day: str
-    days: int
-    transaction_id: str | None
+    grant_id: GrantId | None
+    amount: int = Field(examples=[3000])
+    system_portion: int = Field(examples=[300])
+    spendable_credits: int = Field(examples=[2700])
+    # Answers of before there were voids are read, too.
+    voided_credits: int = Field(default=0, examples=[0])
+    from_day: str = Field(examples=["2026-03-10"])
+    days: int = Field(examples=[30])
+    transaction_id: str | None = Field(examples=["t-1"])
 
 
 class SubscriptionRecord(Answer):
     """One subscription of a user, as it stands."""
 
-    subscription_id: str
-    user_id: str
-    status: Status
-    timezone: str
-    start_date: datetime
-    end_date: datetime
-    total_credits: int
-    system_portion: int
-    spendable_credits: int
+    subscription_id: SubscriptionId
+    user_id: ShownUserId
+    status: Status = Field(examples=["active"])
+    timezone: str = Field(examples=["UTC"])
+    start_date: Moment
+    end_date: datetime = Field(examples=["2026-04-09T00:00:00Z"])
+    total_credits: int = Field(examples=[3000])
+    system_portion: int = Field(examples=[300])
+    spendable_credits: int = Field(examples=[2700])
     grants: list[GrantRecord]
     stripe: dict[str, Any] | None
 
@@ -217,56 +249,29 @@ class SubscriptionRecord(Answer):
 class PackRecord(Answer):
     """One pack of a user, as it stands."""
 
-    pack_id: str
-    user_id: str
-    amount: int
-    system_portion: int
-    spendable_credits: int
-    credits_used: int
-    credits_held: int
-    remaining_credits: int = Field(description="What can be spent now.")
-    lapsed_credits: int
-    taken_back_credits: int = Field(description="By refunds and adjustments.")
-    category: Literal["promotional", "adjustment", "paid"]
-    priority: int
-    created_at: datetime
+    pack_id: PackId
+    user_id: ShownUserId
+    amount: int = Field(examples=[1111])
+    system_portion: int = Field(examples=[111])
+    spendable_credits: int = Field(examples=[1000])
+    credits_used: int = Field(examples=[0])
+    credits_held: int = Field(examples=[0])
+    remaining_credits: int = Field(description="What can be spent now.", examples=[1000])
+    lapsed_credits: int = Field(examples=[0])
+    taken_back_credits: int = Field(description="By refunds and adjustments.", examples=[0])
+    category: Literal["promotional", "adjustment", "paid"] = Field(examples=["paid"])
+    priority: int = Field(examples=[50])
+    created_at: Moment
     expires_at: datetime | None = Field(description="Null: never.")
-    payment: PaymentRecord | None
+    payment: PaymentRecord | None = Field(examples=[{"transaction_id": "t-2"}])
 
 
 class UserSubscriptions(Answer):
     """All subscriptions of one user, the current one first, past ones after it; and all packs."""
 
-    user_id: str
+    user_id: ShownUserId
     subscriptions: list[SubscriptionRecord]
     packs: list[PackRecord] = Field(description="In the order in which they are spent.")
-
-
-class HistoryEntry(Answer):
-    """One decision about a user, as the journal keeps it."""
-
-    seq: int = Field(description="Counts the user's decisions: 1, 2, 3 …")
-    at: datetime | None = Field(description="Null where it cannot be read.")
-    by: str | None = Field(
-        description="Who asked for it: `key:` and a key's id, `python`, `janitor` …; null: unknown."
-    )
-    kind: str
-    idempotency_key: str
-    change: dict[str, Any] | None = Field(
-        description="What was decided; null where it cannot be read."
-    )
-    unreadable: str | None = Field(
-        default=None, description="Why this entry cannot be read; null: it can."
-    )
-    answer: dict[str, Any] | None = Field(description="The first answer; null for a refusal.")
-
-
-class HistoryPage(Answer):
-    """A page of a user's journal, newest first. It reaches back as far as the journal is kept."""
-
-    user_id: str
-    items: list[HistoryEntry]
-    next_cursor: str | None
 
 
 class SubscriptionPage(Answer):

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
 from pydantic import Field
 
 from domain.api.answers import Answer, CreditStatusResponse, DaySource, PackSource, Source
+from domain.api.fields import PackId, ShownUserId, UsageId
+from domain.charges import UsageRecorded
 from domain.corrections import CreditsAdjusted, UsageReversed
 from domain.sources import PackShare
 from domain.values import Credits
@@ -14,28 +17,32 @@ from domain.values import Credits
 class ReversalResponse(Answer):
     """What went back of a charge."""
 
-    reversal_id: str
-    usage_id: str
-    user_id: str
-    credit_amount: int
-    returned_credits: int = Field(description="Of `credit_amount`, what can be spent again.")
-    lapsed_credits: int = Field(description="The rest: its source has ended or expired.")
-    reversed_credits: int = Field(description="Of the charge, by all reversals.")
-    remaining_credits: int
-    low_credits: bool
-    as_of: datetime
+    reversal_id: str = Field(examples=["69aff0a2c3d4e5f60718293a"])
+    usage_id: UsageId
+    user_id: ShownUserId
+    credit_amount: int = Field(examples=[10])
+    returned_credits: int = Field(
+        description="Of `credit_amount`, what can be spent again.", examples=[10]
+    )
+    lapsed_credits: int = Field(
+        description="The rest: its source has ended or expired.", examples=[0]
+    )
+    reversed_credits: int = Field(description="Of the charge, by all reversals.", examples=[10])
+    remaining_credits: int = Field(examples=[1070])
+    low_credits: bool = Field(examples=[False])
+    as_of: datetime = Field(examples=["2026-03-10T12:05:00Z"])
 
 
 class AdjustmentResponse(Answer):
     """What an adjustment gave or took."""
 
-    adjustment_id: str
-    user_id: str
-    credit_amount: int = Field(description="Less than 0: taken.")
-    sources: list[Source] = Field(description="What was taken from where, in order.")
-    pack_id: str | None = Field(description="The pack that holds what was given.")
-    remaining_credits: int
-    as_of: datetime
+    adjustment_id: str = Field(examples=["69aff0a3d4e5f60718293a4b"])
+    user_id: ShownUserId
+    credit_amount: int = Field(description="Less than 0: taken.", examples=[50])
+    sources: list[Source] = Field(description="What was taken from where, in order.", examples=[[]])
+    pack_id: PackId | None = Field(description="The pack that holds what was given.")
+    remaining_credits: int = Field(examples=[1110])
+    as_of: datetime = Field(examples=["2026-03-10T12:06:00Z"])
 
 
 def sources_of(
@@ -51,6 +58,19 @@ def sources_of(
         if share.credit_amount
     ]
     return sources
+
+
+def source_fields(change: UsageRecorded) -> list[dict[str, Any]]:
+    """Return what `sources_of` says of a charge, as plain fields: every charge comes through here."""
+    fields: list[dict[str, Any]] = []
+    if change.opening is not None and (of_day := change.day_amount):
+        begins = change.opening.starts_at
+        fields.append({"source": "day", "date": begins, "credit_amount": of_day})
+    for share in change.packs:
+        if share.credit_amount:
+            pack = {"source": "pack", "pack_id": share.pack_id}
+            fields.append({**pack, "credit_amount": share.credit_amount})
+    return fields
 
 
 def reversal_answer(change: UsageReversed, status: CreditStatusResponse) -> ReversalResponse:

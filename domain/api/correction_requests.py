@@ -4,6 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from domain.api.fields import shown
 from domain.api.requests import CreditAmount, ParsedBody, Text, Timestamp, UserIdText
 from domain.corrections import AdjustCredits, ReverseUsage
 from domain.values import CREDITS_MAX, Credits, UserId
@@ -12,8 +13,10 @@ from domain.values import CREDITS_MAX, Credits, UserId
 class ReverseUsageBody(ParsedBody):
     """What of a charge is to go back, and why. Without an amount: all that is left of it."""
 
-    credit_amount: Annotated[int, Field(strict=True, ge=1, le=CREDITS_MAX)] | None = None
-    reason: Text
+    credit_amount: Annotated[int, Field(strict=True, ge=1, le=CREDITS_MAX)] | None = Field(
+        default=None, examples=[10]
+    )
+    reason: Text = Field(examples=["The job has failed."])
 
     def command(self, user_id: UserId, usage_id: str) -> ReverseUsage:
         amount = None if self.credit_amount is None else Credits(self.credit_amount)
@@ -22,6 +25,8 @@ class ReverseUsageBody(ParsedBody):
 
 class AdjustCreditsBody(ParsedBody):
     """What is to be given or taken, or what is to be left, and why. One of the two amounts."""
+
+    model_config = shown(user_id="ada", remaining_credits=500, reason="A wish.")
 
     user_id: UserIdText
     credit_amount: (
@@ -32,12 +37,13 @@ class AdjustCreditsBody(ParsedBody):
                 ge=-CREDITS_MAX,
                 le=CREDITS_MAX,
                 description="Less than 0: to be taken.",
+                examples=[50],
             ),
         ]
         | None
     ) = None
     remaining_credits: CreditAmount | None = None
-    reason: Text
+    reason: Text = Field(examples=["An apology."])
     expires_at: Annotated[
         Timestamp | None, Field(description="When what is given lapses; null: never.")
     ] = None

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field, StringConstraints, ValidationInfo
 from pydantic_core import PydanticKnownError
 
+from domain.api.fields import shown
 from domain.api.requests import CreditAmount, ParsedBody, Text, Timestamp, UserIdText
 from domain.local_days import check_zone
 from domain.messages import AddCredit
@@ -25,10 +26,10 @@ CurrencyText = Annotated[Text, StringConstraints(max_length=CURRENCY_LENGTH_MAX)
 class PaymentBody(ParsedBody):
     """What was paid. `amount` is in the currency's minor unit (cents)."""
 
-    method: MethodText
-    transaction_id: Text
-    amount: CreditAmount
-    currency: CurrencyText
+    method: MethodText = Field(examples=["card"])
+    transaction_id: Text = Field(examples=["t-1"])
+    amount: CreditAmount = Field(examples=[2900])
+    currency: CurrencyText = Field(examples=["eur"])
 
 
 def _days_of_kind(days: int | None, info: ValidationInfo) -> int | None:
@@ -49,8 +50,16 @@ def _of_pack(value: T | None, info: ValidationInfo) -> T | None:
 class AddCreditBody(ParsedBody):
     """Credits to add: over `days` days from today, or as a pack."""
 
+    model_config = shown(
+        user_id="ada",
+        amount=1111,
+        kind="pack",
+        expires_at="2027-03-10T00:00:00Z",
+        payment={"method": "card", "transaction_id": "t-2", "amount": 2900, "currency": "eur"},
+    )
+
     user_id: UserIdText
-    amount: CreditAmount
+    amount: CreditAmount = Field(examples=[3000])
     kind: Annotated[
         Literal["daily", "pack"],
         Field(description="`daily`: spread over days; `pack`: any part may be spent on any day."),
@@ -58,7 +67,11 @@ class AddCreditBody(ParsedBody):
     days: Annotated[
         Annotated[int, Field(strict=True, ge=1, le=GRANT_DAYS_MAX)] | None,
         AfterValidator(_days_of_kind),
-        Field(validate_default=True, description="Needed for `daily`; a pack has none."),
+        Field(
+            validate_default=True,
+            description="Needed for `daily`; a pack has none.",
+            examples=[30],
+        ),
     ] = None
     payment: PaymentBody
     timezone: Annotated[

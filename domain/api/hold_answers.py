@@ -2,9 +2,12 @@
 
 from datetime import datetime
 
+from pydantic import Field
+
 from domain.account import Account, OpenHold
 from domain.api.answers import Answer, Source, UsageFactsAnswer, told_facts
 from domain.api.correction_answers import sources_of
+from domain.api.fields import HoldId, Midnight, Moment, ShownUserId, SubscriptionId
 from domain.holds import HoldFreed, HoldPlaced
 from domain.ids import shown_id
 from domain.local_days import midnight
@@ -15,29 +18,29 @@ from domain.values import Credits, Policy
 class HoldResponse(Answer):
     """Credits that were set aside, and what is left beside them."""
 
-    hold_id: str
-    user_id: str
-    credit_amount: int
-    expires_at: datetime
-    remaining_credits: int
+    hold_id: HoldId
+    user_id: ShownUserId
+    credit_amount: int = Field(examples=[40])
+    expires_at: datetime = Field(examples=["2026-03-10T12:02:00Z"])
+    remaining_credits: int = Field(examples=[1050])
 
 
 class HoldReleaseResponse(Answer):
     """A hold that was given back. HTTP has no body for it."""
 
-    hold_id: str
-    credit_amount: int
+    hold_id: HoldId
+    credit_amount: int = Field(examples=[40])
 
 
 class _OpenHold(Answer):
-    hold_id: str
-    subscription_id: str | None
-    credit_amount: int
-    sources: list[Source]
-    made_at: datetime
-    expires_at: datetime
-    date: datetime
-    service_type: str
+    hold_id: HoldId
+    subscription_id: SubscriptionId | None
+    credit_amount: int = Field(examples=[40])
+    sources: list[Source] = Field(examples=[[{"credit_amount": 40}]])
+    made_at: Moment
+    expires_at: datetime = Field(examples=["2026-03-10T12:02:00Z"])
+    date: Midnight
+    service_type: str = Field(examples=["chat"])
 
 
 class OpenHoldRecord(UsageFactsAnswer, _OpenHold):
@@ -47,8 +50,8 @@ class OpenHoldRecord(UsageFactsAnswer, _OpenHold):
 class OpenHolds(Answer):
     """The open holds of one user, the one that expires first before the others."""
 
-    user_id: str
-    credits_held: int
+    user_id: ShownUserId
+    credits_held: int = Field(examples=[40])
     """Of all days; a status shows what counts against today."""
     holds: list[OpenHoldRecord]
 

@@ -4,9 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
+from domain.api.details import Details
+from domain.api.fields import shown
 from domain.api.requests import (
     CreditAmount,
-    Details,
     ParsedBody,
     PricedAmount,
     Text,
@@ -36,16 +37,19 @@ def _no_more_than_asked(at_least: int | None, info: ValidationInfo) -> int | Non
 
 class _SetAside(ParsedBody):
     user_id: UserIdText
-    credit_amount: CreditAmount
+    credit_amount: CreditAmount = Field(examples=[40])
     expires_in: Annotated[
-        int, Field(strict=True, ge=1, le=HOLD_SECONDS_MAX, description="Seconds.")
+        int,
+        Field(strict=True, ge=1, le=HOLD_SECONDS_MAX, description="Seconds.", examples=[120]),
     ] = HOLD_SECONDS_DEFAULT
-    service_type: Text = "hold"
+    service_type: Text = Field(default="hold", examples=["chat"])
     token_count: CreditAmount | None = None
 
 
 class PlaceHoldBody(UsageFactsBody, _SetAside):
     """Credits to set aside, and what the usage record will say."""
+
+    model_config = shown(user_id="ada", service_type="chat", credit_amount=500, at_least=50)
 
     on_insufficient: Literal[OnInsufficient.REJECT, OnInsufficient.RECORD] = OnInsufficient.REJECT
     at_least: Annotated[
@@ -70,8 +74,10 @@ class PlaceHoldBody(UsageFactsBody, _SetAside):
 class SettleHoldBody(ParsedBody):
     """What it cost: `credit_amount`, or `token_count`. What is left out stays as the hold said it."""
 
-    token_count: CreditAmount | None = None
-    credit_amount: PricedAmount = None
+    model_config = shown(model_used="small-2", token_count=1200)
+
+    token_count: CreditAmount | None = Field(default=None, examples=[1200])
+    credit_amount: PricedAmount = Field(default=None, examples=[30])
     model_used: Text | None = None
     details: Details | None = None
     on_insufficient: Annotated[

@@ -8,11 +8,11 @@ from pydantic import ValidationError
 
 from domain.api.answers import (
     GrantRecord,
-    HistoryEntry,
     PackRecord,
     PaymentRecord,
     SubscriptionRecord,
 )
+from domain.api.history_answers import HistoryEntry
 from domain.documents.journal import SpoiltEntry, entry_document
 from domain.documents.subscriptions import Document, whole
 from domain.ids import shown_id

@@ -1,7 +1,9 @@
 """Answers from accounts: what a status shows, and what a command is told."""
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+from pydantic_core import to_json
 
 from domain.account import Account
 from domain.api.answers import (
@@ -9,10 +11,9 @@ from domain.api.answers import (
     CreditAdditionResponse,
     CreditStatusResponse,
     PaymentRecord,
-    UsageRecordResponse,
     told_facts,
 )
-from domain.api.correction_answers import adjustment_answer, reversal_answer, sources_of
+from domain.api.correction_answers import adjustment_answer, reversal_answer, source_fields
 from domain.api.hold_answers import freed_answer, placed_answer
 from domain.api.list_answers import subscription_record
 from domain.charges import UsageRecorded
@@ -79,8 +80,19 @@ def status_answer(account: Account, now: datetime, policy: Policy) -> CreditStat
     )
 
 
-def change_answer(account: Account, entry: Entry, policy: Policy) -> Answer:
-    """Return the answer to an entry's command, from the account after it."""
+Fields = dict[str, Any]
+"""An answer that is written as it stands, in the order of its model's fields.
+
+To check what was just worked out would cost as much as to decide it: tests hold it to its model.
+"""
+
+
+def answer_text(account: Account, entry: Entry, policy: Policy) -> str:
+    """Return the answer to an entry's command as JSON, from the account after it."""
+    return to_json(_change_answer(account, entry, policy)).decode()
+
+
+def _change_answer(account: Account, entry: Entry, policy: Policy) -> Answer | Fields:
     match entry.change:
         case CreditsAdded() | PackAdded() | UsageReversed() | CreditsAdjusted():
             status = status_answer(account, entry.at, policy)
@@ -164,7 +176,7 @@ def payment_record(payment: Payment) -> PaymentRecord:
 
 def _hold_answer(
     account: Account, change: HoldPlaced | HoldSettled | HoldFreed, now: datetime, policy: Policy
-) -> Answer:
+) -> Answer | Fields:
     match change:
         case HoldPlaced():
             return placed_answer(account, change, now, policy)
@@ -181,9 +193,7 @@ class DayNow(NamedTuple):
     held: Credits
 
 
-def _charged_today(
-    account: Account, entry: Entry, change: UsageRecorded, policy: Policy
-) -> UsageRecordResponse:
+def _charged_today(account: Account, entry: Entry, change: UsageRecorded, policy: Policy) -> Fields:
     if change.opening is None:
         return _usage_answer(account, change, DayNow(NO_CREDITS, NO_CREDITS), entry.at, policy)
     subscription = account.find(change.opening.subscription_id)
@@ -196,8 +206,8 @@ def _charged_today(
 
 def _usage_answer(
     account: Account, change: UsageRecorded, day: DayNow, now: datetime, policy: Policy
-) -> UsageRecordResponse:
-    """Return a charge with the day it was charged to, as that day is after it."""
+) -> Fields:
+    """Return a `UsageRecordResponse`: a charge, and the day it was charged to as it is after it."""
     opening = change.opening
     limit = NO_CREDITS if opening is None else opening.daily_credit_limit
     rolled_over = NO_CREDITS if opening is None else opening.rolled_over
@@ -208,21 +218,21 @@ def _usage_answer(
         begins = midnight(day_of(now, policy.timezone), policy.timezone)
     else:
         begins = opening.starts_at
-    return UsageRecordResponse(
-        usage_id=change.usage_id,
-        user_id=account.user_id,
-        subscription_id=None if opening is None else shown_id(opening.subscription_id),
-        service_type=change.service_type,
-        credit_amount=change.credit_amount,
-        timestamp=change.timestamp,
-        date=begins,
-        daily_credit_limit=limit,
-        credits_used=day.used,
-        credits_held=day.held,
-        remaining_credits=remaining,
-        low_credits=is_low(remaining, given, policy),
-        sources=sources_of(change.day_amount, None if opening is None else begins, change.packs),
-        uncovered_credits=change.uncovered_credits,
-        late=change.settles is not None,
+    return {
+        "usage_id": change.usage_id,
+        "user_id": account.user_id,
+        "subscription_id": None if opening is None else shown_id(opening.subscription_id),
+        "service_type": change.service_type,
+        "credit_amount": change.credit_amount,
         **told_facts(change),
-    )
+        "timestamp": change.timestamp,
+        "date": begins,
+        "daily_credit_limit": limit,
+        "credits_used": day.used,
+        "credits_held": day.held,
+        "remaining_credits": remaining,
+        "low_credits": is_low(remaining, given, policy),
+        "sources": source_fields(change),
+        "uncovered_credits": change.uncovered_credits,
+        "late": change.settles is not None,
+    }

@@ -1,7 +1,6 @@
 """What a client may send: bodies of requests, checked field by field, and the commands they mean."""
 
 import json
-import math
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -18,6 +17,8 @@ from pydantic import (
     model_validator,
 )
 
+from domain.api.details import Details
+from domain.api.fields import USER_ID, shown
 from domain.charges import OnInsufficient
 from domain.local_days import check_zone
 from domain.messages import ChangeSubscription, RecordUsage
@@ -34,13 +35,9 @@ from domain.values import (
 
 TEXT_LENGTH_MAX = 256
 KEY_LENGTH_MAX = 255
-DETAILS_BYTES_MAX = 16 * 1024
-DETAILS_DEPTH_MAX = 32
-DETAILS_TOO_LONG = f"details have at most {DETAILS_BYTES_MAX} bytes as JSON"
 COMMAS_MAX = 20_000  # No valid charge has as many: details of 16 KiB, some short fields.
 FIELDS_MAX = 50  # Of one object but details, known or not.
 BATCH_RECORDS_MAX = 1000
-INT64_MAX = 2**63 - 1
 TIMESTAMP_MIN = datetime(1970, 1, 1, tzinfo=UTC)
 TIMESTAMP_MAX = datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -64,60 +61,6 @@ def _plausible(moment: datetime) -> datetime:
     return to_instant(moment)
 
 
-def storable_details(details: dict[str, Any]) -> dict[str, Any]:
-    """Return details that MongoDB can keep and JSON can say. Raises ValueError."""
-    _check_json(details)
-    if len(json.dumps(details, ensure_ascii=False).encode()) > DETAILS_BYTES_MAX:
-        raise ValueError(DETAILS_TOO_LONG)
-    return details
-
-
-def _check_json(details: dict[str, Any]) -> None:
-    """Refuse what MongoDB cannot keep or JSON cannot say. Raises ValueError.
-
-    It looks at no more values than details may hold: each takes a byte at least.
-    """
-    waiting: list[tuple[Any, int]] = [(details, 1)]
-    values = 0
-    while waiting:
-        value, depth = waiting.pop()
-        if not isinstance(value, dict | list):
-            _check_scalar(value)
-            continue
-        if depth > DETAILS_DEPTH_MAX:
-            raise ValueError(f"details are nested at most {DETAILS_DEPTH_MAX} deep")
-        values += len(value)
-        if values > DETAILS_BYTES_MAX:
-            raise ValueError(DETAILS_TOO_LONG)
-        if isinstance(value, dict):
-            for key in value:
-                _check_scalar(key)
-            value = value.values()
-        waiting.extend((child, depth + 1) for child in value)
-
-
-def _check_scalar(value: object) -> None:
-    match value:
-        case str() if "\0" in value or not _is_text(value):
-            raise ValueError("details hold no NUL characters and no lone surrogates")
-        case int() if not -INT64_MAX <= value <= INT64_MAX:
-            raise ValueError("whole numbers in details have at most 64 bits")
-        case float() if not math.isfinite(value):
-            raise ValueError("numbers in details are finite")
-        case str() | int() | float() | None:
-            pass
-        case _:
-            raise ValueError("details are a JSON object")
-
-
-def _is_text(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _few_fields(body: object) -> object:
     # Naming each of 70,000 unknown fields would keep a process busy for half a second.
     if isinstance(body, dict) and len(body) > FIELDS_MAX:
@@ -135,6 +78,7 @@ UserIdText = Annotated[
             "type": "string",
             "minLength": 1,
             "maxLength": USER_ID_LENGTH_MAX,
+            "examples": [USER_ID],
             "pattern": r"^[^\u0000-\u0020\u007f-\u00a0]+$",
         }
     ),
@@ -157,7 +101,6 @@ Timestamp = Annotated[
         }
     ),
 ]
-Details = Annotated[dict[str, Any], AfterValidator(storable_details)]
 IdempotencyKey = Annotated[
     str,
     Field(strict=True, pattern=r"^[\x20-\x7e]+$", min_length=1, max_length=KEY_LENGTH_MAX),
@@ -196,7 +139,7 @@ PricedAmount = Annotated[
 class UsageFactsBody(Body):
     """What a usage record will say of the work. How many tokens it took stands by its cost."""
 
-    model_used: Text | None = None
+    model_used: Text | None = Field(default=None, examples=["small-2"])
     session_id: Text | None = None
     details: Details | None = None
     timestamp: Timestamp | None = None
@@ -204,13 +147,15 @@ class UsageFactsBody(Body):
 
 class _Cost(Body):
     user_id: UserIdText
-    service_type: Text
-    token_count: CreditAmount | None = None
-    credit_amount: PricedAmount = None
+    service_type: Text = Field(examples=["chat"])
+    token_count: CreditAmount | None = Field(default=None, examples=[1200])
+    credit_amount: PricedAmount = Field(default=None, examples=[30])
 
 
 class RecordUsageBody(UsageFactsBody, _Cost):
     """Credits to charge to today: `credit_amount`, or what `token_count` costs."""
+
+    model_config = shown(user_id="ada", service_type="chat", model_used="small-2", token_count=1200)
 
     on_insufficient: OnInsufficient = OnInsufficient.REJECT
 
@@ -242,7 +187,7 @@ def amount_of(credit_amount: int | None) -> Credits | None:
 class BatchedUsageBody(RecordUsageBody, ParsedBody):
     """One record of a batch. Its key stands for it alone."""
 
-    idempotency_key: IdempotencyKey | None = None
+    idempotency_key: IdempotencyKey | None = Field(default=None, examples=["job-17"])
 
 
 class RecordUsagesBody(ParsedBody):
@@ -265,7 +210,11 @@ class RecordUsagesBody(ParsedBody):
 class ChangeSubscriptionBody(ParsedBody):
     """What an operator gives a subscription: another status, end or time zone, and why."""
 
-    status: Literal["active", "past_due", "paused", "cancelled", "expired"] | None = None
+    model_config = shown(timezone="Europe/Berlin", reason="The user has moved to Berlin.")
+
+    status: Literal["active", "past_due", "paused", "cancelled", "expired"] | None = Field(
+        default=None, examples=["paused"]
+    )
     end_date: Timestamp | None = None
     timezone: (
         Annotated[

@@ -1,11 +1,12 @@
 """The views of the journal: what entries change in the collections that other programs read."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import assert_never
 
 from domain.charges import Opening, UsageRecorded
+from domain.copies import replace
 from domain.corrections import CreditsAdjusted, UsageReversed
 from domain.documents.pack_views import PackView, project_packs
 from domain.evolve import told_by
@@ -144,8 +145,13 @@ def _project_correction(
 
 def _touch(views: AccountViews, opening: Opening, amount: Credits, entry: Entry) -> DayView:
     day = _bring_forward(views, opening, amount, entry.seq)
-    day.told |= told_by(entry)
+    _note_told(day, entry)
     return day
+
+
+def _note_told(day: DayView, entry: Entry) -> None:
+    if entry.events:  # Seldom, and flags take their time.
+        day.told |= told_by(entry)
 
 
 def _bring_forward(views: AccountViews, opening: Opening, amount: Credits, seq: int) -> DayView:
@@ -182,5 +188,5 @@ def _bring_all_forward(
     own = day = _bring_forward(views, openings[0], charged, entry.seq)
     for opening in openings[1:]:
         day = _bring_forward(views, opening, NO_CREDITS, entry.seq)
-    day.told |= told_by(entry)  # Events are about the newest day.
+    _note_told(day, entry)  # Events are about the newest day.
     return own

@@ -7,7 +7,7 @@ from typing import Any
 
 from actors.protocol.store import Store
 from domain.account import Account
-from domain.api.render import change_answer
+from domain.api.render import answer_text
 from domain.charges import OnInsufficient, UsageRecorded
 from domain.decide import decide
 from domain.documents.recovery import Stored, recover
@@ -89,8 +89,7 @@ class Author:
         entry = Entry(user_id, seq, self.now, key, fingerprint(command), change, None)
         entry, self.account = enter(self.account, entry, self.policy)
         if not isinstance(change, CommandRefused):
-            answer = change_answer(self.account, entry, self.policy).model_dump_json()
-            entry = replace(entry, answer=answer)
+            entry = replace(entry, answer=answer_text(self.account, entry, self.policy))
         return entry
 
     def add(self, amount: int = 3000, days: int = 30, transaction: str = "t-1") -> Entry:

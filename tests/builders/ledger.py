@@ -6,7 +6,7 @@ from typing import Any
 
 from domain.account import Account
 from domain.api.answers import CreditStatusResponse
-from domain.api.render import change_answer, status_answer
+from domain.api.render import answer_text, status_answer
 from domain.charges import OnInsufficient, Opening, UsageRecorded
 from domain.corrections import AdjustCredits, ReverseUsage
 from domain.decide import Decision, decide
@@ -101,8 +101,7 @@ class Ledger:
         entry = Entry(known.user_id, seq, now, key, digest, change, None)
         entry, self.account = enter(known, entry, self.policy)
         if not isinstance(change, CommandRefused):
-            answer = change_answer(self.account, entry, self.policy)
-            entry = replace(entry, answer=answer.model_dump_json())
+            entry = replace(entry, answer=answer_text(self.account, entry, self.policy))
         self.entries.append(entry)
         return decision
 

@@ -1,5 +1,6 @@
 """The pages say what is there: each setting, command, route, error, path and link."""
 
+import ast
 import importlib
 import re
 import tomllib
@@ -171,6 +172,23 @@ def test_every_class_that_the_tour_names_is_there() -> None:
         assert not member or re.search(rf"^    (?:async )?def {member}\b", code, re.MULTILINE), (
             member
         )
+
+
+def test_every_function_that_the_tour_names_is_there_and_takes_what_it_says() -> None:
+    functions = {
+        node.name: ", ".join(one.arg for one in node.args.args)
+        for folder in ("actors", "domain")
+        for source in ROOT.glob(f"{folder}/**/*.py")
+        for node in ast.walk(ast.parse(source.read_text()))
+        if isinstance(node, ast.FunctionDef)
+    }
+    signatures = re.findall(r"`([a-z_]+)\(([^`]*)\)`", text_of("docs/design.md"))
+
+    assert signatures
+    for name, arguments in signatures:
+        assert functions.get(name) == arguments
+    for name in re.findall(r"`([a-z]+_[a-z_]+)`", text_of("docs/design.md")):
+        assert name in functions or name.startswith("allotment_"), name
 
 
 def anchors(page: Path) -> set[str]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from domain.api.answers import UsageRecordResponse
 from domain.charges import OnInsufficient, UsageRecorded
 from domain.comparison import difference
 from domain.corrections import CreditsAdjusted, UsageReversed
@@ -268,6 +269,7 @@ class TwoBooks:
             assert {name: answer[name] for name in expected} == expected
 
 
+CHARGES = (UsageRecorded, HoldSettled)
 SAID: dict[type[object], str] = {
     PackAdded: "added",
     PackExpired: "expired",
@@ -310,3 +312,7 @@ def test_every_day_of_a_life_over_sources_is_as_the_reference_tells_it(seed: int
     assert loaded.packs == known.packs
     assert difference(known, loaded, now, books.ledger.policy) is None
     assert any(isinstance(entry.change, UsageReversed) for entry in books.ledger.entries)
+    answers = [e.answer for e in books.ledger.entries if isinstance(e.change, CHARGES) and e.answer]
+    assert answers == [
+        UsageRecordResponse.model_validate_json(a).model_dump_json() for a in answers
+    ]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from actors.auth.audit import Act, Outcome
+from actors.auth.audit import Act, ActOutcome
 from actors.protocol.store import StorageUnavailableError
 
 
@@ -23,7 +23,7 @@ class MemoryAudit:
         self._enter()
         self.kept[act.act_id] = act
 
-    def finish(self, act_id: str, outcome: Outcome, made: str | None = None) -> None:
+    def finish(self, act_id: str, outcome: ActOutcome, made: str | None = None) -> None:
         self._enter()
         self.kept[act_id] = replace(self.kept[act_id], outcome=outcome, made=made)
 

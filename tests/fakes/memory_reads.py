@@ -8,13 +8,13 @@ from actors.mongo.documents.usages import read_usage
 from actors.protocol.queries import HistoryQuery, SubscriptionPageQuery, UsageQuery
 from actors.protocol.store import ChargedUsage
 from domain.api.answers import (
-    HistoryPage,
     MonthlyUsage,
     SubscriptionPage,
     UsagePage,
     UsageRecord,
     UsageSums,
 )
+from domain.api.history_answers import HistoryPage
 from domain.api.list_answers import history_entry, subscription_record
 from domain.documents.subscriptions import Document, read_subscriptions
 from domain.values import UserId

@@ -12,10 +12,10 @@ from actors.protocol.store import StorageUnavailableError
 from actors.stripe.api import StripeAwayError
 from actors.stripe.records import (
     EventState,
-    Lane,
     ReconcilePlace,
     StripeEvent,
     StripeRecord,
+    Urgency,
     Waiting,
 )
 from actors.stripe.shapes import Payload
@@ -43,7 +43,7 @@ class MemoryStripe:
         if known is None:
             self.events[event.event_id] = event
         elif known.state is not EventState.APPLIED:
-            again = replace(known, state=EventState.RECEIVED, lane=event.lane)
+            again = replace(known, state=EventState.RECEIVED, urgency=event.urgency)
             self.events[event.event_id] = again
         self.next_attempt[event.event_id] = event.received_at
         return known is None
@@ -54,7 +54,7 @@ class MemoryStripe:
             (self.next_attempt[e.event_id], e.subject)
             for e in self.events.values()
             if e.state is EventState.RECEIVED
-            and (e.lane is Lane.FRESH) == fresh
+            and (e.urgency is Urgency.FRESH) == fresh
             and self.next_attempt[e.event_id] <= now
         )
         if newest:
@@ -77,8 +77,8 @@ class MemoryStripe:
     def postpone(
         self, event_ids: Sequence[str], until: datetime, error: str, *, parked: bool = False
     ) -> None:
-        lane = {"lane": Lane.PARKED} if parked else {}
-        self._set(event_ids, last_error=error, **lane)
+        urgency = {"urgency": Urgency.PARKED} if parked else {}
+        self._set(event_ids, last_error=error, **urgency)
         self.next_attempt |= dict.fromkeys(event_ids, until)
 
     def rest(self, event_ids: Sequence[str], until: datetime) -> None:
@@ -94,7 +94,7 @@ class MemoryStripe:
             waits = event.parked and event.state is not EventState.APPLIED
             if waits and event.customer_id == customer_id:
                 self.next_attempt[event.event_id] = now
-                woken = replace(event, lane=Lane.FRESH, state=EventState.RECEIVED)
+                woken = replace(event, urgency=Urgency.FRESH, state=EventState.RECEIVED)
                 self.events[event.event_id] = woken
 
     def record(self, subject: str) -> StripeRecord | None:
@@ -136,9 +136,9 @@ class MemoryStripe:
 
     def waiting(self) -> Waiting:
         self._enter()
-        received = [e.lane for e in self.events.values() if e.state is EventState.RECEIVED]
+        received = [e.urgency for e in self.events.values() if e.state is EventState.RECEIVED]
         dead = sum(e.state is EventState.FAILED for e in self.events.values())
-        fresh, found, parked = map(received.count, Lane)
+        fresh, found, parked = map(received.count, Urgency)
         return Waiting(fresh, found, parked, dead)
 
     def unapplied(self, limit: int) -> list[StripeEvent]:

@@ -14,7 +14,7 @@ from actors.protocol.errors import AllotmentError, InsufficientCreditsError, Try
 ROUNDS = 5
 ADDS = 1.3  # Of each user, on the average.
 TOGETHER = 400  # Users whose commands are sent together,
-LANES = 3  # and how many such groups are on their way at once.
+WORKERS = 3  # and how many such groups are on their way at once.
 BPS, LOW_PERCENT = 1000, 20
 PAYMENT = {"method": "card", "amount": 0, "currency": "eur"}
 
@@ -76,21 +76,21 @@ class Run:
         for number in range(1, ROUNDS + 1):
             self.random.shuffle(users)
             amounts = {user: self.random.randint(5, 45) for user in users}
-            await self._in_lanes(users, partial(self._charge, amounts, number))
+            await self._side_by_side(users, partial(self._charge, amounts, number))
             if number == ROUNDS // 2:
                 await self._add([u for u in users if self.random.random() < ADDS - 1], number)
 
-    async def _in_lanes(
+    async def _side_by_side(
         self, users: list[str], work: Callable[[list[str]], Coroutine[Any, Any, None]]
     ) -> None:
         """Work on groups of users, a few groups at once; return when all is done."""
         parts = [users[start : start + TOGETHER] for start in range(0, len(users), TOGETHER)]
 
-        async def lane() -> None:
+        async def worker() -> None:
             while parts:
                 await work(parts.pop())
 
-        await asyncio.gather(*(lane() for _ in range(LANES)))
+        await asyncio.gather(*(worker() for _ in range(WORKERS)))
 
     async def _add(self, users: list[str], number: int) -> None:
         days = {user: self.random.choice([1, 2]) for user in users}
@@ -98,7 +98,7 @@ class Run:
         async def add_all(part: list[str]) -> None:
             await asyncio.gather(*(self._add_one(user, days[user], number) for user in part))
 
-        await self._in_lanes(users, add_all)
+        await self._side_by_side(users, add_all)
 
     async def _add_one(self, user: str, days: int, number: int) -> None:
         self.models[user].add(100 * days, days)

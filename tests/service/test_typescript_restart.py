@@ -1,8 +1,6 @@
 """The TypeScript client while the service that it talks to is ended, and started again."""
 
-import contextlib
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -43,7 +41,6 @@ def test_hundreds_of_holds_outlive_a_service_that_is_ended_and_started_again(
         with storm.stdout as said:
             assert said.readline().strip() == "under way"
             service.stop(number)
-            end_proxy(service.port)
             wait_until(lambda: is_free_port(service.port), SERVICE_SECONDS)
             service.start()
             result = json.loads(said.read())
@@ -51,16 +48,6 @@ def test_hundreds_of_holds_outlive_a_service_that_is_ended_and_started_again(
 
         with service.client() as http:
             check_books(service, http, result)
-
-
-def end_proxy(port: int) -> None:
-    """End the HTTP proxy of a service that was killed: it may hold the port (docs/failures.md)."""
-    own = f"ALLOTMENT_HTTP_PORT={port}".encode()
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # It has ended, or is another user's.
-            is_proxy = (process / "comm").read_text() == "haproxy\n"
-            if is_proxy and own in (process / "environ").read_bytes().split(b"\0"):
-                os.kill(int(process.name), signal.SIGTERM)
 
 
 def is_free_port(port: int) -> bool:

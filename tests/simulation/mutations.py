@@ -203,7 +203,7 @@ MUTATIONS = (
     Mutation(
         "later-days-inherit-nothing",
         "domain.evolve_holds",
-        "replace(day, rolled_over=inherited[day.date], told=day.told & ~Told.UNREAD)",
+        "replace(day, rolled_over=inherited[day.date], told=day.told.of_read)",
         "day",
         "what a hold of yesterday frees is lost to today",
     ),

@@ -4,7 +4,7 @@ import asyncio
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request
-from pydantic import BaseModel
+from pydantic import Field
 
 from actors.auth.caller import Scope
 from actors.edge.backend import Backend
@@ -13,7 +13,7 @@ from actors.edge.callers import allow, allow_scope, require, require_user
 from actors.edge.problems import RequestRefused, make_problem
 from actors.edge.responses import problems, written
 from actors.protocol.errors import UnavailableError
-from actors.protocol.reports import RereadReport, ReshardReport, SweepReport
+from actors.protocol.reports import Report, RereadReport, ReshardReport, SweepReport
 from actors.protocol.store import StoreError
 from domain.values import UserId
 
@@ -81,13 +81,13 @@ def _add_resharding(app: FastAPI, backend: Backend) -> None:
         return await backend.operations.resharding()
 
 
-class Progress(BaseModel):
+class ReconcileProgress(Report):
     """How far a comparison with Stripe has come."""
 
-    running: bool
-    kind: str | None = None
-    checked: int = 0
-    differed: int = 0
+    running: bool = Field(examples=[True])
+    kind: str | None = Field(default=None, examples=["invoices"])
+    checked: int = Field(default=0, examples=[1200])
+    differed: int = Field(default=0, examples=[3])
 
 
 def add_reconciling_operations(app: FastAPI, backend: Backend) -> None:
@@ -103,14 +103,14 @@ def add_reconciling_operations(app: FastAPI, backend: Backend) -> None:
         return report
 
     @app.get("/admin/stripe/reconcile", dependencies=[admin], responses=problems())
-    async def get_progress() -> Progress:
+    async def get_progress() -> ReconcileProgress:
         """Say how far the comparison that is under way has come."""
         try:
             place = await asyncio.to_thread(backend.stripe.store.place)
         except StoreError:
             raise UnavailableError from None
         if place is None:
-            return Progress(running=False)
-        return Progress(
+            return ReconcileProgress(running=False)
+        return ReconcileProgress(
             running=True, kind=place.kind, checked=place.checked, differed=place.differed
         )

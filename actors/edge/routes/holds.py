@@ -3,8 +3,10 @@
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Path, Request, Response
+from pydantic import TypeAdapter
 
 from actors.auth.caller import Scope
+from actors.edge.at_once import SETTLEMENTS, Operation, Place, hold_id_in, parsed, writing
 from actors.edge.backend import NEEDS_KEY_OR_TOKEN, Backend
 from actors.edge.callers import allow_scope, call_of, require_reading
 from actors.edge.responses import answered, problems, written
@@ -18,16 +20,16 @@ from domain.holds import HOLD_ID_LENGTH_MAX, ReleaseHold, SettleHold
 from domain.values import UserId
 
 HoldId = Annotated[str, Path(min_length=1, max_length=HOLD_ID_LENGTH_MAX)]
+HOLD_ID: TypeAdapter[str] = TypeAdapter(HoldId)
 WRITES: dict[str, Any] = {"dependencies": [Depends(allow_scope(Scope.WRITE))]}
 
 
-def add_hold_operations(app: FastAPI, backend: Backend) -> None:
-    """Add the operations on holds."""
-    _add_opening(app, backend)
-    _add_closing(app, backend)
+def add_hold_operations(app: FastAPI, backend: Backend) -> dict[Place, Operation]:
+    """Add the operations on holds; return those that answer at once."""
+    return _add_opening(app, backend) | _add_closing(app, backend)
 
 
-def _add_opening(app: FastAPI, backend: Backend) -> None:
+def _add_opening(app: FastAPI, backend: Backend) -> dict[Place, Operation]:
     reads: dict[str, Any] = {"openapi_extra": {"security": NEEDS_KEY_OR_TOKEN}}
 
     @app.post(
@@ -50,8 +52,10 @@ def _add_opening(app: FastAPI, backend: Backend) -> None:
         require_reading(request, UserId(user_id), of_services=True)
         return await read_list(backend, request, HoldsQuery(UserId(user_id)))
 
+    return {("POST", "/subscription/holds"): writing(PlaceHoldBody, place_hold)}
 
-def _add_closing(app: FastAPI, backend: Backend) -> None:
+
+def _add_closing(app: FastAPI, backend: Backend) -> dict[Place, Operation]:
     async def close(
         request: Request, command: SettleHold | ReleaseHold | None, key: str | None, status: int
     ) -> Response:
@@ -76,6 +80,12 @@ def _add_closing(app: FastAPI, backend: Backend) -> None:
         """
         return await close(request, body.command(hold_id), idempotency_key, 201)
 
+    async def settle_hold_at_once(
+        request: Request, body: SettleHoldBody, idempotency_key: str | None
+    ) -> Response:
+        hold_id = parsed(HOLD_ID, "hold_id", hold_id_in(request.scope["path"]))
+        return await settle_hold(request, hold_id, body, idempotency_key)
+
     @app.delete(
         "/subscription/holds/{hold_id:segment}",
         status_code=204,
@@ -92,3 +102,5 @@ def _add_closing(app: FastAPI, backend: Backend) -> None:
             return response
         kept = ("idempotent-replayed",)
         return Response(None, 204, {k: v for k, v in response.headers.items() if k in kept})
+
+    return {("POST", SETTLEMENTS): writing(SettleHoldBody, settle_hold_at_once)}

@@ -1,116 +1,58 @@
-"""The two operations of an application's every request: status and usage.
+"""The two operations of an application's every request: status and usage."""
 
-They take the bare request, and the gate hands it to them before FastAPI sees it: its layers
-cost more than all of ours. FastAPI knows the same functions, for the documentation.
-"""
+from typing import Any
 
-from typing import Any, TypeVar
-
-from fastapi import FastAPI, Request, Response
-from pydantic import TypeAdapter, ValidationError
+from fastapi import Depends, FastAPI, Request, Response
+from pydantic import TypeAdapter
 
 from actors.auth.caller import Scope
-from actors.edge.backend import NEEDS_KEY, NEEDS_KEY_OR_TOKEN, Backend
-from actors.edge.callers import call_of, require_reading, require_scope
-from actors.edge.gate import Operation
-from actors.edge.once import MemberTwiceError, check_members
-from actors.edge.problems import RequestRefused, invalid, invalid_fields
+from actors.edge.at_once import Operation, Place, parsed, writing
+from actors.edge.backend import NEEDS_KEY_OR_TOKEN, Backend
+from actors.edge.callers import allow_scope, call_of, require_reading
 from actors.edge.responses import Done, answered, problems, written
+from actors.edge.routes.subscription import KeyHeader, UserIdQuery
 from actors.protocol.calls import body_of
 from domain.api.answers import CreditStatusResponse, UsageRecordResponse
-from domain.api.requests import COMMAS_MAX, IdempotencyKey, RecordUsageBody, UserIdText
+from domain.api.requests import RecordUsageBody, UserIdText
 from domain.values import UserId
 
 USER_ID: TypeAdapter[str] = TypeAdapter(UserIdText)
-KEY: TypeAdapter[str] = TypeAdapter(IdempotencyKey)
-
-STATUS_DOCUMENTED: dict[str, Any] = {
-    "security": NEEDS_KEY_OR_TOKEN,
-    "parameters": [
-        {
-            "name": "user_id",
-            "in": "query",
-            "required": True,
-            "description": "1 to 128 printable characters, no spaces.",
-            "schema": USER_ID.json_schema(),
-        }
-    ],
-}
-USAGE_DOCUMENTED: dict[str, Any] = {
-    "security": NEEDS_KEY,
-    "parameters": [
-        {
-            "name": "Idempotency-Key",
-            "in": "header",
-            "required": False,
-            "description": "A repeat gets the first answer again.",
-            "schema": KEY.json_schema(),
-        }
-    ],
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {"schema": {"$ref": "#/components/schemas/RecordUsageBody"}}
-        },
-    },
-}
-
-T = TypeVar("T")
+READS: dict[str, Any] = {"openapi_extra": {"security": NEEDS_KEY_OR_TOKEN}}
+WRITES: dict[str, Any] = {"dependencies": [Depends(allow_scope(Scope.WRITE))]}
 
 
-def add_hot_operations(app: FastAPI, backend: Backend) -> dict[tuple[str, str], Operation]:
-    """Document status and usage in the interface, and return them by method and path."""
+def add_hot_operations(app: FastAPI, backend: Backend) -> dict[Place, Operation]:
+    """Document status and usage in the interface, and return them by their places."""
     router = backend.router
 
-    async def get_status(request: Request) -> Response:
+    @app.get(
+        "/subscription/status", response_model=CreditStatusResponse, responses=problems(), **READS
+    )
+    async def get_status(request: Request, user_id: UserIdQuery) -> Response:
         """Return what a user has today, from the owning shard's RAM."""
-        user_id = UserId(parsed(USER_ID, "user_id", request.query_params.get("user_id")))
-        require_reading(request, user_id, of_services=False)
-        return Done(body_of(await router.status(user_id)))
+        require_reading(request, UserId(user_id), of_services=False)
+        return Done(body_of(await router.status(UserId(user_id))))
 
-    async def record_usage(request: Request) -> Response:
-        """Charge credits to today."""
-        require_scope(request, Scope.WRITE)
-        key = request.headers.get("idempotency-key")
-        if key is not None:
-            parsed(KEY, "Idempotency-Key", key)
-        text: bytes = request.scope["body"]
-        if text.count(b",") > COMMAS_MAX:  # Naming what is wrong with each part would take long.
-            raise RequestRefused(invalid("body", "has more parts than a charge can have"))
-        try:
-            body = RecordUsageBody.model_validate_json(text)
-        except ValidationError as error:
-            raise RequestRefused(invalid_fields(error)) from None
-        try:
-            check_members(text, len(body.model_fields_set))
-        except MemberTwiceError as error:
-            raise RequestRefused(invalid("body", str(error))) from None
-        return await answered(
-            backend, await router.call(call_of(request, body.command(), key)), 201
+    async def get_status_at_once(request: Request) -> Response:
+        return await get_status(
+            request, parsed(USER_ID, "user_id", request.query_params.get("user_id"))
         )
 
-    app.get(
-        "/subscription/status",
-        response_model=CreditStatusResponse,
-        responses=problems(),
-        openapi_extra=STATUS_DOCUMENTED,
-    )(get_status)
-    app.post(
+    @app.post(
         "/subscription/usage",
         status_code=201,
         response_model=UsageRecordResponse,
         responses=written(402),
-        openapi_extra=USAGE_DOCUMENTED,
-    )(record_usage)
+        **WRITES,
+    )
+    async def record_usage(
+        request: Request, body: RecordUsageBody, idempotency_key: KeyHeader = None
+    ) -> Response:
+        """Charge credits to today."""
+        call = call_of(request, body.command(), idempotency_key)
+        return await answered(backend, await router.call(call), 201)
+
     return {
-        ("GET", "/subscription/status"): get_status,
-        ("POST", "/subscription/usage"): record_usage,
+        ("GET", "/subscription/status"): get_status_at_once,
+        ("POST", "/subscription/usage"): writing(RecordUsageBody, record_usage),
     }
-
-
-def parsed(adapter: TypeAdapter[T], field: str, value: object) -> T:
-    """Return a checked parameter, or refuse the request and name it."""
-    try:
-        return adapter.validate_python(value)
-    except ValidationError as error:
-        raise RequestRefused(invalid_fields(error, field)) from None

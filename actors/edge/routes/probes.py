@@ -3,13 +3,14 @@
 from typing import Any
 
 from fastapi import Depends, FastAPI, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from actors.auth.caller import Scope
 from actors.edge.backend import Backend
 from actors.edge.bodies import TestClockBody
 from actors.edge.callers import allow
-from actors.edge.problems import NotReady, RequestRefused, documented, make_problem, respond
+from actors.edge.problem_bodies import NotReady, documented
+from actors.edge.problems import RequestRefused, make_problem, respond
 from actors.edge.responses import Done, problems, written
 from actors.protocol.errors import InvalidRequestError, ShardLostError, UnavailableError
 from actors.protocol.reports import ShardReport, SyncReport, TestClockReport
@@ -23,7 +24,7 @@ OPEN: dict[str, Any] = {"security": []}
 class Health(BaseModel):
     """The answer to a probe."""
 
-    status: str
+    status: str = Field(examples=["ok"])
 
 
 def add_operating_operations(app: FastAPI, backend: Backend) -> None:

@@ -9,10 +9,11 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import FastAPI, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from actors.edge.backend import StripeDesk
-from actors.edge.problems import Problem, RequestRefused, documented, make_problem
+from actors.edge.problem_bodies import Problem, documented
+from actors.edge.problems import RequestRefused, make_problem
 from actors.protocol.reports import StripeEventReport, StripeWaiting
 from actors.protocol.store import StoreError
 from actors.stripe.api import BadSignatureError, verify_signature
@@ -24,11 +25,11 @@ HEADER_LENGTH_MAX = 4_096
 UNAPPLIED_MAX = 1_000  # Events listed for operators.
 
 
-class Taken(BaseModel):
+class KeptEvent(BaseModel):
     """An event is kept."""
 
-    received: bool
-    repeated: bool
+    received: bool = Field(examples=[True])
+    repeated: bool = Field(examples=[False])
     """It was kept before."""
 
 
@@ -40,7 +41,7 @@ def add_stripe_operations(app: FastAPI, desk: StripeDesk) -> None:
         responses={status: documented(status, Problem) for status in (400, 404, 408, 413, 503)},
         openapi_extra={"security": []},
     )
-    async def take_event(request: Request) -> Taken:
+    async def take_event(request: Request) -> KeptEvent:
         """Keep an event of Stripe's. It is applied behind the answer, once."""
         if not desk.secrets:
             raise RequestRefused(make_problem("not_found", "Stripe is not set up"))
@@ -50,7 +51,7 @@ def add_stripe_operations(app: FastAPI, desk: StripeDesk) -> None:
         except StoreError:
             title = "The event cannot be kept now; send it again later"
             raise RequestRefused(make_problem("storage_unavailable", title)) from None
-        return Taken(received=True, repeated=not is_new)
+        return KeptEvent(received=True, repeated=not is_new)
 
 
 def read_signed(desk: StripeDesk, body: bytes, headers: Any) -> StripeEvent:

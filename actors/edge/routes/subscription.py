@@ -5,20 +5,14 @@ from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 
 from actors.auth.caller import Scope
+from actors.edge.at_once import Operation, Place, writing
 from actors.edge.backend import NEEDS_KEY_OR_TOKEN, Backend
 from actors.edge.callers import allow_scope, call_of, caller_of, require_reading
-from actors.edge.problems import (
-    InsufficientCredits,
-    InvalidRequest,
-    Problem,
-    RequestRefused,
-    invalid,
-    invalid_fields,
-    problem_of,
-)
+from actors.edge.problem_bodies import InsufficientCredits, InvalidRequest, Problem
+from actors.edge.problems import RequestRefused, invalid, invalid_fields, problem_of
 from actors.edge.responses import Done, answered, problems, written
 from actors.protocol.calls import body_of
 from actors.protocol.errors import AllotmentError
@@ -126,7 +120,7 @@ class BatchedRecord(Answer):
 class BatchedProblem(Answer):
     """A record of a batch that was not charged."""
 
-    status: int
+    status: int = Field(examples=[402])
     problem: InsufficientCredits | InvalidRequest | Problem
 
 
@@ -136,8 +130,8 @@ class BatchResponse(Answer):
     results: list[BatchedRecord | BatchedProblem]
 
 
-def add_writing_operations(app: FastAPI, backend: Backend) -> None:
-    """Add the operations that need the scope write."""
+def add_writing_operations(app: FastAPI, backend: Backend) -> dict[Place, Operation]:
+    """Add the operations that need the scope write; return those that answer at once."""
     router = backend.router
     common: dict[str, Any] = {
         "dependencies": [Depends(allow_scope(Scope.WRITE))],
@@ -166,6 +160,8 @@ def add_writing_operations(app: FastAPI, backend: Backend) -> None:
     ) -> Response:
         """Charge many records, each on its own."""
         return await record_batch(router, body.records, idempotency_key, request)
+
+    return {("POST", "/subscription/credits"): writing(AddCreditBody, add_credit)}
 
 
 async def record_batch(

@@ -14,8 +14,10 @@ from actors.edge.routes.subscription import KeyHeader, read_list
 from actors.protocol.errors import NotFoundError, UnavailableError
 from actors.protocol.queries import ChangeQuery, HistoryQuery, SubscriptionPageQuery
 from actors.protocol.store import StoreError
-from domain.api.answers import HistoryPage, SubscriptionPage, SubscriptionRecord
-from domain.api.requests import INT64_MAX, TEXT_LENGTH_MAX, ChangeSubscriptionBody, UserIdText
+from domain.api.answers import SubscriptionPage, SubscriptionRecord
+from domain.api.details import INT64_MAX
+from domain.api.history_answers import HistoryPage
+from domain.api.requests import TEXT_LENGTH_MAX, ChangeSubscriptionBody, UserIdText
 from domain.values import Status, UserId
 
 PAGE_MAX = 1000

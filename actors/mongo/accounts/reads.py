@@ -17,7 +17,8 @@ from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import stored_id, user_ids
 from actors.mongo.references import with_ids_spelled
 from actors.protocol.queries import HistoryQuery, UsageQuery
-from domain.api.answers import HistoryEntry, HistoryPage, MonthlyUsage, UsagePage, UsageSums
+from domain.api.answers import MonthlyUsage, UsagePage, UsageSums
+from domain.api.history_answers import HistoryEntry, HistoryPage
 from domain.api.list_answers import history_entry
 from domain.documents.journal import SpoiltEntry, entry_id, read_or_name
 from domain.documents.subscriptions import Document

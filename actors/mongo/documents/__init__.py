@@ -2,4 +2,5 @@
 
 A file per collection: `subscriptions` (with its days), `holds`, `usages`, `packs`, `events`, `stripe`.
 Pure: nothing here talks to a server. `amounts` and `owner` read what others may have written.
+Begin at `subscriptions.py`.
 """

@@ -12,7 +12,7 @@ from bson import Int64
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
-from actors.janitor.anonymization_job import Job, Step
+from actors.janitor.anonymization_job import Anonymization, Step
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.embedded_wire import Documents
 from actors.mongo.failures import is_duplicate
@@ -35,7 +35,7 @@ class MongoAnonymizations:
         self._documents = database[COLLECTION]
         self._transactions = Transactions(database)
 
-    def begin(self, job: Job, found_by: str | None) -> Job:
+    def begin(self, job: Anonymization, found_by: str | None) -> Anonymization:
         """Keep a new one; return it, or that which was begun for the user or the key before.
 
         Of two at once the ids of what is beside it refuse one, which returns the other.
@@ -68,7 +68,7 @@ class MongoAnonymizations:
             raise
         return True
 
-    def _known(self, job: Job, found_by: str | None) -> Job | None:
+    def _known(self, job: Anonymization, found_by: str | None) -> Anonymization | None:
         assert job.user_id is not None, "it has just begun"
         names = [_key(found_by)] if found_by else []
         for name in (*names, _user(job.user_id)):
@@ -77,19 +77,19 @@ class MongoAnonymizations:
                 return found._replace(used_for=beside.get("used_for"))
         return None
 
-    def running(self) -> list[Job]:
+    def running(self) -> list[Anonymization]:
         """Return those that are not done, the oldest first."""
         with unavailable_on_error():
             named = self._documents.find(NAMES_USERS)
             jobs = [self._find(document["job"]) for document in named]
         return sorted(filter(None, jobs), key=lambda job: job.started_at)
 
-    def find(self, anonymization_id: str) -> Job | None:
+    def find(self, anonymization_id: str) -> Anonymization | None:
         """Return one."""
         with unavailable_on_error():
             return self._find(anonymization_id)
 
-    def _find(self, anonymization_id: str) -> Job | None:
+    def _find(self, anonymization_id: str) -> Anonymization | None:
         document = self._documents.find_one({"_id": anonymization_id})
         if document is None:
             return None
@@ -98,19 +98,19 @@ class MongoAnonymizations:
             user = self._documents.find_one({"job": anonymization_id} | NAMES_USERS)
         return _read(document, user)
 
-    def newest(self, limit: int) -> list[Job]:
+    def newest(self, limit: int) -> list[Anonymization]:
         """Return some, the newest first."""
         with unavailable_on_error():
             found = self._documents.find({"started_at": SINCE_EVER}).sort("started_at", -1)
             return [_read(document, None) for document in found.limit(limit)]
 
-    def advance(self, job: Job) -> None:
+    def advance(self, job: Anonymization) -> None:
         """Keep the step, the instant before which it is not lifted, and what it waits for."""
         where = {"_id": job.anonymization_id, "step": {"$ne": str(Step.DONE)}}
         with unavailable_on_error():
             self._documents.update_one(where, {"$set": _fields(job)})
 
-    def finish(self, job: Job, at: datetime) -> None:
+    def finish(self, job: Anonymization, at: datetime) -> None:
         """Note that it is done, and forget the user's id. One that is done stays as it is."""
         assert job.user_id is not None, "it is not done"
         where = {"_id": job.anonymization_id, "step": {"$ne": str(Step.DONE)}}
@@ -150,7 +150,7 @@ def _key(found_by: str | None) -> str:
     return f"key {found_by}"
 
 
-def _new(job: Job) -> Document:
+def _new(job: Anonymization) -> Document:
     return _fields(job) | {
         "_id": job.anonymization_id,
         "anonymous_id": stored_id(job.anonymous_id),
@@ -160,7 +160,7 @@ def _new(job: Job) -> Document:
     }
 
 
-def _fields(job: Job) -> Document:
+def _fields(job: Anonymization) -> Document:
     return {
         "step": str(job.step),
         "lift_after": job.lift_after,
@@ -169,8 +169,8 @@ def _fields(job: Job) -> Document:
     }
 
 
-def _read(document: Mapping[str, Any], user: Mapping[str, Any] | None) -> Job:
-    return Job(
+def _read(document: Mapping[str, Any], user: Mapping[str, Any] | None) -> Anonymization:
+    return Anonymization(
         document["_id"],
         None if user is None else UserId(str(user["user_id"])),
         UserId(str(document["anonymous_id"])),

@@ -13,7 +13,7 @@ from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
-from actors.janitor.anonymization_job import Job
+from actors.janitor.anonymization_job import Anonymization
 from actors.mongo.accounts.marks import FENCED, read_mark
 from actors.mongo.accounts.store import MongoStore
 from actors.mongo.connection import unavailable_on_error
@@ -44,7 +44,7 @@ class Fences:
         self._accounts = database.allotment_accounts
         self._store = store
 
-    def fence(self, job: Job) -> None:
+    def fence(self, job: Anonymization) -> None:
         """Have no account of the user loaded from now on, the old one or the new one."""
         with unavailable_on_error():
             self._accounts.bulk_write(
@@ -61,7 +61,7 @@ class Fences:
                 ]
             )
 
-    def seal(self, job: Job) -> None:
+    def seal(self, job: Anonymization) -> None:
         """Have no entry of the user appended from now on."""
         user_id = users_of(job)[0]
         name = command_id(user_id, f"§{FENCE} {job.anonymization_id}")
@@ -98,14 +98,14 @@ class Fences:
             except ViewsTakenError:
                 continue  # The shard has written them.
 
-    def carry_over(self, job: Job, seq: int) -> None:
+    def carry_over(self, job: Anonymization, seq: int) -> None:
         """Let the new account begin where the old one has ended."""
         fields = {"$set": {"applied_seq": Int64(seq)}}
         where = {"_id": stored_id(job.anonymous_id), FENCED: job.anonymization_id}
         with unavailable_on_error():
             self._accounts.update_one(where, fields)
 
-    def lift(self, job: Job, session: ClientSession) -> None:
+    def lift(self, job: Anonymization, session: ClientSession) -> None:
         """Take the fence away. Whoever comes under the old id afterwards is left alone."""
         old, new = users_of(job)
         fenced = {FENCED: job.anonymization_id}
@@ -130,7 +130,7 @@ class Fences:
         return max([seq for owner, seq in places if owner == user_id], default=0)
 
 
-def users_of(job: Job) -> tuple[UserId, UserId]:
+def users_of(job: Anonymization) -> tuple[UserId, UserId]:
     """Return the old id and the new one."""
     assert job.user_id is not None, "it is not done"
     return job.user_id, job.anonymous_id

@@ -40,7 +40,7 @@ BY_FENCES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedCollection:
     """How the documents of one collection that name a user are found, and rewritten."""
 
     find: Find
@@ -107,16 +107,20 @@ def _without(renaming: Renaming, key: Document) -> Document:
     return key | {"limits": limits | {"user_ids": others}}
 
 
-NAMED: Mapping[str, Named] = {
-    "allotment_journal": Named(_entries, _entry),
-    "subscriptions": Named(_by_user, _values),
-    "dailycredits": Named(_days, _values),
-    "usages": Named(_by_user, _values),
-    "packs": Named(_by_user, _values),
-    "allotment_lapsed_holds": Named(_by_user, _with_id),
-    "allotment_events": Named(_by_user, lambda renaming, document: renaming.event(document)),
-    "allotment_dead_letters": Named(_by_user, lambda _, __: None),  # Events take theirs along.
-    "allotment_stripe_records": Named(
+NAMED: Mapping[str, NamedCollection] = {
+    "allotment_journal": NamedCollection(_entries, _entry),
+    "subscriptions": NamedCollection(_by_user, _values),
+    "dailycredits": NamedCollection(_days, _values),
+    "usages": NamedCollection(_by_user, _values),
+    "packs": NamedCollection(_by_user, _values),
+    "allotment_lapsed_holds": NamedCollection(_by_user, _with_id),
+    "allotment_events": NamedCollection(
+        _by_user, lambda renaming, document: renaming.event(document)
+    ),
+    "allotment_dead_letters": NamedCollection(
+        _by_user, lambda _, __: None
+    ),  # Events take theirs along.
+    "allotment_stripe_records": NamedCollection(
         lambda _, old, __: [
             {"user_id": old},
             {"record.metadata_user": old},
@@ -124,9 +128,9 @@ NAMED: Mapping[str, Named] = {
         ],
         renamed_record,
     ),
-    "allotment_stripe_events": Named(find_stripe_events, renamed_stripe_event),
-    "allotment_sweeps": Named(_sweeps, _sweep),
-    "allotment_audit": Named(_by_user, _values),
-    "allotment_api_keys": Named(lambda _, old, __: [{"limits.user_ids": old}], _without),
+    "allotment_stripe_events": NamedCollection(find_stripe_events, renamed_stripe_event),
+    "allotment_sweeps": NamedCollection(_sweeps, _sweep),
+    "allotment_audit": NamedCollection(_by_user, _values),
+    "allotment_api_keys": NamedCollection(lambda _, old, __: [{"limits.user_ids": old}], _without),
 }
 """Collections that name users, in the order in which they are gone through."""

@@ -15,14 +15,14 @@ from pymongo import DeleteOne, InsertOne, UpdateOne
 from pymongo.client_session import ClientSession
 
 from actors.events.records import dead_name
-from actors.janitor.anonymization_job import Job
+from actors.janitor.anonymization_job import Anonymization
 from actors.mongo.accounts.store import MongoStore
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import stored_id
 from actors.mongo.jobs.anonymizations import COLLECTION, counted
 from actors.mongo.jobs.fences import Fences, users_of
-from actors.mongo.jobs.named_collections import NAMED, Document, Named
+from actors.mongo.jobs.named_collections import NAMED, Document, NamedCollection
 from domain.documents.anonymization import Renaming
 
 BATCH = 200  # Documents rewritten in one transaction.
@@ -40,19 +40,19 @@ class MongoRenaming:
         self._store = MongoStore(database)
         self._fences = Fences(database, self._store)
 
-    def fence(self, job: Job) -> None:
+    def fence(self, job: Anonymization) -> None:
         """Have no account of the user loaded from now on, the old one or the new one."""
         self._fences.fence(job)
 
-    def seal(self, job: Job) -> None:
+    def seal(self, job: Anonymization) -> None:
         """Have no entry of the user appended from now on."""
         self._fences.seal(job)
 
-    def settle(self, job: Job) -> None:
+    def settle(self, job: Anonymization) -> None:
         """Bring the views up to the last entry, and let the new account begin there."""
         self._fences.carry_over(job, self._fences.settle(users_of(job)[0]))
 
-    def rename(self, job: Job) -> Mapping[str, int]:
+    def rename(self, job: Anonymization) -> Mapping[str, int]:
         """Go through everything once; return how many documents were renamed, by collection."""
         renamed: Counter[str] = Counter()
         renaming = _renaming(job)
@@ -63,12 +63,14 @@ class MongoRenaming:
             renamed[self._profiles] += self._leave_profile(job)
         return +renamed
 
-    def lift(self, job: Job) -> None:
+    def lift(self, job: Anonymization) -> None:
         """Let accounts be loaded again."""
         with unavailable_on_error():
             self._store.in_transaction(lambda session: self._fences.lift(job, session))
 
-    def _found(self, name: str, named: Named, renaming: Renaming) -> Iterator[tuple[Any, ...]]:
+    def _found(
+        self, name: str, named: NamedCollection, renaming: Renaming
+    ) -> Iterator[tuple[Any, ...]]:
         for where in named.find(self._database, renaming.old, renaming.new):
             found = self._database[name].find(where, ["_id"])
             ids = (document["_id"] for document in found)
@@ -76,7 +78,12 @@ class MongoRenaming:
                 yield batch
 
     def _rename(
-        self, name: str, named: Named, ids: tuple[Any, ...], job: Job, renaming: Renaming
+        self,
+        name: str,
+        named: NamedCollection,
+        ids: tuple[Any, ...],
+        job: Anonymization,
+        renaming: Renaming,
     ) -> int:
         """Rewrite a batch, and count it where it is kept for operators."""
         changed: list[int] = []
@@ -114,7 +121,7 @@ class MongoRenaming:
         if writes:
             letters.bulk_write(writes, session=session)
 
-    def _leave_profile(self, job: Job) -> int:
+    def _leave_profile(self, job: Anonymization) -> int:
         """Take back what is ours of the user's profile; one that was ours alone goes."""
         users, name = self._database[self._profiles], stored_id(users_of(job)[0])
         ours = dict.fromkeys(PROFILE_FIELDS, "")
@@ -135,7 +142,7 @@ class MongoRenaming:
         self._store.in_transaction(write)
         return sum(changed)
 
-    def _count(self, job: Job, counts: Mapping[str, int], session: ClientSession) -> None:
+    def _count(self, job: Anonymization, counts: Mapping[str, int], session: ClientSession) -> None:
         where = {"_id": job.anonymization_id}
         self._database[COLLECTION].update_one(where, counted(counts), session=session)
 
@@ -151,7 +158,7 @@ def _writes(old: Document, new: Document | None) -> Iterator[Write]:
         yield UpdateOne({"_id": old["_id"]}, {"$set": changed})
 
 
-def _renaming(job: Job) -> Renaming:
+def _renaming(job: Anonymization) -> Renaming:
     old, new = users_of(job)
     stored_old: ObjectId | str = stored_id(old)
     return Renaming(old, new, stored_old, stored_id(new))

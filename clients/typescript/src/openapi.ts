@@ -8,6 +8,12 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * ActOutcome
+         * @description What became of an act.
+         * @enum {string}
+         */
+        ActOutcome: "asked" | "done" | "refused" | "failed";
+        /**
          * ActPage
          * @description A page of acts, newest first.
          */
@@ -39,7 +45,7 @@ export interface components {
             user_id: string | null;
             /** Made */
             made: string | null;
-            outcome: components["schemas"]["Outcome"];
+            outcome: components["schemas"]["ActOutcome"];
         };
         /**
          * AddCreditBody
@@ -440,7 +446,7 @@ export interface components {
              * @default []
              */
             stripe: components["schemas"]["StripeEventReport"][];
-            stripe_waiting?: components["schemas"]["StripeWaiting"] | null;
+            stripe_waiting: components["schemas"]["StripeWaiting"] | null;
         };
         /**
          * FieldError
@@ -606,6 +612,16 @@ export interface components {
             code: string;
             /** Errors */
             errors: components["schemas"]["FieldError"][];
+        };
+        /**
+         * KeptEvent
+         * @description An event is kept.
+         */
+        KeptEvent: {
+            /** Received */
+            received: boolean;
+            /** Repeated */
+            repeated: boolean;
         };
         /**
          * KeyPage
@@ -801,12 +817,6 @@ export interface components {
             holds: components["schemas"]["OpenHoldRecord"][];
         };
         /**
-         * Outcome
-         * @description What became of an act.
-         * @enum {string}
-         */
-        Outcome: "asked" | "done" | "refused" | "failed";
-        /**
          * PackRecord
          * @description One pack of a user, as it stands.
          */
@@ -988,14 +998,14 @@ export interface components {
             code: string;
         };
         /**
-         * Progress
+         * ReconcileProgress
          * @description How far a comparison with Stripe has come.
          */
-        Progress: {
+        ReconcileProgress: {
             /** Running */
             running: boolean;
             /** Kind */
-            kind?: string | null;
+            kind: string | null;
             /**
              * Checked
              * @default 0
@@ -1006,6 +1016,51 @@ export interface components {
              * @default 0
              */
             differed: number;
+        };
+        /**
+         * RecordUsageBody
+         * @description Credits to charge to today: `credit_amount`, or what `token_count` costs.
+         */
+        RecordUsageBody: {
+            /** User Id */
+            user_id: string;
+            /** Service Type */
+            service_type: string;
+            /**
+             * Token Count
+             * @default null
+             */
+            token_count: number | null;
+            /**
+             * Credit Amount
+             * @description Left out: what `token_count` costs by the price list (ALLOTMENT_PRICES).
+             * @default null
+             */
+            credit_amount: number | null;
+            /**
+             * Model Used
+             * @default null
+             */
+            model_used: string | null;
+            /**
+             * Session Id
+             * @default null
+             */
+            session_id: string | null;
+            /**
+             * Details
+             * @default null
+             */
+            details: {
+                [key: string]: unknown;
+            } | null;
+            /**
+             * Timestamp
+             * @default null
+             */
+            timestamp: string | null;
+            /** @default reject */
+            on_insufficient: components["schemas"]["OnInsufficient"];
         };
         /**
          * RecordUsagesBody
@@ -1069,7 +1124,7 @@ export interface components {
             /** Running */
             running: boolean;
             /** Started At */
-            started_at?: string | null;
+            started_at: string | null;
             /**
              * Elapsed Seconds
              * @default 0
@@ -1433,16 +1488,6 @@ export interface components {
             quarantined: number;
         };
         /**
-         * Taken
-         * @description An event is kept.
-         */
-        Taken: {
-            /** Received */
-            received: boolean;
-            /** Repeated */
-            repeated: boolean;
-        };
-        /**
          * TestClockBody
          * @description What time it shall be for the whole service: later than it is.
          */
@@ -1720,51 +1765,6 @@ export interface components {
             code: string;
             /** Missing */
             missing: string[];
-        };
-        /**
-         * RecordUsageBody
-         * @description Credits to charge to today: `credit_amount`, or what `token_count` costs.
-         */
-        RecordUsageBody: {
-            /** User Id */
-            user_id: string;
-            /** Service Type */
-            service_type: string;
-            /**
-             * Token Count
-             * @default null
-             */
-            token_count: number | null;
-            /**
-             * Credit Amount
-             * @description Left out: what `token_count` costs by the price list (ALLOTMENT_PRICES).
-             * @default null
-             */
-            credit_amount: number | null;
-            /**
-             * Model Used
-             * @default null
-             */
-            model_used: string | null;
-            /**
-             * Session Id
-             * @default null
-             */
-            session_id: string | null;
-            /**
-             * Details
-             * @default null
-             */
-            details: {
-                [key: string]: unknown;
-            } | null;
-            /**
-             * Timestamp
-             * @default null
-             */
-            timestamp: string | null;
-            /** @default reject */
-            on_insufficient: components["schemas"]["OnInsufficient"];
         };
     };
     responses: never;

@@ -38,7 +38,7 @@ export type EventsReport = Camel<Schemas["EventsReport"]>;
 export type Redelivery = Camel<Schemas["Redelivery"]>;
 export type ReshardReport = Camel<Schemas["ReshardReport"]>;
 export type AnonymizationReport = Camel<Schemas["AnonymizationReport"]>;
-export type StripeProgress = Camel<Schemas["Progress"]>;
+export type StripeProgress = Camel<Schemas["ReconcileProgress"]>;
 export type Key = Camel<Schemas["KeyRecord"]>;
 /** A key that was made just now, with its secret in `key`: it is shown this once. */
 export type MadeKey = Camel<Schemas["MadeKey"]>;

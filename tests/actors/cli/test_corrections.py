@@ -8,11 +8,12 @@ from typer.testing import CliRunner
 
 from actors.cli import corrections
 from actors.cli.main import app
-from actors.edge.examples import EXAMPLES
+from domain.api.correction_answers import AdjustmentResponse, ReversalResponse
 from domain.api.correction_requests import AdjustCreditsBody, ReverseUsageBody
+from tests.builders.examples import example
 
 USAGE_ID = "69aff0a14c2d1e0f9a8b7c6d"
-ADJUSTED, REVERSED = EXAMPLES["AdjustmentResponse"], EXAMPLES["ReversalResponse"]
+ADJUSTED, REVERSED = example(AdjustmentResponse), example(ReversalResponse)
 
 Asked = tuple[str, str, dict[str, Any], str]
 

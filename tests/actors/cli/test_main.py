@@ -21,20 +21,28 @@ from actors.cli import keys, operator, readiness, terminal
 from actors.cli.key_store import Kept
 from actors.cli.keys import cells_of, key_row
 from actors.cli.main import app
-from actors.edge.examples import EXAMPLES
+from actors.events.reports import EventsReport
+from actors.protocol.reports import (
+    RereadReport,
+    ReshardReport,
+    ShardReport,
+    SweepReport,
+    SyncReport,
+)
 from bench.processes import free_port
 from tests.builders.authors import NOON
+from tests.builders.examples import example
 from tests.fakes.memory_audit import MemoryAudit
 from tests.fakes.memory_keys import Keys
 
 OURS = re.compile("\x1b\\[[0-9;?]*[A-Za-z]|\r")  # Colours, and how a bar is drawn anew.
 ANSWERS: dict[str, Any] = {
-    "/admin/shards": [EXAMPLES["ShardReport"]],
-    "/admin/sync": EXAMPLES["SyncReport"],
-    "/admin/events": EXAMPLES["EventsReport"],
-    "/admin/sweeps?job=sweep&limit=1": [EXAMPLES["SweepReport"]],
-    "/admin/validate": EXAMPLES["SweepReport"],
-    "/admin/reshard": EXAMPLES["ReshardReport"] | {"running": False, "moved": 2560},
+    "/admin/shards": [example(ShardReport)],
+    "/admin/sync": example(SyncReport),
+    "/admin/events": example(EventsReport),
+    "/admin/sweeps?job=sweep&limit=1": [example(SweepReport)],
+    "/admin/validate": example(SweepReport),
+    "/admin/reshard": example(ReshardReport) | {"running": False, "moved": 2560},
 }
 
 
@@ -46,7 +54,7 @@ class Service:
 
     def ask(self, method: str, path: str, body: object = None, **options: object) -> Any:
         if (method, path) == ("POST", "/admin/sync"):
-            return EXAMPLES["RereadReport"]
+            return example(RereadReport)
         return ANSWERS[path]
 
 
@@ -80,7 +88,7 @@ def test_indexes_that_no_sweep_can_mend_are_named(
     command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     problem = "subscriptions has the index user_1, which may refuse what Allotment writes"
-    sweep = EXAMPLES["SweepReport"] | {"index_problems": [problem]}
+    sweep = example(SweepReport) | {"index_problems": [problem]}
     monkeypatch.setitem(ANSWERS, "/admin/sweeps?job=sweep&limit=1", [sweep])
     monkeypatch.setitem(ANSWERS, "/admin/validate", sweep)
 
@@ -218,7 +226,7 @@ def test_help_names_every_command_and_the_exit_codes() -> None:
 def test_a_change_of_the_number_of_shards_is_followed_to_its_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told = EXAMPLES["ReshardReport"]
+    told = example(ReshardReport)
     answers = iter([told, None, told | {"moved": 1280}, told | {"moved": 2560, "running": False}])
     monkeypatch.setattr(operator, "PROGRESS_SECONDS", 0.0)
     monkeypatch.setattr(Service, "ask", lambda *_, **__: next(answers))
@@ -227,7 +235,7 @@ def test_a_change_of_the_number_of_shards_is_followed_to_its_end(
 
 
 def test_another_change_that_runs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = iter([None, EXAMPLES["ReshardReport"]])
+    answers = iter([None, example(ReshardReport)])
     monkeypatch.setattr(Service, "ask", lambda *_, **__: next(answers))
 
     refused = CliRunner().invoke(app, ["reshard", "--shards", "4"])

@@ -5,37 +5,27 @@ from typing import Any
 import pytest
 from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from pydantic import TypeAdapter
+from pydantic import BaseModel
 
-from actors.edge import problems
-from actors.edge.examples import EXAMPLES, MORE_EXAMPLES
 from actors.edge.gate import OPEN, is_open
 from actors.edge.openapi import operations_of
-from actors.edge.problem_examples import CLOSER_PROBLEMS, PROBLEMS
-from actors.edge.problems import MEDIA_TYPE, STATUS
-from actors.edge.routes import probes, subscription
-from domain.api import (
-    answers,
-    correction_answers,
-    correction_requests,
-    credit_requests,
-    hold_answers,
-    hold_requests,
-    requests,
-)
+from actors.edge.problem_bodies import CLOSER_PROBLEMS, MEDIA_TYPE, PROBLEMS, Problem
+from actors.edge.problems import STATUS
 from tests.fakes.edge import edge
 from tests.fakes.shards import in_loop
 
-MODELS = {
-    name: getattr(module, name)
-    for module in (
-        *(requests, credit_requests, hold_requests, correction_requests),
-        *(answers, hold_answers, correction_answers),
-        *(subscription, probes, problems),
-    )
-    for name in EXAMPLES
-    if hasattr(module, name)
-}
+PARTS = {"FieldError", "PackSource", "Problem"}
+"""Models without an example: parts of others, and the one that has many."""
+
+
+def models_of(base: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    """Return the models of ours that are made of one, by name."""
+    found: dict[str, type[BaseModel]] = {}
+    for model in base.__subclasses__():
+        found |= models_of(model)
+        if model.__module__.startswith(("actors.", "domain.")):
+            found[model.__name__] = model
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -86,27 +76,37 @@ def test_every_body_has_an_example_and_errors_are_problem_bodies(document: dict[
             assert content["example"], path
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
-def test_every_example_is_an_instance_of_its_schema(document: dict[str, Any], name: str) -> None:
-    schema = {"$ref": f"#/components/schemas/{name}", "components": document["components"]}
+def test_every_example_is_an_instance_of_its_schema_and_its_model(document: dict[str, Any]) -> None:
+    schemas, models = document["components"]["schemas"], models_of(BaseModel)
 
-    for example in (EXAMPLES[name], *MORE_EXAMPLES.get(name, ())):
-        assert list(OAS31Validator(schema).iter_errors(example)) == []
-        if name in MODELS:
-            shown = TypeAdapter(MODELS[name]).validate_python(example).model_dump(mode="json")
+    for name, schema in schemas.items():
+        validator = OAS31Validator(schema | {"components": document["components"]})
+        for example in schema.get("examples", ()):
+            assert list(validator.iter_errors(example)) == []
+            shown = models[name].model_validate(example).model_dump(mode="json")
             assert {field: shown[field] for field in example} == example
+    objects = {name for name, schema in schemas.items() if "properties" in schema}
+    assert {name for name in objects if not schemas[name].get("examples")} == PARTS
+
+
+def test_what_a_body_may_say_besides_is_shown_after_the_plain_example(
+    document: dict[str, Any],
+) -> None:
+    daily, pack = document["components"]["schemas"]["AddCreditBody"]["examples"]
+
+    assert (daily["days"], pack["kind"]) == (30, "pack")
 
 
 def test_examples_of_problems_have_codes_that_belong_to_their_status() -> None:
     for status, example in PROBLEMS.items():
-        problems.Problem.model_validate(example)
+        Problem.model_validate(example)
         assert STATUS[example["code"]] == int(status)
 
 
 def test_problems_of_single_operations_are_shown_there(document: dict[str, Any]) -> None:
     operations = list(operations_of(document))
     for (path, status), example in CLOSER_PROBLEMS.items():
-        problems.Problem.model_validate(example)
+        Problem.model_validate(example)
         assert STATUS[example["code"]] == int(status)
         (operation,) = [o for p, o in operations if p == path and status in o["responses"]]
         assert operation["responses"][status]["content"][MEDIA_TYPE]["example"] == example

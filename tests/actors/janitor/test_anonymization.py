@@ -14,7 +14,7 @@ from bson import ObjectId
 from actors.cluster.resharding import Plan, check_grown
 from actors.events.records import DeadLetter
 from actors.janitor.anonymization import Anonymizations
-from actors.janitor.anonymization_job import Job, Step
+from actors.janitor.anonymization_job import Anonymization, Step
 from actors.mongo.accounts.store import MongoStore
 from actors.mongo.embedded_wire import Documents
 from actors.mongo.events import MongoEvents
@@ -402,7 +402,7 @@ async def test_what_stripe_tells_later_goes_to_the_anonymous_user(mongo: MongoSe
 
 def test_every_statement_of_a_done_anonymisation_is_about_nobody(mongo: MongoSetup) -> None:
     ledger = MongoAnonymizations(mongo.database)
-    job = Job("anm_1", UserId(TEXT), UserId("anon-1"), Step.LIFTING, None, {}, NOON)
+    job = Anonymization("anm_1", UserId(TEXT), UserId("anon-1"), Step.LIFTING, None, {}, NOON)
     ledger.begin(job, "digest")
     assert ledger.begin(job._replace(anonymization_id="anm_2"), None).anonymization_id == "anm_1"
 
@@ -473,7 +473,7 @@ async def test_two_janitors_at_once_count_and_rename_every_document_once(
     assert traces(embedded.database, TEXT) == []
 
 
-async def jobs_of_done(jobs: Anonymizations, job: Job) -> Job:
+async def jobs_of_done(jobs: Anonymizations, job: Anonymization) -> Anonymization:
     """Return a job that others carry out, once it is done."""
     while True:
         known = await asyncio.to_thread(jobs._ledger.find, job.anonymization_id)

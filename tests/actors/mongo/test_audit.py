@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 
 from actors.auth.api_keys import make_key
-from actors.auth.audit import Act, Outcome, make_act
+from actors.auth.audit import Act, ActOutcome, make_act
 from actors.auth.caller import Scope
 from actors.auth.limits import KeyLimits
-from actors.janitor.anonymization_job import Job, Step
+from actors.janitor.anonymization_job import Anonymization, Step
 from actors.mongo.audit import MongoAudit
 from actors.mongo.jobs.rename import MongoRenaming
 from actors.mongo.jobs.store import MongoJobStore
@@ -33,11 +33,11 @@ def test_an_act_comes_back_as_it_was_kept_and_as_it_ended(
 
     audit.begin(asked)
     begun = audit.page(10, None, None)
-    audit.finish(asked.act_id, Outcome.DONE, "k2")
+    audit.finish(asked.act_id, ActOutcome.DONE, "k2")
 
     assert begun == [asked]
     (ended,) = audit.page(10, None, None)
-    assert (ended.outcome, ended.made, ended.user_id) == (Outcome.DONE, "k2", user_id)
+    assert (ended.outcome, ended.made, ended.user_id) == (ActOutcome.DONE, "k2", user_id)
 
 
 def test_pages_are_newest_first_of_all_or_of_one_caller(mongo: MongoSetup) -> None:
@@ -86,7 +86,9 @@ def test_an_anonymous_user_is_in_no_act_and_no_limit(mongo: MongoSetup, user_id:
         keys.insert(make_key(str(sorted(users)), Scope.READ, NOON, limits=limits)[1])
     renaming = MongoRenaming(mongo.database, "users")
 
-    renaming.rename(Job("anm_1", user_id, UserId("anon-1"), Step.RENAMING, None, {}, NOON))
+    renaming.rename(
+        Anonymization("anm_1", user_id, UserId("anon-1"), Step.RENAMING, None, {}, NOON)
+    )
 
     assert {one.user_id for one in audit.page(10, None, None)} == {"anon-1", "bob"}
     left = sorted(sorted(key.limits.user_ids or ()) for key in keys.list() if key.limits)

@@ -12,11 +12,11 @@ from actors.stripe.payloads import read_event
 from actors.stripe.records import (
     EventState,
     Grantable,
-    Lane,
     ReconcilePlace,
     StripeEvent,
     StripeRecord,
     StripeStore,
+    Urgency,
     Waiting,
 )
 from actors.stripe.shapes import read_subscription
@@ -165,9 +165,9 @@ def test_what_came_last_is_found_first_where_that_is_asked(ledger: StripeStore) 
     assert ledger.due(LATER, 2, fresh=True, newest=True) == ["sub_3", "sub_2"]
 
 
-def test_each_lane_is_due_on_its_own_and_counted(ledger: StripeStore) -> None:
-    for name, lane in (("1", Lane.FRESH), ("2", Lane.FOUND), ("3", Lane.FRESH)):
-        ledger.keep(told(name, subject=f"sub_{name}", lane=lane))
+def test_each_urgency_is_due_on_its_own_and_counted(ledger: StripeStore) -> None:
+    for name, urgency in (("1", Urgency.FRESH), ("2", Urgency.FOUND), ("3", Urgency.FRESH)):
+        ledger.keep(told(name, subject=f"sub_{name}", urgency=urgency))
     ledger.postpone(["evt_3"], NOON, "nobody knows", parked=True)
     ledger.keep(told("4", subject="sub_4"))
     ledger.fail(["evt_4"], "it cannot be")
@@ -175,17 +175,17 @@ def test_each_lane_is_due_on_its_own_and_counted(ledger: StripeStore) -> None:
     assert ledger.due(NOON, 10, fresh=True) == ["sub_1"]
     assert sorted(ledger.due(NOON, 10, fresh=False)) == ["sub_2", "sub_3"]
     assert ledger.waiting() == Waiting(fresh=1, found=1, parked=1, dead=1)
-    assert {e.event_id: e.lane for e in ledger.unapplied(10)} == {
-        "evt_1": Lane.FRESH,
-        "evt_2": Lane.FOUND,
-        "evt_3": Lane.PARKED,
-        "evt_4": Lane.FRESH,
+    assert {e.event_id: e.urgency for e in ledger.unapplied(10)} == {
+        "evt_1": Urgency.FRESH,
+        "evt_2": Urgency.FOUND,
+        "evt_3": Urgency.PARKED,
+        "evt_4": Urgency.FRESH,
     }
 
 
 def test_a_delivery_makes_fresh_what_was_found_or_parked(ledger: StripeStore) -> None:
     for name in ("1", "2"):
-        ledger.keep(told(name, subject=f"sub_{name}", lane=Lane.FOUND))
+        ledger.keep(told(name, subject=f"sub_{name}", urgency=Urgency.FOUND))
     ledger.postpone(["evt_2"], LATER, "nobody knows", parked=True)
 
     for name in ("1", "2"):
@@ -207,7 +207,7 @@ def test_records_that_are_nobodys_are_found_by_their_customer(ledger: StripeStor
 
 
 @pytest.mark.parametrize("database", ["mongomock", "embedded"])
-def test_events_of_before_there_were_lanes_are_due_behind_the_fresh(
+def test_events_of_before_urgencies_were_stored_are_due_behind_the_fresh(
     database: str, request: pytest.FixtureRequest
 ) -> None:
     setup: MongoSetup = request.getfixturevalue(database)

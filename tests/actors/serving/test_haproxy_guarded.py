@@ -2,8 +2,12 @@
 
 import contextlib
 import json
+import os
 import re
+import shutil
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +18,8 @@ import pytest
 from actors.edge.gate import BODY_BYTES_MAX, HEADERS_MAX
 from actors.edge.problems import STATUS
 from actors.protocol.limits import HEADER_BYTES_MAX, REPLICA_REQUESTS_MAX, REPLICA_WRITES_MAX
+from actors.remote import environment as ray_environment
+from bench.processes import free_port
 from tests.fakes.haproxy import (
     SCRIPT,
     SECONDS_MAX,
@@ -22,6 +28,7 @@ from tests.fakes.haproxy import (
     ask,
     guard,
     haproxy,
+    listens,
     request,
     run_guard,
     write_configuration,
@@ -222,6 +229,30 @@ def test_where_no_application_is_there_yet_clients_are_told_to_come_again(tmp_pa
 
     assert (status, headers["retry-after"]) == (503, "1")
     assert json.loads(body)["code"] == "overloaded"
+
+
+PARENT = "import subprocess, sys; subprocess.Popen(sys.argv[1:]); sys.stdin.read()"
+"""Starts what it is told to, as Serve's process does, and lives until its input ends."""
+
+
+def test_haproxy_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
+    if shutil.which("setpriv") is None:
+        pytest.skip("this system has no setpriv")
+    binary = ray_environment.haproxy_binary()
+    if binary is None:
+        pytest.skip("there is no HAProxy for this system")
+    port = free_port()
+    file = write_configuration(tmp_path, port, 0)
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT, SCRIPT, "-db", "-f", file],
+        stdin=subprocess.PIPE,
+        env=os.environ | {"ALLOTMENT_HAPROXY_BINARY": binary},
+    ) as parent:
+        wait_until(lambda: listens(port), SECONDS_MAX)
+
+        parent.kill()
+
+    wait_until(lambda: not listens(port), SECONDS_MAX)
 
 
 def refusals(folder: Path) -> float:

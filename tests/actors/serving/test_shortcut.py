@@ -12,7 +12,7 @@ from actors.edge.app import build_app
 from actors.edge.gate import Gate
 from actors.runtime.counters import OperationCounters
 from actors.serving import shortcut
-from tests.fakes.edge import CREDITS, USAGE, edge
+from tests.fakes.edge import CREDITS, PAYMENT, USAGE, edge
 from tests.fakes.shards import in_loop
 
 STATUS, CHARGE = ("GET", "/subscription/status"), ("POST", "/subscription/usage")
@@ -53,13 +53,41 @@ async def test_hot_operations_never_come_to_serve(monkeypatch: pytest.MonkeyPatc
     assert (status.status_code, status.json()["remaining_credits"]) == (200, 60)
 
 
+@in_loop
+async def test_holds_settlements_and_credits_never_come_to_serve(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    hold, cost = {"user_id": "ada", "credit_amount": 7}, {"credit_amount": 3}
+    async with behind_the_shortcut(monkeypatch, is_open=True) as (http, gate):
+        held = await http.post("/subscription/holds", json=hold)
+        name = held.json()["hold_id"]
+        settled = await http.post(f"/subscription/holds/{name}/settle", json=cost)
+        unknown = await http.post("/subscription/holds/none/settle", json=cost)
+        more = CREDITS | {"payment": PAYMENT | {"transaction_id": "t-2"}}
+        added = await http.post("/subscription/credits", json=more)
+
+    assert (held.status_code, held.json()["remaining_credits"]) == (201, 83)
+    assert (settled.status_code, settled.json()["remaining_credits"]) == (201, 87)
+    assert unknown.status_code == 404
+    assert added.status_code == 201
+    counted = gate.counters["POST", "/subscription/holds/{hold_id}/settle"]
+    assert (counted.requests, counted.refused) == (2, 1)
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [
         ("GET", "/healthz"),
         ("GET", "/subscription/usage"),
         ("POST", "/subscription/usage/"),
-        ("POST", "/subscription/credits"),
+        ("POST", "/subscription/usage/batch"),
+        ("POST", "/subscription/holds/"),
+        ("POST", "/subscription/holds/settle"),
+        ("POST", "/subscription/holds//settle"),
+        ("POST", "/subscription/holds/a/b/settle"),
+        ("POST", "/subscription/holds/a%2Fb/settle"),
+        ("GET", "/subscription/holds"),
+        ("DELETE", "/subscription/holds/a"),
     ],
 )
 @in_loop

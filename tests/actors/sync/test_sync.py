@@ -288,7 +288,7 @@ async def test_a_shard_that_was_ended_is_not_waited_for_and_one_that_is_new_is_t
 
 
 @in_loop
-async def test_more_news_than_a_lane_holds_become_forget_everything(
+async def test_more_news_than_a_notifier_holds_become_forget_everything(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sync_notifier, "NAMES_WAITING_MAX", 10)

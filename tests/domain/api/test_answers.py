@@ -8,7 +8,7 @@ import pytest
 
 from domain.api.answers import CreditStatusResponse
 from domain.api.list_answers import subscription_record
-from domain.api.render import change_answer, status_answer
+from domain.api.render import answer_text, status_answer
 from domain.coverage import is_low
 from domain.grants import Grant
 from domain.messages import RecordUsage
@@ -191,8 +191,8 @@ def test_a_day_opened_is_answered_with_the_status() -> None:
 
     ledger.open_day(NOON + ONE_DAY)
 
-    answer = change_answer(ledger.account, ledger.entries[-1], ledger.policy)
-    assert answer == ledger.status(NOON + ONE_DAY)
+    answer = answer_text(ledger.account, ledger.entries[-1], ledger.policy)
+    assert CreditStatusResponse.model_validate_json(answer) == ledger.status(NOON + ONE_DAY)
 
 
 @pytest.mark.parametrize(

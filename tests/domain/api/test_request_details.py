@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from domain.api.requests import DETAILS_BYTES_MAX, DETAILS_DEPTH_MAX, INT64_MAX, RecordUsageBody
+from domain.api.details import DETAILS_BYTES_MAX, DETAILS_DEPTH_MAX, INT64_MAX
+from domain.api.requests import RecordUsageBody
 
 USAGE = {"user_id": "ada", "service_type": "chat", "credit_amount": 5}
 

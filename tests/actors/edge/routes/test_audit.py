@@ -2,7 +2,7 @@
 
 import pytest
 
-from actors.auth.audit import Outcome
+from actors.auth.audit import ActOutcome
 from actors.auth.caller import Scope
 from tests.builders.limited_keys import limited_world, users
 from tests.builders.route_rows import ADMIN, ROWS, Row
@@ -24,7 +24,7 @@ async def test_every_act_of_an_administrator_is_written_down(row: Row) -> None:
 
     assert got.status_code == row.answers
     assert (act.by, act.action) == (caller.name, f"{row.method} {row.route}")
-    assert act.outcome is (Outcome.DONE if row.answers < 400 else Outcome.REFUSED)
+    assert act.outcome is (ActOutcome.DONE if row.answers < 400 else ActOutcome.REFUSED)
     about_ada = "ada" in row.path or "ada" in str(row.body)
     assert act.user_id == ("ada" if about_ada else None)
     assert (act.target is not None) == ("none" in row.path)
@@ -74,7 +74,7 @@ async def test_what_an_administrator_tried_past_the_limits_of_the_key_is_written
         await world.ask(users("ada"), "POST", "/subscription/adjustments", body)
         (act,) = world.backend.memory_audit.acts
 
-    assert (act.user_id, act.outcome) == ("bob", Outcome.REFUSED)
+    assert (act.user_id, act.outcome) == ("bob", ActOutcome.REFUSED)
 
 
 @in_loop
@@ -102,7 +102,7 @@ async def test_a_defect_leaves_an_act_that_may_have_been_done(
             await http.post("/admin/validate", json={})
         (act,) = backend.memory_audit.acts
 
-    assert act.outcome is Outcome.FAILED
+    assert act.outcome is ActOutcome.FAILED
 
 
 @in_loop
