@@ -22,6 +22,7 @@ from actors.auth.first_key import first_key
 from actors.cluster.resharding import table_at_start
 from actors.embedded.keeper import EmbeddedMongo
 from actors.mongo.accounts.store import MongoStore
+from actors.mongo.audit import MongoAudit
 from actors.mongo.clock import MongoClock
 from actors.mongo.connection import check_suitable, connect, unavailable_on_error
 from actors.mongo.directory import MongoDirectory
@@ -255,7 +256,7 @@ def service(settings: Settings, tell: Tell) -> Iterator[Started]:
         with unavailable_on_error():
             database, count = prepare_database(settings, uri, tell)
             stack.callback(database.client.close)
-            key = first_key(MongoKeys(database), directory)
+            key = first_key(MongoKeys(database), MongoAudit(database), directory)
         settings = settings.model_copy(update={"mongo_uri": SecretStr(uri)})
         tell("Ray")
         dashboard_url = stack.enter_context(

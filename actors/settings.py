@@ -107,6 +107,7 @@ class Settings(EventSettings, BaseSettings):
     rate_limit_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
     test_clock: bool = False
     journal_days: Annotated[int, Field(ge=30, le=36_500)] = 30
+    audit_days: Annotated[int, Field(ge=30, le=36_500)] = 400
     spike_factor: Annotated[Decimal, Field(ge=1, le=1_000_000)] = Decimal(3)
     max_staleness_seconds: Annotated[float, Field(gt=0, le=3600)] = 10.0
     stripe_api_key: Annotated[SecretStr | None, BeforeValidator(_blank_is_unset)] = None
@@ -180,6 +181,7 @@ class Settings(EventSettings, BaseSettings):
             reconcile=self.reconcile_cron,
             timezone=self.timezone,
             journal_days=self.journal_days,
+            audit_days=self.audit_days,
         )
 
     @property

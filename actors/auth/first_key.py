@@ -5,10 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from actors.auth.api_keys import ApiKey, KeyStore, hash_of, make_key
+from actors.auth.audit import START, ActOutcome, Audit, make_act
 from actors.auth.caller import Scope
+from domain.values import to_instant
 
 
-def first_key(keys: KeyStore, directory: Path) -> str | None:
+def first_key(keys: KeyStore, audit: Audit, directory: Path) -> str | None:
     """Make the first admin key and keep it in `admin.key`; None where there is one already.
 
     One that is limited to users or services does not count: nobody could make another with it.
@@ -19,6 +21,8 @@ def first_key(keys: KeyStore, directory: Path) -> str | None:
         return None
     text, key = make_key("first admin key", Scope.ADMIN, now)
     keep_secret(directory / "admin.key", text + "\n")  # Before it counts: nobody makes it again.
+    act = make_act(to_instant(now), START, "keys create", made=key.key_id, outcome=ActOutcome.DONE)
+    audit.begin(act)
     keys.insert(key)
     return text
 

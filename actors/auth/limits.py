@@ -1,4 +1,7 @@
-"""To which users and services a key is limited. A key without limits is for all of them."""
+"""To which users and services a key is limited, and how that is told.
+
+A key without limits is for all of them.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,6 +11,7 @@ from domain.values import USER_ID_LENGTH_MAX, UserId
 USER_IDS_MAX = 100  # Of one key: whoever has more has a prefix, or another key.
 SERVICES_MAX = 100  # Of one key.
 SERVICE_LENGTH_MAX = 256
+NAME_LENGTH_MAX = 100  # Characters of what a key is for.
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +73,13 @@ def limits_of(
         prefix,
         None if services is None else frozenset(services),
     )
+
+
+def check_name(text: str) -> str:
+    """Return what a key is for: it fits into a line of a list. Raises ValueError."""
+    if not text.strip() or len(text) > NAME_LENGTH_MAX or not text.isprintable():
+        raise ValueError(f"give 1 to {NAME_LENGTH_MAX} printable characters")
+    return text
 
 
 def check_prefix(text: str) -> str:

@@ -2,13 +2,16 @@
 
 import typer
 
+from actors.auth.audit import ActOutcome, by_command, make_act
 from actors.cli.terminal import fail, load_settings, out
+from actors.mongo.audit import MongoAudit
 from actors.mongo.clock import MongoWitnesses
 from actors.mongo.connection import connect
 from actors.mongo.stored_format import check_format
 from actors.protocol.store import StorageUnavailableError, UnsuitableDatabaseError
 from actors.runtime.steady_time import wall_time
 from actors.settings import Settings
+from domain.values import to_instant
 
 
 def accept_clock() -> None:
@@ -18,6 +21,8 @@ def accept_clock() -> None:
         database = connect(uri_of(load_settings()), load_settings().mongo_db)
         try:
             check_format(database)
+            act = make_act(to_instant(now), by_command(), "accept-clock", outcome=ActOutcome.DONE)
+            MongoAudit(database).begin(act)
             MongoWitnesses(database).note(now)
         finally:
             database.client.close()

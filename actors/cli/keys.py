@@ -1,40 +1,34 @@
 """The commands about API keys: make, list, rotate, revoke. They work on a resting database, too."""
 
-import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
-from actors.auth.api_keys import ApiKey, make_key, make_successor
-from actors.auth.caller import Scope
+from actors.auth.api_keys import ApiKey
+from actors.auth.caller import Caller, Scope
 from actors.auth.first_key import renew_kept
+from actors.auth.key_desk import KEYS_MAX, KeyDesk, TooManyKeysError, UnknownKeyError
 from actors.auth.limits import (
     SERVICES_MAX,
     USER_IDS_MAX,
     KeyLimits,
+    check_name,
     check_prefix,
     check_service,
     distinct,
     limits_of,
 )
+from actors.cli.key_store import database_told, key_store
 from actors.cli.terminal import AsJson, errors, fail, load_settings, out, print_json, print_table
-from actors.embedded.keeper import EmbeddedMongo
-from actors.embedded.server import EmbeddedMongoError
-from actors.mongo.connection import check_suitable, connect
-from actors.mongo.embedded_wire import MongoWire
-from actors.mongo.keys import MongoKeys
-from actors.mongo.preparation import prepare
-from actors.protocol.store import StorageUnavailableError, UnsuitableDatabaseError
-from actors.settings import Settings
 from domain.values import parse_user_id
 
 DURATION = re.compile(r"([0-9]{1,5})([mhd])")
+OPERATOR = Caller("command", Scope.ADMIN)
 UNITS = {"m": "minutes", "h": "hours", "d": "days"}
-NAME_LENGTH_MAX = 100  # Characters of what a key is for.
 
 keys = typer.Typer(no_args_is_help=True, help="Make, list, rotate and revoke API keys.")
 
@@ -47,41 +41,12 @@ class ScopeName(StrEnum):
     ADMIN = "admin"
 
 
-@contextlib.contextmanager
-def database_told() -> Iterator[None]:
-    """End the command with one sentence where the world is not as it must be."""
-    try:
-        yield
-    except (EmbeddedMongoError, UnsuitableDatabaseError) as error:
-        fail(str(error))
-    except StorageUnavailableError:
-        fail("The database does not answer.")
-
-
-@contextlib.contextmanager
-def key_store(settings: Settings) -> Iterator[MongoKeys]:
-    """Yield the keys of the running service, or of the resting database."""
-    with contextlib.ExitStack() as stack:
-        uri_file = settings.data_dir / "mongo.uri"
-        if settings.mongo_uri is not None:
-            uri = settings.mongo_uri.get_secret_value()
-        elif uri_file.exists() and MongoWire().ping(uri_file.read_text()):
-            uri = uri_file.read_text()
-        else:
-            mongo = EmbeddedMongo(settings.data_dir.absolute() / "mongo", wire=MongoWire())
-            uri = stack.enter_context(mongo).uri
-        database = connect(uri, settings.mongo_db)
-        stack.callback(database.client.close)
-        check_suitable(database)
-        prepare(database, lambda step: errors.print(f"database: {step} …", highlight=False))
-        yield MongoKeys(database)
-
-
-def check_name(name: str) -> str:
+def name_of(text: str) -> str:
     """Refuse a name that would not fit into a line of the list."""
-    if not name.strip() or len(name) > NAME_LENGTH_MAX or not name.isprintable():
-        raise typer.BadParameter(f"give 1 to {NAME_LENGTH_MAX} printable characters")
-    return name
+    try:
+        return check_name(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def duration_of(text: str | None) -> timedelta | None:
@@ -135,7 +100,7 @@ Expires = Annotated[
 @keys.command("create")
 def create_key(  # noqa: PLR0913 - an option each
     scope: Annotated[ScopeName, typer.Option(help="What the key may do.")],
-    name: Annotated[str, typer.Option(help="What the key is for.", callback=check_name)],
+    name: Annotated[str, typer.Option(help="What the key is for.", callback=name_of)],
     *,
     expires: Expires = None,
     user: Annotated[
@@ -155,9 +120,12 @@ def create_key(  # noqa: PLR0913 - an option each
     """Make a key and print it: it is shown this once."""
     settings = load_settings()
     limits = limits_of(user or None, user_prefix, service or None)
-    with database_told(), key_store(settings) as store:
-        text, key = make_key(name, Scope[scope.name], datetime.now(UTC), expires, limits)
-        store.insert(key)
+    with database_told(), key_store(settings) as kept, kept.act("keys create") as made:
+        try:
+            text, key = KeyDesk(kept.keys).make(OPERATOR, name, Scope[scope.name], expires, limits)
+        except TooManyKeysError:
+            fail(f"{KEYS_MAX} keys are kept already.")
+        made.append(key.key_id)
     show_key(text, key, as_json=as_json)
 
 
@@ -175,8 +143,8 @@ def show_key(text: str, key: ApiKey, *, as_json: bool) -> None:
 def list_keys(*, as_json: AsJson = False) -> None:
     """Print all keys, without their secrets."""
     settings = load_settings()
-    with database_told(), key_store(settings) as store:
-        rows = [key_row(key) for key in store.list()]
+    with database_told(), key_store(settings) as kept:
+        rows = [key_row(key) for key in kept.keys.list()]
     if as_json:
         print_json(rows)
         return
@@ -250,15 +218,18 @@ def rotate_key(
 
     It lives as long as the old one was to live, unless --expires says otherwise.
     """
-    settings, now = load_settings(), datetime.now(UTC)
-    with database_told(), key_store(settings) as store:
-        found = [key for key in store.list() if key.key_id == key_id and key.in_force(now)]
-        if not found:
+    settings, caller = load_settings(), OPERATOR
+    with database_told(), key_store(settings) as kept, kept.act("keys rotate", key_id) as made:
+        before = next((key for key in kept.keys.list() if key.key_id == key_id), None)
+        try:
+            text, key = KeyDesk(kept.keys).rotate(caller, key_id, overlap, expires)
+        except UnknownKeyError:
             fail(f"There is no key {key_id} in force.")
-        text, key = make_successor(found[0], now, expires)
-        store.insert(key)  # First: whoever is interrupted here has two keys, and not none.
-        store.expire(key_id, now + overlap)
-    if renew_kept(settings.data_dir, found[0], text):
+        except TooManyKeysError:
+            fail(f"{KEYS_MAX} keys are kept already.")
+        made.append(key.key_id)
+    assert before is not None, "it was rotated"
+    if renew_kept(settings.data_dir, before, text):
         errors.print("the new key is kept in admin.key", highlight=False)
     show_key(text, key, as_json=as_json)
 
@@ -271,12 +242,12 @@ def revoke_key(
 ) -> None:
     """Revoke a key: it is refused everywhere within five seconds."""
     settings = load_settings()
-    with database_told(), key_store(settings) as store:
-        revoked = store.revoke(key_id, datetime.now(UTC))
-        rows = [key_row(key) for key in store.list() if key.key_id == key_id]
-    if not revoked:
-        fail(f"There is no key {key_id} in force.")
+    with database_told(), key_store(settings) as kept, kept.act("keys revoke", key_id):
+        try:
+            row = key_row(KeyDesk(kept.keys).revoke(OPERATOR, key_id))
+        except UnknownKeyError:
+            fail(f"There is no key {key_id} in force.")
     if as_json:
-        print_json(rows[0])
+        print_json(row)
         return
     out.print(f"key {key_id} is revoked", highlight=False)

@@ -14,7 +14,8 @@ import typer
 from actors.cli.clock import add_clock_command
 from actors.cli.cluster import add_cluster_commands
 from actors.cli.corrections import add_correcting_commands
-from actors.cli.keys import database_told, keys
+from actors.cli.key_store import database_told
+from actors.cli.keys import keys
 from actors.cli.moving_in import add_moving_in_command
 from actors.cli.operator import add_operator_commands
 from actors.cli.prices import prices

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import httpx
 import typer
 
-from actors.cli.keys import database_told
+from actors.cli.key_store import database_told
 from actors.cli.terminal import (
     AsJson,
     Service,

@@ -1,12 +1,13 @@
-"""The command that makes a user anonymous."""
+"""The commands about who did what: a user made anonymous, the audit of administrators' acts."""
 
 import secrets
 import time
 from typing import Annotated
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import typer
 
+from actors.auth.audit import ActPage, ActRecord
 from actors.cli.terminal import (
     RUN_SECONDS_MAX,
     AsJson,
@@ -57,6 +58,29 @@ def anonymize(
     out.print(f"the user is {report.anonymous_id} now", highlight=False)
 
 
+def audit(
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many acts, newest first.")] = 50,
+    by: Annotated[str | None, typer.Option(help="Of one caller, such as key:5f0c91ab.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Print which administrative acts were asked for, when, and with which key."""
+    query = {"limit": limit} | ({} if by is None else {"by": by})
+    page = Service(load_settings()).ask("GET", f"/admin/audit?{urlencode(query)}")
+    acts = ActPage.model_validate(page).items
+    if as_json:
+        print_json([act.model_dump(mode="json") for act in acts])
+        return
+    columns = ("when", "by", "act", "about", "user", "made", "outcome")
+    print_table(columns, map(act_cells, acts))
+
+
+def act_cells(act: ActRecord) -> tuple[str, ...]:
+    """Return an act as the table shows it."""
+    about = (act.target or "", act.user_id or "", act.made or "")
+    return (f"{act.at:%Y-%m-%d %H:%M:%S}", act.by, act.action, *about, str(act.outcome))
+
+
 def progress_of(service: Service) -> str | None:
     """Return how far the anonymisations are that run; None: that is not known."""
     listed = service.ask("GET", "/admin/anonymizations?limit=10", unless=AWAY)
@@ -72,3 +96,4 @@ def progress_of(service: Service) -> str | None:
 def add_user_commands(app: typer.Typer) -> None:
     """Add the commands about users."""
     app.command()(anonymize)
+    app.command()(audit)

@@ -1,16 +1,18 @@
 """The whole HTTP interface on a backend."""
 
+from actors.edge.audited import AuditedRoute
 from actors.edge.backend import Backend
 from actors.edge.gate import Gate
-from actors.edge.once import OnceRoute
 from actors.edge.openapi import Interface, operation_id
 from actors.edge.problems import HANDLERS
 from actors.edge.routes.admin import add_admin_operations, add_reconciling_operations
+from actors.edge.routes.audit import add_audit_operation
 from actors.edge.routes.corrections import add_correcting_operations
 from actors.edge.routes.docs import add_documentation
 from actors.edge.routes.events import add_event_operations
 from actors.edge.routes.holds import add_hold_operations
 from actors.edge.routes.hot import add_hot_operations
+from actors.edge.routes.keys import add_key_operations
 from actors.edge.routes.probes import add_operating_operations, add_test_clock
 from actors.edge.routes.stream_tokens import add_stream_tokens
 from actors.edge.routes.stripe_webhook import add_stripe_operations
@@ -33,7 +35,8 @@ def build_app(backend: Backend) -> Gate:
         exception_handlers=HANDLERS,
         telemetry={"tracing": False, "metrics": False},  # Looked up at every request otherwise.
     )
-    app.router.route_class = OnceRoute
+    app.router.route_class = AuditedRoute
+    app.state.audit = backend.audit
     operations = add_hot_operations(app, backend)
     add_reading_operations(app, backend)
     operations |= add_writing_operations(app, backend)
@@ -48,5 +51,7 @@ def build_app(backend: Backend) -> Gate:
     add_event_operations(app, backend)
     add_stream_tokens(app, backend)
     add_reconciling_operations(app, backend)
+    add_key_operations(app, backend)
+    add_audit_operation(app, backend)
     add_documentation(app)
     return Gate(app, backend, operations)

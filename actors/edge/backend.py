@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from actors.auth.api_keys import KeyRing
+from actors.auth.audit import Audit
+from actors.auth.key_desk import KeyDesk
 from actors.auth.stream_tokens import StreamTokens
 from actors.auth.tokens import Tokens
 from actors.edge.limits import RateLimit
@@ -46,6 +48,8 @@ class Backend(Protocol):
     router: Router
     turns: Turns
     keys: KeyRing
+    key_desk: KeyDesk
+    audit: Audit
     tokens: Tokens | None
     streams: StreamTokens
     rate_limit: RateLimit | None

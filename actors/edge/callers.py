@@ -5,7 +5,7 @@ stand for operations about all users; `allow_scope` for those that say later whi
 by `call_of` for what is done and `require_reading` for what is read.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from fastapi import Request
 
@@ -17,7 +17,17 @@ from domain.holds import PlaceHold, ReleaseHold, SettleHold, is_hold_for
 from domain.messages import Command, RecordUsage
 from domain.values import UserId
 
-Check = Callable[[Request], Awaitable[None]]
+
+class Permit:
+    """A dependency of an operation: what a caller's key must be."""
+
+    def __init__(self, scope: Scope, check: Callable[[Request, Scope], Caller]) -> None:
+        self.scope = scope
+        self._check = check
+
+    async def __call__(self, request: Request) -> None:
+        """Refuse a caller whose key is not so."""
+        self._check(request, self.scope)
 
 
 def caller_of(request: Request) -> Caller:
@@ -92,22 +102,14 @@ def is_about(command: Command, service: str, of_charge: str | None) -> bool:
             return False
 
 
-def allow(scope: Scope) -> Check:
+def allow(scope: Scope) -> Permit:
     """Return `require` as a dependency of an operation."""
-
-    async def check(request: Request) -> None:
-        require(request, scope)
-
-    return check
+    return Permit(scope, require)
 
 
-def allow_scope(scope: Scope) -> Check:
+def allow_scope(scope: Scope) -> Permit:
     """Return `require_scope` as a dependency of an operation that says later whom it is about."""
-
-    async def check(request: Request) -> None:
-        require_scope(request, scope)
-
-    return check
+    return Permit(scope, require_scope)
 
 
 NOT_THIS_USER = "This key is limited to other users"

@@ -15,6 +15,7 @@ from actors.protocol.store import StorageUnavailableError
 STREAM = ("GET", "/events")
 """The one operation that takes a token in its address: a stream token, and no other."""
 STREAM_PARAMETER = "token"
+BLANKS = " \t"  # What may stand beside a key: nothing else that Unicode takes for a space.
 
 
 async def authenticate(backend: Backend, scope: Scope) -> Caller:
@@ -23,7 +24,7 @@ async def authenticate(backend: Backend, scope: Scope) -> Caller:
     in_address = stream_tokens(scope)
     only = given[0] if len(given) == 1 else b""  # Of two, nobody says which is meant.
     scheme, _, shown = only.decode("latin-1").partition(" ")
-    shown = shown.strip() if scheme.lower() == "bearer" else ""
+    shown = shown.strip(BLANKS) if scheme.lower() == "bearer" else ""
     try:
         if not in_address:
             caller = backend.keys.known(shown) or await look_up(backend, shown)

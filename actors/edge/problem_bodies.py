@@ -108,6 +108,7 @@ PROBLEMS: dict[str, dict[str, Any]] = {
     "503": problem("overloaded", 503, "The service is overloaded; try again later"),
 }
 """Examples of problems of the plain kind, by status."""
+NO_KEY = problem("not_found", 404, "There is no such key in force")
 NO_HOLD = problem("not_found", 404, "There is no such hold")
 CLOSER_PROBLEMS: dict[tuple[str, str], dict[str, Any]] = {
     ("/subscription/usage/{usage_id}/reversals", "404"): problem(
@@ -116,6 +117,8 @@ CLOSER_PROBLEMS: dict[tuple[str, str], dict[str, Any]] = {
     ("/subscription/usage/{usage_id}/reversals", "409"): problem(
         "already_reversed", 409, "All of the charge was reversed"
     ),
+    ("/admin/keys/{key_id}", "404"): NO_KEY,
+    ("/admin/keys/{key_id}/rotate", "404"): NO_KEY,
     ("/subscription/holds/{hold_id}", "404"): NO_HOLD,
     ("/subscription/holds/{hold_id}/settle", "404"): NO_HOLD,
 }

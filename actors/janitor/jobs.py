@@ -29,6 +29,8 @@ class Schedule:
     timezone: str
     journal_days: int
     """How old entries are that are trimmed."""
+    audit_days: int = 400
+    """How old administrative acts are that are trimmed."""
 
 
 class Journal(Protocol):
@@ -41,8 +43,25 @@ class Journal(Protocol):
         """
 
 
+class AuditTrail(Protocol):
+    """What is kept of administrators' acts, as far as it may be shortened."""
+
+    def trim_audit(self, before: datetime) -> int:
+        """Remove acts of before an instant, and keys that nobody could use since; count them.
+
+        Blocks; may raise StorageUnavailableError.
+        """
+
+
 class JobStore(
-    EndedSubscriptions, EndedPacks, OverdueHolds, Invariants, IndexCare, Journal, Protocol
+    EndedSubscriptions,
+    EndedPacks,
+    OverdueHolds,
+    Invariants,
+    IndexCare,
+    Journal,
+    AuditTrail,
+    Protocol,
 ):
     """What the jobs need of the database."""
 
@@ -71,6 +90,7 @@ class JanitorJobs:
         self._store = store
         self._clock = clock
         self._journal_age = timedelta(days=schedule.journal_days)
+        self._audit_age = timedelta(days=schedule.audit_days)
         self._expiries = (
             Expiry(store, router, clock),
             PacksExpiry(store, router, clock),
@@ -114,5 +134,7 @@ class JanitorJobs:
 
     async def _trim(self, _due: datetime) -> Findings:
         await asyncio.to_thread(self._check_time)
-        before = self._clock() - self._journal_age
-        return Findings(trimmed=await asyncio.to_thread(self._store.trim, before))
+        now = self._clock()
+        entries = await asyncio.to_thread(self._store.trim, now - self._journal_age)
+        acts = await asyncio.to_thread(self._store.trim_audit, now - self._audit_age)
+        return Findings(trimmed=entries + acts)

@@ -32,6 +32,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "allotment_accounts": (_index("unreadable", sparse=True),),
     "allotment_anonymizations": (_index("started_at"), _index("at", sparse=True)),
     "allotment_api_keys": (_index("hash", unique=True),),
+    "allotment_audit": (_index("at"), _index("by", "_id"), _index("user_id", sparse=True)),
     "allotment_dead_letters": (_index("state", "at"), _index("event_id", "at")),
     "allotment_events": (
         _index("order", "user_id", "seq", "place"),
@@ -71,6 +72,7 @@ RETIRED: Mapping[str, Sequence[IndexModel]] = {"usages": (_index("user_id", "tim
 """Indexes of ours that others have taken the place of; a version that wants one makes it again."""
 
 EMBEDDED_INDEXES: Mapping[str, Sequence[IndexModel]] = {
+    "allotment_audit": (_index("_id", "at"),),
     "allotment_jobs": (_index("_id", "revision"),),
     "allotment_stripe_records": (_index("_id", "revision"),),
     "subscriptions": (_index("_id", "status"),),

@@ -9,6 +9,7 @@ from actors.auth.caller import Scope
 from actors.auth.limits import KeyLimits
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.embedded_wire import Documents
+from actors.mongo.instants import UNIX_START
 
 LIMITED = "limited "
 """What the hash of a limited key begins with: a version that knows no limits finds no such key."""
@@ -60,6 +61,13 @@ class MongoKeys:
         with unavailable_on_error():
             self._keys.update_one(later, {"$set": {"expires_at": at}})
             return self._keys.find_one(in_force) is not None
+
+    def trim(self, before: datetime) -> int:
+        """Remove keys that were revoked or have expired before an instant, and count them."""
+        span = {"$gte": UNIX_START, "$lt": before}
+        with unavailable_on_error():
+            revoked = self._keys.delete_many({"revoked_at": span}).deleted_count
+            return revoked + self._keys.delete_many({"expires_at": span}).deleted_count
 
     def note_used(self, key_ids: Collection[str], at: datetime) -> None:
         """Write down that these keys were used, unless a later use is known."""

@@ -4,8 +4,10 @@ import re
 from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import NamedTuple
 
 from actors.protocol.calls import Call
+from domain.account import Account
 from domain.local_days import ONE_DAY
 from domain.values import Status, UserId
 
@@ -84,9 +86,23 @@ class HoldsQuery:
     user_id: UserId
 
 
-ReadQuery = UsageQuery | MonthQuery | SubscriptionsQuery | HistoryQuery
-ShardQuery = SettleQuery | HoldsQuery | ChangeQuery
-Query = ReadQuery | HoldsQuery | ChangeQuery
+@dataclass(frozen=True, slots=True)
+class HeldQuery:
+    """What the list of a user's open holds is made of: the account, as a `Held` that is pickled."""
+
+    user_id: UserId
+
+
+class Held(NamedTuple):
+    """An account with its open holds, and as of when it is shown."""
+
+    account: Account
+    now: datetime
+
+
+ReadQuery = UsageQuery | MonthQuery | SubscriptionsQuery | HistoryQuery | HoldsQuery
+ShardQuery = SettleQuery | HeldQuery | ChangeQuery
+Query = ReadQuery | ChangeQuery
 
 
 def parse_month(text: str) -> tuple[date, date]:

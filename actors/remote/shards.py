@@ -13,7 +13,7 @@ from actors.protocol.calls import Envelope, Reply
 from actors.protocol.changes import Changes, Stamp
 from actors.protocol.directory import Directory, shard_name
 from actors.protocol.errors import ShardLostError
-from actors.protocol.queries import ChangeQuery, HoldsQuery, Query, ShardQuery
+from actors.protocol.queries import ChangeQuery, Query, ShardQuery
 from actors.protocol.reports import Findings, Reread, ShardReport
 from actors.remote.handle import Handle
 from actors.remote.lists import RayLists
@@ -60,7 +60,7 @@ class RayShards:
             reply: Reply = await self._shard(index).ask(ShardActor.query, version, question)
             return reply
 
-        if isinstance(query, HoldsQuery | ChangeQuery):
+        if isinstance(query, ChangeQuery):
             return await ask(query)
         return await ask_for_list(query, ask, self._lists.read)
 

@@ -11,6 +11,8 @@ from ray.serve import Deployment
 from starlette.types import ASGIApp
 
 from actors.auth.api_keys import KeyRing
+from actors.auth.audit import Audit
+from actors.auth.key_desk import KeyDesk
 from actors.auth.stream_tokens import StreamTokens
 from actors.auth.tokens import Tokens
 from actors.edge.app import build_app
@@ -22,6 +24,7 @@ from actors.edge.turns import Turns
 from actors.events.stream import EventsWay
 from actors.janitor.agenda import Agenda
 from actors.mongo.accounts.overview import MongoOverview
+from actors.mongo.audit import MongoAudit
 from actors.mongo.clock import MongoClock
 from actors.mongo.connection import is_reachable
 from actors.mongo.jobs.agenda import MongoAgenda
@@ -66,6 +69,8 @@ class RayBackend:
         self.router = Router(self._shards, settings.request_timeout_seconds)
         self.turns = Turns()
         self.keys = KeyRing(MongoKeys(self.database))
+        self.key_desk = KeyDesk(MongoKeys(self.database))
+        self.audit: Audit = MongoAudit(self.database)
         rules, quota = settings.token_rules, settings.requests_per_replica
         self.tokens = Tokens(rules) if rules else None
         self.streams = StreamTokens(MongoStreamSecret(self.database))

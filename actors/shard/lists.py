@@ -7,6 +7,7 @@ never take the machine from decisions.
 
 import asyncio
 import json
+import pickle
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -15,7 +16,10 @@ from typing import assert_never
 from actors.protocol.calls import OVERLOADED, UNAVAILABLE, Outcome, Reply
 from actors.protocol.queries import (
     QUERY_SECONDS_MAX,
+    Held,
+    HeldQuery,
     HistoryQuery,
+    HoldsQuery,
     MonthQuery,
     ReadQuery,
     SettleQuery,
@@ -25,6 +29,7 @@ from actors.protocol.queries import (
 )
 from actors.protocol.store import Reads, StoreError
 from domain.api.answers import Answer, PackRecord, UserSubscriptions
+from domain.api.hold_answers import open_holds
 from domain.api.list_answers import pack_record, subscription_record
 from domain.documents.packs import read_packs
 from domain.documents.subscriptions import read_subscriptions
@@ -38,16 +43,21 @@ LISTS_WAITING_MAX = 200  # and so many wait for these; more are refused.
 
 async def ask_for_list(
     query: ReadQuery,
-    settle: Callable[[SettleQuery], Awaitable[Reply]],
+    settle: Callable[[SettleQuery | HeldQuery], Awaitable[Reply]],
     read: Callable[[ReadQuery, bytes], Awaitable[Reply]],
 ) -> Reply:
     """Return the reply to a query: its shard settles, and then it is read elsewhere."""
-    settled = await settle(
-        SettleQuery(query.user_id, though_broken=isinstance(query, HistoryQuery))
-    )
+    settled = await settle(_question(query))
     if settled.outcome is not Outcome.DONE:
         return settled
     return await read(query, settled.body or b"")
+
+
+def _question(query: ReadQuery) -> SettleQuery | HeldQuery:
+    """Return what a shard is asked first. What is held is in its RAM."""
+    if isinstance(query, HoldsQuery):
+        return HeldQuery(query.user_id)
+    return SettleQuery(query.user_id, though_broken=isinstance(query, HistoryQuery))
 
 
 class Lists:
@@ -60,7 +70,10 @@ class Lists:
         self._waiting = 0
 
     async def answer(self, query: ReadQuery, status: bytes) -> Reply:
-        """Return the answer; `status` is the user's, as text. ValueError: the cursor is not ours."""
+        """Return the answer. ValueError: the cursor is not ours.
+
+        `status`: what the shard has said: the user's status as text, or what is `Held`.
+        """
         if self._waiting >= LISTS_WAITING_MAX:
             return OVERLOADED
         self._waiting += 1
@@ -81,6 +94,9 @@ class Lists:
     def _read(self, query: ReadQuery, status: bytes) -> Answer:
         if isinstance(query, HistoryQuery):
             return self._reads.history(query)
+        if isinstance(query, HoldsQuery):
+            held: Held = pickle.loads(status)  # noqa: S301 - a shard of ours made it
+            return open_holds(held.account, held.now, self._policy)
         known = json.loads(status)
         now = datetime.fromisoformat(known["as_of"]).astimezone(UTC)
         match query:

@@ -36,6 +36,11 @@ ONLY_OVER_HTTP = {
     "reconcile_stripe",
     "get_stripe_reconciliation",
     "set_test_clock",
+    "create_key",
+    "list_keys",
+    "rotate_key",
+    "revoke_key",
+    "get_audit",
 }
 ASYNC_ONLY = {"aclose", "finished"}
 ERRORS_ONLY_OVER_HTTP = {

@@ -3,7 +3,7 @@
 from functools import partial
 
 from actors.protocol.calls import Reply
-from actors.protocol.queries import ChangeQuery, HoldsQuery, Query
+from actors.protocol.queries import ChangeQuery, Query
 from actors.protocol.store import Reads
 from actors.shard.lists import Lists, ask_for_list
 from actors.shard.queries import Queries
@@ -21,7 +21,7 @@ class AllQueries:
 
     async def answer(self, version: int, query: Query) -> Reply:
         """Return the reply. ValueError: the cursor is not one of ours."""
-        if isinstance(query, HoldsQuery | ChangeQuery):
+        if isinstance(query, ChangeQuery):
             return await self._queries.answer(version, query)
         settle = partial(self._queries.answer, version)
         return await ask_for_list(query, settle, self._lists.answer)

@@ -9,7 +9,9 @@ from datetime import datetime
 import httpx
 
 from actors.auth.api_keys import KeyRing
+from actors.auth.audit import Audit
 from actors.auth.caller import Scope
+from actors.auth.key_desk import KeyDesk
 from actors.auth.stream_tokens import StreamTokens
 from actors.auth.tokens import Tokens
 from actors.cluster.resharding import Resharding
@@ -45,6 +47,7 @@ from tests.fakes.fleet import Fleet, MemoryTables
 from tests.fakes.janitor import yielding
 from tests.fakes.memory_agenda import MemoryAgenda
 from tests.fakes.memory_anonymizations import MemoryAnonymizations, MemoryPapers
+from tests.fakes.memory_audit import MemoryAudit
 from tests.fakes.memory_events import MemoryEvents
 from tests.fakes.memory_keys import Keys, made
 from tests.fakes.memory_reads import MemoryOverview, MemoryReads
@@ -129,6 +132,9 @@ class NoJobStore:
     def trim(self, before: datetime) -> int:
         return 0
 
+    def trim_audit(self, before: datetime) -> int:
+        return 0
+
 
 class OneJanitor:
     """What operators ask of the janitor."""
@@ -159,10 +165,13 @@ class OneJanitor:
 
 
 class LocalBackend:
-    def __init__(self, shards: OneShard, keys: Keys) -> None:
+    def __init__(self, shards: OneShard, keys: Keys) -> None:  # noqa: PLR0915 - a part each
         self.router = Router(shards, 5.0)
         self.turns = Turns()
         self.keys = KeyRing(keys)
+        self.key_desk = KeyDesk(keys)
+        self.memory_audit = MemoryAudit()
+        self.audit: Audit = self.memory_audit
         self.tokens: Tokens | None = None
         self.streams = StreamTokens(StreamSecret())
         self.rate_limit: RateLimit | None = None

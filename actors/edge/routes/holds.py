@@ -9,9 +9,8 @@ from actors.auth.caller import Scope
 from actors.edge.at_once import SETTLEMENTS, Operation, Place, hold_id_in, parsed, writing
 from actors.edge.backend import NEEDS_KEY_OR_TOKEN, Backend
 from actors.edge.callers import allow_scope, call_of, require_reading
-from actors.edge.responses import Done, answered, problems, written
-from actors.edge.routes.subscription import KeyHeader, UserIdQuery
-from actors.protocol.calls import body_of
+from actors.edge.responses import answered, problems, written
+from actors.edge.routes.subscription import KeyHeader, UserIdQuery, read_list
 from actors.protocol.errors import HoldNotFoundError
 from actors.protocol.queries import HoldsQuery
 from domain.api.answers import UsageRecordResponse
@@ -51,7 +50,7 @@ def _add_opening(app: FastAPI, backend: Backend) -> dict[Place, Operation]:
     async def get_holds(request: Request, user_id: UserIdQuery) -> Response:
         """Return a user's open holds, the one that expires first before the others."""
         require_reading(request, UserId(user_id), of_services=True)
-        return Done(body_of(await backend.router.query(HoldsQuery(UserId(user_id)))))
+        return await read_list(backend, request, HoldsQuery(UserId(user_id)))
 
     return {("POST", "/subscription/holds"): writing(PlaceHoldBody, place_hold)}
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from bson import ObjectId
 
+from actors.mongo.accounts.usage_pages import PAGE_BYTES_MAX, RECORD_BYTES
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.documents.owner import user_of
 from actors.mongo.embedded_wire import Documents
@@ -26,6 +27,7 @@ from domain.api.list_answers import subscription_record
 from domain.documents.subscriptions import Document, UnreadableError, read_subscription
 from domain.values import Status, UserId, is_object_id
 
+GRANT_BYTES = 300  # Of a grant in a list.
 TEXT, OBJECT_ID, SPELLED = "t", "o", "s"
 """How a cursor says what follows: a text as it is, 24 hex digits, or the spelling of another id."""
 
@@ -67,14 +69,16 @@ class MongoOverview:
         """Return one page. ValueError: the cursor is not one of ours."""
         items: list[SubscriptionRecord] = []
         last: object = None
+        room = PAGE_BYTES_MAX
         with unavailable_on_error():
             for document in self._documents(query):
-                if len(items) == query.limit:
+                if len(items) == query.limit or room <= 0:
                     return SubscriptionPage(items=items, next_cursor=_cursor(last))
                 last = document["_id"]
                 record = self._record(document, now)
                 if record and query.status in (None, record.status):
                     items.append(record)
+                    room -= RECORD_BYTES + GRANT_BYTES * len(record.grants)
         return SubscriptionPage(items=items, next_cursor=None)
 
     def _documents(self, query: SubscriptionPageQuery) -> Iterator[Document]:

@@ -1,7 +1,8 @@
 """What clients read beside the accounts: subscriptions, lists of usage and monthly sums."""
 
 import contextlib
-from collections.abc import Iterator
+import heapq
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +10,7 @@ import pymongo
 from bson import Decimal128
 
 from actors.mongo.accounts.marks import read_mark
-from actors.mongo.accounts.usage_pages import usage_page
+from actors.mongo.accounts.usage_pages import PAGE_BYTES_MAX, RECORD_BYTES, usage_page
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.documents.amounts import ZERO, amount_or
 from actors.mongo.embedded_wire import Documents
@@ -17,15 +18,20 @@ from actors.mongo.ids import stored_id, user_ids
 from actors.mongo.references import with_ids_spelled
 from actors.protocol.queries import HistoryQuery, UsageQuery
 from domain.api.answers import TokenCounts
-from domain.api.history_answers import HistoryPage
+from domain.api.history_answers import HistoryEntry, HistoryPage
 from domain.api.list_answers import history_entry
 from domain.api.usage_answers import MonthlyUsage, UsagePage, UsageSums
-from domain.documents.journal import entry_id, read_or_name
+from domain.documents.journal import SpoiltEntry, entry_id, read_or_name
 from domain.documents.subscriptions import Document
+from domain.messages import Entry
 from domain.usage_facts import KINDS
 from domain.values import UserId
 
 READ_SECONDS_MAX = 8.0
+LISTED_MAX = 1_000  # Subscriptions, and packs, in one answer. All that are in force are among them.
+ENTRIES_PER_BATCH = 100
+NAMES_MAX = 1_000  # Services, and models, named in one month: those with the most credits.
+OTHERS = "(others)"  # What the sums of all further ones are called.
 UNKNOWN_SERVICE = "unknown"  # Where a record of another program names none.
 REVERSED = {"$min": [amount_or("$reversed_credits", ZERO), amount_or("$credit_amount", ZERO)]}
 TELLS_KINDS = {"$eq": [{"$type": "$tokens"}, "object"]}
@@ -49,16 +55,20 @@ class MongoReads:
         self._database = database
 
     def subscriptions_of(self, user_id: UserId) -> list[Document]:
-        """Return all subscription documents of a user."""
-        with _within_time():
-            where = {"user_id": {"$in": user_ids(user_id)}}
-            return [with_ids_spelled(d) for d in self._database.subscriptions.find(where)]
+        """Return the subscription documents of a user: of too many, those that began last."""
+        return self._newest("subscriptions", user_id, "start_date")
 
     def packs_of(self, user_id: UserId) -> list[Document]:
-        """Return all pack documents of a user."""
+        """Return the pack documents of a user: of too many, those that expire last, or never."""
+        return self._newest("packs", user_id, "expires_at")
+
+    def _newest(self, collection: str, user_id: UserId, field: str) -> list[Document]:
+        """Return documents of a user: of too many, those with the last instants, or none."""
+        where = {"user_id": {"$in": user_ids(user_id)}}
         with _within_time():
-            where = {"user_id": {"$in": user_ids(user_id)}}
-            return [with_ids_spelled(d) for d in self._database.packs.find(where)]
+            found = self._database[collection].find(where)
+            newest = heapq.nlargest(LISTED_MAX, found, key=lambda d: _instant(d.get(field)))
+            return list(map(with_ids_spelled, newest))
 
     def usage_page(self, query: UsageQuery, now: datetime | None = None) -> UsagePage:
         """Return one page, newest first. ValueError: the cursor is not one of ours."""
@@ -112,17 +122,43 @@ class MongoReads:
             if query.before is not None:
                 newest = min(newest, query.before - 1)
             oldest = max(1, newest - query.limit + 1)
-            ids = [entry_id(query.user_id, seq) for seq in range(oldest, newest + 1)]
-            found = self._database.allotment_journal.find({"_id": {"$in": ids}})
-            entries = [entry for entry in map(read_or_name, found) if entry is not None]
-        entries.sort(key=lambda entry: entry.seq, reverse=True)
+            items: list[HistoryEntry] = []
+            room = PAGE_BYTES_MAX
+            for entry, length in self._entries(query.user_id, newest, oldest):
+                items.append(history_entry(entry))
+                room -= RECORD_BYTES + length
+                if room <= 0:
+                    break
         # Old entries leave the journal: where one of the page is gone, so are those before it.
-        more = oldest > 1 and len(entries) == len(ids)
+        last = items[-1].seq if items else oldest
+        more = last > 1 and len(items) == newest - last + 1
         return HistoryPage(
-            user_id=query.user_id,
-            items=[history_entry(entry) for entry in entries],
-            next_cursor=str(oldest) if more else None,
+            user_id=query.user_id, items=items, next_cursor=str(last) if more else None
         )
+
+    def _entries(
+        self, user_id: UserId, newest: int, oldest: int
+    ) -> Iterator[tuple[Entry | SpoiltEntry, int]]:
+        """Yield entries, newest first, and how long each is: no more are read than are wanted."""
+        for end in range(newest, oldest - 1, -ENTRIES_PER_BATCH):
+            begin = max(oldest, end - ENTRIES_PER_BATCH + 1)
+            ids = [entry_id(user_id, seq) for seq in range(begin, end + 1)]
+            found = self._database.allotment_journal.find({"_id": {"$in": ids}})
+            read = [(read_or_name(document), length_of(document)) for document in found]
+            entries = [(entry, length) for entry, length in read if entry is not None]
+            yield from sorted(entries, key=lambda pair: -pair[0].seq)
+
+
+def length_of(document: Mapping[str, Any]) -> int:
+    """Return about how long an entry is as a list shows it."""
+    return len(str(document.get("body"))) + len(str(document.get("answer")))
+
+
+def _instant(value: object) -> float:
+    """Return what instants are ordered by: none is the last; what is no instant, the first."""
+    if value is None:
+        return float("inf")
+    return value.timestamp() if isinstance(value, datetime) else float("-inf")
 
 
 def _sums(rows: list[dict[str, Any]]) -> UsageSums:
@@ -157,4 +193,13 @@ def _sums_by(rows: list[dict[str, Any]], name: str) -> dict[str, UsageSums]:
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault(str(row["_id"].get(name) or UNKNOWN_SERVICE), []).append(row)
+    if len(groups) > NAMES_MAX:
+        by_size = sorted(groups, key=lambda key: _size(groups[key]), reverse=True)
+        rest = [row for key in by_size[NAMES_MAX:] for row in groups.pop(key)]
+        groups.setdefault(OTHERS, []).extend(rest)
     return {key: _sums(groups[key]) for key in sorted(groups)}
+
+
+def _size(rows: list[dict[str, Any]]) -> tuple[int, int]:
+    sums = _sums(rows)
+    return sums.credit_amount, sums.records

@@ -20,7 +20,6 @@ Find = Callable[[Any, UserId, UserId], Sequence[Mapping[str, Any]]]
 """Conditions that together find what names a user: of a database, the old id and the new one."""
 
 NAMELESS: Mapping[str, str] = {
-    "allotment_api_keys": "the names of keys are operators' own",
     "allotment_directory": "slots",
     "allotment_format": "a number",
     "allotment_jobs": "runs of jobs",
@@ -99,6 +98,16 @@ def _sweep(renaming: Renaming, document: Document) -> Document:
     }
 
 
+def _without(renaming: Renaming, key: Document) -> Document:
+    """Return a key that is not for the user any more: for nobody, if it was for no other.
+
+    What has become of the account is nobody's to find by a key that once was for the user.
+    """
+    limits = key["limits"]
+    others = [user_id for user_id in limits["user_ids"] if user_id != renaming.old]
+    return key | {"limits": limits | {"user_ids": others}}
+
+
 NAMED: Mapping[str, NamedCollection] = {
     "allotment_journal": NamedCollection(_entries, _entry),
     "subscriptions": NamedCollection(_by_user, _values),
@@ -122,5 +131,7 @@ NAMED: Mapping[str, NamedCollection] = {
     ),
     "allotment_stripe_events": NamedCollection(find_stripe_events, renamed_stripe_event),
     "allotment_sweeps": NamedCollection(_sweeps, _sweep),
+    "allotment_audit": NamedCollection(_by_user, _values),
+    "allotment_api_keys": NamedCollection(lambda _, old, __: [{"limits.user_ids": old}], _without),
 }
 """Collections that name users, in the order in which they are gone through."""

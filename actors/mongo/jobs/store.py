@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from actors.mongo.accounts.marks import read_marks
+from actors.mongo.audit import MongoAudit
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.embedded_wire import Documents
 from actors.mongo.events import MongoEvents
@@ -14,6 +15,7 @@ from actors.mongo.jobs.index_care import MongoIndexCare
 from actors.mongo.jobs.invariants import MongoInvariants
 from actors.mongo.jobs.overdue import MongoOverdue
 from actors.mongo.jobs.pack_invariants import PackInvariants
+from actors.mongo.keys import MongoKeys
 from actors.protocol.reports import Findings
 from domain.documents.journal import place_of
 
@@ -33,6 +35,7 @@ class MongoJobStore(MongoEnded, MongoEndedPacks, MongoInvariants, MongoOverdue, 
         self._pack_rules = PackInvariants(database)
         self._journal = database.allotment_journal
         self._events = MongoEvents(database)
+        self._audit, self._keys = MongoAudit(database), MongoKeys(database)
         self._database = database
 
     def check(self, limit: int | None) -> Findings:
@@ -49,6 +52,10 @@ class MongoJobStore(MongoEnded, MongoEndedPacks, MongoInvariants, MongoOverdue, 
         with unavailable_on_error():
             self._events.trim(before)
             return sum(map(self._remove, self._old_entries(before)))
+
+    def trim_audit(self, before: datetime) -> int:
+        """Remove acts of before an instant, and keys that nobody could use since; count them."""
+        return self._audit.trim(before) + self._keys.trim(before)
 
     def _old_entries(self, before: datetime) -> Iterator[Sequence[dict[str, Any]]]:
         """Yield old entries in batches. Ranges are short: some servers read all of a range."""

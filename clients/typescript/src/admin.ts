@@ -3,17 +3,23 @@
 import { Paged } from "./pages.js";
 import { segment } from "./serializing.js";
 import type {
+  Act,
   Adjustment,
   AdjustOptions,
   AnonymizationReport,
+  AuditOptions,
   CallOptions,
   ChangeSubscriptionOptions,
+  CreateKeyOptions,
   EventsReport,
   HistoryEntry,
+  Key,
   ListOptions,
+  MadeKey,
   Redelivery,
   RereadReport,
   ReshardReport,
+  RotateKeyOptions,
   ShardReport,
   StripeProgress,
   Subscription,
@@ -74,6 +80,41 @@ export class Admin {
   anonymizations(options: { limit?: number } & CallOptions = {}): Promise<AnonymizationReport[]> {
     const { limit, ...call } = options;
     return this.#transport.read("/admin/anonymizations", { limit }, call);
+  }
+
+  /** Make an API key, which is shown this once. A repeat would make another: nothing is repeated. */
+  async createKey(options: CreateKeyOptions): Promise<MadeKey> {
+    const { signal, timeoutMs, ...body } = options;
+    return this.#transport.act("/admin/keys", body, { signal, timeoutMs });
+  }
+
+  /** API keys without their secrets, the oldest first, revoked ones too. */
+  keys(options: ListOptions = {}): Paged<Key> {
+    const { limit, cursor, ...call } = options;
+    return new Paged((at) => {
+      return this.#transport.read("/admin/keys", { limit, cursor: at }, call);
+    }, cursor);
+  }
+
+  /** Make a key that may do the same, which is shown this once; the old one goes on for a while. */
+  async rotateKey(keyId: string, options: RotateKeyOptions = {}): Promise<MadeKey> {
+    const { signal, timeoutMs, ...body } = options;
+    const path = `/admin/keys/${segment(keyId)}/rotate`;
+    return this.#transport.act(path, body, { signal, timeoutMs });
+  }
+
+  /** Have a key refused everywhere within five seconds. */
+  async revokeKey(keyId: string, options: CallOptions = {}): Promise<Key> {
+    const path = `/admin/keys/${segment(keyId)}`;
+    return this.#transport.act(path, {}, options, { method: "DELETE" });
+  }
+
+  /** Administrative acts, newest first: with which key each was asked for, and when. */
+  audit(options: AuditOptions = {}): Paged<Act> {
+    const { by, limit, cursor, ...call } = options;
+    return new Paged((at) => {
+      return this.#transport.read("/admin/audit", { by, limit, cursor: at }, call);
+    }, cursor);
   }
 
   /** Read RAM anew from MongoDB, for one user or for all. */

@@ -8,6 +8,46 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * ActOutcome
+         * @description What became of an act.
+         * @enum {string}
+         */
+        ActOutcome: "asked" | "done" | "refused" | "failed";
+        /**
+         * ActPage
+         * @description A page of acts, newest first.
+         */
+        ActPage: {
+            /** Items */
+            items: components["schemas"]["ActRecord"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
+        /**
+         * ActRecord
+         * @description An administrative act, as it is shown.
+         */
+        ActRecord: {
+            /** Act Id */
+            act_id: string;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /** By */
+            by: string;
+            /** Action */
+            action: string;
+            /** Target */
+            target: string | null;
+            /** User Id */
+            user_id: string | null;
+            /** Made */
+            made: string | null;
+            outcome: components["schemas"]["ActOutcome"];
+        };
+        /**
          * AddCreditBody
          * @description Credits to add: over `days` days from today, or as a pack.
          */
@@ -584,6 +624,47 @@ export interface components {
             repeated: boolean;
         };
         /**
+         * KeyPage
+         * @description A page of keys, the oldest first.
+         */
+        KeyPage: {
+            /** Items */
+            items: components["schemas"]["KeyRecord"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
+        /**
+         * KeyRecord
+         * @description A key, without its secret.
+         */
+        KeyRecord: {
+            /** Key Id */
+            key_id: string;
+            /** Name */
+            name: string;
+            /** Scope */
+            scope: string;
+            /** Prefix */
+            prefix: string;
+            /** User Ids */
+            user_ids: string[] | null;
+            /** User Id Prefix */
+            user_id_prefix: string | null;
+            /** Services */
+            services: string[] | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Last Used At */
+            last_used_at: string | null;
+            /** Expires At */
+            expires_at: string | null;
+            /** Revoked At */
+            revoked_at: string | null;
+        };
+        /**
          * KindRates
          * @description What a unit of each kind of tokens costs: decimal numbers, exactly.
          */
@@ -605,6 +686,60 @@ export interface components {
          * @enum {string}
          */
         Limit: "daily" | "subscription" | "credits";
+        /**
+         * MadeKey
+         * @description A key that was made just now, with its secret: it is shown this once.
+         */
+        MadeKey: {
+            /** Key Id */
+            key_id: string;
+            /** Name */
+            name: string;
+            /** Scope */
+            scope: string;
+            /** Prefix */
+            prefix: string;
+            /** User Ids */
+            user_ids: string[] | null;
+            /** User Id Prefix */
+            user_id_prefix: string | null;
+            /** Services */
+            services: string[] | null;
+            /**
+             * Created At
+             * Format: date-time
+             */
+            created_at: string;
+            /** Last Used At */
+            last_used_at: string | null;
+            /** Expires At */
+            expires_at: string | null;
+            /** Revoked At */
+            revoked_at: string | null;
+            /** Key */
+            key: string;
+        };
+        /**
+         * MakeKeyBody
+         * @description What a new key is to be called, and what it may do to whom. What is left out narrows nothing.
+         */
+        MakeKeyBody: {
+            /** Name */
+            name: string;
+            /**
+             * Scope
+             * @enum {string}
+             */
+            scope: "read" | "write" | "admin";
+            /** Expires In */
+            expires_in?: number | null;
+            /** User Ids */
+            user_ids?: string[] | null;
+            /** User Id Prefix */
+            user_id_prefix?: string | null;
+            /** Services */
+            services?: string[] | null;
+        };
         /**
          * MonthlyUsage
          * @description One user's usage in one calendar month of the user's time zone, by `timestamp`.
@@ -1068,6 +1203,20 @@ export interface components {
             credit_amount?: number | null;
             /** Reason */
             reason: string;
+        };
+        /**
+         * RotateKeyBody
+         * @description How long the old key goes on beside the new one, and how long the new one is in force.
+         */
+        RotateKeyBody: {
+            /**
+             * Overlap
+             * @description Seconds in which the old key goes on.
+             * @default 86400
+             */
+            overlap: number;
+            /** Expires In */
+            expires_in?: number | null;
         };
         /**
          * SettleHoldBody

@@ -42,6 +42,11 @@ export type AnonymizationReport = Camel<Schemas["AnonymizationReport"]>;
 /** A token for one user's event stream, shown once. */
 export type StreamToken = Camel<Schemas["StreamTokenResponse"]>;
 export type StripeProgress = Camel<Schemas["ReconcileProgress"]>;
+export type Key = Camel<Schemas["KeyRecord"]>;
+/** A key that was made just now, with its secret in `key`: it is shown this once. */
+export type MadeKey = Camel<Schemas["MadeKey"]>;
+/** Who asked for an administrative act, when, and what became of it. */
+export type Act = Camel<Schemas["ActRecord"]>;
 export type TestClock = Camel<Schemas["TestClockReport"]>;
 export type SubscriptionStatus = CreditStatus["status"];
 
@@ -229,6 +234,28 @@ export interface ListOptions extends CallOptions {
 }
 export interface SubscriptionListOptions extends ListOptions {
   status?: SubscriptionStatus | undefined;
+}
+
+export interface CreateKeyOptions extends CallOptions {
+  name: string;
+  scope: "read" | "write" | "admin";
+  /** Seconds in which it is in force. Default: until it is revoked. */
+  expiresIn?: number | undefined;
+  /** The users it is for, with those of the prefix. Default: all. */
+  userIds?: string[] | undefined;
+  userIdPrefix?: string | undefined;
+  /** The services it is for. Default: all. */
+  services?: string[] | undefined;
+}
+export interface RotateKeyOptions extends CallOptions {
+  /** Seconds in which the old key goes on. Default: a day. */
+  overlap?: number | undefined;
+  /** Seconds in which the new key is in force. Default: as long as the old one was to be. */
+  expiresIn?: number | undefined;
+}
+export interface AuditOptions extends ListOptions {
+  /** Acts of one caller: `key:5f0c91ab`. */
+  by?: string | undefined;
 }
 
 // While nobody answers.

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from actors.auth.first_key import first_key, keep_secret
+from actors.mongo.audit import MongoAudit
 from actors.mongo.keys import MongoKeys
 from tests.fakes.setups import MongoSetup
 
@@ -46,13 +47,17 @@ def test_a_key_counts_once_it_is_kept(
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
+    audit = MongoAudit(embedded.database)
     with monkeypatch.context() as no_room:
         no_room.setattr(os, "fsync", full)
         with pytest.raises(OSError, match="No space left"):
-            first_key(MongoKeys(embedded.database), tmp_path)
+            first_key(MongoKeys(embedded.database), audit, tmp_path)
     none = MongoKeys(embedded.database).list()
-    text = first_key(MongoKeys(embedded.database), tmp_path)
+    text = first_key(MongoKeys(embedded.database), audit, tmp_path)
 
     assert none == []
+    (act,) = audit.page(10, None, None)
+    (kept,) = MongoKeys(embedded.database).list()
+    assert (act.by, act.action, act.made) == ("start", "keys create", kept.key_id)
     assert (tmp_path / "admin.key").read_text() == f"{text}\n"
-    assert first_key(MongoKeys(embedded.database), tmp_path) is None
+    assert first_key(MongoKeys(embedded.database), audit, tmp_path) is None

@@ -14,11 +14,13 @@ from actors.auth.caller import Scope
 from actors.auth.first_key import first_key
 from actors.auth.limits import KeyLimits
 from actors.cli import keys as key_commands
+from actors.cli.key_store import Kept
 from actors.cli.keys import cells_of, key_row
 from actors.cli.main import app
 from actors.mongo.keys import MongoKeys
 from domain.values import UserId
 from tests.builders.authors import NOON
+from tests.fakes.memory_audit import MemoryAudit
 from tests.fakes.memory_keys import Keys
 from tests.fakes.setups import MongoSetup
 from tests.fakes.shards import in_loop
@@ -31,7 +33,8 @@ SECOND = timedelta(seconds=1)
 def store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Keys:
     """Return the keys that the commands work on; the data directory is an empty one."""
     keys = Keys()
-    monkeypatch.setattr(key_commands, "key_store", lambda _: contextlib.nullcontext(keys))
+    kept = Kept(keys, MemoryAudit())
+    monkeypatch.setattr(key_commands, "key_store", lambda _: contextlib.nullcontext(kept))
     monkeypatch.setenv("ALLOTMENT_DATA_DIR", str(tmp_path))
     return keys
 
@@ -210,7 +213,7 @@ def test_where_every_admin_key_is_limited_a_start_makes_one(
     _, key = make_key("panel", Scope.ADMIN, NOON, limits=KeyLimits(None, "org/"))
     MongoKeys(embedded.database).insert(key)
 
-    assert first_key(MongoKeys(embedded.database), tmp_path) is not None
+    assert first_key(MongoKeys(embedded.database), MemoryAudit(), tmp_path) is not None
 
 
 def test_where_every_admin_key_has_expired_a_start_makes_one(
@@ -219,4 +222,4 @@ def test_where_every_admin_key_has_expired_a_start_makes_one(
     _, key = make_key("old", Scope.ADMIN, NOON, HOUR)
     MongoKeys(embedded.database).insert(key)
 
-    assert first_key(MongoKeys(embedded.database), tmp_path) is not None
+    assert first_key(MongoKeys(embedded.database), MemoryAudit(), tmp_path) is not None

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 from actors.auth.api_keys import make_key
 from actors.auth.caller import Scope
 from actors.cli import keys, operator, readiness, terminal
+from actors.cli.key_store import Kept
 from actors.cli.keys import cells_of, key_row
 from actors.cli.main import app
 from actors.events.reports import EventsReport
@@ -31,6 +32,7 @@ from actors.protocol.reports import (
 from bench.processes import free_port
 from tests.builders.authors import NOON
 from tests.builders.examples import example
+from tests.fakes.memory_audit import MemoryAudit
 from tests.fakes.memory_keys import Keys
 
 OURS = re.compile("\x1b\\[[0-9;?]*[A-Za-z]|\r")  # Colours, and how a bar is drawn anew.
@@ -112,7 +114,9 @@ def test_a_key_is_shown_without_its_secret() -> None:
 
 def test_a_key_is_made_listed_and_revoked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     store = Keys()
-    monkeypatch.setattr(keys, "key_store", lambda _: contextlib.nullcontext(store))
+    audit = MemoryAudit()
+    kept = contextlib.nullcontext(Kept(store, audit))
+    monkeypatch.setattr(keys, "key_store", lambda _: kept)
 
     made = json.loads(run("keys", "create", "--scope", "read", "--name", "panel", "--json"))
     listed = json.loads(run("keys", "list", "--json"))
@@ -124,6 +128,13 @@ def test_a_key_is_made_listed_and_revoked_once(monkeypatch: pytest.MonkeyPatch) 
     assert revoked["revoked_at"]
     assert again.exit_code == 1
     assert again.stdout == ""
+    acts = [(act.action, act.target, act.made, str(act.outcome)) for act in audit.acts]
+    assert acts == [
+        ("keys create", None, made["key_id"], "done"),
+        ("keys revoke", made["key_id"], None, "done"),
+        ("keys revoke", made["key_id"], None, "refused"),
+    ]
+    assert {act.by.partition(":")[0] for act in audit.acts} == {"command"}
 
 
 @pytest.mark.parametrize("name", ["", " ", "a\nb", "a\tb", "x" * 101])

@@ -343,6 +343,19 @@ async def test_whatever_is_shown_in_the_place_of_a_key_is_refused(shown: str) ->
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")
 
 
+@pytest.mark.parametrize("beside", [0x85, 0xA0, 0x1C, 0x0B, 0x0C])
+@pytest.mark.parametrize("shape", [b"Bearer %c%s", b"Bearer %s%c"])
+@in_loop
+async def test_only_blanks_and_tabs_may_stand_beside_a_key(shape: bytes, beside: int) -> None:
+    async with edge() as (http, _):
+        key = http.headers["Authorization"].removeprefix("Bearer ").encode()
+        parts = (beside, key) if shape.endswith(b"%s") else (key, beside)
+        odd = await http.get("/admin/keys", headers={b"Authorization": shape % parts})
+        fine = await http.get("/admin/keys", headers={b"Authorization": b"bearer \t" + key + b" "})
+
+    assert (odd.status_code, fine.status_code) == (401, 200)
+
+
 @pytest.mark.parametrize("path", ["/subscription/status", "/docs", "/nothing"])
 @in_loop
 async def test_no_websocket_is_accepted(path: str) -> None:

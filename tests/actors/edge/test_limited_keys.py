@@ -160,6 +160,7 @@ ROWS = [
     row("POST", "/admin/reshard", OF_ALL, "nobody", body=lambda _, __: {"shards": 2}),
     row("GET", "/admin/reshard", OF_ALL, "nobody"),
     row("GET", "/admin/sweeps", OF_ALL, "nobody"),
+    row("GET", "/admin/audit", OF_ALL, "nobody"),
     row("GET", "/admin/shards", OF_ALL, "nobody"),
     row("GET", "/admin/sync", OF_ALL, "nobody"),
     row("GET", "/admin/stripe/reconcile", OF_ALL, "nobody"),
@@ -170,6 +171,13 @@ ROWS = [
         status=404,
     ),
 ]
+KEYS = [
+    ("GET", "/admin/keys"),
+    ("POST", "/admin/keys"),
+    ("POST", "/admin/keys/{key_id}/rotate"),
+    ("DELETE", "/admin/keys/{key_id}"),
+]
+"""They are about keys: `routes/test_keys.py` has what limited ones may do to others."""
 BATCH = "/subscription/usage/batch"
 MIXED = ("POST", BATCH)
 """The one operation that is about several users and services: it has a test of its own."""
@@ -211,7 +219,7 @@ def routes() -> Iterator[tuple[str, str]]:
 def test_every_route_has_a_row() -> None:
     asked = {(r.method.replace("HEAD", "GET"), r.route) for r in ROWS}
 
-    assert set(routes()) == asked | {MIXED}
+    assert set(routes()) == asked | {MIXED, *KEYS}
 
 
 @every

@@ -32,6 +32,8 @@ BODIES: list[tuple[str, str, Any]] = [
     ("POST", "/admin/reshard", {"shards": 2}),
     ("DELETE", "/users/x", {"mode": "anonymize"}),
     ("PUT", "/admin/test-clock", {"now": "2026-01-01T00:00:00Z"}),
+    ("POST", "/admin/keys", {"name": "shop", "scope": "read", "user_ids": ["ada"]}),
+    ("POST", "/admin/keys/x/rotate", {"overlap": 60}),
 ]
 TEXT = {"content-type": "application/json"}
 

@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from allotment_client import accounts, lookups, operators
+from allotment_client import accounts, keys, lookups, operators
 from allotment_client.accounts import HOLD_SECONDS_DEFAULT
 from allotment_client.answers import CreditStatusResponse
 from allotment_client.call import (
@@ -141,6 +141,11 @@ class AsyncAllotment:
     reconcile_stripe = sent_async(operators.reconcile_stripe)
     get_stripe_reconciliation = sent_async(operators.get_stripe_reconciliation)
     set_test_clock = sent_async(operators.set_test_clock)
+    create_key = sent_async(keys.create_key)
+    list_keys = sent_async(keys.list_keys)
+    rotate_key = sent_async(keys.rotate_key)
+    revoke_key = sent_async(keys.revoke_key)
+    get_audit = sent_async(keys.get_audit)
 
     async def check_daily_allocations(self, user_ids: Sequence[str]) -> list[CreditStatusResponse]:
         """Return what many users have today, in their order, one call each. Reads only."""

@@ -17,6 +17,8 @@ from allotment_client.errors import (
     AllotmentError,
     InvalidRequestError,
     NotFoundError,
+    OverloadedError,
+    RateLimitedError,
     ServiceAwayError,
     TryAgainError,
     UnexpectedAnswerError,
@@ -31,6 +33,7 @@ TRIES_MAX = 20
 PAUSE_SECONDS = 0.1  # Before the second try; doubled before each further one,
 PAUSE_SECONDS_MAX = 2.0  # up to this.
 KEY_LENGTH_MAX = 255
+REFUSED_FOR_NOW = (OverloadedError, RateLimitedError)  # After these nothing was done.
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class Call(Generic[T]):
     key: str | None = None
     """The idempotency key: the same at each try."""
     not_found: type[NotFoundError] = NotFoundError
+    repeats: bool = True
+    """Whether it is sent again where its answer was lost."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -104,7 +109,8 @@ def exchange(
             return answer_of(call, outcome)
         except TryAgainError as error:
             pause = pause_before(tries, error.retry_after, dice())
-            if tries >= limits.tries_max or clock() + pause >= ends_at:
+            is_lost = not call.repeats and not isinstance(error, REFUSED_FOR_NOW)
+            if is_lost or tries >= limits.tries_max or clock() + pause >= ends_at:
                 raise
         yield Pause(pause)
 

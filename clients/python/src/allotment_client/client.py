@@ -7,7 +7,7 @@ from typing import Self, TypeVar
 
 import httpx
 
-from allotment_client import accounts, lookups, operators
+from allotment_client import accounts, keys, lookups, operators
 from allotment_client.accounts import HOLD_SECONDS_DEFAULT
 from allotment_client.answers import CreditStatusResponse
 from allotment_client.call import (
@@ -116,6 +116,11 @@ class Allotment:
     reconcile_stripe = sent(operators.reconcile_stripe)
     get_stripe_reconciliation = sent(operators.get_stripe_reconciliation)
     set_test_clock = sent(operators.set_test_clock)
+    create_key = sent(keys.create_key)
+    list_keys = sent(keys.list_keys)
+    rotate_key = sent(keys.rotate_key)
+    revoke_key = sent(keys.revoke_key)
+    get_audit = sent(keys.get_audit)
 
     def check_daily_allocations(self, user_ids: Sequence[str]) -> list[CreditStatusResponse]:
         """Return what many users have today, in their order, one call each. Reads only."""

@@ -1,6 +1,6 @@
 """What the service answers operators. Counts are of accounts unless they say otherwise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -171,3 +171,64 @@ class TestClockReport:
     __test__ = False  # It tests nothing itself.
 
     now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """An API key, without its secret."""
+
+    key_id: str
+    name: str
+    scope: str
+    prefix: str
+    """How it begins."""
+    user_ids: list[str] | None
+    """The users it is for, with those of the prefix; None, and so the next: all."""
+    user_id_prefix: str | None
+    services: list[str] | None
+    """The services it is for; None: all."""
+    created_at: datetime
+    last_used_at: datetime | None
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class MadeKey(KeyRecord):
+    """A key that was made just now, with its secret: it is shown this once."""
+
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPage:
+    """A page of keys, the oldest first."""
+
+    items: list[KeyRecord]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ActRecord:
+    """An administrative act: who asked for it, when, and what became of it."""
+
+    act_id: str
+    at: datetime
+    by: str
+    """`key:` and a key's id, `command:` and a login, or `start`."""
+    action: str
+    target: str | None
+    """The id of what it is about."""
+    user_id: str | None
+    made: str | None
+    """The id of the key that it has made."""
+    outcome: str
+    """`done`, `refused`, `failed` (it may have been done), `asked` (it was interrupted, or goes on)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActPage:
+    """A page of administrative acts, newest first."""
+
+    items: list[ActRecord]
+    next_cursor: str | None

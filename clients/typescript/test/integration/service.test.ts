@@ -207,6 +207,16 @@ test("what operators do", async () => {
   assert.ok(Array.isArray(await admin.sweeps({ limit: 1 })));
   assert.ok(Array.isArray(await admin.anonymizations({ limit: 1 })));
   await assert.rejects(admin.redeliver("evt_none"), NotFound);
+
+  const made = await admin.createKey({ name: "shop", scope: "write", userIds: [ada] });
+  const next = await admin.rotateKey(made.keyId, { overlap: 60 });
+  assert.deepEqual([made.userIds, next.userIds, next.services], [[ada], [ada], null]);
+  assert.ok((await admin.revokeKey(next.keyId)).revokedAt);
+  const known: string[] = [];
+  for await (const { keyId } of admin.keys({ limit: 1 })) known.push(keyId);
+  assert.ok(known.includes(made.keyId));
+  const [act] = (await admin.audit({ limit: 1 }).pages().next()).value!.items;
+  assert.equal(act!.target, next.keyId);
 });
 
 test("the service says that it is there", async () => {
