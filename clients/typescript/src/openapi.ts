@@ -1124,6 +1124,11 @@ export interface components {
              * @default
              */
             code: string;
+            /**
+             * Refusals
+             * @default 0
+             */
+            refusals: number;
         };
         /**
          * Status
