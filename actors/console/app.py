@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from actors.console.console import Console, see
 from actors.console.guard import ForgedFormError, Guard, Place
-from actors.console.pages import entrance, overview
+from actors.console.pages import change, entrance, lists, overview, user
 from actors.console.rates import Rates
 from actors.console.service import RefusedError, ServiceAwayError, connected
 from actors.console.sessions import Link, Sessions
@@ -62,6 +62,15 @@ def build_app(
             Route("/sign-out", entrance.sign_out, methods=["POST"]),
             Route("/", overview.get_overview),
             Route("/live/overview", overview.get_live),
+            Route("/subscriptions", lists.get_subscriptions),
+            Route("/events", lists.get_events),
+            Route("/events/redeliver", lists.redeliver, methods=["POST"]),
+            Route("/sweeps", lists.get_sweeps),
+            Route("/shards", lists.get_shards),
+            Route("/csv/{name}", lists.get_csv),
+            Route("/user", user.get_user),
+            Route("/user/{action}", change.get_change),
+            Route("/user/{action}", change.plan_or_change, methods=["POST"]),
         ],
         middleware=[Middleware(Guard, place=place, sessions=sessions)],
         exception_handlers={

@@ -31,6 +31,8 @@ TEMPLATES.filters.update(
     label=words.label,
     tone=words.tone,
     source=words.source,
+    json=words.json_text,
+    reason=words.reason_in,
 )
 NAVIGATION = (
     ("/", "Overview"),
@@ -55,7 +57,7 @@ class Console:
     """Seconds that only go forward."""
 
     def page(
-        self, request: Request, template: str, status: int = 200, **content: Any
+        self, request: Request, template: str, code: int = 200, **content: Any
     ) -> HTMLResponse:
         """Return a page. All that it shows of the service is escaped."""
         session, now = request.scope.get("session_of_console"), self.now()
@@ -63,11 +65,11 @@ class Console:
             "path": request.url.path,
             "navigation": NAVIGATION,
             "session": session,
-            "notices": session.take_notices() if session and status == 200 else (),
+            "notices": session.take_notices() if session and code == 200 else (),
             "now": now,
             "away": lambda text: words.away(text, now),
         }
-        return HTMLResponse(TEMPLATES.get_template(template).render(shared | content), status)
+        return HTMLResponse(TEMPLATES.get_template(template).render(shared | content), code)
 
     def fragment(self, template: str, **content: Any) -> HTMLResponse:
         """Return a part of a page, which the page puts in the place of the older one."""

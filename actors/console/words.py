@@ -1,5 +1,6 @@
 """Values as people read them: numbers, moments, spans, and the words of the service's states."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -126,3 +127,15 @@ def months_of(now: datetime, zone: str, days: int) -> list[str]:
     local = today(now, zone)
     dates = (local.date() - timedelta(days=back) for back in range(days))
     return list(dict.fromkeys(f"{one:%Y-%m}" for one in dates))
+
+
+def json_text(content: object) -> str:
+    """Return JSON as people read it."""
+    return json.dumps(content, indent=2, ensure_ascii=False)
+
+
+def reason_in(change: dict[str, Any] | None) -> str:
+    """Return why something was decided, as far as the entry says it."""
+    told = change or {}
+    payment = told.get("payment") or (told.get("grant") or {}).get("payment") or {}
+    return str(told.get("reason") or payment.get("transaction_id") or "")

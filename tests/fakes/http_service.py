@@ -41,6 +41,13 @@ class HttpService:
             ("GET", "/admin/sweeps"): [EXAMPLES["SweepReport"]],
             ("GET", "/admin/events"): EXAMPLES["EventsReport"],
             ("GET", "/admin/reshard"): EXAMPLES["ReshardReport"],
+            ("GET", "/subscriptions"): EXAMPLES["SubscriptionPage"],
+            ("GET", "/subscription/status"): EXAMPLES["CreditStatusResponse"],
+            ("GET", "/subscriptions/ada"): EXAMPLES["UserSubscriptions"],
+            ("GET", "/subscription/holds"): EXAMPLES["OpenHolds"],
+            ("GET", "/subscription/usage"): EXAMPLES["UsagePage"],
+            ("GET", "/subscription/usage/monthly"): EXAMPLES["MonthlyUsage"],
+            ("GET", "/subscriptions/ada/history"): EXAMPLES["HistoryPage"],
         }
 
     @property
