@@ -55,6 +55,8 @@ def console(
     except ImportError:
         fail(NOT_INSTALLED)
     settings = load_settings()
+    if host in ANYWHERE and public_url is None:
+        fail(f"{host} is no name that browsers can ask for: give --public-url, too.")
     try:
         serve(
             service or address_of(settings),

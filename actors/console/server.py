@@ -12,6 +12,7 @@ from actors.console.guard import Place
 from actors.console.sessions import Link
 
 PORTS_TRIED = 20
+STOP_SECONDS_MAX = 3
 
 
 class CannotListenError(Exception):
@@ -37,7 +38,12 @@ def serve(
         app = build_app(service, Place.of(host, port, public_url), link)
         server = uvicorn.Server(
             uvicorn.Config(
-                app, log_level="warning", access_log=False, server_header=False, proxy_headers=False
+                app,
+                log_level="warning",
+                access_log=False,  # Addresses name users.
+                server_header=False,
+                proxy_headers=False,
+                timeout_graceful_shutdown=STOP_SECONDS_MAX,
             )
         )
         if with_parent:

@@ -4,12 +4,31 @@ import json
 from typing import Any, NamedTuple
 
 import httpx
+from pydantic import BaseModel
 
-from actors.edge.examples import EXAMPLES
+from actors.events.reports import EventsReport
+from actors.protocol.reports import ReshardReport, ShardReport, SweepReport, SyncReport
+from domain.api.answers import (
+    CreditStatusResponse,
+    MonthlyUsage,
+    SubscriptionPage,
+    UsagePage,
+    UserSubscriptions,
+)
+from domain.api.history_answers import HistoryPage
+from domain.api.hold_answers import OpenHolds
+from tests.builders.examples import example
 
 ADMIN_KEY = "allot_the-operator"
 READ_KEY = "allot_a-reader"
 NOWHERE = "http://service.invalid"
+MODELS: list[type[BaseModel]] = [
+    *(ShardReport, SyncReport, SweepReport, EventsReport, ReshardReport),
+    *(CreditStatusResponse, UserSubscriptions, SubscriptionPage, OpenHolds, UsagePage),
+    *(MonthlyUsage, HistoryPage),
+]
+EXAMPLES = {model.__name__: example(model) for model in MODELS}
+"""What the interface's document shows of each answer."""
 
 
 class Asked(NamedTuple):

@@ -35,8 +35,14 @@ async def plan_or_change(request: Request) -> Response:
         known = await _known(console, session.key, action, form)
         plan = PLANS[action](form, known)
         if form.pop("confirmed", "") != "1":
-            content = {"title": TITLES[action], "fields": form, "plan": plan}
-            return console.page(request, "change_plan.html", link=link_of(form["id"]), **content)
+            return console.page(
+                request,
+                "change_plan.html",
+                title=TITLES[action],
+                fields=form,
+                plan=plan,
+                link=link_of(form["id"]),
+            )
         await console.service.send(
             session.key, plan.method, plan.path, plan.body, idempotency_key=form["once"]
         )

@@ -6,9 +6,8 @@ from typing import Any
 import pytest
 
 from actors.console.guard import FORM_BYTES_MAX, Place
-from actors.edge.examples import EXAMPLES
 from tests.fakes.browser import HOME, Browser, Time, browsing
-from tests.fakes.http_service import ADMIN_KEY, HttpService
+from tests.fakes.http_service import ADMIN_KEY, EXAMPLES, HttpService
 
 PAGES = [
     "/",

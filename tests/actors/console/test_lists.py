@@ -2,13 +2,13 @@
 
 import csv
 import io
+from typing import Any
 
 import pytest
 
 from actors.console.pages.lists import COLUMNS, csv_of
-from actors.edge.examples import EXAMPLES
 from tests.fakes.browser import Browser
-from tests.fakes.http_service import HttpService
+from tests.fakes.http_service import EXAMPLES, HttpService
 
 PAGES = ["/subscriptions", "/events", "/sweeps", "/shards"]
 
@@ -23,7 +23,7 @@ def test_every_list_is_shown_and_in_the_navigation(operator: Browser, path: str)
 
 
 def test_lists_of_nothing_say_so(operator: Browser, service: HttpService) -> None:
-    nothing = {"endpoints": [], "undelivered": [], "dead": [], "stripe": []}
+    nothing: dict[str, Any] = {"endpoints": [], "undelivered": [], "dead": [], "stripe": []}
     service.answers |= {
         ("GET", "/subscriptions"): {"items": [], "next_cursor": None},
         ("GET", "/admin/events"): EXAMPLES["EventsReport"] | nothing,

@@ -4,9 +4,8 @@ import httpx
 import pytest
 
 from actors.console.rates import Rates
-from actors.edge.examples import EXAMPLES
 from tests.fakes.browser import Browser, Time
-from tests.fakes.http_service import HttpService
+from tests.fakes.http_service import EXAMPLES, HttpService
 
 SHARD = EXAMPLES["ShardReport"]
 

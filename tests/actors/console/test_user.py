@@ -6,10 +6,9 @@ import httpx
 import pytest
 
 from actors.console.charts import bar_of, columns_of
-from actors.edge.examples import EXAMPLES
 from tests.builders.authors import NOON
 from tests.fakes.browser import Browser
-from tests.fakes.http_service import ADMIN_KEY, HttpService
+from tests.fakes.http_service import ADMIN_KEY, EXAMPLES, HttpService
 
 USAGE_ID = EXAMPLES["UsagePage"]["items"][0]["usage_id"]
 HOLD_ID = EXAMPLES["OpenHolds"]["holds"][0]["hold_id"]
@@ -71,7 +70,9 @@ CHANGES: dict[str, tuple[str, dict[str, str], str, str, dict[str, Any] | None, s
 def test_the_page_tells_all_of_a_user(operator: Browser) -> None:
     page = operator.get("/user?id=ada").text
 
-    for shown in (PACK_ID, HOLD_ID, "small-2", "usage recorded", "key:1a2b3c4d", "1\u202f060"):
+    decided = EXAMPLES["HistoryPage"]["items"][0]
+    told = (decided["kind"].replace("_", " "), decided["by"])
+    for shown in (PACK_ID, HOLD_ID, "small-2", "1\u202f060", *told):
         assert shown in page
 
 
