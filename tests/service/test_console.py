@@ -84,7 +84,7 @@ def change(page: Any, action: str, button: str, **fields: str) -> None:
     """Fill in a form, look at what it would do, and do it."""
     page.get_by_role("link", name=action).click()
     for label, text in fields.items():
-        page.get_by_label(label).first.fill(text)
+        page.get_by_label(label, exact=True).fill(text)
     page.get_by_role("button", name="Show what changes").click()
     page.get_by_role("button", name=button).click()
 
