@@ -10,7 +10,7 @@ LOCKED := $(PIP) --require-hashes --only-binary=:all:
 .PHONY: run test check lint docs bench simulate mutations search lock clean
 
 run: $(VENV)/.ready
-	@exec $(BIN)/allotment up
+	@exec $(BIN)/allotment up --console
 
 test: $(VENV)/.ready-dev
 	@exec $(BIN)/python -m tests

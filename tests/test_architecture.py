@@ -31,13 +31,14 @@ VENDORS = {
     "standardwebhooks": ("actors/events/signatures.py",),
     "aiosmtplib": ("actors/events/smtp.py",),
     "fastapi": ("actors/edge/",),
+    "jinja2": ("actors/console/",),
 }
 LINES_MAX = 300
 FLOORS = (
     ("domain",),
     ("domain.documents",),
     ("domain.api",),
-    ("actors.protocol",),
+    ("actors.protocol", "actors.console"),
     ("actors.runtime", "actors.auth"),
     ("actors.shard",),
     ("actors.sync", "actors.stripe", "actors.events", "actors.janitor"),

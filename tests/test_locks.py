@@ -16,8 +16,13 @@ RUN_TIME = ROOT / "requirements.lock"
 DEVELOPMENT = ROOT / "requirements-dev.lock"
 LOCKS = sorted([*ROOT.glob("*.lock"), *ROOT.glob(".ci/*.lock"), *ROOT.glob("clients/*/*.lock")])
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-DEPENDENCIES = [*PROJECT["build-system"]["requires"], *PROJECT["project"]["dependencies"]]
-TOOLS = PROJECT["project"]["optional-dependencies"]["dev"]
+GROUPS = PROJECT["project"]["optional-dependencies"]
+DEPENDENCIES = [
+    *PROJECT["build-system"]["requires"],
+    *PROJECT["project"]["dependencies"],
+    *GROUPS["console"],
+]
+TOOLS = GROUPS["dev"]
 
 
 class Locked(NamedTuple):

@@ -1,5 +1,6 @@
 """The command `allotment`: runs the service, and what operators do beside it."""
 
+import contextlib
 import logging
 import os
 import signal
@@ -7,12 +8,13 @@ import sys
 import threading
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from actors.cli.clock import add_clock_command
 from actors.cli.cluster import add_cluster_commands
+from actors.cli.console import Beside, add_console_command
 from actors.cli.corrections import add_correcting_commands
 from actors.cli.key_store import database_told
 from actors.cli.keys import keys
@@ -25,6 +27,9 @@ from actors.cli.terminal import fail, load_settings, out
 from actors.cli.users import add_user_commands
 from actors.remote import environment
 from actors.settings import Settings
+
+if TYPE_CHECKING:  # It imports ray, whose environment is set first.
+    from actors.launch import Started
 
 OTHERS = 0o077  # What no process of a service lets others do with a new file.
 
@@ -65,7 +70,12 @@ def options(
 
 
 @app.command()
-def up() -> None:
+def up(
+    *,
+    with_console: Annotated[
+        bool, typer.Option("--console", help="Run the operators' console beside it.")
+    ] = False,
+) -> None:
     """Run the whole service in the foreground, until SIGINT (Ctrl-C) or SIGTERM.
 
     It needs no settings: its database is embedded, its data are in `.allotment`, HTTP is on
@@ -94,17 +104,21 @@ def up() -> None:
         with database_told(), service(settings, tell) as started:
             address = f"http://{settings.http_host}:{settings.http_port}"
             wait_until_ready(address, stopping)
-            greet(settings, address, started.first_key, started.dashboard_url)
-            stopping.wait()
+            with Beside() if with_console else contextlib.nullcontext() as console:
+                greet(settings, address, started, console)
+                stopping.wait()
             out.print("stopping: accepted requests are answered first …")
     except CannotStartError as error:
         fail(str(error))
 
 
-def greet(settings: Settings, address: str, key: str | None, dashboard_url: str | None) -> None:
+def greet(settings: Settings, address: str, started: "Started", console: Beside | None) -> None:
     """Print the addresses, the first key, a request to copy, and `ready`."""
+    key, dashboard_url = started
     shown = key or f"$(cat {settings.data_dir}/admin.key)"
     out.print(f"\nAllotment answers on {address}", highlight=False)
+    if console:
+        out.print(console.greeting, highlight=False, soft_wrap=True)
     if dashboard_url:
         out.print(
             f"its actors are shown on {dashboard_url} (Ray's dashboard;"
@@ -139,6 +153,7 @@ add_user_commands(app)
 add_moving_in_command(app)
 add_correcting_commands(app)
 add_clock_command(app)
+add_console_command(app)
 
 
 def main() -> None:

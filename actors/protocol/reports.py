@@ -33,6 +33,7 @@ class ShardReport(Report):
     misses: int = Field(examples=[5000])
     reads: int = Field(examples=[95000])
     writes: int = Field(examples=[12000])
+    """Requests to change an account: charges, holds, credits …; refused and repeated ones, too."""
     journal_seconds_behind: float = Field(examples=[0.1])
     uptime_seconds: float = Field(examples=[3600.0])
     holds_open: int = 0
@@ -46,6 +47,8 @@ class ShardReport(Report):
     """The heartbeat is too old: every call is answered from MongoDB."""
     code: str = Field(default="", examples=["9b1d0c44"])
     """Which code its process runs: equal where it is the same."""
+    refusals: int = 0
+    """Of `writes`, those that were refused: 402, 404, 409, 422."""
 
 
 class SyncReport(Report):

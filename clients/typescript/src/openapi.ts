@@ -1300,6 +1300,11 @@ export interface components {
              * @default
              */
             code: string;
+            /**
+             * Refusals
+             * @default 0
+             */
+            refusals: number;
         };
         /**
          * Status

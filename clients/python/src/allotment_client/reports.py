@@ -118,6 +118,7 @@ class ShardReport:
     heartbeat_age_seconds: float
     stale: bool
     code: str
+    refusals: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,75 @@
+"""A user: what today gives, packs, thirty days of use, holds, records, and who has decided what."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from actors.console import words
+from actors.console.charts import bar_of, columns_of
+from actors.console.console import Console, see
+from actors.console.guard import session_of
+from actors.console.service import together
+
+DAYS = 30
+ROWS = 25
+
+
+async def get_user(request: Request) -> Response:
+    """Show a user. Pages of records and of the history have cursors of their own."""
+    console: Console = request.app.state.console
+    user_id = request.query_params.get("id", "").strip()
+    if not user_id:
+        return see("/subscriptions")
+    content = await _content(console, session_of(request).key, user_id, request.query_params)
+    return console.page(request, "user.html", user_id=user_id, link=link_of(user_id), **content)
+
+
+async def _content(
+    console: Console, key: str, user_id: str, asked: Mapping[str, str]
+) -> dict[str, Any]:
+    service, whose = console.service, quote(user_id, safe="")
+    status, owned, holds, usage, history = await together(
+        service.get(key, "/subscription/status", user_id=user_id),
+        service.get(key, f"/subscriptions/{whose}"),
+        service.get(key, "/subscription/holds", user_id=user_id),
+        service.get(
+            key, "/subscription/usage", user_id=user_id, limit=ROWS, cursor=asked.get("usage")
+        ),
+        service.get(
+            key, f"/subscriptions/{whose}/history", limit=ROWS, cursor=asked.get("history")
+        ),
+    )
+    zone = status["timezone"]
+    names = words.months_of(console.now(), zone, DAYS)
+    months = await together(
+        *(service.get(key, "/subscription/usage/monthly", user_id=user_id, month=m) for m in names)
+    )
+    by_day = {day: sums for month in months for day, sums in month["by_day"].items()}
+    return {
+        "status": status,
+        "today": bar_of(parts_of(status)),
+        "subscriptions": owned["subscriptions"],
+        "packs": owned["packs"],
+        "holds": holds["holds"],
+        "usage": usage,
+        "history": history,
+        "days": columns_of(by_day, words.today(console.now(), zone).date(), DAYS),
+        "months": months,
+    }
+
+
+def parts_of(status: Mapping[str, Any]) -> dict[str, int]:
+    """Return what has become of today's credits."""
+    return {
+        "used": status["credits_used"],
+        "held": status["credits_held"],
+        "left": max(status["day_remaining_credits"], 0),
+    }
+
+
+def link_of(user_id: str) -> str:
+    """Return the address of a user's page."""
+    return f"/user?{urlencode({'id': user_id})}"

@@ -1,0 +1,193 @@
+"""An attacker's table: nothing of it passes."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from actors.console.guard import FORM_BYTES_MAX, Place
+from tests.fakes.browser import HOME, Browser, Time, browsing
+from tests.fakes.http_service import ADMIN_KEY, EXAMPLES, HttpService
+
+PAGES = [
+    "/",
+    "/user?id=ada",
+    "/user/adjust?id=ada",
+    "/events",
+    "/sweeps",
+    "/shards",
+    "/subscriptions",
+]
+SCRIPT = "\"'><script>alert(1)</script>"
+FORM = {"id": "ada", "how": "give", "amount": "5", "reason": "x", "confirmed": "1", "once": "k"}
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/live/overview", "/nowhere"])
+def test_without_a_session_no_page_is_shown(
+    stranger: Browser, service: HttpService, path: str
+) -> None:
+    answer = stranger.get(path)
+
+    assert answer.status_code in (303, 401)
+    assert service.asked == []
+
+
+def test_a_session_of_another_console_opens_nothing(
+    stranger: Browser, operator: Browser, time: Time
+) -> None:
+    other = HttpService()
+    with browsing(other, time=time) as browser:
+        browser.cookies.update(operator.cookies)
+
+        assert browser.get("/").headers["location"] == "/sign-in"
+    assert other.asked == []
+
+
+@pytest.mark.parametrize(
+    ("origin", "headers"),
+    [
+        ("https://evil.example", {}),
+        ("null", {}),
+        (None, {}),
+        ("http://127.0.0.1:8002", {}),
+        (HOME, {"Sec-Fetch-Site": "cross-site"}),
+        (HOME, {"Sec-Fetch-Site": "same-site"}),
+    ],
+)
+@pytest.mark.parametrize("path", ["/user/adjust", "/sign-out", "/sign-in", "/sign-in/link"])
+def test_a_form_of_another_site_does_nothing(
+    operator: Browser,
+    service: HttpService,
+    origin: str | None,
+    headers: dict[str, str],
+    path: str,
+) -> None:
+    operator.origin = origin
+
+    answer = operator.send(path, FORM | {"key": ADMIN_KEY}, **headers)
+
+    assert answer.status_code == 403
+    assert service.writes == []
+    assert operator.get("/").status_code == 200
+
+
+@pytest.mark.parametrize("token", [None, "", "guessed", "é"])
+def test_a_form_without_the_sessions_secret_does_nothing(
+    operator: Browser, service: HttpService, token: str | None
+) -> None:
+    fields = FORM if token is None else FORM | {"form_token": token}
+
+    answers = [operator.send(path, fields) for path in ("/user/adjust", "/sign-out")]
+
+    assert [answer.status_code for answer in answers] == [403, 403]
+    assert service.writes == []
+    assert operator.get("/").status_code == 200
+
+
+def test_a_form_with_another_sessions_secret_does_nothing(
+    operator: Browser, service: HttpService
+) -> None:
+    page = operator.get("/")
+    operator.sign_in()
+
+    assert operator.submit(page, "/user/adjust", **FORM).status_code == 403
+    assert service.writes == []
+
+
+def test_a_form_that_is_too_long_is_not_read(operator: Browser) -> None:
+    answer = operator.submit(operator.get("/"), "/user/adjust", id="x" * FORM_BYTES_MAX)
+
+    assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8001", "127.0.0.1", "127.0.0.1:80"])
+def test_another_name_that_leads_here_is_refused(operator: Browser, host: str) -> None:
+    assert operator.get("/", Host=host).status_code == 421
+
+
+def poisoned(content: Any) -> Any:
+    """Return an answer with a script in every text that callers and other programs choose."""
+    chosen = {"service_type", "model_used", "reason", "details", "by", "timezone", "endpoint"}
+    chosen |= {"last_error", "type", "kind", "category", "transaction_id", "session_id", "subject"}
+    if isinstance(content, list):
+        return [poisoned(one) for one in content]
+    if not isinstance(content, dict):
+        return content
+    names = {"by_service", "by_model"}
+    return {
+        name: SCRIPT
+        if name in chosen
+        else {SCRIPT + key: one for key, one in value.items()}
+        if name in names
+        else poisoned(value)
+        for name, value in content.items()
+    }
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_script_in_what_others_have_written_is_text(
+    operator: Browser, service: HttpService, path: str
+) -> None:
+    service.answers = {call: poisoned(copy.deepcopy(one)) for call, one in service.answers.items()}
+    history = EXAMPLES["HistoryPage"]["items"][0]
+    page = {"items": [history | {"by": SCRIPT, "change": {"reason": SCRIPT}}], "next_cursor": "2"}
+    service.answers["GET", "/subscriptions/ada/history"] = page
+
+    answer = operator.get(path)
+
+    assert answer.status_code == 200
+    assert "<script>alert" not in answer.text
+    assert "'><" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "field", ["id", "reason", "usage", "hold", "subscription", "kind", "amount"]
+)
+def test_a_script_in_an_address_or_a_form_is_text(operator: Browser, field: str) -> None:
+    form = operator.get(f"/user/adjust?id=ada&{field}=%22%3E%3Cscript%3Ealert(1)%3C/script%3E")
+    sent = operator.submit(operator.get("/user/adjust?id=ada"), "/user/adjust", **{field: SCRIPT})
+
+    for answer in (form, sent):
+        assert "<script>alert" not in answer.text
+
+
+@pytest.mark.parametrize("path", [*PAGES, "/sign-in", "/static/console.js", "/nowhere"])
+def test_no_answer_may_be_framed_or_run_a_script_that_is_not_ours(
+    operator: Browser, path: str
+) -> None:
+    headers = operator.get(path).headers
+    policy = headers["content-security-policy"]
+
+    assert "frame-ancestors 'none'" in policy
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_no_page_has_an_inline_script_a_style_or_a_key(operator: Browser, path: str) -> None:
+    page = operator.get(path)
+
+    assert " style=" not in page.text
+    assert " onclick=" not in page.text
+    assert "<script>" not in page.text
+    assert ADMIN_KEY not in page.text
+    assert page.headers["cache-control"] == "no-store"
+
+
+def test_behind_a_proxy_with_tls_the_cookie_is_a_secure_one_of_that_name_alone() -> None:
+    place = Place.of("0.0.0.0", 8001, "https://ops.example")
+
+    assert place.is_secure
+    assert place.cookie.startswith("__Host-")
+    assert place.is_ours("ops.example")
+    assert not place.is_ours("127.0.0.1:8001")
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [("::1", "[::1]:8001"), ("127.0.0.1", "localhost:8001"), ("10.0.0.5", "10.0.0.5:8001")],
+)
+def test_it_answers_to_the_names_of_where_it_listens(host: str, shown: str) -> None:
+    assert Place.of(host, 8001, None).is_ours(shown)
