@@ -8,15 +8,10 @@ from pydantic import BaseModel
 
 from actors.events.reports import EventsReport
 from actors.protocol.reports import ReshardReport, ShardReport, SweepReport, SyncReport
-from domain.api.answers import (
-    CreditStatusResponse,
-    MonthlyUsage,
-    SubscriptionPage,
-    UsagePage,
-    UserSubscriptions,
-)
+from domain.api.answers import CreditStatusResponse, SubscriptionPage, UserSubscriptions
 from domain.api.history_answers import HistoryPage
 from domain.api.hold_answers import OpenHolds
+from domain.api.usage_answers import MonthlyUsage, UsagePage
 from tests.builders.examples import example
 
 ADMIN_KEY = "allot_the-operator"
