@@ -79,9 +79,10 @@ class Gate:
         began, scope = time.monotonic(), divided(scope)
         if scope["method"] == "HEAD":
             scope, send = {**scope, "method": "GET", HEAD_ONLY: True}, without_body(send)
+        place = place_of(scope)
         response: Response | FastAPI
         try:
-            response, receive = await self._answer(scope, receive)
+            response, receive = await self._answer(scope, receive, self._operations.get(place))
         except ClientGoneError:
             return
         except RequestRefused as refused:
@@ -92,12 +93,14 @@ class Gate:
         except Exception:
             logger.exception("%s failed", scope["path"])
             response = respond(make_problem("internal_error", "The service failed"))
-        counters = self.counters.get(place_of(scope))
+        counters = self.counters.get(place)
         if counters is not None and isinstance(response, Response):
             counters.note(response.status_code, time.monotonic() - began)
         await response(scope, receive, with_headers(send, scope.get("allowance")))
 
-    async def _answer(self, scope: Scope, receive: Receive) -> tuple[Response | FastAPI, Receive]:
+    async def _answer(
+        self, scope: Scope, receive: Receive, operation: Operation | None
+    ) -> tuple[Response | FastAPI, Receive]:
         """Return the answer, or the application that has it; and how to receive the body again."""
         check_head(scope)
         if self.closed and scope["path"] != ALIVE:
@@ -108,7 +111,6 @@ class Gate:
             scope["allowance"] = self._count(caller)
         check_once(scope)
         receive = await receive_whole(scope, receive)
-        operation = self._operations.get(place_of(scope))
         if operation is None:
             return self._app, receive
         return await operation(Request(scope, receive)), receive

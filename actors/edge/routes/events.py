@@ -26,8 +26,8 @@ from domain.values import UserId
 EVENT_ID_LENGTH_MAX = 64
 EVENT_STREAM = "text/event-stream"
 STREAM_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
-FIRST_WORDS = "retry: 1000\nid: {}\n\n"
-"""With an id at once: what happens before the first event is not missed where the stream breaks."""
+FIRST_WORDS = "retry: 1000\n"
+"""Then an id: what happens before the first event is not missed where the stream breaks."""
 STILL_HERE = b": nothing new\n\n"
 
 ADMIN: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN))]}
@@ -69,8 +69,8 @@ def _add_following(app: FastAPI, backend: Backend) -> None:
         """Send events as they come (server-sent events), each with its id.
 
         They begin after `Last-Event-ID`, or `after`: the id of an event, or `beginning`; without
-        either, with what comes from now on. A user's token follows that user's. The stream says at
-        once, before any event, the id after which it begins.
+        either, with what comes from now on, and say at once, before any event, after which id. A
+        user's token follows that user's.
 
         A user's tokens have 10 streams open at one replica, and a key 100; one more is 429.
         """
@@ -88,7 +88,8 @@ def _add_following(app: FastAPI, backend: Backend) -> None:
         give_back = places.take(caller)
         try:
             order = await place_of(backend.events, query.after, own)
-            began = query.after or await backend.events.mark(order, own)
+            # Who has said where to begin knows it.
+            began = None if query.after else await backend.events.mark(order, own)
         except BaseException:
             give_back()
             raise
@@ -154,12 +155,15 @@ async def place_of(way: EventsWay, after: str | None, of: UserId | None) -> int:
         raise RequestRefused(invalid("after", "no event has this id, or it is too old")) from None
 
 
-async def sent(way: EventsWay, query: EventQuery, order: int, began: str) -> AsyncIterator[bytes]:
-    """Yield the text of a stream that begins after an id: that place's.
+async def sent(
+    way: EventsWay, query: EventQuery, order: int, began: str | None
+) -> AsyncIterator[bytes]:
+    """Yield the text of a stream. It says first after which id it `began`; None: its client knows.
 
     Where the relay is away for long it ends: clients resume.
     """
-    yield FIRST_WORDS.format(began).encode()
+    place = "" if began is None else f"id: {began}\n"
+    yield f"{FIRST_WORDS}{place}\n".encode()
     try:
         async for page in pages(way, query, order):
             yield text_of(page)

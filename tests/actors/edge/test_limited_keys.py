@@ -111,6 +111,11 @@ ROWS = [
         *("GET", "/subscriptions/{user_id}/history", OF_USER, "path"),
         "/subscriptions/{user}/history",
     ),
+    row(
+        *("POST", "/events/token", OF_USER, "body"),
+        body=lambda owned, _: {"user_id": owned.user_id},
+        status=201,
+    ),
     row("POST", "/subscription/credits", OF_USER, "body", body=paid, status=201),
     row("POST", USAGE, OF_SERVICE, "body", body=work, status=201),
     row("POST", HOLDS, OF_SERVICE, "body", body=work, status=201),

@@ -14,6 +14,7 @@ from tests.fakes.shards import in_loop
 DETAILED = USAGE | {"details": {"a": {"b": 1}, "c": [{"d": 2}]}}
 BODIES: list[tuple[str, str, Any]] = [
     ("POST", "/subscription/credits", CREDITS),
+    ("POST", "/events/token", {"user_id": "ada"}),
     ("POST", "/subscription/usage", DETAILED),
     ("POST", "/subscription/usage", USAGE | {"user_id": "org:ada"}),
     ("POST", "/subscription/usage/batch", {"records": [USAGE, DETAILED]}),
