@@ -63,6 +63,8 @@ class RunningService:
         self.output: list[str] = []
         self.within: list[str] = []
         """What a command is to begin with, where the service runs on another machine."""
+        self.options: tuple[str, ...] = ()
+        """Of `allotment up`."""
         self.cwd = Path(__file__).parents[2]
         """Where the code is."""
         self._directory = directory
@@ -72,7 +74,7 @@ class RunningService:
     def start(self) -> Self:
         with_us = ["-c", WITH_US] if sys.platform == "linux" and not self.within else []
         self._process = subprocess.Popen(
-            [*self.within, sys.executable, *with_us, "-m", "actors", "up"],
+            [*self.within, sys.executable, *with_us, "-m", "actors", "up", *self.options],
             cwd=self.cwd,
             env=self.environment(),
             stdout=subprocess.PIPE,

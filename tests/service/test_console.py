@@ -5,6 +5,7 @@ It takes Debian's Chromium and Playwright's Python package. Pictures of the page
 
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ import pytest
 from bench.processes import free_port
 from tests.patience import SERVICE_SECONDS
 from tests.service.requests import add_credits, charge, status
-from tests.service.running import RunningService
+from tests.service.running import RunningService, wait_until
 
 pytestmark = pytest.mark.service
 
@@ -121,3 +122,35 @@ def test_an_operator_mends_a_balance_in_a_browser(
     take_pictures(page, home, tmp_path)
     page.get_by_role("button", name="Sign out").click()
     page.get_by_text("You are signed out.").wait_for()
+
+
+def test_beside_the_service_it_signs_in_once_and_ends_with_it_even_if_that_is_killed(
+    tmp_path: Path,
+) -> None:
+    service = RunningService(tmp_path)
+    service.options = ("--console",)
+    with service:
+        found = re.search(r"(http://\S+)/sign-in#once=(\S+)", "".join(service.output))
+        assert found, service.output
+        address, token = found.groups()
+        with httpx.Client(base_url=address, headers={"Origin": address}) as browser:
+            first = browser.post("/sign-in/link", data={"token": token})
+            overview = browser.get("/")
+        again = httpx.post(
+            f"{address}/sign-in/link", data={"token": token}, headers={"Origin": address}
+        )
+        service.stop(signal.SIGKILL)
+        wait_until(lambda: not answers(address), SERVICE_SECONDS)
+
+    assert (first.status_code, first.headers["location"]) == (303, "/")
+    assert "Every part of the service answers" in overview.text
+    assert again.headers["location"] == "/sign-in?why=link"
+
+
+def answers(address: str) -> bool:
+    """Say whether anything listens there."""
+    try:
+        httpx.get(address)
+    except httpx.TransportError:
+        return False
+    return True
