@@ -55,20 +55,20 @@ class MongoReads:
         self._database = database
 
     def subscriptions_of(self, user_id: UserId) -> list[Document]:
-        """Return the subscription documents of a user: of too many, those that began last."""
-        return self._newest("subscriptions", user_id, "start_date")
+        """Return the subscription documents of a user: of too many, those that end last, or never."""
+        return self._last("subscriptions", user_id, "end_date")
 
     def packs_of(self, user_id: UserId) -> list[Document]:
         """Return the pack documents of a user: of too many, those that expire last, or never."""
-        return self._newest("packs", user_id, "expires_at")
+        return self._last("packs", user_id, "expires_at")
 
-    def _newest(self, collection: str, user_id: UserId, field: str) -> list[Document]:
+    def _last(self, collection: str, user_id: UserId, field: str) -> list[Document]:
         """Return documents of a user: of too many, those with the last instants, or none."""
         where = {"user_id": {"$in": user_ids(user_id)}}
         with _within_time():
             found = self._database[collection].find(where)
-            newest = heapq.nlargest(LISTED_MAX, found, key=lambda d: _instant(d.get(field)))
-            return list(map(with_ids_spelled, newest))
+            last = heapq.nlargest(LISTED_MAX, found, key=lambda d: _instant(d.get(field)))
+            return list(map(with_ids_spelled, last))
 
     def usage_page(self, query: UsageQuery, now: datetime | None = None) -> UsagePage:
         """Return one page, newest first. ValueError: the cursor is not one of ours."""

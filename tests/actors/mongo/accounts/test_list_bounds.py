@@ -81,7 +81,8 @@ def test_of_too_many_packs_and_subscriptions_those_in_force_are_listed(
     for number in range(6):
         at = NOON + timedelta(days=number)
         mongo.insert("packs", _id=ObjectId(), user_id=ANN, expires_at=at, amount=number)
-        mongo.insert("subscriptions", _id=ObjectId(), user_id=ANN, start_date=at, amount=number)
+        mongo.insert("subscriptions", _id=ObjectId(), user_id=ANN, end_date=at, amount=number)
+    mongo.insert("subscriptions", _id=ObjectId(), user_id=ANN, end_date=None, amount=9)
     mongo.insert("packs", _id=ObjectId(), user_id=ANN, expires_at=None, amount=9)
     mongo.insert("packs", _id=ObjectId(), user_id=ANN, expires_at="soon", amount=8)
 
@@ -89,4 +90,4 @@ def test_of_too_many_packs_and_subscriptions_those_in_force_are_listed(
     subscriptions = [document["amount"] for document in mongo.reads.subscriptions_of(ANN)]
 
     assert sorted(packs) == [4, 5, 9]
-    assert sorted(subscriptions) == [3, 4, 5]
+    assert sorted(subscriptions) == [4, 5, 9]
