@@ -5,7 +5,6 @@ ConsoleError
 └── RefusedError        the service says no, and why
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -136,8 +135,3 @@ def _refusal(status: int, problem: Any) -> RefusedError:
     return RefusedError(
         status, str(told.get("code", "")), title, "; ".join([detail, *named]).strip("; ")
     )
-
-
-async def together(*reads: Any) -> list[Any]:
-    """Return the answers of several reads that run at once; the first failure is raised."""
-    return list(await asyncio.gather(*reads))

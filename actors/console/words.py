@@ -5,11 +5,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from domain.values import Status
+
 MISSING_PARTS = {
     "database": "The database does not answer.",
     "shards": "Some shards do not answer.",
     "sync": "RAM does not hear of what other programs write.",
 }
+STATUSES = tuple(str(one) for one in Status if one is not Status.NONE)
+"""Those that a subscription can have."""
 TONES = {
     "active": "good",
     "past_due": "warn",

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from actors.console import words
 from actors.console.changes import PLANS, TITLES, WrongFieldError, later
 from actors.console.console import Console, see
 from actors.console.guard import form_of, session_of
@@ -17,7 +18,6 @@ from actors.console.service import RefusedError
 
 ONCE_BYTES = 16
 SAME_MOMENT_MAX = 100  # Records of one user in one second that a charge is looked for among.
-STATUSES = ("active", "past_due", "paused", "cancelled", "expired")
 
 
 async def get_change(request: Request) -> Response:
@@ -70,7 +70,7 @@ async def _form(request: Request, form: dict[str, str], error: str) -> Response:
         form=defaultdict(str, form),
         error=error,
         known=known,
-        statuses=STATUSES,
+        statuses=words.STATUSES,
         link=link_of(form["id"]),
     )
 

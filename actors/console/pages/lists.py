@@ -1,5 +1,6 @@
 """The lists: subscriptions, events, sweeps, shards; each as a page and as CSV."""
 
+import asyncio
 import csv
 import io
 from collections.abc import Iterable, Mapping
@@ -14,12 +15,11 @@ from actors.console import words
 from actors.console.charts import line_of
 from actors.console.console import Console, see
 from actors.console.guard import form_of, session_of
-from actors.console.service import RefusedError, together
+from actors.console.service import RefusedError
 
 ROWS = 50
 CSV_ROWS_MAX = 10_000
 PAGE_MAX = 1000
-STATUSES = ("active", "past_due", "paused", "cancelled", "expired")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """How texts begin that spreadsheets would carry out."""
 COLUMNS = {
@@ -69,7 +69,7 @@ async def get_subscriptions(request: Request) -> Response:
         "subscriptions.html",
         rows=page["items"],
         status=status,
-        statuses=STATUSES,
+        statuses=words.STATUSES,
         after=f"/subscriptions?{urlencode(after)}" if page["next_cursor"] else "",
     )
 
@@ -107,7 +107,7 @@ async def get_shards(request: Request) -> Response:
     """Show the shards, and how far the newest change of their number is."""
     console: Console = request.app.state.console
     key, service = session_of(request).key, console.service
-    rows, reshard = await together(
+    rows, reshard = await asyncio.gather(
         service.get(key, "/admin/shards"), service.get_or_none(key, "/admin/reshard")
     )
     return console.page(request, "shards.html", rows=rows, reshard=reshard)
@@ -165,6 +165,6 @@ def _cell(value: object) -> object:
 
 def _known_status(request: Request) -> str:
     status = request.query_params.get("status", "")
-    if status and status not in STATUSES:
+    if status and status not in words.STATUSES:
         raise RefusedError(404, "not_found", f"There is no status {words.label(status)}")
     return status

@@ -1,5 +1,6 @@
 """The overview: how much is decided, what is in RAM, what waits, and whether all parts answer."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,9 +11,7 @@ from actors.console import words
 from actors.console.charts import line_of
 from actors.console.console import Console
 from actors.console.guard import session_of
-from actors.console.service import together
-
-SAMPLE_SECONDS_MIN = 1.0
+from actors.console.rates import COUNTED
 
 
 async def get_overview(request: Request) -> Response:
@@ -29,7 +28,7 @@ async def get_live(request: Request) -> Response:
 
 async def _content(console: Console, request: Request) -> dict[str, Any]:
     key, service = session_of(request).key, console.service
-    missing, shards, sync, sweeps, events, reshard = await together(
+    missing, shards, sync, sweeps, events, reshard = await asyncio.gather(
         service.missing(),
         service.get_or_none(key, "/admin/shards"),
         service.get_or_none(key, "/admin/sync"),
@@ -43,7 +42,7 @@ async def _content(console: Console, request: Request) -> dict[str, Any]:
     return {
         "tone": tone,
         "sentence": sentence,
-        "rates": {name: console.rates.a_minute(name) for name in ("writes", "refusals", "reads")},
+        "rates": {name: console.rates.a_minute(name) for name in COUNTED},
         "course": line_of(console.rates.course("writes")),
         "shards": shards,
         "in_ram": sum_of(shards, "users"),

@@ -1,5 +1,6 @@
 """A user: what today gives, packs, thirty days of use, holds, records, and who has decided what."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -11,7 +12,6 @@ from actors.console import words
 from actors.console.charts import bar_of, columns_of
 from actors.console.console import Console, see
 from actors.console.guard import session_of
-from actors.console.service import together
 
 DAYS = 30
 ROWS = 25
@@ -31,7 +31,7 @@ async def _content(
     console: Console, key: str, user_id: str, asked: Mapping[str, str]
 ) -> dict[str, Any]:
     service, whose = console.service, quote(user_id, safe="")
-    status, owned, holds, usage, history = await together(
+    status, owned, holds, usage, history = await asyncio.gather(
         service.get(key, "/subscription/status", user_id=user_id),
         service.get(key, f"/subscriptions/{whose}"),
         service.get(key, "/subscription/holds", user_id=user_id),
@@ -44,7 +44,7 @@ async def _content(
     )
     zone = status["timezone"]
     names = words.months_of(console.now(), zone, DAYS)
-    months = await together(
+    months = await asyncio.gather(
         *(service.get(key, "/subscription/usage/monthly", user_id=user_id, month=m) for m in names)
     )
     by_day = {day: sums for month in months for day, sums in month["by_day"].items()}
