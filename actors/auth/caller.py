@@ -42,16 +42,11 @@ class Caller:
         return self.limits is None and self.has(scope)
 
     def admits_user(self, user_id: UserId) -> bool:
-        """Whether the caller may have to do with a user at all."""
-        return self.user_id == user_id if self.scope is None else self._admits(user_id)
-
-    def _admits(self, user_id: UserId) -> bool:
+        """Whether the caller may have to do with a user at all: read what that user has."""
+        if self.scope is None:
+            return self.user_id == user_id
         return self.limits is None or self.limits.admits_user(user_id)
 
     def admits_all_services(self) -> bool:
         """Whether the caller may have to do with all services."""
         return self.limits is None or self.limits.services is None
-
-    def may_read(self, user_id: UserId) -> bool:
-        """Whether the caller may read what one user has."""
-        return self.admits_user(user_id)

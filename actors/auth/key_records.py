@@ -43,15 +43,16 @@ class KeyPage(BaseModel):
 
 def key_record(key: ApiKey) -> KeyRecord:
     """Return what may be shown of a key."""
-    return KeyRecord.model_validate(_shown(key))
+    return KeyRecord.model_validate(shown(key))
 
 
 def made_key(text: str, key: ApiKey) -> MadeKey:
     """Return what is shown of a new key, once."""
-    return MadeKey.model_validate(_shown(key) | {"key": text})
+    return MadeKey.model_validate(shown(key) | {"key": text})
 
 
-def _shown(key: ApiKey) -> dict[str, object]:
+def shown(key: ApiKey) -> dict[str, object]:
+    """Return the fields of a `KeyRecord`."""
     limits = (key.limits or KeyLimits()).shown()
     times: dict[str, object] = {
         "created_at": key.created_at,

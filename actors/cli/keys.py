@@ -12,10 +12,10 @@ from actors.auth.api_keys import ApiKey
 from actors.auth.caller import Caller, Scope
 from actors.auth.first_key import renew_kept
 from actors.auth.key_desk import KEYS_MAX, KeyDesk, TooManyKeysError, UnknownKeyError
+from actors.auth.key_records import shown
 from actors.auth.limits import (
     SERVICES_MAX,
     USER_IDS_MAX,
-    KeyLimits,
     check_name,
     check_prefix,
     check_service,
@@ -174,28 +174,21 @@ def state_by(expires_at: str | None) -> str:
     """Return how a key that nobody has revoked is."""
     if expires_at is None:
         return "in force"
-    over = expires_at <= (instant(datetime.now(UTC)) or "")
+    over = expires_at <= instant(datetime.now(UTC))
     return f"expired {short(expires_at)}" if over else f"until {short(expires_at)}"
 
 
 def key_row(key: ApiKey) -> dict[str, Any]:
     """Return what may be shown of a key."""
     return {
-        "key_id": key.key_id,
-        "name": key.name,
-        "scope": key.scope.name.lower(),
-        "prefix": key.prefix,
-        **(key.limits or KeyLimits()).shown(),
-        "created_at": instant(key.created_at),
-        "last_used_at": instant(key.last_used_at),
-        "revoked_at": instant(key.revoked_at),
-        "expires_at": instant(key.expires_at),
+        name: instant(value) if isinstance(value, datetime) else value
+        for name, value in shown(key).items()
     }
 
 
-def instant(moment: datetime | None) -> str | None:
-    """Return a moment as HTTP shows it."""
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else None
+def instant(moment: datetime) -> str:
+    """Return a moment, to the second."""
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def short(moment: str | None) -> str:

@@ -84,7 +84,6 @@ def litellm(
         )
     except (OSError, ValueError) as error:
         fail(f"{file}: {error}")
-        raise
     text = text_of(path)
     head, tail = around(text, path)
     new = with_prices(head, found, tail)
@@ -108,7 +107,6 @@ def text_of(path: Path | None) -> str:
         read_prices(text)
     except (OSError, ValueError) as error:
         fail(f"{path} is to be mended first: {error}")
-        raise
     return text
 
 
@@ -144,7 +142,6 @@ def checked(text: str, count: int, path: Path | None) -> PriceList:
         return read_prices(text)
     except ValueError as error:
         fail(f"{path or 'The list'} would be no price list: {error}.{hint}")
-        raise
 
 
 def is_shadowed(listed: PriceList, own: int, price: ImportedPrice) -> bool:

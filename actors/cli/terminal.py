@@ -4,7 +4,7 @@ import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import httpx
 import typer
@@ -77,7 +77,7 @@ def print_json(content: object) -> None:
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
-def fail(sentence: str) -> None:
+def fail(sentence: str) -> NoReturn:
     """Print a sentence and end with exit code 1."""
     told = Text.assemble(("allotment:", "red"), f" {printable(sentence)}")
     errors.print(told, soft_wrap=True)
@@ -90,7 +90,6 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         fail(f"The settings are not valid.\n{explain(error)}")
-        raise
 
 
 LOOK_SECONDS = 0.5  # How often it is asked how far something is.

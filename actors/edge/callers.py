@@ -6,8 +6,9 @@ by `call_of` for what is done and `require_reading` for what is read.
 """
 
 from collections.abc import Callable
+from typing import Any
 
-from fastapi import Request
+from fastapi import Depends, Request
 
 from actors.auth.caller import Caller, Scope
 from actors.edge.problems import RequestRefused, make_problem
@@ -57,7 +58,7 @@ def require(request: Request, scope: Scope) -> Caller:
 def require_reading(request: Request, user_id: UserId, *, of_services: bool) -> None:
     """Refuse whoever may not read this user's own data. `of_services`: it tells of all services."""
     caller = caller_of(request)
-    if not caller.may_read(user_id):
+    if not caller.admits_user(user_id):
         is_token = caller.scope is None
         title = "A token reads its own user's data only" if is_token else NOT_THIS_USER
         raise refused(title)
@@ -111,6 +112,13 @@ def allow_scope(scope: Scope) -> Permit:
     """Return `require_scope` as a dependency of an operation that says later whom it is about."""
     return Permit(scope, require_scope)
 
+
+WRITES: dict[str, Any] = {"dependencies": [Depends(allow_scope(Scope.WRITE))]}
+"""Of operations that write, and say later whom they are about."""
+ADMIN: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN))]}
+"""Of operators' operations about all users."""
+ADMIN_OF_ONE: dict[str, Any] = {"dependencies": [Depends(allow_scope(Scope.ADMIN))]}
+"""Of operators' operations that say later whom they are about."""
 
 NOT_THIS_USER = "This key is limited to other users"
 

@@ -106,9 +106,8 @@ class Shards(Protocol):
 
 def report_of(job: Anonymization) -> AnonymizationReport:
     """Return an anonymisation as operators read of it: never with the id that was the user's."""
-    named = job.documents.keys() - {
-        AUDIT
-    }  # Whoever asks for it is written down, whomever it names.
+    # That it was asked for is written down, and names whomever it names.
+    named = job.documents.keys() - {AUDIT}
     return AnonymizationReport(
         anonymization_id=job.anonymization_id,
         anonymous_id=None if job.finished_at and not named else job.anonymous_id,

@@ -56,11 +56,6 @@ class Balances:
         with unavailable_on_error():
             return self._collection in self._database.list_collection_names()
 
-    def count(self) -> int:
-        """Return about how many documents there are."""
-        with unavailable_on_error():
-            return int(self._database[self._collection].estimated_document_count())
-
     def read(self) -> Iterator[Balance | UnreadBalance]:
         """Yield what each document says, in no particular order."""
         fields = dict.fromkeys(shortest({"_id", self._user_field, self._credits_field}), 1)

@@ -8,7 +8,6 @@ from pydantic import Field
 
 from domain.api.answers import Answer, CreditStatusResponse, DaySource, PackSource, Source
 from domain.api.fields import PackId, ShownUserId, UsageId
-from domain.charges import UsageRecorded
 from domain.corrections import CreditsAdjusted, UsageReversed
 from domain.sources import PackShare
 from domain.values import Credits
@@ -49,27 +48,24 @@ def sources_of(
     day_amount: Credits, day_starts_at: datetime | None, packs: Iterable[PackShare]
 ) -> list[Source]:
     """Return what a day and packs gave, in order; who gave nothing is not named."""
-    sources: list[Source] = []
+    return [
+        DaySource(**fields) if "date" in fields else PackSource(**fields)
+        for fields in source_fields(day_amount, day_starts_at, packs)
+    ]
+
+
+def source_fields(
+    day_amount: Credits, day_starts_at: datetime | None, packs: Iterable[PackShare]
+) -> list[dict[str, Any]]:
+    """Return the same as plain fields: every charge comes through here."""
+    fields: list[dict[str, Any]] = []
     if day_amount and day_starts_at is not None:
-        sources.append(DaySource(date=day_starts_at, credit_amount=day_amount))
-    sources += [
-        PackSource(pack_id=share.pack_id, credit_amount=share.credit_amount)
+        fields.append({"source": "day", "date": day_starts_at, "credit_amount": day_amount})
+    fields += [
+        {"source": "pack", "pack_id": share.pack_id, "credit_amount": share.credit_amount}
         for share in packs
         if share.credit_amount
     ]
-    return sources
-
-
-def source_fields(change: UsageRecorded) -> list[dict[str, Any]]:
-    """Return what `sources_of` says of a charge, as plain fields: every charge comes through here."""
-    fields: list[dict[str, Any]] = []
-    if change.opening is not None and (of_day := change.day_amount):
-        begins = change.opening.starts_at
-        fields.append({"source": "day", "date": begins, "credit_amount": of_day})
-    for share in change.packs:
-        if share.credit_amount:
-            pack = {"source": "pack", "pack_id": share.pack_id}
-            fields.append({**pack, "credit_amount": share.credit_amount})
     return fields
 
 

@@ -233,7 +233,9 @@ def _usage_answer(
         "credits_held": day.held,
         "remaining_credits": remaining,
         "low_credits": is_low(remaining, given, policy),
-        "sources": source_fields(change),
+        "sources": source_fields(
+            change.day_amount, None if opening is None else begins, change.packs
+        ),
         "uncovered_credits": change.uncovered_credits,
         "late": change.settles is not None,
     }

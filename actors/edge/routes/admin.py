@@ -1,15 +1,15 @@
 """The operations on RAM and MongoDB as a whole: reading anew, comparing, reports."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import FastAPI, Query, Request
 from pydantic import Field
 
 from actors.auth.caller import Scope
 from actors.edge.backend import Backend
 from actors.edge.bodies import ReshardBody, SyncBody, ValidateBody
-from actors.edge.callers import allow, allow_scope, require, require_user
+from actors.edge.callers import ADMIN, ADMIN_OF_ONE, require, require_user
 from actors.edge.problems import RequestRefused, make_problem
 from actors.edge.responses import problems, written
 from actors.protocol.errors import UnavailableError
@@ -18,7 +18,6 @@ from actors.protocol.store import StoreError
 from domain.values import UserId
 
 REPORTS_MAX = 1000
-ADMIN: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN))]}
 
 
 def add_admin_operations(app: FastAPI, backend: Backend) -> None:
@@ -28,9 +27,7 @@ def add_admin_operations(app: FastAPI, backend: Backend) -> None:
 
 
 def _add_comparing(app: FastAPI, backend: Backend) -> None:
-    of_one = [Depends(allow_scope(Scope.ADMIN))]
-
-    @app.post("/admin/sync", dependencies=of_one, responses=written())
+    @app.post("/admin/sync", **ADMIN_OF_ONE, responses=written())
     async def synchronise(request: Request, body: SyncBody | None = None) -> RereadReport:
         """Read RAM anew from MongoDB, for one user or for all.
 
@@ -92,9 +89,8 @@ class ReconcileProgress(Report):
 
 def add_reconciling_operations(app: FastAPI, backend: Backend) -> None:
     """Add the operations that compare with Stripe."""
-    admin = Depends(allow(Scope.ADMIN))
 
-    @app.post("/admin/stripe/reconcile", dependencies=[admin], responses=written(404))
+    @app.post("/admin/stripe/reconcile", **ADMIN, responses=written(404))
     async def reconcile() -> SweepReport:
         """Compare what is known with what Stripe has, now. What differs is applied behind."""
         report = await backend.operations.reconcile()
@@ -102,7 +98,7 @@ def add_reconciling_operations(app: FastAPI, backend: Backend) -> None:
             raise RequestRefused(make_problem("not_found", "Stripe is not set up"))
         return report
 
-    @app.get("/admin/stripe/reconcile", dependencies=[admin], responses=problems())
+    @app.get("/admin/stripe/reconcile", **ADMIN, responses=problems())
     async def get_progress() -> ReconcileProgress:
         """Say how far the comparison that is under way has come."""
         try:

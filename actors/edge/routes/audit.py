@@ -4,12 +4,11 @@ import asyncio
 from dataclasses import asdict
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Query
+from fastapi import FastAPI, Query
 
 from actors.auth.audit import ActPage, ActRecord
-from actors.auth.caller import Scope
 from actors.edge.backend import Backend
-from actors.edge.callers import allow
+from actors.edge.callers import ADMIN
 from actors.edge.responses import problems
 from actors.protocol.errors import UnavailableError
 from actors.protocol.store import StoreError
@@ -21,7 +20,7 @@ BY_LENGTH_MAX = 256
 def add_audit_operation(app: FastAPI, backend: Backend) -> None:
     """Add the operation on the audit."""
 
-    @app.get("/admin/audit", dependencies=[Depends(allow(Scope.ADMIN))], responses=problems())
+    @app.get("/admin/audit", **ADMIN, responses=problems())
     async def get_audit(
         limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 100,
         cursor: Annotated[str | None, Query(pattern=r"^[0-9a-f]{24}$")] = None,

@@ -1,12 +1,11 @@
 """The operations that correct: charges reversed, balances adjusted."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import Depends, FastAPI, Path, Request, Response
+from fastapi import FastAPI, Path, Request, Response
 
-from actors.auth.caller import Scope
 from actors.edge.backend import Backend, find_settled
-from actors.edge.callers import allow_scope, call_of
+from actors.edge.callers import ADMIN_OF_ONE, WRITES, call_of
 from actors.edge.responses import answered, written
 from actors.edge.routes.subscription import KeyHeader
 from actors.protocol.errors import UsageNotFoundError
@@ -24,15 +23,13 @@ UsageId = Annotated[
 
 def add_correcting_operations(app: FastAPI, backend: Backend) -> None:
     """Add reversals, which need the scope write, and adjustments, which need admin."""
-    writes: dict[str, Any] = {"dependencies": [Depends(allow_scope(Scope.WRITE))]}
-    admin: dict[str, Any] = {"dependencies": [Depends(allow_scope(Scope.ADMIN))]}
 
     @app.post(
         "/subscription/usage/{usage_id:segment}/reversals",
         status_code=201,
         response_model=ReversalResponse,
         responses=written(404, 409),
-        **writes,
+        **WRITES,
     )
     async def reverse_usage(
         request: Request,
@@ -55,7 +52,7 @@ def add_correcting_operations(app: FastAPI, backend: Backend) -> None:
         status_code=201,
         response_model=AdjustmentResponse,
         responses=written(402),
-        **admin,
+        **ADMIN_OF_ONE,
     )
     async def adjust_credits(
         request: Request, body: AdjustCreditsBody, idempotency_key: KeyHeader = None

@@ -1,14 +1,14 @@
 """The operations on events: following them, and what operators read and do about delivery."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
+from fastapi import FastAPI, Header, Path, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from actors.auth.caller import Caller, Scope
 from actors.edge.backend import HEAD_ONLY, NEEDS_ANY, Backend
-from actors.edge.callers import allow, caller_of, require_reading
+from actors.edge.callers import ADMIN, caller_of, require_reading
 from actors.edge.credentials import is_in_force
 from actors.edge.problems import RequestRefused, invalid, make_problem
 from actors.edge.responses import problems
@@ -27,10 +27,8 @@ EVENT_ID_LENGTH_MAX = 64
 EVENT_STREAM = "text/event-stream"
 STREAM_HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 FIRST_WORDS = "retry: 1000\n"
-"""Then an id: what happens before the first event is not missed where the stream breaks."""
 STILL_HERE = b": nothing new\n\n"
 
-ADMIN: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN))]}
 
 EventId = Annotated[
     str,
@@ -160,7 +158,7 @@ async def sent(
 ) -> AsyncIterator[bytes]:
     """Yield the text of a stream. It says first after which id it `began`; None: its client knows.
 
-    Where the relay is away for long it ends: clients resume.
+    So what happens before its first event is not missed where it breaks. Where the relay is away for long it ends: clients resume.
     """
     place = "" if began is None else f"id: {began}\n"
     yield f"{FIRST_WORDS}{place}\n".encode()

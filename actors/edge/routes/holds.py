@@ -2,13 +2,12 @@
 
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Path, Request, Response
+from fastapi import FastAPI, Path, Request, Response
 from pydantic import TypeAdapter
 
-from actors.auth.caller import Scope
 from actors.edge.at_once import SETTLEMENTS, Operation, Place, hold_id_in, parsed, writing
 from actors.edge.backend import NEEDS_KEY_OR_TOKEN, Backend
-from actors.edge.callers import allow_scope, call_of, require_reading
+from actors.edge.callers import WRITES, call_of, require_reading
 from actors.edge.responses import answered, problems, written
 from actors.edge.routes.subscription import KeyHeader, UserIdQuery, read_list
 from actors.protocol.errors import HoldNotFoundError
@@ -21,7 +20,6 @@ from domain.values import UserId
 
 HoldId = Annotated[str, Path(min_length=1, max_length=HOLD_ID_LENGTH_MAX)]
 HOLD_ID: TypeAdapter[str] = TypeAdapter(HoldId)
-WRITES: dict[str, Any] = {"dependencies": [Depends(allow_scope(Scope.WRITE))]}
 
 
 def add_hold_operations(app: FastAPI, backend: Backend) -> dict[Place, Operation]:

@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import FastAPI, Request, Response
 from pydantic import TypeAdapter
 
-from actors.auth.caller import Scope
 from actors.edge.at_once import Operation, Place, parsed, writing
 from actors.edge.backend import NEEDS_KEY_OR_TOKEN, Backend
-from actors.edge.callers import allow_scope, call_of, require_reading
+from actors.edge.callers import WRITES, call_of, require_reading
 from actors.edge.responses import Done, answered, problems, written
 from actors.edge.routes.subscription import KeyHeader, UserIdQuery
 from actors.protocol.calls import body_of
@@ -18,7 +17,6 @@ from domain.values import UserId
 
 USER_ID: TypeAdapter[str] = TypeAdapter(UserIdText)
 READS: dict[str, Any] = {"openapi_extra": {"security": NEEDS_KEY_OR_TOKEN}}
-WRITES: dict[str, Any] = {"dependencies": [Depends(allow_scope(Scope.WRITE))]}
 
 
 def add_hot_operations(app: FastAPI, backend: Backend) -> dict[Place, Operation]:

@@ -8,9 +8,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, FastAPI, Path, Query, Request
+from fastapi import FastAPI, Path, Query, Request
 
-from actors.auth.caller import Caller, Scope
+from actors.auth.caller import Caller
 from actors.auth.key_desk import (
     KEYS_MAX,
     KeyDesk,
@@ -21,7 +21,7 @@ from actors.auth.key_desk import (
 from actors.auth.key_records import KeyPage, KeyRecord, MadeKey, key_record, made_key
 from actors.edge.audited import MADE
 from actors.edge.backend import Backend
-from actors.edge.callers import allow_scope, caller_of, refused
+from actors.edge.callers import ADMIN_OF_ONE, caller_of, refused
 from actors.edge.key_bodies import MakeKeyBody, RotateKeyBody, lifetime_of
 from actors.edge.problems import RequestRefused, invalid, make_problem
 from actors.edge.responses import problems, written
@@ -30,8 +30,6 @@ from actors.protocol.store import StoreError
 
 PAGE_MAX = 1000
 KEY_ID_LENGTH_MAX = 64
-LIMITED_OR_NOT: dict[str, Any] = {"dependencies": [Depends(allow_scope(Scope.ADMIN))]}
-"""A limited key has to do with keys that are no wider than itself."""
 
 KeyId = Annotated[
     str,
@@ -46,7 +44,7 @@ def add_key_operations(app: FastAPI, backend: Backend) -> None:
     desk = backend.key_desk
     _add_making(app, desk)
 
-    @app.get("/admin/keys", responses=problems(), **LIMITED_OR_NOT)
+    @app.get("/admin/keys", responses=problems(), **ADMIN_OF_ONE)
     async def list_keys(
         request: Request,
         limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 100,
@@ -63,14 +61,14 @@ def add_key_operations(app: FastAPI, backend: Backend) -> None:
             items=list(map(key_record, items)), next_cursor=items[-1].key_id if rest else None
         )
 
-    @app.delete("/admin/keys/{key_id:segment}", responses=problems(404), **LIMITED_OR_NOT)
+    @app.delete("/admin/keys/{key_id:segment}", responses=problems(404), **ADMIN_OF_ONE)
     async def revoke_key(request: Request, key_id: KeyId) -> KeyRecord:
         """Have a key refused everywhere within five seconds."""
         return key_record(await done(desk.revoke, caller_of(request), key_id))
 
 
 def _add_making(app: FastAPI, desk: KeyDesk) -> None:
-    @app.post("/admin/keys", status_code=201, responses=written(), **LIMITED_OR_NOT)
+    @app.post("/admin/keys", status_code=201, responses=written(), **ADMIN_OF_ONE)
     async def create_key(request: Request, body: MakeKeyBody) -> MadeKey:
         """Make a key, and show it this once.
 
@@ -88,7 +86,7 @@ def _add_making(app: FastAPI, desk: KeyDesk) -> None:
         "/admin/keys/{key_id:segment}/rotate",
         status_code=201,
         responses=written(404),
-        **LIMITED_OR_NOT,
+        **ADMIN_OF_ONE,
     )
     async def rotate_key(
         request: Request, key_id: KeyId, body: RotateKeyBody | None = None

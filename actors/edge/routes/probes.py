@@ -2,13 +2,12 @@
 
 from typing import Any
 
-from fastapi import Depends, FastAPI, Response
+from fastapi import FastAPI, Response
 from pydantic import BaseModel, Field
 
-from actors.auth.caller import Scope
 from actors.edge.backend import Backend
 from actors.edge.bodies import TestClockBody
-from actors.edge.callers import allow
+from actors.edge.callers import ADMIN
 from actors.edge.problem_bodies import NotReady, documented
 from actors.edge.problems import RequestRefused, make_problem, respond
 from actors.edge.responses import Done, problems, written
@@ -29,7 +28,6 @@ class Health(BaseModel):
 
 def add_operating_operations(app: FastAPI, backend: Backend) -> None:
     """Add the operations for operators and their probes."""
-    admin = Depends(allow(Scope.ADMIN))
 
     @app.get("/healthz", response_model=Health, openapi_extra=OPEN)
     async def get_health() -> Response:
@@ -51,7 +49,7 @@ def add_operating_operations(app: FastAPI, backend: Backend) -> None:
         base = make_problem("storage_unavailable", title)
         return respond(NotReady(**base.model_dump(), missing=missing))
 
-    @app.get("/admin/shards", dependencies=[admin], responses=problems())
+    @app.get("/admin/shards", **ADMIN, responses=problems())
     async def get_shards() -> list[ShardReport]:
         """Return one row a shard."""
         try:
@@ -60,7 +58,7 @@ def add_operating_operations(app: FastAPI, backend: Backend) -> None:
             title = "A shard does not answer; try again later"
             raise RequestRefused(make_problem("storage_unavailable", title)) from None
 
-    @app.get("/admin/sync", dependencies=[admin], responses=problems())
+    @app.get("/admin/sync", **ADMIN, responses=problems())
     async def get_sync() -> SyncReport:
         """Say how RAM follows what other programs write in MongoDB."""
         try:
@@ -73,9 +71,7 @@ def add_operating_operations(app: FastAPI, backend: Backend) -> None:
 def add_test_clock(app: FastAPI, backend: Backend) -> None:
     """Add the operation that sets the clock forward."""
 
-    @app.put(
-        "/admin/test-clock", dependencies=[Depends(allow(Scope.ADMIN))], responses=written(404)
-    )
+    @app.put("/admin/test-clock", **ADMIN, responses=written(404))
     async def set_test_clock(body: TestClockBody) -> TestClockReport:
         """Set the whole service's clock forward, where ALLOTMENT_TEST_CLOCK allows it."""
         if backend.test_clock is None:

@@ -4,13 +4,12 @@ import json
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from fastapi import Depends, FastAPI, Header, Path, Query, Request, Response
+from fastapi import FastAPI, Header, Path, Query, Request, Response
 from pydantic import AfterValidator, Field, ValidationError
 
-from actors.auth.caller import Scope
 from actors.edge.at_once import Operation, Place, writing
 from actors.edge.backend import NEEDS_KEY_OR_TOKEN, Backend
-from actors.edge.callers import allow_scope, call_of, caller_of, require_reading
+from actors.edge.callers import WRITES, call_of, caller_of, require_reading
 from actors.edge.problem_bodies import InsufficientCredits, InvalidRequest, Problem
 from actors.edge.problems import RequestRefused, invalid, invalid_fields, problem_of
 from actors.edge.responses import Done, answered, problems, written
@@ -132,10 +131,7 @@ class BatchResponse(Answer):
 def add_writing_operations(app: FastAPI, backend: Backend) -> dict[Place, Operation]:
     """Add the operations that need the scope write; return those that answer at once."""
     router = backend.router
-    common: dict[str, Any] = {
-        "dependencies": [Depends(allow_scope(Scope.WRITE))],
-        "responses": written(),
-    }
+    common: dict[str, Any] = {**WRITES, "responses": written()}
 
     @app.post(
         "/subscription/credits",

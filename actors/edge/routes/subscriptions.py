@@ -1,13 +1,13 @@
 """The operations on the subscriptions of any user, for operators."""
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import Depends, FastAPI, Path, Query, Request, Response
+from fastapi import FastAPI, Path, Query, Request, Response
 
 from actors.auth.caller import Scope
 from actors.edge.backend import Backend, find_settled
-from actors.edge.callers import allow, allow_scope, call_of, require_user
+from actors.edge.callers import ADMIN, ADMIN_OF_ONE, call_of, require_user
 from actors.edge.problems import RequestRefused, invalid
 from actors.edge.responses import Done, answered, problems, written
 from actors.edge.routes.subscription import KeyHeader, read_list
@@ -23,9 +23,6 @@ from domain.values import Status, UserId
 PAGE_MAX = 1000
 CURSOR_LENGTH_MAX = 300
 
-ADMIN: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN))]}
-OF_ONE: dict[str, Any] = {"dependencies": [Depends(allow_scope(Scope.ADMIN))]}
-"""Of those that say later whom they are about."""
 
 SubscriptionId = Annotated[
     str,
@@ -67,7 +64,7 @@ def _add_reading(app: FastAPI, backend: Backend) -> None:
         "/subscriptions/{user_id:segment}/history",
         response_model=HistoryPage,
         responses=problems(),
-        **OF_ONE,
+        **ADMIN_OF_ONE,
     )
     async def get_history(
         request: Request,
@@ -86,7 +83,7 @@ def _add_changing(app: FastAPI, backend: Backend) -> None:
         "/subscriptions/{id:segment}",  # noqa: FAST003 - it is an alias
         response_model=SubscriptionRecord,
         responses=written(404),
-        **OF_ONE,
+        **ADMIN_OF_ONE,
     )
     async def change_subscription(
         request: Request,

@@ -1,13 +1,13 @@
 """The operations on users: to make one anonymous, and how far that is."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi import FastAPI, Query, Request, Response
 
 from actors.auth.caller import Scope
 from actors.edge.backend import Backend
 from actors.edge.bodies import AnonymizeBody
-from actors.edge.callers import allow, allow_scope, require_user
+from actors.edge.callers import ADMIN, ADMIN_OF_ONE, require_user
 from actors.edge.responses import Done, problems, written
 from actors.edge.routes.subscription import KeyHeader
 from actors.protocol.reports import AnonymizationReport
@@ -15,8 +15,6 @@ from domain.api.requests import UserIdText
 from domain.values import UserId
 
 LISTED_MAX = 1000
-ADMIN: dict[str, Any] = {"dependencies": [Depends(allow(Scope.ADMIN))]}
-OF_ONE: dict[str, Any] = {"dependencies": [Depends(allow_scope(Scope.ADMIN))]}
 
 
 def add_user_operations(app: FastAPI, backend: Backend) -> None:
@@ -26,7 +24,7 @@ def add_user_operations(app: FastAPI, backend: Backend) -> None:
         "/users/{user_id:segment}",
         response_model=AnonymizationReport,
         responses=written(),
-        **OF_ONE,
+        **ADMIN_OF_ONE,
     )
     async def anonymize_user(
         request: Request,

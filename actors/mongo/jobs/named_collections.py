@@ -118,9 +118,8 @@ NAMED: Mapping[str, NamedCollection] = {
     "allotment_events": NamedCollection(
         _by_user, lambda renaming, document: renaming.event(document)
     ),
-    "allotment_dead_letters": NamedCollection(
-        _by_user, lambda _, __: None
-    ),  # Events take theirs along.
+    # Events take their dead letters along.
+    "allotment_dead_letters": NamedCollection(_by_user, lambda _, __: None),
     "allotment_stripe_records": NamedCollection(
         lambda _, old, __: [
             {"user_id": old},

@@ -46,8 +46,8 @@ async def test_a_token_reads_the_data_of_its_subject_only(user: str) -> None:
     assert caller is not None
     assert caller.user_id == (user.lower() if len(user) == 24 else user)
     assert caller.name == f"user:{caller.user_id}"
-    assert caller.may_read(UserId(str(caller.user_id)))
-    assert not caller.may_read(UserId("bob"))
+    assert caller.admits_user(UserId(str(caller.user_id)))
+    assert not caller.admits_user(UserId("bob"))
     assert not any(caller.has(scope) for scope in Scope)
 
 
