@@ -1,6 +1,8 @@
 """Starts `allotment up` as a process of its own, and stops it as an operator would."""
 
+import contextlib
 import os
+import queue
 import signal
 import subprocess
 import sys
@@ -82,12 +84,13 @@ class RunningService:
             text=True,
             start_new_session=True,
         )
-        ready = threading.Event()
+        ready: queue.SimpleQueue[bool] = queue.SimpleQueue()
         threading.Thread(target=self._read_output, args=(ready,), daemon=True).start()
-        if not ready.wait(START_SECONDS_MAX) or self._process.poll() is not None:
-            self.stop(signal.SIGKILL)
-            raise AssertionError("the service did not start:\n" + "".join(self.output))
-        return self
+        with contextlib.suppress(queue.Empty):
+            if ready.get(timeout=START_SECONDS_MAX):
+                return self
+        self.stop(signal.SIGKILL)
+        raise AssertionError("the service did not start:\n" + "".join(self.output))
 
     def environment(self) -> dict[str, str]:
         ports = {
@@ -156,20 +159,25 @@ class RunningService:
             base_url=self.address, headers={"Authorization": f"Bearer {self.key}"}, timeout=30
         )
 
-    def _read_output(self, ready: threading.Event) -> None:
+    def _read_output(self, ready: "queue.SimpleQueue[bool]") -> None:
         assert self._process is not None
         assert self._process.stdout is not None
         with self._process.stdout as lines:
             for line in lines:
                 self.output.append(line)
                 if line.strip() == "ready":
-                    ready.set()
-        ready.set()
+                    ready.put(True)
+        ready.put(False)  # It has ended.
 
     def __enter__(self) -> Self:
         return self.start()
 
     def __exit__(
-        self, _type: type[BaseException] | None, _e: BaseException | None, _t: TracebackType | None
+        self,
+        failure: type[BaseException] | None,
+        _e: BaseException | None,
+        _t: TracebackType | None,
     ) -> None:
+        if failure is not None:  # pytest shows it with the failure.
+            print("".join(self.output))
         self.stop()
