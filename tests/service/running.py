@@ -179,5 +179,5 @@ class RunningService:
         _t: TracebackType | None,
     ) -> None:
         if failure is not None:  # pytest shows it with the failure.
-            print("".join(self.output))
+            sys.stdout.write("".join(self.output))
         self.stop()
