@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import itertools
 import resource
+import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -172,16 +173,18 @@ def open_streams(target: Target) -> Counter[str]:
     return Counter({f"of {STREAMS} open": streams.most})
 
 
-def open_connections(target: Target, many: int, source: str | None, sent: bytes) -> Counter[str]:
+def open_connections(target: Target, many: int, source: str, sent: bytes) -> Counter[str]:
     """Open so many connections that send no request that could end; each again where it is closed."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     url, connections = httpx.URL(target.url), Open()
-    local = None if source is None else (source, 0)
 
     async def one() -> None:
-        with contextlib.suppress(OSError):
-            reader, writer = await asyncio.open_connection(url.host, url.port, local_addr=local)
+        with contextlib.suppress(OSError), socket.socket() as opened:  # No name is looked up.
+            opened.setblocking(False)
+            opened.bind((source, 0))
+            await asyncio.get_running_loop().sock_connect(opened, (url.host, url.port))
+            reader, writer = await asyncio.open_connection(sock=opened)
             with contextlib.closing(writer):
                 writer.write(sent)
                 ended = asyncio.ensure_future(reader.read())
@@ -200,7 +203,7 @@ def open_idle(target: Target) -> Counter[str]:
 
 
 def open_http2(target: Target) -> Counter[str]:
-    return open_connections(target, HTTP2, None, begun_posts())
+    return open_connections(target, HTTP2, ANOTHER_SOURCE, begun_posts())
 
 
 HOLDERS: dict[str, Callable[[Target], Counter[str]]] = {

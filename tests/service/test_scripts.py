@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.patience import PATIENCE_SECONDS
+from tests.service.attempted import ACTS
 from tests.service.machines import can_have_machines
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +66,9 @@ SCRIPTS = {
         *(rf"^\| {beside} \| \d+ ms \| \d+ ms \| [\d.]+ \| \d+ \| 0 \|" for beside in BESIDE),
         *(["all had what they had"] if shutil.which("cc") else []),
         "shards that were started again: 0",
+    ],
+    "tests.service.attempts": [
+        rf"^\| {re.escape(done)} \| .* \| 0 of \d+ refused \|" for done in ACTS
     ],
     "tests.service.attack --requests 100 --seconds 1 --control 1 --cases 16": [
         "100 hostile requests",
