@@ -10,6 +10,7 @@ from datetime import date
 from functools import lru_cache
 from itertools import pairwise
 
+from domain.grant_sums import allocated_before, none_took_away
 from domain.grants import Grant
 from domain.values import Credits
 
@@ -37,24 +38,20 @@ def first_covered(
     """
     if first > last:
         return None
-    grows = all(grant.granted >= 0 for grant in grants)
-    if grows and (cap is None or required <= cap):
+    if none_took_away(grants) and (cap is None or required <= cap):
         # What is left grows day by day, and the cap does not cut it before it is enough.
-        goal = required - left + allocated_before(grants, first)
+        def given(day: int) -> Credits:
+            return allocated_before(grants, date.fromordinal(day))
+
+        goal = required - left + given(first)
         days = range(first, last + 1)
-        place = bisect_left(days, goal, key=lambda day: allocated_before(grants, day + 1))
+        place = bisect_left(days, goal, key=lambda day: given(day + 1))
         return days[place] if place < len(days) else None
     for day, limit in enumerate(limits(grants, first, last), first):
         left = Credits(carry(left, cap) + limit)
         if left >= required:
             return day
     return None
-
-
-def allocated_before(grants: Sequence[Grant], day: int) -> int:
-    """Return what grants give on all days before one, an ordinal."""
-    before = date.fromordinal(day)
-    return sum(grant.allocated_before(before) for grant in grants)
 
 
 def limits(grants: tuple[Grant, ...], first: int, last: int) -> Sequence[int]:

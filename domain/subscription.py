@@ -7,6 +7,7 @@ from enum import IntFlag
 
 from domain.copies import replace
 from domain.eras import Dated, Era
+from domain.grant_sums import allocated_before, limit_of, none_takes_away, spendable_of
 from domain.grants import Grant
 from domain.holds import Hold
 from domain.local_days import ONE_DAY
@@ -80,7 +81,7 @@ class Subscription(Dated):
 
     @property
     def spendable(self) -> Credits:
-        return Credits(sum(grant.spendable for grant in self.grants))
+        return spendable_of(self.grants)
 
     @property
     def total(self) -> Credits:
@@ -116,13 +117,12 @@ class Subscription(Dated):
 
     def limit(self, day: date) -> Credits:
         """Return the allocation of a day: the slices of all grants."""
-        return Credits(sum(grant.slice_on(day) for grant in self.grants))
+        return limit_of(self.grants, day)
 
     def allocated(self, first: date, last: date) -> Credits:
         """Return the sum of the limits from `first` (inclusive) to `last` (exclusive)."""
-        return Credits(
-            sum(g.allocated_before(last) - g.allocated_before(first) for g in self.grants),
-        )
+        before = allocated_before(self.grants, first)
+        return Credits(allocated_before(self.grants, last) - before)
 
     def today(self, now: datetime) -> date:
         """Return the day charges belong to. It never goes back, even where local clocks do."""
@@ -135,7 +135,7 @@ class Subscription(Dated):
         if today <= day.date:
             return day
         left = self.remaining(day)
-        if cap is None or all(grant.spendable >= 0 for grant in self.grants):
+        if cap is None or none_takes_away(self.grants):
             # Where no day takes credits away, a rest that has reached the cap stays there:
             # cutting it once says the same as cutting it every day.
             idle = self.allocated(day.date + ONE_DAY, today)

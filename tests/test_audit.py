@@ -25,8 +25,8 @@ VULNERABLE = {
         (json.dumps({"dependencies": [VULNERABLE, UNKNOWN]}), 1, "unknown to the service: ray"),
         (json.dumps({"dependencies": [CLEAN, UNKNOWN]}), 3, "unknown to the service: ray"),
         (json.dumps({"dependencies": []}), 3, "0 packages looked up"),
-        ("", 3, "the vulnerability service was not reached"),
-        ("not JSON", 3, "the vulnerability service was not reached"),
+        ("", 3, "there is no report, so nothing is known"),
+        ("not JSON", 3, "there is no report, so nothing is known"),
     ],
 )
 def test_the_audit_passes_only_where_every_package_was_looked_up(
@@ -41,3 +41,15 @@ def test_the_audit_passes_only_where_every_package_was_looked_up(
 
     assert done.returncode == code, done.stderr
     assert says in done.stdout
+
+
+def test_without_its_tool_nothing_is_known_and_what_is_missing_is_said(tmp_path: Path) -> None:
+    elsewhere = tmp_path / ".ci" / "audit"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text(AUDIT.read_text())
+
+    done = subprocess.run([sys.executable, elsewhere], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 3
+    assert "nothing is known" in done.stdout
+    assert done.stderr == "pip-audit is not installed: make .venv/tools/.ready\n"

@@ -25,6 +25,7 @@ CLUMSY = (
     r"\banew\b|\bfor ever\b|in the place of\b|\bwhoever\b|\bsomebody\b|\bcome[s]? to a stand\b|be it that"
     r"|of which there is one\b|are told of by\b"
 )
+CONFLICT = re.compile(r"^(?:<{7} |={7}$|>{7} )", re.MULTILINE)
 
 
 def name_of(page: Path) -> str:
@@ -238,6 +239,11 @@ def test_no_page_uses_a_phrase_that_readers_stumble_over(page: Path) -> None:
 
 
 # --- pictures -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=name_of)
+def test_no_page_shows_two_versions_of_a_merge(page: Path) -> None:
+    assert CONFLICT.findall(page.read_text()) == []
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: str(picture.name))

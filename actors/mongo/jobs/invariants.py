@@ -92,11 +92,13 @@ class MongoInvariants:
         references = References(document["_id"] for document in page)
         where = {"subscription_id": {"$in": [*references.values]}}
         days = list(references.read(self._database.dailycredits.find(where)))
+        owners = {with_ids_spelled(one)["_id"]: one.get("user_id") for one in page}
         for day in days:
             try:
                 read_usage_day(day, self._zone)
             except UnreadableError as error:
-                note_unreadable(found, "day", day, error)
+                owner = {"user_id": owners.get(day["subscription_id"])}  # It may name none.
+                note_unreadable(found, "day", owner | day, error)
             if not holds_agree(day):
                 note_broken(found, day, "day", "holds")
         for day in self._wrong_days(

@@ -1,5 +1,6 @@
 """What the journal tells of documents that are held to it, and how what breaks a rule is named."""
 
+import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -7,6 +8,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from actors.mongo.embedded_wire import Documents
+from actors.mongo.ids import read_user_id
 from actors.protocol.reports import DIFFERING_USERS_MAX, Findings
 from domain.documents.journal import SpoiltEntry, entry_id, read_or_name
 from domain.messages import Entry
@@ -87,7 +89,9 @@ def note_broken(found: Findings, document: Document, kind: str, rule: str) -> No
 
 
 def note_unreadable(found: Findings, kind: str, document: Document, error: ValueError) -> None:
-    """Count a document that cannot be read."""
+    """Count a document that cannot be read, and name its user, where that can be."""
     found.quarantined += 1
+    with contextlib.suppress(ValueError):
+        found.name([read_user_id(document.get("user_id"))])
     if found.quarantined <= DIFFERING_USERS_MAX:
         logger.warning("%s %s cannot be read: %s", kind, document["_id"], error)

@@ -3,7 +3,6 @@
 import contextlib
 import re
 import socket
-import struct
 from pathlib import Path
 
 from tests.fakes.haproxy import (
@@ -15,23 +14,10 @@ from tests.fakes.haproxy import (
     haproxy_process,
     request,
 )
+from tests.fakes.http2 import begun_posts, greeting
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-CONNECTIONS, STREAMS = 400, 100
+CONNECTIONS = 400
 GROWTH_MAX = 64 * 2**20  # Bytes; a stream with a buffer of its own would make it 1.3 GB.
-
-
-def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
-
-
-def begun_posts() -> bytes:
-    """Return the beginning of as many HTTP/2 requests as a connection may have, all unfinished."""
-    # POST, http, and a path and a host of one letter, by the static table of RFC 7541.
-    head = b"\x83\x86\x44\x01/\x41\x01a"
-    streams = (2 * number + 1 for number in range(STREAMS))
-    bodies = b"".join(frame(1, 4, s, head) + frame(0, 0, s, b"x" * 400) for s in streams)
-    return PREFACE + frame(4, 0, 0, b"") + bodies
 
 
 def resident_bytes(pid: int) -> int:
@@ -45,7 +31,7 @@ def test_http2_in_clear_text_is_refused(tmp_path: Path) -> None:
         haproxy(tmp_path, 0) as port,
         socket.create_connection(("127.0.0.1", port), timeout=SECONDS_MAX) as connection,
     ):
-        connection.sendall(PREFACE + frame(4, 0, 0, b""))
+        connection.sendall(greeting())
         with connection.makefile("rb") as answer:
             told = answer.read()  # It is closed.
 

@@ -23,22 +23,29 @@ from tests.fakes.haproxy import (
 from tests.service.running import wait_until
 
 BOUND = 20
+WAITS_SECONDS = 0.3  # How long a connection is seen to wait.
 KEY = "Authorization: Bearer allot_x"
+
+
+@contextlib.contextmanager
+def proxy_with(folder: Path, **settings: str) -> Iterator[int]:
+    """Yield the port of an HAProxy before a replica."""
+    with Replicas(("127.0.0.1", 0), Replica) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            with haproxy(folder, server.server_address[1], **settings) as port:
+                wait_until(lambda: ask(port, request("/ok"))[0] == 200, SECONDS_MAX)
+                yield port
+        finally:
+            server.shutdown()
 
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     """Yield the port of an HAProxy that gives few connections to a source."""
-    with Replicas(("127.0.0.1", 0), Replica) as server:
-        threading.Thread(target=server.serve_forever).start()
-        folder = tmp_path_factory.mktemp("sources")
-        few = {"ALLOTMENT_CONNECTIONS_PER_SOURCE": str(BOUND)}
-        try:
-            with haproxy(folder, server.server_address[1], **few) as port:
-                wait_until(lambda: ask(port, request("/ok"))[0] == 200, SECONDS_MAX)
-                yield port
-        finally:
-            server.shutdown()
+    folder = tmp_path_factory.mktemp("sources")
+    with proxy_with(folder, ALLOTMENT_CONNECTIONS_PER_SOURCE=str(BOUND)) as port:
+        yield port
 
 
 def connect(port: int, source: str = "127.0.0.1") -> socket.socket:
@@ -74,6 +81,27 @@ def test_idle_connections_of_one_source_leave_room_for_others(proxy: int) -> Non
     with contextlib.ExitStack() as stack:
         wait_until(lambda: held(stack, proxy), SECONDS_MAX)
     assert (one_more, other) == (False, True)
+
+
+def test_more_connections_than_there_are_wait_until_one_ends(tmp_path: Path) -> None:
+    few = {"RAY_SERVE_HAPROXY_MAXCONN": str(BOUND), "ALLOTMENT_CONNECTIONS_PER_SOURCE": "0"}
+    with (
+        proxy_with(tmp_path, **few) as port,
+        contextlib.ExitStack() as stack,
+        contextlib.ExitStack() as last,
+    ):
+        for _ in range(BOUND - 1):  # One of before may still be ending.
+            wait_until(lambda: held(stack, port), SECONDS_MAX)
+        assert held(last, port)
+        waiting = stack.enter_context(connect(port))
+        waiting.settimeout(WAITS_SECONDS)
+        waiting.sendall(request("/ok", KEY))
+        with pytest.raises(TimeoutError):
+            waiting.recv(1)
+        last.close()
+        waiting.settimeout(SECONDS_MAX)
+
+        assert waiting.recv(1) == b"H"
 
 
 @pytest.mark.parametrize(

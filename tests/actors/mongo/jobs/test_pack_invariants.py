@@ -97,7 +97,8 @@ def test_an_unreadable_pack_is_counted_and_hides_nothing(
     mongo.database.packs.insert_one({"_id": 1, "user_id": "eve", "amount": 9, "system_portion": 1})
     mongo.database.packs.update_one({"_id": 1}, {"$set": fields})
 
-    assert check(mongo) == Findings(checked=1, quarantined=1)
+    named = [] if "user_id" in fields else ["eve"]
+    assert check(mongo) == Findings(checked=1, quarantined=1, users=named)
 
 
 def test_parts_of_packs_follow_one_another(mongo: MongoSetup) -> None:

@@ -81,11 +81,24 @@ def test_views_that_lag_and_days_with_very_many_charges_are_no_alarm(
     assert job_store(mongo).check(None) == Findings(checked=1)
 
 
-def test_documents_that_cannot_be_read_are_counted(mongo: MongoSetup) -> None:
-    charged(mongo, ANN)
-    mongo.change("subscriptions", {"user_id": ANN}, status="odd")
+@pytest.mark.parametrize("user", [ANN, UserId("6b0a96d692994d6854a54f4a")])
+@pytest.mark.parametrize(
+    "own", [True, False], ids=["a user of its own", "no user, as Mongoose has it"]
+)
+@pytest.mark.parametrize(
+    ("collection", "field"), [("subscriptions", "status"), ("dailycredits", "credits_used")]
+)
+def test_documents_that_cannot_be_read_are_counted_and_their_users_named(
+    mongo: MongoSetup, collection: str, field: str, user: UserId, *, own: bool
+) -> None:
+    charged(mongo, user)
+    (document,) = mongo.database[collection].find()
+    gone = {} if own or collection == "subscriptions" else {"$unset": {"user_id": ""}}
+    mongo.database[collection].update_one({"_id": document["_id"]}, {"$set": {field: "odd"}} | gone)
 
-    assert job_store(mongo).check(None) == Findings(checked=1, quarantined=1)
+    found = job_store(mongo).check(None)
+
+    assert (found.quarantined, found.users) == (1, [user])
 
 
 def test_parts_follow_one_another_and_begin_anew(mongo: MongoSetup) -> None:
