@@ -254,6 +254,8 @@ class Shard:
             else:
                 self.accounts.forget(user_id)
         self.accounts.answers.remember(draft.answers)
+        for entry in draft.entries:
+            self.counters.note_change(entry.change)
         self.views.add(draft.entries)
         self.accounts.make_room(self.views.users)
 
