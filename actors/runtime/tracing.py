@@ -83,7 +83,7 @@ def carried() -> Parent | None:
 
 def load(parents: Sequence[Parent | None]) -> None:
     """Say for which requests this task's next message is: it has gathered calls of many."""
-    _message.set([parent for parent in dict.fromkeys(parents) if parent is not None])
+    _message.set(tuple(filter(None, dict.fromkeys(parents))))
 
 
 def travelling() -> Sequence[Parent]:

@@ -1,7 +1,6 @@
 """Traces and `status --watch` of a whole service: with a collector, with it gone, and off again."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -48,8 +47,8 @@ def watching(service: RunningService) -> Iterator[list[dict[str, Any]]]:
 
     def read() -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            looks.append(json.loads(line))
+        with process.stdout as lines:
+            looks.extend(map(json.loads, lines))
 
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
@@ -64,74 +63,73 @@ def watching(service: RunningService) -> Iterator[list[dict[str, Any]]]:
 
 def imports_of(pid: int) -> str:
     """Return what a process of Ray's has told of its imports."""
-    return Path(os.readlink(f"/proc/{pid}/fd/2")).read_text()
+    return Path(f"/proc/{pid}/fd/2").readlink().read_text()
 
 
 def logs_beside(pid: int) -> str:
     """Return what all of Ray's workers have told of theirs."""
-    folder = Path(os.readlink(f"/proc/{pid}/fd/2")).parent
+    folder = Path(f"/proc/{pid}/fd/2").readlink().parent
     return "".join(one.read_text() for one in folder.glob("worker-*.err"))
 
 
-def shard_pid(http: httpx.Client) -> int:
-    return int(http.get("/admin/shards").json()[0]["pid"])
+@contextmanager
+def traced(directory: Path, collector: Collector) -> Iterator[RunningService]:
+    """Run a service that sends traces."""
+    sent = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_BSP_SCHEDULE_DELAY": "200",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
+    }
+    with RunningService(directory, ALLOTMENT_SHARDS="1", **sent) as service:
+        yield service
 
 
-def test_a_trace_goes_from_the_request_to_the_journal_and_costs_nobody_the_service(
-    tmp_path: Path,
-) -> None:
-    with Collector() as collector:
-        traced = {
-            "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
-            "OTEL_BSP_SCHEDULE_DELAY": "200",
-            "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
-        }
-        on = RunningService(tmp_path, ALLOTMENT_SHARDS="1", **traced)
-        on.start()
-        try:
-            with on.client() as http:
-                add_credits(http, USER, amount=300_000).raise_for_status()
-                http.headers["traceparent"] = f"00-{TRACE}-{CALLER}-01"
-                assert charge(http, USER, 30).status_code == 201
-                del http.headers["traceparent"]
-                whole = {
-                    "": ["POST /subscription/usage"],
-                    "POST /subscription/usage": ["shard"],
-                    "shard": ["append to the journal"],
-                }
-                wait_until(lambda: collector.tree(TRACE) == whole, PATIENCE_SECONDS)
-                mine = [one for one in collector.received if one.trace == TRACE]
-                assert {one.parent for one in mine} >= {CALLER}
-                assert {one.part for one in mine} == {"allotment/http", "allotment/shard-000"}
-                assert USER not in repr(collector.received)
+def check_tree(http: httpx.Client, collector: Collector) -> None:
+    """Charge as part of a caller's trace, and find all of it in one tree."""
+    header = {"traceparent": f"00-{TRACE}-{CALLER}-01", "tracestate": "a=b"}
+    body = {"user_id": USER, "service_type": "chat", "credit_amount": 30}
+    http.post("/subscription/usage", json=body, headers=header).raise_for_status()
+    whole = {
+        "": ["POST /subscription/usage"],
+        "POST /subscription/usage": ["shard"],
+        "shard": ["append to the journal"],
+    }
+    wait_until(lambda: collector.tree(TRACE) == whole, PATIENCE_SECONDS)
+    mine = [one for one in collector.received if one.trace == TRACE]
+    assert CALLER in {one.parent for one in mine}
+    assert {one.part for one in mine} == {"allotment/http", "allotment/shard-000"}
+    assert USER not in repr(collector.received)
 
-                with collector_gone(collector), watching(on) as looks:
-                    for _ in range(50):
-                        assert charge(http, USER, 2).status_code == 201
-                    wait_until(lambda: charged_in(looks), PATIENCE_SECONDS)
-                left = status(http, USER)["remaining_credits"]
-        finally:
-            on.stop()
+
+def check_imports(pid: int) -> None:
+    """Look into what a shard, and all other processes, have imported."""
+    everywhere = logs_beside(pid)
+    assert "actors.remote.shard" in imports_of(pid)
+    assert "opentelemetry" not in imports_of(pid)
+    assert "actors.serving.replica" in everywhere
+    for name in ("actors.runtime.otlp", "actors.edge.traced", "opentelemetry.exporter.otlp"):
+        assert name not in everywhere
+
+
+def test_traces_are_whole_trees_and_nobody_waits_for_a_collector(tmp_path: Path) -> None:
+    with Collector() as collector, traced(tmp_path, collector) as service, service.client() as http:
+        add_credits(http, USER, amount=300_000).raise_for_status()
+        check_tree(http, collector)
+        with collector_gone(collector), watching(service) as looks:
+            wait_until(lambda: bool(looks), SERVICE_SECONDS)  # Rates are of what comes after it.
+            for _ in range(50):
+                assert charge(http, USER, 2).status_code == 201
+            wait_until(lambda: charged_in(looks), PATIENCE_SECONDS)
+        left = status(http, USER)["remaining_credits"]
 
     off = RunningService(tmp_path, ALLOTMENT_SHARDS="1", PYTHONPROFILEIMPORTTIME="1")
-    off.port, off.address = on.port, on.address
     with watching(off) as looks:
         wait_until(lambda: bool(looks), SERVICE_SECONDS)
         assert looks[-1]["state"] == "The service does not answer."
         with off, off.client() as http:
             wait_until(lambda: looks[-1]["shards"] == 1, PATIENCE_SECONDS)
             assert charge(http, USER, 1).json()["remaining_credits"] == left - 1
-            pid = shard_pid(http)
-            assert "actors.remote.shard" in imports_of(pid)
-            assert "opentelemetry" not in imports_of(pid)
-            everywhere = logs_beside(pid)
-            assert "actors.serving.replica" in everywhere
-            for name in (
-                "actors.runtime.otlp",
-                "actors.edge.traced",
-                "opentelemetry.exporter.otlp",
-            ):
-                assert name not in everywhere
+            check_imports(int(http.get("/admin/shards").json()[0]["pid"]))
 
 
 @contextmanager
