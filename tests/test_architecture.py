@@ -32,6 +32,7 @@ VENDORS = {
     "aiosmtplib": ("actors/events/smtp.py",),
     "fastapi": ("actors/edge/",),
     "jinja2": ("actors/console/",),
+    "opentelemetry": ("actors/runtime/otlp.py",),
 }
 LINES_MAX = 300
 FLOORS = (

@@ -21,6 +21,7 @@ DEPENDENCIES = [
     *PROJECT["build-system"]["requires"],
     *PROJECT["project"]["dependencies"],
     *GROUPS["console"],
+    *GROUPS["otel"],
 ]
 TOOLS = GROUPS["dev"]
 

@@ -26,6 +26,7 @@ from actors.cli.stripe import stripe
 from actors.cli.terminal import fail, load_settings, out
 from actors.cli.users import add_user_commands
 from actors.remote import environment
+from actors.runtime import tracing
 from actors.settings import Settings
 
 if TYPE_CHECKING:  # It imports ray, whose environment is set first.
@@ -115,6 +116,8 @@ def up(
 def greet(settings: Settings, address: str, started: "Started", console: Beside | None) -> None:
     """Print the addresses, the first key, a request to copy, and `ready`."""
     key, dashboard_url = started
+    if tracing.is_wanted() and not tracing.is_installed():
+        out.print(tracing.NOT_INSTALLED)
     shown = key or f"$(cat {settings.data_dir}/admin.key)"
     out.print(f"\nAllotment answers on {address}", highlight=False)
     if console:

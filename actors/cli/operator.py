@@ -17,6 +17,7 @@ from actors.cli.terminal import (
     progress_bar,
     working,
 )
+from actors.cli.watch import INTERVAL_SECONDS_MIN, watch_status
 from actors.events.reports import EventsReport
 from actors.protocol.directory import SHARDS_MAX
 from actors.protocol.reports import RereadReport, ReshardReport, ShardReport, SweepReport
@@ -33,8 +34,25 @@ AWAY = frozenset({503})  # The janitor, or its database, is being started again:
 NOT_THERE = frozenset({404, 405})  # A service without synchronisation has nothing to tell of it.
 
 
-def status(*, as_json: AsJson = False) -> None:
-    """Print the shards of the running service, sync lag, last sweep, undelivered events."""
+def status(
+    *,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show it again and again, with rates, until Ctrl-C.")
+    ] = False,
+    interval: Annotated[
+        float, typer.Option(min=INTERVAL_SECONDS_MIN, help="Seconds between two looks.")
+    ] = 1.0,
+    as_json: AsJson = False,
+) -> None:
+    """Print the shards of the running service, sync lag, last sweep, undelivered events.
+
+    `--watch` shows charges, credits and refusals a minute, users in RAM, drift, lag, what waits and whether
+    all parts answer, while the service is away and after it, too. A pipe gets a line a look; with `--json`
+    each is a JSON object.
+    """
+    if watch:
+        watch_status(load_settings(), interval, as_json=as_json)
+        return
     service = Service(load_settings())
     shards = [ShardReport.model_validate(row) for row in service.ask("GET", "/admin/shards")]
     sync = service.ask("GET", "/admin/sync", unless=NOT_THERE)

@@ -92,6 +92,14 @@ def load_settings() -> Settings:
         fail(f"The settings are not valid.\n{explain(error)}")
 
 
+def first_key(settings: Settings) -> str:
+    """Return the first admin key, or end the command where it is not kept."""
+    key_file = settings.data_dir / "admin.key"
+    if not key_file.exists():
+        fail(f"There is no admin key in {key_file}: start the service once with `allotment up`.")
+    return key_file.read_text().strip()
+
+
 LOOK_SECONDS = 0.5  # How often it is asked how far something is.
 
 
@@ -99,13 +107,8 @@ class Service:
     """The running service, asked over HTTP with the first admin key."""
 
     def __init__(self, settings: Settings) -> None:
-        key_file = settings.data_dir / "admin.key"
-        if not key_file.exists():
-            fail(
-                f"There is no admin key in {key_file}: start the service once with `allotment up`."
-            )
         self._place = f"{settings.http_host}:{settings.http_port}"
-        self._headers = {"Authorization": f"Bearer {key_file.read_text().strip()}"}
+        self._headers = {"Authorization": f"Bearer {first_key(settings)}"}
 
     def client(self) -> httpx.Client:
         """Return a client of its HTTP interface, for many requests."""

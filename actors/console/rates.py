@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 SAMPLES_MAX = 150
 WINDOW_SECONDS = 60.0
-COUNTED = ("writes", "refusals", "reads")
+COUNTED = ("charges", "credits_charged", "writes", "refusals", "reads")
 
 
 class Sample(NamedTuple):
@@ -43,7 +43,9 @@ class Rates:
         return _rate(first, last, name)
 
     def course(self, name: str) -> list[float]:
-        """Return the rates between samples, oldest first."""
+        """Return the rates between samples, oldest first; none of what is not counted."""
+        if not self._samples or name not in self._samples[-1].sums:
+            return []
         return [_rate(*pair, name) for pair in itertools.pairwise(self._samples)]
 
 

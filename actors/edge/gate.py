@@ -45,6 +45,7 @@ ALIVE = "/healthz"
 OPEN = frozenset({ALIVE, "/readyz", "/openapi.json", SIGNED})
 """Paths that need no key: probes, the schema, and what brings a signature of its own."""
 OPEN_FOLDER = "/docs"
+TRACE = "trace"  # Under this a scope has its request's trace, where there is one (`traced.py`).
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +109,8 @@ class Gate:
         if not is_open(scope["path"]):
             caller = await authenticate(self._backend, scope)
             scope["caller"] = caller
+            if TRACE in scope:
+                scope[TRACE].is_known = True
             scope["allowance"] = self._count(caller)
         check_once(scope)
         receive = await receive_whole(scope, receive)

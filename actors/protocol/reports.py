@@ -49,6 +49,10 @@ class ShardReport(Report):
     """Which code its process runs: equal where it is the same."""
     refusals: int = 0
     """Of `writes`, those that were refused: 402, 404, 409, 422."""
+    charges: int = Field(default=0, examples=[11000])
+    """Of `writes`, charges and settled holds that were written: repeats are not counted again."""
+    credits_charged: int = Field(default=0, examples=[330000])
+    """What they took; a reversal takes nothing off."""
 
 
 class SyncReport(Report):

@@ -7,6 +7,7 @@ import pickle
 import time
 from functools import partial
 from itertools import count
+from typing import TYPE_CHECKING
 
 import ray
 
@@ -26,9 +27,10 @@ from actors.protocol.store import StorageUnavailableError, UnsuitableDatabaseErr
 from actors.remote.lists import RayLists
 from actors.remote.options import RETRY_SECONDS
 from actors.remote.process import TimedProcess
-from actors.routing.wire import PICKLE_PROTOCOL, Endpoint, serve
+from actors.routing.wire import PICKLE_PROTOCOL, Endpoint, serve, unpacked
 from actors.runtime.counters import Counters
 from actors.runtime.price_list import decide_by, follow_prices
+from actors.runtime.tracing import DatabaseSteps, tracer_for
 from actors.settings import Settings
 from actors.shard.comparison import Comparison
 from actors.shard.eviction import let_go
@@ -40,6 +42,9 @@ from actors.shard.queries import Queries
 from actors.shard.report import measured, report_of
 from actors.shard.shard import Shard
 from domain.values import UserId
+
+if TYPE_CHECKING:  # It imports OpenTelemetry, where that is wanted.
+    from actors.shard.traced import TracedShard
 
 DIRECTORY_READ_SECONDS_MAX = 1.0  # Then the directory known to the shard is the answer.
 DRAIN_SECONDS_MAX = 15.0
@@ -70,6 +75,8 @@ class ShardActor(TimedProcess):
         self._lists = RayLists()
         self._store = MongoStore(self._database, lambda: self._lease.is_held)
         self._is_leaving = False
+        self._traced_steps = DatabaseSteps()
+        self._traced = self._traced_shard()
         self._shard: asyncio.Future[Shard] = asyncio.get_running_loop().create_future()
         address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         self._server = asyncio.ensure_future(serve(self.handle, address))
@@ -85,8 +92,19 @@ class ShardActor(TimedProcess):
 
     async def handle(self, envelope: bytes) -> bytes:
         """Return the replies to an envelope. Both are pickled here: bytes cost Ray the least."""
-        replies = await self._answer(pickle.loads(envelope))  # noqa: S301
+        if self._traced is None:
+            replies = await self._answer(pickle.loads(envelope))  # noqa: S301
+        else:
+            replies = await self._traced.answer(*unpacked(envelope), self._answer)
         return pickle.dumps(replies, PICKLE_PROTOCOL)
+
+    def _traced_shard(self) -> "TracedShard | None":
+        tracer = tracer_for(self.name)
+        if tracer is None:
+            return None
+        from actors.shard.traced import TracedShard  # noqa: PLC0415 - it imports OpenTelemetry
+
+        return TracedShard(self.name, tracer, self._traced_steps)
 
     async def _answer(self, envelope: Envelope) -> list[Reply]:
         shard = await self._shard
@@ -221,6 +239,7 @@ class ShardActor(TimedProcess):
             table=table,
             max_staleness=self._settings.max_staleness_seconds,
         )
+        shard.traced_steps = self._traced_steps if self._traced else None
         decide_by(prices, shard.take_prices)
         self._loops.start(self._format.keep())
         self._loops.start(self._lease.keep())

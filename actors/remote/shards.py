@@ -19,7 +19,8 @@ from actors.remote.handle import Handle
 from actors.remote.lists import RayLists
 from actors.remote.options import NAMESPACE
 from actors.remote.shard import ShardActor
-from actors.routing.wire import PICKLE_PROTOCOL, Connection
+from actors.routing.wire import Connection, packed
+from actors.runtime.tracing import travelling
 from actors.shard.lists import ask_for_list
 from domain.values import UserId
 
@@ -41,13 +42,13 @@ class RayShards:
 
     async def send(self, index: int, envelope: Envelope) -> list[Reply]:
         """Return the replies of one shard to an envelope."""
-        packed = pickle.dumps(envelope, PICKLE_PROTOCOL)
+        message = packed(envelope, travelling())
         connection = await self._connection(index)
         try:
             if connection is None:
-                answer = await self._shard(index).ask(ShardActor.handle, packed)
+                answer = await self._shard(index).ask(ShardActor.handle, message)
             else:
-                answer = await connection.ask(packed)
+                answer = await connection.ask(message)
         except ConnectionError as error:
             raise ShardLostError(shard_name(index)) from error
         replies: list[Reply] = pickle.loads(answer)  # noqa: S301 - a shard of ours made it

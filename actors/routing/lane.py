@@ -10,6 +10,7 @@ from actors.protocol.calls import OVERLOADED, Call, Envelope, Reply
 from actors.protocol.directory import Directory
 from actors.protocol.errors import ShardLostError
 from actors.protocol.queries import Query
+from actors.runtime.tracing import Parent, carried, load
 from domain.values import UserId
 
 ENVELOPE_LENGTH_MAX = 512  # Calls in one message to a shard.
@@ -43,6 +44,8 @@ class Queued:
 
     item: Item
     reply: "asyncio.Future[Reply | None]"
+    parent: Parent | None
+    """The span of the request that it is for, where that is traced."""
 
 
 class Lane:
@@ -63,7 +66,7 @@ class Lane:
         """Return the reply; None where the shard was lost."""
         if len(self._queue) >= QUEUE_LENGTH_MAX:
             return OVERLOADED
-        waiting = Queued(item, asyncio.get_running_loop().create_future())
+        waiting = Queued(item, asyncio.get_running_loop().create_future(), carried())
         self._queue.append(waiting)
         if self._is_due():
             self._is_gathering = True
@@ -106,6 +109,7 @@ class Lane:
             self._gather_until = asyncio.get_running_loop().time() + GATHER_SECONDS
         self._in_flight += 1
         self._length_in_flight = len(items)
+        load([waiting.parent for waiting in batch])
         try:
             replies = await deliver(self._shards, self._index, self.version, items)
         finally:

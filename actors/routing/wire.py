@@ -7,12 +7,17 @@ hundredth of it. Who connects must first show the secret, which the server's own
 import asyncio
 import contextlib
 import hmac
+import io
 import logging
+import pickle
 import secrets
 import socket
 import struct
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, Self
+
+from actors.protocol.calls import Envelope
+from actors.runtime.tracing import Parent
 
 FRAME_BYTES_MAX = 64 * 1024 * 1024  # A longer frame ends its connection.
 REQUESTS_MAX = 1_000  # Requests of one connection being answered; beyond this it is not read.
@@ -25,6 +30,23 @@ _HEAD = struct.Struct("<II")  # Number of the request, bytes of the frame's body
 Responder = Callable[[bytes], Awaitable[bytes]]
 PICKLE_PROTOCOL = 5
 logger = logging.getLogger(__name__)
+
+
+def packed(envelope: Envelope, parents: Sequence[Parent]) -> bytes:
+    """Return an envelope as a message, and behind it the spans that it travels for.
+
+    Whoever looks for none, such as a shard of an older version, reads the envelope alone.
+    """
+    message = pickle.dumps(envelope, PICKLE_PROTOCOL)
+    return message + pickle.dumps(tuple(parents), PICKLE_PROTOCOL) if parents else message
+
+
+def unpacked(message: bytes) -> tuple[Envelope, Sequence[Parent]]:
+    """Return an envelope and the spans that it travels for."""
+    file = io.BytesIO(message)
+    envelope: Envelope = pickle.load(file)  # noqa: S301 - a process of ours made it
+    more = file.read()
+    return envelope, pickle.loads(more) if more else ()  # noqa: S301 - the same
 
 
 class Endpoint(NamedTuple):

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from actors.protocol.calls import Outcome, Reply
+from domain.messages import Change, charge_in
 
 
 @dataclass(slots=True)
@@ -17,6 +18,10 @@ class Counters:
     hits: int = 0
     misses: int = 0
     refusals: int = 0
+    charges: int = 0
+    """Charges that were written, settled holds among them."""
+    credits_charged: int = 0
+    """What they took; a reversal takes nothing off."""
     repeats: int = 0
     overloaded: int = 0
     evictions: int = 0
@@ -62,6 +67,13 @@ class Counters:
         """Count an append that was refused, or whose outcome is unknown."""
         self.appends_in_doubt += in_doubt
         self.append_conflicts += not in_doubt
+
+    def note_change(self, change: Change) -> None:
+        """Count a change that is durable, where it is a charge."""
+        charge = charge_in(change)
+        if charge is not None:
+            self.charges += 1
+            self.credits_charged += charge.credit_amount
 
     def note_reply(self, reply: Reply) -> None:
         """Count a reply that is special."""

@@ -15,7 +15,7 @@
 #   that has, and gives no sign of life for as long while it works on it: without that, a request
 #   waits for as long as its client does.
 # * Serve's own paths (/-/…, however they are encoded) say nothing to strangers, and clients cannot send the headers that
-#   Serve takes for its own.
+#   Serve takes for its own. A caller's traceparent comes under a name of ours, which only we read.
 # * Where replicas have more to do than they can, what comes is refused here and at once: it costs
 #   no replica's time, so whoever was accepted does not wait for those who were not. A replica works
 #   on 512 writes at most, and on 1,000 requests in all: statuses, which come from RAM, go on where
@@ -60,6 +60,7 @@ bounded="\\
     tcp-request connection track-sc1 src,ipmask(32,64)\\
     tcp-request connection reject if { $source }"
 [ "$ALLOTMENT_CONNECTIONS_PER_SOURCE" = 0 ] && bounded=
+traced="^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\$"
 frontend="$bounded\\
     http-request return errorfile $answers/401.http if { path,url_dec -m beg /-/ }\\
     http-request return errorfile $answers/413.http if { req.fhdr_cnt gt 100 }\\
@@ -68,6 +69,8 @@ frontend="$bounded\\
     http-request del-header serve_multiplexed_model_id\\
     http-request del-header serve-multiplexed-model-id\\
     http-request del-header x-session-id\\
+    http-request del-header x-allotment-traceparent\\
+    http-request set-header x-allotment-traceparent %[req.hdr(traceparent)] if { req.hdr(traceparent) -m reg $traced }\\
     http-request del-header traceparent\\
     http-request del-header tracestate\\
     http-request set-var(txn.shown) int(1) if { req.hdr(authorization) -m found }\\
@@ -130,6 +133,8 @@ check() {
     must '^ *http-request return errorfile .*/413\.http if \{ req\.fhdr_cnt gt 100 \}$' "headers"
     must '^ *http-request return errorfile .*/413\.http if \{ req\.body_size gt ' "bodies have no bound"
     must '^ *http-request del-header x-request- -m beg$' "headers of Serve's own"
+    must '^ *http-request del-header traceparent$' "traces of Serve's own"
+    must '^ *http-request del-header x-allotment-traceparent$' "and of ours"
     must '^ *http-response return errorfile .*/503\.http if ' "answers that are not ours"
     must '^ *errorfile 503 ' "pages of errors"
     each '^ *errorfile ' "^ *errorfile [0-9]+ $answers/" "another page of errors"

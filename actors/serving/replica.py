@@ -51,6 +51,7 @@ from actors.runtime.clock import ServiceClock, TestClock, real_time
 from actors.runtime.counters import OperationCounters
 from actors.runtime.format_watch import FormatWatch
 from actors.runtime.loops import Loops
+from actors.runtime.tracing import tracer_for
 from actors.serving.shortcut import ENVIRONMENT, open_shortcut
 from actors.settings import Settings
 
@@ -155,7 +156,7 @@ class Edge:
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         gate = build_app(self._backend)
-        app = shared(gate, self._origins)
+        app = traced(shared(gate, self._origins), gate)
         self._loops = Loops("http")
         self._loops.start(self._watch.follow(partial(setattr, gate, "closed")))
         self._loops.start(publish_forever(publisher(gate)))
@@ -163,6 +164,16 @@ class Edge:
         gc.freeze()  # Full collections would pass over all that was imported.
         gc.set_threshold(*GC_THRESHOLDS)
         return app
+
+
+def traced(app: ASGIApp, gate: Gate) -> ASGIApp:
+    """Return an application that traces its requests, where traces are wanted."""
+    tracer = tracer_for("http")
+    if tracer is None:
+        return app
+    from actors.edge.traced import Traced  # noqa: PLC0415 - it imports OpenTelemetry
+
+    return Traced(app, gate.routes, frozenset(gate.counters), tracer)
 
 
 def publisher(gate: Gate) -> Callable[[], None]:

@@ -32,6 +32,8 @@ def report_of(shard: Shard, *, node_id: str, uptime_seconds: float) -> ShardRepo
         reads=counters.reads,
         writes=counters.writes,
         refusals=counters.refusals,
+        charges=counters.charges,
+        credits_charged=counters.credits_charged,
         journal_seconds_behind=(shard.now() - oldest).total_seconds() if oldest else 0.0,
         uptime_seconds=uptime_seconds,
         holds_open=counters.holds_open,

@@ -29,6 +29,7 @@ from actors.protocol.store import (
 )
 from actors.runtime.counters import Counters
 from actors.runtime.steps_in_hand import StepsInHand
+from actors.runtime.tracing import DatabaseSteps
 from actors.shard import broken_journals, catch_up
 from actors.shard.accounts import Accounts
 from actors.shard.draft import Draft
@@ -75,6 +76,7 @@ class Shard:
         self._clock = clock
         self._now = to_instant(clock())
         self._committing_since: datetime | None = None
+        self.traced_steps: DatabaseSteps | None = None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-writer")
         self.inbox = inbox = Inbox()
         self.steps = StepsInHand(monotonic)
@@ -237,14 +239,16 @@ class Shard:
     ) -> list[Stored]:  # Before the beginning nothing has ended: days of all are loaded.
         since, recalled = catch_up.EPOCH if whole else now, joined(whole.values())
         with self.accounts.loading(user_ids) as learn:
-            found = await self._in_writer(lambda: self._store.load(user_ids, since, recalled))
+            found = await self._in_writer(
+                "load accounts", lambda: self._store.load(user_ids, since, recalled)
+            )
             learn(found)
         return found
 
     async def _append(self, entries: Sequence[Entry]) -> None:
         if entries:
             started = time.monotonic()
-            await self._in_writer(lambda: self._store.append(entries))
+            await self._in_writer("append to the journal", lambda: self._store.append(entries))
             self.counters.note_append(len(entries), time.monotonic() - started)
 
     def _publish(self, draft: Draft, whole: Mapping[UserId, Recalls]) -> None:
@@ -254,6 +258,8 @@ class Shard:
             else:
                 self.accounts.forget(user_id)
         self.accounts.answers.remember(draft.answers)
+        for entry in draft.entries:
+            self.counters.note_change(entry.change)
         self.views.add(draft.entries)
         self.accounts.make_room(self.views.users)
 
@@ -267,9 +273,12 @@ class Shard:
             for work in batch:
                 work.repeat()
         commands = [(entry.user_id, entry.key) for entry in draft.entries]
-        landed = await self._in_writer(lambda: self._store.find_entries(commands))
+        landed = await self._in_writer(
+            "look for entries", lambda: self._store.find_entries(commands)
+        )
         self.accounts.answers.remember(answers_of(landed))
         return broken_journals.answered_past_spoilt(self.name, batch, landed)
 
-    async def _in_writer(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._writer, call)
+    async def _in_writer(self, step: str, call: Callable[[], T]) -> T:
+        running = asyncio.get_running_loop().run_in_executor(self._writer, call)
+        return await (self.traced_steps.timed(step, running) if self.traced_steps else running)

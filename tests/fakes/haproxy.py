@@ -85,22 +85,25 @@ class Replica(socketserver.StreamRequestHandler):
     """Answers as its address says: in the ways in which a web server goes wrong."""
 
     slow: ClassVar[list[str]] = []
+    heads: ClassVar[dict[str, list[str]]] = {}
+    """The newest headers that came to each address."""
     go_on = threading.Event()
 
     def handle(self) -> None:
         target = self.rfile.readline().split()[1].decode().partition("?")[0]
-        while self.rfile.readline().strip():
-            pass
+        Replica.heads[target] = head = []
+        while line := self.rfile.readline().strip():
+            head.append(line.decode("latin-1"))
         if target == "/slow":
             Replica.slow.append(target)
             Replica.go_on.wait(SECONDS_MAX)
         answer = ANSWERS.get(target, ANSWERS["/ok"]) if target != "/" else b""
-        head, line_end, rest = answer.partition(b"\r\n")
-        if head.startswith(b"HTTP/") and b"connection: close" not in rest:
+        first, line_end, rest = answer.partition(b"\r\n")
+        if first.startswith(b"HTTP/") and b"connection: close" not in rest:
             # Said, since it is so: HAProxy would send the next request on what ends here.
             rest = b"Connection: close\r\n" + rest
         with contextlib.suppress(OSError):
-            self.wfile.write(head + line_end + rest)
+            self.wfile.write(first + line_end + rest)
 
 
 class Replicas(socketserver.ThreadingTCPServer):

@@ -1305,6 +1305,16 @@ export interface components {
              * @default 0
              */
             refusals: number;
+            /**
+             * Charges
+             * @default 0
+             */
+            charges: number;
+            /**
+             * Credits Charged
+             * @default 0
+             */
+            credits_charged: number;
         };
         /**
          * Status

@@ -21,15 +21,21 @@ def test_it_shows_what_the_service_reports(operator: Browser) -> None:
 def test_rates_come_with_the_second_look(
     operator: Browser, service: HttpService, time: Time
 ) -> None:
-    service.answers["GET", "/admin/shards"] = [SHARD | {"writes": 100, "refusals": 4}]
+    service.answers["GET", "/admin/shards"] = [
+        SHARD | {"charges": 100, "credits_charged": 0, "writes": 200, "refusals": 4}
+    ]
     first = operator.get("/").text
     time.seconds += 30
-    service.answers["GET", "/admin/shards"] = [SHARD | {"writes": 700, "refusals": 10}]
+    service.answers["GET", "/admin/shards"] = [
+        SHARD | {"charges": 700, "credits_charged": 21_000, "writes": 810, "refusals": 10}
+    ]
     second = operator.get("/live/overview").text
 
     assert "<dd>\u2013</dd>" in first
     assert "<dd>1\u202f200</dd>" in second
+    assert "<dd>42\u202f000</dd>" in second
     assert "<dd>12</dd>" in second
+    assert "of 1\u202f220 writes" in second
 
     time.seconds += 30
     assert "<polyline" in operator.get("/live/overview").text
@@ -89,6 +95,7 @@ def test_rates_begin_again_where_a_shard_does() -> None:
 
     assert rates.a_minute("writes") == pytest.approx(60)
     assert rates.a_minute("refusals") is None, "a version that does not count them"
+    assert rates.course("refusals") == []
 
 
 def test_a_rate_is_of_the_last_minute_however_long_it_was_watched() -> None:

@@ -169,6 +169,10 @@ def test_what_haproxy_answers_itself_is_a_problem_body(name: str) -> None:
     assert problem["code"] in STATUS
 
 
+TRACE = f"00-{'4b' * 16}-{'0a' * 8}-01"
+OTHER_TRACE = f"00-{'5c' * 16}-{'0a' * 8}-00"
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return where the configuration of the HAProxy is that `proxy` runs."""
@@ -234,6 +238,31 @@ def test_whatever_goes_wrong_before_us_is_told_in_a_problem_body(
     assert headers["content-type"] == "application/problem+json"
     assert json.loads(body)["code"] == code
     assert ("retry-after" in headers) == (status == 503)
+
+
+@pytest.mark.parametrize(
+    ("sent", "passed"),
+    [
+        ([f"traceparent: {TRACE}", "tracestate: a=b"], [TRACE]),
+        ([f"Traceparent: {TRACE}"], [TRACE]),
+        ([f"traceparent: {TRACE}x"], []),
+        ([f"traceparent: {TRACE.upper()}"], []),
+        (["traceparent: \xff"], []),
+        ([f"x-allotment-traceparent: {TRACE}"], []),
+        ([f"X-Allotment-Traceparent: {TRACE}", f"traceparent: {OTHER_TRACE}"], [OTHER_TRACE]),
+        ([], []),
+    ],
+)
+def test_a_callers_trace_comes_under_our_name_alone(
+    proxy: int, sent: list[str], passed: list[str]
+) -> None:
+    ask(proxy, request("/ok", *sent))
+
+    came = [line.partition(": ") for line in Replica.heads["/ok"] if "trace" in line.lower()]
+
+    assert [(name.lower(), value) for name, _, value in came] == [
+        ("x-allotment-traceparent", value) for value in passed
+    ]
 
 
 def test_our_own_answers_pass_as_they_are(proxy: int) -> None:

@@ -263,3 +263,15 @@ async def test_a_charge_answers_with_the_day_as_it_stands_after_it() -> None:
     answer = UsageRecordResponse.model_validate_json(reply.body or b"")
     assert (answer.daily_credit_limit, answer.credits_used) == (90, 30)
     assert answer.remaining_credits == Credits(60)
+
+
+@in_loop
+async def test_charges_are_counted_once_and_only_those_that_were_written() -> None:
+    store = MemoryStore()
+    async with running(store, policy=WHOLE) as shard:
+        await ask_one(shard, credit_call(ANN, 3000))
+        for amount, key in ((30, "a"), (30, "a"), (12, "b"), (9999, "c")):
+            await ask_one(shard, charge_call(ANN, amount, key))
+
+        assert (shard.counters.charges, shard.counters.credits_charged) == (2, 42)
+        assert (shard.counters.writes, shard.counters.refusals) == (5, 1)

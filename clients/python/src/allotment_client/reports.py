@@ -119,6 +119,8 @@ class ShardReport:
     stale: bool
     code: str
     refusals: int = 0
+    charges: int = 0
+    credits_charged: int = 0
 
 
 @dataclass(frozen=True, slots=True)
