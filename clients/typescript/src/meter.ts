@@ -1,8 +1,9 @@
 /** What one call of a language model holds, has used, and is settled at. */
 
 import type { CreditsMiddlewareOptions, ModelCall } from "./ai.js";
-import { asked, doneOrLate, holdWanted, settled, tell } from "./gate.js";
+import { asked, doneOrLate, holdWanted, settled } from "./gate.js";
 import type { Hold } from "./hold.js";
+import { tell } from "./listeners.js";
 import {
   type Counted,
   countedTokens,

@@ -351,6 +351,11 @@ export interface AllotmentOptions<Away extends WhenAway = "refuse"> {
   /** Default: `refuse`: a call that nobody answers throws. */
   whenAway?: Away | undefined;
   away?: AwayOptions | undefined;
+  /**
+   * Has the runtime wait for what the client writes: Cloudflare's `waitUntil` and its like. Runtimes
+   * need it that end what a request has begun as soon as its answer has ended.
+   */
+  waitUntil?: ((work: Promise<void>) => void) | undefined;
   /** Default: the runtime's own. */
   fetch?: typeof fetch | undefined;
 }
