@@ -14,7 +14,7 @@ from tests.patience import PATIENCE_SECONDS
 RUNTIMES = CLIENT / "runtimes"
 PACKAGES = RUNTIMES / "node_modules"
 NEXT = RUNTIMES / "next"
-OF_NODE = ("express.js", "mongoose.js", "ai.js", "meter.js", "*.d.ts")
+OF_NODE = ("express.js", "mongoose.js", "ai.js", "meter.js", "model_calls.*", "*.d.ts")
 """What of the package a worker has no use for."""
 WORKER = """
 using Workerd = import "/workerd/workerd.capnp";

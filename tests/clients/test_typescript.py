@@ -84,7 +84,7 @@ def test_names_that_are_data_keep_their_spelling(whole: dict[str, Any]) -> None:
 
 def test_every_code_has_a_class_and_every_event_its_type() -> None:
     assert words("errors.ts", "ERRORS_BY_CODE") == set(STATUS)
-    assert words("types.ts", "EVENT_TYPES") == set(map(str, EventType))
+    assert words("answers.ts", "EVENT_TYPES") == set(map(str, EventType))
 
 
 def test_what_it_needs_is_locked_without_addresses() -> None:
