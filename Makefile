@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 LOCKED := $(PIP) --require-hashes --only-binary=:all:
 
-.PHONY: run test check lint docs bench simulate mutations search lock clean
+.PHONY: run test check lint docs bench simulate mutations search lock clean runtimes
 
 run: $(VENV)/.ready
 	@exec $(BIN)/allotment up --console
@@ -77,4 +77,12 @@ ADAPTERS ?= $(VENV)/adapters
 $(ADAPTERS)/.ready: clients/python/adapters.lock
 	$(PYTHON) -m venv $(ADAPTERS)
 	$(ADAPTERS)/bin/python $(LOCKED) -r clients/python/adapters.lock
+	@touch $@
+
+# Bun, Deno, workerd and Next, for the tests of the TypeScript client in them: about 700 MB.
+RUNTIMES := clients/typescript/runtimes
+runtimes: $(RUNTIMES)/node_modules/.package-lock.json
+
+$(RUNTIMES)/node_modules/.package-lock.json: $(RUNTIMES)/package-lock.json
+	npm ci --prefix $(RUNTIMES) --ignore-scripts --no-audit --no-fund
 	@touch $@

@@ -41,12 +41,13 @@ def output_of(file: Path, **settings: str) -> str:
     return done.stdout
 
 
-class NodeServer:
-    """A program that serves until it is told to end. It says `listening` when it does."""
+class Server:
+    """A command that serves until it is told to end. It says so in a line with `listening` in it."""
 
-    def __init__(self, file: Path, **settings: str) -> None:
+    def __init__(self, *command: str | Path, listening: str = "listening", **settings: str) -> None:
         self.output: list[str] = []
-        self._file = file
+        self._command = command
+        self._listening = listening
         self._settings = settings
         self._process: subprocess.Popen[str] | None = None
 
@@ -58,7 +59,7 @@ class NodeServer:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            ["node", str(self._file)],
+            self._command,
             env=environment(**self._settings),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -84,6 +85,13 @@ class NodeServer:
         with self._process.stdout as lines:
             for line in lines:
                 self.output.append(line)
-                if line.startswith("listening"):
+                if self._listening in line:
                     listens.set()
         listens.set()
+
+
+class NodeServer(Server):
+    """A program of Node's that serves."""
+
+    def __init__(self, file: Path, **settings: str) -> None:
+        super().__init__("node", file, **settings)

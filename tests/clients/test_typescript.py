@@ -84,19 +84,20 @@ def test_names_that_are_data_keep_their_spelling(whole: dict[str, Any]) -> None:
 
 def test_every_code_has_a_class_and_every_event_its_type() -> None:
     assert words("errors.ts", "ERRORS_BY_CODE") == set(STATUS)
-    assert words("types.ts", "EVENT_TYPES") == set(map(str, EventType))
+    assert words("answers.ts", "EVENT_TYPES") == set(map(str, EventType))
 
 
 def test_what_it_needs_is_locked_without_addresses() -> None:
     described = json.loads((CLIENT / "package.json").read_text())
-    lock = (CLIENT / "package-lock.json").read_text()
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 
     assert described["version"] == version
     assert "dependencies" not in described
-    assert '"resolved"' not in lock
-    for path, found in json.loads(lock)["packages"].items():
-        assert not path or found.get("optional") or found["integrity"]
+    for folder in (CLIENT, CLIENT / "runtimes"):
+        lock = (folder / "package-lock.json").read_text()
+        assert '"resolved"' not in lock
+        for path, found in json.loads(lock)["packages"].items():
+            assert not path or found.get("optional") or found["integrity"]
 
 
 def test_it_does_what_its_tests_say() -> None:

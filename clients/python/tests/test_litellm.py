@@ -1,6 +1,7 @@
 """LiteLLM behind credits, with LiteLLM's own mock responses."""
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import astuple
@@ -255,6 +256,57 @@ def test_a_stream_that_a_client_of_the_proxy_leaves_is_settled_at_an_estimate(
     assert charge.details["estimated"] is True
     assert charge.tokens is not None
     assert charge.tokens.output >= 1
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_the_proxys_own_names_of_models_are_no_models(
+    is_whole: bool, allotment: Allotment, user: str
+) -> None:
+    async def pieces() -> AsyncIterator[Any]:
+        yield SimpleNamespace(model="nice")
+
+    async def work(hook: CreditsHook, client: AsyncAllotment) -> None:
+        proxy = Proxy(hook, user)
+        data = await proxy.asked(model="nice")
+        details = {"model": "gpt-4o", "litellm_params": {"metadata": data["metadata"]}}
+        if is_whole:
+            await hook.async_log_success_event(details, SimpleNamespace(model="nice"), None, None)
+        else:
+            data["litellm_logging_obj"] = SimpleNamespace(model_call_details=details)
+            stream = hook.async_post_call_streaming_iterator_hook(proxy.key, pieces(), data)
+            await anext(stream)
+            await stream.aclose()  # type: ignore[attr-defined]
+        await all_ended(hook, client)
+
+    run(work)
+
+    (charge,) = charges_of(allotment, user)
+    assert charge.model_used == "gpt-4o"
+
+
+def test_a_stream_of_messages_that_is_left_counts_what_had_come(
+    allotment: Allotment, user: str
+) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for delta in ({"text": "good "}, {"thinking": "well"}, {"partial_json": "{}"}):
+            event = {"type": "content_block_delta", "delta": delta}
+            yield f"event: content_block_delta\ndata: {json.dumps(event)}\n\n".encode()
+        yield b"event: ping\ndata: {"
+
+    async def work(hook: CreditsHook, client: AsyncAllotment) -> None:
+        proxy = Proxy(hook, user)
+        data = await proxy.asked("anthropic_messages")
+        stream = hook.async_post_call_streaming_iterator_hook(proxy.key, pieces(), data)
+        for _ in range(4):
+            await anext(stream)
+        await stream.aclose()  # type: ignore[attr-defined]
+        await all_ended(hook, client)
+
+    run(work)
+
+    (charge,) = charges_of(allotment, user)
+    assert charge.tokens is not None
+    assert charge.tokens.output == 3  # Of 11 characters.
 
 
 def test_what_a_request_says_of_a_hold_is_nothing(allotment: Allotment, user: str) -> None:

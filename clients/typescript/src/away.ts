@@ -1,6 +1,7 @@
 /** What was allowed while nobody answered: kept in order, under its keys, and sent later. */
 
 import { type AllotmentError, HoldClosed, QueueFull, Refused, ServiceAway, TryAgain } from "./errors.js";
+import { tell } from "./listeners.js";
 import { segment } from "./serializing.js";
 import { Limit, pause } from "./timing.js";
 import { isAway, keyed, type Transport } from "./transport.js";
@@ -72,7 +73,7 @@ export class AwayQueue {
     this.checkRoom(queued.key, because);
     if (because) this.noteAway(because);
     this.#waiting.add(queued);
-    if (!this.#following) void this.#follow();
+    if (!this.#following) this.#transport.keep(this.#follow());
   }
 
   /** Throws QueueFull: what is allowed now could not be kept. */
@@ -164,7 +165,7 @@ export class AwayQueue {
       this.#away = false;
       this.#remove(queued);
       pass.sent += 1;
-      told(this.#onSent, { queued, charge });
+      tell(this.#onSent, { queued, charge });
     } catch (error) {
       this.#failed(queued, error as AllotmentError, pass);
     }
@@ -198,7 +199,7 @@ export class AwayQueue {
   #giveUp(queued: Queued, error: AllotmentError): Unsent {
     this.#remove(queued);
     const unsent = { queued, error };
-    told(this.#onUnsent, unsent);
+    tell(this.#onUnsent, unsent);
     return unsent;
   }
 }
@@ -274,14 +275,6 @@ async function released(
     await transport.send(keyed("DELETE", path, {}, key), { signal, retries: 0 });
   } catch (error) {
     if (!(error instanceof HoldClosed)) throw error; // It has expired.
-  }
-}
-
-function told<News>(listener: (news: News) => void, news: News): void {
-  try {
-    listener(news);
-  } catch (error) {
-    console.error("allotment: a listener failed", error);
   }
 }
 

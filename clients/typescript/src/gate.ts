@@ -2,6 +2,7 @@
 
 import type { Allotment } from "./client.js";
 import type { Hold } from "./hold.js";
+import { tell } from "./listeners.js";
 import { rateLimitHeaders } from "./ratelimit.js";
 import { type Refusal, refusalOf, signInRefusal } from "./refusals.js";
 import type { CallOptions, Cost, CreditStatus, HoldFields, WhenAway } from "./types.js";
@@ -133,18 +134,6 @@ export async function doneOrLate(
   });
   await Promise.race([work, late]);
   clearTimeout(timer);
-}
-
-/** Call what the application wants to be told by. What it throws is no reason to fail a request. */
-export function tell<Facts extends unknown[]>(
-  listener: ((...facts: Facts) => void) | undefined,
-  ...facts: Facts
-): void {
-  try {
-    listener?.(...facts);
-  } catch (error) {
-    console.error("allotment: a callback threw:", error);
-  }
 }
 
 /** Hold what a request may cost. Throws what is no refusal: a wrong key, a fault of the options. */

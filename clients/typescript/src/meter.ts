@@ -1,8 +1,9 @@
 /** What one call of a language model holds, has used, and is settled at. */
 
-import type { CreditsMiddlewareOptions, ModelCall } from "./ai.js";
-import { asked, doneOrLate, holdWanted, settled, tell } from "./gate.js";
+import { asked, doneOrLate, holdWanted, settled } from "./gate.js";
 import type { Hold } from "./hold.js";
+import { tell } from "./listeners.js";
+import type { CreditsMiddlewareOptions, ModelCall, StreamPart } from "./model_calls.js";
 import {
   type Counted,
   countedTokens,
@@ -15,11 +16,6 @@ import type { Cost } from "./types.js";
 
 const SERVICE = "ai";
 const DECIMALS = 9; // Of what `credits` gives: 0.1 × 30 is 3 credits, not 4.
-
-/** A part of what a model streams, or of what it has written at once. */
-export interface StreamPart {
-  type: string;
-}
 
 /**
  * Pass a stream on, and have its meter end as the stream does. One that is aborted ends at once,

@@ -13,6 +13,7 @@ import {
   TryAgain,
   Unauthorized,
 } from "./errors.js";
+import { tell } from "./listeners.js";
 import { bodyText, checkedKey, queryText } from "./serializing.js";
 import { Limit, pause, pauseBefore, retryAfterMs } from "./timing.js";
 import type { AllotmentOptions, CallOptions, WhenAway, WriteOptions } from "./types.js";
@@ -55,6 +56,7 @@ export class Transport {
   readonly #attemptTimeoutMs: number;
   readonly #retries: number;
   readonly #fetch: typeof fetch;
+  readonly #waitUntil: AllotmentOptions["waitUntil"];
 
   constructor(options: AllotmentOptions<WhenAway>) {
     this.#base = checkedBase(options.baseUrl);
@@ -63,6 +65,7 @@ export class Transport {
     this.timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
     this.#attemptTimeoutMs = options.attemptTimeoutMs ?? ATTEMPT_TIMEOUT_MS;
     this.#retries = options.retries ?? RETRIES;
+    this.#waitUntil = options.waitUntil;
     // Called as a function of its own: some runtimes refuse `this`.
     const given = options.fetch;
     this.#fetch = given ? (input, init) => given(input, init) : (input, init) => fetch(input, init);
@@ -95,10 +98,30 @@ export class Transport {
     return (await this.send({ method, path, body, repeatable }, options)) as Answer;
   }
 
-  /** Send, and repeat. Rejects with an AllotmentError. */
-  async send(
+  /** Send, and repeat. Rejects with an AllotmentError. The runtime is to wait for what writes. */
+  send(request: Request, options: CallOptions & { retries?: number } = {}): Promise<unknown> {
+    const answer = this.#repeat(request, options);
+    if (request.method !== "GET") this.keep(answer);
+    return answer;
+  }
+
+  /** Have the runtime wait for work, where it ends what nobody waits for. */
+  keep(work: Promise<unknown>): void {
+    const end = () => undefined;
+    tell(this.#waitUntil, work.then(end, end));
+  }
+
+  /** Open a stream of text. Only its beginning has a time limit of its own. */
+  async open(path: string, limit: Limit): Promise<ReadableStream<Uint8Array>> {
+    const request = { method: "GET", path, repeatable: true };
+    const response = await this.#exchange(request, limit.signal, "text/event-stream");
+    if (response.ok && response.body) return response.body;
+    throw await failure(response, request);
+  }
+
+  async #repeat(
     request: Request,
-    options: CallOptions & { retries?: number } = {},
+    options: CallOptions & { retries?: number },
   ): Promise<unknown> {
     const retries = options.retries ?? this.#retries;
     const deadline = Date.now() + (options.timeoutMs ?? this.timeoutMs);
@@ -113,14 +136,6 @@ export class Transport {
         await pause(wait, options.signal, request.key);
       }
     }
-  }
-
-  /** Open a stream of text. Only its beginning has a time limit of its own. */
-  async open(path: string, limit: Limit): Promise<ReadableStream<Uint8Array>> {
-    const request = { method: "GET", path, repeatable: true };
-    const response = await this.#exchange(request, limit.signal, "text/event-stream");
-    if (response.ok && response.body) return response.body;
-    throw await failure(response, request);
   }
 
   async #attempt(

@@ -4,15 +4,13 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from allotment_client import accounts
 from allotment_client.accounts import Manner
 from allotment_client.answers import HoldResponse, UsageRecordResponse
 from allotment_client.errors import AllotmentError
-
-if TYPE_CHECKING:
-    from allotment_client.async_client import AsyncAllotment
-    from allotment_client.client import Allotment
+from allotment_client.methods import AsyncSender, Sender
 
 
 @dataclass(slots=True)
@@ -48,7 +46,7 @@ class Holding:
 class HoldBlock:
     """A context manager around one hold."""
 
-    def __init__(self, client: "Allotment", what: tuple[str, str, int], expires_in: int) -> None:
+    def __init__(self, client: Sender, what: tuple[str, str, int], expires_in: int) -> None:
         self._client = client
         self._what = what
         self._expires_in = expires_in
@@ -56,7 +54,7 @@ class HoldBlock:
 
     def __enter__(self) -> Holding:
         """Place the hold."""
-        hold = self._client.hold(*self._what, expires_in=self._expires_in)
+        hold = self._client.send(accounts.hold(*self._what, expires_in=self._expires_in))
         self._holding = Holding(hold)
         return self._holding
 
@@ -70,18 +68,17 @@ class HoldBlock:
         holding = self._holding
         assert holding is not None, "the block was entered"
         if error is None and holding.cost is not None:
-            holding.usage = self._client.settle(holding.hold.hold_id, **holding.cost)
+            settling = accounts.settle(holding.hold.hold_id, **holding.cost)
+            holding.usage = self._client.send(settling)
             return
         with contextlib.suppress(AllotmentError):  # Else it expires by itself.
-            self._client.release(holding.hold.hold_id)
+            self._client.send(accounts.release(holding.hold.hold_id))
 
 
 class AsyncHoldBlock:
     """An asynchronous context manager around one hold."""
 
-    def __init__(
-        self, client: "AsyncAllotment", what: tuple[str, str, int], expires_in: int
-    ) -> None:
+    def __init__(self, client: AsyncSender, what: tuple[str, str, int], expires_in: int) -> None:
         self._client = client
         self._what = what
         self._expires_in = expires_in
@@ -89,7 +86,7 @@ class AsyncHoldBlock:
 
     async def __aenter__(self) -> Holding:
         """Place the hold."""
-        hold = await self._client.hold(*self._what, expires_in=self._expires_in)
+        hold = await self._client.send(accounts.hold(*self._what, expires_in=self._expires_in))
         self._holding = Holding(hold)
         return self._holding
 
@@ -103,8 +100,9 @@ class AsyncHoldBlock:
         holding = self._holding
         assert holding is not None, "the block was entered"
         if error is None and holding.cost is not None:
-            settling = self._client.settle(holding.hold.hold_id, **holding.cost)
-            holding.usage = await self._client.finished(settling)
+            settling = accounts.settle(holding.hold.hold_id, **holding.cost)
+            holding.usage = await self._client.finished(self._client.send(settling))
             return
         with contextlib.suppress(AllotmentError):  # Else it expires by itself.
-            await self._client.finished(self._client.release(holding.hold.hold_id))
+            releasing = accounts.release(holding.hold.hold_id)
+            await self._client.finished(self._client.send(releasing))

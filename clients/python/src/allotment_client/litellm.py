@@ -115,8 +115,8 @@ class CreditsHook(CustomLogger):  # type: ignore[misc] # LiteLLM is not in the s
     ) -> AsyncIterator[Any]:
         """Yield a stream's pieces. One that is left halfway is settled at an estimate."""
         _ = user_api_key_dict
-        asked = [request_data.get(name) for name in ASKED]
-        tally, is_whole = Tally(asked, request_data.get("model")), False
+        asked, is_whole = [request_data.get(name) for name in ASKED], False
+        tally = Tally(asked, request_data.get("model"), named=_deployed(request_data))
         try:
             async for piece in response:
                 tally.take(piece)
@@ -152,7 +152,8 @@ class CreditsHook(CustomLogger):  # type: ignore[misc] # LiteLLM is not in the s
         if kwargs.get("cache_hit") is True:
             await self._release(token)
             return
-        tally = Tally([kwargs.get(name) for name in ASKED], kwargs.get("model"))
+        # The proxy has its answers call the model as the request did: no price is known by that.
+        tally = Tally([kwargs.get(name) for name in ASKED], None, named=kwargs.get("model"))
         tally.take(response_obj)
         await self._settle(token, tally)
 
@@ -198,6 +199,13 @@ def _token_of(call: dict[str, Any]) -> str | None:
         if isinstance(metadata, dict) and isinstance(metadata.get(TOKEN), str):
             return str(metadata[TOKEN])
     return None
+
+
+def _deployed(request: dict[str, Any]) -> str | None:
+    """Return what the model is called behind the proxy, as it is when a call is whole."""
+    details = getattr(request.get("litellm_logging_obj"), "model_call_details", None) or {}
+    named = details.get("model")
+    return str(named) if named else None
 
 
 def _refusal(error: AllotmentError) -> Exception:

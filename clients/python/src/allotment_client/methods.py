@@ -34,6 +34,9 @@ class AsyncSender(Protocol):
     async def send(self, call: Call[T]) -> T:
         """Send a call until it is answered."""
 
+    async def finished(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do work to its end: in the background if the task that waits for it is cancelled."""
+
 
 def sent(build: Callable[P, Call[T]]) -> Callable[Concatenate[Any, P], T]:
     """Return the method that sends what `build` builds, and waits for its answer."""

@@ -1,5 +1,6 @@
 """What a model call has used: read from its answer, or estimated where it was left halfway."""
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -93,11 +94,15 @@ def texts_of(value: Any) -> Iterable[str]:
 
 
 class Tally:
-    """Counts a stream as its pieces come: of chat completions, or of responses."""
+    """Counts a stream as its pieces come: of chat completions, of responses, or of messages.
 
-    def __init__(self, asked: Any, model: str | None) -> None:
+    `named` is what the model is called, whatever the pieces call it.
+    """
+
+    def __init__(self, asked: Any, model: str | None, *, named: str | None = None) -> None:
         self._asked = asked
-        self._model = model
+        self._named = named
+        self._model = named or model
         self._characters = 0
         self._usage: Usage | None = None
         self.has_begun = False
@@ -106,8 +111,11 @@ class Tally:
     def take(self, piece: Any) -> None:
         """Count one piece."""
         self.has_begun = True
+        if isinstance(piece, bytes):
+            self._characters += sum(map(_length_of_event, piece.split(b"\n")))
+            return
         answer = getattr(piece, "response", None) or piece
-        self._model = getattr(answer, "model", None) or self._model
+        self._model = self._named or getattr(answer, "model", None) or self._model
         self._usage = told_usage(getattr(answer, "usage", None), self._model) or self._usage
         for name in ("delta", "output_text"):
             text = getattr(piece, name, None)
@@ -129,6 +137,19 @@ def _length(message: Any) -> int:
     calls = getattr(message, "tool_calls", None) or ()
     arguments = [getattr(getattr(call, "function", None), "arguments", None) for call in calls]
     texts = [getattr(message, "content", None), getattr(message, "refusal", None), *arguments]
+    return sum(len(text) for text in texts if isinstance(text, str))
+
+
+def _length_of_event(line: bytes) -> int:
+    """Return how many characters of an answer a line of Anthropic's event stream has."""
+    if not line.startswith(b"data:"):
+        return 0
+    try:
+        event = json.loads(line.removeprefix(b"data:"))
+    except ValueError:  # A piece need not end where a line does.
+        return 0
+    delta = _of(event, "delta")
+    texts = [_of(delta, name) for name in ("text", "thinking", "partial_json")]
     return sum(len(text) for text in texts if isinstance(text, str))
 
 
