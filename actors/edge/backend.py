@@ -13,6 +13,7 @@ from actors.auth.stream_tokens import StreamTokens
 from actors.auth.tokens import Tokens
 from actors.edge.limits import RateLimit
 from actors.edge.turns import Turns
+from actors.events.endpoint_desk import EndpointDesk
 from actors.events.stream import EventsWay
 from actors.janitor.agenda import Agenda
 from actors.protocol.errors import ShardLostError, UnavailableError
@@ -58,6 +59,7 @@ class Backend(Protocol):
     agenda: Agenda
     stripe: StripeDesk
     events: EventsWay
+    endpoints: EndpointDesk
     test_clock: TestClock | None
     """None: the clock is the real one, and nobody sets it."""
 

@@ -21,12 +21,14 @@ from actors.edge.gate import Gate
 from actors.edge.limits import RateLimit
 from actors.edge.origins import shared
 from actors.edge.turns import Turns
+from actors.events.endpoint_desk import EndpointDesk
 from actors.events.stream import EventsWay
 from actors.janitor.agenda import Agenda
 from actors.mongo.accounts.overview import MongoOverview
 from actors.mongo.audit import MongoAudit
 from actors.mongo.clock import MongoClock
 from actors.mongo.connection import is_reachable
+from actors.mongo.endpoints import MongoEndpoints
 from actors.mongo.jobs.agenda import MongoAgenda
 from actors.mongo.keys import MongoKeys
 from actors.mongo.secrets import MongoStreamSecret
@@ -83,6 +85,9 @@ class RayBackend:
             self.test_clock = TestClock(ServiceClock(), store, self._set_clocks)
         self.agenda: Agenda = MongoAgenda(self.database)
         self.events: EventsWay = RayEvents()
+        self.endpoints = EndpointDesk(
+            MongoEndpoints(self.database), settings.webhooks, settings.endpoint_hosts
+        )
         self.overview: Overview = MongoOverview(self.database, settings.timezone)
         self._has_stripe = settings.stripe_api_key is not None
         self.stripe = StripeDesk(

@@ -41,6 +41,12 @@ ONLY_OVER_HTTP = {
     "rotate_key",
     "revoke_key",
     "get_audit",
+    "create_endpoint",
+    "list_endpoints",
+    "change_endpoint",
+    "rotate_endpoint",
+    "test_endpoint",
+    "remove_endpoint",
 }
 ASYNC_ONLY = {"aclose", "finished"}
 ERRORS_ONLY_OVER_HTTP = {

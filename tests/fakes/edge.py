@@ -19,7 +19,10 @@ from actors.edge.app import build_app
 from actors.edge.backend import StripeDesk
 from actors.edge.limits import RateLimit
 from actors.edge.turns import Turns
+from actors.events.endpoint_desk import EndpointDesk
 from actors.events.relay import Relay
+from actors.events.roster import Roster, Ways
+from actors.events.settings import WebhookEndpoint
 from actors.events.stream import EventsWay
 from actors.janitor.agenda import Agenda
 from actors.janitor.anonymization import Anonymizations
@@ -48,12 +51,14 @@ from tests.fakes.janitor import yielding
 from tests.fakes.memory_agenda import MemoryAgenda
 from tests.fakes.memory_anonymizations import MemoryAnonymizations, MemoryPapers
 from tests.fakes.memory_audit import MemoryAudit
+from tests.fakes.memory_endpoints import MemoryEndpoints
 from tests.fakes.memory_events import MemoryEvents
 from tests.fakes.memory_keys import Keys, made
 from tests.fakes.memory_reads import MemoryOverview, MemoryReads
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.memory_stripe import MemoryStripe
 from tests.fakes.noting_handler import NotingHandler
+from tests.fakes.noting_post import NotingPost
 from tests.fakes.shards import Clock, running
 from tests.fakes.stream_secret import StreamSecret
 from tests.simulation.majority import ReplicatedStore
@@ -65,6 +70,12 @@ SYNC = SyncReport(
 )
 
 
+ENVIRONMENT = {
+    "name": "crm",
+    "url": "https://user:password@crm.example/hook?token=t",
+    "secrets": ["whsec_" + "ZW52aXJvbm1lbnQncyBzZWNyZXQsIG5vdCBzaG93bg=="],
+}
+"""An endpoint of the environment."""
 CREDITS = {"user_id": "ada", "amount": 3000, "days": 30, "payment": PAYMENT}
 
 
@@ -193,7 +204,14 @@ class LocalBackend:
         self.tables = MemoryTables(shards.shard.table)
         crew = Fleet(ReplicatedStore(), self.tables)  # Nobody carries its plans out.
         self.handler = NotingHandler()
-        self.relay = Relay(MemoryEvents(shards.store), [self.handler], clock=clock)
+        stored_events = MemoryEvents(shards.store)
+        self.memory_endpoints = MemoryEndpoints(stored_events)
+        environment = [WebhookEndpoint.model_validate(ENVIRONMENT)]
+        self.outside = NotingPost()
+        ways = Ways(lambda: self.outside, lambda: self.outside)
+        roster = Roster(self.memory_endpoints, environment, ways, clock)
+        self.relay = Relay(stored_events, [self.handler], clock=clock, roster=roster)
+        self.endpoints = EndpointDesk(self.memory_endpoints, environment, {"inside"}, clock)
         ledger = MemoryAnonymizations()
         self.papers = MemoryPapers(ledger)
         self.anonymizations = Anonymizations(ledger, self.papers, shards, self.relay, clock)

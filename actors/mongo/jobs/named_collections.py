@@ -21,6 +21,7 @@ Find = Callable[[Any, UserId, UserId], Sequence[Mapping[str, Any]]]
 
 NAMELESS: Mapping[str, str] = {
     "allotment_directory": "slots",
+    "allotment_endpoints": "where events go, with what signs them, and how far each endpoint is",
     "allotment_format": "a number",
     "allotment_jobs": "runs of jobs",
     "allotment_prices": "the price list",

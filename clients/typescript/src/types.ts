@@ -45,6 +45,12 @@ export type StripeProgress = Camel<Schemas["ReconcileProgress"]>;
 export type Key = Camel<Schemas["KeyRecord"]>;
 /** A key that was made just now, with its secret in `key`: it is shown this once. */
 export type MadeKey = Camel<Schemas["MadeKey"]>;
+/** Where events are sent, without the secrets that sign them. */
+export type Endpoint = Camel<Schemas["EndpointRecord"]>;
+/** An endpoint whose secret was made just now: it is shown this once. */
+export type MadeEndpoint = Camel<Schemas["MadeEndpoint"]>;
+/** What came of a test event. */
+export type EndpointTrial = Camel<Schemas["EndpointTrial"]>;
 /** Who asked for an administrative act, when, and what became of it. */
 export type Act = Camel<Schemas["ActRecord"]>;
 export type TestClock = Camel<Schemas["TestClockReport"]>;
@@ -252,6 +258,21 @@ export interface RotateKeyOptions extends CallOptions {
   overlap?: number | undefined;
   /** Seconds in which the new key is in force. Default: as long as the old one was to be. */
   expiresIn?: number | undefined;
+}
+export interface CreateEndpointOptions extends WriteOptions {
+  /** https, to a public address, unless `ALLOTMENT_ENDPOINT_HOSTS` names its host. */
+  url: string;
+  /** The types it is sent. Default: all. */
+  events?: EventType[] | undefined;
+  /** `false`: it is sent nothing yet. */
+  enabled?: boolean | undefined;
+}
+export interface ChangeEndpointOptions extends CallOptions {
+  url?: string | undefined;
+  /** The types it is sent; `[]`: all. */
+  events?: EventType[] | undefined;
+  /** `false`: it keeps its place, and is sent nothing. */
+  enabled?: boolean | undefined;
 }
 export interface AuditOptions extends ListOptions {
   /** Acts of one caller: `key:5f0c91ab`. */
