@@ -22,6 +22,7 @@ from actors.protocol.store import Overview, StoreError
 from actors.routing.operations import Operations
 from actors.routing.router import Router
 from actors.runtime.clock import TestClock
+from actors.runtime.service_settings import ServiceSettingsStore
 from actors.stripe.records import StripeStore
 
 HEAD_ONLY = "allotment.head"  # In a request's scope: the caller wants no body of it.
@@ -60,6 +61,9 @@ class Backend(Protocol):
     stripe: StripeDesk
     events: EventsWay
     endpoints: EndpointDesk
+    service_settings: ServiceSettingsStore
+    origins: tuple[str, ...]
+    """The environment's origins of browsers' pages that may call."""
     test_clock: TestClock | None
     """None: the clock is the real one, and nobody sets it."""
 

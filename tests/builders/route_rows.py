@@ -116,6 +116,8 @@ ROWS = [
     Row("POST", "/admin/keys", "/admin/keys", ADMIN, {"name": "shop", "scope": "read"}, 201),
     Row("POST", "/admin/keys/none/rotate", "/admin/keys/{key_id}/rotate", ADMIN, None, 404),
     Row("DELETE", "/admin/keys/none", "/admin/keys/{key_id}", ADMIN, None, 404),
+    Row("GET", "/admin/settings", "/admin/settings", ADMIN),
+    Row("PATCH", "/admin/settings", "/admin/settings", ADMIN, {"cors_origins": []}),
     Row("GET", "/admin/endpoints", "/admin/endpoints", ADMIN),
     Row("POST", "/admin/endpoints", "/admin/endpoints", ADMIN, ENDPOINT, 201),
     *(

@@ -55,6 +55,8 @@ OPERATIONS: dict[str, Callable[[Allotment], Any]] = {
     "POST /admin/endpoints/{}/rotate": lambda a: a.rotate_endpoint("id"),
     "POST /admin/endpoints/{}/test": lambda a: a.test_endpoint("id"),
     "DELETE /admin/endpoints/{}": lambda a: a.remove_endpoint("id"),
+    "GET /admin/settings": lambda a: a.get_settings(),
+    "PATCH /admin/settings": lambda a: a.change_settings(cors_origins=[]),
     "POST /admin/sync": lambda a: a.sync(),
     "GET /admin/sync": lambda a: a.get_sync(),
     "POST /admin/validate": lambda a: a.validate(),

@@ -47,6 +47,8 @@ ONLY_OVER_HTTP = {
     "rotate_endpoint",
     "test_endpoint",
     "remove_endpoint",
+    "get_settings",
+    "change_settings",
 }
 ASYNC_ONLY = {"aclose", "finished"}
 ERRORS_ONLY_OVER_HTTP = {

@@ -39,6 +39,7 @@ from actors.protocol.store import Overview
 from actors.routing.operations import Operations
 from actors.routing.router import Router
 from actors.runtime.clock import TestClock
+from actors.runtime.service_settings import ServiceSettingsStore
 from actors.settings import Settings
 from actors.shard.comparison import Comparison
 from actors.shard.eviction import let_go
@@ -55,6 +56,7 @@ from tests.fakes.memory_endpoints import MemoryEndpoints
 from tests.fakes.memory_events import MemoryEvents
 from tests.fakes.memory_keys import Keys, made
 from tests.fakes.memory_reads import MemoryOverview, MemoryReads
+from tests.fakes.memory_settings import MemorySettings
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.memory_stripe import MemoryStripe
 from tests.fakes.noting_handler import NotingHandler
@@ -221,6 +223,9 @@ class LocalBackend:
         )
         self.stripe = StripeDesk(MemoryStripe(), ("whsec_old", "whsec_new"), clock)
         self.events: EventsWay = self.relay
+        self.memory_settings = MemorySettings()
+        self.service_settings: ServiceSettingsStore = self.memory_settings
+        self.origins: tuple[str, ...] = ("https://www.app.example",)
         self.lost = False
 
     async def now(self) -> datetime:

@@ -27,6 +27,7 @@ NAMELESS: Mapping[str, str] = {
     "allotment_prices": "the price list",
     "allotment_relay": "places in the order of all events",
     "allotment_secrets": "what signs stream tokens",
+    "allotment_settings": "what administrators set at run time: origins",
     "allotment_shards": "epochs, sessions, clean marks",
     "allotment_stripe_state": "how far a comparison is, by Stripe's ids",
     "allotment_sync_state": "beats, and a place in the stream between them",

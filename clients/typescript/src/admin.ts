@@ -25,6 +25,7 @@ import type {
   RereadReport,
   ReshardReport,
   RotateKeyOptions,
+  ServiceSettings,
   ShardReport,
   StripeProgress,
   Subscription,
@@ -148,6 +149,20 @@ export class Admin {
   /** Remove an endpoint, with its place and its dead letters. */
   async removeEndpoint(endpointId: string, options: CallOptions = {}): Promise<Endpoint> {
     return this.#transport.act(endpointPath(endpointId), {}, options, { method: "DELETE" });
+  }
+
+  /** What is set while the service runs, beside what its environment says. */
+  settings(options: CallOptions = {}): Promise<ServiceSettings> {
+    return this.#transport.read("/admin/settings", {}, options);
+  }
+
+  /** Set the origins of browsers' pages that may call, beside the environment's: all of them. */
+  changeSettings(
+    options: { corsOrigins: string[] } & CallOptions,
+  ): Promise<ServiceSettings> {
+    const { corsOrigins, ...call } = options;
+    const manner = { method: "PATCH", repeatable: true };
+    return this.#transport.act("/admin/settings", { corsOrigins }, call, manner);
   }
 
   /** Administrative acts, newest first: with which key each was asked for, and when. */

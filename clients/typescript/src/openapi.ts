@@ -231,6 +231,17 @@ export interface components {
             enabled?: boolean | null;
         };
         /**
+         * ChangeSettingsBody
+         * @description What is to be set.
+         */
+        ChangeSettingsBody: {
+            /**
+             * Cors Origins
+             * @description All that there are to be beside the environment's; empty: none.
+             */
+            cors_origins: string[];
+        };
+        /**
          * ChangeSubscriptionBody
          * @description What an operator gives a subscription: another status, end or time zone, and why.
          */
@@ -1335,6 +1346,16 @@ export interface components {
             overlap: number;
             /** Expires In */
             expires_in?: number | null;
+        };
+        /**
+         * SettingsReport
+         * @description What is set at run time, and what the environment says of the same.
+         */
+        SettingsReport: {
+            /** Cors Origins */
+            cors_origins: string[];
+            /** Environment Cors Origins */
+            environment_cors_origins: string[];
         };
         /**
          * SettleHoldBody

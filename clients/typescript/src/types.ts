@@ -51,6 +51,8 @@ export type Endpoint = Camel<Schemas["EndpointRecord"]>;
 export type MadeEndpoint = Camel<Schemas["MadeEndpoint"]>;
 /** What came of a test event. */
 export type EndpointTrial = Camel<Schemas["EndpointTrial"]>;
+/** What is set at run time, and what the service's environment says of the same. */
+export type ServiceSettings = Camel<Schemas["SettingsReport"]>;
 /** Who asked for an administrative act, when, and what became of it. */
 export type Act = Camel<Schemas["ActRecord"]>;
 export type TestClock = Camel<Schemas["TestClockReport"]>;

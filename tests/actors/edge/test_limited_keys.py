@@ -167,6 +167,8 @@ ROWS = [
     row("GET", "/admin/reshard", OF_ALL, "nobody"),
     row("GET", "/admin/sweeps", OF_ALL, "nobody"),
     row("GET", "/admin/audit", OF_ALL, "nobody"),
+    row("GET", "/admin/settings", OF_ALL, "nobody"),
+    row("PATCH", "/admin/settings", OF_ALL, "nobody", body=lambda _, __: {"cors_origins": []}),
     row("GET", "/admin/endpoints", OF_ALL, "nobody"),
     row(
         *("POST", "/admin/endpoints", OF_ALL, "nobody"),

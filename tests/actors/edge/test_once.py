@@ -36,6 +36,7 @@ BODIES: list[tuple[str, str, Any]] = [
     ("POST", "/admin/keys", {"name": "shop", "scope": "read", "user_ids": ["ada"]}),
     ("POST", "/admin/keys/x/rotate", {"overlap": 60}),
     ("POST", "/admin/endpoints", {"url": "https://crm.example/hook", "enabled": True}),
+    ("PATCH", "/admin/settings", {"cors_origins": ["https://app.example"]}),
     ("PATCH", "/admin/endpoints/x", {"enabled": False}),
     ("POST", "/admin/endpoints/x/rotate", {"overlap": 60}),
 ]

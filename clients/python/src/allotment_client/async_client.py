@@ -152,6 +152,8 @@ class AsyncAllotment:
     rotate_endpoint = sent_async(endpoints.rotate_endpoint)
     test_endpoint = sent_async(endpoints.test_endpoint)
     remove_endpoint = sent_async(endpoints.remove_endpoint)
+    get_settings = sent_async(endpoints.get_settings)
+    change_settings = sent_async(endpoints.change_settings)
 
     async def check_daily_allocations(self, user_ids: Sequence[str]) -> list[CreditStatusResponse]:
         """Return what many users have today, in their order, one call each. Reads only."""

@@ -127,6 +127,8 @@ class Allotment:
     rotate_endpoint = sent(endpoints.rotate_endpoint)
     test_endpoint = sent(endpoints.test_endpoint)
     remove_endpoint = sent(endpoints.remove_endpoint)
+    get_settings = sent(endpoints.get_settings)
+    change_settings = sent(endpoints.change_settings)
 
     def check_daily_allocations(self, user_ids: Sequence[str]) -> list[CreditStatusResponse]:
         """Return what many users have today, in their order, one call each. Reads only."""

@@ -1,4 +1,4 @@
-"""What operators read about endpoints of webhooks."""
+"""What operators read about endpoints of webhooks, and about settings of the run time."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -43,3 +43,13 @@ class EndpointTrial:
     milliseconds: int
     error: str | None
     """Why there was no answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsReport:
+    """What is set at run time, and what the service's environment says of the same."""
+
+    cors_origins: list[str]
+    """Origins of browsers' pages that may call, set at run time."""
+    environment_cors_origins: list[str]
+    """Those of the environment, which may call, too."""

@@ -1,10 +1,15 @@
-"""The calls of operators about endpoints of webhooks. All need an admin key."""
+"""The calls of operators about endpoints, and settings of the run time. All need an admin key."""
 
 from collections.abc import Sequence
 
 from allotment_client.call import Call, checked_key, encoded, path_of
 from allotment_client.decoding import reader
-from allotment_client.endpoint_reports import EndpointRecord, EndpointTrial, MadeEndpoint
+from allotment_client.endpoint_reports import (
+    EndpointRecord,
+    EndpointTrial,
+    MadeEndpoint,
+    SettingsReport,
+)
 
 
 def create_endpoint(
@@ -58,3 +63,14 @@ def test_endpoint(endpoint_id: str) -> Call[EndpointTrial]:
 def remove_endpoint(endpoint_id: str) -> Call[EndpointRecord]:
     """Remove an endpoint, with its place and its dead letters, and return it."""
     return Call("DELETE", path_of("admin", "endpoints", endpoint_id), reader(EndpointRecord))
+
+
+def get_settings() -> Call[SettingsReport]:
+    """Return what is set while the service runs, beside what its environment says."""
+    return Call("GET", "/admin/settings", reader(SettingsReport))
+
+
+def change_settings(*, cors_origins: Sequence[str]) -> Call[SettingsReport]:
+    """Set the origins of browsers' pages that may call, beside the environment's: all of them."""
+    body = encoded(cors_origins=list(cors_origins))
+    return Call("PATCH", "/admin/settings", reader(SettingsReport), body=body)

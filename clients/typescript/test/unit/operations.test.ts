@@ -42,6 +42,8 @@ const OPERATIONS: Record<string, (allotment: Allotment) => unknown> = {
   "POST /admin/endpoints/{}/rotate": (a) => a.admin.rotateEndpoint("id"),
   "POST /admin/endpoints/{}/test": (a) => a.admin.testEndpoint("id"),
   "DELETE /admin/endpoints/{}": (a) => a.admin.removeEndpoint("id"),
+  "GET /admin/settings": (a) => a.admin.settings(),
+  "PATCH /admin/settings": (a) => a.admin.changeSettings({ corsOrigins: [] }),
   "GET /admin/audit": (a) => a.admin.audit().pages().next(),
   "POST /admin/sync": (a) => a.admin.sync(),
   "GET /admin/sync": (a) => a.admin.syncReport(),
