@@ -4,7 +4,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from actors.events.endpoints import Endpoint, make_endpoint
+from actors.events.records import Progress
 from actors.events.relay import Relay
 from actors.events.roster import Roster, Ways
 from tests.builders.authors import NOON
@@ -144,6 +148,58 @@ async def test_one_that_is_off_holds_no_old_event_and_goes_on_with_what_is_left(
 
     assert removed == 3
     assert endpoints.users() == ["bob"]
+
+
+@in_loop
+async def test_one_that_missed_all_there_was_waits_for_what_comes() -> None:
+    world, other = World(), NotingHandler()
+    endpoints = Endpoints(world)
+    off = endpoints.change(endpoints.make(), enabled=False)
+    world.happen("ann", 3)
+    async with world.relaying(other, roster=endpoints.roster()):
+        await until(lambda: done_until(world, other.name) == 3)
+        world.events.trim(NOON + timedelta(days=40))
+    on = endpoints.change(off, enabled=True)
+    async with world.relaying(other, roster=endpoints.roster()) as relay:
+        await until(lambda: done_until(world, on.consumer) == 3)
+        assert relay.lag_of(relay.consumers[on.consumer]) == 0
+        world.happen("bob")
+        await until(endpoints.users)
+
+    assert endpoints.users() == ["bob"]
+
+
+@in_loop
+async def test_an_event_that_one_read_misses_is_not_passed_over() -> None:
+    """It is being renamed: what reads the order of events meanwhile may see neither name."""
+    world, handler = World(), NotingHandler()
+    world.happen("ann", 3)
+    world.events.number(10)
+    missed = [e for e in world.events.after(0, 10) if e.order != 2]
+    answers = [missed]
+    read_all = world.events.after
+    world.events.after = lambda *a: answers.pop() if answers else read_all(*a)  # type: ignore[method-assign]
+    world.events.keep(handler.name, Progress())
+    async with world.relaying(handler):
+        await until(lambda: len(handler.taken) == 3)
+
+    assert (handler.orders, answers) == ([1, 2, 3], [])
+
+
+@given(
+    st.integers(0, 5),
+    st.lists(st.tuples(st.integers(1, 30), st.integers(0, 6)), max_size=12),
+)
+def test_places_that_are_passed_over_count_as_those_that_are_finished(
+    done_until: int, ranges: list[tuple[int, int]]
+) -> None:
+    by_range, one_by_one = Progress(done_until), Progress(done_until)
+    for first, more in ranges:
+        by_range.pass_over(first, first + more)
+        for order in range(first, first + more + 1):
+            one_by_one.finish(order)
+
+    assert by_range == one_by_one
 
 
 @in_loop

@@ -15,6 +15,7 @@ from actors.events.endpoints import (
     rotated,
 )
 from actors.events.records import DeadLetter, EventStore, OrderedEvent, Progress
+from actors.events.webhooks import target_of_made
 from actors.mongo.endpoints import MongoEndpoints
 from actors.mongo.events import MongoEvents
 from tests.builders.authors import NOON, Author, write
@@ -171,6 +172,16 @@ def test_an_endpoint_that_cannot_be_read_is_left_out_and_no_other(
 
     assert endpoints.list() == [good]
     assert endpoints.find(bad.endpoint_id) is None
+
+
+def test_an_endpoint_says_nothing_secret_of_itself() -> None:
+    endpoint = made()
+    (secret,) = endpoint.secrets
+    said = f"{endpoint!r} {secret!r} {FirstAnswer('k', 'f', secret.text)!r}"
+    said += repr(target_of_made(endpoint))
+
+    assert secret.text not in said
+    assert "crm.example" not in said
 
 
 def test_so_many_secrets_sign_at_once() -> None:
