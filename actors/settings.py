@@ -22,6 +22,7 @@ from actors.events.settings import EventSettings
 from actors.janitor.cron import check_line
 from actors.janitor.jobs import Schedule
 from actors.protocol.directory import SHARDS_MAX
+from actors.runtime.service_settings import is_origin
 from domain.local_days import check_zone
 from domain.values import CREDITS_MAX, Credits, Policy
 
@@ -51,11 +52,7 @@ def _fetched_safely(url: str | None) -> str | None:
 
 def _origins(text: str) -> str:
     for origin in _listed(text):
-        parts = urlsplit(origin)
-        is_whole = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-        if origin != "*" and not (
-            is_whole and origin == f"{parts.scheme}://{parts.netloc}".lower()
-        ):
+        if origin != "*" and not is_origin(origin):
             raise ValueError(
                 "is `*`, or origins as browsers send them, such as https://app.example"
             )

@@ -43,11 +43,11 @@ class Act:
     action: str
     """Method and path of an operation, or a command: `POST /admin/keys`, `keys create`."""
     target: str | None = None
-    """The id of what it is about: a key, a subscription, an event."""
+    """The id of what it is about: a key, a subscription, an event, an endpoint."""
     user_id: UserId | None = None
     """The user it is about."""
     made: str | None = None
-    """The id of the key that it has made."""
+    """The id of the key, or the endpoint, that it has made."""
     outcome: ActOutcome = ActOutcome.ASKED
 
 

@@ -9,11 +9,13 @@ from actors.edge.routes.admin import add_admin_operations, add_reconciling_opera
 from actors.edge.routes.audit import add_audit_operation
 from actors.edge.routes.corrections import add_correcting_operations
 from actors.edge.routes.docs import add_documentation
+from actors.edge.routes.endpoints import add_endpoint_operations
 from actors.edge.routes.events import add_event_operations
 from actors.edge.routes.holds import add_hold_operations
 from actors.edge.routes.hot import add_hot_operations
 from actors.edge.routes.keys import add_key_operations
 from actors.edge.routes.probes import add_operating_operations, add_test_clock
+from actors.edge.routes.settings import add_settings_operations
 from actors.edge.routes.stream_tokens import add_stream_tokens
 from actors.edge.routes.stripe_webhook import add_stripe_operations
 from actors.edge.routes.subscription import add_reading_operations, add_writing_operations
@@ -52,6 +54,8 @@ def build_app(backend: Backend) -> Gate:
     add_stream_tokens(app, backend)
     add_reconciling_operations(app, backend)
     add_key_operations(app, backend)
+    add_endpoint_operations(app, backend)
+    add_settings_operations(app, backend)
     add_audit_operation(app, backend)
     add_documentation(app)
     return Gate(app, backend, operations)

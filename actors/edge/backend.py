@@ -13,6 +13,7 @@ from actors.auth.stream_tokens import StreamTokens
 from actors.auth.tokens import Tokens
 from actors.edge.limits import RateLimit
 from actors.edge.turns import Turns
+from actors.events.endpoint_desk import EndpointDesk
 from actors.events.stream import EventsWay
 from actors.janitor.agenda import Agenda
 from actors.protocol.errors import ShardLostError, UnavailableError
@@ -21,6 +22,7 @@ from actors.protocol.store import Overview, StoreError
 from actors.routing.operations import Operations
 from actors.routing.router import Router
 from actors.runtime.clock import TestClock
+from actors.runtime.service_settings import ServiceSettingsStore
 from actors.stripe.records import StripeStore
 
 HEAD_ONLY = "allotment.head"  # In a request's scope: the caller wants no body of it.
@@ -58,6 +60,10 @@ class Backend(Protocol):
     agenda: Agenda
     stripe: StripeDesk
     events: EventsWay
+    endpoints: EndpointDesk
+    service_settings: ServiceSettingsStore
+    origins: tuple[str, ...]
+    """The environment's origins of browsers' pages that may call."""
     test_clock: TestClock | None
     """None: the clock is the real one, and nobody sets it."""
 

@@ -109,6 +109,7 @@ PROBLEMS: dict[str, dict[str, Any]] = {
 }
 """Examples of problems of the plain kind, by status."""
 NO_KEY = problem("not_found", 404, "There is no such key in force")
+NO_ENDPOINT = problem("not_found", 404, "There is no such endpoint")
 NO_HOLD = problem("not_found", 404, "There is no such hold")
 CLOSER_PROBLEMS: dict[tuple[str, str], dict[str, Any]] = {
     ("/subscription/usage/{usage_id}/reversals", "404"): problem(
@@ -119,6 +120,10 @@ CLOSER_PROBLEMS: dict[tuple[str, str], dict[str, Any]] = {
     ),
     ("/admin/keys/{key_id}", "404"): NO_KEY,
     ("/admin/keys/{key_id}/rotate", "404"): NO_KEY,
+    **{
+        (f"/admin/endpoints/{{endpoint_id}}{act}", "404"): NO_ENDPOINT
+        for act in ("", "/rotate", "/test")
+    },
     ("/subscription/holds/{hold_id}", "404"): NO_HOLD,
     ("/subscription/holds/{hold_id}/settle", "404"): NO_HOLD,
 }

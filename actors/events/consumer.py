@@ -10,10 +10,10 @@ tried, until one passes; then all that wait are tried at once.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 from itertools import count
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from actors.events.delivery import (
     PROBE_SECONDS_MAX,
@@ -75,6 +75,7 @@ class Consumer:
         self._keeping = asyncio.Lock()
         self._finished = self._kept = 0
         self._freed = asyncio.Event()
+        self._calls: set[asyncio.Future[Any]] = set()
 
     async def run(self) -> None:
         """Deliver for ever."""
@@ -108,9 +109,20 @@ class Consumer:
         while any(held.under_way for held in theirs):  # noqa: ASYNC110 - rare, and soon over
             await asyncio.sleep(LET_GO_PAUSE_SECONDS)
 
+    async def ended(self) -> None:
+        """Return once nothing of it is on its way to the database, after `run` was cancelled."""
+        await asyncio.gather(*self._calls, return_exceptions=True)
+
     async def _follow(self, order: int) -> None:
         while True:
-            for event in await self._feed.read(order, PAGE):
+            head = await self._feed.head()
+            page = await self._page(order)
+            if not page and order < head:  # All of them were removed.
+                self.progress.pass_over(order + 1, head)
+                order = head
+            for event in page:
+                if event.order > order + 1:
+                    self.progress.pass_over(order + 1, event.order - 1)
                 order = event.order
                 if order in self.progress:
                     continue
@@ -121,6 +133,16 @@ class Consumer:
                     self.progress.finish(order)
                     self._finished += 1
             await self._keep_all()
+
+    async def _page(self, order: int) -> Sequence[OrderedEvent]:
+        """Return the next events. What is between them was removed while this was switched off.
+
+        An event that is renamed during a read may be missed by it, and by no read after it.
+        """
+        page = await self._feed.read(order, PAGE)
+        if not page or page[-1].order - order > len(page):
+            page = await self._feed.read(order, PAGE)
+        return page
 
     async def _room(self) -> None:
         while len(self.held) >= HELD_MAX:
@@ -269,8 +291,11 @@ class Consumer:
 
     async def _insist(self, call: Callable[[], T]) -> T:
         while True:
+            calling = asyncio.ensure_future(asyncio.to_thread(call))
+            self._calls.add(calling)
+            calling.add_done_callback(self._calls.discard)
             try:
-                return await asyncio.to_thread(call)
+                return await asyncio.shield(calling)
             except StorageUnavailableError as error:
                 logger.warning("%s waits for the database: %r", self.name, error.__cause__)
                 await self._sleep(STORE_RETRY_SECONDS)

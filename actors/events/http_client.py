@@ -2,11 +2,16 @@
 
 import asyncio
 import contextlib
+import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import aiohttp
 import certifi
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+
+from actors.events.destinations import check_destination, is_public
 
 CONNECT_SECONDS_MAX = 5.0
 ANSWER_SECONDS_MAX = 10.0  # How long a server may take between two pieces of its answer.
@@ -18,14 +23,42 @@ class UnreachableError(Exception):
     """The server did not answer. The message names the kind of failure, never the address."""
 
 
+class PublicResolver(AbstractResolver):
+    """Finds addresses of names, and none that only this network reaches."""
+
+    def __init__(self, hosts: Collection[str]) -> None:
+        """`hosts`: names that may stand for any address."""
+        self._hosts = hosts
+        self._inner = ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Return the addresses of a name. Raises OSError, also where one of them is not public."""
+        found = await self._inner.resolve(host, port, family)
+        if host not in self._hosts and not all(is_public(one["host"]) for one in found):
+            raise OSError("the name stands for an address that is not public")
+        return found
+
+    async def close(self) -> None:
+        """Close what is open."""
+        await self._inner.close()
+
+
 class HttpOut:
     """Sends to one server over a few connections that are kept open. To be made in a loop."""
 
-    def __init__(self, connections_max: int) -> None:
+    def __init__(self, connections_max: int, hosts: Collection[str] | None = None) -> None:
+        """`hosts`: it sends to these, and beyond them to public addresses alone; None: anywhere."""
+        self._hosts = hosts
         trusted = ssl.create_default_context()
         trusted.load_verify_locations(certifi.where())  # Not every machine has a list of its own.
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=connections_max, ssl=trusted),
+            connector=aiohttp.TCPConnector(
+                limit=connections_max,
+                ssl=trusted,
+                resolver=None if hosts is None else PublicResolver(hosts),
+            ),
             timeout=aiohttp.ClientTimeout(
                 total=None, sock_connect=CONNECT_SECONDS_MAX, sock_read=ANSWER_SECONDS_MAX
             ),
@@ -37,6 +70,11 @@ class HttpOut:
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
         """Return the status of the answer to a body. Raises UnreachableError."""
+        if self._hosts is not None:
+            try:
+                check_destination(url, self._hosts)
+            except ValueError as error:
+                raise UnreachableError(f"its address {error}") from None
         try:
             async with self._session.post(
                 url, data=body, headers=headers, allow_redirects=False

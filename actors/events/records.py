@@ -55,6 +55,18 @@ class Progress:
         else:
             self.done = sorted([*others, merged])
 
+    def pass_over(self, first: int, last: int) -> None:
+        """Note that nothing is left at the places of a range: they are done."""
+        merged: list[tuple[int, int]] = []
+        for a, b in sorted([*self.done, (first, last)]):
+            if merged and a <= merged[-1][1] + 1:
+                merged[-1] = (merged[-1][0], max(b, merged[-1][1]))
+            else:
+                merged.append((a, b))
+        if merged[0][0] <= self.done_until + 1:
+            self.done_until = max(self.done_until, merged.pop(0)[1])
+        self.done = merged
+
     def copy(self) -> "Progress":
         """Return what is done now, to be stored while more is finished."""
         return Progress(self.done_until, list(self.done))

@@ -14,6 +14,8 @@ from typing import TypeVar
 
 from actors.events.consumer import GIVE_UP_AFTER, Consumer
 from actors.events.delivery import Handler
+from actors.events.endpoint_reports import EndpointTrial
+from actors.events.endpoints import UnknownEndpointError
 from actors.events.feed import RETRY_SECONDS, Feed
 from actors.events.marks import (
     NO_EVENT_YET,
@@ -32,6 +34,7 @@ from actors.events.records import (
     OrderedEvent,
 )
 from actors.events.reports import ConsumerReport, DeadReport, EventsReport, UndeliveredReport
+from actors.events.roster import Roster
 from actors.protocol.store import StorageUnavailableError
 from domain.events import event_id
 from domain.values import UserId
@@ -56,7 +59,7 @@ class UnknownEventError(ValueError):
 class Relay:
     """The events of one database, and those who consume them."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what goes on beside it comes in as arguments
         self,
         store: EventStore,
         handlers: Sequence[Handler],
@@ -65,19 +68,29 @@ class Relay:
         give_up_after: timedelta = GIVE_UP_AFTER,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
+        roster: Roster | None = None,
     ) -> None:
+        """`roster`: the endpoints that are made at run time; None: there are none."""
         self._store = store
         self._clock = clock
         self._sleep = sleep
         self._feed = Feed(store, sleep, monotonic)
         self.steps = self._feed.steps
         self._closing, self._closed = False, asyncio.Event()
-        self.consumers = {
-            handler.name: Consumer(
-                handler, store, self._feed, clock=clock, give_up_after=give_up_after, sleep=sleep
-            )
-            for handler in handlers
-        }
+        self._give_up_after = give_up_after
+        self._roster = roster
+        self.consumers = {handler.name: self._consume(handler) for handler in handlers}
+        """Those of the roster come and go."""
+
+    def _consume(self, handler: Handler) -> Consumer:
+        return Consumer(
+            handler,
+            self._store,
+            self._feed,
+            clock=self._clock,
+            give_up_after=self._give_up_after,
+            sleep=self._sleep,
+        )
 
     async def run(self) -> None:
         """Relay for ever."""
@@ -85,6 +98,8 @@ class Relay:
             loops.create_task(self._number_for_ever())
             for consumer in self.consumers.values():
                 loops.create_task(consumer.run())
+            if self._roster is not None:
+                loops.create_task(self._roster.follow(self.consumers, self._consume, loops))
 
     async def _number_for_ever(self) -> None:
         looked_at, taken_over = 0.0, False
@@ -251,5 +266,12 @@ class Relay:
         for name in names:
             letter = DeadLetter(name, event, self._clock(), 0, "to be delivered again", again=True)
             await self._feed.ask(partial(self._store.bury, letter))
-            self.consumers[name].deliver_again(event)
+            if name in self.consumers:  # It may have been removed meanwhile.
+                self.consumers[name].deliver_again(event)
         return names
+
+    async def try_endpoint(self, endpoint_id: str) -> EndpointTrial:
+        """Send one test event to an endpoint, and tell what came of it. UnknownEndpointError."""
+        if self._roster is None:
+            raise UnknownEndpointError
+        return await self._roster.try_endpoint(endpoint_id)

@@ -3,6 +3,7 @@
 import json
 import re
 from datetime import timedelta
+from ipaddress import IPv6Address
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -24,6 +25,7 @@ OURS = frozenset(
     {"subscriptions", "dailycredits", "packs", "usages"}
 )  # And what begins with `allotment_`.
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_HOST = re.compile(r"[A-Za-z0-9_.-]{1,253}")
 
 
 def _words(value: object) -> object:
@@ -41,6 +43,14 @@ def _read_json(value: object) -> object:
         return json.loads(value) if value.strip() else ()
     except ValueError:
         raise ValueError("is not JSON") from None
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _blank_is_unset(value: object) -> object:
@@ -102,6 +112,7 @@ class EventSettings(BaseSettings):
     users_collection: Annotated[str, Field(min_length=1, max_length=100)] = "users"
     features: Words = ()
     webhooks: Annotated[tuple[WebhookEndpoint, ...], NoDecode, BeforeValidator(_read_json)] = ()
+    endpoint_hosts: Words = ()
     smtp_host: str = ""
     smtp_port: Annotated[int, Field(ge=1, le=65535)] = 587
     smtp_tls: Annotated[str, Field(pattern="^(none|starttls|tls)$")] = "starttls"
@@ -119,6 +130,13 @@ class EventSettings(BaseSettings):
         if len(set(names)) < len(names):
             raise ValueError("two endpoints have one name")
         return webhooks
+
+    @field_validator("endpoint_hosts")
+    @classmethod
+    def _hosts_alone(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_HOST.fullmatch(host) or _is_ipv6(host) for host in hosts):
+            raise ValueError("names hosts, without `https://`, port or path")
+        return tuple(map(str.lower, hosts))
 
     @field_validator("features")
     @classmethod

@@ -24,13 +24,18 @@ def check_secret(secret: str) -> None:
 class Signer:
     """Signs with all of an endpoint's secrets, so that each of them verifies."""
 
-    def __init__(self, secrets: Sequence[str]) -> None:
-        self._webhooks = [Webhook(secret) for secret in secrets]
+    def __init__(self, secrets: Sequence[tuple[str, datetime | None]]) -> None:
+        """`secrets`: each with the instant from which on it signs no more."""
+        self._webhooks = [(Webhook(secret), until) for secret, until in secrets]
 
     def headers(self, event_id: str, at: datetime, body: str) -> dict[str, str]:
         """Return the headers that prove a body."""
         moment = at.astimezone(UTC)
-        signatures = [webhook.sign(event_id, moment, body) for webhook in self._webhooks]
+        signatures = [
+            webhook.sign(event_id, moment, body)
+            for webhook, until in self._webhooks
+            if until is None or moment < until
+        ]
         return {
             "webhook-id": event_id,
             "webhook-timestamp": str(int(moment.timestamp())),

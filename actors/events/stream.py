@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection
 from typing import Protocol
 
+from actors.events.endpoint_reports import EndpointTrial
 from actors.events.records import EventPage, EventQuery
 from actors.events.reports import EventsReport
 from actors.protocol.errors import InvalidRequestError, UnavailableError
@@ -35,6 +36,9 @@ class EventsWay(Protocol):
 
     async def redeliver(self, event_id: str) -> list[str]:
         """Deliver an event again; return to whom. UnknownEventError."""
+
+    async def try_endpoint(self, endpoint_id: str) -> EndpointTrial:
+        """Send one test event to an endpoint, and tell what came of it. UnknownEndpointError."""
 
 
 async def pages(way: EventsWay, query: EventQuery, order: int) -> AsyncIterator[EventPage]:

@@ -9,6 +9,7 @@ from pymongo import UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
+from actors.events.endpoints import CONSUMER, endpoint_id_of
 from actors.events.marks import OwnPlace
 from actors.events.records import DeadLetter, OrderedEvent, Progress, dead_name, in_order
 from actors.mongo.accounts.store import MongoStore
@@ -32,6 +33,7 @@ class MongoEvents:
         self._events = database.allotment_events
         self._relay = database.allotment_relay
         self._dead = database.allotment_dead_letters
+        self._endpoints = database.allotment_endpoints
         self._store = MongoStore(database)
 
     def take_over(self) -> None:
@@ -137,20 +139,28 @@ class MongoEvents:
 
     def progress(self, consumer: str) -> Progress | None:
         """Return what a consumer is done with; None: it is new."""
+        endpoint_id = endpoint_id_of(consumer)
         with unavailable_on_error():
-            document = self._relay.find_one({"_id": f"consumer {consumer}"})
+            if endpoint_id is None:
+                document = self._relay.find_one({"_id": f"consumer {consumer}"})
+            else:
+                document = self._endpoints.find_one({"_id": endpoint_id}, ["done_until", "done"])
         if document is None:
             return None
         done = [(int(first), int(last)) for first, last in document["done"]]
         return Progress(int(document["done_until"]), done)
 
     def keep(self, consumer: str, progress: Progress) -> None:
-        """Keep what a consumer is done with."""
+        """Keep what a consumer is done with; of an endpoint that was removed nothing."""
         fields = {
             "done_until": Int64(progress.done_until),
             "done": [[Int64(first), Int64(last)] for first, last in progress.done],
         }
+        endpoint_id = endpoint_id_of(consumer)
         with unavailable_on_error():
+            if endpoint_id is not None:
+                self._endpoints.update_one({"_id": endpoint_id}, {"$set": fields})
+                return
             self._relay.update_one({"_id": f"consumer {consumer}"}, {"$set": fields}, upsert=True)
 
     # --- dead letters -------------------------------------------------------------------
@@ -201,9 +211,16 @@ class MongoEvents:
     # --- old events ---------------------------------------------------------------------
 
     def trim(self, before: datetime) -> int:
-        """Remove events made before an instant that every consumer is done with."""
+        """Remove events made before an instant that every consumer is done with.
+
+        An endpoint that is switched off holds none: what is there of them it gets when it is on again.
+        """
         with unavailable_on_error():
-            consumers = self._relay.find({"done_until": {"$exists": True}})
+            self._remove_strangers_letters()
+            consumers = [
+                *self._relay.find({"done_until": {"$exists": True}}),
+                *self._endpoints.find({"enabled": True}, ["done_until"]),
+            ]
             until = min((int(c["done_until"]) for c in consumers), default=self.head())
             buried = {d["event_id"] for d in self._dead.find({}, ["event_id"])}
             removed = 0
@@ -217,6 +234,13 @@ class MongoEvents:
                 removed += self._events.delete_many({"_id": {"$in": old}}).deleted_count
                 order += TRIM_BATCH
             return removed
+
+    def _remove_strangers_letters(self) -> None:
+        """Remove the dead letters of endpoints that are gone: one may be written at its removal."""
+        letters = {document["consumer"] for document in self._dead.find({}, ["consumer"])}
+        for name in (consumer for consumer in letters if consumer.startswith(CONSUMER)):
+            if self._endpoints.find_one({"_id": endpoint_id_of(name)}, ["_id"]) is None:
+                self._dead.delete_many({"consumer": name})
 
 
 def _letter(document: Mapping[str, Any], event: OrderedEvent) -> DeadLetter:

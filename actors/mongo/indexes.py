@@ -34,6 +34,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "allotment_api_keys": (_index("hash", unique=True),),
     "allotment_audit": (_index("at"), _index("by", "_id"), _index("user_id", sparse=True)),
     "allotment_dead_letters": (_index("state", "at"), _index("event_id", "at")),
+    "allotment_endpoints": (_index("once", unique=True),),
     "allotment_events": (
         _index("order", "user_id", "seq", "place"),
         _index("user_id", "order"),

@@ -8,19 +8,23 @@ from ray.actor import ActorClass, ActorHandle
 
 from actors.events.consumer import SLOTS, Consumer
 from actors.events.delivery import Handler
+from actors.events.endpoint_reports import EndpointTrial
 from actors.events.handlers import FeaturesHandler, LogHandler, ProfileHandler
 from actors.events.http_client import HttpOut
 from actors.events.mail import MailHandler, MailTemplates
 from actors.events.records import EventPage, EventQuery
 from actors.events.relay import Relay
 from actors.events.reports import EventsReport
+from actors.events.roster import Roster, Ways
 from actors.events.smtp import SmtpServer
-from actors.events.webhooks import WebhookHandler
+from actors.events.webhooks import WebhookHandler, target_of
 from actors.mongo.embedded_wire import Documents
+from actors.mongo.endpoints import MongoEndpoints
 from actors.mongo.events import MongoEvents
 from actors.mongo.profiles import MongoProfiles
 from actors.protocol.errors import UnavailableError
 from actors.remote.handle import Handle
+from actors.remote.metrics import CounterMetrics, publish_forever
 from actors.remote.names import EVENTS
 from actors.remote.options import NAMESPACE, start_actor
 from actors.remote.process import Process
@@ -59,10 +63,17 @@ def make_handlers(settings: Settings, database: Documents) -> list[Handler]:
             )
         )
     handlers.extend(
-        WebhookHandler(endpoint, HttpOut(SLOTS), lambda: datetime.now(UTC))
+        WebhookHandler(target_of(endpoint), HttpOut(SLOTS), lambda: datetime.now(UTC))
         for endpoint in settings.webhooks
     )
     return handlers
+
+
+def make_roster(settings: Settings, database: Documents) -> Roster:
+    """Return the endpoints that are made at run time."""
+    ways = Ways(partial(HttpOut, SLOTS), partial(HttpOut, SLOTS, settings.endpoint_hosts))
+    store = MongoEndpoints(database)
+    return Roster(store, settings.webhooks, ways, lambda: datetime.now(UTC))
 
 
 class EventActor(Process):
@@ -75,11 +86,12 @@ class EventActor(Process):
             make_handlers(settings, self._database),
             clock=lambda: datetime.now(UTC),
             give_up_after=settings.event_give_up_after,
+            roster=make_roster(settings, self._database),
         )
         self._steps = [self._relay.steps]
         self._loops.start(self._relay.run())
-        for name, consumer in self._relay.consumers.items():
-            self._publish("endpoint", name, EventCounters(), partial(self._count, consumer))
+        metrics = EndpointMetrics(self._relay)
+        self._loops.start(publish_forever(metrics.publish))
 
     async def close(self) -> None:
         """End what is open at the database. What is on its way to a handler comes again."""
@@ -109,6 +121,30 @@ class EventActor(Process):
         """Deliver an event again; return to whom. UnknownEventError."""
         await self._format.confirm()
         return await self._relay.redeliver(event_id)
+
+    async def try_endpoint(self, endpoint_id: str) -> EndpointTrial:
+        """Send one test event to an endpoint, and tell what came of it. UnknownEndpointError."""
+        return await self._relay.try_endpoint(endpoint_id)
+
+
+class EndpointMetrics:
+    """The counters of all consumers as Ray metrics, also of those that come and go."""
+
+    def __init__(self, relay: Relay) -> None:
+        self._relay = relay
+        self._published: dict[str, tuple[Consumer, CounterMetrics[EventCounters]]] = {}
+
+    def publish(self) -> None:
+        """Bring Ray's metrics up to what was counted; of what is gone, nothing is undelivered."""
+        there = self._relay.consumers
+        for name in self._published.keys() - there.keys():
+            self._published.pop(name)[1].publish(EventCounters())
+        for name, consumer in there.items():
+            known = self._published.get(name)
+            if known is None or known[0] is not consumer:
+                known = consumer, CounterMetrics("endpoint", name, EventCounters())
+                self._published[name] = known
+            known[1].publish(self._count(consumer))
 
     def _count(self, consumer: Consumer) -> EventCounters:
         health, lag = consumer.health, self._relay.lag_of(consumer)
@@ -154,3 +190,7 @@ class RayEvents:
     async def redeliver(self, event_id: str) -> list[str]:
         """Deliver an event again; return to whom. UnknownEventError."""
         return await self._actor.ask(EventActor.redeliver, event_id)
+
+    async def try_endpoint(self, endpoint_id: str) -> EndpointTrial:
+        """Send one test event to an endpoint, and tell what came of it. UnknownEndpointError."""
+        return await self._actor.ask(EventActor.try_endpoint, endpoint_id)

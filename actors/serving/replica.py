@@ -19,17 +19,20 @@ from actors.edge.app import build_app
 from actors.edge.backend import StripeDesk
 from actors.edge.gate import Gate
 from actors.edge.limits import RateLimit
-from actors.edge.origins import shared
+from actors.edge.origins import Shared
 from actors.edge.turns import Turns
+from actors.events.endpoint_desk import EndpointDesk
 from actors.events.stream import EventsWay
 from actors.janitor.agenda import Agenda
 from actors.mongo.accounts.overview import MongoOverview
 from actors.mongo.audit import MongoAudit
 from actors.mongo.clock import MongoClock
 from actors.mongo.connection import is_reachable
+from actors.mongo.endpoints import MongoEndpoints
 from actors.mongo.jobs.agenda import MongoAgenda
 from actors.mongo.keys import MongoKeys
 from actors.mongo.secrets import MongoStreamSecret
+from actors.mongo.service_settings import MongoServiceSettings
 from actors.mongo.stored_format import MongoFormats
 from actors.mongo.stripe import MongoStripe
 from actors.protocol.errors import ShardLostError
@@ -51,6 +54,7 @@ from actors.runtime.clock import ServiceClock, TestClock, real_time
 from actors.runtime.counters import OperationCounters
 from actors.runtime.format_watch import FormatWatch
 from actors.runtime.loops import Loops
+from actors.runtime.service_settings import ServiceSettingsStore, follow_settings
 from actors.runtime.tracing import tracer_for
 from actors.serving.shortcut import ENVIRONMENT, open_shortcut
 from actors.settings import Settings
@@ -84,6 +88,11 @@ class RayBackend:
             self.test_clock = TestClock(ServiceClock(), store, self._set_clocks)
         self.agenda: Agenda = MongoAgenda(self.database)
         self.events: EventsWay = RayEvents()
+        self.endpoints = EndpointDesk(
+            MongoEndpoints(self.database), settings.webhooks, settings.endpoint_hosts
+        )
+        self.service_settings: ServiceSettingsStore = MongoServiceSettings(self.database)
+        self.origins = settings.origins
         self.overview: Overview = MongoOverview(self.database, settings.timezone)
         self._has_stripe = settings.stripe_api_key is not None
         self.stripe = StripeDesk(
@@ -151,15 +160,15 @@ class Edge:
     def __init__(self, settings: Settings) -> None:
         keep_replica_there()
         self._backend = RayBackend(settings)
-        self._origins = settings.origins
         self._watch = FormatWatch("http", MongoFormats(self._backend.database))
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         gate = build_app(self._backend)
-        app = traced(shared(gate, self._origins), gate)
+        app = traced(Shared(gate, self._backend.origins), gate)
         self._loops = Loops("http")
         self._loops.start(self._watch.follow(partial(setattr, gate, "closed")))
         self._loops.start(publish_forever(publisher(gate)))
+        self._loops.start(follow_settings(self._backend.service_settings, app.take))
         open_shortcut(gate, app)
         gc.freeze()  # Full collections would pass over all that was imported.
         gc.set_threshold(*GC_THRESHOLDS)

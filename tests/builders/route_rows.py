@@ -23,6 +23,7 @@ class Row(NamedTuple):
 
 HOLD = {"user_id": "ada", "credit_amount": 4}
 GIVEN = {"user_id": "ada", "credit_amount": 4, "reason": "An apology."}
+ENDPOINT, ONE_ENDPOINT = {"url": "https://crm.example/hook"}, "/admin/endpoints/{endpoint_id}"
 ROWS = [
     Row("GET", "/healthz", "/healthz", OPEN),
     Row("GET", "/readyz", "/readyz", OPEN),
@@ -115,6 +116,19 @@ ROWS = [
     Row("POST", "/admin/keys", "/admin/keys", ADMIN, {"name": "shop", "scope": "read"}, 201),
     Row("POST", "/admin/keys/none/rotate", "/admin/keys/{key_id}/rotate", ADMIN, None, 404),
     Row("DELETE", "/admin/keys/none", "/admin/keys/{key_id}", ADMIN, None, 404),
+    Row("GET", "/admin/settings", "/admin/settings", ADMIN),
+    Row("PATCH", "/admin/settings", "/admin/settings", ADMIN, {"cors_origins": []}),
+    Row("GET", "/admin/endpoints", "/admin/endpoints", ADMIN),
+    Row("POST", "/admin/endpoints", "/admin/endpoints", ADMIN, ENDPOINT, 201),
+    *(
+        Row(method, f"/admin/endpoints/none{act}", f"{ONE_ENDPOINT}{act}", ADMIN, body, 404)
+        for method, act, body in [
+            ("PATCH", "", {"enabled": False}),
+            ("DELETE", "", None),
+            ("POST", "/rotate", None),
+            ("POST", "/test", None),
+        ]
+    ),
     Row("POST", "/stripe/webhook", "/stripe/webhook", OPEN, None, 400),
     Row(
         "PUT",

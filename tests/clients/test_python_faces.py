@@ -41,6 +41,14 @@ ONLY_OVER_HTTP = {
     "rotate_key",
     "revoke_key",
     "get_audit",
+    "create_endpoint",
+    "list_endpoints",
+    "change_endpoint",
+    "rotate_endpoint",
+    "test_endpoint",
+    "remove_endpoint",
+    "get_settings",
+    "change_settings",
 }
 ASYNC_ONLY = {"aclose", "finished"}
 ERRORS_ONLY_OVER_HTTP = {

@@ -1,4 +1,4 @@
-"""Keys and the audit over the Python client: made once, whatever becomes of the answer."""
+"""Keys, endpoints and the audit over the Python client: made once, whatever becomes of the answer."""
 
 import json
 
@@ -68,3 +68,23 @@ def test_a_key_that_was_refused_for_now_is_asked_for_again() -> None:
 
     assert Allotment(http).create_key("shop", "read", services=["chat"]).key == "allot_secret"
     assert bodies == [{"name": "shop", "scope": "read", "services": ["chat"]}] * 2
+
+
+@in_loop
+async def test_endpoints_are_made_changed_rotated_tested_and_removed() -> None:
+    async with face("http") as (client, _):
+        made = await client.create_endpoint("https://new.example/", events=["usage.spike"])
+        off = await client.change_endpoint(made.endpoint_id, enabled=False)
+        every = await client.change_endpoint(made.endpoint_id, events=[])
+        new = await client.rotate_endpoint(made.endpoint_id, overlap=60)
+        tried = await client.test_endpoint(made.endpoint_id)
+        listed = await client.list_endpoints()
+        removed = await client.remove_endpoint(made.endpoint_id)
+        left = await client.list_endpoints()
+
+    assert (off.enabled, off.events, every.events) == (False, ["usage.spike"], [])
+    assert new.secret not in {made.secret, repr(new)}
+    assert made.secret not in repr(made)
+    assert (tried.delivered, tried.status) == (True, 204)
+    assert [one.source for one in listed] == ["environment", "runtime"]
+    assert (removed.endpoint_id, len(left)) == (made.endpoint_id, 1)

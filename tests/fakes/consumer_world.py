@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from actors.events.relay import Relay
+from actors.events.roster import Roster
 from tests.builders.authors import Author, write
 from tests.fakes.janitor import yielding
 from tests.fakes.memory_events import MemoryEvents
@@ -31,7 +32,10 @@ class World:
 
     @asynccontextmanager
     async def relaying(
-        self, *handlers: NotingHandler, monotonic: Callable[[], float] = time.monotonic
+        self,
+        *handlers: NotingHandler,
+        monotonic: Callable[[], float] = time.monotonic,
+        roster: Roster | None = None,
     ) -> AsyncIterator[Relay]:
         relay = Relay(
             self.events,
@@ -40,6 +44,7 @@ class World:
             give_up_after=timedelta(hours=1),
             sleep=yielding,
             monotonic=monotonic,
+            roster=roster,
         )
         running = asyncio.create_task(relay.run())
         try:

@@ -19,7 +19,10 @@ from actors.edge.app import build_app
 from actors.edge.backend import StripeDesk
 from actors.edge.limits import RateLimit
 from actors.edge.turns import Turns
+from actors.events.endpoint_desk import EndpointDesk
 from actors.events.relay import Relay
+from actors.events.roster import Roster, Ways
+from actors.events.settings import WebhookEndpoint
 from actors.events.stream import EventsWay
 from actors.janitor.agenda import Agenda
 from actors.janitor.anonymization import Anonymizations
@@ -36,6 +39,7 @@ from actors.protocol.store import Overview
 from actors.routing.operations import Operations
 from actors.routing.router import Router
 from actors.runtime.clock import TestClock
+from actors.runtime.service_settings import ServiceSettingsStore
 from actors.settings import Settings
 from actors.shard.comparison import Comparison
 from actors.shard.eviction import let_go
@@ -48,12 +52,15 @@ from tests.fakes.janitor import yielding
 from tests.fakes.memory_agenda import MemoryAgenda
 from tests.fakes.memory_anonymizations import MemoryAnonymizations, MemoryPapers
 from tests.fakes.memory_audit import MemoryAudit
+from tests.fakes.memory_endpoints import MemoryEndpoints
 from tests.fakes.memory_events import MemoryEvents
 from tests.fakes.memory_keys import Keys, made
 from tests.fakes.memory_reads import MemoryOverview, MemoryReads
+from tests.fakes.memory_settings import MemorySettings
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.memory_stripe import MemoryStripe
 from tests.fakes.noting_handler import NotingHandler
+from tests.fakes.noting_post import NotingPost
 from tests.fakes.shards import Clock, running
 from tests.fakes.stream_secret import StreamSecret
 from tests.simulation.majority import ReplicatedStore
@@ -65,6 +72,12 @@ SYNC = SyncReport(
 )
 
 
+ENVIRONMENT = {
+    "name": "crm",
+    "url": "https://user:password@crm.example/hook?token=t",
+    "secrets": ["whsec_" + "ZW52aXJvbm1lbnQncyBzZWNyZXQsIG5vdCBzaG93bg=="],
+}
+"""An endpoint of the environment."""
 CREDITS = {"user_id": "ada", "amount": 3000, "days": 30, "payment": PAYMENT}
 
 
@@ -193,7 +206,14 @@ class LocalBackend:
         self.tables = MemoryTables(shards.shard.table)
         crew = Fleet(ReplicatedStore(), self.tables)  # Nobody carries its plans out.
         self.handler = NotingHandler()
-        self.relay = Relay(MemoryEvents(shards.store), [self.handler], clock=clock)
+        stored_events = MemoryEvents(shards.store)
+        self.memory_endpoints = MemoryEndpoints(stored_events)
+        environment = [WebhookEndpoint.model_validate(ENVIRONMENT)]
+        self.outside = NotingPost()
+        ways = Ways(lambda: self.outside, lambda: self.outside)
+        roster = Roster(self.memory_endpoints, environment, ways, clock)
+        self.relay = Relay(stored_events, [self.handler], clock=clock, roster=roster)
+        self.endpoints = EndpointDesk(self.memory_endpoints, environment, {"inside"}, clock)
         ledger = MemoryAnonymizations()
         self.papers = MemoryPapers(ledger)
         self.anonymizations = Anonymizations(ledger, self.papers, shards, self.relay, clock)
@@ -203,6 +223,9 @@ class LocalBackend:
         )
         self.stripe = StripeDesk(MemoryStripe(), ("whsec_old", "whsec_new"), clock)
         self.events: EventsWay = self.relay
+        self.memory_settings = MemorySettings()
+        self.service_settings: ServiceSettingsStore = self.memory_settings
+        self.origins: tuple[str, ...] = ("https://www.app.example",)
         self.lost = False
 
     async def now(self) -> datetime:

@@ -16,7 +16,7 @@ from actors.auth.caller import Scope
 from actors.auth.tokens import Tokens
 from actors.edge.app import build_app
 from actors.edge.heads import HeadProtocol
-from actors.edge.origins import shared
+from actors.edge.origins import Shared
 from bench.processes import free_port
 from tests.builders.authors import NOON
 from tests.builders.tokens import RULES
@@ -90,7 +90,7 @@ def listening(origins: Sequence[str] = ()) -> Iterator[Listening]:
             backend = LocalBackend(OneShard(shard, store), keys)
             backend.tokens = Tokens(RULES)
             config = uvicorn.Config(
-                as_replica(shared(build_app(backend), origins)),
+                as_replica(Shared(build_app(backend), origins)),
                 http=HeadProtocol,
                 port=it.port,
                 lifespan="off",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from actors.events.endpoints import endpoint_id_of
 from actors.events.marks import OwnPlace
 from actors.events.records import DeadLetter, OrderedEvent, Progress, dead_name, in_order
 from actors.protocol.store import StorageUnavailableError
@@ -23,6 +24,7 @@ class MemoryEvents:
         self.unavailable = False
         self._progress: dict[str, Progress] = {}
         self._dead: dict[str, DeadLetter] = {}
+        self._off: set[str] = set()
         self._head = 0
         self._lock = threading.RLock()
 
@@ -76,8 +78,23 @@ class MemoryEvents:
 
     def keep(self, consumer: str, progress: Progress) -> None:
         self._enter()
+        if endpoint_id_of(consumer) is not None and consumer not in self._progress:
+            return
         self.kept[consumer] += 1
         self._progress[consumer] = progress.copy()
+
+    def begin(self, consumer: str) -> None:
+        """Have an endpoint begin with what is told from now on."""
+        self._progress[consumer] = Progress(self._head)
+
+    def switch(self, consumer: str, *, on: bool) -> None:
+        """Have an endpoint hold events that are old, or none."""
+        (self._off.discard if on else self._off.add)(consumer)
+
+    def forget(self, consumer: str) -> None:
+        """Remove the place and the dead letters of an endpoint."""
+        self._progress.pop(consumer, None)
+        self._dead = {n: d for n, d in self._dead.items() if d.consumer != consumer}
 
     def bury(self, letter: DeadLetter) -> None:
         self._enter()
@@ -105,7 +122,8 @@ class MemoryEvents:
 
     def trim(self, before: datetime) -> int:
         self._enter()
-        until = min((p.done_until for p in self._progress.values()), default=self._head)
+        on = [p for name, p in self._progress.items() if name not in self._off]
+        until = min((p.done_until for p in on), default=self._head)
         buried = {letter.event.record.id for letter in self._dead.values()}
         old = [
             name

@@ -78,6 +78,7 @@ def service(
         "ALLOTMENT_RAY_DASHBOARD": "1",
         "ALLOTMENT_SHARDS": "2",
         "ALLOTMENT_WEBHOOKS": as_setting(receiver.config("crm"), troubled.config("other")),
+        "ALLOTMENT_ENDPOINT_HOSTS": "127.0.0.1",
         "ALLOTMENT_FEATURES": "chat,export",
         "ALLOTMENT_SMTP_HOST": "127.0.0.1",
         "ALLOTMENT_SMTP_PORT": str(smtp.port),

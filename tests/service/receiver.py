@@ -30,6 +30,7 @@ class Receiver:
 
     manner: str = "ok"
     port: int = 0
+    secret: str = SECRET
     received: list[Received] = field(default_factory=list)
     attempts: int = 0
     _server: ThreadingHTTPServer | None = None
@@ -94,7 +95,7 @@ class Receiver:
             self._drip(request)
         elif self.manner == "ok":
             headers = {name.lower(): value for name, value in request.headers.items()}
-            event = Webhook(SECRET).verify(body, headers)
+            event = Webhook(self.secret).verify(body, headers)
             self.received.append(Received(event, headers, body, time.time()))  # noqa: TID251
             self._respond(request, 204)
         else:

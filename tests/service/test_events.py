@@ -1,6 +1,8 @@
 """Events that arrive: from a charge to webhooks, mail, profile, streams and clients."""
 
 import json
+import os
+import signal
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -13,6 +15,7 @@ import ray
 from actors.client import Allotment
 from tests.fakes.smtp import SmtpProcess
 from tests.patience import PATIENCE_SECONDS
+from tests.service.processes import actor_pid
 from tests.service.receiver import Receiver
 from tests.service.requests import add_credits, charge, iso
 from tests.service.running import RunningService, wait_until
@@ -208,6 +211,39 @@ def test_what_an_endpoint_refuses_is_dead_until_an_operator_sends_it_again(
     assert again.json() == {"id": letter["id"], "endpoints": ["webhook other"]}
     assert "undelivered events: " in shown
     assert "dead: 1" in shown
+
+
+def test_an_endpoint_that_is_made_over_http_gets_signed_events_until_it_is_removed(
+    service: RunningService, http: httpx.Client, receiver: Receiver
+) -> None:
+    changed = "subscription.changed"
+    with Receiver() as own:
+        made = http.post("/admin/endpoints", json={"url": own.url, "events": [changed]}).json()
+        own.secret, one = made["secret"], f"/admin/endpoints/{made['endpoint_id']}"
+        tried = http.post(f"{one}/test").json()
+        add(http, "endpoint-1")
+        charge(http, "endpoint-1", 80).raise_for_status()
+        until_told(own, "endpoint-1", changed)
+        os.kill(actor_pid(service, "EventActor"), signal.SIGKILL)
+        add(http, "endpoint-2")
+        until_told(own, "endpoint-2", changed)
+        removed = http.delete(one)
+        wait_until(lambda: not is_reported(http, made["endpoint"]), ARRIVES_SECONDS_MAX)
+        add(http, "endpoint-3")
+        until_told(receiver, "endpoint-3", changed)
+
+    assert (tried["delivered"], tried["status"], removed.status_code) == (True, 204, 200)
+    assert {event["type"] for event in own.events_of("endpoint-1")} == {changed}
+    assert own.events_of("endpoint-3") == []
+    assert http.post(f"{one}/test").status_code == 404
+    assert made["secret"] not in http.get("/admin/endpoints").text + http.get("/admin/audit").text
+
+
+def is_reported(http: httpx.Client, endpoint: str) -> bool:
+    """Say whether the report of events names an endpoint, or is not there."""
+    answer = http.get("/admin/events")
+    known = answer.json()["endpoints"] if answer.status_code == 200 else [{"endpoint": endpoint}]
+    return endpoint in {one["endpoint"] for one in known}
 
 
 @pytest.fixture(scope="module")

@@ -21,11 +21,13 @@ Find = Callable[[Any, UserId, UserId], Sequence[Mapping[str, Any]]]
 
 NAMELESS: Mapping[str, str] = {
     "allotment_directory": "slots",
+    "allotment_endpoints": "where events go, with what signs them, and how far each endpoint is",
     "allotment_format": "a number",
     "allotment_jobs": "runs of jobs",
     "allotment_prices": "the price list",
     "allotment_relay": "places in the order of all events",
     "allotment_secrets": "what signs stream tokens",
+    "allotment_settings": "what administrators set at run time: origins",
     "allotment_shards": "epochs, sessions, clean marks",
     "allotment_stripe_state": "how far a comparison is, by Stripe's ids",
     "allotment_sync_state": "beats, and a place in the stream between them",

@@ -9,17 +9,23 @@ import type {
   AnonymizationReport,
   AuditOptions,
   CallOptions,
+  ChangeEndpointOptions,
   ChangeSubscriptionOptions,
+  CreateEndpointOptions,
   CreateKeyOptions,
+  Endpoint,
+  EndpointTrial,
   EventsReport,
   HistoryEntry,
   Key,
   ListOptions,
+  MadeEndpoint,
   MadeKey,
   Redelivery,
   RereadReport,
   ReshardReport,
   RotateKeyOptions,
+  ServiceSettings,
   ShardReport,
   StripeProgress,
   Subscription,
@@ -109,6 +115,56 @@ export class Admin {
     return this.#transport.act(path, {}, options, { method: "DELETE" });
   }
 
+  /** Make an endpoint of webhooks, and show the secret that signs its events this once. */
+  createEndpoint(options: CreateEndpointOptions): Promise<MadeEndpoint> {
+    return this.#transport.write("POST", "/admin/endpoints", options);
+  }
+
+  /** Endpoints of webhooks: those of the environment, then the others, the oldest first. */
+  endpoints(options: CallOptions = {}): Promise<Endpoint[]> {
+    return this.#transport.read("/admin/endpoints", {}, options);
+  }
+
+  /** Change where events go, which, or whether any do. What is left out stays. */
+  async changeEndpoint(endpointId: string, options: ChangeEndpointOptions): Promise<Endpoint> {
+    const { signal, timeoutMs, ...body } = options;
+    const manner = { method: "PATCH", repeatable: true };
+    return this.#transport.act(endpointPath(endpointId), body, { signal, timeoutMs }, manner);
+  }
+
+  /** Give an endpoint a new secret, which is shown this once; the one before signs on for a while. */
+  async rotateEndpoint(
+    endpointId: string,
+    options: { overlap?: number } & CallOptions = {},
+  ): Promise<MadeEndpoint> {
+    const { overlap, ...call } = options;
+    return this.#transport.act(`${endpointPath(endpointId)}/rotate`, { overlap }, call);
+  }
+
+  /** Have one signed test event sent, and tell what came of it. */
+  async testEndpoint(endpointId: string, options: CallOptions = {}): Promise<EndpointTrial> {
+    return this.#transport.act(`${endpointPath(endpointId)}/test`, {}, options);
+  }
+
+  /** Remove an endpoint, with its place and its dead letters. */
+  async removeEndpoint(endpointId: string, options: CallOptions = {}): Promise<Endpoint> {
+    return this.#transport.act(endpointPath(endpointId), {}, options, { method: "DELETE" });
+  }
+
+  /** What is set while the service runs, beside what its environment says. */
+  settings(options: CallOptions = {}): Promise<ServiceSettings> {
+    return this.#transport.read("/admin/settings", {}, options);
+  }
+
+  /** Set the origins of browsers' pages that may call, beside the environment's: all of them. */
+  changeSettings(
+    options: { corsOrigins: string[] } & CallOptions,
+  ): Promise<ServiceSettings> {
+    const { corsOrigins, ...call } = options;
+    const manner = { method: "PATCH", repeatable: true };
+    return this.#transport.act("/admin/settings", { corsOrigins }, call, manner);
+  }
+
   /** Administrative acts, newest first: with which key each was asked for, and when. */
   audit(options: AuditOptions = {}): Paged<Act> {
     const { by, limit, cursor, ...call } = options;
@@ -180,4 +236,8 @@ export class Admin {
     const manner = { method: "PUT", repeatable: true };
     return this.#transport.act("/admin/test-clock", { now }, options, manner);
   }
+}
+
+function endpointPath(endpointId: string): string {
+  return `/admin/endpoints/${segment(endpointId)}`;
 }

@@ -43,6 +43,14 @@ export type StripeProgress = Camel<Schemas["ReconcileProgress"]>;
 export type Key = Camel<Schemas["KeyRecord"]>;
 /** A key that was made just now, with its secret in `key`: it is shown this once. */
 export type MadeKey = Camel<Schemas["MadeKey"]>;
+/** Where events are sent, without the secrets that sign them. */
+export type Endpoint = Camel<Schemas["EndpointRecord"]>;
+/** An endpoint whose secret was made just now: it is shown this once. */
+export type MadeEndpoint = Camel<Schemas["MadeEndpoint"]>;
+/** What came of a test event. */
+export type EndpointTrial = Camel<Schemas["EndpointTrial"]>;
+/** What is set at run time, and what the service's environment says of the same. */
+export type ServiceSettings = Camel<Schemas["SettingsReport"]>;
 /** Who asked for an administrative act, when, and what became of it. */
 export type Act = Camel<Schemas["ActRecord"]>;
 export type TestClock = Camel<Schemas["TestClockReport"]>;

@@ -184,3 +184,18 @@ export interface AuditOptions extends ListOptions {
   /** Acts of one caller: `key:5f0c91ab`. */
   by?: string | undefined;
 }
+export interface CreateEndpointOptions extends WriteOptions {
+  /** https, to a public address, unless `ALLOTMENT_ENDPOINT_HOSTS` names its host. */
+  url: string;
+  /** The types it is sent. Default: all. */
+  events?: EventType[] | undefined;
+  /** `false`: it is sent nothing yet. */
+  enabled?: boolean | undefined;
+}
+export interface ChangeEndpointOptions extends CallOptions {
+  url?: string | undefined;
+  /** The types it is sent; `[]`: all. */
+  events?: EventType[] | undefined;
+  /** `false`: it keeps its place, and is sent nothing. */
+  enabled?: boolean | undefined;
+}

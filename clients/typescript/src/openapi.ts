@@ -219,6 +219,29 @@ export interface components {
             record: components["schemas"]["UsageRecordResponse"];
         };
         /**
+         * ChangeEndpointBody
+         * @description What is to change of an endpoint. What is left out stays.
+         */
+        ChangeEndpointBody: {
+            /** Url */
+            url?: string | null;
+            /** Events */
+            events?: components["schemas"]["EventType"][] | null;
+            /** Enabled */
+            enabled?: boolean | null;
+        };
+        /**
+         * ChangeSettingsBody
+         * @description What is to be set.
+         */
+        ChangeSettingsBody: {
+            /**
+             * Cors Origins
+             * @description All that there are to be beside the environment's; empty: none.
+             */
+            cors_origins: string[];
+        };
+        /**
          * ChangeSubscriptionBody
          * @description What an operator gives a subscription: another status, end or time zone, and why.
          */
@@ -417,6 +440,49 @@ export interface components {
             died_at: string;
             /** Redelivering */
             redelivering: boolean;
+        };
+        /**
+         * EndpointRecord
+         * @description An endpoint of webhooks, without its secrets.
+         */
+        EndpointRecord: {
+            /** Endpoint Id */
+            endpoint_id: string;
+            /**
+             * Source
+             * @enum {string}
+             */
+            source: "environment" | "runtime";
+            /** Endpoint */
+            endpoint: string;
+            /** Address */
+            address: string;
+            /** Events */
+            events: string[];
+            /** Enabled */
+            enabled: boolean;
+            /** Created At */
+            created_at: string | null;
+            /** Changed At */
+            changed_at: string | null;
+            /** Old Secret Until */
+            old_secret_until: string | null;
+        };
+        /**
+         * EndpointTrial
+         * @description What came of a test event.
+         */
+        EndpointTrial: {
+            /** Endpoint Id */
+            endpoint_id: string;
+            /** Delivered */
+            delivered: boolean;
+            /** Status */
+            status: number | null;
+            /** Milliseconds */
+            milliseconds: number;
+            /** Error */
+            error: string | null;
         };
         /**
          * EventType
@@ -687,6 +753,35 @@ export interface components {
          */
         Limit: "daily" | "subscription" | "credits";
         /**
+         * MadeEndpoint
+         * @description An endpoint whose secret was made just now: it is shown this once.
+         */
+        MadeEndpoint: {
+            /** Endpoint Id */
+            endpoint_id: string;
+            /**
+             * Source
+             * @enum {string}
+             */
+            source: "environment" | "runtime";
+            /** Endpoint */
+            endpoint: string;
+            /** Address */
+            address: string;
+            /** Events */
+            events: string[];
+            /** Enabled */
+            enabled: boolean;
+            /** Created At */
+            created_at: string | null;
+            /** Changed At */
+            changed_at: string | null;
+            /** Old Secret Until */
+            old_secret_until: string | null;
+            /** Secret */
+            secret: string;
+        };
+        /**
          * MadeKey
          * @description A key that was made just now, with its secret: it is shown this once.
          */
@@ -718,6 +813,28 @@ export interface components {
             revoked_at: string | null;
             /** Key */
             key: string;
+        };
+        /**
+         * MakeEndpointBody
+         * @description Where events are to go.
+         */
+        MakeEndpointBody: {
+            /**
+             * Url
+             * @description https, to a public address, unless `ALLOTMENT_ENDPOINT_HOSTS` names its host.
+             */
+            url: string;
+            /**
+             * Events
+             * @description The types it is sent; empty: all.
+             */
+            events?: components["schemas"]["EventType"][];
+            /**
+             * Enabled
+             * @description false: it keeps its place, and is sent nothing.
+             * @default true
+             */
+            enabled: boolean;
         };
         /**
          * MakeKeyBody
@@ -1205,6 +1322,18 @@ export interface components {
             reason: string;
         };
         /**
+         * RotateEndpointBody
+         * @description How long the secret before signs beside the new one.
+         */
+        RotateEndpointBody: {
+            /**
+             * Overlap
+             * @description Seconds in which the secret before signs, too.
+             * @default 86400
+             */
+            overlap: number;
+        };
+        /**
          * RotateKeyBody
          * @description How long the old key goes on beside the new one, and how long the new one is in force.
          */
@@ -1217,6 +1346,16 @@ export interface components {
             overlap: number;
             /** Expires In */
             expires_in?: number | null;
+        };
+        /**
+         * SettingsReport
+         * @description What is set at run time, and what the environment says of the same.
+         */
+        SettingsReport: {
+            /** Cors Origins */
+            cors_origins: string[];
+            /** Environment Cors Origins */
+            environment_cors_origins: string[];
         };
         /**
          * SettleHoldBody

@@ -87,6 +87,7 @@ def paid(owned: Owned, _service: str) -> dict[str, Any]:
 
 HOLDS, USAGE = "/subscription/holds", "/subscription/usage"
 ONE_HOLD = "/subscription/holds/{hold_id}"
+ENDPOINTS = "/admin/endpoints"
 ROWS = [
     *(
         row("GET", path, OPEN, "nobody", shown, status=200)
@@ -166,6 +167,28 @@ ROWS = [
     row("GET", "/admin/reshard", OF_ALL, "nobody"),
     row("GET", "/admin/sweeps", OF_ALL, "nobody"),
     row("GET", "/admin/audit", OF_ALL, "nobody"),
+    row("GET", "/admin/settings", OF_ALL, "nobody"),
+    row("PATCH", "/admin/settings", OF_ALL, "nobody", body=lambda _, __: {"cors_origins": []}),
+    row("GET", "/admin/endpoints", OF_ALL, "nobody"),
+    row(
+        *("POST", "/admin/endpoints", OF_ALL, "nobody"),
+        body=lambda _, __: {"url": "https://crm.example/hook"},
+        status=201,
+    ),
+    row(
+        *("PATCH", f"{ENDPOINTS}/{{endpoint_id}}", OF_ALL, "path", f"{ENDPOINTS}/none"),
+        body=lambda _, __: {"enabled": False},
+        status=404,
+    ),
+    row("DELETE", f"{ENDPOINTS}/{{endpoint_id}}", OF_ALL, "path", f"{ENDPOINTS}/x", status=404),
+    *(
+        row(
+            *("POST", f"{ENDPOINTS}/{{endpoint_id}}/{act}", OF_ALL, "path"),
+            f"{ENDPOINTS}/none/{act}",
+            status=404,
+        )
+        for act in ("rotate", "test")
+    ),
     row("GET", "/admin/shards", OF_ALL, "nobody"),
     row("GET", "/admin/sync", OF_ALL, "nobody"),
     row("GET", "/admin/stripe/reconcile", OF_ALL, "nobody"),

@@ -35,6 +35,10 @@ BODIES: list[tuple[str, str, Any]] = [
     ("PUT", "/admin/test-clock", {"now": "2026-01-01T00:00:00Z"}),
     ("POST", "/admin/keys", {"name": "shop", "scope": "read", "user_ids": ["ada"]}),
     ("POST", "/admin/keys/x/rotate", {"overlap": 60}),
+    ("POST", "/admin/endpoints", {"url": "https://crm.example/hook", "enabled": True}),
+    ("PATCH", "/admin/settings", {"cors_origins": ["https://app.example"]}),
+    ("PATCH", "/admin/endpoints/x", {"enabled": False}),
+    ("POST", "/admin/endpoints/x/rotate", {"overlap": 60}),
 ]
 TEXT = {"content-type": "application/json"}
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from actors.edge.app import build_app
-from actors.edge.origins import shared
+from actors.edge.origins import Shared
 from tests.fakes.edge import CREDITS, USAGE, edge
 from tests.fakes.shards import in_loop
 
@@ -19,7 +19,7 @@ ALLOWED = "access-control-allow-origin"
 async def behind(*origins: str) -> AsyncIterator[httpx.AsyncClient]:
     async with edge() as (known, backend):
         await known.post("/subscription/credits", json=CREDITS)
-        transport = httpx.ASGITransport(shared(build_app(backend), origins))
+        transport = httpx.ASGITransport(Shared(build_app(backend), origins))
         async with httpx.AsyncClient(
             transport=transport, base_url="http://edge", headers=known.headers
         ) as http:

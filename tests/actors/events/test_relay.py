@@ -126,6 +126,7 @@ class Flaky:
         self.mark = relay.mark
         self.report = relay.report
         self.redeliver = relay.redeliver
+        self.try_endpoint = relay.try_endpoint
         self._follow = relay.follow
 
     async def follow(self, query: EventQuery, order: int) -> EventPage:

@@ -13,13 +13,13 @@ import pytest
 from pydantic import ValidationError
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from actors.events import http_client
+from actors.events import http_client, trial
 from actors.events.delivery import DeliveryError, RefusedDeliveryError
 from actors.events.http_client import HttpOut
 from actors.events.records import OrderedEvent
 from actors.events.settings import WebhookEndpoint
 from actors.events.signatures import Signer
-from actors.events.webhooks import WebhookHandler
+from actors.events.webhooks import WebhookHandler, target_of
 from actors.settings import Settings, explain
 from domain.events import EventRecord, EventType
 from tests.builders.authors import NOON
@@ -53,6 +53,9 @@ class Nowhere:
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> int:
         raise AssertionError("nothing is sent")
 
+    async def close(self) -> None:
+        pass
+
 
 def endpoint_of(receiver: Receiver, **changes: Any) -> WebhookEndpoint:
     return WebhookEndpoint.model_validate(receiver.config("crm", **changes))
@@ -62,7 +65,7 @@ def endpoint_of(receiver: Receiver, **changes: Any) -> WebhookEndpoint:
 async def send(endpoint: WebhookEndpoint, times: int) -> None:
     http = HttpOut(4)
     try:
-        handler = WebhookHandler(endpoint, http, lambda: datetime.now(UTC))
+        handler = WebhookHandler(target_of(endpoint), http, lambda: datetime.now(UTC))
         for _ in range(times):
             await handler.handle(EVENT)
     finally:
@@ -95,7 +98,9 @@ def test_a_tampered_body_does_not_verify(receiver: Receiver) -> None:
 
 def test_while_secrets_are_rotated_both_verify() -> None:
     body = EVENT.record.model_dump_json()
-    headers = Signer([OTHER_SECRET, SECRET]).headers("evt_1", datetime.now(UTC), body)
+    headers = Signer([(OTHER_SECRET, None), (SECRET, None)]).headers(
+        "evt_1", datetime.now(UTC), body
+    )
 
     for secret in (SECRET, OTHER_SECRET):
         assert Webhook(secret).verify(body, headers) == json.loads(body)
@@ -134,6 +139,22 @@ def test_an_endpoint_that_is_not_there_is_unreachable_and_its_address_stays_secr
     assert "hidden" not in repr(endpoint)
 
 
+@in_loop
+async def test_a_test_event_is_not_waited_for_for_long(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "TRIAL_SECONDS_MAX", 0.1)
+    receiver.manner = "hang"
+    http = HttpOut(1)
+    told = await trial.tried(
+        target_of(endpoint_of(receiver)), "ep_1", http, lambda: datetime.now(UTC)
+    )
+    await http.close()
+
+    assert (told.delivered, told.status, told.error) == (False, None, "no answer within 0 seconds")
+    assert told.milliseconds >= 100
+
+
 @pytest.mark.parametrize("manner", ["hang", "drip"])
 def test_an_endpoint_that_never_ends_its_answer_keeps_nobody_for_long(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, manner: str
@@ -154,7 +175,7 @@ def test_an_endpoint_that_never_ends_its_answer_keeps_nobody_for_long(
 def test_an_endpoint_gets_what_its_filter_names(receiver: Receiver) -> None:
     def wants(**changes: Any) -> bool:
         endpoint = endpoint_of(receiver, **changes)
-        return WebhookHandler(endpoint, Nowhere(), lambda: NOON).wants(EVENT)
+        return WebhookHandler(target_of(endpoint), Nowhere(), lambda: NOON).wants(EVENT)
 
     assert wants()
     assert wants(events=["subscription.low_credits"])

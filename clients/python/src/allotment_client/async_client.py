@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from allotment_client import accounts, keys, lookups, operators
+from allotment_client import accounts, endpoints, keys, lookups, operators
 from allotment_client.accounts import HOLD_SECONDS_DEFAULT
 from allotment_client.answers import CreditStatusResponse
 from allotment_client.call import (
@@ -146,6 +146,14 @@ class AsyncAllotment:
     rotate_key = sent_async(keys.rotate_key)
     revoke_key = sent_async(keys.revoke_key)
     get_audit = sent_async(keys.get_audit)
+    create_endpoint = sent_async(endpoints.create_endpoint)
+    list_endpoints = sent_async(endpoints.list_endpoints)
+    change_endpoint = sent_async(endpoints.change_endpoint)
+    rotate_endpoint = sent_async(endpoints.rotate_endpoint)
+    test_endpoint = sent_async(endpoints.test_endpoint)
+    remove_endpoint = sent_async(endpoints.remove_endpoint)
+    get_settings = sent_async(endpoints.get_settings)
+    change_settings = sent_async(endpoints.change_settings)
 
     async def check_daily_allocations(self, user_ids: Sequence[str]) -> list[CreditStatusResponse]:
         """Return what many users have today, in their order, one call each. Reads only."""

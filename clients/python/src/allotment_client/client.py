@@ -7,7 +7,7 @@ from typing import Self, TypeVar
 
 import httpx
 
-from allotment_client import accounts, keys, lookups, operators
+from allotment_client import accounts, endpoints, keys, lookups, operators
 from allotment_client.accounts import HOLD_SECONDS_DEFAULT
 from allotment_client.answers import CreditStatusResponse
 from allotment_client.call import (
@@ -121,6 +121,14 @@ class Allotment:
     rotate_key = sent(keys.rotate_key)
     revoke_key = sent(keys.revoke_key)
     get_audit = sent(keys.get_audit)
+    create_endpoint = sent(endpoints.create_endpoint)
+    list_endpoints = sent(endpoints.list_endpoints)
+    change_endpoint = sent(endpoints.change_endpoint)
+    rotate_endpoint = sent(endpoints.rotate_endpoint)
+    test_endpoint = sent(endpoints.test_endpoint)
+    remove_endpoint = sent(endpoints.remove_endpoint)
+    get_settings = sent(endpoints.get_settings)
+    change_settings = sent(endpoints.change_settings)
 
     def check_daily_allocations(self, user_ids: Sequence[str]) -> list[CreditStatusResponse]:
         """Return what many users have today, in their order, one call each. Reads only."""

@@ -224,7 +224,7 @@ class ActRecord:
     """The id of what it is about."""
     user_id: str | None
     made: str | None
-    """The id of the key that it has made."""
+    """The id of the key, or the endpoint, that it has made."""
     outcome: str
     """`done`, `refused`, `failed` (it may have been done), `asked` (it was interrupted, or goes on)."""
 
