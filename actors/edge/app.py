@@ -9,6 +9,7 @@ from actors.edge.routes.admin import add_admin_operations, add_reconciling_opera
 from actors.edge.routes.audit import add_audit_operation
 from actors.edge.routes.corrections import add_correcting_operations
 from actors.edge.routes.docs import add_documentation
+from actors.edge.routes.embedded import add_embedded
 from actors.edge.routes.events import add_event_operations
 from actors.edge.routes.holds import add_hold_operations
 from actors.edge.routes.hot import add_hot_operations
@@ -54,4 +55,5 @@ def build_app(backend: Backend) -> Gate:
     add_key_operations(app, backend)
     add_audit_operation(app, backend)
     add_documentation(app)
+    add_embedded(app, backend.portal)
     return Gate(app, backend, operations)

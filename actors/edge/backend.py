@@ -42,6 +42,16 @@ class StripeDesk:
     clock: Callable[[], datetime]
 
 
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """What an operator decides of the page for users."""
+
+    more_url: str = ""
+    """Where "get more" leads; empty: there is no such link."""
+    framed_by: Sequence[str] = ()
+    """The origins whose pages may frame it."""
+
+
 class Backend(Protocol):
     """What the edge stands on."""
 
@@ -58,6 +68,7 @@ class Backend(Protocol):
     agenda: Agenda
     stripe: StripeDesk
     events: EventsWay
+    portal: Portal
     test_clock: TestClock | None
     """None: the clock is the real one, and nobody sets it."""
 

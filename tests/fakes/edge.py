@@ -16,7 +16,7 @@ from actors.auth.stream_tokens import StreamTokens
 from actors.auth.tokens import Tokens
 from actors.cluster.resharding import Resharding
 from actors.edge.app import build_app
-from actors.edge.backend import StripeDesk
+from actors.edge.backend import Portal, StripeDesk
 from actors.edge.limits import RateLimit
 from actors.edge.turns import Turns
 from actors.events.relay import Relay
@@ -203,6 +203,7 @@ class LocalBackend:
         )
         self.stripe = StripeDesk(MemoryStripe(), ("whsec_old", "whsec_new"), clock)
         self.events: EventsWay = self.relay
+        self.portal = Portal()
         self.lost = False
 
     async def now(self) -> datetime:
