@@ -65,7 +65,7 @@
     .low .full { stroke: var(--warn); }
     .aside { stroke: var(--held); }
     .middle { position: absolute; inset: 0; display: grid; place-content: center; text-align: center; line-height: 1.2; }
-    .left { font-size: 1.7em; font-weight: 650; }
+    .left { font-weight: 650; }
     .muted { color: var(--muted); font-size: .875em; }
     .said { color: var(--warn); }
     :empty:is(p) { display: none; }
@@ -73,6 +73,7 @@
     li { padding: .4em 0; }
     li + li { border-top: 1px solid var(--line); }
     li span { overflow-wrap: anywhere; }
+    a, li span + span { white-space: nowrap; }
     .bars { display: flex; align-items: end; gap: 2px; height: 4.5em; margin-top: .6em; border-bottom: 1px solid var(--line); }
     .bars i { flex: 1; height: calc(var(--share) * 100%); background: var(--accent); border-radius: 2px 2px 0 0; }
     a { color: var(--on); background: var(--accent); border-radius: 8px; padding: .45em .9em; text-decoration: none; font-weight: 600; }
@@ -452,7 +453,8 @@
       draw(p.full, left);
       draw(p.aside, left + held);
       p.ring.classList.toggle("low", status.low_credits);
-      p.left.textContent = this.#number(left, left > 99_999 ? { notation: "compact" } : {});
+      p.left.textContent = this.#number(left, left < 1e8 ? {} : { notation: "compact" });
+      p.left.style.fontSize = `${between(0.8, 9 / p.left.textContent.length, 1.7)}em`;
       p.used.textContent = this.#word("used", { used: this.#number(status.credits_used), limit: this.#number(limit) });
       p.held.textContent = held ? this.#word("held", { held: this.#number(held) }) : "";
       p.resets.textContent = this.#resets(new Date(status.resets_at));
