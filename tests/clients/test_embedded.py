@@ -119,6 +119,8 @@ async def test_the_page_for_users_shows_today_and_keeps_no_token(tmp_path: Path)
         await world.tab.until(LEFT, "60")
         await world.tab.until(BARS, 30)
         await pictures(world.tab, tmp_path, "portal")
+        levels = f"Array.from({WITHIN}.querySelectorAll('[aria-level]'), one => one.ariaLevel)"
+        assert await world.tab.value(f"{levels}.join()") == "1,2,2,2"
 
         assert await world.tab.value("location.href") == f"{world.service}/portal"
         assert "eyJ" not in await world.tab.value("document.documentElement.outerHTML")

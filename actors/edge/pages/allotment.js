@@ -397,7 +397,8 @@
       await this.#speak().catch(() => {}); // In English, then.
       const circle = (kind) => make("circle", { class: kind, cx: 50, cy: 50, r: 45, pathLength: 100 });
       const span = (kind, text = "") => make("span", { class: kind }, text);
-      const title = (name, ...more) => make("div", { class: "row" }, make("h3", {}, this.#word(name)), ...more);
+      const level = Number(this.getAttribute("heading-level") ?? 2);
+      const title = (name, ...more) => make("div", { class: "row" }, make("h3", { "aria-level": level + 1 }, this.#word(name)), ...more);
       const p = {
         full: circle("full"), aside: circle("aside"), left: span("left"), total: span(""), sum: span("muted"),
         used: make("p", {}), held: make("p", { class: "muted" }), resets: make("p", { class: "muted" }),
@@ -411,7 +412,7 @@
       p.packBox = make("div", {}, title("packs", p.total), p.packs);
       p.serviceBox = make("div", {}, title("services"), p.services);
       p.dayBox = make("div", {}, title("days", p.sum), p.bars, make("div", { class: "unseen" }, p.table));
-      const heading = make("h2", { "aria-level": this.getAttribute("heading-level") ?? 2 }, this.#word("title"));
+      const heading = make("h2", { "aria-level": level }, this.#word("title"));
       this.shadowRoot.replaceChildren(make("section", { class: "card", part: "card", "aria-label": this.#word("title") },
         make("div", { class: "row" }, heading, ...this.#more()), p.said, p.today, p.packBox, p.serviceBox, p.dayBox));
       [this.#parts, this.#shown] = [p, this];

@@ -7,7 +7,7 @@
   function take() {
     const told = new URLSearchParams(location.hash.slice(1));
     if (!told.has("token")) return;
-    history.replaceState(null, "", location.pathname); // Neither the bar nor the history keeps it.
+    history.replaceState(null, "", location.pathname); // Neither the bar nor the tab's history keeps it.
     const [theme, language] = [told.get("theme"), told.get("lang")];
     if (language) element.lang = language;
     if (theme) {
