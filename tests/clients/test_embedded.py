@@ -79,7 +79,6 @@ async def opened(folder: Path, contents: Mapping[str, Content]) -> AsyncIterator
         async with browsing(folder / "browser") as tab:
             world = World(interface, other, tab)
             world.post("/subscription/credits", **CREDITS)
-            world.post("/subscription/credits", **PACK)
             yield world
             world.http.close()
 
@@ -95,6 +94,10 @@ async def test_a_page_of_another_origin_sees_a_charge_move_the_ring(tmp_path: Pa
         await world.open('token-url="/token" refresh="3600" more-url="/buy"')
         await world.tab.until(LEFT, "90")
         await world.tab.until(BARS, 30)
+        await world.tab.answered("/events?", 1)
+        await world.tab.answered(
+            "/subscription/status", 2
+        )  # At first, and when the stream is open.
 
         world.charge(80)  # It leaves few: an event comes, and no reading is due for an hour.
         await world.tab.until(LEFT, "10")
@@ -112,6 +115,7 @@ async def test_a_page_of_another_origin_sees_a_charge_move_the_ring(tmp_path: Pa
 async def test_the_page_for_users_shows_today_and_keeps_no_token(tmp_path: Path) -> None:
     async with opened(tmp_path, {}) as world:
         world.charge(30)
+        world.post("/subscription/credits", **PACK)
         world.post("/subscription/credits", **CREDITS | {"user_id": EVIL})
         world.post("/subscription/usage", user_id=EVIL, service_type=EVIL, credit_amount=5)
         await world.tab.look(1280)
@@ -163,6 +167,7 @@ async def test_colours_follow_the_viewer_and_the_page(tmp_path: Path) -> None:
 @in_loop
 async def test_a_viewer_may_use_keys_another_language_and_no_movement(tmp_path: Path) -> None:
     async with opened(tmp_path, {"/token": a_token}) as world:
+        world.post("/subscription/credits", **PACK)
         await world.tab.look(1280)
         await world.open('token-url="/token" lang="de-AT" more-url="/buy" text-packs="Vorrat"')
         await world.tab.until(LEFT, "90")
@@ -222,23 +227,23 @@ async def test_what_is_given_before_the_script_is_there_counts(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "attributes",
-    ['token="allot_abcdefghijklmnop"', f'token="{token()}" src="http://127.0.0.1:1"'],
+    ['token="allot_abcdefghijklmnop"', 'token="{token}" src="{elsewhere}"'],
     ids=["an API key", "another service than the script's"],
 )
 @in_loop
 async def test_what_must_not_be_sent_is_not(tmp_path: Path, attributes: str) -> None:
-    port = free_port()
     contents: dict[str, Content] = {f"/embed/{ELEMENT}": content_of(ELEMENT)}
 
-    with site(port, contents) as service:
-        service.contents = contents | {"/": PAGE % (service.address, attributes)}
+    with site(free_port(), contents) as service, site(free_port(), {}) as elsewhere:
+        given = attributes.format(token=token(), elsewhere=elsewhere.address)
+        service.contents = contents | {"/": PAGE % (service.address, given)}
         async with browsing(tmp_path) as tab:
             await tab.go(f"{service.address}/")
             await tab.until(f"{SAID}.startsWith('The newest numbers')", wanted=True)
 
-    paths = {path for _, path, _ in service.asked} - {"/favicon.ico"}
-    assert paths == {"/", f"/embed/{ELEMENT}"}
+    assert {path for _, path, _ in service.asked} == {"/", f"/embed/{ELEMENT}"}
     assert {shown for _, _, shown in service.asked} == {None}
+    assert elsewhere.asked == []
 
 
 @in_loop

@@ -27,13 +27,17 @@ MESSAGE_BYTES_MAX = 64 * 1024 * 1024  # A picture is one message.
 
 
 class Tab:
-    """A tab. `problems`: exceptions, errors of the console, and what a page's policy has refused."""
+    """A tab. `problems`: exceptions, errors of the console, and what a page's policy has refused.
+
+    `answers`: the addresses that answered, in order.
+    """
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
         self._ids = itertools.count(1)
         self._asked: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self.problems: list[str] = []
+        self.answers: list[str] = []
 
     async def read(self) -> None:
         """Take what the browser says, until it says nothing more."""
@@ -41,10 +45,16 @@ class Tab:
             said = json.loads(message.data)
             if "id" in said:
                 self._asked.pop(said["id"]).set_result(said)
-            elif said["method"] == "Runtime.exceptionThrown":
-                self.problems.append(said["params"]["exceptionDetails"]["text"])
-            elif said["method"] == "Log.entryAdded" and said["params"]["entry"]["level"] == "error":
-                self.problems.append(said["params"]["entry"]["text"])
+            else:
+                self._note(said["method"], said["params"])
+
+    def _note(self, method: str, told: dict[str, Any]) -> None:
+        if method == "Runtime.exceptionThrown":
+            self.problems.append(told["exceptionDetails"]["text"])
+        elif method == "Log.entryAdded" and told["entry"]["level"] == "error":
+            self.problems.append(told["entry"]["text"])
+        elif method == "Network.responseReceived" and told["type"] != "Preflight":
+            self.answers.append(told["response"]["url"])
 
     async def do(self, method: str, **params: Any) -> dict[str, Any]:
         """Have the browser do something; return its answer."""
@@ -78,6 +88,12 @@ class Tab:
                         found = await self.value(expression)
         except TimeoutError:
             raise AssertionError(f"{expression} stays {found!r}; {self.problems}") from None
+
+    async def answered(self, part: str, times: int) -> None:
+        """Wait until addresses with such a part have answered so often."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while sum(part in address for address in self.answers) < times:
+                await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
     async def look(self, width: int, *, dark: bool = False, still: bool = True) -> None:
         """Look at the page on a screen of a width, by a viewer's preferences."""
@@ -119,7 +135,7 @@ async def browsing(folder: Path) -> AsyncIterator[Tab]:
             socket = await session.ws_connect(address, max_msg_size=MESSAGE_BYTES_MAX)
             tab = Tab(socket)
             reading = asyncio.create_task(tab.read())
-            for domain in ("Page", "Runtime", "Log"):
+            for domain in ("Page", "Runtime", "Log", "Network"):
                 await tab.do(f"{domain}.enable")
             yield tab
             await socket.close()

@@ -38,7 +38,7 @@ class Visit(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_POST = do_GET  # noqa: N815 - as the base class names them
+    do_POST = do_OPTIONS = do_GET  # noqa: N815 - as the base class names them
 
     def log_message(self, *_: object) -> None:
         return
