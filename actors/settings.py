@@ -1,6 +1,7 @@
 """The settings: environment variables that begin with ALLOTMENT_, or lines of a `.env` file."""
 
 import os
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -28,6 +29,7 @@ from domain.values import CREDITS_MAX, Credits, Policy
 
 FULL_ROLLOVER = "full"
 NO_ROLLOVER = "none"
+ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[0-9]{1,5})?")
 
 
 def _blank_is_unset(value: object) -> object:
@@ -59,6 +61,19 @@ def _origins(text: str) -> str:
     return text
 
 
+def _framers(text: str) -> str:
+    if not all(map(ORIGIN.fullmatch, _listed(text))):
+        raise ValueError("is origins, such as https://app.example")
+    return text
+
+
+def _link(text: str) -> str:
+    parts = urlsplit(text)
+    if text and not (parts.scheme in {"http", "https"} and parts.hostname):
+        raise ValueError("is not an http address")
+    return text
+
+
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
@@ -75,6 +90,8 @@ class Settings(EventSettings, BaseSettings):
     connections_per_source: Annotated[int, Field(ge=0, le=1_000_000)] = 2_048
     http_replicas: Annotated[int, Field(ge=1, le=256)] = 1
     cors_origins: Annotated[str, AfterValidator(_origins)] = ""
+    portal_more_url: Annotated[str, AfterValidator(_link)] = ""
+    portal_framed_by: Annotated[str, AfterValidator(_framers)] = ""
     data_dir: Path = Path(".allotment")
     ray_dashboard: bool = True
     mongo_uri: Annotated[SecretStr | None, BeforeValidator(_blank_is_unset)] = None
@@ -161,6 +178,11 @@ class Settings(EventSettings, BaseSettings):
     def origins(self) -> tuple[str, ...]:
         """The origins of browsers' pages that may call; `*`: any."""
         return _listed(self.cors_origins)
+
+    @property
+    def portal_framers(self) -> tuple[str, ...]:
+        """The origins of the pages that may frame the page for users."""
+        return _listed(self.portal_framed_by)
 
     @property
     def stripe_livemode(self) -> bool:

@@ -9,6 +9,7 @@ from actors.edge.routes.admin import add_admin_operations, add_reconciling_opera
 from actors.edge.routes.audit import add_audit_operation
 from actors.edge.routes.corrections import add_correcting_operations
 from actors.edge.routes.docs import add_documentation
+from actors.edge.routes.embedded import add_embedded
 from actors.edge.routes.endpoints import add_endpoint_operations
 from actors.edge.routes.events import add_event_operations
 from actors.edge.routes.holds import add_hold_operations
@@ -58,4 +59,5 @@ def build_app(backend: Backend) -> Gate:
     add_settings_operations(app, backend)
     add_audit_operation(app, backend)
     add_documentation(app)
+    add_embedded(app, backend.portal)
     return Gate(app, backend, operations)

@@ -44,6 +44,16 @@ class StripeDesk:
     clock: Callable[[], datetime]
 
 
+@dataclass(frozen=True, slots=True)
+class Portal:
+    """What an operator decides of the page for users."""
+
+    more_url: str = ""
+    """Where "get more" leads; empty: there is no such link."""
+    framed_by: Sequence[str] = ()
+    """The origins whose pages may frame it."""
+
+
 class Backend(Protocol):
     """What the edge stands on."""
 
@@ -64,6 +74,7 @@ class Backend(Protocol):
     service_settings: ServiceSettingsStore
     origins: tuple[str, ...]
     """The environment's origins of browsers' pages that may call."""
+    portal: Portal
     test_clock: TestClock | None
     """None: the clock is the real one, and nobody sets it."""
 

@@ -42,9 +42,9 @@ WITHOUT_BODY = frozenset({"GET", "OPTIONS"})
 
 SIGNED = "/stripe/webhook"  # Its body is taken as it is: it is signed, or it is nothing.
 ALIVE = "/healthz"
-OPEN = frozenset({ALIVE, "/readyz", "/openapi.json", SIGNED})
-"""Paths that need no key: probes, the schema, and what brings a signature of its own."""
-OPEN_FOLDER = "/docs"
+OPEN = frozenset({ALIVE, "/readyz", "/openapi.json", "/portal", SIGNED})
+"""Paths that need no key: probes, the schema, the page for users, what brings a signature of its own."""
+OPEN_FOLDERS = ("/docs/", "/embed/")
 TRACE = "trace"  # Under this a scope has its request's trace, where there is one (`traced.py`).
 
 logger = logging.getLogger(__name__)
@@ -138,9 +138,7 @@ class ClientGoneError(Exception):
 
 def is_open(path: str) -> bool:
     """Say whether a path needs no key. With one slash more it is 404 to anybody, not 401."""
-    return (
-        path.removesuffix("/") in OPEN or path == OPEN_FOLDER or path.startswith(f"{OPEN_FOLDER}/")
-    )
+    return path.removesuffix("/") in OPEN or f"{path}/".startswith(OPEN_FOLDERS)
 
 
 def check_head(scope: Scope) -> None:

@@ -16,7 +16,7 @@ from actors.auth.key_desk import KeyDesk
 from actors.auth.stream_tokens import StreamTokens
 from actors.auth.tokens import Tokens
 from actors.edge.app import build_app
-from actors.edge.backend import StripeDesk
+from actors.edge.backend import Portal, StripeDesk
 from actors.edge.gate import Gate
 from actors.edge.limits import RateLimit
 from actors.edge.origins import Shared
@@ -93,6 +93,7 @@ class RayBackend:
         )
         self.service_settings: ServiceSettingsStore = MongoServiceSettings(self.database)
         self.origins = settings.origins
+        self.portal = Portal(settings.portal_more_url, settings.portal_framers)
         self.overview: Overview = MongoOverview(self.database, settings.timezone)
         self._has_stripe = settings.stripe_api_key is not None
         self.stripe = StripeDesk(

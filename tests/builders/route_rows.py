@@ -29,6 +29,8 @@ ROWS = [
     Row("GET", "/readyz", "/readyz", OPEN),
     Row("GET", "/openapi.json", "/openapi.json", OPEN),
     Row("GET", "/docs", "/docs", OPEN),
+    Row("GET", "/portal", "/portal", OPEN),
+    Row("GET", "/embed/allotment.js", "/embed/{name}", OPEN),
     Row("GET", "/docs/swagger-ui.css", "/docs/{name}", OPEN),
     Row("GET", "/subscription/status?user_id=ada", "/subscription/status", OWN),
     Row("GET", "/subscription/usage?user_id=ada", "/subscription/usage", OWN),

@@ -16,7 +16,7 @@ from actors.auth.stream_tokens import StreamTokens
 from actors.auth.tokens import Tokens
 from actors.cluster.resharding import Resharding
 from actors.edge.app import build_app
-from actors.edge.backend import StripeDesk
+from actors.edge.backend import Portal, StripeDesk
 from actors.edge.limits import RateLimit
 from actors.edge.turns import Turns
 from actors.events.endpoint_desk import EndpointDesk
@@ -226,6 +226,7 @@ class LocalBackend:
         self.memory_settings = MemorySettings()
         self.service_settings: ServiceSettingsStore = self.memory_settings
         self.origins: tuple[str, ...] = ("https://www.app.example",)
+        self.portal = Portal()
         self.lost = False
 
     async def now(self) -> datetime:

@@ -94,6 +94,8 @@ ROWS = [
         for path, shown in [("/healthz", None), ("/readyz", None), ("/openapi.json", None)]
     ),
     row("GET", "/docs", OPEN, "nobody"),
+    row("GET", "/portal", OPEN, "nobody"),
+    row("GET", "/embed/{name}", OPEN, "nobody", "/embed/allotment.js"),
     row("GET", "/docs/{name}", OPEN, "nobody", "/docs/start.js"),
     row("POST", "/stripe/webhook", OPEN, "nobody", status=400),
     row("GET", "/subscription/status", BALANCE, "query", "/subscription/status?user_id={user}"),

@@ -11,7 +11,7 @@ from tests.fakes.haproxy import ask, haproxy
 from tests.fakes.interface import listening
 from tests.fakes.shards import in_loop
 
-FILES = ["/docs", "/docs/start.js", "/openapi.json"]
+FILES = ["/docs", "/docs/start.js", "/openapi.json", "/portal", "/embed/allotment.js"]
 QUERIES = {
     "/subscription/usage/monthly": "?user_id=ada&month=2026-11",
     "/subscriptions": "",
@@ -111,10 +111,16 @@ def test_head_comes_through_haproxy(tmp_path_factory: pytest.TempPathFactory) ->
             path: ask(
                 port, f"HEAD {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode()
             )
-            for path in ("/healthz", "/docs", "/-/routes", "/subscription/status?user_id=ada")
+            for path in (
+                "/healthz",
+                "/docs",
+                "/portal",
+                "/-/routes",
+                "/subscription/status?user_id=ada",
+            )
         }
 
-    assert [status for status, _, _ in answers.values()] == [200, 200, 401, 401]
+    assert [status for status, _, _ in answers.values()] == [200, 200, 200, 401, 401]
     assert {body for _, _, body in answers.values()} == {b""}
 
 

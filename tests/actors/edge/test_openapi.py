@@ -132,6 +132,9 @@ async def test_the_page_needs_nothing_of_the_internet() -> None:
 
 
 def test_open_paths_are_few() -> None:
-    assert {"/healthz", "/readyz", "/openapi.json", "/stripe/webhook"} == OPEN
-    assert is_open("/docs")
-    assert not is_open("/docsx")
+    assert {"/healthz", "/readyz", "/openapi.json", "/portal", "/stripe/webhook"} == OPEN
+    for folder in ("/docs", "/embed"):
+        assert is_open(folder)
+        assert is_open(f"{folder}/file")
+        assert not is_open(f"{folder}x")
+    assert not is_open("/portal/file")
