@@ -29,6 +29,7 @@ TEMPLATES.filters.update(
     day=words.day,
     span=words.span,
     label=words.label,
+    is_past=words.is_past,
     tone=words.tone,
     source=words.source,
     json=words.json_text,
@@ -40,6 +41,8 @@ NAVIGATION = (
     ("/events", "Events"),
     ("/sweeps", "Sweeps"),
     ("/shards", "Shards"),
+    ("/keys", "API keys"),
+    ("/audit", "Audit"),
 )
 
 

@@ -9,6 +9,7 @@ from actors.console.guard import FORM_BYTES_MAX, Place
 from tests.fakes.browser import HOME, Browser, Time, browsing
 from tests.fakes.http_service import ADMIN_KEY, EXAMPLES, HttpService
 
+KEY_ID = EXAMPLES["KeyPage"]["items"][0]["key_id"]
 PAGES = [
     "/",
     "/user?id=ada",
@@ -17,6 +18,10 @@ PAGES = [
     "/sweeps",
     "/shards",
     "/subscriptions",
+    "/keys",
+    "/keys/make",
+    f"/keys/revoke?key={KEY_ID}",
+    "/audit",
 ]
 SCRIPT = "\"'><script>alert(1)</script>"
 FORM = {"id": "ada", "how": "give", "amount": "5", "reason": "x", "confirmed": "1", "once": "k"}
