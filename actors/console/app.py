@@ -15,7 +15,16 @@ from starlette.routing import Route
 
 from actors.console.console import Console, see
 from actors.console.guard import ForgedFormError, Guard, Place
-from actors.console.pages import change, csv_lists, entrance, keys, lists, overview, user
+from actors.console.pages import (
+    change,
+    csv_lists,
+    entrance,
+    keys,
+    lists,
+    overview,
+    prices,
+    user,
+)
 from actors.console.rates import Rates
 from actors.console.service import RefusedError, ServiceAwayError, connected
 from actors.console.sessions import Link, Sessions
@@ -68,6 +77,8 @@ def build_app(
             Route("/sweeps", lists.get_sweeps),
             Route("/shards", lists.get_shards),
             Route("/audit", lists.get_audit),
+            Route("/refusals", lists.get_refusals),
+            Route("/prices", prices.get_prices),
             Route("/csv/{name}", csv_lists.get_csv),
             Route("/keys", keys.get_keys),
             Route("/keys/{action}", keys.get_key_change),

@@ -38,9 +38,11 @@ TEMPLATES.filters.update(
 NAVIGATION = (
     ("/", "Overview"),
     ("/subscriptions", "Users"),
+    ("/refusals", "Refusals"),
     ("/events", "Events"),
     ("/sweeps", "Sweeps"),
     ("/shards", "Shards"),
+    ("/prices", "Prices"),
     ("/keys", "API keys"),
     ("/audit", "Audit"),
 )

@@ -21,6 +21,7 @@ from actors.protocol.store import Overview, StoreError
 from actors.routing.operations import Operations
 from actors.routing.router import Router
 from actors.runtime.clock import TestClock
+from actors.runtime.price_list import PriceStore
 from actors.stripe.records import StripeStore
 
 HEAD_ONLY = "allotment.head"  # In a request's scope: the caller wants no body of it.
@@ -54,6 +55,7 @@ class Backend(Protocol):
     streams: StreamTokens
     rate_limit: RateLimit | None
     overview: Overview
+    prices: PriceStore
     operations: Operations
     agenda: Agenda
     stripe: StripeDesk

@@ -29,6 +29,7 @@ from actors.mongo.clock import MongoClock
 from actors.mongo.connection import is_reachable
 from actors.mongo.jobs.agenda import MongoAgenda
 from actors.mongo.keys import MongoKeys
+from actors.mongo.prices import MongoPrices
 from actors.mongo.secrets import MongoStreamSecret
 from actors.mongo.stored_format import MongoFormats
 from actors.mongo.stripe import MongoStripe
@@ -51,6 +52,7 @@ from actors.runtime.clock import ServiceClock, TestClock, real_time
 from actors.runtime.counters import OperationCounters
 from actors.runtime.format_watch import FormatWatch
 from actors.runtime.loops import Loops
+from actors.runtime.price_list import PriceStore
 from actors.serving.shortcut import ENVIRONMENT, open_shortcut
 from actors.settings import Settings
 
@@ -84,6 +86,7 @@ class RayBackend:
         self.agenda: Agenda = MongoAgenda(self.database)
         self.events: EventsWay = RayEvents()
         self.overview: Overview = MongoOverview(self.database, settings.timezone)
+        self.prices: PriceStore = MongoPrices(self.database)
         self._has_stripe = settings.stripe_api_key is not None
         self.stripe = StripeDesk(
             MongoStripe(self.database), settings.webhook_secrets, lambda: datetime.now(UTC)

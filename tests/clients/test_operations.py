@@ -49,6 +49,8 @@ OPERATIONS: dict[str, Callable[[Allotment], Any]] = {
     "POST /admin/keys/{}/rotate": lambda a: a.rotate_key("id"),
     "DELETE /admin/keys/{}": lambda a: a.revoke_key("id"),
     "GET /admin/audit": lambda a: a.get_audit(),
+    "GET /admin/refusals": lambda a: a.list_refusals(),
+    "GET /admin/prices": lambda a: a.get_prices(),
     "POST /admin/sync": lambda a: a.sync(),
     "GET /admin/sync": lambda a: a.get_sync(),
     "POST /admin/validate": lambda a: a.validate(),

@@ -41,6 +41,8 @@ ONLY_OVER_HTTP = {
     "rotate_key",
     "revoke_key",
     "get_audit",
+    "list_refusals",
+    "get_prices",
 }
 ASYNC_ONLY = {"aclose", "finished"}
 ERRORS_ONLY_OVER_HTTP = {

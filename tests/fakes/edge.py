@@ -36,6 +36,7 @@ from actors.protocol.store import Overview
 from actors.routing.operations import Operations
 from actors.routing.router import Router
 from actors.runtime.clock import TestClock
+from actors.runtime.price_list import PriceStore
 from actors.settings import Settings
 from actors.shard.comparison import Comparison
 from actors.shard.eviction import let_go
@@ -50,6 +51,7 @@ from tests.fakes.memory_anonymizations import MemoryAnonymizations, MemoryPapers
 from tests.fakes.memory_audit import MemoryAudit
 from tests.fakes.memory_events import MemoryEvents
 from tests.fakes.memory_keys import Keys, made
+from tests.fakes.memory_prices import MemoryPrices
 from tests.fakes.memory_reads import MemoryOverview, MemoryReads
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.memory_stripe import MemoryStripe
@@ -177,6 +179,8 @@ class LocalBackend:
         self.rate_limit: RateLimit | None = None
         self.test_clock: TestClock | None = None
         self.overview: Overview = MemoryOverview(shards.store)
+        self.memory_prices = MemoryPrices()
+        self.prices: PriceStore = self.memory_prices
         self.shards = shards
         self.memory_agenda = MemoryAgenda()
         self.agenda: Agenda = self.memory_agenda

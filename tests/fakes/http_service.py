@@ -13,6 +13,8 @@ from actors.protocol.reports import ReshardReport, ShardReport, SweepReport, Syn
 from domain.api.answers import CreditStatusResponse, SubscriptionPage, UserSubscriptions
 from domain.api.history_answers import HistoryPage
 from domain.api.hold_answers import OpenHolds
+from domain.api.price_answers import PriceListRecord
+from domain.api.refusal_answers import RefusalPage
 from domain.api.usage_answers import MonthlyUsage, UsagePage
 from tests.builders.examples import example
 
@@ -23,6 +25,7 @@ MODELS: list[type[BaseModel]] = [
     *(ShardReport, SyncReport, SweepReport, EventsReport, ReshardReport),
     *(CreditStatusResponse, UserSubscriptions, SubscriptionPage, OpenHolds, UsagePage),
     *(MonthlyUsage, HistoryPage, KeyPage, MadeKey, ActPage),
+    *(RefusalPage, PriceListRecord),
 ]
 EXAMPLES = {model.__name__: example(model) for model in MODELS}
 """What the interface's document shows of each answer."""
@@ -57,6 +60,8 @@ class HttpService:
             ("GET", "/admin/sweeps"): [EXAMPLES["SweepReport"]],
             ("GET", "/admin/events"): EXAMPLES["EventsReport"],
             ("GET", "/admin/reshard"): EXAMPLES["ReshardReport"],
+            ("GET", "/admin/refusals"): EXAMPLES["RefusalPage"],
+            ("GET", "/admin/prices"): EXAMPLES["PriceListRecord"],
             ("GET", "/admin/keys"): EXAMPLES["KeyPage"],
             ("GET", "/admin/audit"): EXAMPLES["ActPage"],
             ("GET", "/subscriptions"): EXAMPLES["SubscriptionPage"],

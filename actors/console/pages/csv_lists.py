@@ -73,6 +73,22 @@ LISTS = {
         ("hold_id", "service_type", "credit_amount", "made_at", "expires_at"),
         USERS,
     ),
+    "refusals": Listed(
+        "/admin/refusals",
+        PAGED,
+        (
+            *("at", "user_id", "seq", "reason", "limit", "required_credits"),
+            *("remaining_credits", "available_at", "by", "idempotency_key"),
+        ),
+    ),
+    "prices": Listed(
+        "/admin/prices",
+        "prices",
+        (
+            *("service", "model", "credits_per_unit", "unit_size", "by_kind"),
+            *("effective_from", "effective_until"),
+        ),
+    ),
     "undelivered": Listed("/admin/events", "undelivered", LETTER),
     "dead": Listed("/admin/events", "dead", (*LETTER, "died_at")),
     "endpoints": Listed(

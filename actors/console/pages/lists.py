@@ -1,4 +1,4 @@
-"""The lists: subscriptions, events, sweeps, shards, the audit."""
+"""The lists: subscriptions, events, sweeps, shards, refusals, the audit."""
 
 import asyncio
 from urllib.parse import quote, urlencode
@@ -50,6 +50,24 @@ async def redeliver(request: Request) -> Response:
         f"It is delivered again to {', '.join(told['endpoints']) or 'no endpoint'}."
     )
     return see("/events")
+
+
+async def get_refusals(request: Request) -> Response:
+    """Show refused requests of all users, newest first."""
+    console: Console = request.app.state.console
+    page = await console.service.get(
+        session_of(request).key,
+        "/admin/refusals",
+        cursor=request.query_params.get("cursor"),
+        limit=ROWS,
+    )
+    after = page["next_cursor"]
+    return console.page(
+        request,
+        "refusals.html",
+        rows=page["items"],
+        after=f"/refusals?{urlencode({'cursor': after})}" if after else "",
+    )
 
 
 async def get_audit(request: Request) -> Response:

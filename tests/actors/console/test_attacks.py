@@ -22,6 +22,8 @@ PAGES = [
     "/keys/make",
     f"/keys/revoke?key={KEY_ID}",
     "/audit",
+    "/refusals",
+    "/prices?service=chat&count=5",
 ]
 SCRIPT = "\"'><script>alert(1)</script>"
 FORM = {"id": "ada", "how": "give", "amount": "5", "reason": "x", "confirmed": "1", "once": "k"}
@@ -114,6 +116,7 @@ def poisoned(content: Any) -> Any:
     """Return an answer with a script in every text that callers and other programs choose."""
     chosen = {"service_type", "model_used", "reason", "details", "by", "timezone", "endpoint"}
     chosen |= {"last_error", "type", "kind", "category", "transaction_id", "session_id", "subject"}
+    chosen |= {"name", "services", "user_id_prefix", "action", "target", "made", "idempotency_key"}
     if isinstance(content, list):
         return [poisoned(one) for one in content]
     if not isinstance(content, dict):

@@ -12,7 +12,16 @@ from tests.builders.examples import example
 from tests.fakes.browser import Browser
 from tests.fakes.http_service import EXAMPLES, HttpService
 
-PAGES = ["/subscriptions", "/events", "/sweeps", "/shards", "/keys", "/audit"]
+PAGES = [
+    "/subscriptions",
+    "/events",
+    "/sweeps",
+    "/shards",
+    "/refusals",
+    "/prices",
+    "/keys",
+    "/audit",
+]
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -37,6 +46,8 @@ def test_lists_of_nothing_say_so(operator: Browser, service: HttpService) -> Non
         ("GET", "/subscriptions"): {"items": [], "next_cursor": None},
         ("GET", "/admin/events"): EXAMPLES["EventsReport"] | nothing,
         ("GET", "/admin/sweeps"): [],
+        ("GET", "/admin/refusals"): {"items": [], "next_cursor": None},
+        ("GET", "/admin/prices"): {"prices": []},
         ("GET", "/admin/keys"): {"items": [], "next_cursor": None},
         ("GET", "/admin/audit"): {"items": [], "next_cursor": None},
     }
@@ -91,7 +102,7 @@ def test_every_column_of_a_csv_is_a_field_of_the_interface(
     operator.get(f"/csv/{name}?id=ada")
 
     rows = rows_of(service, name) or [example(DeadReport)]
-    assert set(LISTS[name].columns) - {"tokens"} <= rows[0].keys()
+    assert set(LISTS[name].columns) - {"tokens", "by_kind"} <= rows[0].keys()
 
 
 def test_a_csv_has_all_pages_of_a_list_with_its_filter(

@@ -146,6 +146,8 @@ class AsyncAllotment:
     rotate_key = sent_async(keys.rotate_key)
     revoke_key = sent_async(keys.revoke_key)
     get_audit = sent_async(keys.get_audit)
+    list_refusals = sent_async(operators.list_refusals)
+    get_prices = sent_async(operators.get_prices)
 
     async def check_daily_allocations(self, user_ids: Sequence[str]) -> list[CreditStatusResponse]:
         """Return what many users have today, in their order, one call each. Reads only."""

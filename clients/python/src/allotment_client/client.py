@@ -121,6 +121,8 @@ class Allotment:
     rotate_key = sent(keys.rotate_key)
     revoke_key = sent(keys.revoke_key)
     get_audit = sent(keys.get_audit)
+    list_refusals = sent(operators.list_refusals)
+    get_prices = sent(operators.get_prices)
 
     def check_daily_allocations(self, user_ids: Sequence[str]) -> list[CreditStatusResponse]:
         """Return what many users have today, in their order, one call each. Reads only."""

@@ -37,6 +37,8 @@ const OPERATIONS: Record<string, (allotment: Allotment) => unknown> = {
   "POST /admin/keys/{}/rotate": (a) => a.admin.rotateKey("id"),
   "DELETE /admin/keys/{}": (a) => a.admin.revokeKey("id"),
   "GET /admin/audit": (a) => a.admin.audit().pages().next(),
+  "GET /admin/refusals": (a) => a.admin.refusals().pages().next(),
+  "GET /admin/prices": (a) => a.admin.prices(),
   "POST /admin/sync": (a) => a.admin.sync(),
   "GET /admin/sync": (a) => a.admin.syncReport(),
   "POST /admin/validate": (a) => a.admin.validate(),
