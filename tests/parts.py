@@ -79,6 +79,7 @@ UNITS = replace(
     ACTORS,
     name="units",
     without=(  # They start other programs again and again, or take hundreds of turns.
+        "tests/actors/console/test_browser.py",
         "tests/actors/edge/test_addresses.py",
         "tests/actors/embedded/test_keeper.py",
         "tests/actors/embedded/test_progress.py",

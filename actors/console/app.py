@@ -15,7 +15,16 @@ from starlette.routing import Route
 
 from actors.console.console import Console, see
 from actors.console.guard import ForgedFormError, Guard, Place
-from actors.console.pages import change, entrance, lists, overview, user
+from actors.console.pages import (
+    change,
+    csv_lists,
+    entrance,
+    keys,
+    lists,
+    overview,
+    prices,
+    user,
+)
 from actors.console.rates import Rates
 from actors.console.service import RefusedError, ServiceAwayError, connected
 from actors.console.sessions import Link, Sessions
@@ -67,7 +76,13 @@ def build_app(
             Route("/events/redeliver", lists.redeliver, methods=["POST"]),
             Route("/sweeps", lists.get_sweeps),
             Route("/shards", lists.get_shards),
-            Route("/csv/{name}", lists.get_csv),
+            Route("/audit", lists.get_audit),
+            Route("/refusals", lists.get_refusals),
+            Route("/prices", prices.get_prices),
+            Route("/csv/{name}", csv_lists.get_csv),
+            Route("/keys", keys.get_keys),
+            Route("/keys/{action}", keys.get_key_change),
+            Route("/keys/{action}", keys.plan_or_change_key, methods=["POST"]),
             Route("/user", user.get_user),
             Route("/user/{action}", change.get_change),
             Route("/user/{action}", change.plan_or_change, methods=["POST"]),

@@ -29,6 +29,7 @@ TEMPLATES.filters.update(
     day=words.day,
     span=words.span,
     label=words.label,
+    is_past=words.is_past,
     tone=words.tone,
     source=words.source,
     json=words.json_text,
@@ -37,9 +38,13 @@ TEMPLATES.filters.update(
 NAVIGATION = (
     ("/", "Overview"),
     ("/subscriptions", "Users"),
+    ("/refusals", "Refusals"),
     ("/events", "Events"),
     ("/sweeps", "Sweeps"),
     ("/shards", "Shards"),
+    ("/prices", "Prices"),
+    ("/keys", "API keys"),
+    ("/audit", "Audit"),
 )
 
 

@@ -51,7 +51,9 @@ class Place:
         """Return the place of a console that listens there, or is shown by a proxy as that URL."""
         if public_url is not None:
             parts = urlsplit(public_url)
-            cookie = "__Host-allotment_console" if parts.scheme == "https" else "allotment_console"
+            secure = parts.scheme == "https"
+            cookie = "__Host-allotment_console" if secure else "allotment_console"
+            cookie += f"_{parts.port}" if parts.port else ""  # Another port is another console.
             return cls(frozenset({f"{parts.scheme}://{parts.netloc}".lower()}), cookie)
         shown = f"[{host}]" if ":" in host else host
         hosts = {*LOOPBACK, shown} if host in ("127.0.0.1", "localhost", "::1") else {shown}

@@ -27,6 +27,8 @@ class Session:
     used_at: float
     notices: list[str] = field(default_factory=list)
     """What the next page tells."""
+    made_key: str | None = field(default=None, repr=False)
+    """A key that was made just now: the list of keys shows it, once."""
 
     def take_notices(self) -> list[str]:
         """Return what is to be told, once."""

@@ -84,6 +84,12 @@ def away(text: str | None, now: datetime) -> str:
     return f"in {span(left)}" if left > 0 else f"{span(-left)} ago"
 
 
+def is_past(text: str, now: datetime) -> bool:
+    """Say whether an instant is over."""
+    instant = parsed(text)
+    return instant is not None and instant <= now
+
+
 def label(text: str) -> str:
     """Return a name of the interface as words."""
     return text.replace("_", " ").replace(".", " ")

@@ -15,6 +15,7 @@ from actors.edge.routes.events import add_event_operations
 from actors.edge.routes.holds import add_hold_operations
 from actors.edge.routes.hot import add_hot_operations
 from actors.edge.routes.keys import add_key_operations
+from actors.edge.routes.lookups import add_lookups
 from actors.edge.routes.probes import add_operating_operations, add_test_clock
 from actors.edge.routes.settings import add_settings_operations
 from actors.edge.routes.stream_tokens import add_stream_tokens
@@ -58,6 +59,7 @@ def build_app(backend: Backend) -> Gate:
     add_endpoint_operations(app, backend)
     add_settings_operations(app, backend)
     add_audit_operation(app, backend)
+    add_lookups(app, backend)
     add_documentation(app)
     add_embedded(app, backend.portal)
     return Gate(app, backend, operations)

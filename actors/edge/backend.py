@@ -22,6 +22,7 @@ from actors.protocol.store import Overview, StoreError
 from actors.routing.operations import Operations
 from actors.routing.router import Router
 from actors.runtime.clock import TestClock
+from actors.runtime.price_list import PriceStore
 from actors.runtime.service_settings import ServiceSettingsStore
 from actors.stripe.records import StripeStore
 
@@ -66,6 +67,7 @@ class Backend(Protocol):
     streams: StreamTokens
     rate_limit: RateLimit | None
     overview: Overview
+    prices: PriceStore
     operations: Operations
     agenda: Agenda
     stripe: StripeDesk

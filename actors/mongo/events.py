@@ -1,5 +1,7 @@
 """`allotment_events` in their order, how far each consumer is, and the dead letters."""
 
+import heapq
+import itertools
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -192,13 +194,14 @@ class MongoEvents:
         self, limit: int, *, again: bool | None = None, event_id: str | None = None
     ) -> Sequence[DeadLetter]:
         """Return the newest dead letters whose events are there."""
-        where: dict[str, Any] = {}
+        wheres = [{"state": AGAIN}, {"state": DEAD}]  # There is an index of each state's instants.
         if event_id is not None:
-            where = {"event_id": event_id}
+            wheres = [{"event_id": event_id}]
         elif again is not None:
-            where = {"state": AGAIN if again else DEAD}
+            wheres = wheres[:1] if again else wheres[1:]
         with unavailable_on_error():
-            found = list(self._dead.find(where).sort("at", -1).limit(limit))
+            read = [self._dead.find(where).sort("at", -1).limit(limit) for where in wheres]
+            found = heapq.nlargest(limit, itertools.chain(*read), key=lambda d: d["at"])
             ids = [document["event_id"] for document in found]
             events = {d["_id"]: read_event(d) for d in self._events.find({"_id": {"$in": ids}})}
         return [_letter(d, events[d["event_id"]]) for d in found if d["event_id"] in events]

@@ -23,7 +23,7 @@ RULES = ("unique", "sparse", "partialFilterExpression", "collation", "hidden")
 """What makes an index another one, beside its keys."""
 
 
-def _index(*keys: str, **rules: bool | int) -> IndexModel:
+def _index(*keys: str, **rules: bool | int | Mapping[str, str]) -> IndexModel:
     name = PREFIX + "_".join(key.replace(".", "_").lstrip("_") for key in keys)
     return IndexModel([(key, 1) for key in keys], name=name, **rules)
 
@@ -39,7 +39,11 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("order", "user_id", "seq", "place"),
         _index("user_id", "order"),
     ),
-    "allotment_journal": (_index("command_id", unique=True), _index("at")),
+    "allotment_journal": (
+        _index("command_id", unique=True),
+        _index("at"),
+        _index("kind", "at", "_id", partialFilterExpression={"kind": "command_refused"}),
+    ),
     "allotment_lapsed_holds": (_index("until", expireAfterSeconds=0), _index("user_id")),
     "allotment_relay": (),
     "allotment_stripe_events": (

@@ -45,6 +45,14 @@ class SubscriptionPageQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class RefusalPageQuery:
+    """A page of what was refused to all users, newest first."""
+
+    limit: int
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class MonthQuery:
     """The sums of one calendar month in the user's time zone."""
 

@@ -13,9 +13,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
 
-from actors.protocol.queries import HistoryQuery, SubscriptionPageQuery, UsageQuery
+from actors.protocol.queries import (
+    HistoryQuery,
+    RefusalPageQuery,
+    SubscriptionPageQuery,
+    UsageQuery,
+)
 from domain.api.answers import SubscriptionPage
 from domain.api.history_answers import HistoryPage
+from domain.api.refusal_answers import RefusalPage
 from domain.api.usage_answers import MonthlyUsage, UsagePage
 from domain.documents.journal import SpoiltEntry
 from domain.documents.recovery import Stored
@@ -169,6 +175,12 @@ class Overview(Protocol):
 
         Documents that cannot be read are passed over. With a status, so are those that have
         ended although their document does not say so yet.
+        """
+
+    def refusal_page(self, query: RefusalPageQuery, now: datetime) -> RefusalPage:
+        """Return one page: requests that were refused under a key of their callers'.
+
+        `now`: before when most of them were. ValueError: the cursor is not one of ours.
         """
 
 

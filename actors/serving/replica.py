@@ -31,6 +31,7 @@ from actors.mongo.connection import is_reachable
 from actors.mongo.endpoints import MongoEndpoints
 from actors.mongo.jobs.agenda import MongoAgenda
 from actors.mongo.keys import MongoKeys
+from actors.mongo.prices import MongoPrices
 from actors.mongo.secrets import MongoStreamSecret
 from actors.mongo.service_settings import MongoServiceSettings
 from actors.mongo.stored_format import MongoFormats
@@ -54,6 +55,7 @@ from actors.runtime.clock import ServiceClock, TestClock, real_time
 from actors.runtime.counters import OperationCounters
 from actors.runtime.format_watch import FormatWatch
 from actors.runtime.loops import Loops
+from actors.runtime.price_list import PriceStore
 from actors.runtime.service_settings import ServiceSettingsStore, follow_settings
 from actors.runtime.tracing import tracer_for
 from actors.serving.shortcut import ENVIRONMENT, open_shortcut
@@ -95,6 +97,7 @@ class RayBackend:
         self.origins = settings.origins
         self.portal = Portal(settings.portal_more_url, settings.portal_framers)
         self.overview: Overview = MongoOverview(self.database, settings.timezone)
+        self.prices: PriceStore = MongoPrices(self.database)
         self._has_stripe = settings.stripe_api_key is not None
         self.stripe = StripeDesk(
             MongoStripe(self.database), settings.webhook_secrets, lambda: datetime.now(UTC)

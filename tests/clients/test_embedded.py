@@ -16,7 +16,7 @@ from actors.edge.routes.embedded import ELEMENT, content_of
 from bench.processes import free_port
 from tests.builders.authors import NOON
 from tests.builders.tokens import now, token
-from tests.fakes.chromium import CHROMIUM, Tab, browsing
+from tests.fakes.chromium_tab import CHROMIUM, Tab, browsing
 from tests.fakes.edge import CREDITS
 from tests.fakes.interface import Listening, listening
 from tests.fakes.other_site import Content, OtherSite, site

@@ -49,6 +49,8 @@ ONLY_OVER_HTTP = {
     "remove_endpoint",
     "get_settings",
     "change_settings",
+    "list_refusals",
+    "get_prices",
 }
 ASYNC_ONLY = {"aclose", "finished"}
 ERRORS_ONLY_OVER_HTTP = {

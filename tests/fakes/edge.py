@@ -39,6 +39,7 @@ from actors.protocol.store import Overview
 from actors.routing.operations import Operations
 from actors.routing.router import Router
 from actors.runtime.clock import TestClock
+from actors.runtime.price_list import PriceStore
 from actors.runtime.service_settings import ServiceSettingsStore
 from actors.settings import Settings
 from actors.shard.comparison import Comparison
@@ -55,6 +56,7 @@ from tests.fakes.memory_audit import MemoryAudit
 from tests.fakes.memory_endpoints import MemoryEndpoints
 from tests.fakes.memory_events import MemoryEvents
 from tests.fakes.memory_keys import Keys, made
+from tests.fakes.memory_prices import MemoryPrices
 from tests.fakes.memory_reads import MemoryOverview, MemoryReads
 from tests.fakes.memory_settings import MemorySettings
 from tests.fakes.memory_store import MemoryStore
@@ -190,6 +192,8 @@ class LocalBackend:
         self.rate_limit: RateLimit | None = None
         self.test_clock: TestClock | None = None
         self.overview: Overview = MemoryOverview(shards.store)
+        self.memory_prices = MemoryPrices()
+        self.prices: PriceStore = self.memory_prices
         self.shards = shards
         self.memory_agenda = MemoryAgenda()
         self.agenda: Agenda = self.memory_agenda

@@ -6,11 +6,15 @@ from typing import Any, NamedTuple
 import httpx
 from pydantic import BaseModel
 
+from actors.auth.audit import ActPage
+from actors.auth.key_records import KeyPage, MadeKey
 from actors.events.reports import EventsReport
 from actors.protocol.reports import ReshardReport, ShardReport, SweepReport, SyncReport
 from domain.api.answers import CreditStatusResponse, SubscriptionPage, UserSubscriptions
 from domain.api.history_answers import HistoryPage
 from domain.api.hold_answers import OpenHolds
+from domain.api.price_answers import PriceListRecord
+from domain.api.refusal_answers import RefusalPage
 from domain.api.usage_answers import MonthlyUsage, UsagePage
 from tests.builders.examples import example
 
@@ -20,7 +24,8 @@ NOWHERE = "http://service.invalid"
 MODELS: list[type[BaseModel]] = [
     *(ShardReport, SyncReport, SweepReport, EventsReport, ReshardReport),
     *(CreditStatusResponse, UserSubscriptions, SubscriptionPage, OpenHolds, UsagePage),
-    *(MonthlyUsage, HistoryPage),
+    *(MonthlyUsage, HistoryPage, KeyPage, MadeKey, ActPage),
+    *(RefusalPage, PriceListRecord),
 ]
 EXAMPLES = {model.__name__: example(model) for model in MODELS}
 """What the interface's document shows of each answer."""
@@ -55,13 +60,17 @@ class HttpService:
             ("GET", "/admin/sweeps"): [EXAMPLES["SweepReport"]],
             ("GET", "/admin/events"): EXAMPLES["EventsReport"],
             ("GET", "/admin/reshard"): EXAMPLES["ReshardReport"],
+            ("GET", "/admin/refusals"): EXAMPLES["RefusalPage"],
+            ("GET", "/admin/prices"): EXAMPLES["PriceListRecord"],
+            ("GET", "/admin/keys"): EXAMPLES["KeyPage"],
+            ("GET", "/admin/audit"): EXAMPLES["ActPage"],
             ("GET", "/subscriptions"): EXAMPLES["SubscriptionPage"],
             ("GET", "/subscription/status"): EXAMPLES["CreditStatusResponse"],
             ("GET", "/subscriptions/ada"): EXAMPLES["UserSubscriptions"],
             ("GET", "/subscription/holds"): EXAMPLES["OpenHolds"],
             ("GET", "/subscription/usage"): EXAMPLES["UsagePage"],
             ("GET", "/subscription/usage/monthly"): EXAMPLES["MonthlyUsage"],
-            ("GET", "/subscriptions/ada/history"): EXAMPLES["HistoryPage"],
+            ("GET", "/subscriptions/ada/history"): EXAMPLES["HistoryPage"] | {"next_cursor": None},
         }
 
     @property
@@ -86,6 +95,7 @@ class HttpService:
         found = self.answers.get((request.method, path))
         if found is None:
             return problem(404, "not_found", "There is no such thing")
+        found = found() if callable(found) else found
         return found if isinstance(found, httpx.Response) else httpx.Response(200, json=found)
 
     def _note(self, request: httpx.Request, key: str) -> None:

@@ -5,12 +5,19 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from actors.mongo.documents.usages import read_usage
-from actors.protocol.queries import HistoryQuery, SubscriptionPageQuery, UsageQuery
+from actors.protocol.queries import (
+    HistoryQuery,
+    RefusalPageQuery,
+    SubscriptionPageQuery,
+    UsageQuery,
+)
 from actors.protocol.store import ChargedUsage
 from domain.api.answers import SubscriptionPage, TokenCounts
 from domain.api.history_answers import HistoryPage
 from domain.api.list_answers import history_entry, subscription_record
+from domain.api.refusal_answers import RefusalPage, refusal_record
 from domain.api.usage_answers import MonthlyUsage, UsagePage, UsageRecord, UsageSums
+from domain.documents.journal import entry_id
 from domain.documents.subscriptions import Document, read_subscriptions
 from domain.usage_facts import KINDS
 from domain.values import UserId
@@ -153,3 +160,19 @@ class MemoryOverview:
         page, rest = records[: query.limit], records[query.limit :]
         cursor = f"o{page[-1].subscription_id}" if rest else None
         return SubscriptionPage(items=page, next_cursor=cursor)
+
+    def refusal_page(self, query: RefusalPageQuery, now: datetime) -> RefusalPage:
+        self._store.enter("refusal_page")
+        if query.cursor is not None and not query.cursor.isdecimal():
+            raise ValueError("the cursor is not one that a page gave")
+        entries = sorted(
+            self._store.journal.values(),
+            key=lambda e: (e.at, entry_id(e.user_id, e.seq)),
+            reverse=True,
+        )
+        records = [record for entry in entries if (record := refusal_record(entry))]
+        start = int(query.cursor or 0)
+        end = start + query.limit
+        return RefusalPage(
+            items=records[start:end], next_cursor=str(end) if end < len(records) else None
+        )

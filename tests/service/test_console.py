@@ -1,31 +1,31 @@
 """The console in a real browser, beside a real service: signed in by the link, a balance mended.
 
-It takes Debian's Chromium and Playwright's Python package. Pictures of the pages are left in the test's folder.
+It takes a Chromium. What the pages look like is seen in `tests/actors/console/test_browser.py`.
 """
 
 import re
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
 
 from bench.processes import free_port
+from tests.fakes.chromium import Chromium, chromium
 from tests.patience import SERVICE_SECONDS
 from tests.service.requests import add_credits, charge, status
 from tests.service.running import RunningService, wait_until
 
 pytestmark = pytest.mark.service
 
-CHROMIUM = shutil.which("chromium")
-WIDTHS = {1280: 800, 390: 844}
 USER = "console-user"
-PAGES = ("/", f"/user?id={USER}", "/subscriptions", "/events", "/sweeps", "/shards")
+PAGES = (
+    *("/", f"/user?id={USER}", "/subscriptions", "/refusals", "/events", "/sweeps", "/shards"),
+    *("/prices", "/keys", "/audit"),
+)
 
 
 @pytest.fixture
@@ -51,77 +51,84 @@ def link(service: RunningService) -> Iterator[str]:
 
 
 @pytest.fixture
-def page() -> Iterator[Any]:
-    """Yield a page of a browser that has met no error."""
-    playwright = pytest.importorskip(
-        "playwright.sync_api", reason="Playwright's Python package is not installed"
-    )
-    if CHROMIUM is None:
-        pytest.skip("there is no chromium on this machine")
-    errors: list[str] = []
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        page = browser.new_page()
-        page.set_default_timeout(SERVICE_SECONDS * 1000)
-        page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        yield page
-        browser.close()
-    assert errors == []
+def browser(tmp_path: Path) -> Iterator[Chromium]:
+    with chromium(tmp_path / "chromium") as browser:
+        browser.resize(1280, 800)
+        yield browser
 
 
-def sign_in(page: Any, link: str) -> str:
+def sign_in(browser: Chromium, link: str) -> str:
     """Open the printed link; return where the console is."""
-    home = link.partition("/sign-in")[0]
-    page.goto(link)
-    page.wait_for_url(f"{home}/")
-    assert "once" not in page.evaluate("JSON.stringify([location.href, document.referrer])")
-    page.get_by_text("Every part of the service answers.").wait_for()
-    page.locator("svg.line").wait_for()  # The live part has come again, twice.
-    return home
+    browser.open(link)
+    browser.wait_for("Every part of the service answers.")
+    assert "once" not in browser.evaluate("JSON.stringify([location.href, document.referrer])")
+    browser.wait("Boolean(document.querySelector('svg.line'))")  # The live part came again, twice.
+    return link.partition("/sign-in")[0]
 
 
-def change(page: Any, action: str, button: str, **fields: str) -> None:
+def change(browser: Chromium, action: str, button: str, **fields: str) -> None:
     """Fill in a form, look at what it would do, and do it."""
-    page.get_by_role("link", name=action).click()
+    browser.press(action)
+    browser.wait("Boolean(document.querySelector('form.form'))")
     for label, text in fields.items():
-        page.get_by_label(label, exact=True).fill(text)
-    page.get_by_role("button", name="Show what changes").click()
-    page.get_by_role("button", name=button).click()
-
-
-def take_pictures(page: Any, home: str, folder: Path) -> None:
-    """Look at every page on a desk and on a phone: none is wider than its window."""
-    for width, height in WIDTHS.items():
-        page.set_viewport_size({"width": width, "height": height})
-        for number, path in enumerate(PAGES):
-            page.goto(home + path)
-            wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
-            assert wide <= 0, f"{path} is {wide} pixels wider than {width}"
-            page.screenshot(path=str(folder / f"{number}-{width}.png"), full_page=True)
+        browser.fill(label, text)
+    browser.press("Show what changes")
+    browser.wait("document.querySelector('[name=confirmed]')?.value === '1'")
+    browser.press(button)
 
 
 def test_an_operator_mends_a_balance_in_a_browser(
-    page: Any, link: str, http: httpx.Client, tmp_path: Path
+    browser: Chromium, link: str, http: httpx.Client
 ) -> None:
     add_credits(http, USER)
     charge(http, USER, 30)
 
-    home = sign_in(page, link)
-    page.get_by_label("User id").fill(USER)
-    page.keyboard.press("Enter")
-    change(page, "Adjust", "Adjust the balance", Credits="25", Reason="<b>an outage</b>")
-    page.get_by_text("The balance is adjusted.").wait_for()
+    home = sign_in(browser, link)
+    browser.fill("User id", USER)
+    browser.enter()
+    browser.wait_for("Open holds")
+    change(browser, "Adjust", "Adjust the balance", Credits="25", Reason="<b>an outage</b>")
+    browser.wait_for("The balance is adjusted.")
     assert status(http, USER)["remaining_credits"] == 85
 
-    change(page, "Reverse", "Reverse a charge", Reason="twice")
-    page.get_by_text("30 credits are given back.").wait_for()
+    change(browser, "Reverse", "Reverse a charge", Reason="twice")
+    browser.wait_for("30 credits are given back.")
     assert status(http, USER)["remaining_credits"] == 115
-    assert page.get_by_text("<b>an outage</b>", exact=True).count() == 1
+    assert "<b>an outage</b>" in browser.text()
 
-    take_pictures(page, home, tmp_path)
-    page.get_by_role("button", name="Sign out").click()
-    page.get_by_text("You are signed out.").wait_for()
+    for path in PAGES:
+        browser.open(home + path)
+        assert browser.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    browser.press("Sign out")
+    browser.wait_for("You are signed out.")
+
+
+def test_a_key_that_is_revoked_in_a_browser_opens_nothing(
+    browser: Chromium, link: str, service: RunningService
+) -> None:
+    home = sign_in(browser, link)
+    browser.open(f"{home}/keys/make")
+    browser.fill("Name", "trial")
+    browser.press("Show what changes")
+    browser.wait("document.querySelector('[name=confirmed]')?.value === '1'")
+    browser.press("Make a key")
+    browser.wait_for("The key trial is made.")
+    key = browser.evaluate("document.querySelector('.secret').innerText")
+    headers = {"Authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=service.address, headers=headers) as http:
+        wait_until(lambda: allowed(http), SERVICE_SECONDS)  # Keys are read every few seconds.
+        browser.choose("tbody tr:last-child a[href*=revoke]")
+        browser.wait_for("Whoever calls with this key is refused.")
+        browser.press("Show what changes")
+        browser.wait("document.querySelector('[name=confirmed]')?.value === '1'")
+        browser.press("Revoke a key")
+        browser.wait_for("The key trial is revoked.")
+        wait_until(lambda: not allowed(http), SERVICE_SECONDS)
+
+
+def allowed(http: httpx.Client) -> bool:
+    """Say whether a key is in force."""
+    return http.get("/subscription/status", params={"user_id": USER}).status_code == 200
 
 
 def test_beside_the_service_it_signs_in_once_and_ends_with_it_even_if_that_is_killed(

@@ -39,6 +39,7 @@ async def plan_or_change(request: Request) -> Response:
                 request,
                 "change_plan.html",
                 title=TITLES[action],
+                subject=form["id"],
                 fields=form,
                 plan=plan,
                 link=link_of(form["id"]),

@@ -1,13 +1,8 @@
-"""The lists: subscriptions, events, sweeps, shards; each as a page and as CSV."""
+"""The lists: subscriptions, events, sweeps, shards, refusals, the audit."""
 
 import asyncio
-import csv
-import io
-from collections.abc import Iterable, Mapping
-from typing import Any
 from urllib.parse import quote, urlencode
 
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,42 +13,6 @@ from actors.console.guard import form_of, session_of
 from actors.console.service import RefusedError
 
 ROWS = 50
-CSV_ROWS_MAX = 10_000
-PAGE_MAX = 1000
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""How texts begin that spreadsheets would carry out."""
-COLUMNS = {
-    "subscriptions": (
-        *("user_id", "subscription_id", "status", "timezone", "start_date", "end_date"),
-        *("total_credits", "system_portion", "spendable_credits"),
-    ),
-    "undelivered": ("id", "type", "user_id", "created", "endpoint", "attempts", "last_error"),
-    "dead": ("id", "type", "user_id", "created", "endpoint", "attempts", "last_error", "died_at"),
-    "endpoints": (
-        *("endpoint", "healthy", "undelivered", "delivered", "failures", "dead"),
-        *("last_success_at", "last_error"),
-    ),
-    "stripe": ("id", "type", "subject", "state", "parked", "attempts", "last_error", "received_at"),
-    "sweeps": (
-        *("started_at", "job", "elapsed_ms", "checked", "missing_in_ram", "missing_in_db", "stale"),
-        *("expired", "quarantined", "invariants_broken", "repaired", "drift"),
-    ),
-    "shards": (
-        *(
-            "shard",
-            "node_id",
-            "pid",
-            "code",
-            "users",
-            "queued",
-            "hits",
-            "misses",
-            "reads",
-            "writes",
-        ),
-        *("refusals", "journal_seconds_behind", "uptime_seconds", "stale"),
-    ),
-}
 
 
 async def get_subscriptions(request: Request) -> Response:
@@ -93,6 +52,45 @@ async def redeliver(request: Request) -> Response:
     return see("/events")
 
 
+async def get_refusals(request: Request) -> Response:
+    """Show refused requests of all users, newest first."""
+    console: Console = request.app.state.console
+    page = await console.service.get(
+        session_of(request).key,
+        "/admin/refusals",
+        cursor=request.query_params.get("cursor"),
+        limit=ROWS,
+    )
+    after = page["next_cursor"]
+    return console.page(
+        request,
+        "refusals.html",
+        rows=page["items"],
+        after=f"/refusals?{urlencode({'cursor': after})}" if after else "",
+    )
+
+
+async def get_audit(request: Request) -> Response:
+    """Show administrative acts, newest first: of all callers, or of one."""
+    console: Console = request.app.state.console
+    by = request.query_params.get("by", "").strip()
+    page = await console.service.get(
+        session_of(request).key,
+        "/admin/audit",
+        by=by,
+        cursor=request.query_params.get("cursor"),
+        limit=ROWS,
+    )
+    after = {"by": by, "cursor": page["next_cursor"]}
+    return console.page(
+        request,
+        "audit.html",
+        rows=page["items"],
+        by=by,
+        after=f"/audit?{urlencode(after)}" if page["next_cursor"] else "",
+    )
+
+
 async def get_sweeps(request: Request) -> Response:
     """Show the janitor's runs, and drift over time."""
     console: Console = request.app.state.console
@@ -111,56 +109,6 @@ async def get_shards(request: Request) -> Response:
         service.get(key, "/admin/shards"), service.get_or_none(key, "/admin/reshard")
     )
     return console.page(request, "shards.html", rows=rows, reshard=reshard)
-
-
-async def get_csv(request: Request) -> Response:
-    """Return a list as CSV."""
-    console: Console = request.app.state.console
-    name: str = request.path_params["name"]
-    if name not in COLUMNS:
-        raise HTTPException(404)
-    rows = await _rows(console, session_of(request).key, name, _known_status(request))
-    disposition = f'attachment; filename="{name}.csv"'
-    return Response(
-        csv_of(COLUMNS[name], rows),
-        media_type="text/csv",
-        headers={"Content-Disposition": disposition},
-    )
-
-
-async def _rows(console: Console, key: str, name: str, status: str) -> list[Mapping[str, Any]]:
-    service = console.service
-    if name == "subscriptions":
-        rows: list[Mapping[str, Any]] = []
-        cursor = None
-        while len(rows) < CSV_ROWS_MAX:
-            page = await service.get(
-                key, "/subscriptions", status=status, cursor=cursor, limit=PAGE_MAX
-            )
-            rows += page["items"]
-            cursor = page["next_cursor"]
-            if not cursor:
-                break
-        return rows
-    if name in ("sweeps", "shards"):
-        found: list[Mapping[str, Any]] = await service.get(key, f"/admin/{name}")
-        return found
-    report = await service.get(key, "/admin/events")
-    listed: list[Mapping[str, Any]] = report.get(name, [])
-    return listed
-
-
-def csv_of(columns: Iterable[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return rows as CSV. A text that a spreadsheet would carry out gets a quote before it."""
-    names, text = list(columns), io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(names)
-    writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
-    return text.getvalue()
-
-
-def _cell(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
 def _known_status(request: Request) -> str:

@@ -9,11 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from actors.console import words
+from actors.console.ahead import days_ahead
 from actors.console.charts import bar_of, columns_of
 from actors.console.console import Console, see
 from actors.console.guard import session_of
 
 DAYS = 30
+DAYS_AHEAD = 7
 ROWS = 25
 
 
@@ -58,6 +60,9 @@ async def _content(
         "history": history,
         "days": columns_of(by_day, words.today(console.now(), zone).date(), DAYS),
         "months": months,
+        "ahead": days_ahead(
+            owned["subscriptions"], owned["packs"], zone, console.now(), DAYS_AHEAD
+        ),
     }
 
 

@@ -33,6 +33,21 @@ for (const part of document.querySelectorAll("[data-live]")) {
   setTimeout(look, 1000 * Number(part.dataset.seconds));
 }
 
+// A table that is wider than its place can be moved by keys, too.
+function makeReachable() {
+  for (const place of document.querySelectorAll(".table")) {
+    if (place.scrollWidth > place.clientWidth) {
+      place.tabIndex = 0;
+      place.setAttribute("role", "group");
+      place.setAttribute("aria-label", place.querySelector("th").innerText + " and more");
+    } else {
+      place.removeAttribute("tabindex");
+    }
+  }
+}
+makeReachable();
+addEventListener("resize", makeReachable);
+
 // A form is sent once: its button rests until the answer is there.
 for (const form of document.querySelectorAll("form[method=post]")) {
   form.addEventListener("submit", () => {

@@ -1,4 +1,4 @@
-"""What operators read across all users: whose a subscription is, and pages of all of them."""
+"""What operators read across all users: whose a subscription is, pages of all of them, and refusals."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -6,6 +6,7 @@ from typing import Any
 
 from bson import ObjectId
 
+from actors.mongo.accounts.refusals import refusal_page
 from actors.mongo.accounts.usage_pages import PAGE_BYTES_MAX, RECORD_BYTES
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.documents.owner import user_of
@@ -20,10 +21,11 @@ from actors.mongo.ids import (
     spelled,
 )
 from actors.mongo.references import with_ids_spelled
-from actors.protocol.queries import SubscriptionPageQuery
+from actors.protocol.queries import RefusalPageQuery, SubscriptionPageQuery
 from actors.protocol.store import ChargedUsage
 from domain.api.answers import SubscriptionPage, SubscriptionRecord
 from domain.api.list_answers import subscription_record
+from domain.api.refusal_answers import RefusalPage
 from domain.documents.subscriptions import Document, UnreadableError, read_subscription
 from domain.values import Status, UserId, is_object_id
 
@@ -80,6 +82,11 @@ class MongoOverview:
                     items.append(record)
                     room -= RECORD_BYTES + GRANT_BYTES * len(record.grants)
         return SubscriptionPage(items=items, next_cursor=None)
+
+    def refusal_page(self, query: RefusalPageQuery, now: datetime) -> RefusalPage:
+        """Return one page. ValueError: the cursor is not one of ours."""
+        with unavailable_on_error():
+            return refusal_page(self._database, query, now)
 
     def _documents(self, query: SubscriptionPageQuery) -> Iterator[Document]:
         """Yield what follows the cursor: the ids of each type in their order."""

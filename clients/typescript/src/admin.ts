@@ -21,7 +21,9 @@ import type {
   ListOptions,
   MadeEndpoint,
   MadeKey,
+  PriceList,
   Redelivery,
+  RefusedRequest,
   RereadReport,
   ReshardReport,
   RotateKeyOptions,
@@ -171,6 +173,19 @@ export class Admin {
     return new Paged((at) => {
       return this.#transport.read("/admin/audit", { by, limit, cursor: at }, call);
     }, cursor);
+  }
+
+  /** Requests that were refused under an idempotency key, newest first. */
+  refusals(options: ListOptions = {}): Paged<RefusedRequest> {
+    const { limit, cursor, ...call } = options;
+    return new Paged((at) => {
+      return this.#transport.read("/admin/refusals", { limit, cursor: at }, call);
+    }, cursor);
+  }
+
+  /** The price list in force. */
+  prices(options: CallOptions = {}): Promise<PriceList> {
+    return this.#transport.read("/admin/prices", {}, options);
   }
 
   /** Read RAM anew from MongoDB, for one user or for all. */

@@ -1090,6 +1090,14 @@ export interface components {
             at_least?: number | null;
         };
         /**
+         * PriceListRecord
+         * @description The prices in force, in the order in which they are tried: the first that fits decides.
+         */
+        PriceListRecord: {
+            /** Prices */
+            prices: components["schemas"]["PriceRecord"][];
+        };
+        /**
          * PriceRecord
          * @description The price that made an amount of its tokens.
          */
@@ -1222,6 +1230,62 @@ export interface components {
             /** Endpoints */
             endpoints: string[];
         };
+        /**
+         * RefusalPage
+         * @description A page of refused requests of all users, newest first.
+         */
+        RefusalPage: {
+            /** Items */
+            items: components["schemas"]["RefusalRecord"][];
+            /** Next Cursor */
+            next_cursor: string | null;
+        };
+        /**
+         * RefusalRecord
+         * @description A request that was refused, as the journal keeps it; null where credits were not the reason.
+         */
+        RefusalRecord: {
+            /** User Id */
+            user_id: string;
+            /**
+             * Seq
+             * @description Counts the user's decisions.
+             */
+            seq: number;
+            /**
+             * At
+             * Format: date-time
+             */
+            at: string;
+            /**
+             * By
+             * @description Who asked for it.
+             */
+            by: string | null;
+            /** Idempotency Key */
+            idempotency_key: string;
+            reason: components["schemas"]["Rejection"];
+            /** @description Which limit refused a charge. */
+            limit: components["schemas"]["Limit"] | null;
+            /** Required Credits */
+            required_credits: number | null;
+            /**
+             * Remaining Credits
+             * @description Those that could be spent.
+             */
+            remaining_credits: number | null;
+            /**
+             * Available At
+             * @description When it would have passed; null: waiting alone does not help.
+             */
+            available_at: string | null;
+        };
+        /**
+         * Rejection
+         * @description Why a command changed nothing. Listed in the order they are checked.
+         * @enum {string}
+         */
+        Rejection: "idempotency_key_reused" | "no_such_subscription" | "end_not_after_start" | "too_many_zones" | "expiry_not_in_future" | "no_such_usage" | "already_reversed" | "more_than_charged" | "no_such_pack" | "hold_closed" | "not_ended" | "no_such_grant" | "duplicate_payment" | "no_price" | "no_active_subscription" | "too_many_holds" | "amount_too_large" | "insufficient_credits";
         /**
          * RereadReport
          * @description The answer to `POST /admin/sync`.

@@ -1,14 +1,19 @@
 """An attacker's table: nothing of it passes."""
 
 import copy
+import re
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from markupsafe import escape
 
 from actors.console.guard import FORM_BYTES_MAX, Place
 from tests.fakes.browser import HOME, Browser, Time, browsing
 from tests.fakes.http_service import ADMIN_KEY, EXAMPLES, HttpService
 
+KEY_ID = EXAMPLES["KeyPage"]["items"][0]["key_id"]
 PAGES = [
     "/",
     "/user?id=ada",
@@ -17,6 +22,12 @@ PAGES = [
     "/sweeps",
     "/shards",
     "/subscriptions",
+    "/keys",
+    "/keys/make",
+    f"/keys/revoke?key={KEY_ID}",
+    "/audit",
+    "/refusals",
+    "/prices?service=chat&count=5",
 ]
 SCRIPT = "\"'><script>alert(1)</script>"
 FORM = {"id": "ada", "how": "give", "amount": "5", "reason": "x", "confirmed": "1", "once": "k"}
@@ -109,10 +120,12 @@ def poisoned(content: Any) -> Any:
     """Return an answer with a script in every text that callers and other programs choose."""
     chosen = {"service_type", "model_used", "reason", "details", "by", "timezone", "endpoint"}
     chosen |= {"last_error", "type", "kind", "category", "transaction_id", "session_id", "subject"}
+    chosen |= {"name", "services", "user_id_prefix", "action", "target", "made", "idempotency_key"}
     if isinstance(content, list):
         return [poisoned(one) for one in content]
     if not isinstance(content, dict):
         return content
+    chosen |= {"user_id", "by", "job", "prefix"}
     names = {"by_service", "by_model"}
     return {
         name: SCRIPT
@@ -191,3 +204,41 @@ def test_behind_a_proxy_with_tls_the_cookie_is_a_secure_one_of_that_name_alone()
 )
 def test_it_answers_to_the_names_of_where_it_listens(host: str, shown: str) -> None:
     assert Place.of(host, 8001, None).is_ours(shown)
+
+
+def test_a_user_whose_id_is_a_script_has_a_page_without_it(
+    operator: Browser, service: HttpService
+) -> None:
+    """Ids are whatever callers send: this one has no space, so the interface takes it."""
+    whose = quote(SCRIPT, safe="")
+    for part in ("", "/history"):
+        answer = service.answers["GET", f"/subscriptions/ada{part}"]
+        service.answers["GET", f"/subscriptions/{whose}{part}"] = answer
+
+    for page in (f"/user?id={whose}", f"/user/adjust?id={whose}", f"/user/add?id={whose}"):
+        shown = operator.get(page)
+
+        assert shown.status_code == 200
+        assert str(escape(SCRIPT)) in shown.text
+        assert "<script>alert" not in shown.text
+
+
+@pytest.mark.parametrize("public_url", [None, "http://ops.example:9000"])
+def test_consoles_of_one_machine_have_cookies_of_their_own(public_url: str | None) -> None:
+    names = {
+        Place.of("127.0.0.1", port, public_url and public_url.replace("9000", str(port))).cookie
+        for port in (8001, 8002)
+    }
+
+    assert len(names) == 2
+
+
+def test_every_row_of_the_table_names_tests_that_are_there() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "console.md").read_text()
+    rows = re.findall(r"^\| .* \| (`test_.*) \|$", page, re.MULTILINE)
+    sources = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+
+    assert len(rows) > 10
+    assert len(rows) == page.partition("| attack |")[2].count("\n") - 2
+    for name in re.findall(r"test_\w+", "".join(rows)):
+        assert f"def {name}(" in sources

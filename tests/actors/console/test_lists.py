@@ -6,11 +6,22 @@ from typing import Any
 
 import pytest
 
-from actors.console.pages.lists import COLUMNS, csv_of
+from actors.console.pages.csv_lists import LISTS, csv_of
+from actors.events.reports import DeadReport
+from tests.builders.examples import example
 from tests.fakes.browser import Browser
 from tests.fakes.http_service import EXAMPLES, HttpService
 
-PAGES = ["/subscriptions", "/events", "/sweeps", "/shards"]
+PAGES = [
+    "/subscriptions",
+    "/events",
+    "/sweeps",
+    "/shards",
+    "/refusals",
+    "/prices",
+    "/keys",
+    "/audit",
+]
 
 
 @pytest.mark.parametrize("path", PAGES)
@@ -22,15 +33,26 @@ def test_every_list_is_shown_and_in_the_navigation(operator: Browser, path: str)
     assert "<table>" in page.text
 
 
+def rows_of(service: HttpService, name: str) -> list[dict[str, Any]]:
+    """Return the rows of what was asked for last."""
+    answer = service.answers["GET", service.asked[-1].path]
+    found: list[dict[str, Any]] = answer[LISTS[name].part] if LISTS[name].part else answer
+    return found
+
+
 def test_lists_of_nothing_say_so(operator: Browser, service: HttpService) -> None:
     nothing: dict[str, Any] = {"endpoints": [], "undelivered": [], "dead": [], "stripe": []}
     service.answers |= {
         ("GET", "/subscriptions"): {"items": [], "next_cursor": None},
         ("GET", "/admin/events"): EXAMPLES["EventsReport"] | nothing,
         ("GET", "/admin/sweeps"): [],
+        ("GET", "/admin/refusals"): {"items": [], "next_cursor": None},
+        ("GET", "/admin/prices"): {"prices": []},
+        ("GET", "/admin/keys"): {"items": [], "next_cursor": None},
+        ("GET", "/admin/audit"): {"items": [], "next_cursor": None},
     }
 
-    for path in PAGES[:3]:
+    for path in (path for path in PAGES if path != "/shards"):
         page = operator.get(path)
         assert page.status_code == 200
         assert 'class="empty"' in page.text
@@ -62,13 +84,37 @@ def test_a_dead_letter_is_delivered_again(operator: Browser, service: HttpServic
     assert "delivered again to crm" in operator.get("/events").text
 
 
-@pytest.mark.parametrize("name", COLUMNS)
-def test_every_list_is_there_as_csv(operator: Browser, name: str) -> None:
-    answer = operator.get(f"/csv/{name}")
+@pytest.mark.parametrize("name", LISTS)
+def test_every_list_is_there_as_csv(operator: Browser, service: HttpService, name: str) -> None:
+    answer = operator.get(f"/csv/{name}?id=ada")
 
     assert answer.headers["content-type"].startswith("text/csv")
     assert f'filename="{name}.csv"' in answer.headers["content-disposition"]
-    assert next(csv.reader(io.StringIO(answer.text))) == list(COLUMNS[name])
+    first, *rows = csv.reader(io.StringIO(answer.text))
+    assert first == list(LISTS[name].columns)
+    assert len(rows) == len(rows_of(service, name))
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_every_column_of_a_csv_is_a_field_of_the_interface(
+    operator: Browser, service: HttpService, name: str
+) -> None:
+    operator.get(f"/csv/{name}?id=ada")
+
+    rows = rows_of(service, name) or [example(DeadReport)]
+    assert set(LISTS[name].columns) - {"tokens", "by_kind"} <= rows[0].keys()
+
+
+def test_a_csv_has_all_pages_of_a_list_with_its_filter(
+    operator: Browser, service: HttpService
+) -> None:
+    pages = iter([EXAMPLES["ActPage"] | {"next_cursor": "b"}, EXAMPLES["ActPage"]])
+    service.answers["GET", "/admin/audit"] = lambda: next(pages)
+
+    rows = list(csv.reader(io.StringIO(operator.get("/csv/audit?by=key:5f0c91ab").text)))
+
+    assert len(rows) == 3
+    assert service.asked[-1].params == {"by": "key:5f0c91ab", "cursor": "b", "limit": "1000"}
 
 
 def test_no_cell_is_a_formula_and_numbers_stay_numbers() -> None:

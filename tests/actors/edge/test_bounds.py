@@ -13,6 +13,7 @@ from actors.edge.routes import stripe_webhook
 from actors.edge.routes.audit import BY_LENGTH_MAX
 from actors.edge.routes.events import EVENT_ID_LENGTH_MAX
 from actors.edge.routes.keys import KEY_ID_LENGTH_MAX
+from actors.edge.routes.lookups import CURSOR_LENGTH_MAX as REFUSALS_CURSOR_LENGTH_MAX
 from actors.edge.routes.subscriptions import CURSOR_LENGTH_MAX
 from domain.api.requests import FIELDS_MAX, TEXT_LENGTH_MAX
 from tests.fakes.edge import CREDITS, USAGE, edge
@@ -25,6 +26,7 @@ PAGES = [
     "/subscriptions/ada/history?limit=",
     "/admin/keys?limit=",
     "/admin/audit?limit=",
+    "/admin/refusals?limit=",
     "/admin/sweeps?limit=",
     "/admin/anonymizations?limit=",
 ]
@@ -46,6 +48,7 @@ async def test_a_page_is_no_longer_than_this(path: str) -> None:
         ("/events?user_id=ada&after=", EVENT_ID_LENGTH_MAX),
         ("/admin/keys?cursor=", KEY_ID_LENGTH_MAX),
         ("/admin/audit?by=", BY_LENGTH_MAX),
+        ("/admin/refusals?cursor=", REFUSALS_CURSOR_LENGTH_MAX),
     ],
 )
 @in_loop

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from actors.mongo.prices import MongoPrices
-from actors.protocol.store import StorageUnavailableError
 from actors.runtime import price_list
 from actors.runtime.price_list import PriceFile, PriceStore, decide_by, follow_prices, in_force
 from domain.pricing import NO_PRICES, PriceList, read_prices
 from domain.values import Policy
+from tests.fakes.memory_prices import MemoryPrices
 from tests.fakes.setups import MongoSetup, mongomock_setup
 from tests.fakes.shards import in_loop, until
 from tests.patience import PATIENCE_SECONDS
@@ -23,24 +23,6 @@ FOLLOWS_SECONDS_MAX = PATIENCE_SECONDS  # On a machine that is busy with much el
 
 ONE = "[[prices]]\ncredits_per_unit = 1\nunit_size = 1000\n"
 TWO = "[[prices]]\ncredits_per_unit = 2\nunit_size = 1000\n"
-
-
-class MemoryPrices:
-    """A `PriceStore` that may be away."""
-
-    def __init__(self, text: str = "") -> None:
-        self.text = text
-        self.is_away = False
-
-    def keep(self, text: str) -> None:
-        if self.is_away:
-            raise StorageUnavailableError
-        self.text = text
-
-    def read(self) -> str:
-        if self.is_away:
-            raise StorageUnavailableError
-        return self.text
 
 
 @dataclass

@@ -154,6 +154,8 @@ class AsyncAllotment:
     remove_endpoint = sent_async(endpoints.remove_endpoint)
     get_settings = sent_async(endpoints.get_settings)
     change_settings = sent_async(endpoints.change_settings)
+    list_refusals = sent_async(operators.list_refusals)
+    get_prices = sent_async(operators.get_prices)
 
     async def check_daily_allocations(self, user_ids: Sequence[str]) -> list[CreditStatusResponse]:
         """Return what many users have today, in their order, one call each. Reads only."""

@@ -129,6 +129,8 @@ class Allotment:
     remove_endpoint = sent(endpoints.remove_endpoint)
     get_settings = sent(endpoints.get_settings)
     change_settings = sent(endpoints.change_settings)
+    list_refusals = sent(operators.list_refusals)
+    get_prices = sent(operators.get_prices)
 
     def check_daily_allocations(self, user_ids: Sequence[str]) -> list[CreditStatusResponse]:
         """Return what many users have today, in their order, one call each. Reads only."""

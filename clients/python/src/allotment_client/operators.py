@@ -9,8 +9,10 @@ from allotment_client.lists import SubscriptionRecord
 from allotment_client.reports import (
     AnonymizationReport,
     HistoryPage,
+    PriceListRecord,
     ReconciliationProgress,
     Redelivery,
+    RefusalPage,
     RereadReport,
     ReshardReport,
     ShardReport,
@@ -122,6 +124,17 @@ def reconcile_stripe() -> Call[SweepReport]:
 def get_stripe_reconciliation() -> Call[ReconciliationProgress]:
     """Say how far the comparison with Stripe that is under way has come."""
     return Call("GET", "/admin/stripe/reconcile", reader(ReconciliationProgress))
+
+
+def list_refusals(*, limit: int = 100, cursor: str | None = None) -> Call[RefusalPage]:
+    """Return a page of the requests that were refused under an idempotency key, newest first."""
+    query = query_of(limit=limit, cursor=cursor)
+    return Call("GET", "/admin/refusals", reader(RefusalPage), query)
+
+
+def get_prices() -> Call[PriceListRecord]:
+    """Return the price list in force, in the order in which prices are tried."""
+    return Call("GET", "/admin/prices", reader(PriceListRecord))
 
 
 def set_test_clock(now: datetime) -> Call[TestClockReport]:

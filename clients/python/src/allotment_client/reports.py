@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from allotment_client.lists import SubscriptionRecord
+from allotment_client.lists import PriceRecord, SubscriptionRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,3 +235,37 @@ class ActPage:
 
     items: list[ActRecord]
     next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalRecord:
+    """A request that was refused; None where credits were not the reason."""
+
+    user_id: str
+    seq: int
+    at: datetime
+    by: str | None
+    idempotency_key: str
+    reason: str
+    """`insufficient_credits`, for example."""
+    limit: str | None
+    """Which limit refused a charge: `daily`, `subscription`, `credits`."""
+    required_credits: int | None
+    remaining_credits: int | None
+    available_at: datetime | None
+    """When it would have passed; None: waiting alone does not help."""
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalPage:
+    """A page of refused requests of all users, newest first."""
+
+    items: list[RefusalRecord]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PriceListRecord:
+    """The prices in force, in the order in which they are tried: the first that fits decides."""
+
+    prices: list[PriceRecord]

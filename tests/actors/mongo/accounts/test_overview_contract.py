@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from bson import ObjectId
 
-from actors.protocol.queries import SubscriptionPageQuery
+from actors.protocol.queries import RefusalPageQuery, SubscriptionPageQuery
 from domain.api.answers import SubscriptionRecord
 from domain.charges import UsageRecorded
 from domain.values import Status, UserId
@@ -131,3 +131,60 @@ def test_ids_of_other_programs_are_listed_once_and_unreadable_documents_passed_o
 def test_a_cursor_that_no_page_gave_is_refused(mongo: MongoSetup, cursor: str) -> None:
     with pytest.raises(ValueError, match="cursor"):
         mongo.overview.subscription_page(SubscriptionPageQuery(None, 10, cursor), NOON)
+
+
+def refused(setup: Setup, limit: int) -> list[list[tuple[str, int]]]:
+    """Return whose refusals there are, and their numbers, page by page."""
+    pages: list[list[tuple[str, int]]] = []
+    cursor = None
+    while not pages or cursor is not None:
+        page = setup.overview.refusal_page(RefusalPageQuery(limit, cursor), NOON)
+        pages.append([(one.user_id, one.seq) for one in page.items])
+        cursor = page.next_cursor
+    return pages
+
+
+@pytest.mark.parametrize("user_id", ["ann", CAT])
+def test_refusals_are_listed_newest_first_each_once(setup: Setup, user_id: str) -> None:
+    ann, bob = Author(user_id), Author("bob", NOON - timedelta(days=40))
+    entries = [ann.add(), ann.use(500), ann.use(1), ann.use(501), bob.use(7), bob.add()]
+    bob.now = NOON  # Of one instant there are several.
+    entries += [bob.use(99_999), bob.use(99_998)]
+    write(setup.store, entries)
+
+    whole = [(user_id, 2), (user_id, 4), ("bob", 3), ("bob", 4)]
+    pages = refused(setup, 2)
+    assert [len(page) for page in pages] == [2, 2, 1]
+    assert sorted(pages[0] + pages[1]) == sorted(whole)
+    assert pages[2] == [("bob", 1)]
+    for limit in (1, 3, 100):
+        found = [one for page in refused(setup, limit) for one in page]
+        assert found == [one for page in pages for one in page]
+
+
+def test_a_refusal_says_how_far_the_charge_was_from_being_covered(setup: Setup) -> None:
+    author = Author("ann")
+    write(setup.store, [author.add(), author.use(91)])
+
+    (one,) = setup.overview.refusal_page(RefusalPageQuery(10, None), NOON).items
+
+    assert (one.reason, one.required_credits, one.remaining_credits) == (
+        *("insufficient_credits", 91, 90),
+    )
+    assert one.available_at == NOON.replace(hour=0) + ONE_DAY
+
+
+def test_a_refusal_that_cannot_be_read_is_passed_over_and_no_other_is_lost(
+    mongo: MongoSetup,
+) -> None:
+    author = Author("ann")
+    write(mongo.store, [author.use(amount) for amount in range(1, 6)])
+    mongo.change("allotment_journal", {"_id": "ann 3"}, body="{")
+
+    assert [seq for page in refused(mongo, 2) for _, seq in page] == [5, 4, 2, 1]
+
+
+@pytest.mark.parametrize("cursor", ["", "x", ".", "12", "99999999999999999.ann 1"])
+def test_a_cursor_of_refusals_that_no_page_gave_is_refused(mongo: MongoSetup, cursor: str) -> None:
+    with pytest.raises(ValueError, match="cursor"):
+        mongo.overview.refusal_page(RefusalPageQuery(10, cursor), NOON)

@@ -1,0 +1,1 @@
+"""What tests in a browser need from npm: axe-core, which finds what some people cannot use."""
