@@ -78,16 +78,12 @@ class RayBackend:
         self.keys = KeyRing(MongoKeys(self.database))
         self.key_desk = KeyDesk(MongoKeys(self.database))
         self.audit: Audit = MongoAudit(self.database)
-        rules, quota = settings.token_rules, settings.requests_per_replica
-        self.tokens = Tokens(rules) if rules else None
+        self.tokens = Tokens(settings.token_rules) if settings.token_rules else None
         self.streams = StreamTokens(MongoStreamSecret(self.database))
-        self.rate_limit = RateLimit(quota, settings.rate_limit_seconds) if quota else None
+        self.rate_limit = rate_limit(settings)
         self._janitor = RayJanitor()
         self.operations = Operations(self._shards, self._janitor)
-        self.test_clock: TestClock | None = None
-        if settings.test_clock:
-            store = MongoClock(self.database)
-            self.test_clock = TestClock(ServiceClock(), store, self._set_clocks)
+        self.test_clock = self._test_clock() if settings.test_clock else None
         self.agenda: Agenda = MongoAgenda(self.database)
         self.events: EventsWay = RayEvents()
         self.endpoints = EndpointDesk(
@@ -102,6 +98,9 @@ class RayBackend:
         self.stripe = StripeDesk(
             MongoStripe(self.database), settings.webhook_secrets, lambda: datetime.now(UTC)
         )
+
+    def _test_clock(self) -> TestClock:
+        return TestClock(ServiceClock(), MongoClock(self.database), self._set_clocks)
 
     async def now(self) -> datetime:
         """Return what the service takes to be the time. StoreError: the clock cannot be read."""
@@ -153,6 +152,12 @@ class RayBackend:
         return missing
 
 
+def rate_limit(settings: Settings) -> RateLimit | None:
+    """Return how many requests a caller may make of one replica; None: as many as there are."""
+    quota = settings.requests_per_replica
+    return RateLimit(quota, settings.rate_limit_seconds) if quota else None
+
+
 def is_behind(reports: list[ShardReport] | BaseException) -> bool:
     """Say whether a shard has not heard of other programs' changes for too long."""
     return not isinstance(reports, BaseException) and any(report.stale for report in reports)
@@ -168,11 +173,12 @@ class Edge:
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
         gate = build_app(self._backend)
-        app = traced(Shared(gate, self._backend.origins), gate)
+        sharing = Shared(gate, self._backend.origins)
+        app = traced(sharing, gate)
         self._loops = Loops("http")
         self._loops.start(self._watch.follow(partial(setattr, gate, "closed")))
         self._loops.start(publish_forever(publisher(gate)))
-        self._loops.start(follow_settings(self._backend.service_settings, app.take))
+        self._loops.start(follow_settings(self._backend.service_settings, sharing.take))
         open_shortcut(gate, app)
         gc.freeze()  # Full collections would pass over all that was imported.
         gc.set_threshold(*GC_THRESHOLDS)

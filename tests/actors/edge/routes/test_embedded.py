@@ -10,7 +10,7 @@ import pytest
 
 from actors.edge.app import build_app
 from actors.edge.backend import Portal
-from actors.edge.origins import shared
+from actors.edge.origins import Shared
 from actors.edge.routes.embedded import ELEMENT, NAMES, PAGES, content_of, page_headers, page_of
 from tests.fakes.edge import edge
 from tests.fakes.shards import in_loop
@@ -65,7 +65,7 @@ def test_no_text_becomes_markup_or_code(sink: str) -> None:
 @in_loop
 async def test_whom_the_service_lets_call_may_have_the_element_too() -> None:
     async with edge() as (_, backend):
-        transport = httpx.ASGITransport(shared(build_app(backend), ["https://app.example"]))
+        transport = httpx.ASGITransport(Shared(build_app(backend), ["https://app.example"]))
         async with httpx.AsyncClient(transport=transport, base_url="http://edge") as http:
             named = await http.get(SCRIPT, headers={"Origin": "https://app.example"})
             other = await http.get(SCRIPT, headers={"Origin": "https://other.example"})
