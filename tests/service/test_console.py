@@ -3,6 +3,7 @@
 It takes a Chromium. What the pages look like is seen in `tests/actors/console/test_browser.py`.
 """
 
+import asyncio
 import re
 import signal
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from bench.processes import free_port
 from tests.fakes.chromium import Chromium, chromium
 from tests.patience import SERVICE_SECONDS
+from tests.service.console_speed import looks, pages
 from tests.service.requests import add_credits, charge, status
 from tests.service.running import RunningService, wait_until
 
@@ -161,3 +163,10 @@ def answers(address: str) -> bool:
     except httpx.TransportError:
         return False
     return True
+
+
+def test_every_page_is_there_beside_a_real_service(service: RunningService) -> None:
+    """As `console_speed` looks at them, which tells how long they take with many users."""
+    medians = asyncio.run(looks(service, 1, "nobody"))
+
+    assert medians.keys() == pages("nobody").keys()
