@@ -10,7 +10,7 @@ tried, until one passes; then all that wait are tried at once.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, TypeVar
@@ -116,7 +116,7 @@ class Consumer:
     async def _follow(self, order: int) -> None:
         while True:
             head = await self._feed.head()
-            page = await self._page(order)
+            page = await self._feed.read_surely(order, PAGE)
             if not page and order < head:  # All of them were removed.
                 self.progress.pass_over(order + 1, head)
                 order = head
@@ -133,16 +133,6 @@ class Consumer:
                     self.progress.finish(order)
                     self._finished += 1
             await self._keep_all()
-
-    async def _page(self, order: int) -> Sequence[OrderedEvent]:
-        """Return the next events. What is between them was removed while this was switched off.
-
-        An event that is renamed during a read may be missed by it, and by no read after it.
-        """
-        page = await self._feed.read(order, PAGE)
-        if not page or page[-1].order - order > len(page):
-            page = await self._feed.read(order, PAGE)
-        return page
 
     async def _room(self) -> None:
         while len(self.held) >= HELD_MAX:

@@ -89,6 +89,16 @@ class Feed:
             else:
                 await arrived.wait()
 
+    async def read_surely(self, order: int, limit: int) -> Sequence[OrderedEvent]:
+        """Return events after a place: what is not among them was removed.
+
+        An event that is renamed during a read may be missed by it, and by no read after it.
+        """
+        page = await self.read(order, limit)
+        if not page or page[-1].order - order > len(page):
+            page = await self.read(order, limit)
+        return page
+
     async def after(self, order: int, limit: int) -> Sequence[OrderedEvent]:
         """Return the events after a place that are there: not all, where old ones were removed."""
         last = min(order + limit, self.newest)

@@ -300,3 +300,21 @@ def test_a_month_is_rehearsed_in_a_minute_and_survives_a_killed_shard(
     assert datetime.fromisoformat(after["as_of"]) >= now + timedelta(days=10)
     assert back.status_code == 422
     assert datetime.fromisoformat(ended) >= now + timedelta(days=31)
+
+
+def test_pages_of_an_origin_that_is_set_at_run_time_may_call_until_it_is_taken_away(
+    http: httpx.Client,
+) -> None:
+    page = "https://added.example"
+
+    def is_allowed(origin: str) -> bool:
+        answer = http.get("/subscription/status?user_id=ada", headers={"Origin": origin})
+        return bool(answer.headers.get("access-control-allow-origin") == origin)
+
+    assert not is_allowed(page)
+    http.patch("/admin/settings", json={"cors_origins": [page]}).raise_for_status()
+    wait_until(lambda: is_allowed(page), PATIENCE_SECONDS)
+    http.patch("/admin/settings", json={"cors_origins": []}).raise_for_status()
+    wait_until(lambda: not is_allowed(page), PATIENCE_SECONDS)
+
+    assert is_allowed("https://app.example")

@@ -103,7 +103,7 @@ async def test_a_change_counts_for_what_comes_and_keeps_the_place() -> None:
     endpoint = endpoints.make()
     async with world.relaying(roster=endpoints.roster()) as relay:
         world.happen("ann")
-        await until(endpoints.users)
+        await until(lambda: done_until(world, endpoint.consumer) == 1)
         endpoints.change(endpoint, url=OTHER)
         await until(lambda: len(endpoints.posts) == 2)
         world.happen("bob")
