@@ -188,7 +188,12 @@ def rules_of(index: Mapping[str, Any]) -> tuple[str, ...]:
     keys = [
         (key, int(order) if _is_number(order) else order) for key, order in index["key"].items()
     ]
-    return (repr(keys), *(repr(index.get(rule) or None) for rule in RULES))
+    return (repr(keys), *(repr(_plain(index.get(rule)) or None) for rule in RULES))
+
+
+def _plain(rule: Any) -> Any:
+    """Return a rule as a plain value, whichever kind of mapping says it."""
+    return {name: _plain(r) for name, r in rule.items()} if isinstance(rule, Mapping) else rule
 
 
 def _is_number(value: object) -> bool:
