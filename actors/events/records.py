@@ -100,6 +100,12 @@ class EventStore(Protocol):
     def take_over(self) -> None:
         """End what an earlier relay that was killed left open. To be called at its start."""
 
+    def serve(self, consumers: Collection[str]) -> None:
+        """Have these hold old events that they have not had, and no other whose place is kept.
+
+        Of consumers beside the endpoints that are made at run time.
+        """
+
     def number(self, limit: int) -> Sequence[OrderedEvent]:
         """Give up to `limit` events that have none their places, and return them in order."""
 
@@ -139,7 +145,7 @@ class EventStore(Protocol):
         """Return how many dead letters nobody has asked to deliver again."""
 
     def trim(self, before: datetime) -> int:
-        """Remove events made before an instant that every consumer is done with; count them."""
+        """Remove events made before an instant that all who are served have had; count them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,11 +103,13 @@ class Relay:
 
     async def _number_for_ever(self) -> None:
         looked_at, taken_over = 0.0, False
+        served = tuple(self.consumers)  # Before any of the roster is among them.
         while not self._closing:
             try:
                 now = asyncio.get_running_loop().time()
                 if not taken_over:
                     await self._feed.ask(self._store.take_over)
+                    await self._feed.ask(lambda: self._store.serve(served))
                     taken_over = True
                 if not self._feed.is_ready or now > looked_at + HEAD_SECONDS:
                     self._feed.note_head(await self._feed.ask(self._store.head))

@@ -2,7 +2,7 @@
 
 import heapq
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -41,6 +41,14 @@ class MongoEvents:
     def take_over(self) -> None:
         """End what an earlier relay that was killed left open: nobody could number before."""
         self._store.take_over(RELAY)
+
+    def serve(self, consumers: Collection[str]) -> None:
+        """Have these hold old events that they have not had, and no other whose place is kept."""
+        served = [f"consumer {consumer}" for consumer in consumers]
+        others = {"_id": {"$nin": served}, "done_until": {"$exists": True}}
+        with unavailable_on_error():
+            self._relay.update_many({"_id": {"$in": served}}, {"$unset": {"unserved": ""}})
+            self._relay.update_many(others, {"$set": {"unserved": True}})
 
     # --- the order ----------------------------------------------------------------------
 
@@ -214,14 +222,14 @@ class MongoEvents:
     # --- old events ---------------------------------------------------------------------
 
     def trim(self, before: datetime) -> int:
-        """Remove events made before an instant that every consumer is done with.
+        """Remove events made before an instant that all who are served have had.
 
-        An endpoint that is switched off holds none: what is there of them it gets when it is on again.
+        Who is switched off, or no longer set, holds none: what is there of them they get later.
         """
         with unavailable_on_error():
             self._remove_strangers_letters()
             consumers = [
-                *self._relay.find({"done_until": {"$exists": True}}),
+                *self._relay.find({"done_until": {"$exists": True}, "unserved": {"$ne": True}}),
                 *self._endpoints.find({"enabled": True}, ["done_until"]),
             ]
             until = min((int(c["done_until"]) for c in consumers), default=self.head())

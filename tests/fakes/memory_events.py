@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,8 +25,14 @@ class MemoryEvents:
         self._progress: dict[str, Progress] = {}
         self._dead: dict[str, DeadLetter] = {}
         self._off: set[str] = set()
+        self._unserved: set[str] = set()
         self._head = 0
         self._lock = threading.RLock()
+
+    def serve(self, consumers: Collection[str]) -> None:
+        self._enter()
+        kept = {name for name in self._progress if endpoint_id_of(name) is None}
+        self._unserved = kept.difference(consumers)
 
     def take_over(self) -> None:
         self._enter()
@@ -122,7 +128,7 @@ class MemoryEvents:
 
     def trim(self, before: datetime) -> int:
         self._enter()
-        on = [p for name, p in self._progress.items() if name not in self._off]
+        on = [p for name, p in self._progress.items() if name not in self._off | self._unserved]
         until = min((p.done_until for p in on), default=self._head)
         buried = {letter.event.record.id for letter in self._dead.values()}
         old = [

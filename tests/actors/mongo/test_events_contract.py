@@ -180,6 +180,37 @@ def test_old_events_go_once_every_consumer_is_done_with_them_and_none_is_dead(
     assert [e.order for e in events.after(1, 2)] == [4]
 
 
+def test_a_consumer_that_is_no_longer_set_holds_no_old_events(
+    setup: Setup, events: EventStore
+) -> None:
+    write(setup.store, eventful(ANN, 4))
+    events.number(10)
+    events.keep("log", Progress(4))
+    events.keep("webhook crm", Progress(1))
+    late = NOON + timedelta(days=1)
+
+    events.serve(["log", "webhook crm"])
+    held = events.trim(late)
+    events.serve(["log", "mail"])
+    let_go = events.trim(late)
+
+    assert (held, let_go) == (1, 3)
+    assert events.progress("webhook crm") == Progress(1)
+
+
+def test_a_consumer_that_is_set_again_holds_old_events_again(
+    setup: Setup, events: EventStore
+) -> None:
+    write(setup.store, eventful(ANN, 4))
+    events.number(10)
+    events.keep("webhook crm", Progress(1))
+
+    events.serve([])
+    events.serve(["webhook crm"])
+
+    assert events.trim(NOON + timedelta(days=1)) == 1
+
+
 def test_two_who_number_at_once_never_give_a_place_twice(embedded: MongoSetup) -> None:
     write(embedded.store, eventful(ANN, 20))
     one, other = MongoEvents(embedded.database), MongoEvents(embedded.database)
