@@ -26,7 +26,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 OPTIONS = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
     *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
-    *("--hide-scrollbars", "--force-color-profile=srgb", "--remote-debugging-pipe"),
+    *("--lang=en", "--hide-scrollbars", "--force-color-profile=srgb", "--remote-debugging-pipe"),
 )
 PIPES = """
 import os, sys
@@ -68,6 +68,8 @@ class Chromium:
         self._session: str | None = None
         self.errors: list[str] = []
         """What pages had to complain about."""
+        self.answers: list[str] = []
+        """The addresses that answered, in order."""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -105,26 +107,40 @@ class Chromium:
 
     def wait(self, condition: str) -> None:
         """Return once a script comes to true, on this page or one after it."""
+        self.wait_until(f"Boolean({condition})", wanted=True)
+
+    def wait_until(self, script: str, wanted: object) -> None:
+        """Return once a script comes to what is wanted, on this page or one after it."""
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while True:
-            try:
-                if self.evaluate(condition):
-                    return
-            except BrowserError:  # A page that goes takes its scripts with it.
-                pass
-            assert time.monotonic() < deadline, f"{condition}\n{self.text()}"
+        while (found := self._found(script)) != wanted:
+            assert time.monotonic() < deadline, (
+                f"{script} stays {found!r}\n{self.errors}\n{self.text()}"
+            )
             time.sleep(POLL_SECONDS)
+
+    def wait_for_answers(self, part: str, times: int) -> None:
+        """Return once addresses with such a part have answered so often."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while sum(part in address for address in self.answers) < times:
+            assert time.monotonic() < deadline, self.answers
+            self._next()
 
     def wait_for(self, text: str) -> None:
         """Return once a text is shown."""
         self.wait(f"document.body.innerText.includes({json.dumps(text)})")
 
+    def _found(self, script: str) -> Any:
+        try:
+            return self.evaluate(script)
+        except BrowserError as error:  # A page that goes takes its scripts with it.
+            return error
+
     def text(self) -> str:
         """Return what the page shows."""
         return str(self.evaluate("document.body.innerText"))
 
-    def resize(self, width: int, height: int, *, dark: bool = False) -> None:
-        """Give the window another size, and the colours of day or night."""
+    def resize(self, width: int, height: int, *, dark: bool = False, still: bool = False) -> None:
+        """Give the window another size, the colours of day or night, and movement or none."""
         self.tell(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -132,8 +148,12 @@ class Chromium:
             deviceScaleFactor=1,
             mobile=width < 600,
         )
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.tell("Emulation.setEmulatedMedia", features=[scheme])
+        chosen = {
+            "prefers-color-scheme": "dark" if dark else "light",
+            "prefers-reduced-motion": "reduce" if still else "no-preference",
+        }
+        features = [{"name": name, "value": value} for name, value in chosen.items()]
+        self.tell("Emulation.setEmulatedMedia", features=features)
 
     def picture(self) -> bytes:
         """Return what the window shows, as PNG."""
@@ -173,9 +193,15 @@ class Chromium:
 
     def enter(self) -> None:
         """Press the enter key."""
-        key = {"key": "Enter", "code": "Enter", "windowsVirtualKeyCode": 13, "text": "\r"}
-        self.tell("Input.dispatchKeyEvent", type="keyDown", **key)
-        self.tell("Input.dispatchKeyEvent", type="keyUp", **key)
+        self._strike("Enter", windowsVirtualKeyCode=13, text="\r")
+
+    def tab(self) -> None:
+        """Press the tabulator: the next field, link or button has the focus."""
+        self._strike("Tab")
+
+    def _strike(self, key: str, **more: Any) -> None:
+        for kind in ("keyDown", "keyUp"):
+            self.tell("Input.dispatchKeyEvent", type=kind, key=key, code=key, **more)
 
     def _click(self, element: str) -> None:
         """Click where an element is: what lies above it would be hit in its place."""
@@ -230,6 +256,8 @@ class Chromium:
             self.errors.append(f"{entry['text']} {entry.get('url', '')}")
         if event == "Runtime.consoleAPICalled" and params["type"] == "error":
             self.errors.append(json.dumps(params["args"])[:500])
+        if event == "Network.responseReceived" and params["type"] != "Preflight":
+            self.answers.append(params["response"]["url"])
 
     def _read(self) -> None:
         rest = b""
@@ -241,8 +269,11 @@ class Chromium:
 
 
 @contextmanager
-def chromium(folder: Path) -> Iterator[Chromium]:
-    """Yield a browser whose pages complain about nothing. It keeps its files in a folder."""
+def chromium(folder: Path, known: str | None = None) -> Iterator[Chromium]:
+    """Yield a browser whose pages complain about nothing. It keeps its files in a folder.
+
+    `known`: what complaints may say, where a test makes some.
+    """
     if CHROMIUM is None:
         pytest.skip("there is no Chromium on this machine")
     browser = Chromium(folder)
@@ -252,7 +283,8 @@ def chromium(folder: Path) -> Iterator[Chromium]:
         browser.evaluate("1")  # What was complained of before is there.
     finally:
         browser.close()
-    assert not browser.errors, browser.errors
+    unknown = [one for one in browser.errors if known is None or known not in one]
+    assert not unknown, unknown
 
 
 def _pipe() -> tuple[int, int]:

@@ -5,11 +5,10 @@ Pictures of all pages are left in the test's folder.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.browser.axe import axe_source
+from tests.browser.axe import faults
 from tests.builders.console_world import fill
 from tests.fakes.chromium import Chromium, chromium
 from tests.fakes.console_site import PAGES, Site, console_site
@@ -19,7 +18,6 @@ SIZES = {"desk": (1280, 800, False), "phone": (390, 844, True)}
 """Width, height, and whether it is night."""
 HIDDEN_COLUMNS = """[...document.querySelectorAll(".table")]
   .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.innerText)"""
-HARMLESS = {"minor", "moderate"}
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +33,6 @@ def browser(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ch
         browser.open(site.link)
         browser.wait_for("Every part of the service answers.")
         yield browser
-
-
-def faults(browser: Chromium) -> list[str]:
-    """Return what of the page some people cannot use, as axe-core finds it."""
-    browser.evaluate(axe_source())
-    found = browser.evaluate("axe.run(document).then((told) => told.violations)")
-    return [_told(one) for one in found if one["impact"] not in HARMLESS]
-
-
-def _told(violation: dict[str, Any]) -> str:
-    nodes = [f"{node['html']} {node['failureSummary']}" for node in violation["nodes"][:3]]
-    return f"{violation['id']}: {violation['help']}\n" + "\n".join(nodes)
 
 
 @pytest.mark.parametrize("size", SIZES)
