@@ -75,6 +75,9 @@ SCRIPTS = {
         "answers 5xx but 503: 0",
         r"p99 beside the attack: x[\d.]+ alone",
     ],
+    "tests.service.console_speed --users 20 --records 200 --rounds 1": [
+        *(rf"^{name} +[\d.]+ ms$" for name in ("overview", "subscriptions", "a user", "audit"))
+    ],
     "tests.service.elections --seconds 12 --users 20 --callers 4 --stalls 1": [
         r"^[1-9]\d* elections, 1 stalls; answers: .*'usage 201': [1-9]",
         "^all is as it must be$",
