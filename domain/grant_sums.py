@@ -44,11 +44,12 @@ def once(grants: tuple[Grant, ...], what: object, work_out: Callable[[], Sum]) -
     if len(grants) < MANY:
         return work_out()
     known = _sums_of(_Same(grants))
-    if what not in known:
+    found: Sum | None = known.get(what)  # Once: another thread may clear them at any time.
+    if found is None:
+        found = work_out()
         if len(known) >= SUMS_MAX:
             known.clear()
-        known[what] = work_out()
-    found: Sum = known[what]
+        known[what] = found
     return found
 
 
