@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from inspect import isawaitable
 
 from actors.protocol.reports import Findings
 from actors.protocol.store import Store
@@ -12,7 +13,10 @@ from domain.values import Credits, UserId
 
 
 class Naps:
-    """A sleep that only gives the loop some turns; before each recheck it does what a test says."""
+    """A sleep that only gives the loop some turns; before each recheck it does what a test says.
+
+    Where that is to be awaited, it is.
+    """
 
     def __init__(self, before_recheck: Callable[[], object] = lambda: None, turns: int = 1) -> None:
         self.rechecks = 0
@@ -22,7 +26,9 @@ class Naps:
     async def __call__(self, seconds: float) -> None:
         if seconds == RECHECK_SECONDS:
             self.rechecks += 1
-            self._before_recheck()
+            done = self._before_recheck()
+            if isawaitable(done):
+                await done
         for _ in range(self._turns):
             await asyncio.sleep(0)
 

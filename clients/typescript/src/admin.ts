@@ -131,7 +131,7 @@ export class Admin {
   async changeEndpoint(endpointId: string, options: ChangeEndpointOptions): Promise<Endpoint> {
     const { signal, timeoutMs, ...body } = options;
     const manner = { method: "PATCH", repeatable: true };
-    return this.#transport.act(endpointPath(endpointId), body, { signal, timeoutMs }, manner);
+    return this.#transport.act(`/admin/endpoints/${segment(endpointId)}`, body, { signal, timeoutMs }, manner);
   }
 
   /** Give an endpoint a new secret, which is shown this once; the one before signs on for a while. */
@@ -140,17 +140,17 @@ export class Admin {
     options: { overlap?: number } & CallOptions = {},
   ): Promise<MadeEndpoint> {
     const { overlap, ...call } = options;
-    return this.#transport.act(`${endpointPath(endpointId)}/rotate`, { overlap }, call);
+    return this.#transport.act(`/admin/endpoints/${segment(endpointId)}/rotate`, { overlap }, call);
   }
 
   /** Have one signed test event sent, and tell what came of it. */
   async testEndpoint(endpointId: string, options: CallOptions = {}): Promise<EndpointTrial> {
-    return this.#transport.act(`${endpointPath(endpointId)}/test`, {}, options);
+    return this.#transport.act(`/admin/endpoints/${segment(endpointId)}/test`, {}, options);
   }
 
   /** Remove an endpoint, with its place and its dead letters. */
   async removeEndpoint(endpointId: string, options: CallOptions = {}): Promise<Endpoint> {
-    return this.#transport.act(endpointPath(endpointId), {}, options, { method: "DELETE" });
+    return this.#transport.act(`/admin/endpoints/${segment(endpointId)}`, {}, options, { method: "DELETE" });
   }
 
   /** What is set while the service runs, beside what its environment says. */
@@ -251,8 +251,4 @@ export class Admin {
     const manner = { method: "PUT", repeatable: true };
     return this.#transport.act("/admin/test-clock", { now }, options, manner);
   }
-}
-
-function endpointPath(endpointId: string): string {
-  return `/admin/endpoints/${segment(endpointId)}`;
 }

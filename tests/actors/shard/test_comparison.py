@@ -176,10 +176,14 @@ async def test_an_append_on_its_way_is_no_difference_however_long_it_takes(
         monkeypatch.setattr(store, "append", slow_append)
         charge = asyncio.create_task(ask_one(shard, charge_call(ANN, 1, "slow")))
         await landed.wait()
-        naps = Naps(lambda: gate.open() if naps.rechecks == 3 else None, turns=20)
 
+        async def let_it_land() -> None:
+            if naps.rechecks == 3:
+                gate.open()
+                await charge
+
+        naps = Naps(let_it_land)
         report = await compare(shard, store, naps)
-        await charge
 
     assert naps.rechecks >= 3
     assert report == Findings(checked=1)
