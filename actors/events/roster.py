@@ -15,9 +15,7 @@ from actors.events.trial import tried
 from actors.events.webhooks import Post, Target, WebhookHandler, target_of, target_of_made
 from actors.protocol.store import StorageUnavailableError
 
-LOOK_SECONDS = (
-    2.0  # How often it is looked what is kept: a change counts within this and a reading.
-)
+LOOK_SECONDS = 2.0  # How often what is kept is read: a change counts within this and a reading.
 UNKNOWN = "there is no such endpoint"
 
 logger = logging.getLogger(__name__)

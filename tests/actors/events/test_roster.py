@@ -247,6 +247,8 @@ async def test_while_the_database_is_away_those_known_last_go_on() -> None:
         world.happen("ann")
         await until(endpoints.users)
 
+    assert endpoints.users() == ["ann"]
+
 
 @in_loop
 async def test_an_endpoint_in_trouble_delays_no_other() -> None:
