@@ -19,6 +19,7 @@ from actors.edge.addresses import divided
 from actors.edge.at_once import Operation, Place, place_of
 from actors.edge.backend import HEAD_ONLY, Backend
 from actors.edge.credentials import authenticate
+from actors.edge.heads import WHOLE
 from actors.edge.limits import Allowance
 from actors.edge.once import check_once
 from actors.edge.problems import (
@@ -168,18 +169,24 @@ async def receive_whole(scope: Scope, receive: Receive) -> Receive:
     length = headers.get(b"content-length", b"0")
     if length.isdigit() and int(length[:20]) > BODY_BYTES_MAX:
         raise too_large()
-    try:
-        async with asyncio.timeout(BODY_SECONDS_MAX):
-            body = await read_body(receive)
-    except TimeoutError:
-        title = "The body did not arrive in time"
-        raise RequestRefused(make_problem("request_timeout", title)) from None
+    is_whole = WHOLE in scope.get("extensions", ())
+    body = await (read_body(receive) if is_whole else read_in_time(receive))
     if body and scope["path"] != SIGNED:
         check_type(scope, headers.get(b"content-type"))
         check_coding(headers.get(b"content-encoding"))
         check_containers(body)
     scope["body"] = body  # Where hot operations take it.
     return again(body, receive)
+
+
+async def read_in_time(receive: Receive) -> bytes:
+    """Return the whole body. Raises what `read_body` does, and RequestRefused where it is late."""
+    try:
+        async with asyncio.timeout(BODY_SECONDS_MAX):
+            return await read_body(receive)
+    except TimeoutError:
+        title = "The body did not arrive in time"
+        raise RequestRefused(make_problem("request_timeout", title)) from None
 
 
 async def read_body(receive: Receive) -> bytes:

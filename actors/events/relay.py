@@ -39,7 +39,9 @@ from actors.protocol.store import StorageUnavailableError
 from domain.events import event_id
 from domain.values import UserId
 
-POLL_SECONDS = 0.05  # How often it is looked for events without a place.
+POLL_SECONDS = 0.05  # How often it is looked for events without a place, while there are some,
+QUIET_POLL_SECONDS = 0.2  # and where there was none for a while:
+QUIET_AFTER_SECONDS = 2.0  # so long.
 HEAD_SECONDS = 5.0  # How often it is looked whether another relay has given places.
 NUMBERED_MAX = 1_000  # Events that are given places together.
 PAGE_MAX = 200  # Events told to a program together.
@@ -102,7 +104,7 @@ class Relay:
                 loops.create_task(self._roster.follow(self.consumers, self._consume, loops))
 
     async def _number_for_ever(self) -> None:
-        looked_at, taken_over = 0.0, False
+        looked_at, found_at, taken_over = 0.0, 0.0, False
         served = tuple(self.consumers)  # Before any of the roster is among them.
         while not self._closing:
             try:
@@ -122,8 +124,10 @@ class Relay:
                 await self._sleep(RETRY_SECONDS)
                 continue
             self._feed.take(numbered)
+            found_at = now if numbered else found_at
             if len(numbered) < NUMBERED_MAX:
-                await self._sleep(POLL_SECONDS)
+                is_quiet = now > found_at + QUIET_AFTER_SECONDS
+                await self._sleep(QUIET_POLL_SECONDS if is_quiet else POLL_SECONDS)
         self._closed.set()
 
     async def close(self) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
@@ -36,13 +36,14 @@ class World:
         *handlers: NotingHandler,
         monotonic: Callable[[], float] = time.monotonic,
         roster: Roster | None = None,
+        sleep: Callable[[float], Awaitable[None]] = yielding,
     ) -> AsyncIterator[Relay]:
         relay = Relay(
             self.events,
             handlers,
             clock=self.clock,
             give_up_after=timedelta(hours=1),
-            sleep=yielding,
+            sleep=sleep,
             monotonic=monotonic,
             roster=roster,
         )

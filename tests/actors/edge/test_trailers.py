@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from starlette.responses import PlainTextResponse
+from starlette.types import Receive
 from uvicorn.config import HTTP_PROTOCOLS, Config
 
 from actors.auth.caller import Scope
-from actors.edge import heads
+from actors.edge import gate, heads
 from actors.serving import shortcut
 from tests.fakes.edge import CREDITS
 from tests.fakes.haproxy import haproxy
@@ -122,6 +123,26 @@ def test_a_body_in_chunks_is_taken_as_ever(
     in_parts = send(port, begun, CHUNKED, b"\r\n")
 
     assert (whole[0], in_parts[0]) == (201, 201)
+
+
+def test_only_a_body_that_is_still_to_come_is_waited_for(
+    interface: Listening, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[bytes] = []
+
+    async def noting(receive: Receive) -> bytes:
+        waited.append(await gate.read_body(receive))
+        return waited[-1]
+
+    monkeypatch.setattr(gate, "read_in_time", noting)
+    begun = head(interface, bearer(interface), "Connection: close")
+
+    whole = send(interface.port, begun + CHUNKED + b"\r\n")
+    before = list(waited)
+    in_parts = send(interface.port, begun, CHUNKED, b"\r\n")
+
+    assert (whole[0], in_parts[0]) == (201, 201)
+    assert (before, waited) == ([], [BODY])
 
 
 def test_a_connection_that_goes_on_begins_each_request_anew(interface: Listening) -> None:

@@ -6,12 +6,13 @@ import pytest
 
 from actors.events.feed import TAIL_LENGTH
 from actors.events.records import BEGINNING, EventPage, EventQuery
-from actors.events.relay import Relay, UnknownEventError
+from actors.events.relay import POLL_SECONDS, QUIET_POLL_SECONDS, Relay, UnknownEventError
 from actors.events.stream import pages
 from actors.protocol.errors import UnavailableError
 from domain.events import EventRecord, EventType
 from domain.values import UserId
 from tests.fakes.consumer_world import World
+from tests.fakes.janitor import yielding
 from tests.fakes.noting_handler import NotingHandler
 from tests.fakes.shards import in_loop, until
 
@@ -176,3 +177,23 @@ async def test_a_relay_that_is_closed_gives_no_more_places() -> None:
         world.happen("ann")
 
         assert world.events.number(10)
+
+
+@in_loop
+async def test_the_relay_looks_less_often_where_nothing_happens() -> None:
+    world = World()
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        await yielding(seconds)
+
+    async with world.relaying(sleep=sleep) as relay:
+        await relay.place(None)
+        await until(lambda: len(pauses) > 3)
+        quiet = set(pauses)
+        world.happen("ann")
+        await until(lambda: world.events.head() == 1)
+        await until(lambda: pauses[-1] == POLL_SECONDS)
+
+    assert quiet == {QUIET_POLL_SECONDS}
