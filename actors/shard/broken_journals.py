@@ -8,9 +8,10 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
-from actors.protocol.calls import UNAVAILABLE
+from actors.protocol.calls import UNAVAILABLE, Call
 from actors.protocol.store import FENCED, JournalBrokenError
 from actors.shard.accounts import Accounts
+from actors.shard.idempotency import CommandName
 from actors.shard.inbox import Batch, Work
 from domain.documents.journal import SpoiltEntry, command_id
 from domain.documents.recovery import Recovered, Stored, recover
@@ -18,15 +19,55 @@ from domain.messages import CommandRefused, Entry
 from domain.recalls import Recalls
 from domain.values import Policy, UserId
 
+LOOK_AGAIN_SECONDS = 1.0  # What was found broken is refused so long without another look at it.
+KNOWN_MAX = 10_000  # Beyond, those found first are looked at again sooner.
+
 logger = logging.getLogger(__name__)
 
 
-def set_apart(shard: str, accounts: Accounts, batch: Batch, broken: Mapping[UserId, str]) -> Batch:
+class KnownBroken:
+    """The users and commands found broken a moment ago.
+
+    Every look at one is a wait for all whose calls came with it, and callers repeat such calls.
+    """
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._until: dict[UserId | CommandName, float] = {}
+
+    def note(self, names: Iterable[UserId | CommandName]) -> None:
+        """Note what was found broken now."""
+        until = self._monotonic() + LOOK_AGAIN_SECONDS
+        for name in names:
+            self._until.pop(name, None)
+            self._until[name] = until
+        while len(self._until) > KNOWN_MAX:
+            del self._until[next(iter(self._until))]
+
+    def covers(self, user_id: UserId, call: Call | None) -> bool:
+        """Say whether a call, or a read (None), would meet what is known to be broken."""
+        return bool(self._until) and (
+            self._knows(user_id) or (call is not None and self._knows((user_id, call.key)))
+        )
+
+    def _knows(self, name: UserId | CommandName) -> bool:
+        until = self._until.get(name)
+        if until is not None and self._monotonic() >= until:
+            del self._until[name]
+            return False
+        return until is not None
+
+
+def set_apart(
+    shard: str, accounts: Accounts, known: KnownBroken, batch: Batch, broken: Mapping[UserId, str]
+) -> Batch:
     """Refuse the calls for accounts that are broken, and return the others.
 
-    Those are read again at the next call.
+    Those are read again at a call after LOOK_AGAIN_SECONDS; at the next one, where a newer
+    incarnation has taken over.
     """
     warn_of_broken(shard, broken)
+    known.note(user_id for user_id, why in broken.items() if why != FENCED)
     accounts.filling.leave_out(broken)
     accounts.broken.update(broken)
     for work in batch:
@@ -63,16 +104,17 @@ def recover_or_name(
 
 
 def answered_past_spoilt(
-    shard: str, batch: Batch, landed: Iterable[Entry | SpoiltEntry]
+    shard: str, known: KnownBroken, batch: Batch, landed: Iterable[Entry | SpoiltEntry]
 ) -> list[Work]:
     """Refuse the calls whose first answer cannot be read, and return the others."""
     spoilt = {_command_of(entry): entry for entry in landed if has_lost_its_answer(entry)}
     rest: list[Work] = []
     for work in batch:
         entry = spoilt.get(command_id(work.user_id, work.call.key)) if work.call else None
-        if entry is None:
+        if entry is None or work.call is None:
             rest.append(work)
             continue
+        known.note([(work.user_id, work.call.key)])
         why = entry.reason if isinstance(entry, SpoiltEntry) else "its answer is none"
         logger.error(
             "%s: entry %d of %s has an answer that cannot be given again: %s",

@@ -80,6 +80,7 @@ class Shard:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-writer")
         self.inbox = inbox = Inbox()
         self.steps = StepsInHand(monotonic)
+        self._known_broken = broken_journals.KnownBroken(monotonic)
         self.ownership = owner = Ownership(index, table)
         self.accounts = accounts = Accounts(accounts_max, counters, self.now)
         self.reloader = Reloader(inbox)
@@ -150,6 +151,8 @@ class Shard:
         return Reply(Outcome.DONE, self.accounts.texts.text(account, now, self.policy))
 
     def _enqueue(self, user_id: UserId, call: Call | None) -> "Reply | asyncio.Future[Reply]":
+        if self._known_broken.covers(user_id, call):
+            return UNAVAILABLE
         reply = self.inbox.put(user_id, call)
         self.counters.queued = len(self.inbox)
         self.counters.overloaded += reply is None
@@ -182,7 +185,9 @@ class Shard:
                     return await self.commit(batch)
             except JournalBrokenError as error:
                 self.counters.journal_gaps += sum(why != FENCED for why in error.broken.values())
-                batch = broken_journals.set_apart(self.name, self.accounts, batch, error.broken)
+                batch = broken_journals.set_apart(
+                    self.name, self.accounts, self._known_broken, batch, error.broken
+                )
 
     async def commit(self, batch: Batch) -> None:
         """Answer every caller of a batch. Raises JournalBrokenError, StorageUnavailableError."""
@@ -277,7 +282,7 @@ class Shard:
             "look for entries", lambda: self._store.find_entries(commands)
         )
         self.accounts.answers.remember(answers_of(landed))
-        return broken_journals.answered_past_spoilt(self.name, batch, landed)
+        return broken_journals.answered_past_spoilt(self.name, self._known_broken, batch, landed)
 
     async def _in_writer(self, step: str, call: Callable[[], T]) -> T:
         running = asyncio.get_running_loop().run_in_executor(self._writer, call)

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -54,6 +54,7 @@ GRANTS, DAYS = 12, 3_660
 WARM_SECONDS = 5.0
 REST_SECONDS = 3.0  # After each part: connections end, and views are written.
 AHEAD = timedelta(days=400)
+ROWS = (*SENDS, *HOLDERS, "clock")
 CONTEXT = multiprocessing.get_context("spawn")
 HEAD = ("beside", "p50", "p99", "p99, times alone", "503", "5xx", "HAProxy", "the others got")
 
@@ -201,17 +202,18 @@ class Measurement:
             self.table.add(name, load, memory, attacking.result())
         time.sleep(REST_SECONDS)
 
-    def run(self, clock: MovedClock | None) -> bool:
-        """Print the table; return whether nobody was harmed."""
+    def run(self, clock: MovedClock | None, only: Sequence[str]) -> bool:
+        """Print the table, or its rows with these names; return whether nobody was harmed."""
         print(f"| {' | '.join(HEAD)} |\n|{' --- |' * len(HEAD)}", flush=True)
         self.add("nothing", self.load())
         before = pids(self.service)
-        self.beside("attackers of a sink of their own", send_elsewhere)
-        for kind in SENDS:
+        if not only:
+            self.beside("attackers of a sink of their own", send_elsewhere)
+        for kind in chosen(SENDS, only):
             self.beside(kind, send, kind)
-        for kind, hold in HOLDERS.items():
-            self.beside(kind, hold)
-        lacks = self.wrong_for_a_while(clock) if clock else []
+        for kind in chosen(HOLDERS, only):
+            self.beside(kind, HOLDERS[kind])
+        lacks = self.wrong_for_a_while(clock) if clock and chosen(["clock"], only) else []
         self.add("nothing again", self.load())
         again = len(set(pids(self.service)) - set(before))
         print("shards that were started again:", again)
@@ -248,7 +250,14 @@ class Measurement:
         return lacks
 
 
-def measure(service: RunningService, clock: MovedClock | None, seconds: float) -> bool:
+def chosen(names: Iterable[str], only: Sequence[str]) -> list[str]:
+    """Return the names that are asked for; nothing is: all of them."""
+    return [name for name in names if not only or name in only]
+
+
+def measure(
+    service: RunningService, clock: MovedClock | None, seconds: float, only: Sequence[str]
+) -> bool:
     """Prepare the users, and print the table; return whether nobody was harmed."""
     with service.client() as client:
         prepare(client)
@@ -256,14 +265,17 @@ def measure(service: RunningService, clock: MovedClock | None, seconds: float) -
         target = Target(str(client.base_url), service.key, seconds)
     with ProcessPoolExecutor(1, CONTEXT) as loads:
         loads.submit(normal_load, target._replace(seconds=WARM_SECONDS)).result()
-        return Measurement(service, target, loads).run(clock)
+        return Measurement(service, target, loads).run(clock, only)
 
 
 def main() -> int:
     """Return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=30.0)
-    seconds = parser.parse_args().seconds
+    parser.add_argument(
+        "--only", nargs="+", default=[], choices=ROWS, help="these, and the load alone"
+    )
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         clock, settings = None, {"ALLOTMENT_JWT_SECRET": SECRET, "ALLOTMENT_TRIM_CRON": "* * * * *"}
         try:
@@ -272,7 +284,7 @@ def main() -> int:
         except NotImplementedError as reason:
             print(f"The clock is not set wrong: {reason}.", file=sys.stderr)
         with RunningService(Path(folder), **settings) as service:
-            return int(not measure(service, clock, seconds))
+            return int(not measure(service, clock, options.seconds, options.only))
 
 
 if __name__ == "__main__":

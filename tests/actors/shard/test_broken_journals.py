@@ -13,6 +13,7 @@ from actors.mongo.accounts.warm_reader import WarmReader
 from actors.protocol.calls import Envelope, Outcome
 from actors.protocol.queries import HistoryQuery, MonthQuery
 from actors.shard import broken_journals
+from actors.shard.broken_journals import LOOK_AGAIN_SECONDS
 from actors.shard.comparison import Comparison
 from actors.shard.shard import Shard
 from domain.documents.journal import entry_id
@@ -32,7 +33,17 @@ from tests.builders.spoilt_entries import (
 )
 from tests.fakes.asked import AllQueries
 from tests.fakes.setups import MongoSetup
-from tests.fakes.shards import Clock, ask, ask_one, charge_call, in_loop, running, status, until
+from tests.fakes.shards import (
+    Clock,
+    Seconds,
+    ask,
+    ask_one,
+    charge_call,
+    in_loop,
+    running,
+    status,
+    until,
+)
 
 
 @pytest.fixture(params=SPOILT)
@@ -54,8 +65,8 @@ def tear(setup: MongoSetup) -> dict[str, object]:
 async def test_a_charge_is_refused_as_long_as_an_entry_is_missing_and_others_are_not(
     embedded: MongoSetup, caplog: pytest.LogCaptureFixture
 ) -> None:
-    taken = tear(embedded)
-    async with running(embedded.store, views=False) as shard:
+    taken, seconds = tear(embedded), Seconds()
+    async with running(embedded.store, views=False, monotonic=seconds) as shard:
         with caplog.at_level(logging.ERROR):
             charges = charge_call(ANN, 50, "late"), charge_call(BOB, 50, "late")
             ann, bob = await ask(shard, *charges)
@@ -64,9 +75,43 @@ async def test_a_charge_is_refused_as_long_as_an_entry_is_missing_and_others_are
         assert "the journal of ann is broken: entry 2 is missing" in caplog.text
         assert shard.counters.journal_gaps == 1
         embedded.database.allotment_journal.insert_one(taken)
+        seconds.now += LOOK_AGAIN_SECONDS
         again = await ask_one(shard, charge_call(ANN, 50, "late"))
         assert again.outcome is Outcome.DONE
         assert (await status(shard, ANN)).remaining_credits == 90 - 30 - 4 - 5 - 50
+
+
+@in_loop
+async def test_what_is_known_to_be_broken_is_looked_at_once_a_second(embedded: MongoSetup) -> None:
+    taken, seconds = tear(embedded), Seconds()
+    async with running(embedded.store, views=False, monotonic=seconds) as shard:
+        for _ in range(3):
+            ann, bob = await ask(shard, charge_call(ANN, 1, "k"), charge_call(BOB, 1, "k"))
+            assert (ann.outcome, bob.outcome) == (Outcome.UNAVAILABLE, Outcome.DONE)
+        looks = shard.counters.journal_gaps
+        embedded.database.allotment_journal.insert_one(taken)
+        read = await shard.handle(Envelope(1, (), (ANN,)))
+        seconds.now += LOOK_AGAIN_SECONDS
+        again = await ask_one(shard, charge_call(ANN, 1, "k"))
+
+    assert looks == 1
+    assert [reply.outcome for reply in read] == [Outcome.UNAVAILABLE]
+    assert again.outcome is Outcome.DONE
+
+
+@in_loop
+async def test_a_key_whose_answer_is_lost_delays_others_once_a_second(embedded: MongoSetup) -> None:
+    written(embedded)
+    spoil(embedded, 2, {"answer": 7})
+    seconds = Seconds()
+    async with running(embedded.store, monotonic=seconds) as shard:
+        for turn in range(3):
+            calls = charge_call(ANN, 30, "key-2"), charge_call(ANN, 1, f"another {turn}")
+            lost, other = await ask(shard, *calls)
+            assert (lost.outcome, other.outcome) == (Outcome.UNAVAILABLE, Outcome.DONE)
+        failed = shard.counters.append_conflicts
+
+    assert failed == 1
 
 
 @in_loop
@@ -93,8 +138,8 @@ async def test_who_has_an_entry_that_cannot_be_read_waits_and_others_do_not(
     embedded: MongoSetup, fields: Mapping[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     lagging(embedded)
-    entry = spoil(embedded, 2, fields)
-    async with running(embedded.store) as shard:
+    entry, seconds = spoil(embedded, 2, fields), Seconds()
+    async with running(embedded.store, monotonic=seconds) as shard:
         with caplog.at_level(logging.ERROR):
             charges = charge_call(ANN, 50, "late"), charge_call(BOB, 50, "late")
             ann, bob = await ask(shard, *charges)
@@ -102,6 +147,7 @@ async def test_who_has_an_entry_that_cannot_be_read_waits_and_others_do_not(
         assert (ann.outcome, bob.outcome) == (Outcome.UNAVAILABLE, Outcome.DONE)
         assert "the journal of ann is broken: entry 2 cannot be read" in caplog.text
         mend(embedded, entry)
+        seconds.now += LOOK_AGAIN_SECONDS
         assert (await ask_one(shard, charge_call(ANN, 50, "late"))).outcome is Outcome.DONE
         assert (await status(shard, ANN)).remaining_credits == 90 - 30 - 4 - 5 - 50
 
@@ -154,12 +200,13 @@ async def test_an_answer_that_cannot_be_read_is_no_answer(
     embedded: MongoSetup, answer: object
 ) -> None:
     written(embedded)
-    entry = spoil(embedded, 2, {"answer": answer})
-    async with running(embedded.store) as shard:
+    entry, seconds = spoil(embedded, 2, {"answer": answer}), Seconds()
+    async with running(embedded.store, monotonic=seconds) as shard:
         ann, bob = await ask(shard, charge_call(ANN, 30, "key-2"), charge_call(BOB, 1, "k"))
         assert (ann.outcome, bob.outcome) == (Outcome.UNAVAILABLE, Outcome.DONE)
 
         mend(embedded, entry)
+        seconds.now += LOOK_AGAIN_SECONDS
         again = await ask_one(shard, charge_call(ANN, 30, "key-2"))
         assert again.body == entry["answer"].encode()
 
@@ -225,13 +272,15 @@ async def test_a_mark_that_is_none_is_its_users_alone(embedded: MongoSetup, mark
     written(embedded)
     accounts = embedded.database.allotment_accounts
     accounts.update_one({"_id": ANN}, {"$set": {"applied_seq": mark}})
-    async with running(embedded.store) as shard:
+    seconds = Seconds()
+    async with running(embedded.store, monotonic=seconds) as shard:
         ann, bob = await ask(shard, charge_call(ANN, 5, "k"), charge_call(BOB, 5, "k"))
         assert (ann.outcome, bob.outcome) == (Outcome.UNAVAILABLE, Outcome.DONE)
         pages = WarmReader(embedded.database).pages(lambda _: True, NOON)
         assert [u for page in pages for u in page.accounts] == [BOB]
 
         accounts.update_one({"_id": ANN}, {"$set": {"applied_seq": 2}})
+        seconds.now += LOOK_AGAIN_SECONDS
         assert (await ask_one(shard, charge_call(ANN, 5, "k"))).outcome is Outcome.DONE
         await shard.settle()
 
