@@ -23,6 +23,8 @@
 # * One source has 2,048 connections at most (ALLOTMENT_CONNECTIONS_PER_SOURCE; 0: as many as there are), so that
 #   idle ones are nobody else's loss; of IPv6 a source is a network of 64 bits. And after an answer without a
 #   key, or to a wrong one, the connection is closed.
+# * One key begins 100 event streams at once, and any other token 10, for each replica: what is more is
+#   refused here. It would be refused by a replica, too, but who asks again and again has its time.
 # * HTTP/2 in clear text is refused: each of a connection's 100 streams would get a buffer before any key
 #   is looked at. No more than two buffers a connection are ever there.
 # * A configuration in which one of all this has found no place, since Serve writes another one now, is
@@ -80,14 +82,23 @@ frontend="$bounded\\
     http-response return errorfile $answers/503.http if $plain"
 refusal="status 503 content-type application/problem+json file $answers/overloaded.json"
 refusal="http-request return $refusal hdr Retry-After 1 hdr Cache-Control no-cache"
+too_many="status 429 content-type application/problem+json file $answers/too_many_streams.json"
+too_many="http-request return $too_many hdr Retry-After 5 hdr Cache-Control no-cache"
+stream="{ path /events /events/ } { req.hdr(authorization) -m found }"
 limits="\\
     stick-table type integer size 16 store conn_cur\\
     http-request set-var(txn.replicas) nbsrv\\
+    http-request track-sc2 req.hdr(authorization),xxh64 table streams if $stream\\
+    $too_many if $stream { sc2_conn_cur(streams),div(txn.replicas) gt 100 }\\
+    $too_many if $stream { sc2_conn_cur(streams),div(txn.replicas) gt 10 } !{ req.hdr(authorization) -m sub allot_ }\\
     http-request track-sc0 int(1) if !METH_GET\\
     $refusal if { sc0_conn_cur,div(txn.replicas) gt 512 }\\
     $refusal if { be_conn,div(txn.replicas) gt 1000 }"
 backend="    http-request return errorfile $answers/400.http if !{ path_beg / }\\
     http-request return errorfile $answers/503.http"
+
+table="backend streams\\
+    stick-table type string len 24 size 100k expire 1m store conn_cur"
 
 refuse() {
     echo "allotment: HAProxy is not started, since Serve configures it otherwise than is known: $1" >&2
@@ -141,7 +152,8 @@ check() {
     must '^ *http-request return errorfile .*/503\.http$' "where no application is there"
     each '^(frontend|listen) ' '^(frontend (prometheus|http_frontend)|listen stats) *$' "a listener"
     each '^ *server ' '^ *server .* tcp-ut 5s' "a server's loss is not noticed"
-    known='^backend default_backend *$'
+    known='^backend (default_backend|streams) *$'
+    each '^backend ' "$known|sc2_conn_cur\(streams\),div\(txn\.replicas\) gt 10 " "streams of one have no bound"
     each '^backend ' "$known|sc0_conn_cur,div\(txn\.replicas\) gt 512" "writes at once have no bound"
     each '^backend ' "$known|be_conn,div\(txn\.replicas\) gt 1000" "requests at once have no bound"
     sed -n '/^frontend http_frontend/,/^ *bind/!s/^ *bind //p' "$file" | grep -qv '^127\.0\.0\.1:' &&
@@ -171,7 +183,7 @@ for argument in "$@"; do
                 -e "/^frontend http_frontend/,/^ *bind/ s|^ *bind .*|&$frontend|" \
                 -e "s|^ *http-reuse always.*|&$limits|" \
                 -e "/^backend default_backend/,/return/ s|^ *http-request return .*|$backend|" "$file" &&
-                sed -i -e "s|BUFFERS\$|$buffers|" "$file" || exit 1
+                sed -i -e "s|BUFFERS\$|$buffers|" -e "s|^backend default_backend|$table\\n&|" "$file" || exit 1
         fi
         check
     fi

@@ -51,6 +51,9 @@ ANSWERS = {
     "/long": b"HTTP/1.1 200 OK\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
 }
 
+SLOW = ("/slow", "/events", "/events/")
+"""What is answered when the test says so."""
+
 
 def write_configuration(folder: Path, port: int, replica: int, **settings: str) -> Path:
     """Let Serve write what it would start HAProxy with, for one replica or, with 0, for none."""
@@ -94,7 +97,7 @@ class Replica(socketserver.StreamRequestHandler):
         Replica.heads[target] = head = []
         while line := self.rfile.readline().strip():
             head.append(line.decode("latin-1"))
-        if target == "/slow":
+        if target in SLOW:
             Replica.slow.append(target)
             Replica.go_on.wait(SECONDS_MAX)
         answer = ANSWERS.get(target, ANSWERS["/ok"]) if target != "/" else b""
