@@ -17,7 +17,9 @@ from domain.values import UserId
 ACCOUNTS_PER_FLUSH_MAX = 500  # One transaction stays small enough for any server.
 LAGGING_ENTRIES_MAX = 100_000  # Beyond this the shard refuses writes until the views follow.
 RETRY_SECONDS = 0.5  # Pause after a flush that failed.
-FLUSH_PAUSE_SECONDS = 0.25  # Entries gather this long, unless somebody waits for the views.
+FLUSH_PAUSE_SECONDS = 0.25  # Entries gather this long, unless somebody waits for the views;
+RESTS = 4.0  # and always so many times as long as a flush took: the database is the journal's then,
+REST_SECONDS_MAX = 2.0  # up to here.
 FLUSHES_BEHIND = 4  # Where so many are needed for what lags, they follow each other at once.
 SET_ASIDE_SECONDS = 30.0  # How long an account waits whose views the database refuses.
 MARK_SECONDS = 5.0  # How often the point up to which all views are written is noted.
@@ -97,17 +99,21 @@ class ViewWriter:
 
     async def run(self, clean_until: Callable[[], datetime | None]) -> None:
         """Write for ever. `clean_until` says before which instant nothing more can arrive."""
+        loop = asyncio.get_running_loop()
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(MARK_SECONDS):
                     await self._arrived.wait()
             self._wanted.clear()
+            began = loop.time()
             with self._steps.step("a flush of views"):
                 await self.flush()
                 await self._mark_clean(clean_until)
             if not self._is_behind:
+                rest = min(RESTS * (loop.time() - began), REST_SECONDS_MAX)
+                await asyncio.sleep(rest)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(FLUSH_PAUSE_SECONDS):
+                    async with asyncio.timeout(FLUSH_PAUSE_SECONDS - rest):
                         await self._wanted.wait()
             if self._lagging.keys() <= self._set_aside.keys():
                 self._arrived.clear()

@@ -16,7 +16,7 @@ CAUGHT_SOON = {
     "documents-forget-reversals",
     "documents-forget-what-packs-lost",
     "ignore-applied-seq",
-    "keep-accounts-that-moved",
+    "lapse-what-is-held",
     "loading-forgets-holds-of-packs",
     "packs-before-the-day",
     "packs-keep-expired-holds",

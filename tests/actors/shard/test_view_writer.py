@@ -1,5 +1,6 @@
 """Views follow the journal once each, whoever else writes them and however often that fails."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -21,6 +22,7 @@ from tests.fakes.shards import (
 )
 
 ANN, BOB = UserId("ann"), UserId("bob")
+SEEN_SECONDS = 0.1  # How long a flush is seen to wait.
 WHOLE = Policy(system_portion_bps=0)
 """All credits are spendable."""
 
@@ -47,6 +49,24 @@ async def test_views_that_failed_are_written_once(
         assert used(store, ANN) == 50
         assert len(store.collections["usages"]) == 1
         assert shard.counters.lagging_entries == 0
+
+
+@in_loop
+async def test_after_a_flush_the_database_is_the_journals_whoever_waits_for_views(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("actors.shard.view_writer.RESTS", 1e9)
+    monkeypatch.setattr("actors.shard.view_writer.REST_SECONDS_MAX", 3600.0)
+    store = MemoryStore()
+    async with running(store, policy=WHOLE) as shard:
+        await ask(shard, credit_call(ANN, 200), charge_call(ANN, 50, "a"))
+        await shard.settle()
+        await ask_one(shard, charge_call(ANN, 5, "b"))
+        settling = asyncio.create_task(shard.settle())
+        await asyncio.wait([settling], timeout=SEEN_SECONDS)
+
+        assert used(store, ANN) == 50
+        settling.cancel()
 
 
 @in_loop
