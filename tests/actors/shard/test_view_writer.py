@@ -55,11 +55,11 @@ async def test_views_that_failed_are_written_once(
 async def test_after_a_flush_the_database_is_the_journals_whoever_waits_for_views(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("actors.shard.view_writer.RESTS", 1e9)
-    monkeypatch.setattr("actors.shard.view_writer.REST_SECONDS_MAX", 3600.0)
     store = MemoryStore()
     async with running(store, policy=WHOLE) as shard:
         await ask(shard, credit_call(ANN, 200), charge_call(ANN, 50, "a"))
+        monkeypatch.setattr("actors.shard.view_writer.RESTS", 1e9)
+        monkeypatch.setattr("actors.shard.view_writer.REST_SECONDS_MAX", 3600.0)
         await shard.settle()
         await ask_one(shard, charge_call(ANN, 5, "b"))
         settling = asyncio.create_task(shard.settle())
