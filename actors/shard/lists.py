@@ -1,8 +1,8 @@
 """Reads lists, months and histories, and writes them out: in a process where nothing is decided.
 
 A shard says first that all it has answered is in the views; what is read then sees every
-acknowledged write. Few are read at once, with rests in between, the others wait, and beyond that they
-are refused: lists never take the machine, nor the database, from decisions.
+acknowledged write. They are read one by one, the others wait, and beyond that they are refused: lists
+never take the machine, nor the database, from decisions.
 """
 
 import asyncio
@@ -37,9 +37,8 @@ from domain.local_days import midnight
 from domain.subscription import Subscription
 from domain.values import Policy, UserId
 
-LISTS_AT_ONCE = 2  # Read at the same time,
-LISTS_WAITING_MAX = 200  # and so many wait for these; more are refused.
-RESTS = 2.0  # So many times as long as a list took, its place stays empty: the database is the others'.
+LISTS_AT_ONCE = 1  # Read at the same time: with two at the database, its writes wait twice as long;
+LISTS_WAITING_MAX = 200  # and so many wait for it; more are refused.
 
 
 async def ask_for_list(
@@ -68,7 +67,6 @@ class Lists:
         self._reads = reads
         self._policy = policy
         self._threads = ThreadPoolExecutor(LISTS_AT_ONCE, thread_name_prefix="lists")
-        self._places = asyncio.Semaphore(LISTS_AT_ONCE)
         self._waiting = 0
 
     async def answer(self, query: ReadQuery, status: bytes) -> Reply:
@@ -81,21 +79,13 @@ class Lists:
         self._waiting += 1
         try:
             async with asyncio.timeout(QUERY_SECONDS_MAX):
-                body = await self._in_a_place(query, status)
+                reading = asyncio.get_running_loop().run_in_executor
+                body = await reading(self._threads, self._written, query, status)
         except (StoreError, TimeoutError):
             return UNAVAILABLE
         finally:
             self._waiting -= 1
         return Reply(Outcome.DONE, body)
-
-    async def _in_a_place(self, query: ReadQuery, status: bytes) -> bytes:
-        await self._places.acquire()
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        try:
-            return await loop.run_in_executor(self._threads, self._written, query, status)
-        finally:
-            loop.call_later(RESTS * (loop.time() - began), self._places.release)
 
     def _written(self, query: ReadQuery, status: bytes) -> bytes:
         """Read and write out. Blocks, as long as the reads may take."""

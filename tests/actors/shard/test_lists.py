@@ -1,4 +1,4 @@
-"""Lists are read beside the shards: a few at once, a few of each caller, and never for ever."""
+"""Lists are read beside the shards: one by one, a few of each caller, and never for ever."""
 
 import asyncio
 import threading
@@ -22,7 +22,6 @@ from tests.fakes.memory_store import MemoryStore
 from tests.fakes.shards import ask_one, charge_call, credit_call, in_loop, running, status, until
 from tests.patience import PATIENCE_SECONDS
 
-SEEN_SECONDS = 0.1  # How long a list is seen to wait.
 ANN = UserId("ann")
 STATUS = b'{"as_of": "2026-03-10T12:00:00Z", "timezone": "UTC"}'
 PAGE = UsageQuery(ANN, NOON, NOON, 10, None)
@@ -43,7 +42,7 @@ class SlowReads(MemoryReads):
 
 
 @in_loop
-async def test_few_lists_are_read_at_once_and_who_is_one_too_many_is_told(
+async def test_lists_are_read_one_by_one_and_who_is_one_too_many_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(lists, "LISTS_WAITING_MAX", 5)
@@ -78,36 +77,6 @@ async def test_lists_that_are_read_hold_up_neither_charges_nor_views() -> None:
         assert not any(task.done() for task in asked)
         reads.go_on.set()
         await asyncio.gather(*asked)
-
-
-@in_loop
-async def test_between_two_lists_the_database_is_for_the_others(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(lists, "LISTS_AT_ONCE", 1)
-    monkeypatch.setattr(lists, "RESTS", 1e9)
-    reads = SlowReads(MemoryStore())
-    one = Lists(reads, POLICY)
-    reads.go_on.set()
-
-    first = await one.answer(PAGE, STATUS)
-    second = asyncio.create_task(one.answer(PAGE, STATUS))
-    await asyncio.wait([second], timeout=SEEN_SECONDS)
-
-    assert first.outcome is Outcome.DONE
-    assert len(reads.at_work) == 1
-    second.cancel()
-
-
-@in_loop
-async def test_a_list_that_waited_long_enough_is_read() -> None:
-    reads = SlowReads(MemoryStore())
-    one = Lists(reads, POLICY)
-    reads.go_on.set()
-
-    replies = await asyncio.gather(*(one.answer(PAGE, STATUS) for _ in range(10)))
-
-    assert {reply.outcome for reply in replies} == {Outcome.DONE}
 
 
 @in_loop
