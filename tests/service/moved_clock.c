@@ -66,9 +66,14 @@ time_t time(time_t *into)
     return now.tv_sec;
 }
 
+/* Waits for a steady clock count from the machine's start, those for a time of day from 1970. */
+#define LONGEST_UPTIME 1000000000
+
 static struct timespec in_real_time(const struct timespec *until)
 {
     struct timespec real = *until;
+    if (real.tv_sec < LONGEST_UPTIME)
+        return real;
     real.tv_sec -= seconds_ahead();
     if (real.tv_sec < 0)
         real.tv_sec = 0;
