@@ -60,6 +60,7 @@ def _overview() -> dict[tuple[str, str], Any]:
         ("GET", "/admin/sweeps"): sweeps,
         ("GET", "/admin/reshard"): reshard,
         ("GET", "/admin/events"): _events(),
+        ("GET", "/admin/endpoints"): _endpoints(),
     }
 
 
@@ -89,6 +90,9 @@ def _events() -> Row:
         "endpoints": [
             endpoint | {"delivered": 18_190, "undelivered": 0, "last_error": None, "failures": 2},
             endpoint
+            | {"endpoint": EXAMPLES["EndpointRecord"]["endpoint"], "delivered": 912, "failures": 0}
+            | {"undelivered": 0, "last_error": None, "last_success_at": ago(seconds=40)},
+            endpoint
             | {"endpoint": "webhook billing", "healthy": False, "failures": 31, "dead": 2}
             | {"undelivered": 2, "last_error": "the endpoint answers 503"},
         ],
@@ -115,6 +119,19 @@ def _events() -> Row:
             for state in ("dead", "received")
         ],
     }
+
+
+def _endpoints() -> list[Row]:
+    one = EXAMPLES["EndpointRecord"]
+    return [
+        one
+        | {"endpoint_id": "env_90b1c7e2d5a4f386", "source": "environment", "events": []}
+        | {"endpoint": "webhook billing", "address": "https://billing.example/allotment"},
+        one,
+        one
+        | {"endpoint_id": "ep_c41d9b07a2e65f18", "endpoint": "endpoint ep_c41d9b07a2e65f18"}
+        | {"address": "https://mail.example/hook", "enabled": False},
+    ]
 
 
 def _user() -> dict[tuple[str, str], Any]:

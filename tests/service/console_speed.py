@@ -34,10 +34,10 @@ MEDIAN_MS_MAX = 500.0
 
 def pages(user: str) -> dict[str, str]:
     """Return the addresses of pages by their names."""
-    lists = ("subscriptions", "refusals", "events", "sweeps", "shards", "prices", "keys", "audit")
+    lists = ("subscriptions", "refusals", "events", "endpoints", "sweeps", "shards")
     return {
         "overview": "/",
-        **{name: f"/{name}" for name in lists},
+        **{name: f"/{name}" for name in (*lists, "prices", "keys", "audit")},
         "active users": "/subscriptions?status=active",
         "a user": f"/user?id={LOOKED_AT}",
         "a user with records alone": f"/user?id={user}",

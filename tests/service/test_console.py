@@ -26,7 +26,7 @@ pytestmark = pytest.mark.service
 USER = "console-user"
 PAGES = (
     *("/", f"/user?id={USER}", "/subscriptions", "/refusals", "/events", "/sweeps", "/shards"),
-    *("/prices", "/keys", "/audit"),
+    *("/endpoints", "/prices", "/keys", "/audit"),
 )
 
 

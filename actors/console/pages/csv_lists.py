@@ -91,12 +91,20 @@ LISTS = {
     ),
     "undelivered": Listed("/admin/events", "undelivered", LETTER),
     "dead": Listed("/admin/events", "dead", (*LETTER, "died_at")),
-    "endpoints": Listed(
+    "handlers": Listed(
         "/admin/events",
         "endpoints",
         (
             *("endpoint", "healthy", "undelivered", "delivered", "failures", "dead"),
             *("last_success_at", "last_error"),
+        ),
+    ),
+    "endpoints": Listed(
+        "/admin/endpoints",
+        "",
+        (
+            *("endpoint_id", "source", "endpoint", "address", "events", "enabled"),
+            *("created_at", "changed_at", "old_secret_until"),
         ),
     ),
     "stripe": Listed(

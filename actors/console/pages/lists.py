@@ -11,6 +11,7 @@ from actors.console.charts import line_of
 from actors.console.console import Console, see
 from actors.console.guard import form_of, session_of
 from actors.console.service import RefusedError
+from actors.console.sessions import Notice
 
 ROWS = 50
 
@@ -46,9 +47,8 @@ async def redeliver(request: Request) -> Response:
     form, session = await form_of(request), session_of(request)
     path = f"/admin/events/{quote(form.get('id', ''), safe='')}/redeliver"
     told = await console.service.send(session.key, "POST", path)
-    session.notices.append(
-        f"It is delivered again to {', '.join(told['endpoints']) or 'no endpoint'}."
-    )
+    names = ", ".join(told["endpoints"]) or "no endpoint"
+    session.notices.append(Notice(f"It is delivered again to {names}."))
     return see("/events")
 
 

@@ -137,6 +137,11 @@ export interface EventsOptions {
   awayMsMax?: number | undefined;
 }
 
+export interface ReleaseOptions extends WriteOptions {
+  /** Kept in the user's history. */
+  reason?: string | undefined;
+}
+
 export interface AdjustOptions extends WriteOptions {
   /** To be given; less than 0: to be taken. One of this and `remainingCredits`. */
   creditAmount?: number | undefined;

@@ -15,6 +15,7 @@ from tests.fakes.http_service import EXAMPLES, HttpService
 PAGES = [
     "/subscriptions",
     "/events",
+    "/endpoints",
     "/sweeps",
     "/shards",
     "/refusals",
@@ -45,6 +46,7 @@ def test_lists_of_nothing_say_so(operator: Browser, service: HttpService) -> Non
     service.answers |= {
         ("GET", "/subscriptions"): {"items": [], "next_cursor": None},
         ("GET", "/admin/events"): EXAMPLES["EventsReport"] | nothing,
+        ("GET", "/admin/endpoints"): [],
         ("GET", "/admin/sweeps"): [],
         ("GET", "/admin/refusals"): {"items": [], "next_cursor": None},
         ("GET", "/admin/prices"): {"prices": []},
