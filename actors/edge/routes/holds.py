@@ -88,7 +88,7 @@ def _add_closing(app: FastAPI, backend: Backend) -> dict[Place, Operation]:
         "/subscription/holds/{hold_id:segment}",
         status_code=204,
         response_class=Response,
-        responses=problems(404, 409),
+        responses=written(404, 409),
         **WRITES,
     )
     async def release_hold(
