@@ -39,7 +39,9 @@ async def test_endpoint(request: Request) -> Response:
     console: Console = request.app.state.console
     form, session = await form_of(request), session_of(request)
     path = path_of({"endpoint_id": form.get("endpoint", "")})
-    session.notices.append(_outcome(await console.service.send(session.key, "POST", f"{path}/test")))
+    session.notices.append(
+        _outcome(await console.service.send(session.key, "POST", f"{path}/test"))
+    )
     return see(ENDPOINTS)
 
 
@@ -75,7 +77,9 @@ DESK = Desk(
     template="endpoint_change.html",
     known=_known,
     home=lambda _form: ENDPOINTS,
-    subject=lambda form, known: known["endpoint"]["address"] if "endpoint" in known else form["url"],
+    subject=lambda form, known: (
+        known["endpoint"]["address"] if "endpoint" in known else form["url"]
+    ),
     shown={"types": [str(one) for one in EventType], "event": EVENT},
     made="secret",
 )

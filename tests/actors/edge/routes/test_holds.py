@@ -123,7 +123,9 @@ async def test_why_a_hold_was_released_is_in_the_history_with_who_did_it() -> No
     assert newest["by"]
 
 
-@pytest.mark.parametrize("body", [{"reason": ""}, {"reason": 5}, {"reason": "x" * 257}, {"why": "x"}])
+@pytest.mark.parametrize(
+    "body", [{"reason": ""}, {"reason": 5}, {"reason": "x" * 257}, {"why": "x"}]
+)
 @in_loop
 async def test_a_release_whose_reason_cannot_be_read_releases_nothing(body: Any) -> None:
     async with edge() as (http, _):
