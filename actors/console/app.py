@@ -81,6 +81,7 @@ def build_app(
             Route("/endpoints/{action}", endpoints.DESK.plan_or_do, methods=["POST"]),
             Route("/sweeps", lists.get_sweeps),
             Route("/shards", lists.get_shards),
+            Route("/live/reshard", lists.get_live_reshard),
             Route("/audit", lists.get_audit),
             Route("/refusals", lists.get_refusals),
             Route("/prices", prices.get_prices),

@@ -59,6 +59,14 @@ LISTS = {
         PAGED,
         ("seq", "at", "kind", "by", "idempotency_key", "change", "unreadable"),
     ),
+    "owned": Listed(
+        "/subscriptions/{id}",
+        "subscriptions",
+        (
+            *("subscription_id", "status", "timezone", "start_date", "end_date"),
+            *("total_credits", "system_portion", "spendable_credits", "grants"),
+        ),
+    ),
     "packs": Listed(
         "/subscriptions/{id}",
         "packs",

@@ -102,13 +102,20 @@ async def get_sweeps(request: Request) -> Response:
 
 
 async def get_shards(request: Request) -> Response:
-    """Show the shards, and how far the newest change of their number is."""
+    """Show the shards, and how far the newest change of their number is: that renews itself."""
     console: Console = request.app.state.console
     key, service = session_of(request).key, console.service
     rows, reshard = await asyncio.gather(
         service.get(key, "/admin/shards"), service.get_or_none(key, "/admin/reshard")
     )
     return console.page(request, "shards.html", rows=rows, reshard=reshard)
+
+
+async def get_live_reshard(request: Request) -> Response:
+    """Return how far the newest change of the number of shards is."""
+    console: Console = request.app.state.console
+    reshard = await console.service.get_or_none(session_of(request).key, "/admin/reshard")
+    return console.fragment("reshard_live.html", reshard=reshard)
 
 
 def _known_status(request: Request) -> str:

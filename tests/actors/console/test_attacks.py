@@ -45,7 +45,7 @@ FORMS = (
 """Forms of all kinds: `FORM` has the fields of each."""
 
 
-@pytest.mark.parametrize("path", [*PAGES, "/live/overview", "/nowhere"])
+@pytest.mark.parametrize("path", [*PAGES, "/live/overview", "/live/reshard", "/nowhere"])
 def test_without_a_session_no_page_is_shown(
     stranger: Browser, service: HttpService, path: str
 ) -> None:

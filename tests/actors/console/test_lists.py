@@ -73,6 +73,19 @@ def test_a_list_goes_on_where_it_ended_with_its_filter(
     assert service.asked[-1].params == {"status": "active", "limit": "50"}
 
 
+def test_a_change_of_the_number_of_shards_is_followed_by_the_page_itself(
+    operator: Browser, service: HttpService
+) -> None:
+    assert 'data-live="/live/reshard"' in operator.get("/shards").text
+    report = EXAMPLES["ReshardReport"] | {"running": True, "moved": 17, "slots": 2048}
+    service.answers["GET", "/admin/reshard"] = report
+
+    part = operator.get("/live/reshard").text
+
+    assert "17 of 2\u202f048 slots are moved" in part
+    assert "<html" not in part
+
+
 def test_a_dead_letter_is_delivered_again(operator: Browser, service: HttpService) -> None:
     path = "/admin/events/evt%2F1/redeliver"
     service.answers["POST", path] = {"id": "evt/1", "endpoints": ["crm"]}
