@@ -73,6 +73,7 @@ def build_app(
             Route("/", overview.get_overview),
             Route("/live/overview", overview.get_live),
             Route("/subscriptions", lists.get_subscriptions),
+            Route("/subscriptions/left", lists.get_users_left),
             Route("/events", lists.get_events),
             Route("/events/redeliver", lists.redeliver, methods=["POST"]),
             Route("/endpoints", endpoints.get_endpoints),

@@ -204,6 +204,9 @@ def _lists() -> dict[tuple[str, str], Any]:
             ],
             "more",
         ),
+        ("GET", "/admin/users"): EXAMPLES["RankedUsers"]
+        | {"users": 192_731, "looked_at": 192_731, "as_of": ago(seconds=4)}
+        | {"items": [_left(n, name) for n, name in enumerate(NAMES)]},
         ("GET", "/admin/refusals"): _page(
             [
                 refusal
@@ -228,6 +231,23 @@ def _lists() -> dict[tuple[str, str], Any]:
                 | {"service": "render-*", "model": None, "credits_per_unit": "3", "by_kind": None},
             ]
         },
+    }
+
+
+def _left(number: int, name: str) -> Row:
+    """Return the status of a user who has the more left, the higher the number."""
+    left, packs = 3 * number - 2, (0, 0, 14)[number % 3]
+    return EXAMPLES["CreditStatusResponse"] | {
+        "user_id": name,
+        "status": STATUSES[number % 2],
+        "daily_credit_limit": 90,
+        "credits_rolled_over": 4 * (number % 2),
+        "credits_used": 90 + 4 * (number % 2) - left,
+        "credits_held": 0,
+        "pack_credits": packs,
+        "remaining_credits": left + packs,
+        "low_credits": left + packs < 19,
+        "resets_at": ahead(hours=12),
     }
 
 

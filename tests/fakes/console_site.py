@@ -30,6 +30,7 @@ SUBSCRIPTION = {
 PAGES = {
     "overview": "/",
     "users": "/subscriptions",
+    "users-left": "/subscriptions/left?order=least",
     "user": "/user?id=ada",
     "add": "/user/add?id=ada",
     "adjust": "/user/adjust?id=ada",

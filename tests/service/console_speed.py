@@ -39,6 +39,7 @@ def pages(user: str) -> dict[str, str]:
         "overview": "/",
         **{name: f"/{name}" for name in (*lists, "prices", "keys", "audit")},
         "active users": "/subscriptions?status=active",
+        "users with the least left": "/subscriptions/left",
         "a user": f"/user?id={LOOKED_AT}",
         "a user with records alone": f"/user?id={user}",
         "adjust": f"/user/adjust?id={LOOKED_AT}",

@@ -45,6 +45,16 @@ LISTS = {
         ),
         (("status", "status"),),
     ),
+    "left": Listed(
+        "/admin/users",
+        PAGED,
+        (
+            *("user_id", "status", "timezone", "remaining_credits", "day_remaining_credits"),
+            *("pack_credits", "daily_credit_limit", "credits_rolled_over", "credits_used"),
+            *("credits_held", "low_credits", "end_date", "resets_at"),
+        ),
+        (("order", "order"),),
+    ),
     "records": Listed(
         "/subscription/usage",
         PAGED,
@@ -180,7 +190,7 @@ async def _rows(request: Request, listed: Listed) -> list[Mapping[str, Any]]:
     while len(rows) < ROWS_MAX:
         page = await console.service.get(key, path, **params, cursor=cursor, limit=PAGE_MAX)
         rows += page["items"]
-        cursor = page["next_cursor"]
+        cursor = page.get("next_cursor")  # Of those with the least left there is one page.
         if not cursor:
             break
     return rows

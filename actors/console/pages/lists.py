@@ -14,6 +14,7 @@ from actors.console.service import RefusedError
 from actors.console.sessions import Notice
 
 ROWS = 50
+ORDERS = ("least", "most")
 
 
 async def get_subscriptions(request: Request) -> Response:
@@ -32,6 +33,18 @@ async def get_subscriptions(request: Request) -> Response:
         statuses=words.STATUSES,
         after=f"/subscriptions?{urlencode(after)}" if page["next_cursor"] else "",
     )
+
+
+async def get_users_left(request: Request) -> Response:
+    """Show the users who have the least left, or the most."""
+    console: Console = request.app.state.console
+    order = request.query_params.get("order") or ORDERS[0]
+    if order not in ORDERS:
+        raise RefusedError(404, "not_found", "There is no such order")
+    ranked = await console.service.get(
+        session_of(request).key, "/admin/users", order=order, limit=ROWS
+    )
+    return console.page(request, "users_left.html", ranked=ranked, order=order)
 
 
 async def get_events(request: Request) -> Response:

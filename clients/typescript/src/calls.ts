@@ -164,6 +164,12 @@ export interface ListOptions extends CallOptions {
   limit?: number | undefined;
   cursor?: string | undefined;
 }
+export interface UserListOptions extends CallOptions {
+  /** Whom to begin with: who has the least left (default), or the most. */
+  order?: "least" | "most" | undefined;
+  /** How many, 1 to 1,000. */
+  limit?: number | undefined;
+}
 export interface SubscriptionListOptions extends ListOptions {
   status?: SubscriptionStatus | undefined;
 }

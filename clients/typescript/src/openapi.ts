@@ -952,6 +952,12 @@ export interface components {
             holds: components["schemas"]["OpenHoldRecord"][];
         };
         /**
+         * Order
+         * @description In which order users are ranked by what they have left.
+         * @enum {string}
+         */
+        Order: "least" | "most";
+        /**
          * PackRecord
          * @description One pack of a user, as it stands.
          */
@@ -1141,6 +1147,24 @@ export interface components {
             detail: string;
             /** Code */
             code: string;
+        };
+        /**
+         * RankedUsers
+         * @description The answer of `GET /admin/users`.
+         */
+        RankedUsers: {
+            order: components["schemas"]["Order"];
+            /** Users */
+            users: number;
+            /** Looked At */
+            looked_at: number;
+            /**
+             * As Of
+             * Format: date-time
+             */
+            as_of: string;
+            /** Items */
+            items: components["schemas"]["CreditStatusResponse"][];
         };
         /**
          * ReconcileProgress

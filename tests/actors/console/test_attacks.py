@@ -28,6 +28,7 @@ PAGES = [
     "/sweeps",
     "/shards",
     "/subscriptions",
+    "/subscriptions/left",
     "/keys",
     "/keys/make",
     f"/keys/revoke?key={KEY_ID}",
