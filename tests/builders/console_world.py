@@ -73,6 +73,8 @@ def _shards(look: int) -> list[Row]:
         | {
             "writes": 61_000 + 977 * number + 300 * look + 40 * (look % 3),
             "reads": 95_000 + 900 * look,
+            "charges": 57_000 + 290 * look + 40 * (look % 3),
+            "credits_charged": 1_610_000 + 8_700 * look,
         }
         | {"holds_open": 12, "credits_held": 4800, "uptime_seconds": 91_000.0}
         for number in range(4)
@@ -94,7 +96,8 @@ def _events() -> Row:
             | {"undelivered": 0, "last_error": None, "last_success_at": ago(seconds=40)},
             endpoint
             | {"endpoint": "webhook billing", "healthy": False, "failures": 31, "dead": 2}
-            | {"undelivered": 2, "last_error": "the endpoint answers 503"},
+            | {"undelivered": 2, "last_error": "the endpoint answers 503"}
+            | {"last_success_at": ago(hours=2), "failures_in_a_row": 9},
         ],
         "undelivered": [
             waiting | {"endpoint": "webhook billing", "user_id": name, "id": f"evt_{number:032x}"}
@@ -206,7 +209,7 @@ def _lists() -> dict[tuple[str, str], Any]:
         ),
         ("GET", "/admin/users"): EXAMPLES["RankedUsers"]
         | {"users": 192_731, "looked_at": 192_731, "as_of": ago(seconds=4)}
-        | {"items": [_left(n, name) for n, name in enumerate(NAMES)]},
+        | {"items": sorted(map(_left, range(len(NAMES))), key=lambda o: o["remaining_credits"])},
         ("GET", "/admin/refusals"): _page(
             [
                 refusal
@@ -234,12 +237,11 @@ def _lists() -> dict[tuple[str, str], Any]:
     }
 
 
-def _left(number: int, name: str) -> Row:
-    """Return the status of a user who has the more left, the higher the number."""
+def _left(number: int) -> Row:
+    """Return the status of a user."""
     left, packs = 3 * number - 2, (0, 0, 14)[number % 3]
     return EXAMPLES["CreditStatusResponse"] | {
-        "user_id": name,
-        "status": STATUSES[number % 2],
+        "user_id": NAMES[number],
         "daily_credit_limit": 90,
         "credits_rolled_over": 4 * (number % 2),
         "credits_used": 90 + 4 * (number % 2) - left,
