@@ -20,8 +20,8 @@ from domain.coverage import packs_at, remaining_at
 from domain.values import Credits, Policy, UserId
 
 SLICE = 10  # Accounts looked at before the loop has its turn, about a millisecond.
-LOOK_SHARE = 0.25  # Share of its time in which a look computes; then others do.
-WAIT_SECONDS_MAX = 2.0  # How long an answer waits for a look to be whole.
+LOOK_SHARE = 0.5  # Share of its time in which a look computes: an operator waits.
+WAIT_SECONDS_MAX = 0.3  # How long an answer waits for a look to be whole.
 FRESH_SECONDS = 10.0  # How long a whole look serves others.
 OLD_SECONDS = 600.0  # A whole look that is older serves nobody, be the next one whole or not.
 

@@ -154,6 +154,8 @@ def test_no_read_of_a_page_matches_much_more_than_the_page(
         overview = MongoOverview(in_utc(client, embedded.database.name), "UTC")
         assert len(pages(overview, 50, status, pages_max=4)) == 4
 
+    open_ended = [one["_id"] for one in reads.filters if len(one["_id"]) < 2]
+    assert open_ended == [{"$gte": {}}], "objects have no end, and stand before a page alone"
     matched = [embedded.database.subscriptions.count_documents(one) for one in reads.filters]
     assert max(matched) <= overview_module.GROWTH * 51
     assert len(reads.filters) < 60
