@@ -21,11 +21,12 @@ def make(form: Form, _known: Known) -> Plan:
     url, types = form.get("url", ""), types_in(form)
     if not url:
         raise WrongFieldError("Say where events are to go.")
-    body = {"url": url, "events": types, "enabled": _is_on(form)}
+    is_on = _is_on(form)
+    body = {"url": url, "events": types, "enabled": is_on}
     rows = [
         ("Address", "", url),
         ("Is sent", "", _types(types)),
-        ("Sending", "", _sending(is_on=body["enabled"])),
+        ("Sending", "", _sending(is_on=is_on)),
     ]
     notes = [f"It is sent what happens from then on, {MOMENT}.", SHOWN_ONCE]
     return Plan("POST", "/admin/endpoints", body, rows, notes, "The endpoint is made.")

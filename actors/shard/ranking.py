@@ -115,7 +115,8 @@ class Ranking:
                 now, policy = self._shard.now(), self._shard.policy
                 for user_id in users[start : start + SLICE]:
                     account = account_in_ram(self._shard, user_id)
-                    look.note(user_id, account and left_of(account, now, policy))
+                    left = None if account is None else left_of(account, now, policy)
+                    look.note(user_id, left)
                 await self._sleep((self._monotonic() - began) * (1 / LOOK_SHARE - 1))
             self._whole = look
         finally:

@@ -109,11 +109,12 @@ async def test_a_release_has_no_body_and_is_replayed() -> None:
 async def test_why_a_hold_was_released_is_in_the_history_with_who_did_it() -> None:
     async with edge() as (http, _):
         path = f"/subscription/holds/{await held(http)}"
-        told = {"json": {"reason": "The job hangs."}, "headers": {"Idempotency-Key": "r"}}
-        first = await http.request("DELETE", path, **told)
-        again = await http.request("DELETE", path, **told)
-        other = {"json": {"reason": "A wish."}, "headers": {"Idempotency-Key": "r"}}
-        reused = await http.request("DELETE", path, **other)
+        first, again, reused = [
+            await http.request(
+                "DELETE", path, json={"reason": reason}, headers={"Idempotency-Key": "r"}
+            )
+            for reason in ("The job hangs.", "The job hangs.", "A wish.")
+        ]
         history = await http.get("/subscriptions/ada/history")
 
     assert (first.status_code, again.status_code) == (204, 204)
