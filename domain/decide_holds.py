@@ -187,7 +187,8 @@ def release_hold(
     if found is None:
         return CLOSED
     own = _free_day(found, now, policy)
-    return replace(_freed(found, own, found.packs, expired=False), lapsed=_closed(found))
+    freed = _freed(found, own, found.packs, expired=False)
+    return replace(freed, lapsed=_closed(found), reason=command.reason)
 
 
 def expire_hold(

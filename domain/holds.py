@@ -153,6 +153,13 @@ class ReleaseHold:
 
     user_id: UserId
     hold_id: str
+    reason: str | None = None
+    """As its author gives it: for the history, and for no log."""
+
+    def __setstate__(self, state: list[object]) -> None:
+        """Read what a process of the version before has sent, which knows no reason."""
+        for field, value in zip(fields(self), [*state, None], strict=False):
+            object.__setattr__(self, field.name, value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,3 +237,5 @@ class HoldFreed:
     """What packs got back."""
     lapsed: LapsedHold | None = None
     """The hold as it can still be settled, or closed where a source of it could not be read."""
+    reason: str | None = None
+    """Why it was released."""

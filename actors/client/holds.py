@@ -14,7 +14,7 @@ from actors.protocol.queries import HoldsQuery
 from actors.routing.router import Router
 from domain.api.answers import UsageRecordResponse
 from domain.api.hold_answers import HoldResponse, OpenHolds
-from domain.api.hold_requests import PlaceHoldBody, SettleHoldBody, release_command
+from domain.api.hold_requests import PlaceHoldBody, ReleaseHoldBody, SettleHoldBody
 from domain.charges import OnInsufficient
 from domain.holds import HOLD_SECONDS_DEFAULT
 
@@ -97,9 +97,14 @@ class HoldMethods:
         reply = await self.router.call(make_call(command, key))
         return UsageRecordResponse.model_validate_json(body_of(reply))
 
-    async def release(self, hold_id: str, *, key: str | None = None) -> None:
-        """Give back what a hold has set aside. Raises HoldClosedError where it is over."""
-        command = release_command(hold_id)
+    async def release(
+        self, hold_id: str, *, reason: str | None = None, key: str | None = None
+    ) -> None:
+        """Give back what a hold has set aside. Raises HoldClosedError where it is over.
+
+        `reason` is kept in the user's history.
+        """
+        command = checked(ReleaseHoldBody, reason=reason).command(hold_id)
         if command is None:
             raise HoldNotFoundError
         body_of(await self.router.call(make_call(command, key)))

@@ -118,19 +118,24 @@ def reverse(form: Form, known: Known) -> Plan:
     )
 
 
-def release(_form: Form, known: Known) -> Plan:
-    """Return the plan to release a hold. The interface takes no reason for it."""
-    hold, status = known["hold"], known["status"]
+def release(form: Form, known: Known) -> Plan:
+    """Return the plan to release a hold."""
+    hold, status, reason = known["hold"], known["status"], reason_of(form)
     amount = hold["credit_amount"]
     left = status["remaining_credits"]
     rows = [
         ("Held by this hold", words.number(amount), words.number(0)),
         ("Can be spent", words.number(left), f"up to {words.number(left + amount)}"),
     ]
-    notes = ["The program that made the hold can no longer settle it. The history names you."]
+    notes = ["The program that made the hold can no longer settle it."]
     path = f"/subscription/holds/{quote(hold['hold_id'], safe='')}"
     return Plan(
-        "DELETE", path, None, rows, notes, f"{words.number(amount)} credits are free again."
+        "DELETE",
+        path,
+        {"reason": reason},
+        rows,
+        notes,
+        f"{words.number(amount)} credits are free again.",
     )
 
 

@@ -40,6 +40,7 @@ NAVIGATION = (
     ("/subscriptions", "Users"),
     ("/refusals", "Refusals"),
     ("/events", "Events"),
+    ("/endpoints", "Endpoints"),
     ("/sweeps", "Sweeps"),
     ("/shards", "Shards"),
     ("/prices", "Prices"),

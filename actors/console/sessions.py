@@ -7,12 +7,20 @@ import hashlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 IDLE_SECONDS_MAX = 30 * 60.0
 SESSION_SECONDS_MAX = 12 * 3600.0
 LINK_SECONDS_MAX = 3600.0
 SESSIONS_MAX = 200  # One more ends the one that was used longest ago.
 TOKEN_BYTES = 32
+
+
+class Notice(NamedTuple):
+    """What the next page tells, once."""
+
+    text: str
+    tone: str = "good"
 
 
 @dataclass(slots=True)
@@ -25,12 +33,11 @@ class Session:
     """What its forms carry: no other site can know it."""
     began_at: float
     used_at: float
-    notices: list[str] = field(default_factory=list)
-    """What the next page tells."""
-    made_key: str | None = field(default=None, repr=False)
-    """A key that was made just now: the list of keys shows it, once."""
+    notices: list[Notice] = field(default_factory=list)
+    made: dict[str, str] = field(default_factory=dict, repr=False)
+    """A `key` or a `secret` that was made just now: the list that it belongs to shows it, once."""
 
-    def take_notices(self) -> list[str]:
+    def take_notices(self) -> list[Notice]:
         """Return what is to be told, once."""
         told, self.notices = self.notices, []
         return told

@@ -46,6 +46,13 @@ RANGES: dict[str, Any] = {
 
 A comparison finds ids of its own type only.
 """
+_ENDS: Mapping[str, Any] = {
+    "number": math.inf,
+    "text": "\U0010ffff" * SPELLING_LENGTH_MAX,
+    "binary": Binary(b"\xff" * SPELLING_LENGTH_MAX, 255),
+    "bool": True,
+}
+"""No id of a type that has a spelling is greater. The other types have no such end."""
 _NO_SPELLING = (
     *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
     *(BSONError, RecursionError),
@@ -91,6 +98,16 @@ def ranges_after(last: object | None) -> Iterator[dict[str, Any]]:
             yield {"$gt": last}
         elif reached:
             yield {"$gte": least}
+
+
+def with_end(ids: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one of `ranges_after` that ends where the ids of its type do, as far as they are kept.
+
+    Without an end, the embedded server reads the index to its own.
+    """
+    (least,) = ids.values()
+    end = _ENDS.get(_RANGE_OF[type(least)])
+    return dict(ids) if end is None else {**ids, "$lte": end}
 
 
 def ranges_before(last: object) -> Iterator[dict[str, Any]]:

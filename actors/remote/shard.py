@@ -22,6 +22,7 @@ from actors.protocol.calls import MOVED, UNAVAILABLE, Envelope, Reply
 from actors.protocol.changes import Changes, Stamp
 from actors.protocol.directory import Directory, shard_name
 from actors.protocol.queries import ReadQuery, ShardQuery
+from actors.protocol.ranking import Order, Ranked
 from actors.protocol.reports import Findings, Reread, ShardReport
 from actors.protocol.store import StorageUnavailableError, UnsuitableDatabaseError
 from actors.remote.lists import RayLists
@@ -39,6 +40,7 @@ from actors.shard.interpreter import tune_interpreter
 from actors.shard.lease import Lease, is_gone, this_process
 from actors.shard.lists import ask_for_list
 from actors.shard.queries import Queries
+from actors.shard.ranking import Ranking
 from actors.shard.report import measured, report_of
 from actors.shard.shard import Shard
 from domain.values import UserId
@@ -75,6 +77,7 @@ class ShardActor(TimedProcess):
         self._lists = RayLists()
         self._store = MongoStore(self._database, lambda: self._lease.is_held)
         self._is_leaving = False
+        self._ranking: Ranking | None = None
         self._traced_steps = DatabaseSteps()
         self._traced = self._traced_shard()
         self._shard: asyncio.Future[Shard] = asyncio.get_running_loop().create_future()
@@ -191,6 +194,12 @@ class ShardActor(TimedProcess):
     async def reread(self, user_id: UserId | None) -> Reread:
         """Read a user, or all that is in RAM, anew."""
         return await (await self._comparison()).reread(user_id)
+
+    async def ranked(self, order: Order, limit: int) -> Ranked:
+        """Return the first of the users in RAM by what they have left."""
+        if self._ranking is None:
+            self._ranking = Ranking(await self._shard)
+        return await self._ranking.first(order, limit)
 
     async def _comparison(self) -> Comparison:
         return Comparison(await self._shard, self._store)

@@ -14,6 +14,7 @@ from actors.protocol.changes import Changes, Stamp
 from actors.protocol.directory import Directory, shard_name
 from actors.protocol.errors import ShardLostError
 from actors.protocol.queries import ChangeQuery, Query, ShardQuery
+from actors.protocol.ranking import Order, Ranked
 from actors.protocol.reports import Findings, Reread, ShardReport
 from actors.remote.handle import Handle
 from actors.remote.lists import RayLists
@@ -93,6 +94,10 @@ class RayShards:
     async def reread(self, index: int, user_id: UserId | None) -> Reread:
         """Have one shard read a user, or all it has in RAM, anew from MongoDB."""
         return await self._shard(index).ask(ShardActor.reread, user_id)
+
+    async def ranked(self, index: int, order: Order, limit: int) -> Ranked:
+        """Return the first of one shard's users in RAM by what they have left."""
+        return await self._shard(index).ask(ShardActor.ranked, order, limit)
 
     async def set_clock(self, index: int, ahead: timedelta) -> None:
         """Set one shard's clock so far ahead of the real time."""

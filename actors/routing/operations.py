@@ -12,6 +12,7 @@ from actors.protocol.errors import (
     ShardLostError,
     UnavailableError,
 )
+from actors.protocol.ranking import Order, Ranked, first_of_all
 from actors.protocol.reports import (
     AnonymizationReport,
     Anonymized,
@@ -23,13 +24,14 @@ from actors.protocol.reports import (
 from domain.values import UserId
 
 SYNC_SECONDS_MAX = 900.0  # How long all shards may take to read everything anew.
+RANK_SECONDS_MAX = 8.0  # How long all shards may take to say who of their users has the least left.
 ASK_SECONDS_MAX = 5.0  # How long the janitor may take to answer what needs no run.
 ANONYMIZE_SECONDS_MAX = 40.0  # How long the janitor may take to say that it goes on.
 RECONCILE_SECONDS_MAX = 3600.0  # How long a comparison with Stripe may take.
 RUN_SECONDS_MAX = 900.0  # How long a run of the janitor may take, those before it included.
 
 
-class RereadingShards(Protocol):
+class ShardsAsked(Protocol):
     """The way to the shards. Every call may raise ShardLostError."""
 
     async def directory(self) -> Directory:
@@ -37,6 +39,9 @@ class RereadingShards(Protocol):
 
     async def reread(self, index: int, user_id: UserId | None) -> Reread:
         """Have one shard read a user, or all it has in RAM, anew from MongoDB."""
+
+    async def ranked(self, index: int, order: Order, limit: int) -> Ranked:
+        """Return the first of one shard's users in RAM by what they have left."""
 
 
 class JanitorWay(Protocol):
@@ -69,7 +74,7 @@ class JanitorWay(Protocol):
 class Operations:
     """Asks shards and janitor. Every method may raise UnavailableError."""
 
-    def __init__(self, shards: RereadingShards, janitor: JanitorWay) -> None:
+    def __init__(self, shards: ShardsAsked, janitor: JanitorWay) -> None:
         self._shards = shards
         self._janitor = janitor
 
@@ -93,6 +98,16 @@ class Operations:
             removed=found.removed,
             elapsed_ms=round((loop.time() - started) * 1000),
         )
+
+    async def ranked(self, order: Order, limit: int) -> Ranked:
+        """Return the first of all users in RAM by what they have left."""
+        try:
+            async with asyncio.timeout(RANK_SECONDS_MAX):
+                table = await self._shards.directory()
+                asked = (self._shards.ranked(i, order, limit) for i in range(table.shards))
+                return first_of_all(await asyncio.gather(*asked), order, limit)
+        except (ShardLostError, TimeoutError) as error:
+            raise UnavailableError from error
 
     async def validate(self, *, repair: bool) -> SweepReport:
         """Compare RAM with MongoDB and hold the views to their rules, now."""

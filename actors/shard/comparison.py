@@ -19,12 +19,13 @@ from typing import TypeVar
 
 from actors.protocol.calls import Outcome, Reply
 from actors.protocol.reports import DIFFERING_USERS_MAX, Findings, Reread
-from actors.protocol.store import JournalBrokenError, StorageUnavailableError, Store
+from actors.protocol.store import StorageUnavailableError, Store
 from actors.shard import broken_journals
+from actors.shard.residents import account_in_ram, recovered_or_none
 from actors.shard.shard import Shard
 from domain.account import Account
 from domain.comparison import Difference, difference
-from domain.documents.recovery import Recovered, Stored
+from domain.documents.recovery import Stored
 from domain.values import UserId
 
 CHUNK = 500  # Accounts loaded together.
@@ -88,7 +89,7 @@ class Comparison:
         """Read one user, or every resident account, anew. Raises StorageUnavailableError."""
         report, loop = Reread(), asyncio.get_running_loop()
         for chunk in chunks(self._shard.accounts.users() if user_id is None else [user_id]):
-            before = {u: self._resident(u) for u in chunk}
+            before = {u: account_in_ram(self._shard, u) for u in chunk}
             started = loop.time()
             await self._read_anew(chunk)
             seconds, now = loop.time() - started, self._shard.now()
@@ -122,23 +123,8 @@ class Comparison:
                     waiting.append(user_id)
         return found
 
-    def _resident(self, user_id: UserId) -> Account | None:
-        """Return an account as RAM has it, be it looked into already or not."""
-        account = self._shard.accounts.get(user_id)
-        if account is not None:
-            return account
-        stored = self._shard.accounts.dormant.peek(user_id)
-        recovered = self._recovered(stored, self._shard.now()) if stored else None
-        return recovered.account if recovered else None
-
-    def _recovered(self, stored: Stored, now: datetime) -> Recovered | None:
-        try:
-            return broken_journals.recover_or_name(stored, now, self._shard.policy)
-        except JournalBrokenError:
-            return None
-
     async def _look(self, users: Sequence[UserId], looked: Looked) -> None:
-        before = {u: self._resident(u) for u in users}
+        before = {u: account_in_ram(self._shard, u) for u in users}
         resident = [user_id for user_id in users if before[user_id] is not None]
         now = self._shard.now()
         loop = asyncio.get_running_loop()
@@ -163,12 +149,12 @@ class Comparison:
         await self._sleep(seconds * (1 / LOAD_SHARE - 1))
 
     def _judge(self, stored: Stored, before: Account | None, now: datetime, looked: Looked) -> None:
-        recovered = self._recovered(stored, now)
+        recovered = recovered_or_none(stored, now, self._shard.policy)
         if recovered is None:
             looked.quarantined += 1
             looked.broken.append(stored.user_id)
             return
-        in_db, after = recovered.account, self._resident(stored.user_id)
+        in_db, after = recovered.account, account_in_ram(self._shard, stored.user_id)
         if after is None:  # The shard has let it go meanwhile: it is not resident.
             return
         looked.quarantined += len(recovered.quarantined)

@@ -104,7 +104,14 @@ class SettleHoldBody(ParsedBody):
         )
 
 
-def release_command(hold_id: str) -> ReleaseHold | None:
-    """Return the command; None: no hold has ever had this id."""
-    user_id = holder_of(hold_id)
-    return None if user_id is None else ReleaseHold(user_id, hold_id)
+class ReleaseHoldBody(ParsedBody):
+    """Why a hold is given back."""
+
+    reason: (
+        Annotated[Text, Field(description="Kept in the user's history, with who gave it.")] | None
+    ) = Field(default=None, examples=["The job hangs."])
+
+    def command(self, hold_id: str) -> ReleaseHold | None:
+        """Return the command; None: no hold has ever had this id."""
+        user_id = holder_of(hold_id)
+        return None if user_id is None else ReleaseHold(user_id, hold_id, self.reason)

@@ -60,6 +60,7 @@ def _overview() -> dict[tuple[str, str], Any]:
         ("GET", "/admin/sweeps"): sweeps,
         ("GET", "/admin/reshard"): reshard,
         ("GET", "/admin/events"): _events(),
+        ("GET", "/admin/endpoints"): _endpoints(),
     }
 
 
@@ -72,6 +73,8 @@ def _shards(look: int) -> list[Row]:
         | {
             "writes": 61_000 + 977 * number + 300 * look + 40 * (look % 3),
             "reads": 95_000 + 900 * look,
+            "charges": 57_000 + 290 * look + 40 * (look % 3),
+            "credits_charged": 1_610_000 + 8_700 * look,
         }
         | {"holds_open": 12, "credits_held": 4800, "uptime_seconds": 91_000.0}
         for number in range(4)
@@ -89,8 +92,12 @@ def _events() -> Row:
         "endpoints": [
             endpoint | {"delivered": 18_190, "undelivered": 0, "last_error": None, "failures": 2},
             endpoint
+            | {"endpoint": EXAMPLES["EndpointRecord"]["endpoint"], "delivered": 912, "failures": 0}
+            | {"undelivered": 0, "last_error": None, "last_success_at": ago(seconds=40)},
+            endpoint
             | {"endpoint": "webhook billing", "healthy": False, "failures": 31, "dead": 2}
-            | {"undelivered": 2, "last_error": "the endpoint answers 503"},
+            | {"undelivered": 2, "last_error": "the endpoint answers 503"}
+            | {"last_success_at": ago(hours=2), "failures_in_a_row": 9},
         ],
         "undelivered": [
             waiting | {"endpoint": "webhook billing", "user_id": name, "id": f"evt_{number:032x}"}
@@ -115,6 +122,19 @@ def _events() -> Row:
             for state in ("dead", "received")
         ],
     }
+
+
+def _endpoints() -> list[Row]:
+    one = EXAMPLES["EndpointRecord"]
+    return [
+        one
+        | {"endpoint_id": "env_90b1c7e2d5a4f386", "source": "environment", "events": []}
+        | {"endpoint": "webhook billing", "address": "https://billing.example/allotment"},
+        one,
+        one
+        | {"endpoint_id": "ep_c41d9b07a2e65f18", "endpoint": "endpoint ep_c41d9b07a2e65f18"}
+        | {"address": "https://mail.example/hook", "enabled": False},
+    ]
 
 
 def _user() -> dict[tuple[str, str], Any]:
@@ -187,6 +207,9 @@ def _lists() -> dict[tuple[str, str], Any]:
             ],
             "more",
         ),
+        ("GET", "/admin/users"): EXAMPLES["RankedUsers"]
+        | {"users": 192_731, "looked_at": 192_731, "as_of": ago(seconds=4)}
+        | {"items": sorted(map(_left, range(len(NAMES))), key=lambda o: o["remaining_credits"])},
         ("GET", "/admin/refusals"): _page(
             [
                 refusal
@@ -211,6 +234,22 @@ def _lists() -> dict[tuple[str, str], Any]:
                 | {"service": "render-*", "model": None, "credits_per_unit": "3", "by_kind": None},
             ]
         },
+    }
+
+
+def _left(number: int) -> Row:
+    """Return the status of a user."""
+    left, packs = 3 * number - 2, (0, 0, 14)[number % 3]
+    return EXAMPLES["CreditStatusResponse"] | {
+        "user_id": NAMES[number],
+        "daily_credit_limit": 90,
+        "credits_rolled_over": 4 * (number % 2),
+        "credits_used": 90 + 4 * (number % 2) - left,
+        "credits_held": 0,
+        "pack_credits": packs,
+        "remaining_credits": left + packs,
+        "low_credits": left + packs < 19,
+        "resets_at": ahead(hours=12),
     }
 
 

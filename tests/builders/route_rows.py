@@ -115,6 +115,7 @@ ROWS = [
     Row("POST", "/admin/stripe/reconcile", "/admin/stripe/reconcile", ADMIN, None, 404),
     Row("GET", "/admin/audit", "/admin/audit", ADMIN),
     Row("GET", "/admin/refusals", "/admin/refusals", ADMIN),
+    Row("GET", "/admin/users", "/admin/users", ADMIN),
     Row("GET", "/admin/prices", "/admin/prices", ADMIN),
     Row("GET", "/admin/keys", "/admin/keys", ADMIN),
     Row("POST", "/admin/keys", "/admin/keys", ADMIN, {"name": "shop", "scope": "read"}, 201),

@@ -57,6 +57,7 @@ OPERATIONS: dict[str, Callable[[Allotment], Any]] = {
     "DELETE /admin/endpoints/{}": lambda a: a.remove_endpoint("id"),
     "GET /admin/settings": lambda a: a.get_settings(),
     "PATCH /admin/settings": lambda a: a.change_settings(cors_origins=[]),
+    "GET /admin/users": lambda a: a.list_users(),
     "GET /admin/refusals": lambda a: a.list_refusals(),
     "GET /admin/prices": lambda a: a.get_prices(),
     "POST /admin/sync": lambda a: a.sync(),

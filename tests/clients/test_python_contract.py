@@ -118,7 +118,8 @@ async def test_a_hold_is_settled_released_and_closed(name: str) -> None:
         tokens = {"input": 700, "output": 200}
         settled = await client.settle(hold.hold_id, 15, tokens=tokens, key="once")
         again = await client.settle(hold.hold_id, 15, tokens=tokens, key="once")
-        await client.release(part.hold_id)
+        await client.release(part.hold_id, reason="The job hangs.", key="freed")
+        without_reason = await outcome(client.release(part.hold_id, key="freed"))
         closed = [
             await outcome(client.settle(hold.hold_id, 1)),
             await outcome(client.release(part.hold_id)),
@@ -134,6 +135,7 @@ async def test_a_hold_is_settled_released_and_closed(name: str) -> None:
     assert (hold.credit_amount, hold.remaining_credits, part.credit_amount) == (40, 50, 50)
     assert {one.hold_id for one in open_ones.holds} == {hold.hold_id, part.hold_id}
     assert plain(settled) == plain(again)
+    assert without_reason["code"] == "idempotency_key_reused"
     assert (settled.credit_amount, settled.model_used, settled.token_count) == (15, "m", 900)
     assert (settled.tokens.input, settled.tokens.output, settled.tokens.reasoning) == (700, 200, 0)
     assert [one["code"] for one in closed] == ["hold_closed"] * 2

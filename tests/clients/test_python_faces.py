@@ -50,6 +50,7 @@ ONLY_OVER_HTTP = {
     "get_settings",
     "change_settings",
     "list_refusals",
+    "list_users",
     "get_prices",
 }
 ASYNC_ONLY = {"aclose", "finished"}

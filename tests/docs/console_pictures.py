@@ -17,6 +17,8 @@ BYTES_MAX = 200_000
 PICTURES = {
     "console-overview": ("overview", 1280, 870, False),
     "console": ("user", 1280, 980, False),
+    "console-users": ("users-left", 1280, 640, False),
+    "console-endpoints": ("endpoints", 1280, 540, False),
     "console-keys": ("keys", 1280, 660, False),
     "console-prices": ("prices", 1280, 720, False),
     "console-phone": ("user", 390, 844, True),

@@ -1,6 +1,7 @@
 """A browser without windows: it keeps cookies, says where its forms come from, and follows nothing."""
 
 import asyncio
+import html
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -50,7 +51,7 @@ class Browser:
     def submit(self, page: httpx.Response, path: str, **fields: str) -> httpx.Response:
         """Send a form of a page, with all that the page hides in its forms."""
         hidden = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page.text)
-        return self.send(path, dict(hidden) | fields)
+        return self.send(path, {name: html.unescape(value) for name, value in hidden} | fields)
 
     def sign_in(self, key: str = ADMIN_KEY) -> httpx.Response:
         return self.send("/sign-in", {"key": key})

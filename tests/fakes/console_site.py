@@ -19,6 +19,7 @@ from tests.fakes.interface import Server
 from tests.patience import PATIENCE_SECONDS
 
 KEY_ID = EXAMPLES["KeyPage"]["items"][0]["key_id"]
+ENDPOINT_ID = EXAMPLES["EndpointRecord"]["endpoint_id"]
 RECORD = EXAMPLES["UsagePage"]["items"][0]
 USAGE = {"id": "ada", "usage": RECORD["usage_id"], "at": RECORD["timestamp"]}
 HOLD = {"id": "ada", "hold": EXAMPLES["OpenHolds"]["holds"][0]["hold_id"]}
@@ -29,6 +30,7 @@ SUBSCRIPTION = {
 PAGES = {
     "overview": "/",
     "users": "/subscriptions",
+    "users-left": "/subscriptions/left?order=least",
     "user": "/user?id=ada",
     "add": "/user/add?id=ada",
     "adjust": "/user/adjust?id=ada",
@@ -37,6 +39,11 @@ PAGES = {
     "change": f"/user/change?{urlencode(SUBSCRIPTION)}",
     "refusals": "/refusals",
     "events": "/events",
+    "endpoints": "/endpoints",
+    "make-endpoint": "/endpoints/make",
+    "change-endpoint": f"/endpoints/change?endpoint={ENDPOINT_ID}",
+    "rotate-endpoint": f"/endpoints/rotate?endpoint={ENDPOINT_ID}",
+    "remove-endpoint": f"/endpoints/remove?endpoint={ENDPOINT_ID}",
     "sweeps": "/sweeps",
     "shards": "/shards",
     "prices": "/prices?service=chat&model=small-2&count=2500",

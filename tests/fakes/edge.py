@@ -34,6 +34,7 @@ from actors.protocol.calls import Envelope, Reply
 from actors.protocol.directory import Directory
 from actors.protocol.errors import ShardLostError
 from actors.protocol.queries import Query
+from actors.protocol.ranking import Order, Ranked
 from actors.protocol.reports import Anonymized, Findings, Reread, ShardReport, SyncReport
 from actors.protocol.store import Overview
 from actors.routing.operations import Operations
@@ -44,6 +45,7 @@ from actors.runtime.service_settings import ServiceSettingsStore
 from actors.settings import Settings
 from actors.shard.comparison import Comparison
 from actors.shard.eviction import let_go
+from actors.shard.ranking import Ranking
 from actors.shard.shard import Shard
 from domain.values import Policy, UserId
 from tests.builders.authors import NOON
@@ -100,6 +102,7 @@ class OneShard:
         self.shard = shard
         self.store = store
         self.comparison = Comparison(shard, store, yielding)
+        self.ranking = Ranking(shard, yielding)
         self.lost = False
         self.queries = AllQueries(shard, MemoryReads(store), Policy())
 
@@ -119,6 +122,11 @@ class OneShard:
         if self.lost:
             raise ShardLostError
         return await self.comparison.reread(user_id)
+
+    async def ranked(self, _index: int, order: Order, limit: int) -> Ranked:
+        if self.lost:
+            raise ShardLostError
+        return await self.ranking.first(order, limit)
 
     async def let_go(self, _index: int, user_id: UserId) -> float:
         if self.lost:

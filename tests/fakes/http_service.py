@@ -8,7 +8,9 @@ from pydantic import BaseModel
 
 from actors.auth.audit import ActPage
 from actors.auth.key_records import KeyPage, MadeKey
+from actors.events.endpoint_reports import EndpointRecord, EndpointTrial, MadeEndpoint
 from actors.events.reports import EventsReport
+from actors.protocol.ranking import RankedUsers
 from actors.protocol.reports import ReshardReport, ShardReport, SweepReport, SyncReport
 from domain.api.answers import CreditStatusResponse, SubscriptionPage, UserSubscriptions
 from domain.api.history_answers import HistoryPage
@@ -25,7 +27,8 @@ MODELS: list[type[BaseModel]] = [
     *(ShardReport, SyncReport, SweepReport, EventsReport, ReshardReport),
     *(CreditStatusResponse, UserSubscriptions, SubscriptionPage, OpenHolds, UsagePage),
     *(MonthlyUsage, HistoryPage, KeyPage, MadeKey, ActPage),
-    *(RefusalPage, PriceListRecord),
+    *(RefusalPage, PriceListRecord, EndpointRecord, MadeEndpoint, EndpointTrial),
+    RankedUsers,
 ]
 EXAMPLES = {model.__name__: example(model) for model in MODELS}
 """What the interface's document shows of each answer."""
@@ -59,7 +62,9 @@ class HttpService:
             ("GET", "/admin/sync"): EXAMPLES["SyncReport"],
             ("GET", "/admin/sweeps"): [EXAMPLES["SweepReport"]],
             ("GET", "/admin/events"): EXAMPLES["EventsReport"],
+            ("GET", "/admin/endpoints"): [EXAMPLES["EndpointRecord"]],
             ("GET", "/admin/reshard"): EXAMPLES["ReshardReport"],
+            ("GET", "/admin/users"): EXAMPLES["RankedUsers"],
             ("GET", "/admin/refusals"): EXAMPLES["RefusalPage"],
             ("GET", "/admin/prices"): EXAMPLES["PriceListRecord"],
             ("GET", "/admin/keys"): EXAMPLES["KeyPage"],

@@ -10,13 +10,19 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
+from tests.builders.tokens import CLAIMS, SECRET
 from tests.clients.node_programs import install_packages
 from tests.fakes.smtp import SmtpProcess
 from tests.service.receiver import Receiver, as_setting
 from tests.service.running import PRICES, RunningService, prices_in
 from tests.units_of_work import unit_of
 
-SECRET = "the application's secret, long enough"  # Signs tokens for the rehearsal.
+TOKENS = {
+    "ALLOTMENT_JWT_SECRET": SECRET,
+    "ALLOTMENT_JWT_ISSUER": CLAIMS["iss"],
+    "ALLOTMENT_JWT_AUDIENCE": CLAIMS["aud"],
+}
+"""Whose users' tokens the services take: the application's."""
 
 
 class ServiceScheduling(LoadScopeScheduling):  # type: ignore[misc]
@@ -73,7 +79,7 @@ def service(
 ) -> Iterator[RunningService]:
     directory: Path = tmp_path_factory.mktemp("service")
     prices_in(directory).write_text(PRICES)
-    settings = {
+    settings = TOKENS | {
         "ALLOTMENT_PRICES": str(prices_in(directory)),
         "ALLOTMENT_RAY_DASHBOARD": "1",
         "ALLOTMENT_SHARDS": "2",
@@ -94,13 +100,10 @@ def rehearsal() -> Iterator[RunningService]:
 
     Unlike the other's, the path of its data directory is short enough for sockets.
     """
-    settings = {
+    settings = TOKENS | {
         "ALLOTMENT_RAY_DASHBOARD": "1",
         "ALLOTMENT_SHARDS": "2",
         "ALLOTMENT_TEST_CLOCK": "1",
-        "ALLOTMENT_JWT_SECRET": SECRET,
-        "ALLOTMENT_JWT_ISSUER": "https://id.example",
-        "ALLOTMENT_JWT_AUDIENCE": "credits",
         "ALLOTMENT_RATE_LIMIT_REQUESTS": "100000",
         "ALLOTMENT_CORS_ORIGINS": "https://app.example",
     }

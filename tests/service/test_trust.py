@@ -15,8 +15,8 @@ import httpx
 import jwt
 import pytest
 
+from tests.builders.tokens import SECRET
 from tests.patience import PATIENCE_SECONDS
-from tests.service.conftest import SECRET
 from tests.service.running import RunningService, wait_until
 
 pytestmark = pytest.mark.service

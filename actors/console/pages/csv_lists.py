@@ -45,6 +45,16 @@ LISTS = {
         ),
         (("status", "status"),),
     ),
+    "left": Listed(
+        "/admin/users",
+        PAGED,
+        (
+            *("user_id", "status", "timezone", "remaining_credits", "day_remaining_credits"),
+            *("pack_credits", "daily_credit_limit", "credits_rolled_over", "credits_used"),
+            *("credits_held", "low_credits", "end_date", "resets_at"),
+        ),
+        (("order", "order"),),
+    ),
     "records": Listed(
         "/subscription/usage",
         PAGED,
@@ -58,6 +68,14 @@ LISTS = {
         "/subscriptions/{id}/history",
         PAGED,
         ("seq", "at", "kind", "by", "idempotency_key", "change", "unreadable"),
+    ),
+    "owned": Listed(
+        "/subscriptions/{id}",
+        "subscriptions",
+        (
+            *("subscription_id", "status", "timezone", "start_date", "end_date"),
+            *("total_credits", "system_portion", "spendable_credits", "grants"),
+        ),
     ),
     "packs": Listed(
         "/subscriptions/{id}",
@@ -91,12 +109,20 @@ LISTS = {
     ),
     "undelivered": Listed("/admin/events", "undelivered", LETTER),
     "dead": Listed("/admin/events", "dead", (*LETTER, "died_at")),
-    "endpoints": Listed(
+    "handlers": Listed(
         "/admin/events",
         "endpoints",
         (
             *("endpoint", "healthy", "undelivered", "delivered", "failures", "dead"),
             *("last_success_at", "last_error"),
+        ),
+    ),
+    "endpoints": Listed(
+        "/admin/endpoints",
+        "",
+        (
+            *("endpoint_id", "source", "endpoint", "address", "events", "enabled"),
+            *("created_at", "changed_at", "old_secret_until"),
         ),
     ),
     "stripe": Listed(
@@ -164,7 +190,7 @@ async def _rows(request: Request, listed: Listed) -> list[Mapping[str, Any]]:
     while len(rows) < ROWS_MAX:
         page = await console.service.get(key, path, **params, cursor=cursor, limit=PAGE_MAX)
         rows += page["items"]
-        cursor = page["next_cursor"]
+        cursor = page.get("next_cursor")  # Of those with the least left there is one page.
         if not cursor:
             break
     return rows

@@ -11,8 +11,10 @@ from actors.console.charts import line_of
 from actors.console.console import Console, see
 from actors.console.guard import form_of, session_of
 from actors.console.service import RefusedError
+from actors.console.sessions import Notice
 
 ROWS = 50
+ORDERS = ("least", "most")
 
 
 async def get_subscriptions(request: Request) -> Response:
@@ -33,6 +35,18 @@ async def get_subscriptions(request: Request) -> Response:
     )
 
 
+async def get_users_left(request: Request) -> Response:
+    """Show the users who have the least left, or the most."""
+    console: Console = request.app.state.console
+    order = request.query_params.get("order") or ORDERS[0]
+    if order not in ORDERS:
+        raise RefusedError(404, "not_found", "There is no such order")
+    ranked = await console.service.get(
+        session_of(request).key, "/admin/users", order=order, limit=ROWS
+    )
+    return console.page(request, "users_left.html", ranked=ranked, order=order)
+
+
 async def get_events(request: Request) -> Response:
     """Show how delivery does: endpoints, what waits, what is dead; and Stripe's events."""
     console: Console = request.app.state.console
@@ -46,9 +60,8 @@ async def redeliver(request: Request) -> Response:
     form, session = await form_of(request), session_of(request)
     path = f"/admin/events/{quote(form.get('id', ''), safe='')}/redeliver"
     told = await console.service.send(session.key, "POST", path)
-    session.notices.append(
-        f"It is delivered again to {', '.join(told['endpoints']) or 'no endpoint'}."
-    )
+    names = ", ".join(told["endpoints"]) or "no endpoint"
+    session.notices.append(Notice(f"It is delivered again to {names}."))
     return see("/events")
 
 
@@ -102,13 +115,20 @@ async def get_sweeps(request: Request) -> Response:
 
 
 async def get_shards(request: Request) -> Response:
-    """Show the shards, and how far the newest change of their number is."""
+    """Show the shards, and how far the newest change of their number is: that renews itself."""
     console: Console = request.app.state.console
     key, service = session_of(request).key, console.service
     rows, reshard = await asyncio.gather(
         service.get(key, "/admin/shards"), service.get_or_none(key, "/admin/reshard")
     )
     return console.page(request, "shards.html", rows=rows, reshard=reshard)
+
+
+async def get_live_reshard(request: Request) -> Response:
+    """Return how far the newest change of the number of shards is."""
+    console: Console = request.app.state.console
+    reshard = await console.service.get_or_none(session_of(request).key, "/admin/reshard")
+    return console.fragment("reshard_live.html", reshard=reshard)
 
 
 def _known_status(request: Request) -> str:

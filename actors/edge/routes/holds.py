@@ -14,7 +14,7 @@ from actors.protocol.errors import HoldNotFoundError
 from actors.protocol.queries import HoldsQuery
 from domain.api.answers import UsageRecordResponse
 from domain.api.hold_answers import HoldResponse, OpenHolds
-from domain.api.hold_requests import PlaceHoldBody, SettleHoldBody, release_command
+from domain.api.hold_requests import PlaceHoldBody, ReleaseHoldBody, SettleHoldBody
 from domain.holds import HOLD_ID_LENGTH_MAX, ReleaseHold, SettleHold
 from domain.values import UserId
 
@@ -88,14 +88,18 @@ def _add_closing(app: FastAPI, backend: Backend) -> dict[Place, Operation]:
         "/subscription/holds/{hold_id:segment}",
         status_code=204,
         response_class=Response,
-        responses=problems(404, 409),
+        responses=written(404, 409),
         **WRITES,
     )
     async def release_hold(
-        request: Request, hold_id: HoldId, idempotency_key: KeyHeader = None
+        request: Request,
+        hold_id: HoldId,
+        body: ReleaseHoldBody | None = None,
+        idempotency_key: KeyHeader = None,
     ) -> Response:
-        """Give back what a hold has set aside."""
-        response = await close(request, release_command(hold_id), idempotency_key, 204)
+        """Give back what a hold has set aside. A body may say why."""
+        command = (body or ReleaseHoldBody()).command(hold_id)
+        response = await close(request, command, idempotency_key, 204)
         if response.status_code != 204:
             return response
         kept = ("idempotent-replayed",)

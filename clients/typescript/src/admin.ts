@@ -22,6 +22,7 @@ import type {
   MadeEndpoint,
   MadeKey,
   PriceList,
+  RankedUsers,
   Redelivery,
   RefusedRequest,
   RereadReport,
@@ -35,6 +36,7 @@ import type {
   SweepReport,
   SyncReport,
   TestClock,
+  UserListOptions,
   WriteOptions,
 } from "./types.js";
 import type { Transport } from "./transport.js";
@@ -173,6 +175,12 @@ export class Admin {
     return new Paged((at) => {
       return this.#transport.read("/admin/audit", { by, limit, cursor: at }, call);
     }, cursor);
+  }
+
+  /** Users who have the least left, or the most, of those in RAM. */
+  users(options: UserListOptions = {}): Promise<RankedUsers> {
+    const { order, limit, ...call } = options;
+    return this.#transport.read("/admin/users", { order, limit }, call);
   }
 
   /** Requests that were refused under an idempotency key, newest first. */

@@ -54,6 +54,7 @@ export type ServiceSettings = Camel<Schemas["SettingsReport"]>;
 /** Who asked for an administrative act, when, and what became of it. */
 export type Act = Camel<Schemas["ActRecord"]>;
 /** A request that was refused under an idempotency key. */
+export type RankedUsers = Camel<Schemas["RankedUsers"]>;
 export type RefusedRequest = Camel<Schemas["RefusalRecord"]>;
 /** The prices in force, in the order in which they are tried. */
 export type PriceList = Camel<Schemas["PriceListRecord"]>;

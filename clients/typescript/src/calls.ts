@@ -137,6 +137,11 @@ export interface EventsOptions {
   awayMsMax?: number | undefined;
 }
 
+export interface ReleaseOptions extends WriteOptions {
+  /** Kept in the user's history. */
+  reason?: string | undefined;
+}
+
 export interface AdjustOptions extends WriteOptions {
   /** To be given; less than 0: to be taken. One of this and `remainingCredits`. */
   creditAmount?: number | undefined;
@@ -158,6 +163,12 @@ export interface ListOptions extends CallOptions {
   /** Items a page, 1 to 1,000. */
   limit?: number | undefined;
   cursor?: string | undefined;
+}
+export interface UserListOptions extends CallOptions {
+  /** Whom to begin with: who has the least left (default), or the most. */
+  order?: "least" | "most" | undefined;
+  /** How many, 1 to 1,000. */
+  limit?: number | undefined;
 }
 export interface SubscriptionListOptions extends ListOptions {
   status?: SubscriptionStatus | undefined;

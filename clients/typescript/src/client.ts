@@ -33,6 +33,7 @@ import type {
   PlacedHold,
   Queued,
   QueuedCharge,
+  ReleaseOptions,
   Reversal,
   ReverseOptions,
   StreamToken,
@@ -141,7 +142,7 @@ export class Allotment<Away extends WhenAway = "refuse"> implements HoldDesk<Awa
   }
 
   /** Give back what a hold has set aside. */
-  async release(hold: Hold<Away> | string, options: WriteOptions = {}): Promise<void> {
+  async release(hold: Hold<Away> | string, options: ReleaseOptions = {}): Promise<void> {
     if (hold instanceof Hold) return hold.release(options);
     await this.#transport.write("DELETE", `/subscription/holds/${segment(hold)}`, options);
   }
@@ -250,7 +251,7 @@ export class Allotment<Away extends WhenAway = "refuse"> implements HoldDesk<Awa
   }
 
   /** @internal What `Hold.release` does. */
-  async releaseHold(hold: Hold<Away>, options: WriteOptions): Promise<void> {
+  async releaseHold(hold: Hold<Away>, options: ReleaseOptions): Promise<void> {
     const { key = newKey() } = options;
     if (hold.holdId === null) {
       if (hold.asked) this.#queue.add(allowed(hold, null, key));

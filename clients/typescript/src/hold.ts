@@ -1,12 +1,12 @@
 /** A hold in hand: report what it cost, settle it, or give it back. */
 
 import { invalid } from "./errors.js";
-import type { Charged, Cost, HoldFields, WhenAway, WriteOptions } from "./types.js";
+import type { Charged, Cost, HoldFields, ReleaseOptions, WhenAway, WriteOptions } from "./types.js";
 
 /** What a hold needs of its client. */
 export interface HoldDesk<Away extends WhenAway> {
   settleHold(hold: Hold<Away>, cost: Cost, options: WriteOptions): Promise<Charged<Away>>;
-  releaseHold(hold: Hold<Away>, options: WriteOptions): Promise<void>;
+  releaseHold(hold: Hold<Away>, options: ReleaseOptions): Promise<void>;
 }
 
 /** What is known of a hold when it is made. */
@@ -94,7 +94,7 @@ export class Hold<Away extends WhenAway = WhenAway> {
   }
 
   /** Give back what it has set aside. */
-  async release(options: WriteOptions = {}): Promise<void> {
+  async release(options: ReleaseOptions = {}): Promise<void> {
     await this.#desk.releaseHold(this, options);
     this.#state = "released";
   }

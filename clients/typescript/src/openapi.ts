@@ -952,6 +952,12 @@ export interface components {
             holds: components["schemas"]["OpenHoldRecord"][];
         };
         /**
+         * Order
+         * @description In which order users are ranked by what they have left.
+         * @enum {string}
+         */
+        Order: "least" | "most";
+        /**
          * PackRecord
          * @description One pack of a user, as it stands.
          */
@@ -1143,6 +1149,24 @@ export interface components {
             code: string;
         };
         /**
+         * RankedUsers
+         * @description The answer of `GET /admin/users`.
+         */
+        RankedUsers: {
+            order: components["schemas"]["Order"];
+            /** Users */
+            users: number;
+            /** Looked At */
+            looked_at: number;
+            /**
+             * As Of
+             * Format: date-time
+             */
+            as_of: string;
+            /** Items */
+            items: components["schemas"]["CreditStatusResponse"][];
+        };
+        /**
          * ReconcileProgress
          * @description How far a comparison with Stripe has come.
          */
@@ -1286,6 +1310,14 @@ export interface components {
          * @enum {string}
          */
         Rejection: "idempotency_key_reused" | "no_such_subscription" | "end_not_after_start" | "too_many_zones" | "expiry_not_in_future" | "no_such_usage" | "already_reversed" | "more_than_charged" | "no_such_pack" | "hold_closed" | "not_ended" | "no_such_grant" | "duplicate_payment" | "no_price" | "no_active_subscription" | "too_many_holds" | "amount_too_large" | "insufficient_credits";
+        /**
+         * ReleaseHoldBody
+         * @description Why a hold is given back.
+         */
+        ReleaseHoldBody: {
+            /** Reason */
+            reason?: string | null;
+        };
         /**
          * RereadReport
          * @description The answer to `POST /admin/sync`.

@@ -14,14 +14,21 @@ from tests.fakes.browser import HOME, Browser, Time, browsing
 from tests.fakes.http_service import ADMIN_KEY, EXAMPLES, HttpService
 
 KEY_ID = EXAMPLES["KeyPage"]["items"][0]["key_id"]
+ENDPOINT_ID = EXAMPLES["EndpointRecord"]["endpoint_id"]
 PAGES = [
     "/",
     "/user?id=ada",
     "/user/adjust?id=ada",
     "/events",
+    "/endpoints",
+    "/endpoints/make",
+    f"/endpoints/change?endpoint={ENDPOINT_ID}",
+    f"/endpoints/rotate?endpoint={ENDPOINT_ID}",
+    f"/endpoints/remove?endpoint={ENDPOINT_ID}",
     "/sweeps",
     "/shards",
     "/subscriptions",
+    "/subscriptions/left",
     "/keys",
     "/keys/make",
     f"/keys/revoke?key={KEY_ID}",
@@ -31,15 +38,31 @@ PAGES = [
 ]
 SCRIPT = "\"'><script>alert(1)</script>"
 FORM = {"id": "ada", "how": "give", "amount": "5", "reason": "x", "confirmed": "1", "once": "k"}
+FORM |= {"url": "https://evil.example/", "endpoint": ENDPOINT_ID, "name": "x", "scope": "admin"}
+FORMS = (
+    *("/user/adjust", "/sign-out", "/keys/make", "/events/redeliver"),
+    *("/endpoints/make", "/endpoints/remove", "/endpoints/test"),
+)
+"""Forms of all kinds: `FORM` has the fields of each."""
 
 
-@pytest.mark.parametrize("path", [*PAGES, "/live/overview", "/nowhere"])
+@pytest.mark.parametrize("path", [*PAGES, "/live/overview", "/live/reshard", "/nowhere"])
 def test_without_a_session_no_page_is_shown(
     stranger: Browser, service: HttpService, path: str
 ) -> None:
     answer = stranger.get(path)
 
     assert answer.status_code in (303, 401)
+    assert service.asked == []
+
+
+@pytest.mark.parametrize("path", FORMS)
+def test_without_a_session_no_form_is_read(
+    stranger: Browser, service: HttpService, path: str
+) -> None:
+    answer = stranger.send(path, FORM)
+
+    assert answer.headers["location"] == "/sign-in"
     assert service.asked == []
 
 
@@ -65,7 +88,7 @@ def test_a_session_of_another_console_opens_nothing(
         (HOME, {"Sec-Fetch-Site": "same-site"}),
     ],
 )
-@pytest.mark.parametrize("path", ["/user/adjust", "/sign-out", "/sign-in", "/sign-in/link"])
+@pytest.mark.parametrize("path", [*FORMS, "/sign-in", "/sign-in/link"])
 def test_a_form_of_another_site_does_nothing(
     operator: Browser,
     service: HttpService,
@@ -88,9 +111,9 @@ def test_a_form_without_the_sessions_secret_does_nothing(
 ) -> None:
     fields = FORM if token is None else FORM | {"form_token": token}
 
-    answers = [operator.send(path, fields) for path in ("/user/adjust", "/sign-out")]
+    answers = [operator.send(path, fields) for path in FORMS]
 
-    assert [answer.status_code for answer in answers] == [403, 403]
+    assert {answer.status_code for answer in answers} == {403}
     assert service.writes == []
     assert operator.get("/").status_code == 200
 
@@ -101,7 +124,7 @@ def test_a_form_with_another_sessions_secret_does_nothing(
     page = operator.get("/")
     operator.sign_in()
 
-    assert operator.submit(page, "/user/adjust", **FORM).status_code == 403
+    assert {operator.submit(page, path, **FORM).status_code for path in FORMS} == {403}
     assert service.writes == []
 
 
@@ -121,6 +144,7 @@ def poisoned(content: Any) -> Any:
     chosen = {"service_type", "model_used", "reason", "details", "by", "timezone", "endpoint"}
     chosen |= {"last_error", "type", "kind", "category", "transaction_id", "session_id", "subject"}
     chosen |= {"name", "services", "user_id_prefix", "action", "target", "made", "idempotency_key"}
+    chosen |= {"address", "events"}
     if isinstance(content, list):
         return [poisoned(one) for one in content]
     if not isinstance(content, dict):
@@ -128,7 +152,7 @@ def poisoned(content: Any) -> Any:
     chosen |= {"user_id", "by", "job", "prefix"}
     names = {"by_service", "by_model"}
     return {
-        name: SCRIPT
+        name: ([SCRIPT] if isinstance(value, list) else SCRIPT)
         if name in chosen
         else {SCRIPT + key: one for key, one in value.items()}
         if name in names
@@ -161,6 +185,19 @@ def test_a_script_in_an_address_or_a_form_is_text(operator: Browser, field: str)
     sent = operator.submit(operator.get("/user/adjust?id=ada"), "/user/adjust", **{field: SCRIPT})
 
     for answer in (form, sent):
+        assert "<script>alert" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/endpoints/make", "/keys/make"])
+def test_a_script_in_an_address_or_a_name_that_is_typed_is_text(
+    operator: Browser, path: str
+) -> None:
+    typed = {"url": f"https://x.example/{SCRIPT}", "name": SCRIPT, "scope": "read"}
+    plan = operator.submit(operator.get(path), path, **typed)
+    refused = operator.submit(plan, path)  # The service knows of no such call.
+
+    for answer in (plan, refused):
+        assert str(escape(SCRIPT)) in answer.text
         assert "<script>alert" not in answer.text
 
 

@@ -15,6 +15,7 @@ from tests.fakes.http_service import EXAMPLES, HttpService
 PAGES = [
     "/subscriptions",
     "/events",
+    "/endpoints",
     "/sweeps",
     "/shards",
     "/refusals",
@@ -45,6 +46,7 @@ def test_lists_of_nothing_say_so(operator: Browser, service: HttpService) -> Non
     service.answers |= {
         ("GET", "/subscriptions"): {"items": [], "next_cursor": None},
         ("GET", "/admin/events"): EXAMPLES["EventsReport"] | nothing,
+        ("GET", "/admin/endpoints"): [],
         ("GET", "/admin/sweeps"): [],
         ("GET", "/admin/refusals"): {"items": [], "next_cursor": None},
         ("GET", "/admin/prices"): {"prices": []},
@@ -69,6 +71,42 @@ def test_a_list_goes_on_where_it_ended_with_its_filter(
 
     assert 'href="/subscriptions?status=active&amp;cursor=after%26this"' in shown
     assert service.asked[-1].params == {"status": "active", "limit": "50"}
+
+
+@pytest.mark.parametrize("order", ["least", "most"])
+def test_users_are_shown_by_what_they_have_left(
+    operator: Browser, service: HttpService, order: str
+) -> None:
+    page = operator.get(f"/subscriptions/left?order={order}").text
+
+    assert service.asked[-1].params == {"order": order, "limit": "50"}
+    assert '<a href="/user?id=ada">ada</a>' in page
+    assert f'href="/subscriptions/left?order={order}" aria-current="page"' in page
+    assert '<a href="/subscriptions" aria-current="page">Users' in page
+    assert "the look goes on" not in page
+
+
+def test_a_look_that_is_not_whole_says_so(operator: Browser, service: HttpService) -> None:
+    ranked = EXAMPLES["RankedUsers"] | {"users": 200_000, "looked_at": 31_000, "items": []}
+    service.answers["GET", "/admin/users"] = ranked
+
+    page = operator.get("/subscriptions/left").text
+
+    assert "31\u202f000 of 200\u202f000 users were looked at until now" in page
+    assert 'class="empty"' in page
+
+
+def test_a_change_of_the_number_of_shards_is_followed_by_the_page_itself(
+    operator: Browser, service: HttpService
+) -> None:
+    assert 'data-live="/live/reshard"' in operator.get("/shards").text
+    report = EXAMPLES["ReshardReport"] | {"running": True, "moved": 17, "slots": 2048}
+    service.answers["GET", "/admin/reshard"] = report
+
+    part = operator.get("/live/reshard").text
+
+    assert "17 of 2\u202f048 slots are moved" in part
+    assert "<html" not in part
 
 
 def test_a_dead_letter_is_delivered_again(operator: Browser, service: HttpService) -> None:
@@ -127,6 +165,8 @@ def test_no_cell_is_a_formula_and_numbers_stay_numbers() -> None:
     ]
 
 
-@pytest.mark.parametrize("path", ["/csv/users", "/subscriptions?status=happy"])
+@pytest.mark.parametrize(
+    "path", ["/csv/users", "/subscriptions?status=happy", "/subscriptions/left?order=age"]
+)
 def test_a_list_that_is_not_there_is_said(operator: Browser, path: str) -> None:
     assert operator.get(path).status_code == 404

@@ -50,10 +50,10 @@ CHANGES: dict[str, tuple[str, dict[str, str], str, str, dict[str, Any] | None, s
     ),
     "release": (
         f"release?id=ada&hold={HOLD_ID}",
-        {},
+        {"reason": "the job hangs"},
         "DELETE",
         f"/subscription/holds/{HOLD_ID}",
-        None,
+        {"reason": "the job hangs"},
         "up to 1\u202f100",
     ),
     "change": (
@@ -158,6 +158,7 @@ def test_credits_are_added_with_the_reason_as_their_transaction(
         ("add?id=ada", {"kind": "daily", "amount": "5", "days": "0", "reason": "x"}),
         ("add?id=ada", {"kind": "pack", "amount": "5", "expires": "soon", "reason": "x"}),
         (CHANGES["reverse"][0], {"amount": "31", "reason": "x"}),
+        (CHANGES["release"][0], {"reason": ""}),
         (CHANGES["change"][0], {"reason": "x", "status": "active"}),
     ],
 )

@@ -27,6 +27,7 @@ PAGES = [
     "/admin/keys?limit=",
     "/admin/audit?limit=",
     "/admin/refusals?limit=",
+    "/admin/users?limit=",
     "/admin/sweeps?limit=",
     "/admin/anonymizations?limit=",
 ]

@@ -192,6 +192,7 @@ ROWS = [
         for act in ("rotate", "test")
     ),
     row("GET", "/admin/refusals", OF_ALL, "nobody"),
+    row("GET", "/admin/users", OF_ALL, "nobody"),
     row("GET", "/admin/prices", OF_ALL, "nobody"),
     row("GET", "/admin/shards", OF_ALL, "nobody"),
     row("GET", "/admin/sync", OF_ALL, "nobody"),

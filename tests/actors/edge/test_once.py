@@ -20,6 +20,7 @@ BODIES: list[tuple[str, str, Any]] = [
     ("POST", "/subscription/usage/batch", {"records": [USAGE, DETAILED]}),
     ("POST", "/subscription/holds", {"user_id": "ada", "credit_amount": 1, "details": {"a": 1}}),
     ("POST", "/subscription/holds/x/settle", {"credit_amount": 1, "details": {"a": 1}}),
+    ("DELETE", "/subscription/holds/x", {"reason": "r"}),
     (
         "POST",
         "/subscription/credits",

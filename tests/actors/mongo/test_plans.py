@@ -30,6 +30,7 @@ from tests.builders.authors import NOON, Author, write
 from tests.fakes.setups import MongoSetup, in_utc
 
 ADA = UserId("ada")
+OLD_ID = "5" + "a" * 23
 MONTH = (NOON - timedelta(days=30), NOON + timedelta(days=1))
 EXPLAINED = ("find", "aggregate")
 OF_THE_CALL = {"lsid", "$db", "$clusterTime", "txnNumber", "$readPreference", "maxTimeMS"}
@@ -39,6 +40,9 @@ PAGES: dict[str, Callable[[Documents], object]] = {
     ),
     "users of a status": lambda d: MongoOverview(d, "UTC").subscription_page(
         SubscriptionPageQuery(Status.ACTIVE, 2, None), NOON
+    ),
+    "more users": lambda d: MongoOverview(d, "UTC").subscription_page(
+        SubscriptionPageQuery(None, 2, f"o{OLD_ID}"), NOON
     ),
     "refusals": lambda d: MongoOverview(d, "UTC").refusal_page(RefusalPageQuery(1, None), NOON),
     "older refusals": lambda d: MongoOverview(d, "UTC").refusal_page(

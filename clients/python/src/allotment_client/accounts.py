@@ -185,10 +185,14 @@ def settle(  # noqa: PLR0913 - the fields of a usage record
     return Call("POST", path, USAGE, body=body, key=key, not_found=HoldNotFoundError)
 
 
-def release(hold_id: str, *, key: str | None = None) -> Call[None]:
-    """Give back what a hold has set aside. Raises HoldClosedError where it is over."""
+def release(hold_id: str, *, reason: str | None = None, key: str | None = None) -> Call[None]:
+    """Give back what a hold has set aside. Raises HoldClosedError where it is over.
+
+    `reason` is kept in the user's history.
+    """
     path, key = _hold_path(hold_id), checked_key(key)
-    return Call("DELETE", path, _nothing, key=key, not_found=HoldNotFoundError)
+    body = None if reason is None else encoded(reason=reason)
+    return Call("DELETE", path, _nothing, body=body, key=key, not_found=HoldNotFoundError)
 
 
 def reverse(

@@ -154,6 +154,7 @@ class AsyncAllotment:
     remove_endpoint = sent_async(endpoints.remove_endpoint)
     get_settings = sent_async(endpoints.get_settings)
     change_settings = sent_async(endpoints.change_settings)
+    list_users = sent_async(operators.list_users)
     list_refusals = sent_async(operators.list_refusals)
     get_prices = sent_async(operators.get_prices)
 

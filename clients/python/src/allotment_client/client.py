@@ -129,6 +129,7 @@ class Allotment:
     remove_endpoint = sent(endpoints.remove_endpoint)
     get_settings = sent(endpoints.get_settings)
     change_settings = sent(endpoints.change_settings)
+    list_users = sent(operators.list_users)
     list_refusals = sent(operators.list_refusals)
     get_prices = sent(operators.get_prices)
 

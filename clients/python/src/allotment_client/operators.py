@@ -10,6 +10,7 @@ from allotment_client.reports import (
     AnonymizationReport,
     HistoryPage,
     PriceListRecord,
+    RankedUsers,
     ReconciliationProgress,
     Redelivery,
     RefusalPage,
@@ -124,6 +125,12 @@ def reconcile_stripe() -> Call[SweepReport]:
 def get_stripe_reconciliation() -> Call[ReconciliationProgress]:
     """Say how far the comparison with Stripe that is under way has come."""
     return Call("GET", "/admin/stripe/reconcile", reader(ReconciliationProgress))
+
+
+def list_users(order: Literal["least", "most"] = "least", *, limit: int = 50) -> Call[RankedUsers]:
+    """Return the users who have the least left, or the most, of those in RAM."""
+    query = query_of(order=order, limit=limit)
+    return Call("GET", "/admin/users", reader(RankedUsers), query)
 
 
 def list_refusals(*, limit: int = 100, cursor: str | None = None) -> Call[RefusalPage]:

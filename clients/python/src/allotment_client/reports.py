@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from allotment_client.answers import CreditStatusResponse
 from allotment_client.lists import PriceRecord, SubscriptionRecord
 
 
@@ -235,6 +236,21 @@ class ActPage:
 
     items: list[ActRecord]
     next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RankedUsers:
+    """Users by what they have left, of those in RAM."""
+
+    order: str
+    """`least` or `most`."""
+    users: int
+    """In RAM."""
+    looked_at: int
+    """Of these: fewer than there are, where a look was not whole in time. It goes on: ask again."""
+    as_of: datetime
+    """When the look began by which they were chosen. What each has left is as of now."""
+    items: list[CreditStatusResponse]
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,16 @@ test("holds are settled and released by their ids, too", async () => {
   await assert.rejects(allotment.release("h1"), HoldClosed);
 });
 
+test("a release says why, where it is told", async () => {
+  const fake = service();
+  const hold = await client(fake).hold("ada", HOLD);
+
+  await hold.release({ reason: "The job hangs." });
+  await client(fake).release("h1");
+
+  assert.deepEqual(fake.asked.slice(1).map(({ body }) => body), [{ reason: "The job hangs." }, undefined]);
+});
+
 test("to settle takes a cost", async () => {
   const hold = await client(service()).hold("ada", HOLD);
 

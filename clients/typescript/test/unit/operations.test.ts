@@ -45,6 +45,7 @@ const OPERATIONS: Record<string, (allotment: Allotment) => unknown> = {
   "GET /admin/settings": (a) => a.admin.settings(),
   "PATCH /admin/settings": (a) => a.admin.changeSettings({ corsOrigins: [] }),
   "GET /admin/audit": (a) => a.admin.audit().pages().next(),
+  "GET /admin/users": (a) => a.admin.users(),
   "GET /admin/refusals": (a) => a.admin.refusals().pages().next(),
   "GET /admin/prices": (a) => a.admin.prices(),
   "POST /admin/sync": (a) => a.admin.sync(),

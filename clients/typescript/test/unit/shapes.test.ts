@@ -17,6 +17,7 @@ import type {
   HoldFields,
   MonthlyUsage,
   QueuedCharge,
+  ReleaseOptions,
   ReverseOptions,
   WhenAway,
   WriteOptions,
@@ -34,6 +35,7 @@ const complete: true[] = [
   true satisfies Same<keyof ChargeOfMany, keyof Camel<Bodies["BatchedUsageBody"]>>,
   true satisfies Same<keyof HoldFields, Exclude<keyof Camel<Bodies["PlaceHoldBody"]>, "userId">>,
   true satisfies Same<keyof Cost, keyof Camel<Bodies["SettleHoldBody"]>>,
+  true satisfies Same<Fields<ReleaseOptions>, keyof Camel<Bodies["ReleaseHoldBody"]>>,
   true satisfies Same<Fields<ReverseOptions>, keyof Camel<Bodies["ReverseUsageBody"]>>,
   true satisfies Same<
     Fields<AddCreditsOptions>,

@@ -106,6 +106,39 @@ async def test_a_release_has_no_body_and_is_replayed() -> None:
 
 
 @in_loop
+async def test_why_a_hold_was_released_is_in_the_history_with_who_did_it() -> None:
+    async with edge() as (http, _):
+        path = f"/subscription/holds/{await held(http)}"
+        first, again, reused = [
+            await http.request(
+                "DELETE", path, json={"reason": reason}, headers={"Idempotency-Key": "r"}
+            )
+            for reason in ("The job hangs.", "The job hangs.", "A wish.")
+        ]
+        history = await http.get("/subscriptions/ada/history")
+
+    assert (first.status_code, again.status_code) == (204, 204)
+    assert (reused.status_code, reused.json()["code"]) == (422, "idempotency_key_reused")
+    newest = history.json()["items"][0]
+    assert (newest["kind"], newest["change"]["reason"]) == ("hold_freed", "The job hangs.")
+    assert newest["by"]
+
+
+@pytest.mark.parametrize(
+    "body", [{"reason": ""}, {"reason": 5}, {"reason": "x" * 257}, {"why": "x"}]
+)
+@in_loop
+async def test_a_release_whose_reason_cannot_be_read_releases_nothing(body: Any) -> None:
+    async with edge() as (http, _):
+        path = f"/subscription/holds/{await held(http)}"
+        answer = await http.request("DELETE", path, json=body)
+        after = await remaining(http)
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert after == (40, 50)
+
+
+@in_loop
 async def test_an_id_that_no_hold_has_had_is_unknown() -> None:
     async with edge() as (http, _):
         hold_id = await held(http)

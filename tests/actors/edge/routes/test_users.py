@@ -1,4 +1,4 @@
-"""Users who are made anonymous, as an operator asks for it over HTTP."""
+"""Users as an operator asks for them over HTTP: who has the least left, and who is made anonymous."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from actors.janitor import anonymization
-from tests.fakes.edge import CREDITS, edge
+from tests.fakes.edge import CREDITS, USAGE, edge
 from tests.fakes.shards import in_loop
 
 MODE = {"mode": "anonymize"}
@@ -15,6 +15,58 @@ MODE = {"mode": "anonymize"}
 async def delete(http: httpx.AsyncClient, user: str, **headers: str) -> httpx.Response:
     """Ask for a user to be made anonymous."""
     return await http.request("DELETE", f"/users/{user}", json=MODE, headers=headers)
+
+
+async def spend(http: httpx.AsyncClient, user: str, amount: int) -> None:
+    await http.post("/subscription/credits", json=CREDITS | {"user_id": user})
+    await http.post("/subscription/usage", json=USAGE | {"user_id": user, "credit_amount": amount})
+
+
+@pytest.mark.parametrize(
+    ("query", "users"),
+    [
+        ("", ["bob", "eve", "ada"]),
+        ("?order=least&limit=2", ["bob", "eve"]),
+        ("?order=most", ["ada", "eve", "bob"]),
+    ],
+)
+@in_loop
+async def test_users_are_listed_by_what_they_have_left(query: str, users: list[str]) -> None:
+    async with edge() as (http, _):
+        for user, amount in (("ada", 1), ("bob", 89), ("eve", 60)):
+            await spend(http, user, amount)
+        await http.get("/subscription/status", params={"user_id": "nobody"})
+        ranked = (await http.get(f"/admin/users{query}")).json()
+        status = await http.get("/subscription/status", params={"user_id": users[0]})
+
+    assert [one["user_id"] for one in ranked["items"]] == users
+    assert ranked["items"][0] == status.json()
+    assert (ranked["users"], ranked["looked_at"]) == (4, 4)
+
+
+@in_loop
+async def test_what_users_have_left_is_as_of_now_though_they_were_chosen_before() -> None:
+    async with edge() as (http, _):
+        await spend(http, "ada", 1)
+        await spend(http, "bob", 2)
+        before = (await http.get("/admin/users")).json()
+        await spend(http, "ada", 80)
+        after = (await http.get("/admin/users")).json()
+
+    assert [one["user_id"] for one in before["items"]] == ["bob", "ada"]
+    assert [one["user_id"] for one in after["items"]] == ["ada", "bob"]
+    assert after["items"][0]["credits_used"] == 81
+
+
+@in_loop
+async def test_no_ranking_is_given_without_one_of_the_shards() -> None:
+    async with edge() as (http, backend):
+        backend.shards.lost = True
+        lost = await http.get("/admin/users")
+        wrong = await http.get("/admin/users?order=alphabet")
+
+    assert (lost.status_code, lost.json()["code"]) == (503, "storage_unavailable")
+    assert (wrong.status_code, wrong.json()["code"]) == (422, "invalid_request")
 
 
 @in_loop
