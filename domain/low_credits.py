@@ -38,9 +38,8 @@ def lowest_reached(remaining: Credits, given: Credits, policy: Policy) -> int:
 
 def is_told(told: Told, percent: int, policy: Policy) -> bool:
     """Say whether a threshold, or a lower one, was told of a day."""
-    if not told & Told.LOW_CREDITS:
-        return False
-    return (told.percent or policy.low_credits_percent) <= percent
+    last = told.low_at(policy.low_credits_percent)
+    return last is not None and last <= percent
 
 
 def threshold_facts(percent: int, policy: Policy) -> dict[str, Any]:

@@ -27,6 +27,11 @@ class Told(IntFlag):
         """At how many percent low credits were told last; None: at the environment's, or not at all."""
         return self >> FLAG_BITS or None
 
+    def low_at(self, environments: int) -> int | None:
+        """Return at how many percent low credits were told last; None: they were not."""
+        bits = int(self)  # Each charge to a day that is low asks, and flags take their time.
+        return bits >> FLAG_BITS or environments if bits & LOW_BIT else None
+
     def at(self, percent: int) -> "Told":
         """Return what was told, low credits at so many percent."""
         return Told(self | percent << FLAG_BITS)
@@ -38,3 +43,4 @@ class Told(IntFlag):
 
 FLAGS = Told.LOW_CREDITS | Told.SPIKE | Told.UNREAD
 FLAG_BITS = 3
+LOW_BIT = int(Told.LOW_CREDITS)
