@@ -11,7 +11,8 @@ from domain.messages import Limit, RecordUsage, Refusal, Rejection, Shortfall
 from domain.packs import Pack, credits_in, given_by, take_from
 from domain.pricing import Price, PriceList
 from domain.sources import PackShare, total_of
-from domain.subscription import Day, Subscription, Told
+from domain.subscription import Day, Subscription
+from domain.told import Told
 from domain.values import CREDITS_MAX, NO_CREDITS, Credits, Policy
 
 
@@ -179,11 +180,6 @@ def _insufficient(funds: Funds, remaining: Credits, required: Credits, policy: P
         limit = Limit.SUBSCRIPTION if at is None else Limit.DAILY
     shortfall = Shortfall(limit, remaining, required, at)
     return Refusal(Rejection.INSUFFICIENT_CREDITS, shortfall)
-
-
-def is_low(remaining: Credits, given: Credits, policy: Policy) -> bool:
-    """Say whether so little is left of what day and packs gave that it is called low."""
-    return remaining * 100 <= policy.low_credits_percent * given
 
 
 class PacksNow(NamedTuple):

@@ -11,12 +11,14 @@ from typing import Any
 from domain.account import Account
 from domain.copies import replace
 from domain.correction_events import correction_events
-from domain.coverage import PacksNow, is_low, packs_at, remaining_at
+from domain.coverage import PacksNow, packs_at, remaining_at
 from domain.events import Event, EventType, iso_text, to_text
 from domain.evolve import evolve
+from domain.low_credits import has_reached, is_low, is_told, lowest_reached, threshold_facts
 from domain.messages import Entry
 from domain.recent_use import sum_before, use_by_day
-from domain.subscription import Day, Subscription, Told
+from domain.subscription import Day, Subscription
+from domain.told import Told
 from domain.values import Credits, Policy, Status
 
 SPIKE_DAYS = 30  # How many days before today the spike rule looks at,
@@ -125,28 +127,31 @@ def _of_day(  # noqa: PLR0913, PLR0917 - two versions of an account, and the day
     given = Credits(limit + day.rolled_over + packs.given)
     # What is only held does not count: each hold that is released would lift it again.
     remaining = Credits(limit + day.rolled_over - day.used + packs.unused)
-    if is_low(remaining, given, policy) and not (
-        day.told & Told.LOW_CREDITS and _was_low(earlier, day, packs_at(before, at), policy)
-    ):
-        facts = _day_facts(subscription, day) | {
-            "daily_credit_limit": limit,
-            "credits_rolled_over": day.rolled_over,
-            "pack_credits": packs.unused,
-            "remaining_credits": remaining,
-            "low_credits_percent": policy.low_credits_percent,
-        }
-        yield _event(EventType.LOW_CREDITS, subscription.subscription_id, facts)
+    if is_low(remaining, given, policy):
+        percent = lowest_reached(remaining, given, policy)  # Of several the lowest says it all.
+        if not (
+            is_told(day.told, percent, policy)
+            and _had_reached(percent, earlier, day, packs_at(before, at))
+        ):
+            facts = _day_facts(subscription, day) | {
+                "daily_credit_limit": limit,
+                "credits_rolled_over": day.rolled_over,
+                "pack_credits": packs.unused,
+                "remaining_credits": remaining,
+            }
+            facts |= threshold_facts(percent, policy)
+            yield _event(EventType.LOW_CREDITS, subscription.subscription_id, facts)
     if day.used > 0 and not (day.told and day.told & Told.SPIKE):
         yield from _spike(account, subscription, day, policy)
 
 
-def _was_low(earlier: Subscription | None, day: Day, packs: PacksNow, policy: Policy) -> bool:
-    """Say whether the same day was low already before: one that was lifted is told of again."""
+def _had_reached(percent: int, earlier: Subscription | None, day: Day, packs: PacksNow) -> bool:
+    """Say whether the same day was as low already before: one that was lifted is told of again."""
     if earlier is None or earlier.day is None or earlier.day.date != day.date:
         return False
     day_credits = earlier.limit(day.date) + earlier.day.rolled_over
     given, left = day_credits + packs.given, day_credits - earlier.day.used + packs.unused
-    return is_low(Credits(left), Credits(given), policy)
+    return has_reached(percent, Credits(left), Credits(given))
 
 
 def _of_packs_alone(
@@ -154,14 +159,13 @@ def _of_packs_alone(
 ) -> Iterator[Event]:
     """Yield an event where packs become low while no subscription is current."""
     was, packs = packs_at(before, at), packs_at(after, at)
-    was_low = was.are_there and is_low(was.unused, was.given, policy)
     there = was.are_there or packs.are_there  # What is used up is not there any more.
-    if there and is_low(packs.unused, packs.given, policy) and not was_low:
-        facts = {
-            "pack_credits": packs.unused,
-            "remaining_credits": packs.unused,
-            "low_credits_percent": policy.low_credits_percent,
-        }
+    if not (there and is_low(packs.unused, packs.given, policy)):
+        return
+    percent = lowest_reached(packs.unused, packs.given, policy)
+    if not (was.are_there and has_reached(percent, was.unused, was.given)):
+        facts = {"pack_credits": packs.unused, "remaining_credits": packs.unused}
+        facts |= threshold_facts(percent, policy)
         yield _event(EventType.LOW_CREDITS, None, facts)
 
 

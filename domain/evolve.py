@@ -13,6 +13,7 @@ from domain.evolve_holds import apply_openings, evolve_hold, with_use_of_closed
 from domain.evolve_packs import adjusted, evolve_pack, given_back, refunded, settled_late, spent
 from domain.grants import Grant
 from domain.holds import HoldFreed, HoldPlaced, HoldSettled
+from domain.low_credits import told_at
 from domain.messages import (
     CommandRefused,
     CreditsAdded,
@@ -25,7 +26,8 @@ from domain.open_ends import implied_grant
 from domain.pack_messages import PackAdded, PackExpired
 from domain.recent_use import with_use
 from domain.stripe import GrantsVoided, StripeStateApplied, VoidedGrant, with_voids
-from domain.subscription import Day, Subscription, Told
+from domain.subscription import Day, Subscription
+from domain.told import Told
 from domain.values import Credits, Status
 
 
@@ -81,11 +83,11 @@ def told_by(entry: Entry) -> Told:
     """Return which events of the day an entry has told."""
     told = Told.NOTHING
     for event in entry.events:
-        told |= _TOLD_BY.get(event.type, Told.NOTHING)
+        if event.type is EventType.LOW_CREDITS:
+            told = told.then(told_at(event))
+        elif event.type is EventType.SPIKE:
+            told |= Told.SPIKE
     return told
-
-
-_TOLD_BY = {EventType.LOW_CREDITS: Told.LOW_CREDITS, EventType.SPIKE: Told.SPIKE}
 
 
 def _begin(account: Account, change: CreditsAdded, told: Told) -> Account:
@@ -263,7 +265,7 @@ def _touch(
         used = with_use(account.recent_use, [(opening.date, amount)])
         account = replace(account, recent_use=used)
     account = with_use_of_closed(account, before, day)
-    told = told | day.told.of_read if told else day.told.of_read
+    told = day.told.of_read.then(told) if told else day.told.of_read
     touched = Day(day.date, day.rolled_over, Credits(day.used + amount), told)
     return account.with_subscription(replace(opened, day=touched))
 

@@ -7,7 +7,8 @@ from domain.evolve_packs import freed as packs_freed
 from domain.evolve_packs import held, spent, with_lapsed
 from domain.holds import Hold, HoldFreed, HoldPlaced, HoldSettled
 from domain.recent_use import with_use
-from domain.subscription import Day, Subscription, Told
+from domain.subscription import Day, Subscription
+from domain.told import Told
 from domain.values import Credits
 
 
@@ -90,5 +91,5 @@ def _days_after(
             for day in days
         ]
     if told:
-        days[-1] = replace(days[-1], told=days[-1].told | told)
+        days[-1] = replace(days[-1], told=days[-1].told.then(told))
     return days

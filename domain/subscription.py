@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from enum import IntFlag
 
 from domain.copies import replace
 from domain.eras import Dated, Era
@@ -13,22 +12,8 @@ from domain.holds import Hold
 from domain.local_days import ONE_DAY
 from domain.schedule import carry, limits
 from domain.stripe import StripeLink
+from domain.told import Told
 from domain.values import CURRENT_STATUSES, SPENDING_STATUSES, Credits, Status
-
-
-class Told(IntFlag):
-    """Which events of a day were told, each once a day (low credits again after a lift)."""
-
-    NOTHING = 0
-    LOW_CREDITS = 1
-    SPIKE = 2
-    UNREAD = 4
-    """No event: its document says nothing readable of its use, and the next charge puts that right."""
-
-    @property
-    def of_read(self) -> "Told":
-        """What was told of a day whose use is known now."""
-        return self & ~Told.UNREAD if self else self  # Flags take their time, and most are 0.
 
 
 @dataclass(frozen=True, slots=True)

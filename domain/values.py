@@ -67,7 +67,13 @@ class Policy:
     """For how long a hold that has expired can still be settled."""
 
     prices: PriceList = NO_PRICES
-    """What tokens cost. The one part that changes while the service runs."""
+    """What tokens cost. This and what follows changes while the service runs."""
+
+    low_credits_percents: tuple[int, ...] = ()
+    """The shares at which low credits are told, the highest first, in place of the one above.
+
+    Empty: none are set, and that one counts.
+    """
 
 
 def is_object_id(text: str) -> bool:

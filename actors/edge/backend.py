@@ -76,6 +76,8 @@ class Backend(Protocol):
     service_settings: ServiceSettingsStore
     origins: tuple[str, ...]
     """The environment's origins of browsers' pages that may call."""
+    low_credits_percent: int
+    """The environment's threshold of low credits."""
     portal: Portal
     test_clock: TestClock | None
     """None: the clock is the real one, and nobody sets it."""

@@ -17,6 +17,7 @@ from actors.mongo.accounts.store import MongoStore
 from actors.mongo.accounts.warm_reader import WarmReader
 from actors.mongo.directory import MongoDirectory
 from actors.mongo.prices import MongoPrices
+from actors.mongo.service_settings import MongoServiceSettings
 from actors.mongo.stored_format import check_format
 from actors.protocol.calls import MOVED, UNAVAILABLE, Envelope, Reply
 from actors.protocol.changes import Changes, Stamp
@@ -31,6 +32,7 @@ from actors.remote.process import TimedProcess
 from actors.routing.wire import PICKLE_PROTOCOL, Endpoint, serve, unpacked
 from actors.runtime.counters import Counters
 from actors.runtime.price_list import decide_by, follow_prices
+from actors.runtime.service_settings import ServiceSettings, follow_settings
 from actors.runtime.tracing import DatabaseSteps, tracer_for
 from actors.settings import Settings
 from actors.shard.comparison import Comparison
@@ -237,8 +239,8 @@ class ShardActor(TimedProcess):
 
     async def _begin(self) -> None:
         """Start the loops, as soon as the database has told what there is."""
-        kept = MongoPrices(self._database)
-        table, prices = await self._ask_database(kept)
+        kept, kept_settings = MongoPrices(self._database), MongoServiceSettings(self._database)
+        table, prices, settings = await self._ask_database(kept, kept_settings)
         shard = Shard(
             self._index,
             self._store,
@@ -250,6 +252,7 @@ class ShardActor(TimedProcess):
         )
         shard.traced_steps = self._traced_steps if self._traced else None
         decide_by(prices, shard.take_prices)
+        shard.take(settings)
         self._loops.start(self._format.keep())
         self._loops.start(self._lease.keep())
         self._loops.start(shard.run())
@@ -257,13 +260,16 @@ class ShardActor(TimedProcess):
         self._loops.start(shard.reloader.run())
         self._loops.start(shard.expiry.run())
         self._loops.start(follow_prices(kept, prices, shard.take_prices))
+        self._loops.start(follow_settings(kept_settings, shard.take))
         self._publish("shard", self.name, Counters(), partial(measured, shard))
         self._loops.start(self._catch_up_and_warm(shard))
         self._steps.append(shard.steps)
         self._shard.set_result(shard)
 
-    async def _ask_database(self, kept: MongoPrices) -> tuple[Directory, str]:
-        """Return who owns what, and the price list, as soon as the database tells."""
+    async def _ask_database(
+        self, kept: MongoPrices, kept_settings: MongoServiceSettings
+    ) -> tuple[Directory, str, ServiceSettings]:
+        """Return who owns what, the price list and the settings, as soon as the database tells."""
         for attempt in count():
             await asyncio.sleep(RETRY_SECONDS if attempt else 0)
             try:
@@ -272,6 +278,7 @@ class ShardActor(TimedProcess):
                 await self._lease.take()
                 await asyncio.to_thread(self._store.take_over, self.name)
                 prices = await asyncio.to_thread(kept.read)
+                settings = await asyncio.to_thread(kept_settings.read)
                 table = await asyncio.to_thread(self._directory.read)
             except StorageUnavailableError as error:
                 logger.warning("%s: waits for the database: %r", self.name, error.__cause__)
@@ -280,7 +287,7 @@ class ShardActor(TimedProcess):
                 logger.error("%s: %s", self.name, error)  # noqa: TRY400 - the sentence says it all
                 continue
             if table is not None:
-                return table, prices
+                return table, prices, settings
         raise AssertionError("the loop ends with a table only")
 
     async def _catch_up_and_warm(self, shard: Shard) -> None:

@@ -91,6 +91,7 @@ class RayBackend:
         )
         self.service_settings: ServiceSettingsStore = MongoServiceSettings(self.database)
         self.origins = settings.origins
+        self.low_credits_percent = settings.low_credits_percent
         self.portal = Portal(settings.portal_more_url, settings.portal_framers)
         self.overview: Overview = MongoOverview(self.database, settings.timezone)
         self.prices: PriceStore = MongoPrices(self.database)

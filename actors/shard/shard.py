@@ -28,6 +28,7 @@ from actors.protocol.store import (
     Store,
 )
 from actors.runtime.counters import Counters
+from actors.runtime.service_settings import ServiceSettings
 from actors.runtime.steps_in_hand import StepsInHand
 from actors.runtime.tracing import DatabaseSteps
 from actors.shard import broken_journals, catch_up
@@ -70,7 +71,7 @@ class Shard:
         self.name = name = shard_name(index)
         self.counters = counters = Counters()
         self.policy = policy
-        """What all of this shard goes by. A newer one replaces it whole: see `take_prices`."""
+        """What all of this shard goes by. A newer one replaces it whole: see `take_prices`, `take`."""
         self.caught_up = False
         self._store = store
         self._clock = clock
@@ -112,6 +113,13 @@ class Shard:
     def take_prices(self, prices: PriceList) -> None:
         """Charge by this list from the next batch on."""
         self.policy = replace(self.policy, prices=prices)
+
+    def take(self, settings: ServiceSettings) -> None:
+        """Tell of low credits at these thresholds from the next batch on."""
+        if settings.low_credits_percents != self.policy.low_credits_percents:
+            percents = settings.low_credits_percents
+            self.policy = replace(self.policy, low_credits_percents=percents)
+            self.accounts.texts.forget_all()  # They say whether credits are low.
 
     @property
     def table(self) -> Directory:

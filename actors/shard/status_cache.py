@@ -41,6 +41,10 @@ class StatusTexts:
         """Drop the text of a user."""
         self._kept.pop(user_id, None)
 
+    def forget_all(self) -> None:
+        """Drop all texts: what they say depends on more than the accounts, and that has changed."""
+        self._kept.clear()
+
     def _keep(self, account: Account, now: datetime, policy: Policy) -> _Kept:
         answer = status_answer(account, now, policy)
         moments = [m for s in account.subscriptions for m in (s.start, s.end)]

@@ -18,10 +18,11 @@ from domain.api.hold_answers import freed_answer, placed_answer
 from domain.api.list_answers import subscription_record
 from domain.charges import UsageRecorded
 from domain.corrections import CreditsAdjusted, UsageReversed
-from domain.coverage import is_low, packs_at
+from domain.coverage import packs_at
 from domain.holds import HoldFreed, HoldPlaced, HoldSettled
 from domain.ids import shown_id
 from domain.local_days import ONE_DAY, day_of, midnight
+from domain.low_credits import is_low
 from domain.messages import (
     CreditsAdded,
     Entry,

@@ -4,7 +4,8 @@ from datetime import date
 
 from domain.documents.subscriptions import Document, UnreadableError, amount, instant
 from domain.eras import Era, date_named
-from domain.subscription import Told
+from domain.low_credits import is_percent
+from domain.told import Told
 from domain.values import NO_CREDITS, Credits
 
 
@@ -47,11 +48,22 @@ def read_adjusted(document: Document) -> Credits:
 def read_told(document: Document) -> Told:
     """Return which events of a day were told; a field that is no plain true says nothing."""
     told = Told.NOTHING
-    for field, event in TOLD_FIELDS.items():
+    for field, event in TOLD_BY_FIELD.items():
         if document.get(field) is True:
             told |= event
-    return told
+    percent = document.get(TOLD_PERCENT)
+    return told.at(percent) if told & Told.LOW_CREDITS and is_percent(percent) else told
 
 
-TOLD_FIELDS = {"low_credits_told": Told.LOW_CREDITS, "spike_told": Told.SPIKE}
-"""The fields of a day document that say which events were told."""
+def told_fields(told: Told) -> dict[str, bool | int]:
+    """Return the fields that say which events of a day were told."""
+    if not told:
+        return {}
+    fields: dict[str, bool | int] = {n: True for n, event in TOLD_BY_FIELD.items() if told & event}
+    return fields | {TOLD_PERCENT: told.percent} if told.percent else fields
+
+
+TOLD_BY_FIELD = {"low_credits_told": Told.LOW_CREDITS, "spike_told": Told.SPIKE}
+TOLD_PERCENT = "low_credits_told_percent"
+TOLD_FIELDS = (*TOLD_BY_FIELD, TOLD_PERCENT)
+"""The fields of a day document that say which events were told, and at which percent."""

@@ -26,7 +26,8 @@ from domain.messages import Change, CreditsAdded, DayOpened, Entry, charge_in
 from domain.recalls import NOTHING_BESIDE, Recalls
 from domain.recent_use import NO_USE, with_use
 from domain.retention import keep_what_matters
-from domain.subscription import Subscription, Told
+from domain.subscription import Subscription
+from domain.told import Told
 from domain.values import NO_CREDITS, Credits, Policy, UserId
 
 

@@ -21,7 +21,7 @@ from domain.messages import (
 )
 from domain.pack_messages import PackAdded, PackExpired
 from domain.stripe import GrantsVoided, StripeStateApplied
-from domain.subscription import Told
+from domain.told import Told
 from domain.values import NO_CREDITS, Credits, UserId
 
 
@@ -151,7 +151,7 @@ def _touch(views: AccountViews, opening: Opening, amount: Credits, entry: Entry)
 
 def _note_told(day: DayView, entry: Entry) -> None:
     if entry.events:  # Seldom, and flags take their time.
-        day.told |= told_by(entry)
+        day.told = day.told.then(told_by(entry))
 
 
 def _bring_forward(views: AccountViews, opening: Opening, amount: Credits, seq: int) -> DayView:

@@ -55,6 +55,7 @@ POLICIES = st.builds(
     st.sampled_from([None, Credits(0), Credits(25)]),
     st.sampled_from(ZONES),
     prices=st.sampled_from([NO_PRICES, PriceList((Price("chat", "m-*", Decimal("0.3"), 10),))]),
+    low_credits_percents=st.sampled_from([(), (60, 20, 5)]),
 )
 
 

@@ -71,6 +71,19 @@ def test_a_key_that_was_refused_for_now_is_asked_for_again() -> None:
 
 
 @in_loop
+async def test_settings_are_changed_one_by_one_and_go_back_to_the_environments() -> None:
+    async with face("http") as (client, _):
+        first = await client.change_settings(cors_origins=["https://app.example"])
+        both = await client.change_settings(low_credits_percents=(5, 20))
+        back = await client.change_settings(low_credits_percents=[])
+        seen = await client.get_settings()
+
+    assert (first.low_credits_percents, first.environment_low_credits_percent) == (None, 20)
+    assert (both.cors_origins, both.low_credits_percents) == (["https://app.example"], [20, 5])
+    assert back == seen == first
+
+
+@in_loop
 async def test_endpoints_are_made_changed_rotated_tested_and_removed() -> None:
     async with face("http") as (client, _):
         made = await client.create_endpoint("https://new.example/", events=["usage.spike"])

@@ -15,7 +15,8 @@ from domain.messages import ChangeSubscription, CommandRefused, Entry, Refusal
 from domain.recalls import NOTHING_BESIDE
 from domain.recent_use import NO_USE, with_use
 from domain.retention import keep_what_matters
-from domain.subscription import Day, Told
+from domain.subscription import Day
+from domain.told import Told
 from domain.values import Credits, Policy, Status
 from tests.builders.ledger import ALL_SPENDABLE, NOON, ONE_DAY, USER, Ledger, ledger_with
 from tests.builders.lives import POLICIES, STEPS, Step, take

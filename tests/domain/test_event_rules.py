@@ -278,7 +278,8 @@ VOIDED = [Step(0, "paid by stripe", 25, 3), Step(0, "follow stripe", 1, 1)]
 @example(ALL_SPENDABLE, VOIDED)
 def test_every_life_tells_what_the_reference_says(policy: Policy, steps: list[Step]) -> None:
     ledger, now = Ledger(policy), NOON
-    reference = EventReference(policy.low_credits_percent, 3)
+    percents = policy.low_credits_percents or (policy.low_credits_percent,)
+    reference = EventReference(percents, 3)
     seen = 0
     for step in [Step(0, "add", 300, 20), *steps]:
         now += timedelta(hours=step.hours)
@@ -289,6 +290,8 @@ def test_every_life_tells_what_the_reference_says(policy: Policy, steps: list[St
             expected = reference.after(entry, ledger.account, *left)
             assert [str(event.type) for event in entry.events] == expected
         seen = len(ledger.entries)
+    low = [e for entry in ledger.entries for e in entry.events if e.type is LOW]
+    assert [json.loads(e.data)["low_credits_percent"] for e in low] == reference.told_at
 
 
 @given(POLICIES, STEPS, st.integers(0, 25), st.integers(0, 25))

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from domain.documents.days import TOLD_FIELDS
+from domain.documents.days import told_fields
 from domain.documents.recovery import Stored
 from domain.documents.views import AccountViews, DayView, project
 from domain.grants import Grant
@@ -185,4 +185,4 @@ class Database:
         if view.adjusted:
             document["credits_adjusted"] = document.get("credits_adjusted", 0) + view.adjusted
         bring_holds_forward(document, view)
-        document |= {name: True for name, told in TOLD_FIELDS.items() if view.told & told}
+        document |= told_fields(view.told)

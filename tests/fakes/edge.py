@@ -238,6 +238,7 @@ class LocalBackend:
         self.memory_settings = MemorySettings()
         self.service_settings: ServiceSettingsStore = self.memory_settings
         self.origins: tuple[str, ...] = ("https://www.app.example",)
+        self.low_credits_percent = 20
         self.portal = Portal()
         self.lost = False
 

@@ -1,7 +1,9 @@
 """Settings of the run time, in memory."""
 
+from dataclasses import asdict, replace
+
 from actors.protocol.store import StorageUnavailableError
-from actors.runtime.service_settings import ServiceSettings
+from actors.runtime.service_settings import ServiceSettings, SettingsChange
 
 
 class MemorySettings:
@@ -16,7 +18,9 @@ class MemorySettings:
             raise StorageUnavailableError("away")
         return self.kept
 
-    def keep(self, settings: ServiceSettings) -> None:
+    def keep(self, change: SettingsChange) -> ServiceSettings:
         if self.away:
             raise StorageUnavailableError("away")
-        self.kept = settings
+        named = {name: value for name, value in asdict(change).items() if value is not None}
+        self.kept = replace(self.kept, **named)
+        return self.kept

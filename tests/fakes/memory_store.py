@@ -12,7 +12,6 @@ from secrets import token_hex
 from typing import Any, Literal
 
 from actors.mongo.accounts.loader import has_recent_days
-from actors.mongo.documents.subscriptions import told_fields
 from actors.mongo.instants import UNIX_START
 from actors.protocol.store import (
     AppendInDoubtError,
@@ -22,6 +21,7 @@ from actors.protocol.store import (
     ViewsTakenError,
 )
 from domain.charges import UsageRecorded
+from domain.documents.days import told_fields
 from domain.documents.journal import command_id, entry_id
 from domain.documents.recovery import Stored
 from domain.documents.views import AccountViews, DayView
@@ -351,7 +351,7 @@ class MemoryStore:
         document["credits_charged"] = document.get("credits_charged", 0) + view.used
         document["daily_credit_limit"] = opening.daily_credit_limit
         document["credits_rolled_over"] = opening.rolled_over
-        document |= told_fields(view)
+        document |= told_fields(view.told)
         document["applied_seq"] = view.applied_seq
         document["revision"] = document.get("revision", 0) + 1
         document.setdefault("credits_held", 0)

@@ -5,6 +5,7 @@ a day remembers. It is asked after every entry, in order.
 """
 
 from collections import defaultdict
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -12,12 +13,14 @@ from typing import Any
 class EventReference:
     """Says which events the entries of one user cause, one after the other."""
 
-    def __init__(self, low_percent: int, spike_factor: int) -> None:
-        self.low_percent = low_percent
+    def __init__(self, low_percents: Sequence[int], spike_factor: int) -> None:
+        self.low_percents = sorted(low_percents)
         self.spike_factor = spike_factor
         self.used: dict[date, int] = defaultdict(int)
         self.spikes: set[date] = set()
-        self.low: dict[tuple[str, date], bool] = {}
+        self.low: dict[tuple[str, date], int | None] = {}
+        self.told_at: list[int] = []
+        """The percents of the events of low credits, in order."""
         self.subscriptions: dict[str, tuple[Any, ...]] = {}
 
     def after(self, entry: Any, account: Any, left_before: int, left: int) -> list[str]:
@@ -66,10 +69,13 @@ class EventReference:
         self.used[opening.date] += amount
         day_credits = opening.daily_credit_limit + opening.rolled_over
         place = (opening.subscription_id, opening.date)
-        is_low = (day_credits - subscription.day.used) * 100 <= self.low_percent * day_credits
-        if is_low and not self.low.get(place, False):
+        left = (day_credits - subscription.day.used) * 100
+        low = next((p for p in self.low_percents if left <= p * day_credits), None)
+        before = self.low.get(place)
+        if low is not None and (before is None or low < before):
             events.append("subscription.low_credits")
-        self.low[place] = is_low
+            self.told_at.append(low)
+        self.low[place] = low
         if self._is_spike(opening.date):
             events.append("usage.spike")
             self.spikes.add(opening.date)

@@ -215,6 +215,13 @@ MUTATIONS = (
         "a hold leaves the account and not its document",
     ),
     Mutation(
+        "documents-forget-thresholds",
+        "domain.documents.days",
+        "    return fields | {TOLD_PERCENT: told.percent} if told.percent else fields\n",
+        "    return fields\n",
+        "a day's document does not say at which threshold low credits were told",
+    ),
+    Mutation(
         "loading-forgets-holds",
         "domain.documents.recovery",
         "holds = [hold for day in days for hold in day.holds]",

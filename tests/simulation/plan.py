@@ -54,6 +54,8 @@ class Plan:
     janitor_kills: float = 0.0
     hand_over_lag: float = 0.0
     """Seconds after which a shard is told at most that slots are on their way."""
+    low_percents: tuple[tuple[int, ...], ...] = ((),)
+    """Thresholds of low credits, the highest 20: of shards that start one after the other, in turns."""
 
 
 def plan_of(seed: int) -> Plan:
@@ -112,7 +114,7 @@ def plan_of(seed: int) -> Plan:
         janitor_ahead_seconds=dice.choice((0.0, 2.0)),
     )
     plan = _on_news(plan) if edited and dice.random() < 0.3 else plan
-    return _with_stalls(_with_other_shards(plan))
+    return _with_thresholds(_with_stalls(_with_other_shards(plan)))
 
 
 def duels_of(seed: int) -> Plan:
@@ -158,6 +160,19 @@ def _with_stalls(plan: Plan) -> Plan:
     if plan.reshards or dice.random() < 0.5:
         return plan
     return replace(plan, zombies=0.0, stalls=dice.choice((0.1, 0.3, 0.6)))
+
+
+def _with_thresholds(plan: Plan) -> Plan:
+    """Let shards go by several thresholds in half of the plans, with dice of its own: the rest stays.
+
+    Each start has others: so shards differ, as while a change is on its way, and what one has told
+    is read back by one that goes by others.
+    """
+    dice = random.Random(f"thresholds {plan.seed}")
+    if dice.random() < 0.5:
+        return plan
+    sets = ((20, 10, 5), (20, 15), (20,), ())
+    return replace(plan, low_percents=tuple(dice.sample(sets, dice.randrange(1, len(sets)))))
 
 
 def _on_news(plan: Plan) -> Plan:

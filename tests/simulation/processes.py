@@ -16,6 +16,7 @@ from actors.protocol.changes import Changes, Stamp
 from actors.protocol.directory import Directory
 from actors.protocol.reports import Findings
 from actors.protocol.store import StorageUnavailableError, StoreError
+from actors.runtime.service_settings import ServiceSettings
 from actors.shard.comparison import Comparison
 from actors.shard.hand_over import hand_over
 from actors.shard.shard import Shard
@@ -45,6 +46,7 @@ class Setting:
     max_staleness: float
     failed: Callable[[BaseException], None]
     """Is told of a loop that ended, which would end the process."""
+    low_percents: tuple[tuple[int, ...], ...] = ((),)
     crash_share: float = 0.0
     """Of blocking calls: so many of them are the occasion of their process's death."""
 
@@ -117,6 +119,7 @@ class ShardProcess(Killable):
     def __init__(self, setting: Setting, index: int, number: int) -> None:
         super().__init__(setting, f"shard-{index}.{number}")
         self.index = index
+        self._percents = setting.low_percents[number % len(setting.low_percents)]
         self.shard: asyncio.Future[Shard] = setting.loop.create_future()
         self.spawn_loop(self._begin())
 
@@ -138,6 +141,7 @@ class ShardProcess(Killable):
             max_staleness=setting.max_staleness,
             monotonic=setting.loop.time,
         )
+        shard.take(ServiceSettings(low_credits_percents=self._percents))
         self.spawn_loop(shard.run())
         self.spawn_loop(shard.views.run(shard.clean_until))
         self.spawn_loop(shard.reloader.run())

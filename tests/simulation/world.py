@@ -90,6 +90,7 @@ class World:
             plan.accounts_max,
             plan.max_staleness,
             self.tally.failures.append,
+            low_percents=plan.low_percents,
         )
         self.shards: list[ShardProcess | None] = [None] * plan.shards
         self.zombies: list[ShardProcess] = []

@@ -11,7 +11,7 @@ from pymongo import InsertOne, UpdateOne
 from actors.mongo.documents.amounts import ZERO, amount_or, is_amount
 from actors.mongo.documents.holds import holds_stages
 from actors.mongo.ids import as_stored, stored_id
-from domain.documents.days import TOLD_FIELDS
+from domain.documents.days import told_fields
 from domain.documents.eras import era_documents
 from domain.documents.views import DayView
 from domain.grants import Grant
@@ -200,7 +200,7 @@ def day_raise(view: DayView) -> Write:
                 "daily_credit_limit": Int64(opening.daily_credit_limit),
                 "credits_rolled_over": Int64(opening.rolled_over),
                 "applied_seq": Int64(view.applied_seq),
-                **told_fields(view),
+                **told_fields(view.told),
             },
         },
     )
@@ -246,7 +246,7 @@ def day_write(view: DayView, user_id: UserId) -> Write:
                     "daily_credit_limit": Int64(opening.daily_credit_limit),
                     "credits_rolled_over": Int64(opening.rolled_over),
                     "applied_seq": Int64(view.applied_seq),
-                    **told_fields(view),
+                    **told_fields(view.told),
                     **_adjusted(view),
                 }
             },
@@ -267,10 +267,3 @@ def _adjusted(view: DayView) -> dict[str, Any]:
         return {}
     known = amount_or("$credits_adjusted", ZERO)
     return {"credits_adjusted": {"$add": [known, Int64(view.adjusted)]}}
-
-
-def told_fields(view: DayView) -> dict[str, bool]:
-    """Return the fields that say which events of the day these entries have told."""
-    if not view.told:
-        return {}
-    return {name: True for name, told in TOLD_FIELDS.items() if view.told & told}

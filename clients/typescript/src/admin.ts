@@ -10,6 +10,7 @@ import type {
   AuditOptions,
   CallOptions,
   ChangeEndpointOptions,
+  ChangeSettingsOptions,
   ChangeSubscriptionOptions,
   CreateEndpointOptions,
   CreateKeyOptions,
@@ -160,13 +161,11 @@ export class Admin {
     return this.#transport.read("/admin/settings", {}, options);
   }
 
-  /** Set the origins of browsers' pages that may call, beside the environment's: all of them. */
-  changeSettings(
-    options: { corsOrigins: string[] } & CallOptions,
-  ): Promise<ServiceSettings> {
-    const { corsOrigins, ...call } = options;
+  /** Set what is named, within five seconds. What is left out stays. */
+  changeSettings(options: ChangeSettingsOptions): Promise<ServiceSettings> {
+    const { signal, timeoutMs, ...body } = options;
     const manner = { method: "PATCH", repeatable: true };
-    return this.#transport.act("/admin/settings", { corsOrigins }, call, manner);
+    return this.#transport.act("/admin/settings", body, { signal, timeoutMs }, manner);
   }
 
   /** Administrative acts, newest first: with which key each was asked for, and when. */

@@ -203,6 +203,12 @@ export interface CreateEndpointOptions extends WriteOptions {
   /** `false`: it is sent nothing yet. */
   enabled?: boolean | undefined;
 }
+export interface ChangeSettingsOptions extends CallOptions {
+  /** All origins of browsers' pages that may call, beside the environment's. */
+  corsOrigins?: string[] | undefined;
+  /** All thresholds of low credits in percent, in place of the environment's; `null`: that one alone. */
+  lowCreditsPercents?: number[] | null | undefined;
+}
 export interface ChangeEndpointOptions extends CallOptions {
   url?: string | undefined;
   /** The types it is sent; `[]`: all. */

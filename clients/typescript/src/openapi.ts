@@ -232,14 +232,19 @@ export interface components {
         };
         /**
          * ChangeSettingsBody
-         * @description What is to be set.
+         * @description What is to be set. What is left out stays.
          */
         ChangeSettingsBody: {
             /**
              * Cors Origins
              * @description All that there are to be beside the environment's; empty: none.
              */
-            cors_origins: string[];
+            cors_origins?: string[];
+            /**
+             * Low Credits Percents
+             * @description Thresholds of `subscription.low_credits` in percent, in place of the environment's; empty or null: that one alone.
+             */
+            low_credits_percents?: number[] | null;
         };
         /**
          * ChangeSubscriptionBody
@@ -1452,6 +1457,10 @@ export interface components {
             cors_origins: string[];
             /** Environment Cors Origins */
             environment_cors_origins: string[];
+            /** Low Credits Percents */
+            low_credits_percents: number[] | null;
+            /** Environment Low Credits Percent */
+            environment_low_credits_percent: number;
         };
         /**
          * SettleHoldBody

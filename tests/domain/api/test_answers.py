@@ -9,8 +9,8 @@ import pytest
 from domain.api.answers import CreditStatusResponse
 from domain.api.list_answers import subscription_record
 from domain.api.render import answer_text, status_answer
-from domain.coverage import is_low
 from domain.grants import Grant
+from domain.low_credits import is_low
 from domain.messages import RecordUsage
 from domain.subscription import Subscription
 from domain.values import Credits, Policy, Status

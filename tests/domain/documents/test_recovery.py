@@ -13,7 +13,8 @@ from domain.documents.subscriptions import Quarantined
 from domain.evolve import replay
 from domain.recent_use import sum_before
 from domain.retention import keep_what_matters
-from domain.subscription import Day, Told
+from domain.subscription import Day
+from domain.told import Told
 from domain.values import Credits, Policy
 from tests.builders.ledger import ALL_SPENDABLE, NOON, ONE_DAY, USER, Ledger, ledger_with, utc
 from tests.fakes.database import Database

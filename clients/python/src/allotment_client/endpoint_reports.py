@@ -53,3 +53,7 @@ class SettingsReport:
     """Origins of browsers' pages that may call, set at run time."""
     environment_cors_origins: list[str]
     """Those of the environment, which may call, too."""
+    low_credits_percents: list[int] | None
+    """Thresholds of low credits, the highest first, set at run time; None: none are."""
+    environment_low_credits_percent: int
+    """That of the environment, which counts where none are set."""

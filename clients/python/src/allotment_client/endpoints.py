@@ -70,7 +70,18 @@ def get_settings() -> Call[SettingsReport]:
     return Call("GET", "/admin/settings", reader(SettingsReport))
 
 
-def change_settings(*, cors_origins: Sequence[str]) -> Call[SettingsReport]:
-    """Set the origins of browsers' pages that may call, beside the environment's: all of them."""
-    body = encoded(cors_origins=list(cors_origins))
+def change_settings(
+    *,
+    cors_origins: Sequence[str] | None = None,
+    low_credits_percents: Sequence[int] | None = None,
+) -> Call[SettingsReport]:
+    """Set what is named, within five seconds. What is left out stays.
+
+    `cors_origins`: all origins of browsers' pages that may call, beside the environment's.
+    `low_credits_percents`: all thresholds of low credits, in place of the environment's; `[]`: that
+    one alone.
+    """
+    origins = None if cors_origins is None else list(cors_origins)
+    percents = None if low_credits_percents is None else list(low_credits_percents)
+    body = encoded(cors_origins=origins, low_credits_percents=percents)
     return Call("PATCH", "/admin/settings", reader(SettingsReport), body=body)

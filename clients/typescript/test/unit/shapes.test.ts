@@ -98,6 +98,20 @@ test("fields that are undefined are not sent, null is", async () => {
   assert.deepEqual(service.asked[0]?.body, { service_type: "chat", credit_amount: 1, user_id: "ada" });
 });
 
+test("a setting goes back to the environment's with null, and what is left out stays", async () => {
+  const service = new FakeService(json(200, {}));
+  const { admin } = client(service);
+
+  await admin.changeSettings({ lowCreditsPercents: [20, 10] });
+  await admin.changeSettings({ lowCreditsPercents: null });
+  await admin.changeSettings({ corsOrigins: [], timeoutMs: 1000 });
+
+  assert.deepEqual(
+    service.asked.map(({ body }) => body),
+    [{ low_credits_percents: [20, 10] }, { low_credits_percents: null }, { cors_origins: [] }],
+  );
+});
+
 test("dates go as ISO 8601", async () => {
   const service = new FakeService(charged(1));
   const timestamp = new Date("2026-02-03T04:05:06Z");

@@ -1,4 +1,4 @@
-"""Settings of the run time over HTTP: which origins may call, beside the environment's."""
+"""Settings of the run time over HTTP: which origins may call, and where credits are low."""
 
 import asyncio
 from typing import Any
@@ -12,7 +12,9 @@ from actors.runtime import service_settings
 from actors.runtime.service_settings import (
     ORIGIN_LENGTH_MAX,
     ORIGINS_MAX,
+    PERCENTS_MAX,
     ServiceSettings,
+    SettingsChange,
     follow_settings,
 )
 from tests.fakes.edge import edge
@@ -39,6 +41,8 @@ async def test_origins_are_set_as_a_whole_beside_the_environments() -> None:
         == {
             "cors_origins": [OTHER],
             "environment_cors_origins": ["https://www.app.example"],
+            "low_credits_percents": None,
+            "environment_low_credits_percent": 20,
         }
     )
     assert [act["action"] for act in acts] == [f"PATCH {SETTINGS}"] * 2
@@ -69,6 +73,65 @@ async def test_origins_are_set_as_a_whole_beside_the_environments() -> None:
 async def test_what_is_no_origin_is_refused(origins: Any) -> None:
     async with edge() as (http, backend):
         answer = await http.patch(SETTINGS, json={"cors_origins": origins})
+
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert backend.memory_settings.kept == ServiceSettings()
+
+
+@in_loop
+async def test_thresholds_are_set_as_a_whole_and_null_is_the_environments() -> None:
+    async with edge() as (http, _):
+        seen = []
+        for percents in ([5, 20, 10], [99], None, [1, 2, 3, 4, 5, 6, 7, 8], []):
+            answer = await http.patch(SETTINGS, json={"low_credits_percents": percents})
+            assert answer.json() == (await http.get(SETTINGS)).json()
+            seen.append(answer.json()["low_credits_percents"])
+
+    assert seen == [[20, 10, 5], [99], None, [8, 7, 6, 5, 4, 3, 2, 1], None]
+    assert answer.json()["environment_low_credits_percent"] == 20
+
+
+@in_loop
+async def test_what_is_left_out_of_a_change_stays() -> None:
+    async with edge() as (http, backend):
+        await http.patch(SETTINGS, json={"cors_origins": [PAGE]})
+        await http.patch(SETTINGS, json={"low_credits_percents": [30]})
+        both = backend.memory_settings.kept
+        await http.patch(SETTINGS, json={"cors_origins": []})
+        one = backend.memory_settings.kept
+        await http.patch(SETTINGS, json={"cors_origins": [OTHER], "low_credits_percents": None})
+        neither = backend.memory_settings.kept
+        nothing = await http.patch(SETTINGS, json={})
+
+    assert (both, one) == (ServiceSettings((PAGE,), (30,)), ServiceSettings((), (30,)))
+    assert neither == ServiceSettings((OTHER,))
+    assert (nothing.status_code, nothing.json()["code"]) == (422, "invalid_request")
+
+
+@pytest.mark.parametrize(
+    "percents",
+    [
+        [0],
+        [100],
+        [-1],
+        [20, 20],
+        [20.0],
+        ["20"],
+        [True],
+        [None],
+        [[20]],
+        list(range(1, PERCENTS_MAX + 2)),
+        20,
+        "20",
+        {"20": 10},
+    ],
+    ids=str,
+)
+@in_loop
+async def test_what_is_no_threshold_is_refused(percents: Any) -> None:
+    async with edge() as (http, backend):
+        body = {"cors_origins": [PAGE], "low_credits_percents": percents}
+        answer = await http.patch(SETTINGS, json=body)
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     assert backend.memory_settings.kept == ServiceSettings()
@@ -117,12 +180,12 @@ async def test_a_process_follows_what_is_kept_and_keeps_it_while_it_cannot_be_re
     monkeypatch.setattr(service_settings, "LOOK_SECONDS", 0.001)
     store, seen = MemorySettings(), [ServiceSettings()]
     following = asyncio.create_task(follow_settings(store, seen.append))
-    store.keep(ServiceSettings((PAGE,)))
+    store.keep(SettingsChange((PAGE,)))
     await until(lambda: seen[-1].cors_origins == (PAGE,))
     store.away = True
     await asyncio.sleep(0)
     store.away = False
-    store.keep(ServiceSettings((OTHER,)))
+    store.keep(SettingsChange((OTHER,)))
     await until(lambda: seen[-1].cors_origins == (OTHER,))
     following.cancel()
     await asyncio.wait([following])
