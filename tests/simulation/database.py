@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from actors.cluster.resharding import Plan
+from actors.cluster.resharding import Plan
 from actors.protocol.directory import Directory
 from actors.protocol.store import (
     AppendInDoubtError,
@@ -72,7 +74,6 @@ class SimulatedStore(ReplicatedStore):
     def __init__(self, loop: VirtualLoop, dice: random.Random, watcher: Watcher) -> None:
         super().__init__()
         self.faults = Faults()
-        self.table: Directory | None = None
         self._loop = loop
         self._dice = dice
         self._watcher = watcher
@@ -177,7 +178,25 @@ class SimulatedStore(ReplicatedStore):
 
     def read_table(self) -> Directory | None:
         self.enter("directory")
-        return self.table
+        return self.seen_table()
+
+    def seen_table(self) -> Directory | None:
+        """Return the table that a majority has."""
+        with self.as_of_majority():
+            return self.table
+
+    def seen_plan(self) -> Plan | None:
+        """Return the plan that a majority has."""
+        with self.as_of_majority():
+            return self.plan
+
+    def begin_mark(self, shard: str) -> None:
+        super().begin_mark(shard)
+        self.confirm("begin_mark")
+
+    def end_mark(self, shard: str) -> None:
+        super().end_mark(shard)
+        self.confirm("end_mark")
 
 
 class SimulatedStream:

@@ -9,12 +9,15 @@ import copy
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from actors.cluster.resharding import Plan
+from actors.protocol.directory import Directory
 from actors.protocol.store import StorageUnavailableError
 from tests.fakes.memory_store import MemoryStore
 from tests.simulation.virtual_time import PROCESS, Process
 
 CONFIRMED = ("beat", "mark_clean")  # Calls that do nothing where a majority does not confirm them.
 DICTS = ("journal", "_keys", "_marks", "_clean")
+VALUES = ("table", "plan")  # They are replaced, never changed.
 
 
 class ReplicatedStore(MemoryStore):
@@ -22,6 +25,8 @@ class ReplicatedStore(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
+        self.table: Directory | None = None
+        self.plan: Plan | None = None
         self.stalls = self.rollbacks = 0
         self._majority: dict[str, Any] | None = None
         self._doubtful: list[Process | None] = []
@@ -31,11 +36,13 @@ class ReplicatedStore(MemoryStore):
     def is_stalled(self) -> bool:
         return self._majority is not None
 
-    def stall(self) -> None:
-        """Let nothing be confirmed from here on."""
+    def stall(self) -> int:
+        """Let nothing be confirmed from here on. Returns which stall it is."""
         self.stalls += 1
         self._majority = {name: dict(getattr(self, name)) for name in DICTS}
+        self._majority |= {name: getattr(self, name) for name in VALUES}
         self._majority["collections"] = copy.deepcopy(self.collections)
+        return self.stalls
 
     def end_stall(self, *, rolled_back: bool) -> None:
         """Let the majority have what was written meanwhile, or nobody."""
@@ -60,20 +67,31 @@ class ReplicatedStore(MemoryStore):
         """Note what is to be told once a majority has what was written just now."""
         self._unconfirmed.append(confirm)
 
+    def confirm(self, call: str) -> None:
+        """Answer what was written just now. Raises StorageUnavailableError: no majority has it."""
+        if self.is_stalled:
+            raise StorageUnavailableError(call) from ConnectionError("no majority confirms it")
+
     def enter(self, call: str) -> None:
         super().enter(call)
-        if self.is_stalled and call in CONFIRMED:
-            raise StorageUnavailableError(call) from ConnectionError("no majority confirms it")
+        if call in CONFIRMED:
+            self.confirm(call)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
         """Show what a majority has. Raises StorageUnavailableError: who reads is in doubt."""
+        if PROCESS.get() in self._doubtful:
+            raise StorageUnavailableError("in doubt") from ConnectionError("no majority")
+        with self.as_of_majority():
+            yield
+
+    @contextlib.contextmanager
+    def as_of_majority(self) -> Iterator[None]:
+        """Show what a majority has, whoever reads."""
         majority = self._majority
         if majority is None:
             yield
             return
-        if PROCESS.get() in self._doubtful:
-            raise StorageUnavailableError("in doubt") from ConnectionError("no majority")
         local = {name: getattr(self, name) for name in majority}
         self._majority = None
         self._replace(majority)

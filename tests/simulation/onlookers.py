@@ -47,5 +47,6 @@ async def _come_in(world: "World", user_id: str) -> None:
 
 
 def _table(world: "World") -> Directory:
-    assert world.store.table is not None, "it is published at the start"
-    return world.store.table
+    table = world.store.seen_table()
+    assert table is not None, "it is published at the start"
+    return table

@@ -52,6 +52,8 @@ class Plan:
     reshards: float = 0.0
     """Of occasions: so often another number of shards is asked for."""
     janitor_kills: float = 0.0
+    step_stalls: float = 0.0
+    """Of steps of a resharding: at so many a majority stalls, or a primary is elected."""
     hand_over_lag: float = 0.0
     """Seconds after which a shard is told at most that slots are on their way."""
 
@@ -112,7 +114,7 @@ def plan_of(seed: int) -> Plan:
         janitor_ahead_seconds=dice.choice((0.0, 2.0)),
     )
     plan = _on_news(plan) if edited and dice.random() < 0.3 else plan
-    return _with_stalls(_with_other_shards(plan))
+    return _with_stalled_moves(_with_stalls(_with_other_shards(plan)))
 
 
 def duels_of(seed: int) -> Plan:
@@ -151,13 +153,21 @@ def _with_other_shards(plan: Plan) -> Plan:
 def _with_stalls(plan: Plan) -> Plan:
     """Let majorities stall in some plans, with dice of its own: the rest stays.
 
-    Not beside two owners, of whom one is in no doubt about what the other has written. Nor where
-    the number of shards changes: what does that is simulated on one server.
+    Not beside two owners, of whom one is in no doubt about what the other has written. Where the
+    number of shards changes they do so at its steps: see `_with_stalled_moves`.
     """
     dice = random.Random(f"stalls {plan.seed}")
     if plan.reshards or dice.random() < 0.5:
         return plan
     return replace(plan, zombies=0.0, stalls=dice.choice((0.1, 0.3, 0.6)))
+
+
+def _with_stalled_moves(plan: Plan) -> Plan:
+    """Let majorities stall at the steps of some plans' reshardings, with dice of its own."""
+    dice = random.Random(f"stalled moves {plan.seed}")
+    if not plan.reshards or dice.random() < 0.5:
+        return plan
+    return replace(plan, step_stalls=dice.choice((0.05, 0.2, 0.5)))
 
 
 def _on_news(plan: Plan) -> Plan:

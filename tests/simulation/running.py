@@ -56,6 +56,7 @@ def simulate(seed: int, *, duels: bool = False) -> Verdict:
         "drifted accounts": tally.drifted,
         "stalls": tally.stalls,
         "rollbacks": tally.rollbacks,
+        "stalls at steps of reshardings": world.step_stalls.met.total(),
         "settled in time": tally.settled_in_time,
         "settled too late": tally.settled_too_late,
     }
