@@ -167,7 +167,7 @@ def _with_stalled_moves(plan: Plan) -> Plan:
     dice = random.Random(f"stalled moves {plan.seed}")
     if not plan.reshards or dice.random() < 0.5:
         return plan
-    return replace(plan, step_stalls=dice.choice((0.05, 0.2, 0.5)))
+    return replace(plan, step_stalls=dice.choice((0.1, 0.3, 0.6)))
 
 
 def _on_news(plan: Plan) -> Plan:

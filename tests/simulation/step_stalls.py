@@ -15,7 +15,8 @@ WRITES = ("begin", "grow", "leave", "arrive", "shrink", "finish")  # Of table an
 ASKED = ("start", "hand over", "take up", "end")  # Of shards: these take a while.
 MOMENTS = ("before", "within", "after")
 ENDINGS = ("confirmed", "rolled back")
-LONGEST_SECONDS = (0.02, 0.02, 0.5, 6.0)  # Most end amid the next steps; in a long one those wait.
+SHARDS = 4  # So many are asked in a step: at one of them as often as at a write.
+LONGEST_SECONDS = (0.02, 0.02, 0.02, 0.5, 6.0)  # Most end amid the next steps; else those wait.
 
 
 class StepStalls:
@@ -32,7 +33,8 @@ class StepStalls:
     def around(self, step: str) -> Iterator[None]:
         """Take a step, be it in a stall."""
         when = None
-        if self.share and self._dice.random() < self.share:
+        share = self.share / SHARDS if step in ASKED else self.share
+        if share and self._dice.random() < share:
             when = self._dice.choice(MOMENTS)
         if when == "before":
             self._stall(step, when)
