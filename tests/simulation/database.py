@@ -16,6 +16,7 @@ from actors.protocol.directory import Directory
 from actors.protocol.store import (
     AppendInDoubtError,
     AppendRefusedError,
+    Moment,
     StorageUnavailableError,
     ViewsTakenError,
 )
@@ -25,6 +26,7 @@ from domain.documents.views import AccountViews
 from domain.messages import Entry
 from domain.recalls import NOTHING_BESIDE, Recalls
 from domain.values import UserId
+from tests.simulation.elections import Elections
 from tests.simulation.majority import ReplicatedStore
 from tests.simulation.virtual_time import PROCESS, VirtualLoop
 
@@ -74,6 +76,7 @@ class SimulatedStore(ReplicatedStore):
     def __init__(self, loop: VirtualLoop, dice: random.Random, watcher: Watcher) -> None:
         super().__init__()
         self.faults = Faults()
+        self.elections = Elections(loop, dice)
         self._loop = loop
         self._dice = dice
         self._watcher = watcher
@@ -117,6 +120,7 @@ class SimulatedStore(ReplicatedStore):
         self._watcher.landed(entries, late=False)
         if self.strikes(self.faults.lost_answers):
             raise AppendInDoubtError("landed")
+        self.elections.know()
 
     def _land_late(self, entries: list[Entry]) -> None:
         try:
@@ -142,12 +146,14 @@ class SimulatedStore(ReplicatedStore):
         self._watcher.viewed(users)
         if lost:
             raise StorageUnavailableError("landed") from ConnectionError("a fault was rolled")
+        self.elections.know()
 
     def _write_views(self, views: Sequence[AccountViews]) -> None:
         """Write; where views were moved that no majority has moved, nobody can say how far."""
         try:
             super().write_views(views)
         except ViewsTakenError:
+            self.elections.notice()
             with self.reading():
                 marks = {view.user_id: self.mark_of(view.user_id) for view in views}
             if self.is_stalled and all(marks[v.user_id] == v.after_seq for v in views):
@@ -175,6 +181,17 @@ class SimulatedStore(ReplicatedStore):
     def mark_of(self, user_id: UserId) -> int:
         """Return up to which entry the views contain the journal."""
         return self._marks.get(user_id, 0)
+
+    def doubt(self) -> None:
+        super().doubt()
+        self.elections.know()
+
+    def hear(self, moment: Moment) -> None:
+        self.elections.hear(moment)
+
+    def _shown(self, *, causally: bool) -> dict[str, Any] | None:
+        past = self.elections.seen(causally=causally)
+        return super()._shown(causally=causally) if past is None else past
 
     def read_table(self) -> Directory | None:
         self.enter("directory")
@@ -221,15 +238,15 @@ class SimulatedStream:
             return
         document_id = str(document["_id"])
 
+        moment = self._store.elections.moment()
+
         def read(number: int) -> StreamedChange:
-            if kind == "delete":
-                return StreamedChange({"next": number}, document_id=document_id)
-            found = self._owner(collection, document_id)
+            change = StreamedChange({"next": number}, document_id=document_id, moment=moment)
+            found = None if kind == "delete" else self._owner(collection, document_id)
             if found is None:
-                return StreamedChange({"next": number}, document_id=document_id)
-            return StreamedChange(
-                {"next": number}, (found,), document_id if kind == "replace" else None
-            )
+                return change
+            replaced = document_id if kind == "replace" else None
+            return change._replace(users=(found,), document_id=replaced)
 
         self._put(read)
 
@@ -276,8 +293,8 @@ class SimulatedStream:
             self._loop.linger(AWAIT_SECONDS)
         return taken
 
-    def moment(self) -> None:
-        """Return: every read here sees all that is there."""
+    def moment(self) -> Moment:
+        return self._store.elections.moment()
 
     def newest_beat(self) -> int:
         self._store.enter("newest_beat")
@@ -287,10 +304,10 @@ class SimulatedStream:
     def beat(self, sender: str, sent: float, position: Position | None) -> None:
         self._store.enter("beat")
         self._beats += 1
-        beat = Beat(self._beats, sender, sent)
+        beat, moment = Beat(self._beats, sender, sent), self._store.elections.moment()
         if position is not None:
             self._position = position
-        self._put(lambda number: StreamedChange({"next": number}, beat=beat))
+        self._put(lambda number: StreamedChange({"next": number}, beat=beat, moment=moment))
 
 
 class SimulatedReader:

@@ -39,10 +39,14 @@ class ReplicatedStore(MemoryStore):
     def stall(self) -> int:
         """Let nothing be confirmed from here on. Returns which stall it is."""
         self.stalls += 1
-        self._majority = {name: dict(getattr(self, name)) for name in DICTS}
-        self._majority |= {name: getattr(self, name) for name in VALUES}
-        self._majority["collections"] = copy.deepcopy(self.collections)
+        self._majority = self.copied()
         return self.stalls
+
+    def copied(self) -> dict[str, Any]:
+        """Return what the primary has."""
+        state: dict[str, Any] = {name: dict(getattr(self, name)) for name in DICTS}
+        state |= {name: getattr(self, name) for name in VALUES}
+        return state | {"collections": copy.deepcopy(self.collections)}
 
     def end_stall(self, *, rolled_back: bool) -> None:
         """Let the majority have what was written meanwhile, or nobody."""
@@ -82,24 +86,28 @@ class ReplicatedStore(MemoryStore):
         """Show what a majority has. Raises StorageUnavailableError: who reads is in doubt."""
         if PROCESS.get() in self._doubtful:
             raise StorageUnavailableError("in doubt") from ConnectionError("no majority")
-        with self.as_of_majority():
+        with self.as_of_majority(causally=True):
             yield
 
     @contextlib.contextmanager
-    def as_of_majority(self) -> Iterator[None]:
-        """Show what a majority has, whoever reads."""
-        majority = self._majority
-        if majority is None:
+    def as_of_majority(self, *, causally: bool = False) -> Iterator[None]:
+        """Show what a majority has, whoever reads; `causally`: after what it has written."""
+        majority, shown = self._majority, self._shown(causally=causally)
+        if shown is None:
             yield
             return
-        local = {name: getattr(self, name) for name in majority}
+        local = {name: getattr(self, name) for name in shown}
         self._majority = None
-        self._replace(majority)
+        self._replace(shown)
         try:
             yield
         finally:
             self._replace(local)
             self._majority = majority
+
+    def _shown(self, *, causally: bool) -> dict[str, Any] | None:  # noqa: ARG002 - others elect
+        """Return the state that a read is given; None: what the primary has."""
+        return self._majority
 
     def _replace(self, state: dict[str, Any]) -> None:
         for name, value in state.items():

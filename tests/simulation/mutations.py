@@ -30,7 +30,7 @@ MUTATIONS = (
     Mutation(
         "read-what-no-majority-has",
         "tests.simulation.majority",
-        "        if majority is None:\n            yield\n",
+        "        if shown is None:\n            yield\n",
         "        if PROCESS:\n            yield\n",
         "reads are given what the primary alone has",
     ),

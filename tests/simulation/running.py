@@ -57,6 +57,8 @@ def simulate(seed: int, *, duels: bool = False) -> Verdict:
         "stalls": tally.stalls,
         "rollbacks": tally.rollbacks,
         "stalls at steps of reshardings": world.step_stalls.met.total(),
+        "elections": world.store.elections.held,
+        "reads of the past": world.store.elections.shown_old,
         "settled in time": tally.settled_in_time,
         "settled too late": tally.settled_too_late,
     }

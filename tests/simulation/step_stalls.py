@@ -1,6 +1,7 @@
-"""Lets majorities stall at the steps of a resharding: right before, within or right after each.
+"""Trouble of a replica set at the steps of a resharding: right before, within or right after each.
 
-Half of the stalls end as elections do: what was written meanwhile is rolled back.
+A majority stalls, and what was written meanwhile is confirmed at its end, or rolled back. Or the
+primary is gone, and another one is elected: see `elections.py`.
 """
 
 import contextlib
@@ -8,54 +9,72 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 
-from tests.simulation.majority import ReplicatedStore
+from tests.simulation.database import SimulatedStore
 from tests.simulation.virtual_time import QUICK_SECONDS, VirtualLoop
 
 WRITES = ("begin", "grow", "leave", "arrive", "shrink", "finish")  # Of table and plan.
 ASKED = ("start", "hand over", "take up", "end")  # Of shards: these take a while.
 MOMENTS = ("before", "within", "after")
-ENDINGS = ("confirmed", "rolled back")
+TROUBLES = ("confirmed", "rolled back", "elected")
 SHARDS = 4  # So many are asked in a step: at one of them as often as at a write.
 LONGEST_SECONDS = (0.02, 0.02, 0.02, 0.5, 6.0)  # Most end amid the next steps; else those wait.
+APART_SECONDS = 0.02  # Between two states of the past that are remembered.
 
 
 class StepStalls:
-    """Begins a stall at a share of the steps. `met` counts those that began, by step, when and end."""
+    """Makes trouble at a share of the steps. `met` counts it, by step, when, and how it ends."""
 
-    def __init__(self, store: ReplicatedStore, loop: VirtualLoop, dice: random.Random) -> None:
+    def __init__(self, store: SimulatedStore, loop: VirtualLoop, dice: random.Random) -> None:
         self.share = 0.0
         self.met = Counter[tuple[str, str, str]]()
         self._store = store
         self._loop = loop
         self._dice = dice
+        self._remembered_at = 0.0
 
     @contextlib.contextmanager
     def around(self, step: str) -> Iterator[None]:
-        """Take a step, be it in a stall."""
-        when = None
-        share = self.share / SHARDS if step in ASKED else self.share
-        if share and self._dice.random() < share:
-            when = self._dice.choice(MOMENTS)
-        if when == "before":
-            self._stall(step, when)
-        elif when == "within" and step in WRITES:  # No majority has it, for a moment.
-            self._stall(step, when, QUICK_SECONDS)
+        """Take a step, be it in trouble."""
+        if not self.share:
+            yield
+            return
+        self._remember()
+        when = self._roll(step)
+        if when == "before" or (when == "within" and step in WRITES):
+            self._begin(step, when)
         elif when == "within":
-            self._loop.call_later(self._dice.uniform(0, 4 * QUICK_SECONDS), self._stall, step, when)
+            self._loop.call_later(self._dice.uniform(0, 4 * QUICK_SECONDS), self._begin, step, when)
         try:
             yield
         finally:
+            self._remember()
             if when == "after":
-                self._stall(step, when)
+                self._begin(step, when)
 
-    def _stall(self, step: str, when: str, longest: float | None = None) -> None:
+    def _roll(self, step: str) -> str | None:
+        share = self.share / SHARDS if step in ASKED else self.share
+        return self._dice.choice(MOMENTS) if self._dice.random() < share else None
+
+    def _remember(self) -> None:
+        if not self._store.is_stalled and self._loop.time() >= self._remembered_at + APART_SECONDS:
+            self._remembered_at = self._loop.time()
+            self._store.elections.remember(self._store.copied())
+
+    def _begin(self, step: str, when: str) -> None:
         if self._store.is_stalled or not self.share:
             return
-        rolled_back = self._dice.random() < 0.5
-        self.met[step, when, ENDINGS[rolled_back]] += 1
+        trouble = self._dice.choice(TROUBLES)
+        self.met[step, when, trouble] += 1
+        if trouble == "elected":
+            self._store.elections.hold()
+            return
+        longest = self._dice.choice(LONGEST_SECONDS)
+        if when == "within" and step in WRITES:  # It is written, and no majority has it yet.
+            longest = QUICK_SECONDS
         number = self._store.stall()
-        seconds = self._dice.uniform(0, longest or self._dice.choice(LONGEST_SECONDS))
-        self._loop.call_later(seconds, self._end, number, rolled_back)
+        self._loop.call_later(
+            self._dice.uniform(0, longest), self._end, number, trouble == "rolled back"
+        )
 
     def _end(self, number: int, rolled_back: bool) -> None:
         if self._store.stalls == number:

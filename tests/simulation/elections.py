@@ -1,0 +1,85 @@
+"""Elections: no server answers for a while, and the new primary shows at first what it knew of.
+
+That may be less than what its predecessor had confirmed. Whoever asks it for something new has noticed the
+election, and waits until a majority has confirmed the new primary. What was asked before is answered by it as it is,
+but for reads that must see more: what their process has written, or was told of.
+"""
+
+import math
+import random
+from collections import deque
+from typing import Any, NamedTuple
+
+from actors.protocol.store import Moment
+from tests.simulation.virtual_time import PROCESS, Process, VirtualLoop
+
+State = dict[str, Any]
+
+AWAY_SECONDS_MAX = 2.0  # So long nobody is primary.
+YOUNG_SECONDS_MAX = 1.0  # So long a new primary shows what it knew of.
+BEHIND_SECONDS_MAX = 2.0  # So old is that at most.
+STATES_MAX = 8
+
+
+class Past(NamedTuple):
+    """What a majority had at some instant of the loop."""
+
+    at: float
+    state: State
+
+
+class Elections:
+    """Which reads see a state of the past."""
+
+    def __init__(self, loop: VirtualLoop, dice: random.Random) -> None:
+        self.held = self.shown_old = 0
+        self._loop = loop
+        self._dice = dice
+        self._past = deque[Past](maxlen=STATES_MAX)
+        self._known: dict[Process | None, float] = {}
+        self._young: Past | None = None
+        self._elected_at = self._grown_at = 0.0
+
+    def remember(self, state: State) -> None:
+        """Note what a majority has: one that is elected soon may know no more than that."""
+        self._past.append(Past(self._loop.time(), state))
+
+    def hold(self) -> None:
+        """Let the primary be gone, and another one be elected."""
+        now, dice = self._loop.time(), self._dice
+        recent = [past for past in self._past if past.at >= now - BEHIND_SECONDS_MAX]
+        if not recent or now < self._grown_at:
+            return
+        self.held += 1
+        self._young = dice.choice(recent)
+        self._elected_at = now + dice.uniform(0, AWAY_SECONDS_MAX)
+        self._grown_at = self._elected_at + dice.uniform(0, YOUNG_SECONDS_MAX)
+        self._loop.pause(self._elected_at)
+
+    def know(self, at: float | None = None) -> None:
+        """Have what the calling process reads from here on be no older than now, or than `at`."""
+        known = self._loop.time() if at is None else at
+        self._known[PROCESS.get()] = max(known, self._known.get(PROCESS.get(), 0.0))
+
+    def notice(self) -> None:
+        """Have what the call under way reads from here on wait for the new primary."""
+        self._loop.asked_at = math.inf
+
+    def hear(self, moment: Moment) -> None:
+        """The same of a moment that a process was told of."""
+        self.know(moment[0] + moment[1] / 1e9)
+
+    def moment(self) -> Moment:
+        """Return the instant as the database's clock has it."""
+        seconds, rest = divmod(round(self._loop.time() * 1e9), 1_000_000_000)
+        return seconds, rest
+
+    def seen(self, *, causally: bool) -> State | None:
+        """Return the state of the past that the call under way is shown; None: what there is now."""
+        young, loop = self._young, self._loop
+        if young is None or not loop.asked_at < self._elected_at <= loop.time() < self._grown_at:
+            return None
+        if causally and self._known.get(PROCESS.get(), 0.0) > young.at:
+            return None
+        self.shown_old += 1
+        return young.state
