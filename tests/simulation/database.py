@@ -11,7 +11,6 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from actors.cluster.resharding import Plan
-from actors.cluster.resharding import Plan
 from actors.protocol.directory import Directory
 from actors.protocol.store import (
     AppendInDoubtError,

@@ -18,7 +18,7 @@ State = dict[str, Any]
 AWAY_SECONDS_MAX = 2.0  # So long nobody is primary.
 YOUNG_SECONDS_MAX = 1.0  # So long a new primary shows what it knew of.
 BEHIND_SECONDS_MAX = 2.0  # So old is that at most.
-STATES_MAX = 8
+STATES_MAX = 60
 
 
 class Past(NamedTuple):
@@ -26,6 +26,13 @@ class Past(NamedTuple):
 
     at: float
     state: State
+
+
+class Known(NamedTuple):
+    """What a process knows since an instant: that there is something of another one."""
+
+    since: float
+    at: float
 
 
 class Elections:
@@ -36,7 +43,7 @@ class Elections:
         self._loop = loop
         self._dice = dice
         self._past = deque[Past](maxlen=STATES_MAX)
-        self._known: dict[Process | None, float] = {}
+        self._known: dict[Process | None, list[Known]] = {}
         self._young: Past | None = None
         self._elected_at = self._grown_at = 0.0
 
@@ -44,10 +51,11 @@ class Elections:
         """Note what a majority has: one that is elected soon may know no more than that."""
         self._past.append(Past(self._loop.time(), state))
 
-    def hold(self) -> None:
-        """Let the primary be gone, and another one be elected."""
+    def hold(self, entries: int) -> None:
+        """Let the primary be gone, and another one be elected that knows of fewer entries."""
         now, dice = self._loop.time(), self._dice
         recent = [past for past in self._past if past.at >= now - BEHIND_SECONDS_MAX]
+        recent = [past for past in recent if len(past.state["journal"]) < entries]
         if not recent or now < self._grown_at:
             return
         self.held += 1
@@ -58,15 +66,15 @@ class Elections:
 
     def know(self, at: float | None = None) -> None:
         """Have what the calling process reads from here on be no older than now, or than `at`."""
-        known = self._loop.time() if at is None else at
-        self._known[PROCESS.get()] = max(known, self._known.get(PROCESS.get(), 0.0))
+        now, mine = self._loop.time(), self._known.setdefault(PROCESS.get(), [])
+        mine.append(Known(now, now if at is None else at))
 
     def notice(self) -> None:
         """Have what the call under way reads from here on wait for the new primary."""
         self._loop.asked_at = math.inf
 
     def hear(self, moment: Moment) -> None:
-        """The same of a moment that a process was told of."""
+        """Know of a moment that the calling process was told of."""
         self.know(moment[0] + moment[1] / 1e9)
 
     def moment(self) -> Moment:
@@ -79,7 +87,9 @@ class Elections:
         young, loop = self._young, self._loop
         if young is None or not loop.asked_at < self._elected_at <= loop.time() < self._grown_at:
             return None
-        if causally and self._known.get(PROCESS.get(), 0.0) > young.at:
+        mine = self._known.get(PROCESS.get(), ()) if causally else ()
+        # What a process learns while it waits for a read does not change what it asked for.
+        if any(known.at > young.at for known in mine if known.since <= loop.asked_at):
             return None
         self.shown_old += 1
         return young.state

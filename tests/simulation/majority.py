@@ -105,7 +105,7 @@ class ReplicatedStore(MemoryStore):
             self._replace(local)
             self._majority = majority
 
-    def _shown(self, *, causally: bool) -> dict[str, Any] | None:  # noqa: ARG002 - others elect
+    def _shown(self, *, causally: bool) -> dict[str, Any] | None:
         """Return the state that a read is given; None: what the primary has."""
         return self._majority
 

@@ -19,7 +19,7 @@ LOOK_SECONDS = 0.1
 
 def onlookers(world: "World") -> list[Coroutine[Any, Any, None]]:
     """Return what goes on beside the clients where shards hear late of slots on their way."""
-    if not world.plan.hand_over_lag:
+    if not world.plan.hand_over_lag and not world.plan.step_stalls:
         return []
     return [look(world, user) for user in world.users for look in (_stay_behind, _come_in)]
 

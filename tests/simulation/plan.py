@@ -167,7 +167,31 @@ def _with_stalled_moves(plan: Plan) -> Plan:
     dice = random.Random(f"stalled moves {plan.seed}")
     if not plan.reshards or dice.random() < 0.5:
         return plan
-    return replace(plan, step_stalls=dice.choice((0.1, 0.3, 0.6)))
+    plan = replace(plan, step_stalls=dice.choice((0.1, 0.3, 0.6)))
+    return _calm(plan) if dice.random() < 0.5 else plan
+
+
+def _calm(plan: Plan) -> Plan:
+    """Return a plan in which hardly anything else happens: moves come far, and users are many."""
+    return replace(
+        plan,
+        users=12,
+        clients=5,
+        commands=20,
+        pause_seconds=2.0,
+        accounts_max=1_000,
+        duels=0.0,
+        faults=Faults(stream_lag=3.0),
+        troubles=Troubles(),
+        crash_share=0.0,
+        kills=0.0,
+        jumps=0.0,
+        reshards=0.5,
+        step_stalls=0.8,
+        janitor_kills=0.0,
+        hand_over_lag=0.0,
+        sweeps=False,
+    )
 
 
 def _on_news(plan: Plan) -> Plan:

@@ -8,6 +8,7 @@ import asyncio
 import contextvars
 import random
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -45,6 +46,8 @@ class Setting:
     max_staleness: float
     failed: Callable[[BaseException], None]
     """Is told of a loop that ended, which would end the process."""
+    step: Callable[[str], AbstractContextManager[None]] = nullcontext
+    """Surrounds a step of a resharding that a process takes by itself."""
     crash_share: float = 0.0
     """Of blocking calls: so many of them are the occasion of their process's death."""
 
@@ -177,7 +180,8 @@ class ShardProcess(Killable):
         if shard.table.version < version:
             table = await asyncio.to_thread(self._setting.store.read_table)
             assert table is not None, "it is published at the start"
-            shard.ownership.follow(table)
+            with self._setting.step("follow"):
+                shard.ownership.follow(table)
         return await hand_over(shard)
 
     async def take_up(self) -> None:

@@ -13,9 +13,9 @@ from tests.simulation.database import SimulatedStore
 from tests.simulation.virtual_time import QUICK_SECONDS, VirtualLoop
 
 WRITES = ("begin", "grow", "leave", "arrive", "shrink", "finish")  # Of table and plan.
-ASKED = ("start", "hand over", "take up", "end")  # Of shards: these take a while.
+ASKED = ("start", "follow", "hand over", "take up", "end")  # Of shards: these take a while.
 MOMENTS = ("before", "within", "after")
-TROUBLES = ("confirmed", "rolled back", "elected")
+TROUBLES = ("confirmed", "rolled back", "elected", "elected")
 SHARDS = 4  # So many are asked in a step: at one of them as often as at a write.
 LONGEST_SECONDS = (0.02, 0.02, 0.02, 0.5, 6.0)  # Most end amid the next steps; else those wait.
 APART_SECONDS = 0.02  # Between two states of the past that are remembered.
@@ -66,7 +66,7 @@ class StepStalls:
         trouble = self._dice.choice(TROUBLES)
         self.met[step, when, trouble] += 1
         if trouble == "elected":
-            self._store.elections.hold()
+            self._store.elections.hold(len(self._store.journal))
             return
         longest = self._dice.choice(LONGEST_SECONDS)
         if when == "within" and step in WRITES:  # It is written, and no majority has it yet.

@@ -97,6 +97,7 @@ class World:
         self.sync: SyncProcess | None = None
         self.janitor: JanitorProcess | None = None
         self.step_stalls = StepStalls(self.store, self.loop, dice)
+        self.setting.step = self.step_stalls.around
         self.tables = SimulatedTables(self.store, self.step_stalls)
         self._numbers = 0
         self.at_work = True
