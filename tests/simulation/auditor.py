@@ -177,7 +177,9 @@ class Auditor:
             return  # The day was open: there was nothing to write.
         require(entry is not None, "acknowledged, and not durable", sent=sent, answer=answer)
         assert entry is not None
-        require(_is_repeat(entry, sent.fields), "answered as another command", sent=sent, entry=entry)
+        require(
+            _is_repeat(entry, sent.fields), "answered as another command", sent=sent, entry=entry
+        )
         seen = _answer_of(entry)
         require(seen == (outcome, answer), "told otherwise than entered", told=answer, entry=seen)
         before = self._answers.setdefault(sent, (outcome, answer))

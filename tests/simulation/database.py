@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from actors.cluster.resharding import Plan
-from actors.protocol.directory import Directory
+from actors.protocol.directory import Directory, SeenTable
 from actors.protocol.store import (
     AppendInDoubtError,
     AppendRefusedError,
@@ -195,6 +195,13 @@ class SimulatedStore(ReplicatedStore):
     def read_table(self) -> Directory | None:
         self.enter("directory")
         return self.seen_table()
+
+    def see_table(self) -> SeenTable | None:
+        """Return the table as a process reads it, and by when it was there."""
+        self.enter("directory")
+        moment = self.elections.seen_moment()
+        table = self.seen_table()
+        return None if table is None else SeenTable(table, moment)
 
     def seen_table(self) -> Directory | None:
         """Return the table that a majority has."""

@@ -79,11 +79,20 @@ class Elections:
 
     def moment(self) -> Moment:
         """Return the instant as the database's clock has it."""
-        seconds, rest = divmod(round(self._loop.time() * 1e9), 1_000_000_000)
-        return seconds, rest
+        return _as_moment(self._loop.time())
+
+    def seen_moment(self) -> Moment:
+        """Return the instant of the state that the call under way is shown."""
+        past = self._seen(causally=False)
+        return self.moment() if past is None else _as_moment(past.at)
 
     def seen(self, *, causally: bool) -> State | None:
         """Return the state of the past that the call under way is shown; None: what there is now."""
+        past = self._seen(causally=causally)
+        self.shown_old += past is not None
+        return None if past is None else past.state
+
+    def _seen(self, *, causally: bool) -> Past | None:
         young, loop = self._young, self._loop
         if young is None or not loop.asked_at < self._elected_at <= loop.time() < self._grown_at:
             return None
@@ -91,5 +100,9 @@ class Elections:
         # What a process learns while it waits for a read does not change what it asked for.
         if any(known.at > young.at for known in mine if known.since <= loop.asked_at):
             return None
-        self.shown_old += 1
-        return young.state
+        return young
+
+
+def _as_moment(at: float) -> Moment:
+    seconds, rest = divmod(round(at * 1e9), 1_000_000_000)
+    return seconds, rest

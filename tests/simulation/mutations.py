@@ -249,6 +249,13 @@ MUTATIONS = (
         "return _is if version == self.table.version else self.owns",
         "a new owner answers before that, to callers who have its table",
     ),
+    Mutation(
+        "follow-a-table-and-read-older",
+        "actors.shard.shard",
+        "            self._store.hear(seen.moment)\n",
+        "            pass\n",
+        "a new owner reads users as they were before they were given to it",
+    ),
     *PACK_MUTATIONS,
 )
 

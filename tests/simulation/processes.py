@@ -161,11 +161,11 @@ class ShardProcess(Killable):
         """Return the newest directory, and follow it."""
         shard = await self.shard
         try:
-            table = await asyncio.to_thread(self._setting.store.read_table)
+            seen = await asyncio.to_thread(self._setting.store.see_table)
         except StorageUnavailableError:
-            table = None
-        if table is not None:
-            shard.ownership.follow(table)
+            seen = None
+        if seen is not None:
+            shard.follow_table(seen)
         return shard.table
 
     async def follow(self, changes: Changes) -> Stamp | None:
@@ -178,10 +178,10 @@ class ShardProcess(Killable):
         """Follow the newest table; return under which version all is handed over."""
         shard = await self.shard
         if shard.table.version < version:
-            table = await asyncio.to_thread(self._setting.store.read_table)
-            assert table is not None, "it is published at the start"
+            seen = await asyncio.to_thread(self._setting.store.see_table)
+            assert seen is not None, "it is published at the start"
             with self._setting.step("follow"):
-                shard.ownership.follow(table)
+                shard.follow_table(seen)
         return await hand_over(shard)
 
     async def take_up(self) -> None:
