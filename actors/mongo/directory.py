@@ -27,8 +27,8 @@ class MongoDirectory:
 
     def read(self) -> Directory | None:
         """Return the newest table; None before the first one."""
-        seen = self.see()
-        return None if seen is None else seen.table
+        with unavailable_on_error():
+            return self._find(None)
 
     def see(self, causality: Causality | None = None) -> SeenTable | None:
         """Return the newest table, and by when it was there; None before the first one.
@@ -36,22 +36,24 @@ class MongoDirectory:
         With `causality` it is not older than what that one's process knows.
         """
         with unavailable_on_error(), self._reading(causality) as session:
-            document = self._documents.find_one({"_id": TABLE}, session=session)
-            moment = moment_of(session.operation_time)
-        if document is None:
-            return None
-        table = Directory(
-            int(document["version"]),
-            tuple(document["owners"]),
-            dict(document.get("leaving", [])),
-            int(document.get("started", 0)),
-        )
-        return SeenTable(table, moment)
+            table = self._find(session)
+            return None if table is None else SeenTable(table, moment_of(session.operation_time))
 
     def _reading(self, causality: Causality | None) -> AbstractContextManager[ClientSession]:
         if causality is not None:
             return causality.reading()
         return self._client.start_session(causal_consistency=True)
+
+    def _find(self, session: ClientSession | None) -> Directory | None:
+        document = self._documents.find_one({"_id": TABLE}, session=session)
+        if document is None:
+            return None
+        return Directory(
+            int(document["version"]),
+            tuple(document["owners"]),
+            dict(document.get("leaving", [])),
+            int(document.get("started", 0)),
+        )
 
     def publish(self, table: Directory) -> bool:
         """Put a table in the place of its predecessor. False: somebody else was faster."""

@@ -196,6 +196,12 @@ class SimulatedStore(ReplicatedStore):
         self.enter("directory")
         return self.seen_table()
 
+    def table_at_start(self) -> Directory | None:
+        """Return the table as a process reads it that has written something just before."""
+        self.enter("directory")
+        with self.as_of_majority(causally=True):
+            return self.table
+
     def see_table(self) -> SeenTable | None:
         """Return the table as a process reads it, and by when it was there."""
         self.enter("directory")

@@ -51,18 +51,22 @@ class Elections:
         """Note what a majority has: one that is elected soon may know no more than that."""
         self._past.append(Past(self._loop.time(), state))
 
-    def hold(self, entries: int) -> None:
-        """Let the primary be gone, and another one be elected that knows of fewer entries."""
+    def hold(self, entries: int) -> bool:
+        """Let the primary be gone, and another one be elected that knows of fewer entries.
+
+        False: there is none, or one was elected just now.
+        """
         now, dice = self._loop.time(), self._dice
         recent = [past for past in self._past if past.at >= now - BEHIND_SECONDS_MAX]
         recent = [past for past in recent if len(past.state["journal"]) < entries]
         if not recent or now < self._grown_at:
-            return
+            return False
         self.held += 1
         self._young = dice.choice(recent)
         self._elected_at = now + dice.uniform(0, AWAY_SECONDS_MAX)
         self._grown_at = self._elected_at + dice.uniform(0, YOUNG_SECONDS_MAX)
         self._loop.pause(self._elected_at)
+        return True
 
     def know(self, at: float | None = None) -> None:
         """Have what the calling process reads from here on be no older than now, or than `at`."""

@@ -46,7 +46,7 @@ class Setting:
     max_staleness: float
     failed: Callable[[BaseException], None]
     """Is told of a loop that ended, which would end the process."""
-    step: Callable[[str], AbstractContextManager[None]] = nullcontext
+    step: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
     """Surrounds a step of a resharding that a process takes by itself."""
     crash_share: float = 0.0
     """Of blocking calls: so many of them are the occasion of their process's death."""
@@ -126,8 +126,9 @@ class ShardProcess(Killable):
     async def _begin(self) -> None:
         setting, table = self._setting, None
         while table is None:
+            setting.store.elections.know()  # The lease is taken by a write.
             try:
-                table = await asyncio.to_thread(setting.store.read_table)
+                table = await asyncio.to_thread(setting.store.table_at_start)
             except StorageUnavailableError:
                 await asyncio.sleep(RETRY_SECONDS)
         setting.store.doubt()  # A start waits for all that was confirmed before.

@@ -64,10 +64,10 @@ class StepStalls:
         if self._store.is_stalled or not self.share:
             return
         trouble = self._dice.choice(TROUBLES)
-        self.met[step, when, trouble] += 1
         if trouble == "elected":
-            self._store.elections.hold(len(self._store.journal))
+            self.met[step, when, trouble] += self._store.elections.hold(len(self._store.journal))
             return
+        self.met[step, when, trouble] += 1
         longest = self._dice.choice(LONGEST_SECONDS)
         if when == "within" and step in WRITES:  # It is written, and no majority has it yet.
             longest = QUICK_SECONDS
