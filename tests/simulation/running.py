@@ -17,8 +17,8 @@ class Verdict:
     error: str = ""
     traceback: str = ""
     did: dict[str, int] = field(default_factory=dict)
-    met: list[tuple[str, str]] = field(default_factory=list)
-    """Steps of reshardings and what troubled them."""
+    met: list[tuple[str, str, str]] = field(default_factory=list)
+    """What troubled the steps of reshardings: which, when, how it ended."""
 
 
 def rolled_hex(length: int | None = None) -> str:
@@ -64,5 +64,5 @@ def simulate(seed: int, *, duels: bool = False) -> Verdict:
         "settled in time": tally.settled_in_time,
         "settled too late": tally.settled_too_late,
     }
-    met = sorted({(step, trouble) for step, _, trouble in +world.step_stalls.met})
+    met = sorted(+world.step_stalls.met)
     return Verdict(seed, did=did | dict(world.auditor.kinds), met=met)

@@ -16,7 +16,7 @@ WRITES = ("begin", "grow", "leave", "arrive", "shrink", "finish")  # Of table an
 ASKED = ("start", "follow", "hand over", "take up", "end")  # Of shards: these take a while.
 MOMENTS = ("before", "within", "after")
 TROUBLES = ("confirmed", "rolled back", "elected", "elected")
-SHARDS = 4  # So many are asked in a step: at one of them as often as at a write.
+SHARE_OF_ALL = 0.25  # Of what every shard does after every table: one of them is in trouble.
 LONGEST_SECONDS = (0.02, 0.02, 0.02, 0.5, 6.0)  # Most end amid the next steps; else those wait.
 APART_SECONDS = 0.02  # Between two states of the past that are remembered.
 
@@ -52,7 +52,7 @@ class StepStalls:
                 self._begin(step, when)
 
     def _roll(self, step: str) -> str | None:
-        share = self.share / SHARDS if step in ASKED else self.share
+        share = self.share * (SHARE_OF_ALL if step in ("follow", "hand over") else 1.0)
         return self._dice.choice(MOMENTS) if self._dice.random() < share else None
 
     def _remember(self) -> None:
