@@ -22,6 +22,11 @@ from actors.mongo.embedded_wire import Documents
 from actors.protocol.store import Moment
 
 
+def moment_of(time: object) -> Moment | None:
+    """Return an instant of the database's clock; None: it says none."""
+    return (time.time, time.inc) if isinstance(time, Timestamp) else None
+
+
 class Causality:
     """The newest write of one process. Thread-safe."""
 

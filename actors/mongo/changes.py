@@ -14,6 +14,7 @@ from bson.codec_options import CodecOptions
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError, ServerSelectionTimeoutError
 
+from actors.mongo.causality import moment_of
 from actors.mongo.change_reader import AWAIT_MILLISECONDS, StreamReader, stream_failure
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.embedded_wire import Documents
@@ -151,7 +152,7 @@ class MongoChanges:
         with unavailable_on_error(), client.start_session(causal_consistency=True) as session:
             self._streams[STATE].find_one({"_id": POSITION_ID}, ["_id"], session=session)
             known = (session.cluster_time or {}).get("clusterTime"), session.operation_time
-        return max((moment for time in known if (moment := _moment(time))), default=None)
+        return max((moment for time in known if (moment := moment_of(time))), default=None)
 
     def beat(self, sender: str, sent: float, position: Position | None) -> None:
         """Write the next beat, and store the position with it."""
@@ -206,11 +207,7 @@ class MongoChanges:
 
 
 def _change(event: Mapping[str, Any], owners: Mapping[Any, Any]) -> StreamedChange:
-    return _told(event, owners)._replace(moment=_moment(event.get("clusterTime")))
-
-
-def _moment(time: object) -> Moment | None:
-    return (time.time, time.inc) if isinstance(time, Timestamp) else None
+    return _told(event, owners)._replace(moment=moment_of(event.get("clusterTime")))
 
 
 def _told(event: Mapping[str, Any], owners: Mapping[Any, Any]) -> StreamedChange:

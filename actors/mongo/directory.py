@@ -3,14 +3,17 @@
 Beside it is the plan of how many shards there shall be: of two who want another number, one wins.
 """
 
+from contextlib import AbstractContextManager
 from typing import Any
 
+from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
 from actors.cluster.resharding import Plan
+from actors.mongo.causality import Causality, moment_of
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.embedded_wire import Documents
-from actors.protocol.directory import Directory
+from actors.protocol.directory import Directory, SeenTable
 
 TABLE, PLAN = "slots", "plan"
 
@@ -19,12 +22,30 @@ class MongoDirectory:
     """Reads and publishes the table of slots, and the plan for it."""
 
     def __init__(self, database: Documents) -> None:
+        self._client = database.client
         self._documents = database.allotment_directory
 
     def read(self) -> Directory | None:
         """Return the newest table; None before the first one."""
         with unavailable_on_error():
-            document = self._documents.find_one({"_id": TABLE})
+            return self._find(None)
+
+    def see(self, causality: Causality | None = None) -> SeenTable | None:
+        """Return the newest table, and by when it was there; None before the first one.
+
+        With `causality` it is not older than what that one's process knows.
+        """
+        with unavailable_on_error(), self._reading(causality) as session:
+            table = self._find(session)
+            return None if table is None else SeenTable(table, moment_of(session.operation_time))
+
+    def _reading(self, causality: Causality | None) -> AbstractContextManager[ClientSession]:
+        if causality is not None:
+            return causality.reading()
+        return self._client.start_session(causal_consistency=True)
+
+    def _find(self, session: ClientSession | None) -> Directory | None:
+        document = self._documents.find_one({"_id": TABLE}, session=session)
         if document is None:
             return None
         return Directory(

@@ -8,7 +8,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import NamedTuple
 
+from actors.protocol.store import Moment
 from domain.values import UserId, user_digest
 
 SLOTS = 4096
@@ -85,6 +87,14 @@ class Directory:
     def slots_to_move(self, shards: int) -> int:
         """Return how many slots have not arrived yet where so many shards share them evenly."""
         return len(moves_towards(self.owners, shards)) + len(self.leaving)
+
+
+class SeenTable(NamedTuple):
+    """A table as it was read."""
+
+    table: Directory
+    moment: Moment | None = None
+    """By then a majority had it, with all that was written before; None: the database does not say."""
 
 
 def even(version: int, shards: int) -> Directory:

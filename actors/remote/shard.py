@@ -147,9 +147,9 @@ class ShardActor(TimedProcess):
         return shard.table
 
     async def _follow_directory(self, shard: Shard) -> None:
-        table = await asyncio.to_thread(self._directory.read)
-        if table is not None:
-            shard.ownership.follow(table)
+        seen = await asyncio.to_thread(self._directory.see)
+        if seen is not None:
+            shard.follow_table(seen)
 
     async def hand_over(self, version: int) -> int:
         """Follow the table of this version, or a newer one; return it once all is handed over.
@@ -279,15 +279,16 @@ class ShardActor(TimedProcess):
                 await asyncio.to_thread(self._store.take_over, self.name)
                 prices = await asyncio.to_thread(kept.read)
                 settings = await asyncio.to_thread(kept_settings.read)
-                table = await asyncio.to_thread(self._directory.read)
+                # An old one could give it users whom its predecessor has handed over.
+                seen = await asyncio.to_thread(self._directory.see, self._store.causality)
             except StorageUnavailableError as error:
                 logger.warning("%s: waits for the database: %r", self.name, error.__cause__)
                 continue
             except UnsuitableDatabaseError as error:  # The code on disk is no longer the service's.
                 logger.error("%s: %s", self.name, error)  # noqa: TRY400 - the sentence says it all
                 continue
-            if table is not None:
-                return table, prices, settings
+            if seen is not None:
+                return seen.table, prices, settings
         raise AssertionError("the loop ends with a table only")
 
     async def _catch_up_and_warm(self, shard: Shard) -> None:

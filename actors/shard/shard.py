@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from actors.protocol.calls import MOVED, OVERLOADED, UNAVAILABLE, Call, Envelope, Outcome, Reply
-from actors.protocol.directory import Directory, shard_name
+from actors.protocol.directory import Directory, SeenTable, shard_name
 from actors.protocol.store import (
     FENCED,
     AppendFailedError,
@@ -125,6 +125,16 @@ class Shard:
     def table(self) -> Directory:
         """The newest table of slots that this shard knows."""
         return self.ownership.table
+
+    def follow_table(self, seen: SeenTable) -> None:
+        """Take a newer table. Nothing that is read from here on is older than it.
+
+        What former owners have written of its new users came before it, and a primary that was
+        just elected may show less: nobody who has written nothing of them could tell.
+        """
+        if seen.moment is not None:
+            self._store.hear(seen.moment)
+        self.ownership.follow(seen.table)
 
     async def settle(self, user_id: UserId | None = None) -> None:
         """Wait until the views contain every answered write of one user, or of all."""

@@ -7,7 +7,9 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import asdict
+from itertools import count, islice
 
 HASH_SEED = "0"  # Sets of texts are walked in the order of their hashes: these are a seed, too.
 PROGRESS_SECONDS = 10.0
@@ -21,6 +23,9 @@ def main() -> int:
     parser.add_argument("--verbose", action="store_true", help="show the log of the processes")
     parser.add_argument("--listen", action="store_true", help="run the seeds that are written here")
     parser.add_argument("--duels", action="store_true", help="settlements that meet expiries")
+    parser.add_argument(
+        "--stalled-moves", action="store_true", help="only those in which reshardings stall"
+    )
     parser.add_argument("--go-on", action="store_true", help="list all failing seeds")
     options = parser.parse_args()
     if os.environ.get("PYTHONHASHSEED") != HASH_SEED:
@@ -33,7 +38,8 @@ def main() -> int:
         apply(options.mutate)
     if options.listen:
         return _listen()
-    return _run(options.first, options.seeds, go_on=options.go_on, duels=options.duels)
+    seeds = _seeds(options.first, options.seeds, stalled_moves=options.stalled_moves)
+    return _run(seeds, go_on=options.go_on, duels=options.duels)
 
 
 def _listen() -> int:
@@ -45,29 +51,37 @@ def _listen() -> int:
     return 0
 
 
-def _run(first: int, seeds: int, *, go_on: bool, duels: bool) -> int:
+def _seeds(first: int, seeds: int, *, stalled_moves: bool) -> Iterator[int]:
+    from tests.simulation.plan import plan_of  # noqa: PLC0415 - after a mutation
+
+    wanted = (seed for seed in count(first) if not stalled_moves or plan_of(seed).step_stalls)
+    return islice(wanted, seeds)
+
+
+def _run(seeds: Iterator[int], *, go_on: bool, duels: bool) -> int:
     from tests.simulation.running import Verdict, simulate  # noqa: PLC0415 - after a mutation
 
     started = shown = time.monotonic()
     totals: Counter[str] = Counter()
-    failed = 0
-    for seed in range(first, first + seeds):
+    done = failed = 0
+    for seed in seeds:
         verdict: Verdict = simulate(seed, duels=duels)
         totals.update(verdict.did)
         now = time.monotonic()
         if verdict.error:
+            print(f"seed {seed} FAILED after {done - failed} good ones: {verdict.error}")
             failed += 1
-            print(f"seed {seed} FAILED after {seed - first} good ones: {verdict.error}")
             if not go_on:
                 print(verdict.traceback)
                 kind = " --duels" if duels else ""
                 print(f"replay: python -m tests.simulation{kind} --seeds 1 --first {seed}")
                 return 1
+        done += 1
         if now > shown + PROGRESS_SECONDS:
             shown = now
-            print(f"seed {seed}: {(seed + 1 - first) / (now - started):.1f} seeds/s", flush=True)
+            print(f"seed {seed}: {done / (now - started):.1f} seeds/s", flush=True)
     elapsed = time.monotonic() - started
-    print(f"{seeds} seeds, {failed} failed, {seeds / elapsed:.1f} seeds/s")
+    print(f"{done} seeds, {failed} failed, {done / elapsed:.1f} seeds/s")
     print(", ".join(f"{name}: {count}" for name, count in sorted(totals.items())))
     return 1 if failed else 0
 

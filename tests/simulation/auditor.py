@@ -177,7 +177,9 @@ class Auditor:
             return  # The day was open: there was nothing to write.
         require(entry is not None, "acknowledged, and not durable", sent=sent, answer=answer)
         assert entry is not None
-        require(is_of(entry, sent.fields), "answered as another command", sent=sent, entry=entry)
+        require(
+            _is_repeat(entry, sent.fields), "answered as another command", sent=sent, entry=entry
+        )
         seen = _answer_of(entry)
         require(seen == (outcome, answer), "told otherwise than entered", told=answer, entry=seen)
         before = self._answers.setdefault(sent, (outcome, answer))
@@ -240,6 +242,15 @@ class Auditor:
         wrong = differences(status(book, said["as_of"], self.rules), said)
         if wrong and not _only_of_a_past_day(wrong, book, said["as_of"]):
             require(False, "RAM is not what the documents say", user=user_id, wrong=wrong)
+
+
+def _is_repeat(entry: Any, said: Said) -> bool:
+    """Say whether a command is what was entered under its key.
+
+    A settlement that names the rule which was its default once repeats one that names none.
+    """
+    was_default = said["does"] == "settle" and said["rule"] == "reject"
+    return is_of(entry, said) or (was_default and is_of(entry, {**said, "rule": "cap"}))
 
 
 def _fate_in(change: Any, hold_id: str) -> str:

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from actors.protocol.directory import Directory
+from actors.cluster.resharding import Plan
+from actors.protocol.directory import Directory, SeenTable
 from actors.protocol.store import (
     AppendInDoubtError,
     AppendRefusedError,
+    Moment,
     StorageUnavailableError,
     ViewsTakenError,
 )
@@ -23,6 +25,7 @@ from domain.documents.views import AccountViews
 from domain.messages import Entry
 from domain.recalls import NOTHING_BESIDE, Recalls
 from domain.values import UserId
+from tests.simulation.elections import Elections
 from tests.simulation.majority import ReplicatedStore
 from tests.simulation.virtual_time import PROCESS, VirtualLoop
 
@@ -72,7 +75,7 @@ class SimulatedStore(ReplicatedStore):
     def __init__(self, loop: VirtualLoop, dice: random.Random, watcher: Watcher) -> None:
         super().__init__()
         self.faults = Faults()
-        self.table: Directory | None = None
+        self.elections = Elections(loop, dice)
         self._loop = loop
         self._dice = dice
         self._watcher = watcher
@@ -116,6 +119,7 @@ class SimulatedStore(ReplicatedStore):
         self._watcher.landed(entries, late=False)
         if self.strikes(self.faults.lost_answers):
             raise AppendInDoubtError("landed")
+        self.elections.know()
 
     def _land_late(self, entries: list[Entry]) -> None:
         try:
@@ -141,12 +145,14 @@ class SimulatedStore(ReplicatedStore):
         self._watcher.viewed(users)
         if lost:
             raise StorageUnavailableError("landed") from ConnectionError("a fault was rolled")
+        self.elections.know()
 
     def _write_views(self, views: Sequence[AccountViews]) -> None:
         """Write; where views were moved that no majority has moved, nobody can say how far."""
         try:
             super().write_views(views)
         except ViewsTakenError:
+            self.elections.notice()
             with self.reading():
                 marks = {view.user_id: self.mark_of(view.user_id) for view in views}
             if self.is_stalled and all(marks[v.user_id] == v.after_seq for v in views):
@@ -175,9 +181,51 @@ class SimulatedStore(ReplicatedStore):
         """Return up to which entry the views contain the journal."""
         return self._marks.get(user_id, 0)
 
+    def doubt(self) -> None:
+        super().doubt()
+        self.elections.know()
+
+    def hear(self, moment: Moment) -> None:
+        self.elections.hear(moment)
+
+    def _shown(self, *, causally: bool) -> dict[str, Any] | None:
+        past = self.elections.seen(causally=causally)
+        return super()._shown(causally=causally) if past is None else past
+
     def read_table(self) -> Directory | None:
         self.enter("directory")
-        return self.table
+        return self.seen_table()
+
+    def table_at_start(self) -> Directory | None:
+        """Return the table as a process reads it that has written something just before."""
+        self.enter("directory")
+        with self.as_of_majority(causally=True):
+            return self.table
+
+    def see_table(self) -> SeenTable | None:
+        """Return the table as a process reads it, and by when it was there."""
+        self.enter("directory")
+        moment = self.elections.seen_moment()
+        table = self.seen_table()
+        return None if table is None else SeenTable(table, moment)
+
+    def seen_table(self) -> Directory | None:
+        """Return the table that a majority has."""
+        with self.as_of_majority():
+            return self.table
+
+    def seen_plan(self) -> Plan | None:
+        """Return the plan that a majority has."""
+        with self.as_of_majority():
+            return self.plan
+
+    def begin_mark(self, shard: str) -> None:
+        super().begin_mark(shard)
+        self.confirm("begin_mark")
+
+    def end_mark(self, shard: str) -> None:
+        super().end_mark(shard)
+        self.confirm("end_mark")
 
 
 class SimulatedStream:
@@ -202,15 +250,15 @@ class SimulatedStream:
             return
         document_id = str(document["_id"])
 
+        moment = self._store.elections.moment()
+
         def read(number: int) -> StreamedChange:
-            if kind == "delete":
-                return StreamedChange({"next": number}, document_id=document_id)
-            found = self._owner(collection, document_id)
+            change = StreamedChange({"next": number}, document_id=document_id, moment=moment)
+            found = None if kind == "delete" else self._owner(collection, document_id)
             if found is None:
-                return StreamedChange({"next": number}, document_id=document_id)
-            return StreamedChange(
-                {"next": number}, (found,), document_id if kind == "replace" else None
-            )
+                return change
+            replaced = document_id if kind == "replace" else None
+            return change._replace(users=(found,), document_id=replaced)
 
         self._put(read)
 
@@ -257,8 +305,8 @@ class SimulatedStream:
             self._loop.linger(AWAIT_SECONDS)
         return taken
 
-    def moment(self) -> None:
-        """Return: every read here sees all that is there."""
+    def moment(self) -> Moment:
+        return self._store.elections.moment()
 
     def newest_beat(self) -> int:
         self._store.enter("newest_beat")
@@ -268,10 +316,10 @@ class SimulatedStream:
     def beat(self, sender: str, sent: float, position: Position | None) -> None:
         self._store.enter("beat")
         self._beats += 1
-        beat = Beat(self._beats, sender, sent)
+        beat, moment = Beat(self._beats, sender, sent), self._store.elections.moment()
         if position is not None:
             self._position = position
-        self._put(lambda number: StreamedChange({"next": number}, beat=beat))
+        self._put(lambda number: StreamedChange({"next": number}, beat=beat, moment=moment))
 
 
 class SimulatedReader:

@@ -172,7 +172,7 @@ def free(book: Book, entry: Any, commands: Sequence[Said], rules: Rules) -> None
     due = (held.of_day + sum(freed.values()), freed)
     require(seen == due, "gave back what was not held", entry=entry, due=due)
     _take_out(book, held, of_packs=all_is_over)
-    if change.lapsed is not None:
+    if change.lapsed is not None and not change.lapsed.is_closed:
         book.lapsed[held.id] = change.lapsed.until
     if held.subscription is None or held.share is None:
         require(change.opening is None, "no day holds credits", entry=entry)
@@ -191,7 +191,9 @@ def _check_over(held: Held, change: Any, entry: Any, rules: Rules) -> None:
     last = held.expires_at - timedelta(milliseconds=1)
     ended = subscription is not None and not subscription.is_current(last) and not held.packs
     due = until if change.expired and over and at < until and not ended else None
-    seen = None if change.lapsed is None else change.lapsed.until
+    # One whose day's share had ended before it was released is kept as closed: nobody settles it.
+    lapsed = change.lapsed
+    seen = None if lapsed is None or lapsed.is_closed else lapsed.until
     require(seen == due, "until when a hold can be settled late", entry=entry, due=due)
 
 

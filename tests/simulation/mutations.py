@@ -30,7 +30,7 @@ MUTATIONS = (
     Mutation(
         "read-what-no-majority-has",
         "tests.simulation.majority",
-        "        if majority is None:\n            yield\n",
+        "        if shown is None:\n            yield\n",
         "        if PROCESS:\n            yield\n",
         "reads are given what the primary alone has",
     ),
@@ -255,6 +255,13 @@ MUTATIONS = (
         "return _is if version == self.table.version and not self.table.leaving else self.owns",
         "return _is if version == self.table.version else self.owns",
         "a new owner answers before that, to callers who have its table",
+    ),
+    Mutation(
+        "follow-a-table-and-read-older",
+        "actors.shard.shard",
+        "            self._store.hear(seen.moment)\n",
+        "            pass\n",
+        "a new owner reads users as they were before they were given to it",
     ),
     *PACK_MUTATIONS,
 )

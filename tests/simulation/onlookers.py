@@ -19,7 +19,7 @@ LOOK_SECONDS = 0.1
 
 def onlookers(world: "World") -> list[Coroutine[Any, Any, None]]:
     """Return what goes on beside the clients where shards hear late of slots on their way."""
-    if not world.plan.hand_over_lag:
+    if not world.plan.hand_over_lag and not world.plan.step_stalls:
         return []
     return [look(world, user) for user in world.users for look in (_stay_behind, _come_in)]
 
@@ -47,5 +47,6 @@ async def _come_in(world: "World", user_id: str) -> None:
 
 
 def _table(world: "World") -> Directory:
-    assert world.store.table is not None, "it is published at the start"
-    return world.store.table
+    table = world.store.seen_table()
+    assert table is not None, "it is published at the start"
+    return table

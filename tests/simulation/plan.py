@@ -52,6 +52,8 @@ class Plan:
     reshards: float = 0.0
     """Of occasions: so often another number of shards is asked for."""
     janitor_kills: float = 0.0
+    step_stalls: float = 0.0
+    """Of steps of a resharding: at so many a majority stalls, or a primary is elected."""
     hand_over_lag: float = 0.0
     """Seconds after which a shard is told at most that slots are on their way."""
     low_percents: tuple[tuple[int, ...], ...] = ((),)
@@ -114,7 +116,7 @@ def plan_of(seed: int) -> Plan:
         janitor_ahead_seconds=dice.choice((0.0, 2.0)),
     )
     plan = _on_news(plan) if edited and dice.random() < 0.3 else plan
-    return _with_thresholds(_with_stalls(_with_other_shards(plan)))
+    return _with_thresholds(_with_stalled_moves(_with_stalls(_with_other_shards(plan))))
 
 
 def duels_of(seed: int) -> Plan:
@@ -153,8 +155,8 @@ def _with_other_shards(plan: Plan) -> Plan:
 def _with_stalls(plan: Plan) -> Plan:
     """Let majorities stall in some plans, with dice of its own: the rest stays.
 
-    Not beside two owners, of whom one is in no doubt about what the other has written. Nor where
-    the number of shards changes: what does that is simulated on one server.
+    Not beside two owners, of whom one is in no doubt about what the other has written. Where the
+    number of shards changes they do so at its steps: see `_with_stalled_moves`.
     """
     dice = random.Random(f"stalls {plan.seed}")
     if plan.reshards or dice.random() < 0.5:
@@ -173,6 +175,38 @@ def _with_thresholds(plan: Plan) -> Plan:
         return plan
     sets = ((20, 10, 5), (20, 15), (20,), ())
     return replace(plan, low_percents=tuple(dice.sample(sets, dice.randrange(1, len(sets)))))
+
+
+def _with_stalled_moves(plan: Plan) -> Plan:
+    """Let majorities stall at the steps of some plans' reshardings, with dice of its own."""
+    dice = random.Random(f"stalled moves {plan.seed}")
+    if not plan.reshards or dice.random() < 0.5:
+        return plan
+    plan = replace(plan, step_stalls=dice.choice((0.1, 0.3, 0.6)))
+    return _calm(plan) if dice.random() < 0.5 else plan
+
+
+def _calm(plan: Plan) -> Plan:
+    """Return a plan in which hardly anything else happens: moves come far, and users are many."""
+    return replace(
+        plan,
+        users=12,
+        clients=5,
+        commands=20,
+        pause_seconds=2.0,
+        accounts_max=1_000,
+        duels=0.0,
+        faults=Faults(stream_lag=3.0),
+        troubles=Troubles(),
+        crash_share=0.0,
+        kills=0.0,
+        jumps=0.0,
+        reshards=0.5,
+        step_stalls=0.8,
+        janitor_kills=0.0,
+        hand_over_lag=0.0,
+        sweeps=False,
+    )
 
 
 def _on_news(plan: Plan) -> Plan:

@@ -8,6 +8,7 @@ import asyncio
 import contextvars
 import random
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
@@ -47,6 +48,8 @@ class Setting:
     failed: Callable[[BaseException], None]
     """Is told of a loop that ended, which would end the process."""
     low_percents: tuple[tuple[int, ...], ...] = ((),)
+    step: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
+    """Surrounds a step of a resharding that a process takes by itself."""
     crash_share: float = 0.0
     """Of blocking calls: so many of them are the occasion of their process's death."""
 
@@ -126,8 +129,9 @@ class ShardProcess(Killable):
     async def _begin(self) -> None:
         setting, table = self._setting, None
         while table is None:
+            setting.store.elections.know()  # The lease is taken by a write.
             try:
-                table = await asyncio.to_thread(setting.store.read_table)
+                table = await asyncio.to_thread(setting.store.table_at_start)
             except StorageUnavailableError:
                 await asyncio.sleep(RETRY_SECONDS)
         setting.store.doubt()  # A start waits for all that was confirmed before.
@@ -162,11 +166,11 @@ class ShardProcess(Killable):
         """Return the newest directory, and follow it."""
         shard = await self.shard
         try:
-            table = await asyncio.to_thread(self._setting.store.read_table)
+            seen = await asyncio.to_thread(self._setting.store.see_table)
         except StorageUnavailableError:
-            table = None
-        if table is not None:
-            shard.ownership.follow(table)
+            seen = None
+        if seen is not None:
+            shard.follow_table(seen)
         return shard.table
 
     async def follow(self, changes: Changes) -> Stamp | None:
@@ -179,9 +183,10 @@ class ShardProcess(Killable):
         """Follow the newest table; return under which version all is handed over."""
         shard = await self.shard
         if shard.table.version < version:
-            table = await asyncio.to_thread(self._setting.store.read_table)
-            assert table is not None, "it is published at the start"
-            shard.ownership.follow(table)
+            seen = await asyncio.to_thread(self._setting.store.see_table)
+            assert seen is not None, "it is published at the start"
+            with self._setting.step("follow"):
+                shard.follow_table(seen)
         return await hand_over(shard)
 
     async def take_up(self) -> None:

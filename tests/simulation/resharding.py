@@ -11,6 +11,7 @@ from actors.protocol.directory import Directory
 from actors.protocol.store import StorageUnavailableError
 from tests.simulation.database import SimulatedStore
 from tests.simulation.processes import Killable, Setting, ShardProcess
+from tests.simulation.step_stalls import StepStalls
 
 SLOTS_AT_ONCE = 1024  # Users are few, and so are the steps in which one of them moves.
 ANSWER_SECONDS_MAX = 5.0
@@ -21,9 +22,9 @@ T = TypeVar("T")
 class SimulatedTables:
     """Table and plan. What is written may land although the writer hears nothing of it."""
 
-    def __init__(self, store: SimulatedStore) -> None:
+    def __init__(self, store: SimulatedStore, stalls: StepStalls) -> None:
         self._store = store
-        self.kept: Plan | None = None
+        self._stalls = stalls
 
     def read(self) -> Directory | None:
         return self._store.read_table()
@@ -31,32 +32,46 @@ class SimulatedTables:
     def publish(self, table: Directory) -> bool:
         assert self._store.table is not None, "the first one is there from the beginning"
         self._store.enter("publish")
-        fits = table.version == self._store.table.version + 1
-        if fits:
-            self._store.table = table
-        self._perhaps_lose()
-        return fits
+        with self._stalls.around(_step(self._store.table, table)):
+            fits = table.version == self._store.table.version + 1
+            if fits:
+                self._store.table = table
+            self._confirm("publish")
+            return fits
 
     def plan(self) -> Plan | None:
         self._store.enter("plan")
-        return self.kept
+        return self._store.seen_plan()
 
     def begin(self, plan: Plan) -> bool:
         self._store.enter("begin")
-        if self.kept is not None and self.kept.ended_at is None:
+        kept = self._store.plan
+        if kept is not None and kept.ended_at is None:
+            self._store.confirm("begin")
             return False
-        self.kept = plan
-        self._perhaps_lose()
-        return True
+        with self._stalls.around("begin"):
+            self._store.plan = plan
+            self._confirm("begin")
+            return True
 
     def end(self, plan: Plan) -> None:
         self._store.enter("end")
-        self.kept = plan
-        self._perhaps_lose()
+        with self._stalls.around("finish"):
+            if self._store.plan == plan._replace(ended_at=None):
+                self._store.plan = plan
+            self._confirm("end")
 
-    def _perhaps_lose(self) -> None:
+    def _confirm(self, call: str) -> None:
+        self._store.confirm(call)
         if self._store.strikes(self._store.faults.unavailable):
             raise StorageUnavailableError("landed") from ConnectionError("a fault was rolled")
+
+
+def _step(table: Directory, newer: Directory) -> str:
+    """Return what a table does that is published after another one."""
+    if newer.shards != table.shards:
+        return "grow" if newer.shards > table.shards else "shrink"
+    return "leave" if newer.leaving else "arrive"
 
 
 class Machines(Protocol):
@@ -82,27 +97,37 @@ class SimulatedCrew:
     """The shards over the network. Each hears up to `lag` seconds late of slots on their way."""
 
     def __init__(
-        self, machines: Machines, network: Asking, dice: random.Random, lag: float
+        self,
+        machines: Machines,
+        network: Asking,
+        dice: random.Random,
+        lag: float,
+        stalls: StepStalls,
     ) -> None:
         self._machines = machines
         self._network = network
         self._dice = dice
         self._lag = lag
+        self._stalls = stalls
 
     async def start(self, index: int) -> None:
-        self._machines.start(index)
-        await self._ask(index, ShardProcess.directory)
+        with self._stalls.around("start"):
+            self._machines.start(index)
+            await self._ask(index, ShardProcess.directory)
 
     async def hand_over(self, index: int, version: int) -> int:
         if self._lag:
             await asyncio.sleep(self._dice.uniform(0, self._lag))
-        return await self._ask(index, lambda process: process.hand_over(version))
+        with self._stalls.around("hand over"):
+            return await self._ask(index, lambda process: process.hand_over(version))
 
     async def take_up(self, index: int) -> None:
-        await self._ask(index, ShardProcess.take_up)
+        with self._stalls.around("take up"):
+            await self._ask(index, ShardProcess.take_up)
 
     async def end(self, index: int) -> None:
-        self._machines.end(index)
+        with self._stalls.around("end"):
+            self._machines.end(index)
 
     async def _ask(
         self, index: int, question: Callable[[ShardProcess], Coroutine[Any, Any, T]]

@@ -61,7 +61,8 @@ def _rests(world: "World", healed: float) -> bool:
     """Say whether every process runs, and every shard has heard of all that was before `healed`."""
     if world.sync is None or world.sync.is_dead:
         return False
-    if world.tables.kept is not None and world.tables.kept.ended_at is None:
+    plan = world.store.seen_plan()
+    if plan is not None and plan.ended_at is None:
         return False
     if world.sync.sync.lag_seconds >= world.loop.time() - healed:
         return False

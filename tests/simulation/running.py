@@ -17,6 +17,8 @@ class Verdict:
     error: str = ""
     traceback: str = ""
     did: dict[str, int] = field(default_factory=dict)
+    met: list[tuple[str, str, str]] = field(default_factory=list)
+    """What troubled the steps of reshardings: which, when, how it ended."""
 
 
 def rolled_hex(length: int | None = None) -> str:
@@ -56,7 +58,11 @@ def simulate(seed: int, *, duels: bool = False) -> Verdict:
         "drifted accounts": tally.drifted,
         "stalls": tally.stalls,
         "rollbacks": tally.rollbacks,
+        "stalls at steps of reshardings": world.step_stalls.met.total(),
+        "elections": world.store.elections.held,
+        "reads of the past": world.store.elections.shown_old,
         "settled in time": tally.settled_in_time,
         "settled too late": tally.settled_too_late,
     }
-    return Verdict(seed, did=did | dict(world.auditor.kinds))
+    met = sorted(+world.step_stalls.met)
+    return Verdict(seed, did=did | dict(world.auditor.kinds), met=met)

@@ -9,14 +9,17 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import count, islice, product
 from typing import IO
 
 import pytest
 
 from tests.simulation.plan import plan_of
+from tests.simulation.step_stalls import ASKED, MOMENTS, TROUBLES, WRITES
 
 SEEDS = 300
 DUEL_SEEDS = 25
+MOVE_SEEDS = 20
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +66,20 @@ def test_of_a_settlement_and_an_expiry_that_meet_one_wins_and_the_other_is_told(
 
     assert in_time + too_late >= 1_000
     assert min(in_time, too_late) >= 200
+
+
+def test_a_replica_set_is_in_trouble_before_within_and_after_each_step_of_a_resharding(
+    worker: "subprocess.Popen[str]",
+) -> None:
+    met = set()
+    for seed in islice((seed for seed in count() if plan_of(seed).step_stalls), MOVE_SEEDS):
+        print(seed, file=pipe(worker.stdin), flush=True)
+        verdict = json.loads(pipe(worker.stdout).readline())
+        assert not verdict["error"], f"{verdict['error']}\nmake simulate SEEDS=1 FIRST={seed}"
+        met |= {tuple(occasion) for occasion in verdict["met"]}
+
+    assert {(step, when) for step, when, _ in met} == set(product((*WRITES, *ASKED), MOMENTS))
+    assert {trouble for *_, trouble in met} == set(TROUBLES)
 
 
 def test_a_seed_decides_everything(worker: "subprocess.Popen[str]") -> None:

@@ -6,6 +6,7 @@ more: so it is with a thread, and with a request that is on its way to a databas
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -65,11 +66,18 @@ class VirtualLoop(asyncio.BaseEventLoop):
         self._selector = _JumpingSelector()
         self._dice = dice
         self.share_of_slow_calls = 0.0
+        self.asked_at = math.inf
+        """When the blocking call began that is being done, if one is."""
         self._lingers = 0.0
+        self._paused_until = 0.0
 
     def linger(self, seconds: float) -> None:
         """Let the blocking call that is being done take so much longer to answer."""
         self._lingers = seconds
+
+    def pause(self, until: float) -> None:
+        """Let no blocking call be done before an instant: they wait."""
+        self._paused_until = until
 
     def time(self) -> float:
         return self._selector.now
@@ -84,22 +92,30 @@ class VirtualLoop(asyncio.BaseEventLoop):
         process = PROCESS.get()
         if process is not None:
             process.asks()
-        self.call_later(self._way(), self._do, process, func, args, answer)
+        self.call_later(self._way(), self._do, self.time(), process, func, args, answer)
         return answer
 
     def _do(
         self,
+        asked_at: float,
         process: Process | None,
         func: Callable[..., Any],
         args: tuple[Any, ...],
         answer: "asyncio.Future[Any]",
     ) -> None:
+        if self.time() < self._paused_until:
+            self.call_at(
+                self._paused_until + self._way(), self._do, asked_at, process, func, args, answer
+            )
+            return
         if process is not None and not process.reaches():
             return
+        self.asked_at = asked_at
         try:
             result, error = func(*args), None
         except Exception as failure:  # noqa: BLE001 - it is the caller's, as a thread's is
             result, error = None, failure
+        self.asked_at = math.inf
         if process is not None:
             process.hears()
         back, self._lingers = self._way() + self._lingers, 0.0

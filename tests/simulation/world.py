@@ -26,6 +26,7 @@ from tests.simulation.plan import Plan
 from tests.simulation.processes import Setting, ShardProcess, SyncProcess
 from tests.simulation.resharding import JanitorProcess, SimulatedCrew, SimulatedTables
 from tests.simulation.resting import audit, come_to_rest
+from tests.simulation.step_stalls import StepStalls
 from tests.simulation.virtual_time import PROCESS, VirtualLoop
 
 ROUTER_SECONDS_MAX = 12.0
@@ -96,7 +97,9 @@ class World:
         self.zombies: list[ShardProcess] = []
         self.sync: SyncProcess | None = None
         self.janitor: JanitorProcess | None = None
-        self.tables = SimulatedTables(self.store)
+        self.step_stalls = StepStalls(self.store, self.loop, dice)
+        self.setting.step = self.step_stalls.around
+        self.tables = SimulatedTables(self.store, self.step_stalls)
         self._numbers = 0
         self.at_work = True
         self.users = [f"user-{number}" for number in range(plan.users)]
@@ -162,9 +165,9 @@ class World:
             self.shards[index] = None
             ended.on_death = lambda: None
             ended.kill()
-        self.store.end_mark(shard_name(index))
         while self.shards[-1] is None:
             self.shards.pop()
+        self.store.end_mark(shard_name(index))
 
     def _start_again(self, shard: ShardProcess) -> None:
         if shard in self.shards:  # Else it was replaced, or ended for good.
@@ -172,7 +175,8 @@ class World:
 
     def _start_janitor(self) -> None:
         self._numbers += 1
-        crew = SimulatedCrew(self, self.network, self._dice, self.plan.hand_over_lag)
+        lag = self.plan.hand_over_lag
+        crew = SimulatedCrew(self, self.network, self._dice, lag, self.step_stalls)
         self.janitor = JanitorProcess(self.setting, self.tables, crew, self.clock, self._numbers)
         self.janitor.on_death = lambda: self._died(self._start_janitor)
 
@@ -308,6 +312,7 @@ class World:
             self._start_janitor()
         self.store.faults = self.plan.faults
         self.network.troubles = self.plan.troubles
+        self.step_stalls.share = self.plan.step_stalls
         self.setting.crash_share = self.plan.crash_share
         self.loop.share_of_slow_calls = self.plan.slow_calls
         background = [self._make_trouble(), self._edit(), self._expire(), self._sweep()]
@@ -334,6 +339,7 @@ class World:
             raise failure
 
     def _heal(self) -> None:
+        self.step_stalls.share = 0.0
         self.store.heal()
         self.network.heal()
         self.setting.crash_share = 0.0

@@ -9,9 +9,11 @@ from actors.mongo.accounts.leases import MongoLeases
 from actors.mongo.accounts.store import MongoStore
 from actors.mongo.changes import MongoChanges
 from actors.mongo.connection import connect
+from actors.mongo.directory import MongoDirectory
 from actors.mongo.embedded_wire import Documents
 from actors.protocol.calls import Outcome
 from actors.protocol.changes import Changes
+from actors.protocol.directory import even
 from actors.protocol.store import AppendInDoubtError, Moment, StorageUnavailableError
 from actors.sync.changes import StreamedChange
 from domain.values import UserId
@@ -150,6 +152,46 @@ async def test_a_shard_there_answers_nothing_old_of_whom_it_was_told(
 
         assert ann.outcome is Outcome.UNAVAILABLE
         assert (await status(shard, BOB)).remaining_credits == 90  # Of Bob nothing has changed.
+
+
+def test_who_has_seen_a_table_reads_nothing_from_before_it(
+    partition: Partition, written: MongoSetup
+) -> None:
+    partition.shorten()
+    table = MongoDirectory(written.database)
+    assert table.publish(even(1, 1))
+    seen = table.see()
+    assert seen is not None
+    assert seen.moment is not None
+    assert state(partition.store) == ["active"]
+
+    partition.store.hear(seen.moment)
+
+    with pytest.raises(StorageUnavailableError):
+        state(partition.store)
+
+
+def test_who_starts_there_takes_no_old_table(partition: Partition, written: MongoSetup) -> None:
+    assert MongoDirectory(written.database).publish(even(1, 1))
+    table = MongoDirectory(partition.database)
+    assert table.see() is None  # It is what a majority had.
+
+    partition.store.take_over("shard-000")
+
+    with pytest.raises(StorageUnavailableError):
+        table.see(partition.store.causality)
+
+
+def test_who_starts_elsewhere_takes_the_newest_table(written: MongoSetup) -> None:
+    table = MongoDirectory(written.database)
+    assert table.publish(even(1, 1))
+    assert isinstance(written.store, MongoStore)
+    written.store.take_over("shard-000")
+
+    seen = table.see(written.store.causality)
+
+    assert seen is not None
+    assert seen.table == even(1, 1)
 
 
 def test_the_newest_moment_is_kept(written: MongoSetup) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from actors.protocol.calls import MOVED, Envelope, Outcome
-from actors.protocol.directory import Directory, even
+from actors.protocol.directory import Directory, SeenTable, even
 from actors.shard import catch_up
 from actors.shard.hand_over import hand_over
 from domain.values import Policy, UserId
@@ -301,6 +301,17 @@ async def test_users_are_handed_over_though_calls_keep_coming() -> None:
         for charge in charges:
             charge.cancel()
         await asyncio.gather(*charges, return_exceptions=True)
+
+
+@in_loop
+async def test_what_is_read_after_a_directory_is_not_older_than_it() -> None:
+    store = MemoryStore()
+    async with running(store) as shard:
+        shard.follow_table(SeenTable(even(2, 2), (1_700_000_000, 3)))
+        shard.follow_table(SeenTable(even(3, 2)))  # Of a database that does not say.
+
+        assert shard.table == even(3, 2)
+    assert store.heard == [(1_700_000_000, 3)]
 
 
 @in_loop
