@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from actors.console.pages import csv_lists
 from actors.console.pages.csv_lists import LISTS, csv_of
 from actors.events.reports import DeadReport
 from tests.builders.examples import example
@@ -153,6 +154,18 @@ def test_a_csv_has_all_pages_of_a_list_with_its_filter(
 
     assert len(rows) == 3
     assert service.asked[-1].params == {"by": "key:5f0c91ab", "cursor": "b", "limit": "1000"}
+
+
+def test_a_csv_ends_with_the_page_that_has_enough(
+    operator: Browser, service: HttpService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = EXAMPLES["ActPage"] | {"next_cursor": "b"}
+    service.answers["GET", "/admin/audit"] = lambda: page
+    monkeypatch.setattr(csv_lists, "ROWS_MAX", 3 * len(page["items"]))
+
+    _, *rows = csv.reader(io.StringIO(operator.get("/csv/audit").text))
+
+    assert len(rows) == 3 * len(page["items"])
 
 
 def test_no_cell_is_a_formula_and_numbers_stay_numbers() -> None:

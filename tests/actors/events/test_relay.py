@@ -1,11 +1,12 @@
 """How programs follow events, and resume where they were."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
 from actors.events.feed import TAIL_LENGTH
-from actors.events.records import BEGINNING, EventPage, EventQuery
+from actors.events.records import BEGINNING, EventPage, EventQuery, OrderedEvent
 from actors.events.relay import POLL_SECONDS, QUIET_POLL_SECONDS, Relay, UnknownEventError
 from actors.events.stream import pages
 from actors.protocol.errors import UnavailableError
@@ -197,3 +198,23 @@ async def test_the_relay_looks_less_often_where_nothing_happens() -> None:
         await until(lambda: pauses[-1] == POLL_SECONDS)
 
     assert quiet == {QUIET_POLL_SECONDS}
+
+
+@in_loop
+async def test_of_many_events_so_many_get_their_places_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("actors.events.relay.NUMBERED_MAX", 2)
+    world, pages = World(), []
+    world.happen("ann", 5)
+    give = world.events.number
+
+    def number(limit: int) -> Sequence[OrderedEvent]:
+        pages.append(len(found := give(limit)))
+        return found
+
+    monkeypatch.setattr(world.events, "number", number)
+    async with world.relaying():
+        await until(lambda: world.events.head() == 5)
+
+    assert pages[:3] == [2, 2, 1]

@@ -114,3 +114,19 @@ def test_steps_are_noted_as_they_end_however_they_end() -> None:
     assert steps.between(0, 9) == [load, append]
     assert steps.between(2, 9) == [append]
     assert steps.between(1, 3) == [load]
+
+
+def test_so_many_steps_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracing, "STEPS_MAX", 3)
+    steps = DatabaseSteps(counting_clock())
+
+    async def step() -> None:
+        return None
+
+    async def run() -> None:
+        for number in range(5):
+            await steps.timed(f"step {number}", step())
+
+    asyncio.run(run())
+
+    assert [one.name for one in steps.between(0, sys.maxsize)] == ["step 2", "step 3", "step 4"]

@@ -263,6 +263,17 @@ async def test_the_history_is_there_though_the_account_is_not(embedded: MongoSet
     assert month.outcome is Outcome.UNAVAILABLE
 
 
+def test_so_much_is_known_to_be_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broken_journals, "KNOWN_MAX", 2)
+    known = broken_journals.KnownBroken(Seconds())
+
+    known.note([ANN, (BOB, "k"), BOB])
+
+    assert not known.covers(ANN, None)
+    assert known.covers(BOB, None)
+    assert known.covers(BOB, charge_call(BOB, 1, "k"))
+
+
 # --- marks and accounts -------------------------------------------------------------------
 
 
