@@ -53,6 +53,7 @@ if TYPE_CHECKING:  # It imports OpenTelemetry, where that is wanted.
 DIRECTORY_READ_SECONDS_MAX = 1.0  # Then the directory known to the shard is the answer.
 DRAIN_SECONDS_MAX = 15.0
 HAND_OVER_SECONDS_MAX = 15.0
+AtFirst = tuple[Directory, str, ServiceSettings]  # Who owns what, the price list, the settings.
 
 logger = logging.getLogger(__name__)
 
@@ -266,10 +267,8 @@ class ShardActor(TimedProcess):
         self._steps.append(shard.steps)
         self._shard.set_result(shard)
 
-    async def _ask_database(
-        self, kept: MongoPrices, kept_settings: MongoServiceSettings
-    ) -> tuple[Directory, str, ServiceSettings]:
-        """Return who owns what, the price list and the settings, as soon as the database tells."""
+    async def _ask_database(self, kept: MongoPrices, settings: MongoServiceSettings) -> AtFirst:
+        """Return these as soon as the database tells, the table not as it was before a hand-over."""
         for attempt in count():
             await asyncio.sleep(RETRY_SECONDS if attempt else 0)
             try:
@@ -278,8 +277,7 @@ class ShardActor(TimedProcess):
                 await self._lease.take()
                 await asyncio.to_thread(self._store.take_over, self.name)
                 prices = await asyncio.to_thread(kept.read)
-                settings = await asyncio.to_thread(kept_settings.read)
-                # An old one could give it users whom its predecessor has handed over.
+                options = await asyncio.to_thread(settings.read)
                 seen = await asyncio.to_thread(self._directory.see, self._store.causality)
             except StorageUnavailableError as error:
                 logger.warning("%s: waits for the database: %r", self.name, error.__cause__)
@@ -288,7 +286,7 @@ class ShardActor(TimedProcess):
                 logger.error("%s: %s", self.name, error)  # noqa: TRY400 - the sentence says it all
                 continue
             if seen is not None:
-                return seen.table, prices, settings
+                return seen.table, prices, options
         raise AssertionError("the loop ends with a table only")
 
     async def _catch_up_and_warm(self, shard: Shard) -> None:

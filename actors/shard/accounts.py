@@ -21,6 +21,8 @@ from actors.shard.open_holds import KnownHolds
 from actors.shard.status_cache import StatusTexts
 from domain.account import Account
 from domain.documents.recovery import Stored
+from domain.messages import Command
+from domain.recalls import Recalls, all_recalls
 from domain.retention import keep_what_matters
 from domain.values import UserId
 
@@ -133,6 +135,13 @@ class Accounts(Mapping[UserId, Account]):
         self.doubted |= {u for u in self._loading if users is None or u in users}
 
     # --- what goes ----------------------------------------------------------------------
+
+    def forget_recalled(self, commands: Iterable[Command]) -> dict[UserId, Recalls]:
+        """Drop accounts of which commands speak of what RAM let go; return that, by user."""
+        recalled = all_recalls(commands, self)
+        for user_id in recalled:
+            self.forget(user_id)
+        return recalled
 
     def forget(self, user_id: UserId) -> bool:
         """Drop an account from RAM. Returns whether it was there."""

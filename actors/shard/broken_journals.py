@@ -10,6 +10,7 @@ from datetime import datetime
 
 from actors.protocol.calls import UNAVAILABLE, Call
 from actors.protocol.store import FENCED, JournalBrokenError
+from actors.runtime.counters import Counters
 from actors.shard.accounts import Accounts
 from actors.shard.idempotency import CommandName
 from actors.shard.inbox import Batch, Work
@@ -25,55 +26,83 @@ KNOWN_MAX = 10_000  # Beyond, those found first are looked at again sooner.
 logger = logging.getLogger(__name__)
 
 
-class KnownBroken:
-    """The users and commands found broken a moment ago.
+class BrokenJournals:
+    """What of a shard's users is broken, and what becomes of calls that meet it.
 
-    Every look at one is a wait for all whose calls came with it, and callers repeat such calls.
+    What was found a moment ago is refused without another look: each is a wait for all whose calls
+    came with it, and callers repeat such calls.
     """
 
-    def __init__(self, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, shard: str, accounts: Accounts, counters: Counters, monotonic: Callable[[], float]
+    ) -> None:
+        self._shard = shard
+        self._accounts = accounts
+        self._counters = counters
         self._monotonic = monotonic
-        self._until: dict[UserId | CommandName, float] = {}
-
-    def note(self, names: Iterable[UserId | CommandName]) -> None:
-        """Note what was found broken now."""
-        until = self._monotonic() + LOOK_AGAIN_SECONDS
-        for name in names:
-            self._until.pop(name, None)
-            self._until[name] = until
-        while len(self._until) > KNOWN_MAX:
-            del self._until[next(iter(self._until))]
+        self._known_until: dict[UserId | CommandName, float] = {}
 
     def covers(self, user_id: UserId, call: Call | None) -> bool:
-        """Say whether a call, or a read (None), would meet what is known to be broken."""
-        return bool(self._until) and (
+        """Say whether a call, or a read (None), would meet what was found a moment ago."""
+        return bool(self._known_until) and (
             self._knows(user_id) or (call is not None and self._knows((user_id, call.key)))
         )
 
+    def set_apart(self, batch: Batch, broken: Mapping[UserId, str]) -> Batch:
+        """Refuse the calls for accounts that are broken, and return the others.
+
+        Those are read again at a call after LOOK_AGAIN_SECONDS; at the next one, where a newer
+        incarnation has taken over.
+        """
+        warn_of_broken(self._shard, broken)
+        gaps = [user_id for user_id, why in broken.items() if why != FENCED]
+        self._counters.journal_gaps += len(gaps)
+        self.note(gaps)
+        self._accounts.filling.leave_out(broken)
+        self._accounts.broken.update(broken)
+        for work in batch:
+            if work.user_id in broken:
+                work.answer(UNAVAILABLE)
+        return [work for work in batch if work.user_id not in broken]
+
+    def answered_past_spoilt(
+        self, batch: Batch, landed: Iterable[Entry | SpoiltEntry]
+    ) -> list[Work]:
+        """Refuse the calls whose first answer cannot be read, and return the others."""
+        spoilt = {_command_of(entry): entry for entry in landed if has_lost_its_answer(entry)}
+        rest: list[Work] = []
+        for work in batch:
+            entry = spoilt.get(command_id(work.user_id, work.call.key)) if work.call else None
+            if entry is None or work.call is None:
+                rest.append(work)
+                continue
+            self.note([(work.user_id, work.call.key)])
+            why = entry.reason if isinstance(entry, SpoiltEntry) else "its answer is none"
+            logger.error(
+                "%s: entry %d of %s has an answer that cannot be given again: %s",
+                self._shard,
+                entry.seq,
+                entry.user_id,
+                why,
+            )
+            work.answer(UNAVAILABLE)
+        return rest
+
+    def note(self, names: Iterable[UserId | CommandName]) -> None:
+        """Note what was found broken now: users, or commands."""
+        until = self._monotonic() + LOOK_AGAIN_SECONDS
+        for name in names:
+            self._known_until.pop(name, None)
+            self._known_until[name] = until
+        while len(self._known_until) > KNOWN_MAX:
+            del self._known_until[next(iter(self._known_until))]
+
     def _knows(self, name: UserId | CommandName) -> bool:
-        until = self._until.get(name)
+        until = self._known_until.get(name)
         if until is not None and self._monotonic() >= until:
-            del self._until[name]
+            del self._known_until[name]
             return False
         return until is not None
-
-
-def set_apart(
-    shard: str, accounts: Accounts, known: KnownBroken, batch: Batch, broken: Mapping[UserId, str]
-) -> Batch:
-    """Refuse the calls for accounts that are broken, and return the others.
-
-    Those are read again at a call after LOOK_AGAIN_SECONDS; at the next one, where a newer
-    incarnation has taken over.
-    """
-    warn_of_broken(shard, broken)
-    known.note(user_id for user_id, why in broken.items() if why != FENCED)
-    accounts.filling.leave_out(broken)
-    accounts.broken.update(broken)
-    for work in batch:
-        if work.user_id in broken:
-            work.answer(UNAVAILABLE)
-    return [work for work in batch if work.user_id not in broken]
 
 
 def load_past(
@@ -101,30 +130,6 @@ def recover_or_name(
         logger.exception("what is stored of %s comes to no account", stored.user_id)
         why = f"what is stored comes to no account: {type(error).__name__}"
         raise JournalBrokenError({stored.user_id: why}) from error
-
-
-def answered_past_spoilt(
-    shard: str, known: KnownBroken, batch: Batch, landed: Iterable[Entry | SpoiltEntry]
-) -> list[Work]:
-    """Refuse the calls whose first answer cannot be read, and return the others."""
-    spoilt = {_command_of(entry): entry for entry in landed if has_lost_its_answer(entry)}
-    rest: list[Work] = []
-    for work in batch:
-        entry = spoilt.get(command_id(work.user_id, work.call.key)) if work.call else None
-        if entry is None or work.call is None:
-            rest.append(work)
-            continue
-        known.note([(work.user_id, work.call.key)])
-        why = entry.reason if isinstance(entry, SpoiltEntry) else "its answer is none"
-        logger.error(
-            "%s: entry %d of %s has an answer that cannot be given again: %s",
-            shard,
-            entry.seq,
-            entry.user_id,
-            why,
-        )
-        work.answer(UNAVAILABLE)
-    return rest
 
 
 def has_lost_its_answer(entry: Entry | SpoiltEntry) -> bool:

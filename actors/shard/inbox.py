@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from actors.protocol.calls import OVERLOADED, UNAVAILABLE, Call, Reply
+from domain.messages import Command
 from domain.values import UserId
 
 INBOX_LENGTH_MAX = 10_000  # Beyond this, callers are told `overloaded` at once.
@@ -42,6 +43,17 @@ class Work:
 
 
 Batch = Sequence[Work]
+
+
+def commands(batch: Batch) -> Iterator[Command]:
+    """Yield what the calls of a batch ask for."""
+    return (work.call.command for work in batch if work.call is not None)
+
+
+def repeat(batch: Batch) -> None:
+    """Note that each call of a batch may have been done."""
+    for work in batch:
+        work.repeat()
 
 
 class Inbox:

@@ -20,7 +20,6 @@ from typing import TypeVar
 from actors.protocol.calls import MOVED, OVERLOADED, UNAVAILABLE, Call, Envelope, Outcome, Reply
 from actors.protocol.directory import Directory, SeenTable, shard_name
 from actors.protocol.store import (
-    FENCED,
     AppendFailedError,
     AppendInDoubtError,
     JournalBrokenError,
@@ -31,13 +30,14 @@ from actors.runtime.counters import Counters
 from actors.runtime.service_settings import ServiceSettings
 from actors.runtime.steps_in_hand import StepsInHand
 from actors.runtime.tracing import DatabaseSteps
-from actors.shard import broken_journals, catch_up
+from actors.shard import catch_up
 from actors.shard.accounts import Accounts
+from actors.shard.broken_journals import BrokenJournals, recover_or_name
 from actors.shard.draft import Draft
 from actors.shard.follower import Following
 from actors.shard.hold_timer import HoldExpiry
 from actors.shard.idempotency import answers_of
-from actors.shard.inbox import Batch, Inbox
+from actors.shard.inbox import Batch, Inbox, commands, repeat
 from actors.shard.ownership import Ownership
 from actors.shard.reloader import Reloader
 from actors.shard.view_writer import ViewWriter
@@ -45,7 +45,7 @@ from actors.shard.warm_start import WarmStart
 from domain.documents.recovery import Stored
 from domain.messages import Entry
 from domain.pricing import PriceList
-from domain.recalls import Recalls, all_recalls, joined
+from domain.recalls import Recalls, joined
 from domain.values import Policy, UserId, to_instant
 
 APPENDS_MAX = 20  # How often one batch is decided again before its callers are told to wait.
@@ -81,9 +81,9 @@ class Shard:
         self._writer = ThreadPoolExecutor(1, thread_name_prefix=f"{name}-writer")
         self.inbox = inbox = Inbox()
         self.steps = StepsInHand(monotonic)
-        self._known_broken = broken_journals.KnownBroken(monotonic)
         self.ownership = owner = Ownership(index, table)
         self.accounts = accounts = Accounts(accounts_max, counters, self.now)
+        self._broken = BrokenJournals(name, accounts, counters, monotonic)
         self.reloader = Reloader(inbox)
         self.views = ViewWriter(name, store, counters, accounts.forget, self.steps)
         self.expiry = HoldExpiry(accounts, owner, inbox, counters, self.now)
@@ -169,7 +169,7 @@ class Shard:
         return Reply(Outcome.DONE, self.accounts.texts.text(account, now, self.policy))
 
     def _enqueue(self, user_id: UserId, call: Call | None) -> "Reply | asyncio.Future[Reply]":
-        if self._known_broken.covers(user_id, call):
+        if self._broken.covers(user_id, call):
             return UNAVAILABLE
         reply = self.inbox.put(user_id, call)
         self.counters.queued = len(self.inbox)
@@ -202,10 +202,7 @@ class Shard:
                 with self.steps.step("a batch"):
                     return await self.commit(batch)
             except JournalBrokenError as error:
-                self.counters.journal_gaps += sum(why != FENCED for why in error.broken.values())
-                batch = broken_journals.set_apart(
-                    self.name, self.accounts, self._known_broken, batch, error.broken
-                )
+                batch = self._broken.set_apart(batch, error.broken)
 
     async def commit(self, batch: Batch) -> None:
         """Answer every caller of a batch. Raises JournalBrokenError, StorageUnavailableError."""
@@ -231,13 +228,7 @@ class Shard:
         stale = self.following.is_stale  # Changes are not heard of: what is in RAM may be old.
         forgotten = [self.accounts.forget(work.user_id) for work in batch if stale or work.anew]
         self.counters.read_throughs += sum(forgotten) if stale else 0
-        return self._forget_recalled(batch)
-
-    def _forget_recalled(self, batch: Batch) -> dict[UserId, Recalls]:
-        recalled = all_recalls((w.call.command for w in batch if w.call), self.accounts)
-        for user_id in recalled:
-            self.accounts.forget(user_id)
-        return recalled
+        return self.accounts.forget_recalled(commands(batch))
 
     async def _load_missing(self, batch: Batch, whole: dict[UserId, Recalls]) -> None:
         """Load what RAM lacks; of the users in `whole`, what RAM usually lets go, too."""
@@ -245,12 +236,12 @@ class Shard:
         while missing := [w for w in batch if w.user_id not in self.accounts]:
             now = self.now()
             users = list(dict.fromkeys(w.user_id for w in missing))
-            whole.update(self._forget_recalled(missing))
+            whole.update(self.accounts.forget_recalled(commands(missing)))
             for stored in self.accounts.dormant.wake(users) or await self._load(users, now, whole):
                 self._take_in(stored, now, whole.get(stored.user_id))
 
     def _take_in(self, stored: Stored, now: datetime, recalls: Recalls | None) -> None:
-        recovered = broken_journals.recover_or_name(stored, now, self.policy, recalls)
+        recovered = recover_or_name(stored, now, self.policy, recalls)
         self.accounts.put(recovered.account)
         if not self.ownership.owns(stored.user_id):
             self.accounts.doubted.add(stored.user_id)
@@ -293,14 +284,13 @@ class Shard:
             self.accounts.forget(user_id)
         if doubt:
             self.accounts.filling.leave_out(draft.accounts)
-            for work in batch:
-                work.repeat()
+            repeat(batch)
         commands = [(entry.user_id, entry.key) for entry in draft.entries]
         landed = await self._in_writer(
             "look for entries", lambda: self._store.find_entries(commands)
         )
         self.accounts.answers.remember(answers_of(landed))
-        return broken_journals.answered_past_spoilt(self.name, self._known_broken, batch, landed)
+        return self._broken.answered_past_spoilt(batch, landed)
 
     async def _in_writer(self, step: str, call: Callable[[], T]) -> T:
         running = asyncio.get_running_loop().run_in_executor(self._writer, call)

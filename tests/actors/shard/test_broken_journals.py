@@ -12,7 +12,9 @@ import pytest
 from actors.mongo.accounts.warm_reader import WarmReader
 from actors.protocol.calls import Envelope, Outcome
 from actors.protocol.queries import HistoryQuery, MonthQuery
+from actors.runtime.counters import Counters
 from actors.shard import broken_journals
+from actors.shard.accounts import Accounts
 from actors.shard.broken_journals import LOOK_AGAIN_SECONDS
 from actors.shard.comparison import Comparison
 from actors.shard.shard import Shard
@@ -265,7 +267,8 @@ async def test_the_history_is_there_though_the_account_is_not(embedded: MongoSet
 
 def test_so_much_is_known_to_be_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broken_journals, "KNOWN_MAX", 2)
-    known = broken_journals.KnownBroken(Seconds())
+    accounts = Accounts(10, counters := Counters(), lambda: NOON)
+    known = broken_journals.BrokenJournals("shard-000", accounts, counters, Seconds())
 
     known.note([ANN, (BOB, "k"), BOB])
 
