@@ -83,7 +83,7 @@ MUTATIONS = (
     Mutation(
         "no-doubt-is-a-repeat",
         "actors.shard.shard",
-        "            for work in batch:\n                work.repeat()\n",
+        "            repeat(batch)\n",
         "",
         "what may have landed is refused without a trace",
     ),
