@@ -107,6 +107,7 @@ def documents() -> Sequence[dict[str, Any]]:
             "credits_charged": 5,
             "applied_seq": 2,
             "low_credits_told": True,
+            "low_credits_told_percent": 10,
             "holds": [hold_document(placed.hold)],
         },
         {
