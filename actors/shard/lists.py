@@ -1,8 +1,8 @@
 """Reads lists, months and histories, and writes them out: in a process where nothing is decided.
 
 A shard says first that all it has answered is in the views; what is read then sees every
-acknowledged write. They are read one by one, the others wait, and beyond that they are refused: lists
-never take the machine, nor the database, from decisions.
+acknowledged write. They are read one by one, with a rest after one that took long; the others wait, and
+beyond that they are refused: lists never take the machine, nor the database, from decisions.
 """
 
 import asyncio
@@ -37,8 +37,11 @@ from domain.local_days import midnight
 from domain.subscription import Subscription
 from domain.values import Policy, UserId
 
-LISTS_AT_ONCE = 1  # Read at the same time: with two at the database, its writes wait twice as long;
-LISTS_WAITING_MAX = 200  # and so many wait for it; more are refused.
+LISTS_AT_ONCE = 1  # Read at the same time: with two at the database, its writes wait twice as long.
+LONG_READ_SECONDS = 0.01  # After one that took longer, the database is left to others
+RESTS = 3.0  # for so many times as long as it took,
+REST_SECONDS_MAX = 0.2  # up to here.
+LISTS_WAITING_MAX = 200  # So many wait; more are refused.
 
 
 async def ask_for_list(
@@ -66,6 +69,7 @@ class Lists:
     def __init__(self, reads: Reads, policy: Policy) -> None:
         self._reads = reads
         self._policy = policy
+        self._turns = asyncio.Semaphore(LISTS_AT_ONCE)
         self._threads = ThreadPoolExecutor(LISTS_AT_ONCE, thread_name_prefix="lists")
         self._waiting = 0
 
@@ -79,13 +83,24 @@ class Lists:
         self._waiting += 1
         try:
             async with asyncio.timeout(QUERY_SECONDS_MAX):
-                reading = asyncio.get_running_loop().run_in_executor
-                body = await reading(self._threads, self._written, query, status)
+                body = await self._in_turn(query, status)
         except (StoreError, TimeoutError):
             return UNAVAILABLE
         finally:
             self._waiting -= 1
         return Reply(Outcome.DONE, body)
+
+    async def _in_turn(self, query: ReadQuery, status: bytes) -> bytes:
+        """Read when it is this query's turn, and let the database rest before the next one's."""
+        await self._turns.acquire()
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        try:
+            return await loop.run_in_executor(self._threads, self._written, query, status)
+        finally:
+            took = loop.time() - began
+            is_long = took > LONG_READ_SECONDS
+            loop.call_later(min(is_long * RESTS * took, REST_SECONDS_MAX), self._turns.release)
 
     def _written(self, query: ReadQuery, status: bytes) -> bytes:
         """Read and write out. Blocks, as long as the reads may take."""
