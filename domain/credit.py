@@ -6,6 +6,7 @@ from typing import NamedTuple
 from domain.account import Account
 from domain.copies import replace
 from domain.coverage import opening_of
+from domain.grant_sums import with_grants
 from domain.grants import Grant
 from domain.messages import CreditsAdded, Refusal, Rejection
 from domain.payments import Payment
@@ -65,7 +66,7 @@ def add_grant(
     key, now, policy = asking
     today = base.today(now)
     end = max(base.end, base.begins(grant.ends_on))
-    raised = replace(base, grants=(*base.grants, grant), end=end)
+    raised = replace(base, grants=with_grants(base.grants, (grant,)), end=end)
     return CreditsAdded(
         grant=grant,
         payment=payment,

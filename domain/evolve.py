@@ -11,6 +11,7 @@ from domain.corrections import CreditsAdjusted, UsageReversed
 from domain.events import EventType
 from domain.evolve_holds import apply_openings, evolve_hold, with_use_of_closed
 from domain.evolve_packs import adjusted, evolve_pack, given_back, refunded, settled_late, spent
+from domain.grant_sums import spendable_of, with_grants
 from domain.grants import Grant
 from domain.holds import HoldFreed, HoldPlaced, HoldSettled
 from domain.low_credits import told_at
@@ -139,8 +140,11 @@ def _with_grants(
 
     Where another program has changed the totals since the decision, a difference stays implied.
     """
-    grants = (*(grant for grant in subscription.grants if grant.grant_id is not None), *added)
-    missing = Credits(spendable - sum(grant.spendable for grant in grants))
+    known = subscription.grants
+    if any(grant.grant_id is None for grant in known):
+        known = tuple(grant for grant in known if grant.grant_id is not None)
+    grants = with_grants(known, added)
+    missing = Credits(spendable - spendable_of(grants))
     if grants and not missing:
         return grants
     zones = subscription.timezone, subscription.eras
