@@ -23,6 +23,7 @@ from tests.fakes.shards import ask_one, charge_call, credit_call, in_loop, runni
 from tests.patience import PATIENCE_SECONDS
 
 ANN = UserId("ann")
+SEEN_SECONDS = 0.1  # How long a list is seen to wait.
 STATUS = b'{"as_of": "2026-03-10T12:00:00Z", "timezone": "UTC"}'
 PAGE = UsageQuery(ANN, NOON, NOON, 10, None)
 
@@ -58,6 +59,26 @@ async def test_lists_are_read_one_by_one_and_who_is_one_too_many_is_told(
     assert [reply.outcome for reply in replies].count(Outcome.DONE) == 5
     assert OVERLOADED in replies
     assert {name.split("_")[0] for name in reads.at_work} == {"lists"}
+
+
+@pytest.mark.parametrize(("long_seconds", "read"), [(-1.0, 1), (3600.0, 2)])
+@in_loop
+async def test_after_a_list_that_took_long_the_next_one_waits(
+    monkeypatch: pytest.MonkeyPatch, long_seconds: float, read: int
+) -> None:
+    monkeypatch.setattr(lists, "LONG_READ_SECONDS", long_seconds)
+    monkeypatch.setattr(lists, "RESTS", 1e9)
+    monkeypatch.setattr(lists, "REST_SECONDS_MAX", 3600.0)
+    reads = SlowReads(MemoryStore())
+    reads.go_on.set()
+    one = Lists(reads, POLICY)
+
+    assert (await one.answer(PAGE, STATUS)).outcome is Outcome.DONE
+    second = asyncio.create_task(one.answer(PAGE, STATUS))
+    await asyncio.wait([second], timeout=SEEN_SECONDS if read == 1 else PATIENCE_SECONDS)
+
+    assert len(reads.at_work) == read
+    second.cancel()
 
 
 @in_loop
