@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from datetime import UTC, datetime
 
 from actors.protocol.calls import Outcome
@@ -12,16 +12,16 @@ from domain.documents.subscriptions import Quarantined
 from domain.values import UserId
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+END = datetime(9999, 1, 1, tzinfo=UTC)  # Another machine's clock may have been ahead by any time.
 CATCH_UP_CHUNK = 500  # Accounts read together while catching up after a restart.
 
 logger = logging.getLogger(__name__)
 
 
-async def lagging_users(store: Store, now: Callable[[], datetime]) -> list[UserId]:
+async def lagging_users(store: Store) -> list[UserId]:
     """Return whose views an earlier incarnation may have left behind. StorageUnavailableError."""
     since = await asyncio.to_thread(store.clean_until) or EPOCH
-    until = now() + LATE_APPEND
-    return list(await asyncio.to_thread(store.appended_since, since - LATE_APPEND, until))
+    return list(await asyncio.to_thread(store.appended_since, since - LATE_APPEND, END))
 
 
 async def load(

@@ -142,7 +142,7 @@ class Shard:
 
     async def catch_up(self) -> None:
         """Take up what an earlier incarnation left behind. Raises StorageUnavailableError."""
-        users = await catch_up.lagging_users(self._store, self.now)
+        users = await catch_up.lagging_users(self._store)
         mine = [user_id for user_id in users if self.ownership.writes_views(user_id)]
         await catch_up.load(self.name, self.inbox, mine, self.accounts.broken)
         self.caught_up = True

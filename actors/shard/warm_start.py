@@ -6,7 +6,7 @@ to `Filling`.
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -38,8 +38,11 @@ class WarmSource(Protocol):
     def read(self, user_id: UserId, account: AnyRawAccount) -> Stored:
         """Return what is stored of a user."""
 
-    def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Iterator[RawPage]:
-        """Yield the accounts with a subscription that has not ended, of users that are mine."""
+    def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Generator[RawPage]:
+        """Yield the accounts with a subscription that has not ended, of users that are mine.
+
+        Closing it early, which may block, ends what it holds of the database.
+        """
 
 
 class WarmStart:
@@ -80,17 +83,20 @@ class WarmStart:
                 self._filling.resume()
             self._filling.end()
 
-    async def _fill(self, pages: Iterator[RawPage]) -> None:
+    async def _fill(self, pages: Generator[RawPage]) -> None:
         loop = asyncio.get_running_loop()
         filled = 0
         while not self._filling.is_outdated and self._accounts.room > 0:
             page = await loop.run_in_executor(self._thread, next, pages, None)
-            if page is None or self._filling.is_outdated:
+            if page is None:
                 break
-            before = filled
-            filled += self._take(page)
-            if filled // PROGRESS_ACCOUNTS > before // PROGRESS_ACCOUNTS:
-                logger.info("%s: warmed up %d accounts", self._shard, filled)
+            if not self._filling.is_outdated:
+                before = filled
+                filled += self._take(page)
+                if filled // PROGRESS_ACCOUNTS > before // PROGRESS_ACCOUNTS:
+                    logger.info("%s: warmed up %d accounts", self._shard, filled)
+        else:  # There is more, and nobody wants it.
+            await loop.run_in_executor(self._thread, pages.close)
         logger.info("%s: warmed up with %d accounts", self._shard, filled)
 
     def _take(self, page: RawPage) -> int:

@@ -1,7 +1,7 @@
 """A reader of all accounts that waits until a test lets it go on."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from datetime import datetime
 
 from actors.shard.dormant import AnyRawAccount
@@ -22,7 +22,7 @@ class Held:
     def read(self, user_id: UserId, account: AnyRawAccount) -> Stored:
         return self._source.read(user_id, account)
 
-    def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Iterator[RawPage]:
+    def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Generator[RawPage]:
         for page in self._source.pages(is_mine, now):
             self.read_page.set()
             self.go_on.wait(PATIENCE_SECONDS)

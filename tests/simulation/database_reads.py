@@ -1,7 +1,7 @@
 """What warm starts and the janitor read of the simulated database."""
 
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from datetime import datetime
 
 from actors.janitor.expiry import Ended, Page
@@ -27,7 +27,7 @@ class SimulatedWarmth:
         packs = pickle.loads(account.packs) if account.packs else []
         return Stored(user_id, account.applied_seq, subscriptions, days, packs=packs)
 
-    def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Iterator[RawPage]:
+    def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Generator[RawPage]:
         self._store.enter("pages")
         with self._store.reading():
             documents = self._store.collections["subscriptions"].values()

@@ -16,7 +16,9 @@ WRITES = ("begin", "grow", "leave", "arrive", "shrink", "finish")  # Of table an
 ASKED = ("start", "follow", "hand over", "take up", "end")  # Of shards: these take a while.
 MOMENTS = ("before", "within", "after")
 TROUBLES = ("confirmed", "rolled back", "elected", "elected")
-SHARE_OF_ALL = 0.25  # Of what every shard does after every table: one of them is in trouble.
+EVERYBODYS = ("follow", "hand over")  # Every shard does this after every table: one is in trouble.
+SHARE_OF_EVERYBODYS = 0.25
+ELECTIONS_OF_EVERYBODYS = 0.6  # An election shows most to who has just been given users.
 LONGEST_SECONDS = (0.02, 0.02, 0.02, 0.5, 6.0)  # Most end amid the next steps; else those wait.
 APART_SECONDS = 0.02  # Between two states of the past that are remembered.
 
@@ -52,7 +54,7 @@ class StepStalls:
                 self._begin(step, when)
 
     def _roll(self, step: str) -> str | None:
-        share = self.share * (SHARE_OF_ALL if step in ("follow", "hand over") else 1.0)
+        share = self.share * (SHARE_OF_EVERYBODYS if step in EVERYBODYS else 1.0)
         return self._dice.choice(MOMENTS) if self._dice.random() < share else None
 
     def _remember(self) -> None:
@@ -64,6 +66,8 @@ class StepStalls:
         if self._store.is_stalled or not self.share:
             return
         trouble = self._dice.choice(TROUBLES)
+        if step in EVERYBODYS and self._dice.random() < ELECTIONS_OF_EVERYBODYS:
+            trouble = "elected"
         if trouble == "elected":
             self.met[step, when, trouble] += self._store.elections.hold(len(self._store.journal))
             return

@@ -4,17 +4,22 @@ PyMongo's raw cursors make one all the same, which is half of what they cost. He
 cut out of the server's reply: https://bsonspec.org/spec.html is all that is needed for it.
 """
 
+import contextlib
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
+import pymongo
+from bson import Int64
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo.client_session import ClientSession
+from pymongo.errors import PyMongoError
 
 from actors.mongo.embedded_wire import Documents
 
 DOCUMENTS_PER_BATCH = 10_000  # And no more than 16 MiB, whatever is asked for.
+END_SECONDS_MAX = 1.0  # How long a cursor's end may take to tell.
 
 DOCUMENT = 0x03
 # Bytes of the values that a reply may have beside its documents, by type.
@@ -35,8 +40,11 @@ def raw_batches(  # noqa: PLR0913 - what a find is made of
     sort: str | None = None,
     batch_size: int = DOCUMENTS_PER_BATCH,
     session: ClientSession,
-) -> Iterator[list[bytes]]:
-    """Yield what is found, a batch of the server's at a time. Raises PyMongoError."""
+) -> Generator[list[bytes]]:
+    """Yield what is found, a batch of the server's at a time. Raises PyMongoError.
+
+    To be closed where it is not read to its end: until then the server keeps a cursor.
+    """
     find: dict[str, Any] = {"find": collection, "filter": where, "batchSize": batch_size}
     concern: dict[str, Any] = {"level": "majority"}  # Commands inherit none.
     if session.operation_time is not None:
@@ -44,11 +52,23 @@ def raw_batches(  # noqa: PLR0913 - what a find is made of
     find |= {"readConcern": concern}
     find |= {"projection": dict.fromkeys(fields, 1)} | ({"sort": {sort: 1}} if sort else {})
     cursor = _cursor(database.command(find, codec_options=_RAW, session=session))
-    yield list(split_array(cursor["firstBatch"]))
-    while number := _INT64.unpack(cursor["id"])[0]:
-        more = {"getMore": number, "collection": collection, "batchSize": batch_size}
-        cursor = _cursor(database.command(more, codec_options=_RAW, session=session))
-        yield list(split_array(cursor["nextBatch"]))
+    number, batch = _INT64.unpack(cursor["id"])[0], cursor["firstBatch"]
+    try:
+        yield list(split_array(batch))
+        while number:
+            more = {"getMore": number, "collection": collection, "batchSize": batch_size}
+            cursor = _cursor(database.command(more, codec_options=_RAW, session=session))
+            number, batch = _INT64.unpack(cursor["id"])[0], cursor["nextBatch"]
+            yield list(split_array(batch))
+    finally:
+        if number:
+            _end(database, collection, number, session)
+
+
+def _end(database: Documents, collection: str, number: int, session: ClientSession) -> None:
+    """End a cursor that nobody reads on. Where it cannot be told, the server ends it by itself."""
+    with contextlib.suppress(PyMongoError), pymongo.timeout(END_SECONDS_MAX):
+        database.command("killCursors", collection, cursors=[Int64(number)], session=session)
 
 
 def split(documents: bytes) -> Iterator[bytes]:

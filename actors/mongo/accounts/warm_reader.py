@@ -4,7 +4,8 @@ One cursor goes over the subscriptions in the order of their users. The few fiel
 them (user, id, end) are cut out of the bytes.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -84,15 +85,16 @@ class WarmReader:
             packs=[with_ids_spelled(bson.decode(d, DECODED)) for d in split(account.packs)],
         )
 
-    def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Iterator[RawPage]:
+    def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Generator[RawPage]:
         """Yield the accounts with a subscription that has not ended, of users that are mine."""
         now_ms = (now - EPOCH) // timedelta(milliseconds=1)
         taken: set[bytes] = set()
         with unavailable_on_error(), self._causality.reading() as session:
             self._has_texts = None
-            for users in self._users(session):
-                own = [*self._merged(users, taken, session)]
-                yield self._page([o for o in own if is_mine(o.user_id)], now_ms, session)
+            with contextlib.closing(self._users(session)) as batches:
+                for users in batches:
+                    own = [*self._merged(users, taken, session)]
+                    yield self._page([o for o in own if is_mine(o.user_id)], now_ms, session)
 
     def _merged(
         self,
@@ -116,7 +118,7 @@ class WarmReader:
                 yield _Owned(user_id, mark_key, documents + more.get(mark_key, []))
         taken.update(more)
 
-    def _users(self, session: ClientSession) -> Iterator[list[tuple[Any, list[bytes]]]]:
+    def _users(self, session: ClientSession) -> Generator[list[tuple[Any, list[bytes]]]]:
         """Yield users with all their subscriptions, a batch of the cursor's at a time."""
         batches = raw_batches(
             self._database,
@@ -128,16 +130,17 @@ class WarmReader:
             session=session,
         )
         held: list[tuple[Any, list[bytes]]] = []
-        for batch in batches:
-            documents = ((USER.of(d), d) for d in batch)
-            for user, group in groupby(documents, key=lambda pair: pair[0]):
-                subscriptions = [document for _, document in group]
-                if held and held[-1][0] == user:  # They began in the batch before.
-                    held[-1][1].extend(subscriptions)
-                else:
-                    held.append((user, subscriptions))
-            yield held[:-1]
-            del held[:-1]
+        with contextlib.closing(batches):
+            for batch in batches:
+                documents = ((USER.of(d), d) for d in batch)
+                for user, group in groupby(documents, key=lambda pair: pair[0]):
+                    subscriptions = [document for _, document in group]
+                    if held and held[-1][0] == user:  # They began in the batch before.
+                        held[-1][1].extend(subscriptions)
+                    else:
+                        held.append((user, subscriptions))
+                yield held[:-1]
+                del held[:-1]
         yield held
 
     def _page(self, users: Iterable[_Owned], now_ms: int, session: ClientSession) -> RawPage:

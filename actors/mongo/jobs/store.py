@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 
 from actors.mongo.accounts.marks import read_marks
@@ -62,9 +63,10 @@ class MongoJobStore(MongoEnded, MongoEndedPacks, MongoInvariants, MongoOverdue, 
         begin = self._oldest(None, before)
         while begin is not None:
             end = min(begin + TRIM_STEP, before)
-            entries = list(self._journal.find({"at": {"$gte": begin, "$lt": end}}, ["_id"]))
-            for start in range(0, len(entries), TRIM_BATCH):
-                yield entries[start : start + TRIM_BATCH]
+            where = {"at": {"$gte": begin, "$lt": end}}
+            with self._journal.find(where, ["_id"], batch_size=TRIM_BATCH) as entries:
+                while batch := list(islice(entries, TRIM_BATCH)):
+                    yield batch
             begin = self._oldest(end, before)
 
     def _oldest(self, since: datetime | None, before: datetime) -> datetime | None:

@@ -8,6 +8,7 @@ import pytest
 from pymongo.errors import OperationFailure
 
 from actors.mongo import transactions
+from actors.mongo.accounts import warm_reader
 from actors.mongo.accounts.store import MongoStore
 from actors.mongo.accounts.warm_reader import WarmReader
 from actors.mongo.connection import connect
@@ -346,6 +347,31 @@ def test_a_warm_start_comes_after_our_own_write(
 
     assert sum(len(page.accounts) for page in pages) == 2
     assert all("afterClusterTime" in concern for concern in concerns(proxy))
+
+
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_warm_start_that_is_left_leaves_no_cursor_open(
+    proxy: Proxy,
+    store: MongoStore,
+    database: Documents,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    refused: bool,
+) -> None:
+    monkeypatch.setattr(warm_reader, "SUBSCRIPTIONS_PER_PAGE", 1)
+    entries = pair()
+    store.append(entries)
+    store.write_views(views_of(*entries))
+    proxy.forget_rules()
+    if refused:
+        proxy.on("killCursors", Answer(refusal(13)))
+
+    pages = WarmReader(database, store.causality).pages(lambda _: True, NOON)
+    next(pages)
+    pages.close()
+
+    (ended,) = proxy.commands("killCursors")
+    assert (ended["killCursors"], len(ended["cursors"])) == ("subscriptions", 1)
 
 
 @pytest.mark.parametrize(

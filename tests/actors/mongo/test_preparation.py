@@ -1,6 +1,7 @@
 """The first start in a database that belongs to an application, too; and every later one."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from pymongo import IndexModel
 from pymongo.errors import OperationFailure
 
 from actors.mongo import indexes, steps
+from actors.mongo.connection import connect
 from actors.mongo.embedded_wire import Documents
 from actors.mongo.preparation import prepare
 from actors.mongo.stored_format import PREFIX
@@ -20,6 +22,7 @@ from tests.builders.databases import everything, refusal
 from tests.builders.ledger import NOON
 from tests.fakes.setups import Counter, in_utc
 from tests.service.mongoose import subscription_document
+from tests.wire.proxy import Delay, Proxy
 
 # --- beside an application ----------------------------------------------------------------
 
@@ -36,6 +39,11 @@ def application(database: Documents) -> dict[str, list[Any]]:
     database.subscriptions.create_index("user_id", name="by_user")
     database.subscriptions.create_index("plan", name="allotment of plans")
     return theirs
+
+
+def any_of_ours(found: Iterable[str]) -> bool:
+    """Say whether one of these indexes is named by us."""
+    return any(index.startswith(PREFIX) for index in found)
 
 
 def test_the_collections_and_indexes_of_an_application_are_left_alone(database: Documents) -> None:
@@ -78,7 +86,7 @@ def test_indexes_are_made_with_one_command_a_collection(
         prepare(in_utc(client, database.name))
 
     names = {name: found for name, (_, found) in everything(database).items()}
-    given = [n for n, found in names.items() if any(i.startswith(PREFIX) for i in found)]
+    given = [n for n, found in names.items() if any_of_ours(found)]
     assert counter.names.count("createIndexes") == len(given)
 
 
@@ -176,6 +184,24 @@ def test_a_build_that_takes_long_tells_that_it_goes_on(
     prepare(database, told.append)
 
     assert any("s so far)" in line for line in told)
+
+
+def test_a_build_that_takes_longer_than_any_answer_is_waited_for(
+    database: Documents, proxy: Proxy
+) -> None:
+    application(database)
+    hasty = connect(proxy.uri, database.name, socket_seconds=0.5)
+    slow = proxy.on(
+        "createIndexes", Delay(1.5), where=lambda c: c["createIndexes"] == "subscriptions"
+    )
+
+    prepare(hasty)
+
+    assert slow.met == 1
+    assert len(proxy.commands("createIndexes")) == len(
+        [name for name, (_, found) in everything(database).items() if any_of_ours(found)]
+    )
+    hasty.client.close()
 
 
 # --- what the documentation says ------------------------------------------------------------

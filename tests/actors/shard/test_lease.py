@@ -9,6 +9,7 @@ import pytest
 
 from actors.mongo.accounts.leases import MongoLeases
 from actors.mongo.accounts.store import MongoStore
+from actors.mongo.connection import connect
 from actors.protocol.store import StorageUnavailableError
 from actors.shard.lease import (
     LEASE_SECONDS,
@@ -25,6 +26,8 @@ from tests.fakes.memory_leases import MemoryLeases
 from tests.fakes.setups import MongoSetup
 from tests.fakes.shards import in_loop, until
 from tests.stopping import stop_process
+from tests.wire.answers import refusal
+from tests.wire.proxy import Answer, Command, Proxy
 
 ANN = UserId("ann")
 OLD, NEW = Holder("here", 1), Holder("there", 2)
@@ -254,6 +257,36 @@ def test_a_process_that_stands_still_is_not_gone_and_one_that_was_killed_is() ->
     assert (paused, elsewhere) == (False, False)
     assert is_gone(holder)
     assert not is_gone(this_process())
+
+
+# --- what a set without a majority answers ------------------------------------------------
+
+
+def in_linearizable(command: Command) -> bool:
+    return bool(command.get("readConcern", {}).get("level") == "linearizable")
+
+
+@in_loop
+async def test_a_majority_that_is_not_heard_renews_nothing_until_it_is(
+    proxy: Proxy, embedded: MongoSetup
+) -> None:
+    database, time = connect(proxy.uri, embedded.database.name), Time()
+    lease = lease_of(MongoLeases(database), OLD, time)
+    await lease.take()
+    rule = proxy.on("find", Answer(refusal(50)), times=None, where=in_linearizable)
+    time.seconds += LEASE_SECONDS / 2
+
+    with pytest.raises(StorageUnavailableError):
+        await lease.renew()
+    held_still = lease.is_held
+    time.seconds += LEASE_SECONDS / 2
+    held_too_long = lease.is_held
+    proxy.forget_rules()
+    await lease.confirm()
+
+    assert rule.met
+    assert (held_still, held_too_long, lease.is_held) == (True, False, True)
+    database.client.close()
 
 
 # --- marks of shards that come and go -----------------------------------------------------

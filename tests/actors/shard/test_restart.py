@@ -95,6 +95,19 @@ async def test_catching_up_begins_a_little_before_the_clean_mark() -> None:
 
 
 @in_loop
+async def test_catching_up_finds_what_a_clock_far_ahead_has_entered() -> None:
+    store = MemoryStore()
+    store.append([Author("early", NOON + timedelta(hours=1)).add()])
+    store.mark_clean("shard-000", NOON)
+
+    async with running(store) as shard:
+        await shard.catch_up()
+        await shard.settle()
+
+    assert [d["user_id"] for d in store.collections["subscriptions"].values()] == ["early"]
+
+
+@in_loop
 async def test_a_shard_says_nothing_is_clean_before_it_has_caught_up() -> None:
     clock = Clock()
     async with running(MemoryStore(), clock=clock) as shard:

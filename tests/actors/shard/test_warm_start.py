@@ -1,7 +1,9 @@
 """RAM fills by itself, and what it is filled with is what a load would have brought."""
 
 import asyncio
-from datetime import timedelta
+import threading
+from collections.abc import Callable, Generator
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -12,7 +14,7 @@ from actors.mongo.accounts.warm_reader import WarmReader
 from actors.protocol.calls import Outcome
 from actors.protocol.changes import Changes
 from actors.shard.shard import Shard
-from actors.shard.warm_start import WarmSource
+from actors.shard.warm_start import RawPage, WarmSource
 from domain.documents.recovery import recover
 from domain.recalls import NOTHING_BESIDE
 from domain.values import UserId
@@ -257,8 +259,11 @@ async def test_warming_up_stops_where_ram_is_full_and_makes_room_for_who_comes(
     monkeypatch.setattr(warm_module, "SUBSCRIPTIONS_PER_PAGE", 10)
     documents = [subscription(f"user-{n}") for n in range(200)]
     embedded.database.subscriptions.insert_many(documents)
+    source = Left(WarmReader(embedded.database))
     async with running(embedded.store, accounts_max=20) as shard:
-        task = await warmed(shard, WarmReader(embedded.database))
+        task = await warmed(shard, source)
+        # Closing asks the database: the loop, which would close them as well, must not wait for it.
+        assert source.left_in not in (None, threading.current_thread())
         filled = len(shard.accounts.dormant)
         assert 20 <= filled < 60
 
@@ -282,6 +287,22 @@ async def test_ram_fills_again_after_everything_was_forgotten(embedded: MongoSet
         await until(lambda: len(shard.accounts.dormant) == 6)
 
         task.cancel()
+
+
+class Left:
+    """Notes in which thread its pages were closed before their end."""
+
+    def __init__(self, source: WarmReader) -> None:
+        self.left_in: threading.Thread | None = None
+        self.read = source.read
+        self._source = source
+
+    def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Generator[RawPage]:
+        try:
+            yield from self._source.pages(is_mine, now)
+        except GeneratorExit:
+            self.left_in = threading.current_thread()
+            raise
 
 
 class Loads:

@@ -1,15 +1,19 @@
 """The views are held to the rules of the accounting, and old entries leave the journal."""
 
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 
+from actors.mongo.connection import connect
+from actors.mongo.jobs import store as job_store_module
 from actors.mongo.jobs import told_entries
 from actors.mongo.jobs.store import MongoJobStore
 from actors.protocol.reports import Findings
 from domain.values import UserId
 from tests.builders.authors import NOON, Author, views_of, write
 from tests.fakes.setups import MongoSetup
+from tests.wire.proxy import Proxy
 
 ANN, BOB = UserId("65f0a1b2c3d4e5f601234567"), UserId("bob")
 ONE_DAY = timedelta(days=1)
@@ -128,6 +132,25 @@ def test_old_entries_leave_the_journal_and_younger_ones_stay(mongo: MongoSetup) 
     after = Author.of(mongo.store.load([ANN], author.now)[0], author.now).account
     assert after == before
     assert job_store(mongo).trim(NOON + 2 * ONE_DAY) == 0
+
+
+def test_of_an_hours_entries_a_batch_at_a_time_is_in_ram(
+    proxy: Proxy, embedded: MongoSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_store_module, "TRIM_BATCH", 10)
+    charged(embedded, ANN, charges=44)
+    database = connect(proxy.uri, embedded.database.name)
+
+    removed = MongoJobStore(database, "UTC").trim(NOON + ONE_DAY)
+
+    assert removed == 45
+    assert embedded.documents("allotment_journal") == []
+    steps = [next(iter(c)) for c in proxy.seen if "allotment_journal" in c.values()]
+    assert steps.count("delete") == 5
+    read_ahead = [pair for pair in pairwise(steps) if pair == ("getMore", "getMore")]
+    assert (steps.count("getMore"), read_ahead) == (4, [])
+    assert all(c["batchSize"] == 10 for c in proxy.commands("getMore"))
+    database.client.close()
 
 
 def test_an_entry_that_a_view_lacks_is_never_removed(mongo: MongoSetup) -> None:
