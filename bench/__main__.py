@@ -5,6 +5,7 @@ python -m bench memory    bytes of RAM per resident account
 python -m bench sweep     comparing RAM with MongoDB, alone and beside usage
 python -m bench warm      accounts a second that a starting shard takes up from MongoDB
 python -m bench events    what it costs a charge that events are looked for
+python -m bench console   charges a second with the operators' console open and closed, in turn
 """
 
 import argparse
@@ -16,6 +17,7 @@ from types import FrameType
 
 from rich.console import Console
 
+from bench import console as open_console
 from bench import events, machine, memory, sweep, warm
 from bench.cases import Case, Extent, Measured, all_cases, chosen, measure
 from bench.cluster import prepare_cluster
@@ -33,7 +35,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("service", "memory", "sweep", "warm", "events"),
+        choices=("service", "memory", "sweep", "warm", "events", "console"),
         default="service",
     )
     parser.add_argument("--seconds", type=float, default=10.0, help="of each case and round")
@@ -99,6 +101,10 @@ def bench(options: argparse.Namespace, console: Console) -> int:
             return warm.bench_warm(options.accounts, console)
         case "events":
             return events.bench_events(console)
+        case "console":
+            extent = Extent(options.users, options.seconds, options.warm_up)
+            width = options.connections[-1]
+            return open_console.bench_console(extent, options.rounds, width, console, options.json)
         case _:
             return bench_service(options, console)
 

@@ -32,7 +32,7 @@ READERS = {
     "Lists",
     "open_holds",
     "usage_page",
-    "monthly_usage",
+    "usage_sums",
     "history",
     "packs_of",
     "subscription_page",

@@ -15,7 +15,14 @@ from actors.client.holds import HoldMethods
 from actors.events.stream import EventsWay, records
 from actors.protocol.calls import PYTHON, Call, body_of, checked_key, make_call
 from actors.protocol.errors import AllotmentError, InvalidRequestError
-from actors.protocol.queries import MonthQuery, SubscriptionsQuery, UsageQuery, parse_month
+from actors.protocol.queries import (
+    RECENT_DAYS_MAX,
+    MonthQuery,
+    RecentQuery,
+    SubscriptionsQuery,
+    UsageQuery,
+    parse_month,
+)
 from actors.protocol.reports import AnonymizationReport, RereadReport, SweepReport
 from actors.remote.events import RayEvents
 from actors.remote.janitor import RayJanitor
@@ -32,7 +39,7 @@ from domain.api.answers import (
 )
 from domain.api.credit_requests import AddCreditBody, PaymentBody
 from domain.api.requests import BATCH_RECORDS_MAX, BatchedUsageBody, RecordUsageBody
-from domain.api.usage_answers import MonthlyUsage, UsagePage
+from domain.api.usage_answers import MonthlyUsage, RecentUsage, UsagePage
 from domain.charges import OnInsufficient
 from domain.events import EventRecord, EventType
 from domain.messages import OpenDay
@@ -211,6 +218,13 @@ class AsyncAllotment(HoldMethods, CorrectionMethods):
         query = MonthQuery(user_id_of(user_id), month)
         return MonthlyUsage.model_validate_json(await self._query(query))
 
+    async def get_recent_usage(self, user_id: str, days: int = 30) -> RecentUsage:
+        """Return the sums of the last days of the user's time zone, today among them."""
+        if not 1 <= days <= RECENT_DAYS_MAX:
+            raise InvalidRequestError(f"days: from 1 to {RECENT_DAYS_MAX}")
+        query = RecentQuery(user_id_of(user_id), days)
+        return RecentUsage.model_validate_json(await self._query(query))
+
     async def get_subscriptions(self, user_id: str) -> UserSubscriptions:
         """Return all subscriptions of a user, the current one first."""
         query = SubscriptionsQuery(user_id_of(user_id))
@@ -253,7 +267,9 @@ class AsyncAllotment(HoldMethods, CorrectionMethods):
         """Write down which subscriptions have ended, now; the report counts `expired`."""
         return await self.operations.expire()
 
-    async def _query(self, query: UsageQuery | MonthQuery | SubscriptionsQuery) -> bytes:
+    async def _query(
+        self, query: UsageQuery | MonthQuery | RecentQuery | SubscriptionsQuery
+    ) -> bytes:
         try:
             return body_of(await self.router.query(query))
         except ValueError as error:

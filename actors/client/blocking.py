@@ -87,6 +87,7 @@ class Allotment:
     record_usages = _blocking(AsyncAllotment.record_usages)
     get_usage = _blocking(AsyncAllotment.get_usage)
     get_monthly_usage = _blocking(AsyncAllotment.get_monthly_usage)
+    get_recent_usage = _blocking(AsyncAllotment.get_recent_usage)
     get_subscriptions = _blocking(AsyncAllotment.get_subscriptions)
     hold = _blocking(AsyncAllotment.hold)
     settle = _blocking(AsyncAllotment.settle)

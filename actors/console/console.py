@@ -33,6 +33,7 @@ TEMPLATES.filters.update(
     tone=words.tone,
     source=words.source,
     json=words.json_text,
+    most_credits=words.most_credits,
     reason=words.reason_in,
 )
 NAVIGATION = (

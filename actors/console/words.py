@@ -1,7 +1,8 @@
 """Values as people read them: numbers, moments, spans, and the words of the service's states."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -132,11 +133,9 @@ def today(now: datetime, zone: str) -> datetime:
     return now.astimezone(zone_of(zone))
 
 
-def months_of(now: datetime, zone: str, days: int) -> list[str]:
-    """Return the months that the last days are in, newest first, as `2026-11`."""
-    local = today(now, zone)
-    dates = (local.date() - timedelta(days=back) for back in range(days))
-    return list(dict.fromkeys(f"{one:%Y-%m}" for one in dates))
+def most_credits(sums: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return sums by a name: those with the most credits come first."""
+    return sorted(sums.items(), key=lambda one: (-one[1]["credit_amount"], one[0]))
 
 
 def json_text(content: object) -> str:

@@ -11,6 +11,7 @@ from domain.account import Account
 from domain.local_days import ONE_DAY
 from domain.values import Status, UserId
 
+RECENT_DAYS_MAX = 92  # Days that one sum of recent usage may be of.
 QUERY_SECONDS_MAX = 8.0  # How long a query may wait for the views, and as long for the database.
 _MONTH = re.compile(r"([0-9]{4})-([0-9]{2})")
 
@@ -61,6 +62,15 @@ class MonthQuery:
 
 
 @dataclass(frozen=True, slots=True)
+class RecentQuery:
+    """The sums of the last days in the user's time zone, of which today is the last."""
+
+    user_id: UserId
+    days: int
+    """1 to `RECENT_DAYS_MAX`."""
+
+
+@dataclass(frozen=True, slots=True)
 class SubscriptionsQuery:
     """All subscriptions of one user."""
 
@@ -108,7 +118,7 @@ class Held(NamedTuple):
     now: datetime
 
 
-ReadQuery = UsageQuery | MonthQuery | SubscriptionsQuery | HistoryQuery | HoldsQuery
+ReadQuery = UsageQuery | MonthQuery | RecentQuery | SubscriptionsQuery | HistoryQuery | HoldsQuery
 ShardQuery = SettleQuery | HeldQuery | ChangeQuery
 Query = ReadQuery | ChangeQuery
 

@@ -22,7 +22,7 @@ from actors.protocol.queries import (
 from domain.api.answers import SubscriptionPage
 from domain.api.history_answers import HistoryPage
 from domain.api.refusal_answers import RefusalPage
-from domain.api.usage_answers import MonthlyUsage, UsagePage
+from domain.api.usage_answers import UsagePage, UserUsage
 from domain.documents.journal import SpoiltEntry
 from domain.documents.recovery import Stored
 from domain.documents.subscriptions import Document
@@ -142,9 +142,9 @@ class Reads(Protocol):
         It may have fewer than `limit`, where they are long. ValueError: the cursor is not ours.
         """
 
-    def monthly_usage(
-        self, user_id: UserId, month: str, span: tuple[datetime, datetime], timezone: str
-    ) -> MonthlyUsage:
+    def usage_sums(
+        self, user_id: UserId, span: tuple[datetime, datetime], timezone: str
+    ) -> UserUsage:
         """Return the sums over the records with a timestamp in `span` (half-open)."""
 
     def history(self, query: HistoryQuery) -> HistoryPage:

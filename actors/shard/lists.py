@@ -10,7 +10,7 @@ import json
 import pickle
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import assert_never
 
 from actors.protocol.calls import OVERLOADED, UNAVAILABLE, Outcome, Reply
@@ -22,6 +22,7 @@ from actors.protocol.queries import (
     HoldsQuery,
     MonthQuery,
     ReadQuery,
+    RecentQuery,
     SettleQuery,
     SubscriptionsQuery,
     UsageQuery,
@@ -31,9 +32,10 @@ from actors.protocol.store import Reads, StoreError
 from domain.api.answers import Answer, PackRecord, UserSubscriptions
 from domain.api.hold_answers import open_holds
 from domain.api.list_answers import pack_record, subscription_record
+from domain.api.usage_answers import MonthlyUsage, RecentUsage, UserUsage
 from domain.documents.packs import read_packs
 from domain.documents.subscriptions import read_subscriptions
-from domain.local_days import midnight
+from domain.local_days import ONE_DAY, day_of, midnight
 from domain.subscription import Subscription
 from domain.values import Policy, UserId
 
@@ -119,13 +121,23 @@ class Lists:
                 return self._reads.usage_page(query, now)
             case MonthQuery(user_id, month):
                 zone: str = known["timezone"]
-                first, after = parse_month(month)
-                span = (midnight(first, zone), midnight(after, zone))
-                return self._reads.monthly_usage(user_id, month, span, zone)
+                usage = self._usage(user_id, *parse_month(month), zone)
+                return MonthlyUsage(month=month, **dict(usage))
+            case RecentQuery(user_id, days):
+                zone = known["timezone"]
+                today = day_of(now, zone)
+                first = today - (days - 1) * ONE_DAY
+                usage = self._usage(user_id, first, today + ONE_DAY, zone)
+                return RecentUsage(first_day=str(first), last_day=str(today), **dict(usage))
             case SubscriptionsQuery(user_id):
                 return self._subscriptions(user_id, now)
             case _:
                 assert_never(query)
+
+    def _usage(self, user_id: UserId, first: date, after: date, zone: str) -> UserUsage:
+        """Return the sums of local days, of which the last is the one before `after`."""
+        span = (midnight(first, zone), midnight(after, zone))
+        return self._reads.usage_sums(user_id, span, zone)
 
     def _subscriptions(self, user_id: UserId, now: datetime) -> UserSubscriptions:
         documents = {str(d["_id"]): d for d in self._reads.subscriptions_of(user_id)}

@@ -68,11 +68,10 @@ class UsageSums(Answer):
     tokens: TokensByKind = None
 
 
-class MonthlyUsage(Answer):
-    """One user's usage in one calendar month of the user's time zone, by `timestamp`."""
+class UserUsage(Answer):
+    """Sums over one user's records: of all, and by service, model and day of the user's time zone."""
 
     user_id: ShownUserId
-    month: str = Field(examples=["2026-03"])
     records: int = Field(examples=[1])
     credit_amount: int = Field(description="Less what was reversed.", examples=[30])
     reversed_credits: int = Field(examples=[0])
@@ -81,3 +80,16 @@ class MonthlyUsage(Answer):
     by_model: dict[str, UsageSums] = Field(examples=[{"small-2": {}}])
     by_day: dict[str, UsageSums] = Field(examples=[{"2026-03-10": {}}])
     tokens: TokensByKind = None
+
+
+class MonthlyUsage(UserUsage):
+    """One user's usage in one calendar month of the user's time zone, by `timestamp`."""
+
+    month: str = Field(examples=["2026-03"])
+
+
+class RecentUsage(UserUsage):
+    """One user's usage in the last days of the user's time zone, by `timestamp`."""
+
+    first_day: str = Field(examples=["2026-02-09"])
+    last_day: str = Field(description="Today.", examples=["2026-03-10"])

@@ -83,8 +83,10 @@ def _shards(look: int) -> list[Row]:
 
 def _events() -> Row:
     endpoint: Row = EXAMPLES["EventsReport"]["endpoints"][0]
-    waiting: Row = EXAMPLES["EventsReport"]["undelivered"][0]
-    dead = waiting | {"died_at": ago(hours=3), "redelivering": False, "attempts": 12}
+    example: Row = EXAMPLES["EventsReport"]["undelivered"][0]
+    waiting = example | {"created": ago(minutes=2)}
+    dead = example | {"died_at": ago(hours=3), "redelivering": False, "attempts": 12}
+    dead |= {"created": ago(hours=30)}
     return EXAMPLES["EventsReport"] | {
         "head": 18_204,
         "undelivered_count": 2,
@@ -167,7 +169,7 @@ def _user() -> dict[tuple[str, str], Any]:
             ],
             "more",
         ),
-        ("GET", "/subscription/usage/monthly"): _months(),
+        ("GET", "/subscription/usage/recent"): _recent(),
         ("GET", "/subscriptions/ada/history"): _page(
             [
                 _first("HistoryPage")
@@ -180,17 +182,21 @@ def _user() -> dict[tuple[str, str], Any]:
     }
 
 
-def _months() -> Row:
-    sums = EXAMPLES["MonthlyUsage"]["by_day"]
+def _recent() -> Row:
+    sums = EXAMPLES["RecentUsage"]["by_day"]
     one: Row = next(iter(sums.values()))
     days = {
         ago(days=back)[:10]: one | {"credit_amount": 20 + (back * 37) % 61} for back in range(30)
     }
-    return EXAMPLES["MonthlyUsage"] | {
+    return EXAMPLES["RecentUsage"] | {
         "by_day": days,
-        "by_service": {name: one | {"credit_amount": 9 * part} for name, part in SERVICES.items()},
-        "by_model": {name: one | {"credit_amount": 9 * part} for name, part in MODELS.items()},
+        "by_service": {name: _used(one, part) for name, part in SERVICES.items()},
+        "by_model": {name: _used(one, part) for name, part in MODELS.items()},
     }
+
+
+def _used(sums: Row, part: int) -> Row:
+    return sums | {"credit_amount": 12 * part, "records": 2 * part, "token_count": 960 * part}
 
 
 def _lists() -> dict[tuple[str, str], Any]:

@@ -40,6 +40,7 @@ ROWS = [
         "/subscription/usage/monthly",
         OWN,
     ),
+    Row("GET", "/subscription/usage/recent?user_id=ada", "/subscription/usage/recent", OWN),
     Row("GET", "/subscriptions/ada", "/subscriptions/{id}", OWN),
     Row("POST", "/subscription/credits", "/subscription/credits", WRITE, CREDITS, 201),
     Row("POST", "/subscription/usage", "/subscription/usage", WRITE, USAGE, 402),

@@ -20,4 +20,4 @@ def record(setup: Setup, number: object, at: datetime, **fields: Any) -> None:
 def month(setup: Setup, name: str, timezone: str) -> Any:
     first, after = parse_month(name)
     span = (midnight(first, timezone), midnight(after, timezone))
-    return setup.reads.monthly_usage(ANN, name, span, timezone)
+    return setup.reads.usage_sums(ANN, span, timezone)

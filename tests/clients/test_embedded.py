@@ -265,7 +265,7 @@ def test_no_text_of_a_service_becomes_markup(tmp_path: Path) -> None:
     contents: dict[str, Content] = {
         f"/embed/{ELEMENT}": content_of(ELEMENT),
         "/subscription/status": status,
-        "/subscription/usage/monthly": {"by_service": {evil: sums}, "by_day": {evil: sums}},
+        "/subscription/usage/recent": {"by_service": {evil: sums}, "by_day": {evil: sums}},
         "/subscriptions/ada": {"packs": [pack]},
         "/events/token": {"token": evil, "after": evil},
     }

@@ -26,6 +26,7 @@ OPERATIONS: dict[str, Callable[[Allotment], Any]] = {
     "POST /subscription/usage": lambda a: a.record_usage("id", "chat", 1),
     "GET /subscription/usage": lambda a: a.get_usage("id", NOON, NOON),
     "GET /subscription/usage/monthly": lambda a: a.get_monthly_usage("id", "2026-03"),
+    "GET /subscription/usage/recent": lambda a: a.get_recent_usage("id", 7),
     "POST /subscription/usage/batch": lambda a: a.record_usages([RECORD]),
     "POST /subscription/usage/{}/reversals": lambda a: a.reverse("ada", "id", "why"),
     "POST /subscription/credits": lambda a: a.add_credit("id", 1, 1, PAYMENT),

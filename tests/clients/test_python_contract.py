@@ -83,6 +83,8 @@ class Life:
         await see("spoilt cursor", client.get_usage("ada", SINCE, UNTIL, cursor="?"))
         await see("month", client.get_monthly_usage("ada", "2026-03"))
         await see("no month", client.get_monthly_usage("ada", "2026-13"))
+        await see("recent", client.get_recent_usage("ada"))
+        await see("too many days", client.get_recent_usage("ada", 93))
         await see("subscriptions", client.get_subscriptions("ada"))
         await see("nobody's", client.get_subscriptions("org/eve?x=1"))
 

@@ -127,6 +127,7 @@ def there(service: RunningService, **more: str) -> dict[str, str]:
 
 
 def main() -> int:
+    needs_node()
     with tempfile.TemporaryDirectory() as directory:
         written_types(TYPES, Path(directory))
     return 0

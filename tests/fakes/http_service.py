@@ -17,7 +17,7 @@ from domain.api.history_answers import HistoryPage
 from domain.api.hold_answers import OpenHolds
 from domain.api.price_answers import PriceListRecord
 from domain.api.refusal_answers import RefusalPage
-from domain.api.usage_answers import MonthlyUsage, UsagePage
+from domain.api.usage_answers import RecentUsage, UsagePage
 from tests.builders.examples import example
 
 ADMIN_KEY = "allot_the-operator"
@@ -26,7 +26,7 @@ NOWHERE = "http://service.invalid"
 MODELS: list[type[BaseModel]] = [
     *(ShardReport, SyncReport, SweepReport, EventsReport, ReshardReport),
     *(CreditStatusResponse, UserSubscriptions, SubscriptionPage, OpenHolds, UsagePage),
-    *(MonthlyUsage, HistoryPage, KeyPage, MadeKey, ActPage),
+    *(RecentUsage, HistoryPage, KeyPage, MadeKey, ActPage),
     *(RefusalPage, PriceListRecord, EndpointRecord, MadeEndpoint, EndpointTrial),
     RankedUsers,
 ]
@@ -74,7 +74,7 @@ class HttpService:
             ("GET", "/subscriptions/ada"): EXAMPLES["UserSubscriptions"],
             ("GET", "/subscription/holds"): EXAMPLES["OpenHolds"],
             ("GET", "/subscription/usage"): EXAMPLES["UsagePage"],
-            ("GET", "/subscription/usage/monthly"): EXAMPLES["MonthlyUsage"],
+            ("GET", "/subscription/usage/recent"): EXAMPLES["RecentUsage"],
             ("GET", "/subscriptions/ada/history"): EXAMPLES["HistoryPage"] | {"next_cursor": None},
         }
 

@@ -16,7 +16,7 @@ from domain.api.answers import SubscriptionPage, TokenCounts
 from domain.api.history_answers import HistoryPage
 from domain.api.list_answers import history_entry, subscription_record
 from domain.api.refusal_answers import RefusalPage, refusal_record
-from domain.api.usage_answers import MonthlyUsage, UsagePage, UsageRecord, UsageSums
+from domain.api.usage_answers import UsagePage, UsageRecord, UsageSums, UserUsage
 from domain.documents.journal import entry_id
 from domain.documents.subscriptions import Document, read_subscriptions
 from domain.usage_facts import KINDS
@@ -70,10 +70,10 @@ class MemoryReads:
             next_cursor=str(page[-1].seq) if rest else None,
         )
 
-    def monthly_usage(
-        self, user_id: UserId, month: str, span: tuple[datetime, datetime], timezone: str
-    ) -> MonthlyUsage:
-        self._store.enter("monthly_usage")
+    def usage_sums(
+        self, user_id: UserId, span: tuple[datetime, datetime], timezone: str
+    ) -> UserUsage:
+        self._store.enter("usage_sums")
         records = self._usages_of(user_id, *span)
         total = _sums(records)
         by: dict[str, dict[str, list[UsageRecord]]] = {"service": {}, "model": {}, "day": {}}
@@ -83,9 +83,8 @@ class MemoryReads:
             by["day"].setdefault(day, []).append(record)
             if record.model_used:
                 by["model"].setdefault(record.model_used, []).append(record)
-        return MonthlyUsage(
+        return UserUsage(
             user_id=user_id,
-            month=month,
             records=total.records,
             credit_amount=total.credit_amount,
             reversed_credits=total.reversed_credits,

@@ -17,11 +17,11 @@ import pytest
 from bench.processes import free_port
 from tests.builders.tokens import token
 from tests.fakes.chromium import Chromium, chromium
-from tests.fakes.other_site import OtherSite, site
+from tests.fakes.other_site import Content, OtherSite, site
 from tests.patience import SERVICE_SECONDS
 from tests.service.console_speed import looks, pages
 from tests.service.receiver import Receiver
-from tests.service.requests import add_credits, charge, status
+from tests.service.requests import add_credits, charge, share_with, status
 from tests.service.running import RunningService, wait_until
 
 pytestmark = pytest.mark.service
@@ -175,19 +175,12 @@ def test_an_endpoint_that_is_made_in_a_browser_takes_signed_events_until_it_is_r
 def application(service: RunningService, http: httpx.Client) -> Iterator[OtherSite]:
     """Yield a site of another origin, which may call the service, with a user's element on its page."""
     page, port = APPLICATION % service.address, free_port()
-    with site(port, {"/": page, "/token": lambda: {"token": token({"sub": HELPED})}}) as other:
-        set_origins(http, other.address)
-        origin = {"Origin": other.address}
-        allowed_origin = "access-control-allow-origin"
-        wait_until(
-            lambda: allowed_origin in http.get("/healthz", headers=origin).headers, SERVICE_SECONDS
-        )
+    contents: dict[str, Content] = {
+        "/": page,
+        "/token": lambda: {"token": token({"sub": HELPED})},
+    }
+    with site(port, contents) as other, share_with(http, other.address):
         yield other
-        set_origins(http)
-
-
-def set_origins(http: httpx.Client, *origins: str) -> None:
-    http.patch("/admin/settings", json={"cors_origins": origins}).raise_for_status()
 
 
 def add_pack(browser: Chromium, amount: str) -> None:

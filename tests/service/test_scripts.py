@@ -51,6 +51,13 @@ BENCHMARKS = {
         r"│ drift +│ +0 │ +0, after it 0 │",
     ],
     "bench warm --accounts 100": [r"\[9/9\] from memory, round 3", "accounts/CPU s from memory:"],
+    "bench console --seconds 1 --warm-up 0.2 --rounds 2 --connections 4 --users 50": [
+        *(rf"\[{n}/4\] charges, console {what}" for n, what in ((1, "closed"), (2, "open"))),
+        r"│ 2 +│ +[1-9][\d,]* │ +[1-9][\d,]* │ +[\d.]+ │",
+        r"│ median +│ +[1-9][\d,]* │ +[1-9][\d,]* │ +[\d.]+ │",
+        r"│ errors +│ +0 │ +0 │",
+        r"looked at: [1-9]\d* pages",
+    ],
     "bench events": [r"\[1/15\] charging\n", r"│ crosses the line +│ +1 │"],
 }
 BESIDE = [

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from actors.console import words
 from actors.console.ahead import days_ahead
 from actors.console.charts import bar_of, columns_of
 from actors.console.console import Console, see
@@ -33,23 +33,19 @@ async def _content(
     console: Console, key: str, user_id: str, asked: Mapping[str, str]
 ) -> dict[str, Any]:
     service, whose = console.service, quote(user_id, safe="")
-    status, owned, holds, usage, history = await asyncio.gather(
+    status, owned, holds, usage, recent, history = await asyncio.gather(
         service.get(key, "/subscription/status", user_id=user_id),
         service.get(key, f"/subscriptions/{whose}"),
         service.get(key, "/subscription/holds", user_id=user_id),
         service.get(
             key, "/subscription/usage", user_id=user_id, limit=ROWS, cursor=asked.get("usage")
         ),
+        service.get(key, "/subscription/usage/recent", user_id=user_id, days=DAYS),
         service.get(
             key, f"/subscriptions/{whose}/history", limit=ROWS, cursor=asked.get("history")
         ),
     )
     zone = status["timezone"]
-    names = words.months_of(console.now(), zone, DAYS)
-    months = await asyncio.gather(
-        *(service.get(key, "/subscription/usage/monthly", user_id=user_id, month=m) for m in names)
-    )
-    by_day = {day: sums for month in months for day, sums in month["by_day"].items()}
     return {
         "status": status,
         "today": bar_of(parts_of(status)),
@@ -58,8 +54,8 @@ async def _content(
         "holds": holds["holds"],
         "usage": usage,
         "history": history,
-        "days": columns_of(by_day, words.today(console.now(), zone).date(), DAYS),
-        "months": months,
+        "days": columns_of(recent["by_day"], date.fromisoformat(recent["last_day"]), DAYS),
+        "recent": recent,
         "ahead": days_ahead(
             owned["subscriptions"], owned["packs"], zone, console.now(), DAYS_AHEAD
         ),

@@ -33,6 +33,9 @@ for (const part of document.querySelectorAll("[data-live]")) {
   setTimeout(look, 1000 * Number(part.dataset.seconds));
 }
 
+// On a phone the menu is wider than its place: the page that is shown is within it.
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 // A table that is wider than its place can be moved by keys, too.
 function makeReachable() {
   for (const place of document.querySelectorAll(".table")) {

@@ -27,7 +27,7 @@
     title: "Credits", left: "left today", used: "{used} of {limit} used today", held: "{held} set aside",
     resets: "Resets {when} ({time})", packs: "Packs", until: "until {date}", never: "no end date",
     paid: "Bought", promotional: "Bonus", adjustment: "Adjustment", others: "{count} more",
-    days: "Last 30 days", sum: "{sum} used", most: "most on {date}: {credits}", services: "This month",
+    days: "Last 30 days", sum: "{sum} used", most: "most on {date}: {credits}", services: "Used for",
     more: "Get more", none: "There is no current plan.", paused: "The plan is paused.",
     past_due: "A payment is due.", low: "Few credits are left.", depleted: "No credits are left.",
     loading: "Loading…", offline: "The newest numbers cannot be read now.",
@@ -332,10 +332,9 @@
       if (old?.seen === seen) return;
       this.#tell("allotment-change", status);
       if (old?.day === day && Date.now() < old.at + LISTS_MS) return;
-      const months = new Set([dayBefore(day, DAYS - 1), day].map((one) => one.slice(0, 7)));
-      const monthly = (month) => this.#call(`subscription/usage/monthly?user_id={user}&month=${month}`, signal);
-      const [{ packs }, ...sums] = await Promise.all([this.#call("subscriptions/{user}", signal), ...[...months].map(monthly)]);
-      this.#lists = { packs, sums, seen, day, at: Date.now() };
+      const paths = ["subscriptions/{user}", `subscription/usage/recent?user_id={user}&days=${DAYS}`];
+      const [{ packs }, recent] = await Promise.all(paths.map((path) => this.#call(path, signal)));
+      this.#lists = { packs, recent, seen, day, at: Date.now() };
     }
 
     /** Have each event of the user read the numbers again. */
@@ -414,7 +413,7 @@
       p.dayBox = make("div", {}, title("days", p.sum), p.bars, make("div", { class: "unseen" }, p.table));
       const heading = make("h2", { "aria-level": level }, this.#word("title"));
       this.shadowRoot.replaceChildren(make("section", { class: "card", part: "card", "aria-label": this.#word("title") },
-        make("div", { class: "row" }, heading, ...this.#more()), p.said, p.today, p.packBox, p.serviceBox, p.dayBox));
+        make("div", { class: "row" }, heading, ...this.#more()), p.said, p.today, p.packBox, p.dayBox, p.serviceBox));
       [this.#parts, this.#shown] = [p, this];
       this.#show();
     }
@@ -472,7 +471,7 @@
       return this.#word("resets", { when, time });
     }
 
-    #showLists(p, { packs, sums, day }) {
+    #showLists(p, { packs, recent, day }) {
       const row = (name, credits) => make("li", { class: "row" }, make("span", {}, name), make("span", {}, credits));
       const live = packs.filter((pack) => pack.remaining_credits > 0);
       const until = (pack) => (pack.expires_at ? this.#word("until", { date: this.#date(pack.expires_at) }) : this.#word("never"));
@@ -482,14 +481,13 @@
         .map((pack) => row(`${this.#word(pack.category)}, ${until(pack)}`, this.#number(pack.remaining_credits))));
       if (live.length > SHOWN_MAX) p.packs.append(row(this.#word("others", { count: live.length - SHOWN_MAX }), ""));
 
-      const services = Object.entries(sums.at(-1).by_service).map(([name, sum]) => [name, sum.credit_amount])
+      const services = Object.entries(recent.by_service).map(([name, sum]) => [name, sum.credit_amount])
         .filter(([, credits]) => credits > 0).sort(([, a], [, b]) => b - a).slice(0, SHOWN_MAX);
       p.serviceBox.hidden = !services.length;
       p.services.replaceChildren(...services.map(([name, credits]) => row(name, this.#number(credits))));
 
-      const byDay = Object.assign({}, ...sums.map((sum) => sum.by_day));
       const days = Array.from({ length: DAYS }, (_, place) => dayBefore(day, DAYS - 1 - place))
-        .map((date) => [this.#date(date, "UTC"), Math.max(byDay[date]?.credit_amount ?? 0, 0)]);
+        .map((date) => [this.#date(date, "UTC"), Math.max(recent.by_day[date]?.credit_amount ?? 0, 0)]);
       const most = days.reduce((a, b) => (b[1] > a[1] ? b : a));
       p.sum.textContent = this.#word("sum", { sum: this.#number(days.reduce((sum, [, credits]) => sum + credits, 0)) });
       const told = [this.#word("days"), p.sum.textContent, this.#word("most", { date: most[0], credits: this.#number(most[1]) })];

@@ -16,8 +16,10 @@ from actors.edge.responses import Done, answered, problems, written
 from actors.protocol.calls import body_of
 from actors.protocol.errors import AllotmentError
 from actors.protocol.queries import (
+    RECENT_DAYS_MAX,
     MonthQuery,
     ReadQuery,
+    RecentQuery,
     SubscriptionsQuery,
     UsageQuery,
     parse_month,
@@ -39,10 +41,11 @@ from domain.api.requests import (
     Timestamp,
     UserIdText,
 )
-from domain.api.usage_answers import MonthlyUsage, UsagePage
+from domain.api.usage_answers import MonthlyUsage, RecentUsage, UsagePage
 from domain.values import UserId
 
 USAGE_PAGE_MAX = 1000
+RECENT_DAYS = 30
 
 UserIdQuery = Annotated[UserIdText, Query(description="1 to 128 printable characters, no spaces.")]
 UserIdPath = Annotated[UserIdText, Path(alias="id", description="The id of the user.")]
@@ -100,6 +103,16 @@ def add_reading_operations(app: FastAPI, backend: Backend) -> None:
         """Return the sums of a month of the user's time zone, by `timestamp`."""
         require_reading(request, UserId(user_id), of_services=True)
         return await listed(request, MonthQuery(UserId(user_id), month))
+
+    @app.get("/subscription/usage/recent", response_model=RecentUsage, **common)
+    async def get_recent_usage(
+        request: Request,
+        user_id: UserIdQuery,
+        days: Annotated[int, Query(ge=1, le=RECENT_DAYS_MAX)] = RECENT_DAYS,
+    ) -> Response:
+        """Return the sums of the last days of the user's time zone, today among them, by `timestamp`."""
+        require_reading(request, UserId(user_id), of_services=True)
+        return await listed(request, RecentQuery(UserId(user_id), days))
 
     @app.get("/subscriptions/{id:segment}", response_model=UserSubscriptions, **common)  # noqa: FAST003
     async def get_subscriptions(request: Request, user_id: UserIdPath) -> Response:

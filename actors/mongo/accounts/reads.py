@@ -1,4 +1,4 @@
-"""What clients read beside the accounts: subscriptions, lists of usage and monthly sums."""
+"""What clients read beside the accounts: subscriptions, lists of usage and its sums."""
 
 import contextlib
 import heapq
@@ -20,7 +20,7 @@ from actors.protocol.queries import HistoryQuery, UsageQuery
 from domain.api.answers import TokenCounts
 from domain.api.history_answers import HistoryEntry, HistoryPage
 from domain.api.list_answers import history_entry
-from domain.api.usage_answers import MonthlyUsage, UsagePage, UsageSums
+from domain.api.usage_answers import UsagePage, UsageSums, UserUsage
 from domain.documents.journal import SpoiltEntry, entry_id, read_or_name
 from domain.documents.subscriptions import Document
 from domain.messages import Entry
@@ -30,7 +30,7 @@ from domain.values import UserId
 READ_SECONDS_MAX = 8.0
 LISTED_MAX = 1_000  # Subscriptions, and packs, in one answer. All that are in force are among them.
 ENTRIES_PER_BATCH = 100
-NAMES_MAX = 1_000  # Services, and models, named in one month: those with the most credits.
+NAMES_MAX = 1_000  # Services, and models, named in one answer: those with the most credits.
 OTHERS = "(others)"  # What the sums of all further ones are called.
 UNKNOWN_SERVICE = "unknown"  # Where a record of another program names none.
 REVERSED = {"$min": [amount_or("$reversed_credits", ZERO), amount_or("$credit_amount", ZERO)]}
@@ -75,9 +75,9 @@ class MongoReads:
         with _within_time():
             return usage_page(self._database, query, now)
 
-    def monthly_usage(
-        self, user_id: UserId, month: str, span: tuple[datetime, datetime], timezone: str
-    ) -> MonthlyUsage:
+    def usage_sums(
+        self, user_id: UserId, span: tuple[datetime, datetime], timezone: str
+    ) -> UserUsage:
         """Return the sums over the records with a timestamp in `span` (half-open)."""
         day = {"format": "%Y-%m-%d", "date": "$timestamp", "timezone": timezone}
         where = {
@@ -99,9 +99,8 @@ class MongoReads:
         with _within_time():
             rows = list(self._database.usages.aggregate([{"$match": where}, {"$group": group}]))
         total = _sums(rows)
-        return MonthlyUsage(
+        return UserUsage(
             user_id=user_id,
-            month=month,
             records=total.records,
             credit_amount=total.credit_amount,
             reversed_credits=total.reversed_credits,

@@ -25,6 +25,7 @@ export type Adjustment = Camel<Schemas["AdjustmentResponse"]>;
 export type UsageRecord = Camel<Schemas["UsageRecord"]>;
 export type UsagePage = Camel<Schemas["UsagePage"]>;
 export type MonthlyUsage = Camel<Schemas["MonthlyUsage"]>;
+export type RecentUsage = Camel<Schemas["RecentUsage"]>;
 export type UserSubscriptions = Camel<Schemas["UserSubscriptions"]>;
 export type Subscription = Camel<Schemas["SubscriptionRecord"]>;
 export type Pack = Camel<Schemas["PackRecord"]>;

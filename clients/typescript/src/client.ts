@@ -33,6 +33,7 @@ import type {
   PlacedHold,
   Queued,
   QueuedCharge,
+  RecentUsage,
   ReleaseOptions,
   Reversal,
   ReverseOptions,
@@ -194,6 +195,11 @@ export class Allotment<Away extends WhenAway = "refuse"> implements HoldDesk<Awa
   async month(userId: string, month: string, options: CallOptions = {}): Promise<MonthlyUsage> {
     const query = { ...whose(userId), month: needed("month", month) };
     return this.#transport.read("/subscription/usage/monthly", query, options);
+  }
+
+  /** The sums of the last days, 30 unless told, of the user's time zone; today is among them. */
+  async recent(userId: string, days?: number, options: CallOptions = {}): Promise<RecentUsage> {
+    return this.#transport.read("/subscription/usage/recent", { ...whose(userId), days }, options);
   }
 
   /** All subscriptions and packs of a user. */

@@ -869,8 +869,6 @@ export interface components {
         MonthlyUsage: {
             /** User Id */
             user_id: string;
-            /** Month */
-            month: string;
             /** Records */
             records: number;
             /**
@@ -896,6 +894,8 @@ export interface components {
             };
             /** @description Only there where tokens were told by kind. */
             tokens?: components["schemas"]["TokenCounts"] | null;
+            /** Month */
+            month: string;
         };
         /**
          * OnInsufficient
@@ -1170,6 +1170,46 @@ export interface components {
             as_of: string;
             /** Items */
             items: components["schemas"]["CreditStatusResponse"][];
+        };
+        /**
+         * RecentUsage
+         * @description One user's usage in the last days of the user's time zone, by `timestamp`.
+         */
+        RecentUsage: {
+            /** User Id */
+            user_id: string;
+            /** Records */
+            records: number;
+            /**
+             * Credit Amount
+             * @description Less what was reversed.
+             */
+            credit_amount: number;
+            /** Reversed Credits */
+            reversed_credits: number;
+            /** Token Count */
+            token_count: number;
+            /** By Service */
+            by_service: {
+                [key: string]: components["schemas"]["UsageSums"];
+            };
+            /** By Model */
+            by_model: {
+                [key: string]: components["schemas"]["UsageSums"];
+            };
+            /** By Day */
+            by_day: {
+                [key: string]: components["schemas"]["UsageSums"];
+            };
+            /** @description Only there where tokens were told by kind. */
+            tokens?: components["schemas"]["TokenCounts"] | null;
+            /** First Day */
+            first_day: string;
+            /**
+             * Last Day
+             * @description Today.
+             */
+            last_day: string;
         };
         /**
          * ReconcileProgress

@@ -16,6 +16,10 @@ from tests.fakes.http_service import EXAMPLES, HttpService
 
 SIZES = {"desk": (1280, 800, False), "phone": (390, 844, True)}
 """Width, height, and whether it is night."""
+MENU_SHOWS_IT = """(() => {
+  const at = document.querySelector("nav [aria-current]")?.getBoundingClientRect();
+  return !at || (at.left >= 0 && at.right <= innerWidth);
+})()"""
 HIDDEN_COLUMNS = """[...document.querySelectorAll(".table")]
   .filter((one) => one.scrollWidth > one.clientWidth).map((one) => one.innerText)"""
 
@@ -44,6 +48,7 @@ def test_everybody_can_use_every_page_and_none_is_wider_than_its_window(
     browser.resize(width, height, dark=dark)
     browser.open(site.address + PAGES[name])
     assert browser.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert browser.evaluate(MENU_SHOWS_IT)
     assert size == "phone" or not browser.evaluate(HIDDEN_COLUMNS)
     assert faults(browser) == []
     picture = browser.whole_picture(width, dark=dark)

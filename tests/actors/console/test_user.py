@@ -76,18 +76,38 @@ def test_the_page_tells_all_of_a_user(operator: Browser) -> None:
         assert shown in page
 
 
+def test_the_page_tells_what_credits_went_to_in_the_last_thirty_days(
+    operator: Browser, service: HttpService
+) -> None:
+    sums = EXAMPLES["RecentUsage"]["by_service"]["chat"]
+    service.answers["GET", "/subscription/usage/recent"] = EXAMPLES["RecentUsage"] | {
+        "by_service": {
+            "chat": sums | {"credit_amount": 12},
+            "search": sums | {"credit_amount": 34},
+        },
+        "by_day": {"2026-03-10": sums | {"credit_amount": 46}},
+    }
+
+    page = operator.get("/user?id=ada").text
+
+    (asked,) = (one for one in service.asked if one.path == "/subscription/usage/recent")
+    assert asked.params == {"user_id": "ada", "days": "30"}
+    assert "<title>2026-03-10: 46</title>" in page
+    assert page.index(">search<") < page.index(">chat<"), "the most credits come first"
+
+
 def test_a_user_nobody_knows_has_a_page_without_rows(
     operator: Browser, service: HttpService
 ) -> None:
     empty: dict[str, Any] = {"items": [], "next_cursor": None}
     nothing = {"subscription_id": None, "status": "none", "start_date": None, "end_date": None}
-    month = {"month": "2026-03", "by_service": {}, "by_model": {}, "by_day": {}}
+    recent = {"last_day": "2026-03-10", "by_service": {}, "by_model": {}, "by_day": {}}
     service.answers |= {
         ("GET", "/subscription/status"): EXAMPLES["CreditStatusResponse"] | nothing,
         ("GET", "/subscriptions/a%2Fb%3F"): {"subscriptions": [], "packs": []},
         ("GET", "/subscription/holds"): {"holds": []},
         ("GET", "/subscription/usage"): empty,
-        ("GET", "/subscription/usage/monthly"): month,
+        ("GET", "/subscription/usage/recent"): recent,
         ("GET", "/subscriptions/a%2Fb%3F/history"): empty,
     }
 

@@ -15,6 +15,7 @@ from actors.edge.routes.events import EVENT_ID_LENGTH_MAX
 from actors.edge.routes.keys import KEY_ID_LENGTH_MAX
 from actors.edge.routes.lookups import CURSOR_LENGTH_MAX as REFUSALS_CURSOR_LENGTH_MAX
 from actors.edge.routes.subscriptions import CURSOR_LENGTH_MAX
+from actors.protocol.queries import RECENT_DAYS_MAX
 from domain.api.requests import FIELDS_MAX, TEXT_LENGTH_MAX
 from tests.fakes.edge import CREDITS, USAGE, edge
 from tests.fakes.shards import in_loop
@@ -40,6 +41,18 @@ async def test_a_page_is_no_longer_than_this(path: str) -> None:
         statuses = [(await http.get(path + str(limit))).status_code for limit in (1000, 1001, 0)]
 
     assert statuses == [200, 422, 422]
+
+
+@in_loop
+async def test_a_sum_is_of_no_more_days_than_this() -> None:
+    path = "/subscription/usage/recent?user_id=ada&days="
+    async with edge() as (http, _):
+        longest = RECENT_DAYS_MAX
+        statuses = [
+            (await http.get(f"{path}{days}")).status_code for days in (longest, longest + 1)
+        ]
+
+    assert statuses == [200, 422]
 
 
 @pytest.mark.parametrize(

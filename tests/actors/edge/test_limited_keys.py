@@ -105,6 +105,10 @@ ROWS = [
         *("GET", "/subscription/usage/monthly", OF_USER, "query"),
         "/subscription/usage/monthly?user_id={user}&month=2026-03",
     ),
+    row(
+        *("GET", "/subscription/usage/recent", OF_USER, "query"),
+        "/subscription/usage/recent?user_id={user}",
+    ),
     row("GET", HOLDS, OF_USER, "query", "/subscription/holds?user_id={user}"),
     row("HEAD", "/events", OF_USER, "query", "/events?user_id={user}"),
     row("HEAD", "/events", OF_USER, "query and place", "/events?user_id={user}&after={event}"),

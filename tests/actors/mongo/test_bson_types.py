@@ -153,9 +153,7 @@ def test_months_sum_what_lists_show(embedded: MongoSetup) -> None:
     query = UsageQuery(ANN, MIDNIGHT, NOON + timedelta(days=1), 100, None)
 
     items = embedded.reads.usage_page(query).items
-    month = embedded.reads.monthly_usage(
-        ANN, "2026-03", (MIDNIGHT, NOON + timedelta(days=1)), "UTC"
-    )
+    month = embedded.reads.usage_sums(ANN, (MIDNIGHT, NOON + timedelta(days=1)), "UTC")
 
     assert month.records == len(items) == 2 * (len(values) + 1)
     assert month.credit_amount == sum(item.credit_amount for item in items) == 4 * 7 + 2

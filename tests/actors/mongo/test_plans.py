@@ -53,7 +53,7 @@ PAGES: dict[str, Callable[[Documents], object]] = {
     "a user's subscriptions": lambda d: MongoReads(d).subscriptions_of(ADA),
     "a user's packs": lambda d: MongoReads(d).packs_of(ADA),
     "a user's records": lambda d: MongoReads(d).usage_page(UsageQuery(ADA, *MONTH, 1, None), NOON),
-    "a user's month": lambda d: MongoReads(d).monthly_usage(ADA, "2026-03", MONTH, "UTC"),
+    "a user's usage": lambda d: MongoReads(d).usage_sums(ADA, MONTH, "UTC"),
     "a user's history": lambda d: MongoReads(d).history(HistoryQuery(ADA, 25, None)),
     "the audit": lambda d: MongoAudit(d).page(50, None, None),
     "the audit of one": lambda d: MongoAudit(d).page(50, None, "key:1"),

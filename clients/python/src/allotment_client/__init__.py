@@ -38,7 +38,13 @@ from allotment_client.errors import (
     UsageNotFoundError,
 )
 from allotment_client.holding import Holding
-from allotment_client.lists import EventRecord, MonthlyUsage, StreamToken, UsageRecord
+from allotment_client.lists import (
+    EventRecord,
+    MonthlyUsage,
+    RecentUsage,
+    StreamToken,
+    UsageRecord,
+)
 from allotment_client.version import VERSION
 
 __all__ = [
@@ -67,6 +73,7 @@ __all__ = [
     "NotFoundError",
     "OverloadedError",
     "RateLimitedError",
+    "RecentUsage",
     "RefusedError",
     "ReshardRunningError",
     "ReversalResponse",

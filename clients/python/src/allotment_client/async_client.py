@@ -121,6 +121,7 @@ class AsyncAllotment:
     adjust = sent_async(accounts.adjust)
     get_usage = sent_async(lookups.get_usage)
     get_monthly_usage = sent_async(lookups.get_monthly_usage)
+    get_recent_usage = sent_async(lookups.get_recent_usage)
     get_subscriptions = sent_async(lookups.get_subscriptions)
     get_holds = sent_async(lookups.get_holds)
     make_stream_token = sent_async(lookups.make_stream_token)

@@ -96,6 +96,7 @@ class Allotment:
     adjust = sent(accounts.adjust)
     get_usage = sent(lookups.get_usage)
     get_monthly_usage = sent(lookups.get_monthly_usage)
+    get_recent_usage = sent(lookups.get_recent_usage)
     get_subscriptions = sent(lookups.get_subscriptions)
     get_holds = sent(lookups.get_holds)
     make_stream_token = sent(lookups.make_stream_token)

@@ -100,6 +100,26 @@ class MonthlyUsage:
 
 
 @dataclass(frozen=True, slots=True)
+class RecentUsage:
+    """One user's usage in the last days of the user's time zone, by `timestamp`."""
+
+    user_id: str
+    first_day: str
+    last_day: str
+    """Today."""
+    records: int
+    credit_amount: int
+    """Less what was reversed."""
+    reversed_credits: int
+    token_count: int
+    by_service: dict[str, UsageSums]
+    by_model: dict[str, UsageSums]
+    by_day: dict[str, UsageSums]
+    tokens: TokenCounts | None = None
+    """Of the records that tell them by kind; None: none does."""
+
+
+@dataclass(frozen=True, slots=True)
 class OpenHoldRecord:
     """One open hold."""
 

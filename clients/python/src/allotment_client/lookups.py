@@ -7,12 +7,13 @@ from allotment_client.decoding import reader
 from allotment_client.lists import (
     MonthlyUsage,
     OpenHolds,
+    RecentUsage,
     StreamToken,
     UsagePage,
     UserSubscriptions,
 )
 
-PAGE, MONTH = reader(UsagePage), reader(MonthlyUsage)
+PAGE, MONTH, RECENT = reader(UsagePage), reader(MonthlyUsage), reader(RecentUsage)
 SUBSCRIPTIONS, HOLDS = reader(UserSubscriptions), reader(OpenHolds)
 
 
@@ -54,6 +55,12 @@ def get_monthly_usage(user_id: str, month: str) -> Call[MonthlyUsage]:
     """Return the sums of a month (YYYY-MM) of the user's time zone."""
     query = query_of(user_id=user_id, month=month)
     return Call("GET", "/subscription/usage/monthly", MONTH, query)
+
+
+def get_recent_usage(user_id: str, days: int = 30) -> Call[RecentUsage]:
+    """Return the sums of the last days of the user's time zone, today among them."""
+    query = query_of(user_id=user_id, days=days)
+    return Call("GET", "/subscription/usage/recent", RECENT, query)
 
 
 def get_subscriptions(user_id: str) -> Call[UserSubscriptions]:

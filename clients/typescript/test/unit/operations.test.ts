@@ -14,6 +14,7 @@ const OPERATIONS: Record<string, (allotment: Allotment) => unknown> = {
   "POST /subscription/usage": (a) => a.charge("id", charge),
   "GET /subscription/usage": (a) => a.usage("id").pages().next(),
   "GET /subscription/usage/monthly": (a) => a.month("id", "2026-03"),
+  "GET /subscription/usage/recent": (a) => a.recent("id", 7),
   "POST /subscription/usage/batch": (a) => a.chargeMany([{ userId: "id", ...charge }]),
   "POST /subscription/usage/{}/reversals": (a) => a.reverse("id", { reason: "why" }),
   "POST /subscription/credits": (a) => a.addCredits("id", { amount: 1, days: 1, payment }),

@@ -176,7 +176,7 @@ def test_a_server_that_is_away_is_unavailable_for_reads_and_writes(embedded: Mon
             lambda: store.append([entry, author.use(1)]),
             lambda: store.write_views(views_of(entry)),
             lambda: store.mark_clean("shard-000", NOON),
-            lambda: reads.monthly_usage(ANN, "2026-03", (NOON, NOON), "UTC"),
+            lambda: reads.usage_sums(ANN, (NOON, NOON), "UTC"),
         ]
 
         with ThreadPoolExecutor(len(calls)) as pool:  # Some wait as long as an election may take.
