@@ -14,6 +14,7 @@ import pytest
 from bson import ObjectId
 from pymongo.database import Database
 
+from actors.cli.terminal import RUN_SECONDS_MAX
 from actors.embedded.keeper import EmbeddedMongo
 from actors.mongo.embedded_wire import MongoWire
 from tests.actors.conftest import REAL_MONGO_URI
@@ -119,7 +120,7 @@ def test_it_serves_the_applications_users_and_leaves_its_collections_alone(
     for user in users:
         answer = charged(http, f"first {user}", user, 30)
         assert (answer.status_code, answer.json()["remaining_credits"]) == (201, 60)
-    report = http.post("/admin/validate", json={"repair": False}, timeout=PATIENCE_SECONDS).json()
+    report = http.post("/admin/validate", json={"repair": False}, timeout=RUN_SECONDS_MAX).json()
 
     assert report["drift"] == 0
     assert theirs(shop) == before
