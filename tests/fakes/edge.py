@@ -15,7 +15,6 @@ from actors.auth.key_desk import KeyDesk
 from actors.auth.stream_tokens import StreamTokens
 from actors.auth.tokens import Tokens
 from actors.cluster.resharding import Resharding
-from actors.edge.app import build_app
 from actors.edge.backend import Portal, StripeDesk
 from actors.edge.limits import RateLimit
 from actors.edge.turns import Turns
@@ -66,6 +65,7 @@ from tests.fakes.memory_stripe import MemoryStripe
 from tests.fakes.noting_handler import NotingHandler
 from tests.fakes.noting_post import NotingPost
 from tests.fakes.shards import Clock, running
+from tests.fakes.stage import served
 from tests.fakes.stream_secret import StreamSecret
 from tests.simulation.majority import ReplicatedStore
 
@@ -271,13 +271,14 @@ async def edge(
     async with running(store, clock=Clock(NOON)) as shard:
         backend = LocalBackend(OneShard(shard, store), keys)
         backend.stripe = stripe or backend.stripe
-        client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(build_app(backend)),
-            base_url="http://allotment",
-            headers={"Authorization": f"Bearer {text}"},
-        )
         relaying = asyncio.create_task(backend.relay.run())
-        async with client:
-            yield client, backend
+        with served(backend) as gate:
+            client = httpx.AsyncClient(
+                transport=httpx.ASGITransport(gate),
+                base_url="http://allotment",
+                headers={"Authorization": f"Bearer {text}"},
+            )
+            async with client:
+                yield client, backend
         relaying.cancel()
         await asyncio.wait([relaying])
