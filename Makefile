@@ -15,6 +15,7 @@ run: $(VENV)/.ready
 test: $(VENV)/.ready-dev
 	@exec $(BIN)/python -m tests
 
+# Lint, types and the tests that need no server and no other program: the rest is left to `make test`.
 check: $(VENV)/.ready-dev
 	@exec $(BIN)/python -m tests --check
 

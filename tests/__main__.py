@@ -6,7 +6,6 @@ does nothing else.
 """
 
 import argparse
-import compileall
 import json
 import os
 import signal
@@ -17,19 +16,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.parts import CHECK, ROOT, TEST, Part
+from tests.parts import CHECK, LEFT_OUT, ROOT, TEST, Part
 from tests.progress import UNMEASURED_SECONDS, Estimate, Outcome, Progress, Seconds, file_of
 from tests.units_of_work import SECONDS_FILE, read_seconds
 
 BY_NAME = {part.name: part for part in (*TEST, *CHECK)}
-SHIPPED = ("actors", "domain", "serve_app.py")
 
 
 def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # Workers and services end, too.
     arguments = parsed()
     os.chdir(ROOT)
-    compile_shipped()
+    keep_bytecode()
     parts = CHECK if arguments.check else TEST
     if arguments.parts:
         parts = tuple(BY_NAME[name] for name in arguments.parts)
@@ -40,17 +38,20 @@ def main() -> int:
         run(part, f"part {number} of {len(parts)}: {part.name}", seconds, estimate, outcome)
     if arguments.remember and not outcome.failures:
         remember(seconds, outcome)
-    return told(outcome)
+    code = told(outcome)
+    if arguments.check:
+        print(LEFT_OUT, flush=True)
+    return code
 
 
-def compile_shipped() -> None:
-    """Write the bytecode of what services run: each has a dozen processes that would compile it.
+def keep_bytecode() -> None:
+    """Have Python keep what it compiles, also where PYTHONDONTWRITEBYTECODE is set.
 
-    Python does so by itself, but not where PYTHONDONTWRITEBYTECODE is set.
+    Each worker of pytest would compile all tests else, and each of a service's dozen processes
+    what it imports.
     """
-    for path in SHIPPED:
-        compile_one = compileall.compile_file if path.endswith(".py") else compileall.compile_dir
-        compile_one(ROOT / path, quiet=1)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 def parsed() -> argparse.Namespace:

@@ -18,6 +18,8 @@ class Part:
     commands: tuple[tuple[str, ...], ...] = ()
     without: tuple[str, ...] = ()
     """Files at these paths whose tests are left to another part."""
+    marked: str = ""
+    """Only tests whose marks match this expression of pytest's; "": all."""
     dist: str = "loadfile"
     """What xdist hands to a worker at a time: `loadfile` keeps the fixtures of a file cheap.
 
@@ -44,6 +46,7 @@ class Part:
             f"--dist={self.dist}",
             "--no-loadscope-reorder",
             *(f"--ignore={path}" for path in self.without),
+            *(["-m", self.marked] if self.marked else []),
             *self.paths,
         ]
 
@@ -78,19 +81,28 @@ ACTORS = Part(
 UNITS = replace(
     ACTORS,
     name="units",
-    without=(  # They start other programs again and again, or take hundreds of turns.
+    marked="not server",
+    without=(  # They start other programs, HAProxy say, or take hundreds of turns.
         "tests/actors/console/test_browser.py",
         "tests/actors/edge/test_addresses.py",
+        "tests/actors/edge/test_any_request.py",
+        "tests/actors/edge/test_generated_client.py",
+        "tests/actors/edge/test_hostile_requests.py",
+        "tests/actors/edge/test_methods.py",
+        "tests/actors/edge/test_route_table.py",
+        "tests/actors/edge/test_trailers.py",
         "tests/actors/embedded/test_keeper.py",
         "tests/actors/embedded/test_progress.py",
+        "tests/actors/events/test_webhooks.py",
+        "tests/actors/serving/test_haproxy_folder.py",
         "tests/actors/serving/test_haproxy_guarded.py",
         "tests/actors/serving/test_haproxy_http2.py",
-        "tests/actors/edge/test_hostile_requests.py",
-        "tests/actors/edge/test_route_table.py",
+        "tests/actors/serving/test_haproxy_sources.py",
+        "tests/actors/serving/test_haproxy_streams.py",
         "tests/actors/stripe/test_orders.py",
-        "tests/actors/events/test_webhooks.py",
-        "tests/clients/test_typescript.py",
+        "tests/clients/test_embedded.py",
         "tests/clients/test_python_adapters.py",
+        "tests/clients/test_typescript.py",
         "tests/clients/test_typescript_middleware.py",
     ),
 )
@@ -100,3 +112,8 @@ SERVICE = Part("service", ("tests/service",))
 
 TEST: tuple[Part, ...] = (LINT, DOMAIN, ACTORS, SIMULATION, FUZZ, SERVICE)
 CHECK: tuple[Part, ...] = (LINT, DOMAIN, UNITS)
+LEFT_OUT = (
+    "`make test` runs what was left out: tests with a database server, with other programs or a whole"
+    " service, of hundreds of turns, the simulation and the fuzzing."
+)
+"""What `make check` says at its end."""

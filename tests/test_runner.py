@@ -3,7 +3,7 @@
 from collections import Counter
 
 from tests.__main__ import files_of
-from tests.parts import ROOT, TEST
+from tests.parts import CHECK, ROOT, TEST
 from tests.progress import Estimate, Outcome
 from tests.units_of_work import SCRIPTS, longest_first, unit_of
 
@@ -12,6 +12,16 @@ def test_every_file_of_tests_is_in_one_part() -> None:
     run = Counter(file for part in TEST for path in part.paths for file in files_of(ROOT / path))
 
     assert run == Counter(files_of(ROOT / "tests"))
+
+
+def test_what_make_check_leaves_out_is_left_to_make_test_which_leaves_out_nothing() -> None:
+    paths = {path for part in TEST for path in part.paths}
+    commands = {command for part in TEST for command in part.commands}
+
+    assert not any(part.without or part.marked for part in TEST)
+    assert all(paths.issuperset(part.paths) for part in CHECK)
+    assert all(commands.issuperset(part.commands) for part in CHECK)
+    assert all((ROOT / file).is_file() for part in CHECK for file in part.without)
 
 
 def test_what_is_left_is_told_at_the_speed_seen_so_far() -> None:

@@ -1,4 +1,4 @@
-"""What a worker is handed at a time, and in which order: the longest first.
+"""What a worker is handed at a time, and in which order: the longest first. And what needs a server.
 
 Else one worker is left at the end with what takes minutes. How long files take stands in
 `tests/seconds.json`; tests that take long each stand there by their ids, too.
@@ -14,6 +14,8 @@ import pytest
 from tests.progress import UNMEASURED_SECONDS, Seconds, file_of
 
 SECONDS_FILE = Path(__file__).with_name("seconds.json")
+SERVER, EMBEDDED = "mongo_uri", "embedded"
+"""The fixture that starts the server, and the parameter that stands for it beside stores in memory."""
 SERVICE = "tests/service/"
 SCRIPTS = f"{SERVICE}test_scripts.py"
 OF_THEIR_OWN = {
@@ -54,8 +56,17 @@ def read_seconds() -> dict[str, float]:
     return found
 
 
+def needs_server(item: pytest.Item) -> bool:
+    """Say whether a test uses the database server of `tests/actors`, which takes long to prepare."""
+    callspec = getattr(item, "callspec", None)
+    chosen = callspec.params.values() if callspec else ()
+    return SERVER in getattr(item, "fixturenames", ()) or EMBEDDED in chosen
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Order the tests in each worker: what they are handed is numbered in this order."""
+    """Mark what needs a server, and order the tests in each worker, as they are numbered there."""
+    for item in filter(needs_server, items):
+        item.add_marker("server")
     if hasattr(config, "workerinput"):
         order = longest_first([item.nodeid for item in items], read_seconds())
         place = {test: number for number, test in enumerate(order)}

@@ -3,9 +3,13 @@
 The server is the embedded one, or the MongoDB that ALLOTMENT_TEST_MONGO_URI names.
 """
 
+import contextlib
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 from pymongo.uri_parser import parse_uri
@@ -20,16 +24,26 @@ from tests.wire.replica_set import ReplicaSet
 
 NUMBERS = count()
 REAL_MONGO_URI = os.environ.get("ALLOTMENT_TEST_MONGO_URI")
+RAM = Path("/dev/shm")  # Of Linux; containers often have a small one.
+DATA_BYTES_MAX = 2 * 1024**3  # Of the servers of all workers; one has some 100 MB at the end.
 
 
 @pytest.fixture(scope="session")
-def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def mongo_uri() -> Iterator[str]:
     """Where the server answers."""
     if REAL_MONGO_URI:
         yield REAL_MONGO_URI
         return
-    with EmbeddedMongo(tmp_path_factory.mktemp("mongo"), wire=MongoWire()) as server:
+    with data_folder() as folder, EmbeddedMongo(folder / "mongo", wire=MongoWire()) as server:
         yield server.uri
+
+
+@contextlib.contextmanager
+def data_folder() -> Iterator[Path]:
+    """Yield a folder for a server's data; in RAM, where there is room: it awaits every write."""
+    has_room = RAM.is_dir() and shutil.disk_usage(RAM).free > DATA_BYTES_MAX
+    with tempfile.TemporaryDirectory(dir=RAM if has_room else None) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -15,7 +15,6 @@ from actors.auth.key_desk import KeyDesk
 from actors.auth.stream_tokens import StreamTokens
 from actors.auth.tokens import Tokens
 from actors.cluster.resharding import Resharding
-from actors.edge.app import build_app
 from actors.edge.backend import Portal, StripeDesk
 from actors.edge.limits import RateLimit
 from actors.edge.turns import Turns
@@ -66,9 +65,11 @@ from tests.fakes.memory_stripe import MemoryStripe
 from tests.fakes.noting_handler import NotingHandler
 from tests.fakes.noting_post import NotingPost
 from tests.fakes.shards import Clock, running
+from tests.fakes.stage import served
 from tests.fakes.stream_secret import StreamSecret
 from tests.simulation.majority import ReplicatedStore
 
+POLL_SECONDS = 0.005
 PAYMENT = {"method": "card", "transaction_id": "t-1", "amount": 2900, "currency": "eur"}
 USAGE = {"user_id": "ada", "service_type": "chat", "credit_amount": 30}
 SYNC = SyncReport(
@@ -187,6 +188,11 @@ class OneJanitor:
             await asyncio.wait([carrying])
 
 
+async def briefly(_seconds: float) -> None:
+    """Pause as long as it takes others here to go on: tests wait for what the relay does."""
+    await asyncio.sleep(POLL_SECONDS)
+
+
 class LocalBackend:
     def __init__(self, shards: OneShard, keys: Keys) -> None:  # noqa: PLR0915 - a part each
         self.router = Router(shards, 5.0)
@@ -224,7 +230,7 @@ class LocalBackend:
         self.outside = NotingPost()
         ways = Ways(lambda: self.outside, lambda: self.outside)
         roster = Roster(self.memory_endpoints, environment, ways, clock)
-        self.relay = Relay(stored_events, [self.handler], clock=clock, roster=roster)
+        self.relay = Relay(stored_events, [self.handler], clock=clock, sleep=briefly, roster=roster)
         self.endpoints = EndpointDesk(self.memory_endpoints, environment, {"inside"}, clock)
         ledger = MemoryAnonymizations()
         self.papers = MemoryPapers(ledger)
@@ -271,13 +277,14 @@ async def edge(
     async with running(store, clock=Clock(NOON)) as shard:
         backend = LocalBackend(OneShard(shard, store), keys)
         backend.stripe = stripe or backend.stripe
-        client = httpx.AsyncClient(
-            transport=httpx.ASGITransport(build_app(backend)),
-            base_url="http://allotment",
-            headers={"Authorization": f"Bearer {text}"},
-        )
         relaying = asyncio.create_task(backend.relay.run())
-        async with client:
-            yield client, backend
+        with served(backend) as gate:
+            client = httpx.AsyncClient(
+                transport=httpx.ASGITransport(gate),
+                base_url="http://allotment",
+                headers={"Authorization": f"Bearer {text}"},
+            )
+            async with client:
+                yield client, backend
         relaying.cancel()
         await asyncio.wait([relaying])

@@ -1,5 +1,9 @@
 """A start where Ray's processes take long, or end: with an agent that is slow, or broken."""
 
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +53,30 @@ def program(pid: str) -> str:
         return ""
 
 
+@pytest.fixture(scope="module")
+def given_up(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[RunningService, subprocess.Popen[str]]]:
+    """Yield a service that cannot start, and its `allotment up`, which ends by itself.
+
+    It runs beside the first test's: both wait most of their time.
+    """
+    service = with_agent(tmp_path_factory.mktemp("given-up"), "os._exit(1)")
+    command = subprocess.Popen(
+        [sys.executable, "-m", "actors", "up"],
+        cwd=service.cwd,
+        env=service.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    yield service, command
+    if command.poll() is None:  # Nobody has waited for it.
+        command.send_signal(signal.SIGINT)
+        command.communicate(timeout=END_SECONDS_MAX)
+
+
+@pytest.mark.usefixtures("given_up")
 def test_a_start_waits_for_agents_longer_than_ray_does(tmp_path: Path) -> None:
     with with_agent(tmp_path, f"time.sleep({SLOW_SECONDS})") as service, service.client() as http:
         assert http.get("/readyz").status_code == 200
@@ -60,15 +88,17 @@ def test_a_start_waits_for_agents_longer_than_ray_does(tmp_path: Path) -> None:
     assert "raylet" in programs
 
 
-def test_a_start_that_is_given_up_says_why_and_leaves_no_process(tmp_path: Path) -> None:
-    service = with_agent(tmp_path, "os._exit(1)")
+def test_a_start_that_is_given_up_says_why_and_leaves_no_process(
+    given_up: tuple[RunningService, subprocess.Popen[str]],
+) -> None:
+    service, command = given_up
 
-    ended = service.command("up", seconds_max=GIVE_UP_SECONDS_MAX)
+    told, failure = command.communicate(timeout=GIVE_UP_SECONDS_MAX)
 
-    assert ended.returncode == 1
-    assert "starting Ray again, attempt 3 of 3" in ended.stdout
-    assert ended.stderr.startswith("allotment: Ray did not start in 3 attempts")
-    assert len(ended.stderr.splitlines()) == 1
-    assert "overloaded" not in ended.stderr
+    assert command.returncode == 1
+    assert "starting Ray again, attempt 3 of 3" in told
+    assert failure.startswith("allotment: Ray did not start in 3 attempts")
+    assert len(failure.splitlines()) == 1
+    assert "overloaded" not in failure
     wait_until(lambda: not pids_of(service), END_SECONDS_MAX)
     assert not (service.data_dir / "ray.address").exists()

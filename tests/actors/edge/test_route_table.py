@@ -18,6 +18,7 @@ from tests.fakes.edge import LocalBackend, OneShard
 from tests.fakes.memory_keys import Keys, made, stranger_like
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.shards import Clock, in_loop, running
+from tests.fakes.stage import served
 
 CALLERS: dict[str, dict[str, int]] = {
     # What each kind of caller is answered where the route is …; 0: what the row says.
@@ -55,10 +56,11 @@ async def answer(caller: str, row: Row) -> httpx.Response:
     async with running(store, clock=Clock(NOON)) as shard:
         backend = LocalBackend(OneShard(shard, store), keys)
         backend.tokens = Tokens(RULES)
-        transport = httpx.ASGITransport(build_app(backend))
         relaying = asyncio.create_task(backend.relay.run())
-        async with httpx.AsyncClient(transport=transport, base_url="http://allotment") as http:
-            got = await http.request(row.method, row.path, json=row.body, headers=headers)
+        with served(backend) as gate:
+            transport = httpx.ASGITransport(gate)
+            async with httpx.AsyncClient(transport=transport, base_url="http://allotment") as http:
+                got = await http.request(row.method, row.path, json=row.body, headers=headers)
         relaying.cancel()
         await asyncio.wait([relaying])
         return got

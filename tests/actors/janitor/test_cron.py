@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import pairwise
 from random import Random
 
@@ -99,6 +100,12 @@ HOURLY = ["*", "*/1", "0-23", "0-11,12-23", "12-23,0-11", "23-22", "0/1", "*,3",
 HOURLY += [",".join(map(str, range(24)))]
 
 
+@cache
+def every_hour(minute: str, begin: datetime, end: datetime, timezone: str) -> list[datetime]:
+    """Return when a line is due that names no hours: all others are compared with it."""
+    return list(instants(f"{minute} * * * *", begin, end, timezone))
+
+
 @pytest.mark.parametrize("timezone", [BERLIN, NEW_YORK, LORD_HOWE, "Africa/Casablanca"])
 @pytest.mark.parametrize("hours", HOURLY)
 @pytest.mark.parametrize("minute", ["0", "30", "*/20"])
@@ -110,7 +117,7 @@ def test_every_hour_is_every_hour_however_it_is_said(
 
         found = list(instants(f"{minute} {hours} * * *", *span))
 
-        assert found == list(instants(f"{minute} * * * *", *span))
+        assert found == every_hour(minute, *span)
 
 
 @pytest.mark.parametrize("timezone", [BERLIN, NEW_YORK, LORD_HOWE, "UTC", "Africa/Casablanca"])

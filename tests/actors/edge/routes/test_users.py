@@ -1,5 +1,6 @@
 """Users as an operator asks for them over HTTP: who has the least left, and who is made anonymous."""
 
+import re
 from typing import Any
 
 import httpx
@@ -85,7 +86,7 @@ async def test_it_is_reported_and_nobody_is_told_whose_it_was() -> None:
     assert report["by"].startswith("key:")
     assert report["finished_at"] is not None
     assert listed.json() == [report]
-    assert "ada" not in done.text
+    assert not re.search(r"\bada\b", done.text)  # Ids of chance may have these letters amid others.
     steps = ["fence", "seal", "settle", "rename", "rename", "lift"]
     assert backend.papers.steps == steps
 
