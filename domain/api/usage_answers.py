@@ -82,14 +82,24 @@ class UserUsage(Answer):
     tokens: TokensByKind = None
 
 
-class MonthlyUsage(UserUsage):
-    """One user's usage in one calendar month of the user's time zone, by `timestamp`."""
+class _OfMonth(Answer):
+    """Whose a month's sums are, and which month's: these fields come first."""
 
+    user_id: ShownUserId
     month: str = Field(examples=["2026-03"])
 
 
-class RecentUsage(UserUsage):
-    """One user's usage in the last days of the user's time zone, by `timestamp`."""
+class MonthlyUsage(UserUsage, _OfMonth):
+    """One user's usage in one calendar month of the user's time zone, by `timestamp`."""
 
+
+class _OfDays(Answer):
+    """Whose the sums of the last days are, and which days': these fields come first."""
+
+    user_id: ShownUserId
     first_day: str = Field(examples=["2026-02-09"])
     last_day: str = Field(description="Today.", examples=["2026-03-10"])
+
+
+class RecentUsage(UserUsage, _OfDays):
+    """One user's usage in the last days of the user's time zone, by `timestamp`."""
