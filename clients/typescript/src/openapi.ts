@@ -869,6 +869,8 @@ export interface components {
         MonthlyUsage: {
             /** User Id */
             user_id: string;
+            /** Month */
+            month: string;
             /** Records */
             records: number;
             /**
@@ -894,8 +896,6 @@ export interface components {
             };
             /** @description Only there where tokens were told by kind. */
             tokens?: components["schemas"]["TokenCounts"] | null;
-            /** Month */
-            month: string;
         };
         /**
          * OnInsufficient
@@ -1178,6 +1178,13 @@ export interface components {
         RecentUsage: {
             /** User Id */
             user_id: string;
+            /** First Day */
+            first_day: string;
+            /**
+             * Last Day
+             * @description Today.
+             */
+            last_day: string;
             /** Records */
             records: number;
             /**
@@ -1203,13 +1210,6 @@ export interface components {
             };
             /** @description Only there where tokens were told by kind. */
             tokens?: components["schemas"]["TokenCounts"] | null;
-            /** First Day */
-            first_day: string;
-            /**
-             * Last Day
-             * @description Today.
-             */
-            last_day: string;
         };
         /**
          * ReconcileProgress
