@@ -16,6 +16,7 @@ from actors.events.stream import EventsWay, records
 from actors.protocol.calls import PYTHON, Call, body_of, checked_key, make_call
 from actors.protocol.errors import AllotmentError, InvalidRequestError
 from actors.protocol.queries import (
+    RECENT_DAYS,
     RECENT_DAYS_MAX,
     MonthQuery,
     RecentQuery,
@@ -218,7 +219,7 @@ class AsyncAllotment(HoldMethods, CorrectionMethods):
         query = MonthQuery(user_id_of(user_id), month)
         return MonthlyUsage.model_validate_json(await self._query(query))
 
-    async def get_recent_usage(self, user_id: str, days: int = 30) -> RecentUsage:
+    async def get_recent_usage(self, user_id: str, days: int = RECENT_DAYS) -> RecentUsage:
         """Return the sums of the last days of the user's time zone, today among them."""
         if not 1 <= days <= RECENT_DAYS_MAX:
             raise InvalidRequestError(f"days: from 1 to {RECENT_DAYS_MAX}")

@@ -11,6 +11,7 @@ from domain.account import Account
 from domain.local_days import ONE_DAY
 from domain.values import Status, UserId
 
+RECENT_DAYS = 30  # Days of a sum of recent usage, where nothing else is asked for.
 RECENT_DAYS_MAX = 92  # Days that one sum of recent usage may be of.
 QUERY_SECONDS_MAX = 8.0  # How long a query may wait for the views, and as long for the database.
 _MONTH = re.compile(r"([0-9]{4})-([0-9]{2})")

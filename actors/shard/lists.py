@@ -101,8 +101,8 @@ class Lists:
             return await loop.run_in_executor(self._threads, self._written, query, status)
         finally:
             took = loop.time() - began
-            is_long = took > LONG_READ_SECONDS
-            loop.call_later(min(is_long * RESTS * took, REST_SECONDS_MAX), self._turns.release)
+            rest = min(RESTS * took, REST_SECONDS_MAX) if took > LONG_READ_SECONDS else 0.0
+            loop.call_later(rest, self._turns.release)
 
     def _written(self, query: ReadQuery, status: bytes) -> bytes:
         """Read and write out. Blocks, as long as the reads may take."""

@@ -20,13 +20,11 @@ RETRY_SECONDS = 0.5  # Pause after a flush that failed.
 FLUSH_PAUSE_SECONDS = 0.25  # Entries gather this long, unless somebody waits for the views;
 RESTS = 4.0  # and always so many times as long as a flush took: the database is the journal's then,
 REST_SECONDS_MAX = 2.0  # up to here.
-LONG_WRITE_SECONDS = (
-    0.02  # The database rewrites a subscription whole, which may have a megabyte: where
-)
-LONG_WRITE_RESTS = (
-    100.0  # that took long, its user's views are written again after so many times as
-)
-LONG_WRITE_REST_SECONDS_MAX = 5.0  # long, up to here, or as soon as somebody asks for them.
+# The database rewrites a subscription whole, which may have a megabyte. After one that took longer
+# than this, its user's views wait for the next flush, or until somebody asks for them,
+LONG_WRITE_SECONDS = 0.02
+LONG_WRITE_RESTS = 100.0  # so many times as long,
+LONG_WRITE_REST_SECONDS_MAX = 5.0  # up to here.
 FLUSHES_BEHIND = 4  # Where so many are needed for what lags, they follow each other at once.
 SET_ASIDE_SECONDS = 30.0  # How long an account waits whose views the database refuses.
 MARK_SECONDS = 5.0  # How often the point up to which all views are written is noted.

@@ -68,10 +68,15 @@ class UsageSums(Answer):
     tokens: TokensByKind = None
 
 
-class UserUsage(Answer):
-    """Sums over one user's records: of all, and by service, model and day of the user's time zone."""
+class _OfUser(Answer):
+    """Whose the sums are: of the bases of an answer, the last one's fields come first."""
 
     user_id: ShownUserId
+
+
+class UserUsage(_OfUser):
+    """Sums over one user's records: of all, and by service, model and day of the user's time zone."""
+
     records: int = Field(examples=[1])
     credit_amount: int = Field(description="Less what was reversed.", examples=[30])
     reversed_credits: int = Field(examples=[0])
@@ -82,10 +87,9 @@ class UserUsage(Answer):
     tokens: TokensByKind = None
 
 
-class _OfMonth(Answer):
-    """Whose a month's sums are, and which month's: these fields come first."""
+class _OfMonth(_OfUser):
+    """Which month's the sums are."""
 
-    user_id: ShownUserId
     month: str = Field(examples=["2026-03"])
 
 
@@ -93,10 +97,9 @@ class MonthlyUsage(UserUsage, _OfMonth):
     """One user's usage in one calendar month of the user's time zone, by `timestamp`."""
 
 
-class _OfDays(Answer):
-    """Whose the sums of the last days are, and which days': these fields come first."""
+class _OfDays(_OfUser):
+    """Which days' the sums are."""
 
-    user_id: ShownUserId
     first_day: str = Field(examples=["2026-02-09"])
     last_day: str = Field(description="Today.", examples=["2026-03-10"])
 

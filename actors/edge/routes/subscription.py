@@ -16,6 +16,7 @@ from actors.edge.responses import Done, answered, problems, written
 from actors.protocol.calls import body_of
 from actors.protocol.errors import AllotmentError
 from actors.protocol.queries import (
+    RECENT_DAYS,
     RECENT_DAYS_MAX,
     MonthQuery,
     ReadQuery,
@@ -45,7 +46,6 @@ from domain.api.usage_answers import MonthlyUsage, RecentUsage, UsagePage
 from domain.values import UserId
 
 USAGE_PAGE_MAX = 1000
-RECENT_DAYS = 30
 
 UserIdQuery = Annotated[UserIdText, Query(description="1 to 128 printable characters, no spaces.")]
 UserIdPath = Annotated[UserIdText, Path(alias="id", description="The id of the user.")]
