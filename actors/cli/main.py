@@ -3,9 +3,7 @@
 import contextlib
 import logging
 import os
-import signal
 import sys
-import threading
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,6 +20,7 @@ from actors.cli.moving_in import add_moving_in_command
 from actors.cli.operator import add_operator_commands
 from actors.cli.prices import prices
 from actors.cli.readiness import wait_until_ready
+from actors.cli.stopping import Stopping
 from actors.cli.stripe import stripe
 from actors.cli.terminal import fail, load_settings, out
 from actors.cli.users import add_user_commands
@@ -92,12 +91,10 @@ def up(
     from actors.launch import service  # noqa: PLC0415 - imports ray, see above
     from actors.remote.start_steps import CannotStartError  # noqa: PLC0415 - the same
 
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stopping.set())
+    stopping = Stopping.by_signals()
 
     def tell(step: str) -> None:
-        if stopping.is_set():
+        if stopping.is_asked():
             raise typer.Exit
         out.print(f"starting {step} …", highlight=False)
 

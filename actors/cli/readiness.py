@@ -1,19 +1,19 @@
 """Waits for a service that starts, from outside: until /readyz says that all its parts answer."""
 
 import contextlib
-import threading
 import time
 from http import HTTPStatus
 
 import httpx
 
+from actors.cli.stopping import Stopping
 from actors.cli.terminal import HTTP_SECONDS_MAX, fail
 
 READY_SECONDS_MAX = 180.0  # How long all parts may take to answer, once they have started.
 READY_PAUSE_SECONDS = 0.1
 
 
-def wait_until_ready(address: str, stopping: threading.Event) -> None:
+def wait_until_ready(address: str, stopping: Stopping) -> None:
     """Return when /readyz answers 200, or when the service is to stop."""
     missing = "HTTP"
     deadline = time.monotonic() + READY_SECONDS_MAX

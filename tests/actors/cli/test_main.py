@@ -4,7 +4,6 @@ import contextlib
 import json
 import re
 import subprocess
-import threading
 from importlib.metadata import version
 from io import StringIO
 from pathlib import Path
@@ -21,6 +20,7 @@ from actors.cli import keys, operator, readiness, terminal
 from actors.cli.key_store import Kept
 from actors.cli.keys import cells_of, key_row
 from actors.cli.main import app
+from actors.cli.stopping import Stopping
 from actors.events.reports import EventsReport
 from actors.protocol.reports import (
     RereadReport,
@@ -179,7 +179,7 @@ def test_a_start_that_takes_too_long_says_what_is_missing(
     monkeypatch.setattr(httpx, "get", get)
 
     with pytest.raises(typer.Exit):
-        readiness.wait_until_ready("http://127.0.0.1:9", threading.Event())
+        readiness.wait_until_ready("http://127.0.0.1:9", Stopping())
 
     assert capsys.readouterr().err.endswith(f"seconds: {missing} is missing.\n")
 
