@@ -13,7 +13,7 @@ from domain.decide_corrections import adjust_credits, reverse_usage
 from domain.decide_holds import expire_hold, place_hold, release_hold, settle_hold
 from domain.decide_packs import add_pack, expire_pack
 from domain.decide_stripe import apply_stripe_state, grant_from_stripe, void_grants
-from domain.grants import GRANTS_MAX, Grant, split
+from domain.grants import Grant, are_too_many, split
 from domain.holds import (
     ExpireHold,
     HoldFreed,
@@ -136,7 +136,7 @@ def _add_credit(
     refusal = refuse_payment(account, current, command.payment, command.amount)
     if refusal is not None:
         return refusal
-    if current is not None and len(current.grants) >= GRANTS_MAX:
+    if current is not None and are_too_many(current.grants):
         return Refusal(Rejection.AMOUNT_TOO_LARGE)
     # After this point the credits must be added.
     timezone = command.timezone or policy.timezone

@@ -1,6 +1,6 @@
 """Grants: how one payment's credits are split with the system and spread over days."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -8,8 +8,11 @@ from domain.copies import replace
 from domain.values import Credits
 
 GRANTS_MAX = 1_000
-"""Grants that callers may add to one subscription: a document with the longest texts stays below 2 MiB.
-What Stripe was paid for is always added."""
+"""Grants that callers may add to one subscription. What Stripe was paid for is always added."""
+
+TRANSACTION_IDS_MAX = 40_000
+"""Characters of the transaction ids of all grants of a subscription, up to which callers may add more: a
+thousand ids may have 40 each. A database rewrites the document whole with every grant."""
 
 LAST_DAY = date.max.toordinal()
 
@@ -17,6 +20,15 @@ LAST_DAY = date.max.toordinal()
 def split(amount: Credits, system_portion_bps: int) -> Credits:
     """Return the system's portion of an amount, rounded down; the rest is spendable."""
     return Credits(amount * system_portion_bps // 10_000)
+
+
+def are_too_many(grants: Sequence["Grant"]) -> bool:
+    """Say whether a caller may add no other one to a subscription that has these."""
+    return len(grants) >= GRANTS_MAX or _characters(grants) >= TRANSACTION_IDS_MAX
+
+
+def _characters(grants: Iterable["Grant"]) -> int:
+    return sum(len(grant.transaction_id or "") for grant in grants)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from actors.edge.gate import OPEN
 from actors.remote.metrics import LEVELS
@@ -141,6 +144,31 @@ def exported() -> set[str]:
 
 def asked_of(file: str) -> set[str]:
     return set(METRIC.findall((DEPLOY / "grafana" / file).read_text()))
+
+
+def lost(ours: object, theirs: object, path: str = "") -> Iterator[str]:
+    """Yield the paths of what is in our document and not, or otherwise, in theirs."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for name, inner in ours.items():
+            yield from lost(inner, theirs.get(name), f"{path}/{name}")
+    elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        for number, (inner, known) in enumerate(zip(ours, theirs, strict=True)):
+            yield from lost(inner, known, f"{path}/{number}")
+    elif ours != theirs:
+        yield path
+
+
+def test_grafana_knows_every_field_of_the_board() -> None:
+    """Read by Grafana's own models and written again, it is the same; a field they do not know is lost."""
+    board = json.loads((DEPLOY / "grafana" / "board.json").read_text())
+    unknown = board | {"panels": [board["panels"][0] | {"fieldConfigs": {}}, *board["panels"][1:]]}
+    register_default_plugins()
+
+    def as_known(document: Any) -> Any:
+        return json.loads(JSONEncoder().encode(Dashboard.from_json(document)))
+
+    assert list(lost(unknown, as_known(unknown))) == ["/panels/0/fieldConfigs"]
+    assert list(lost(board, as_known(board))) == []
 
 
 @pytest.mark.parametrize("file", ["board.json", "alerts.yaml"])

@@ -16,6 +16,7 @@ from actors.settings import Settings
 
 START_SECONDS_MAX = 20.0
 STOP_SECONDS_MAX = 5.0
+NICENESS = 10  # Where cores are short, the service comes first.
 WITH_PARENT = "ALLOTMENT_CONSOLE_WITH_PARENT"
 """Set: the console ends with what has started it."""
 ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - how who listens everywhere is called
@@ -57,6 +58,7 @@ def console(
     settings = load_settings()
     if host in ANYWHERE and public_url is None:
         fail(f"{host} is no name that browsers can ask for: give --public-url, too.")
+    os.nice(NICENESS)
     try:
         serve(
             service or address_of(settings),

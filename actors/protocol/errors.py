@@ -19,7 +19,7 @@ AllotmentError
 """
 
 from domain.eras import ERAS_MAX
-from domain.grants import GRANTS_MAX
+from domain.grants import GRANTS_MAX, TRANSACTION_IDS_MAX
 from domain.messages import Refusal, Rejection, Shortfall
 
 
@@ -169,7 +169,7 @@ _DETAILS = {
     Rejection.NO_PRICE: "credit_amount: it is missing, and no price of the price list applies to this"
     " service_type and model_used",
     Rejection.AMOUNT_TOO_LARGE: "the amount takes a total past 2^53 - 1, or the subscription has"
-    f" {GRANTS_MAX:,} grants",
+    f" {GRANTS_MAX:,} grants or {TRANSACTION_IDS_MAX:,} characters of transaction ids",
 }
 
 _FIELDS = {

@@ -11,7 +11,7 @@ from domain.account import NOTHING_MORE, Account
 from domain.charges import Charge, OnInsufficient
 from domain.corrections import AdjustCredits, ReverseUsage
 from domain.eras import ERAS_MAX
-from domain.grants import GRANTS_MAX
+from domain.grants import GRANTS_MAX, TRANSACTION_IDS_MAX
 from domain.holds import PlaceHold, SettleHold
 from domain.messages import (
     AddCredit,
@@ -355,6 +355,20 @@ def test_a_subscription_takes_so_many_grants_and_the_next_one_begins_anew() -> N
     one_too_many = ledger.add(1, 1, NOON)
     ledger.add(1, 1, NOON + 2 * ONE_DAY)
 
+    assert refusal_of(one_too_many) == Refusal(Rejection.AMOUNT_TOO_LARGE)
+    assert ledger.status(NOON + 2 * ONE_DAY).total_credits == 1
+
+
+def test_a_subscription_takes_grants_until_their_transaction_ids_are_too_long_together() -> None:
+    ledger, length = Ledger(), 200
+    for number in range(TRANSACTION_IDS_MAX // length):
+        ledger.add(1, 1, NOON, transaction_id=f"{number}".rjust(length))
+    total = ledger.status(NOON).total_credits
+
+    one_too_many = ledger.add(1, 1, NOON)
+    ledger.add(1, 1, NOON + 2 * ONE_DAY)
+
+    assert total == TRANSACTION_IDS_MAX // length
     assert refusal_of(one_too_many) == Refusal(Rejection.AMOUNT_TOO_LARGE)
     assert ledger.status(NOON + 2 * ONE_DAY).total_credits == 1
 
