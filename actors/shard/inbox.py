@@ -1,7 +1,7 @@
 """What waits for a shard's loop: calls, and reads of accounts that are not in RAM."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -10,7 +10,10 @@ from domain.messages import Command
 from domain.values import UserId
 
 INBOX_LENGTH_MAX = 10_000  # Beyond this, callers are told `overloaded` at once.
-BATCH_LENGTH_MAX = 1_000  # Calls decided and appended together.
+BATCH_LENGTH_MAX = 1_000  # Calls decided and appended together,
+BATCH_OF_ONE_USER_MAX = (
+    16  # so many of one user: whoever sends many at once lets others go between.
+)
 # Where the oldest has waited so long, no more is taken. Routers count a shard as lost after 5 seconds
 # and send all of it again, so that more than can be done would become more still.
 WAITING_SECONDS_MAX = 2.5
@@ -27,6 +30,8 @@ class Work:
     """When it arrived, on the loop's clock."""
     anew: bool = False
     """Whatever RAM holds of the user is to be read again first."""
+    number: int = 0
+    """How many had arrived before it."""
 
     def repeat(self) -> None:
         """Note that the call may have been done, now or later: from here on it is a repeat.
@@ -57,13 +62,13 @@ def repeat(batch: Batch) -> None:
 
 
 class Inbox:
-    """A bounded queue, taken in batches, that knows how much of it is finished."""
+    """A bounded queue in order of arrival, taken in batches, that knows how much of it is finished."""
 
     def __init__(self) -> None:
         self._waiting: deque[Work] = deque()
         self._arrived = asyncio.Event()
         self._accepted = 0
-        self._finished = 0
+        self._at_work: Batch = ()
         self._batch_finished = asyncio.Event()
         self._taken_at = 0.0
         self.taken: frozenset[UserId] = frozenset()
@@ -81,7 +86,7 @@ class Inbox:
             self._waiting and loop.time() - self._waiting[0].since > WAITING_SECONDS_MAX
         ):
             return None
-        work = Work(user_id, call, loop.create_future(), loop.time(), anew)
+        work = Work(user_id, call, loop.create_future(), loop.time(), anew, self._accepted)
         self._waiting.append(work)
         self._accepted += 1
         self._arrived.set()
@@ -95,24 +100,41 @@ class Inbox:
         return UNAVAILABLE if self.taken and at_work > WAITING_SECONDS_MAX else OVERLOADED
 
     async def take(self) -> list[Work]:
-        """Wait for work and return what has arrived, in order, never waiting for more."""
+        """Wait for work and return what has arrived, in order, never waiting for more.
+
+        Of a user who has more than a batch takes, the rest comes first with the next one.
+        """
         await self._arrived.wait()
-        batch = [self._waiting.popleft() for _ in range(min(len(self), BATCH_LENGTH_MAX))]
+        batch: list[Work] = []
+        rest: list[Work] = []
+        taken = Counter[UserId]()
+        while self._waiting and len(batch) < BATCH_LENGTH_MAX:
+            work = self._waiting.popleft()
+            taken[work.user_id] += 1
+            (batch if taken[work.user_id] <= BATCH_OF_ONE_USER_MAX else rest).append(work)
+        self._waiting.extendleft(reversed(rest))
         if not self._waiting:
             self._arrived.clear()
-        self.taken = frozenset(work.user_id for work in batch)
+        self._at_work = batch
+        self.taken = frozenset(taken)
         self._taken_at = asyncio.get_running_loop().time()
         return batch
 
-    def finish(self, batch: list[Work]) -> None:
-        """Note that a batch is answered."""
+    def finish(self) -> None:
+        """Note that the batch at work is answered."""
         self.taken = frozenset()
-        self._finished += len(batch)
+        self._at_work = ()
         self._batch_finished.set()
 
     async def settle(self) -> None:
         """Wait until all that has arrived so far is answered; what comes later can wait."""
         before = self._accepted
-        while self._finished < before:
+        while self._oldest < before:
             self._batch_finished.clear()
             await self._batch_finished.wait()
+
+    @property
+    def _oldest(self) -> int:
+        """The number of the oldest that is not answered; both queues are in order."""
+        first = [queue[0].number for queue in (self._at_work, self._waiting) if queue]
+        return min(first, default=self._accepted)

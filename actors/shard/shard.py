@@ -193,7 +193,7 @@ class Shard:
             doubted = self.accounts.forget_doubted()
             self.reloader.want(filter(self.ownership.owns, doubted))
             self._committing_since = None
-            self.inbox.finish(batch)
+            self.inbox.finish()
 
     async def _commit_past_broken(self, batch: Batch) -> None:
         """Commit a batch without the accounts whose journal is broken."""

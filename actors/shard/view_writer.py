@@ -20,11 +20,6 @@ RETRY_SECONDS = 0.5  # Pause after a flush that failed.
 FLUSH_PAUSE_SECONDS = 0.25  # Entries gather this long, unless somebody waits for the views;
 RESTS = 4.0  # and always so many times as long as a flush took: the database is the journal's then,
 REST_SECONDS_MAX = 2.0  # up to here.
-# The database rewrites a subscription whole, which may have a megabyte. After one that took longer
-# than this, its user's views wait for the next flush, or until somebody asks for them,
-LONG_WRITE_SECONDS = 0.02
-LONG_WRITE_RESTS = 100.0  # so many times as long,
-LONG_WRITE_REST_SECONDS_MAX = 5.0  # up to here.
 FLUSHES_BEHIND = 4  # Where so many are needed for what lags, they follow each other at once.
 SET_ASIDE_SECONDS = 30.0  # How long an account waits whose views the database refuses.
 MARK_SECONDS = 5.0  # How often the point up to which all views are written is noted.
@@ -54,7 +49,6 @@ class ViewWriter:
         self._steps = steps
         self._lagging: dict[UserId, list[Entry]] = {}
         self._set_aside: dict[UserId, float] = {}
-        self._resting: dict[UserId, float] = {}
         self._to_forget: set[UserId] = set()
         self._arrived = asyncio.Event()
         self._flushed = asyncio.Event()
@@ -78,7 +72,7 @@ class ViewWriter:
     @property
     def _is_behind(self) -> bool:
         """Whether more lags than a few flushes take."""
-        due = self._lagging.keys() - self._set_aside.keys() - self._resting.keys()
+        due = self._lagging.keys() - self._set_aside.keys()
         return len(due) >= FLUSHES_BEHIND * self._accounts_max
 
     @property
@@ -132,8 +126,6 @@ class ViewWriter:
         users = list(self._lagging) if user_id is None else [user_id]
         targets = {u: self._lagging[u][-1].seq for u in users if u in self._lagging}
         while any(self._lags(u, targets[u]) for u in targets if u not in self._set_aside):
-            for asked_for in targets:
-                self._resting.pop(asked_for, None)
             self._flushed.clear()
             self._wanted.set()
             await self._flushed.wait()
@@ -145,7 +137,6 @@ class ViewWriter:
         if user_id in self._lagging:
             self._drop(user_id, self._lagging[user_id][-1].seq)
         self._set_aside.pop(user_id, None)
-        self._resting.pop(user_id, None)
 
     def _lags(self, user_id: UserId, seq: int) -> bool:
         held = self._lagging.get(user_id)
@@ -161,12 +152,7 @@ class ViewWriter:
         that cannot be is set aside for a while: nobody else waits for it.
         """
         now = asyncio.get_running_loop().time()
-        self._resting = {user: until for user, until in self._resting.items() if until > now}
-        due = (
-            u
-            for u in self._lagging
-            if u not in self._resting and self._set_aside.get(u, 0.0) <= now
-        )
+        due = (u for u in self._lagging if self._set_aside.get(u, 0.0) <= now)
         users = list(islice(due, self._accounts_max))
         try:
             await self._write(users)
@@ -192,9 +178,8 @@ class ViewWriter:
         batch = [list(self._lagging[user_id]) for user_id in users]
         if not batch:
             return
-        began = asyncio.get_running_loop().time()
         try:
-            rewritten = await asyncio.to_thread(_write, self._store, batch)
+            await asyncio.to_thread(_write, self._store, batch)
         except ViewsTakenError as taken:
             for user_id in users:
                 self._follow(user_id, taken.applied_seq[user_id])
@@ -202,15 +187,6 @@ class ViewWriter:
             for entries in batch:
                 self._set_aside.pop(entries[0].user_id, None)
                 self._drop(entries[0].user_id, entries[-1].seq)
-            self._rest(rewritten, began)
-
-    def _rest(self, rewritten: Collection[UserId], began: float) -> None:
-        """Leave the database to others where single subscriptions take it long."""
-        now = asyncio.get_running_loop().time()
-        took = (now - began) / max(len(rewritten), 1)
-        if took > LONG_WRITE_SECONDS:
-            until = now + min(LONG_WRITE_RESTS * took, LONG_WRITE_REST_SECONDS_MAX)
-            self._resting |= dict.fromkeys(rewritten, until)
 
     async def _write_alone(self, user_id: UserId) -> None:
         try:
@@ -261,8 +237,5 @@ class ViewWriter:
             logger.warning("%s: the clean mark waits for the database", self._shard)
 
 
-def _write(store: Store, batch: Sequence[Sequence[Entry]]) -> list[UserId]:
-    """Write what entries change, and return the users whose subscriptions are among it."""
-    views = [project(entries) for entries in batch]
-    store.write_views(views)
-    return [view.user_id for view in views if view.subscriptions]
+def _write(store: Store, batch: Sequence[Sequence[Entry]]) -> None:
+    store.write_views([project(entries) for entries in batch])

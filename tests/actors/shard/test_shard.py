@@ -73,7 +73,7 @@ async def test_nothing_is_answered_and_nothing_published_before_it_is_durable() 
 async def test_a_batch_is_no_longer_than_its_limit() -> None:
     store = MemoryStore()
     async with running(store) as shard:
-        await ask(shard, *(charge_call("u", 0, f"k-{n}") for n in range(2_500)))
+        await ask(shard, *(charge_call(f"u-{n % 250}", 0, f"k-{n}") for n in range(2_500)))
 
     assert [len(batch) for batch in store.batches] == [1000, 1000, 500]
 

@@ -20,7 +20,6 @@ from tests.fakes.shards import (
     running,
     until,
 )
-from tests.patience import PATIENCE_SECONDS
 
 ANN, BOB = UserId("ann"), UserId("bob")
 SEEN_SECONDS = 0.1  # How long a flush is seen to wait.
@@ -68,48 +67,6 @@ async def test_after_a_flush_the_database_is_the_journals_whoever_waits_for_view
 
         assert used(store, ANN) == 50
         settling.cancel()
-
-
-@in_loop
-async def test_a_user_whose_subscription_took_long_to_write_waits_until_somebody_asks(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("actors.shard.view_writer.LONG_WRITE_SECONDS", -1.0)
-    monkeypatch.setattr("actors.shard.view_writer.LONG_WRITE_RESTS", 1e9)
-    monkeypatch.setattr("actors.shard.view_writer.LONG_WRITE_REST_SECONDS_MAX", 3600.0)
-    store = MemoryStore()
-    async with running(store, policy=WHOLE) as shard:
-        await ask(shard, credit_call(BOB, 200))
-        await shard.settle()
-        shard.views.drop(BOB)  # Bob's rest is over, Ann's begins.
-        await ask(shard, credit_call(ANN, 200))
-        await shard.settle()
-
-        await ask(shard, charge_call(ANN, 5, "a"), charge_call(BOB, 7, "b"))
-        await until(lambda: used(store, BOB) == 7)
-        await asyncio.wait([asyncio.create_task(shard.settle(BOB))], timeout=PATIENCE_SECONDS)
-
-        assert used(store, ANN) == 0
-        assert list(shard.views.users) == [ANN]
-        await shard.settle(ANN)
-        assert used(store, ANN) == 5
-
-
-@in_loop
-async def test_many_subscriptions_that_are_written_fast_wait_for_nothing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("actors.shard.view_writer.LONG_WRITE_SECONDS", 3600.0)
-    monkeypatch.setattr("actors.shard.view_writer.LONG_WRITE_REST_SECONDS_MAX", 3600.0)
-    store = MemoryStore()
-    async with running(store, policy=WHOLE) as shard:
-        await ask(shard, credit_call(ANN, 200), credit_call(BOB, 200))
-        await shard.settle()
-
-        await ask(shard, charge_call(ANN, 5, "a"), charge_call(BOB, 7, "b"))
-
-        await until(lambda: not shard.views.users)
-        assert (used(store, ANN), used(store, BOB)) == (5, 7)
 
 
 @in_loop
