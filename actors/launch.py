@@ -2,8 +2,6 @@
 
 database → indexes, directory, first key → Ray → shards → synchronisation → Stripe → janitor →
 events → supervisor → HTTP → ready
-
-The processes of the actors and of Serve begin together, and are awaited in this order.
 """
 
 import contextlib
@@ -11,8 +9,7 @@ import fcntl
 import logging
 import os
 import socket
-import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -148,25 +145,22 @@ def price_file(settings: Settings) -> PriceFile | None:
 
 
 @contextlib.contextmanager
-def shards(settings: Settings, count: int, beside: Iterable[Start] = ()) -> Iterator[None]:
+def shards(settings: Settings, count: int) -> Iterator[None]:
     """Run the shards as long as the block; at its end their views are complete."""
-    start_shards(settings, count, beside)
+    start_shards(settings, count)
     try:
         yield
     finally:
         end_shards()
 
 
-def start_shards(settings: Settings, count: int, beside: Iterable[Start] = ()) -> None:
+def start_shards(settings: Settings, count: int) -> None:
     """Start so many shards, those that do not run yet; return when all answer.
 
-    What is beside them begins meanwhile: a process imports for most of its start. Whoever needs
-    it awaits it. Raises CannotStartError.
+    Raises CannotStartError.
     """
     with starting("The shards"):
         handles = [start_shard(settings, index) for index in range(count)]
-        for start in beside:
-            start(settings)
         ray.get([h.report.remote() for h in handles], timeout=START_SECONDS_MAX)
 
 
@@ -232,22 +226,11 @@ def running(name: str, start: Start, settings: Settings) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def all_actors(settings: Settings, count: int) -> Iterator[None]:
-    """Run the shards, and the actors of which there is one, as long as the block."""
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(shards(settings, count, singletons(settings).values()))
-        for name, start in singletons(settings).items():
-            stack.enter_context(running(name, start, settings))
-        yield
-
-
-@contextlib.contextmanager
-def http(settings: Settings, tell: Tell, serve: threading.Thread) -> Iterator[None]:
+def http(settings: Settings, tell: Callable[[str], None]) -> Iterator[None]:
     """Serve HTTP as long as the block; at its end accepted requests are answered.
 
-    `serve` starts Serve, and may be at it. Raises CannotStartError.
+    Raises CannotStartError.
     """
-    serve.join(START_SECONDS_MAX)
     attempt("HTTP", lambda: deployment.begin(settings), tell)
     try:
         yield
@@ -281,12 +264,13 @@ def service(settings: Settings, tell: Tell) -> Iterator[Started]:
         )
         stack.enter_context(in_force(prices, MongoPrices(database), PricesMetric().publish))
         tell("shards")
-        serve = stack.enter_context(deployment.serve_beside(settings))
-        stack.enter_context(all_actors(settings, count))
+        stack.enter_context(shards(settings, count))
+        for name, start in singletons(settings).items():
+            stack.enter_context(running(name, start, settings))
         in_cluster = bool(os.environ.get("RAY_ADDRESS"))  # It may outlive this process.
         stack.enter_context(
             running("supervisor", start_supervisor, settings) if in_cluster else supervision()
         )
         tell("HTTP")
-        stack.enter_context(http(settings, tell, serve))
+        stack.enter_context(http(settings, tell))
         yield Started(key, dashboard_url)

@@ -1,12 +1,9 @@
 """Puts the HTTP edge on Ray Serve: on every node, and anew without a gap."""
 
-import contextlib
 import logging
 import os
 import secrets
-import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 
 from ray import serve
@@ -20,7 +17,6 @@ from actors.settings import Settings
 
 APPLICATION = "allotment"
 POLL_SECONDS = 0.2
-END_SECONDS_MAX = 60.0  # How long replicas may take to answer what they have accepted.
 
 # Importing Serve has it tell its steps on standard error; those who deploy tell their own.
 logging.getLogger("ray.serve").setLevel(logging.WARNING)
@@ -38,25 +34,6 @@ def start_serve(settings: Settings) -> None:
         logging_config={"enable_access_log": False},
         **options,
     )
-
-
-@contextlib.contextmanager
-def serve_beside(settings: Settings) -> Iterator[threading.Thread]:
-    """Have Serve's processes start in a thread, beside what else does; it ends with the block.
-
-    Where that fails, `begin` does it again, and says so.
-    """
-
-    def start() -> None:
-        with contextlib.suppress(Exception):
-            start_serve(settings)
-
-    thread = threading.Thread(target=start, name="serve", daemon=True)
-    thread.start()
-    try:
-        yield thread
-    finally:
-        thread.join(START_SECONDS_MAX)
 
 
 def begin(settings: Settings) -> None:
@@ -113,13 +90,5 @@ def roll(settings: Settings) -> None:
 
 
 def end_serving() -> None:
-    """Answer what was accepted, and nothing more. Raises TimeoutError.
-
-    `serve.delete` would look once a second whether that is done.
-    """
-    serve.delete(APPLICATION, _blocking=False)
-    deadline = time.monotonic() + END_SECONDS_MAX
-    while APPLICATION in serve.status().applications:
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"The replicas did not end within {END_SECONDS_MAX:.0f} seconds")
-        time.sleep(POLL_SECONDS)
+    """Answer what was accepted, and nothing more."""
+    serve.delete(APPLICATION)
