@@ -80,10 +80,12 @@ def test_the_longest_unit_goes_first_and_stays_in_its_order() -> None:
     ]
 
 
-def test_files_that_share_services_are_one_unit() -> None:
-    shared = {unit_of(f"tests/service/{name}.py::x") for name in ("test_holds", "test_trust")}
-
-    assert shared == {"shared"}
+def test_files_that_share_a_service_are_one_unit() -> None:
+    assert unit_of("tests/service/test_holds.py::x") == "service"
+    assert unit_of("tests/service/test_trust.py::x[post]") == "rehearsal"
+    assert unit_of("tests/service/test_shared_machine.py::x[rehearsal]") == "rehearsal"
+    assert unit_of("tests/service/test_shared_machine.py::x[service]") == "service"
+    assert unit_of("tests/service/test_listening.py::x[rehearsal]") == "rehearsal"
     assert unit_of("tests/service/test_stripe.py::x") == "tests/service/test_stripe.py"
     assert unit_of("tests/actors/test_cron.py::x") == "tests/actors/test_cron.py"
 

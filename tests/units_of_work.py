@@ -25,18 +25,37 @@ OF_THEIR_OWN = {
         "test_own_database",
         "test_slow_start",
         "test_stripe",
+        "test_traces",
         "test_typescript_restart",
     )
 }
 """Files whose tests use none of the services that `tests/service` shares, but start others."""
+SHARED = {"service", "rehearsal"}
+"""The fixtures that start the services of `tests/service`; the second one's clock may be set."""
+REHEARSED = {
+    f"{SERVICE}{name}.py"
+    for name in (
+        "test_metrics",
+        "test_quickstart_python",
+        "test_readme",
+        "test_shared_machine",
+        "test_trust",
+    )
+}
+"""Files whose tests use `rehearsal`, but for those whose parameter says otherwise."""
 
 
 def unit_of(test: str) -> str:
-    """Return the unit of a test: its file, or one script, or all that share services."""
+    """Return the unit of a test: its file, or one script, or all that share a service."""
     file = file_of(test)
     if file == SCRIPTS:
         return test
-    return "shared" if file.startswith(SERVICE) and file not in OF_THEIR_OWN else file
+    if not file.startswith(SERVICE) or file in OF_THEIR_OWN:
+        return file
+    parameter = test.rpartition("[")[2].rstrip("]")
+    if parameter in SHARED:
+        return parameter
+    return "rehearsal" if file in REHEARSED else "service"
 
 
 def longest_first(tests: Sequence[str], seconds: Seconds) -> list[str]:
@@ -63,8 +82,17 @@ def needs_server(item: pytest.Item) -> bool:
     return SERVER in getattr(item, "fixturenames", ()) or EMBEDDED in chosen
 
 
+def check_units(items: Sequence[pytest.Item]) -> None:
+    """Raise UsageError where a unit would start a service that another one shares."""
+    for item in items:
+        unit, used = unit_of(item.nodeid), SHARED.intersection(getattr(item, "fixturenames", ()))
+        if unit in SHARED and not used <= {unit}:
+            raise pytest.UsageError(f"{item.nodeid} uses {used}: see REHEARSED in {__file__}")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what needs a server, and order the tests in each worker, as they are numbered there."""
+    check_units(items)
     for item in filter(needs_server, items):
         item.add_marker("server")
     if hasattr(config, "workerinput"):

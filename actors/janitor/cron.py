@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-from croniter import CroniterError, croniter
-
 from domain.local_days import zone
 
 CLOCK_CHANGE_MAX = timedelta(hours=3)  # More than any zone's clocks are changed at once.
@@ -35,6 +33,8 @@ def check_line(line: str) -> str:
         raise ValueError("is not five fields: minute hour day month weekday")
     if any(map(NO_TIME.match, fields)):
         raise ValueError("is not a cron line: R and H name no time")
+    from croniter import CroniterError, croniter  # noqa: PLC0415 - most processes follow no line
+
     try:
         croniter(line, CALENDAR_START).get_next(datetime)
     except (CroniterError, ValueError, KeyError, OverflowError) as error:
@@ -90,6 +90,8 @@ def _on_the_clock(instant: datetime, timezone: str) -> datetime:
 
 def _times(line: str, begin: datetime, *, forward: bool) -> Iterator[datetime]:
     """Yield the times that a line names on a calendar without time zones."""
+    from croniter import croniter  # noqa: PLC0415 - see above
+
     times = croniter(line, begin, ret_type=datetime)
     step: Callable[[], datetime] = times.get_next if forward else times.get_prev
     while True:
@@ -107,5 +109,7 @@ def _instants(line: str, clock: datetime, timezone: str) -> list[datetime]:
 @lru_cache(maxsize=64)
 def _is_hourly(line: str) -> bool:
     """Say whether a line names every hour of its days."""
+    from croniter import croniter  # noqa: PLC0415 - see above
+
     hours: list[object] = croniter.expand(line)[0][HOUR]
     return EVERY_HOUR in hours

@@ -196,6 +196,14 @@ class Ledger:
         assert isinstance(added, PackAdded), added
         return added.pack.pack_id
 
+    def fill_packs(self, count: int, now: datetime) -> None:
+        """Have so many packs: the first is asked for, the others are alike but for their ids."""
+        pack_id = self.given_pack(1, now)
+        pack = self.account.find_pack(pack_id)
+        assert pack is not None
+        alike = (replace(pack, pack_id=f"{number:024x}") for number in range(1, count))
+        self.account = self.account.with_packs((*self.account.packs, *alike))
+
     def expire_pack(self, pack_id: str, now: datetime) -> Decision:
         return self.do(ExpirePack(self.account.user_id, pack_id), now)
 

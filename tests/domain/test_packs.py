@@ -217,9 +217,9 @@ def test_a_shortfall_counts_packs_that_expire_and_holds_that_are_freed_before_a_
 
 def test_so_many_packs_may_be_there_with_something_in_them() -> None:
     ledger = ShardLedger()
-    for _ in range(PACKS_MAX):
-        ledger.given_pack(1, NOON)
+    ledger.fill_packs(PACKS_MAX - 1, NOON)
 
+    ledger.given_pack(1, NOON)
     assert refusal_of(ledger.pack(1, NOON)).reason is Rejection.AMOUNT_TOO_LARGE
     assert refusal_of(ledger.adjust(NOON, by=1)).reason is Rejection.AMOUNT_TOO_LARGE
     ledger.charge(1, NOON)

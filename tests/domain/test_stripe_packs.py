@@ -211,8 +211,7 @@ def test_a_payment_that_nothing_was_bought_with_is_refused() -> None:
 
 def test_what_stripe_was_paid_for_is_added_however_late_and_however_many_there_are() -> None:
     ledger = Ledger()
-    for number in range(PACKS_MAX):
-        ledger.do(AddPack(USER, Credits(1), pay(f"given {number}")), NOON)
+    ledger.fill_packs(PACKS_MAX, NOON)
 
     late = AddPack(USER, Credits(7), pay(PAYMENT), NOON - timedelta(days=1), paid_to_stripe=True)
 
