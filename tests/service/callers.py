@@ -69,8 +69,10 @@ class Books:
 class Callers:
     """Calls as long as the block; at its end every charge that was begun is acknowledged."""
 
-    def __init__(self, address: str, key: str, run: str) -> None:
+    def __init__(self, address: str, key: str, run: str, pause: float = PAUSE_SECONDS) -> None:
+        """`pause`: between two calls of one caller; what is long leaves the cores to the service."""
         self.books = Books()
+        self._pause = pause
         self.users = [f"faults-{number}" for number in range(CALLERS)]
         self._run = run
         self._stopping = asyncio.Event()
@@ -106,7 +108,7 @@ class Callers:
             if self._stopping.is_set():
                 return
             await self._charge(caller, f"{self._run}-{caller}-{number}")
-            await asyncio.sleep(PAUSE_SECONDS)
+            await asyncio.sleep(self._pause)
 
     async def _charge(self, caller: int, key: str) -> None:
         began = time.monotonic()
@@ -132,7 +134,7 @@ class Callers:
             seconds = time.monotonic() - sent
             self.books.reads.append(Answer(caller, sent, seconds, code_of(answer)))
             failed = answer is None or answer.status_code != 200
-            await asyncio.sleep(self._pause_after(answer) if failed else PAUSE_SECONDS)
+            await asyncio.sleep(self._pause_after(answer) if failed else self._pause)
 
     async def _send(self, method: str, path: str, **named: Any) -> httpx.Response | None:
         try:

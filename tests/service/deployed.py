@@ -63,7 +63,7 @@ def main() -> int:
     """Deploy, wait until all machines answer, and charge on each."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        Machines(Path(folder), 1, ROOT, **SETTINGS) as machines,
+        Machines(Path(folder), 1, ROOT, with_dashboard=True, **SETTINGS) as machines,
     ):
         everybody = [machines.head, *machines.workers]
         began = time.monotonic()

@@ -28,7 +28,7 @@ from actors.mongo.embedded_wire import MongoWire
 from bench.machine import facts
 from bench.progress import track
 from tests.patience import PATIENCE_SECONDS
-from tests.service.callers import Answer, Audit, Books, Callers, audit
+from tests.service.callers import PAUSE_SECONDS, Answer, Audit, Books, Callers, audit
 from tests.service.fault_maker import FAULTS, Fault, On, Stage
 from tests.service.running import RunningService
 from tests.service.slow_proxy import SlowProxy
@@ -89,10 +89,10 @@ class Made(NamedTuple):
     is_well: bool
 
 
-async def run(fault: Fault[On], on: On) -> Made:
-    """Make one fault under load."""
+async def run(fault: Fault[On], on: On, pause: float) -> Made:
+    """Make one fault under load; `pause` is that of its callers."""
     name = f"{fault.name.replace(' ', '-')}-{secrets.token_hex(4)}"
-    callers = Callers(on.service.address, on.service.key, name)
+    callers = Callers(on.service.address, on.service.key, name, pause)
     async with callers.calling() as books:
         await asyncio.sleep(BEFORE_SECONDS)
         began = time.monotonic()
@@ -144,7 +144,7 @@ def failed(answers: list[Answer], good: int) -> str:
     return f"{len(bad)} of {len(answers)}" + (f" ({codes})" if bad else "")
 
 
-async def main(names: list[str]) -> int:
+async def main(names: list[str], pause: float) -> int:
     """Make the faults one after another on one service; return the exit code."""
     print(", ".join(f"{name} {value}" for name, value in facts().items()), flush=True)
     print(f"\n{HEAD}\n|{' --- |' * HEAD.count(' | ')} --- |", flush=True)
@@ -153,7 +153,7 @@ async def main(names: list[str]) -> int:
         chosen = [fault for fault in FAULTS if fault.name in names or not names]
         for fault in track(Console(stderr=True), chosen, lambda fault: fault.name):
             said = len(on.service.output)
-            made = await run(fault, on)
+            made = await run(fault, on, pause)
             print(made.row, flush=True)
             code |= not made.is_well
             print("".join(on.service.output[said:]), end="", file=sys.stderr, flush=True)
@@ -163,4 +163,8 @@ async def main(names: list[str]) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", default=[], choices=[f.name for f in FAULTS])
-    sys.exit(asyncio.run(main(parser.parse_args().only)))
+    parser.add_argument(
+        "--pause", type=float, default=PAUSE_SECONDS, help="of a caller, in seconds"
+    )
+    options = parser.parse_args()
+    sys.exit(asyncio.run(main(options.only, options.pause)))

@@ -158,14 +158,26 @@ class ServiceOnMachines(RunningService):
 class Machines:
     """A head and workers with Ray, and a database that all of them reach."""
 
-    def __init__(self, folder: Path, workers: int, code: Path = ROOT, **settings: str) -> None:
-        """Put `settings`, if any, and where the database is, into the environment of Ray."""
+    def __init__(
+        self,
+        folder: Path,
+        workers: int,
+        code: Path = ROOT,
+        *,
+        with_dashboard: bool = False,
+        **settings: str,
+    ) -> None:
+        """Put `settings`, if any, and where the database is, into the environment of Ray.
+
+        `with_dashboard`: `serve deploy` asks it. It is a dozen processes, each of which imports Ray.
+        """
         self.folder = folder
         self._data = folder / "data"
         self._net = f"10.{200 + secrets.randbelow(50)}.{secrets.randbelow(250)}"
         self._bridge = f"al{secrets.token_hex(3)}"
         self._stack = contextlib.ExitStack()
         self._code = code
+        self._with_dashboard = with_dashboard
         self._settings = settings
         self._lines = yaml.safe_load((ROOT / "cluster.yaml").read_text())
         self.environment = self._make_home()
@@ -247,6 +259,8 @@ class Machines:
         """Run the cluster file's lines; `ray stop` would end others' Ray, and has nothing to do."""
         (line,) = [line for line in self._lines[which] if "ray start" in line]
         line = line.replace(" --autoscaling-config=~/ray_bootstrap_config.yaml", "")
+        if machine is self.head and not self._with_dashboard:
+            line += " --include-dashboard=false"
         head = self.head.address
         ours = f" --node-ip-address={machine.address} --num-cpus={CPUS} --disable-usage-stats"
         machine.run(line + ours, self.environment | {"RAY_HEAD_IP": head})

@@ -22,6 +22,7 @@ from actors.mongo.connection import connect
 from actors.mongo.embedded_wire import Documents
 from bench.machine import facts
 from bench.progress import track
+from tests.service.callers import PAUSE_SECONDS
 from tests.service.fault_maker import Fault
 from tests.service.faults import HEAD, run
 from tests.service.machines import Machines, ServiceOnMachines
@@ -184,7 +185,7 @@ FAULTS = [
 ]
 
 
-async def main(names: list[str]) -> int:
+async def main(names: list[str], pause: float) -> int:
     """Make the faults one after another; return 1 where one lost a charge or did not end."""
     code = 0
     print(", ".join(f"{name} {value}" for name, value in facts().items()), flush=True)
@@ -192,7 +193,7 @@ async def main(names: list[str]) -> int:
     chosen = [fault for fault in FAULTS if fault.name in names or not names]
     for fault in track(Console(stderr=True), chosen, lambda fault: fault.name):
         async with cluster() as on:
-            made = await run(fault, on)
+            made = await run(fault, on, pause)
             print(made.row, flush=True)
             code |= not made.is_well
     return code
@@ -201,4 +202,8 @@ async def main(names: list[str]) -> int:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", default=[], choices=[f.name for f in FAULTS])
-    sys.exit(asyncio.run(main(parser.parse_args().only)))
+    parser.add_argument(
+        "--pause", type=float, default=PAUSE_SECONDS, help="of a caller, in seconds"
+    )
+    options = parser.parse_args()
+    sys.exit(asyncio.run(main(options.only, options.pause)))

@@ -46,6 +46,13 @@ HEAD = (
 )
 
 
+class Load(NamedTuple):
+    """How many callers there are, and how long each rests after a round of calls."""
+
+    callers: int
+    pause: float
+
+
 class Answer(NamedTuple):
     """One request: when it was sent, how long it took, and what came (0: no HTTP answer)."""
 
@@ -71,7 +78,8 @@ class Seen:
 class Caller:
     """Charges, holds, settles, reads and lists for one user, one request after another."""
 
-    def __init__(self, client: aiohttp.ClientSession, user: str, seen: Seen) -> None:
+    def __init__(self, client: aiohttp.ClientSession, user: str, seen: Seen, pause: float) -> None:
+        self._pause = pause
         self._client = client
         self._user = user
         self._seen = seen
@@ -93,6 +101,7 @@ class Caller:
                 await self._hold_and_settle(f"{self._user}-h{number}")
             if number % 10 == 0:
                 await self._list()
+            await asyncio.sleep(self._pause)
 
     async def _charge(self, key: str) -> None:
         body = {"user_id": self._user, "service_type": "chat", "credit_amount": 1}
@@ -146,16 +155,16 @@ class Caller:
 
 
 @contextlib.asynccontextmanager
-async def calling(service: RunningService, run: str, callers: int) -> AsyncIterator[Seen]:
+async def calling(service: RunningService, run: str, load: Load) -> AsyncIterator[Seen]:
     """Call as long as the block; at its end every request is answered."""
     seen, stopping = Seen(), asyncio.Event()
     async with aiohttp.ClientSession(
         service.address,
         headers={"Authorization": f"Bearer {service.key}"},
-        connector=aiohttp.TCPConnector(limit=callers),
+        connector=aiohttp.TCPConnector(limit=load.callers),
         timeout=aiohttp.ClientTimeout(TIMEOUT_SECONDS),
     ) as client:
-        crew = [Caller(client, f"{run}-{number}", seen) for number in range(callers)]
+        crew = [Caller(client, f"{run}-{n}", seen, load.pause) for n in range(load.callers)]
         await asyncio.gather(*(caller.open() for caller in crew))
         seen.answers.clear()
         tasks = [asyncio.create_task(caller.work(stopping)) for caller in crew]
@@ -235,14 +244,14 @@ def row(what: str, told: dict[str, Any], answers: list[Answer], old: int, books:
 
 
 async def change(
-    service: RunningService, database: Documents, shards: int, *, kill: bool, callers: int
+    service: RunningService, database: Documents, shards: int, *, kill: bool, load: Load
 ) -> tuple[list[str], bool]:
     """Change the number of shards under load.
 
     Returns the rows of the table, and whether each answer and the books were right.
     """
     run = f"reshard-{secrets.token_hex(4)}"
-    async with calling(service, run, callers) as seen:
+    async with calling(service, run, load) as seen:
         await asyncio.sleep(QUIET_SECONDS)
         began = time.monotonic()
         told = await reshard(service, shards, kill=kill)
@@ -283,7 +292,7 @@ def restarted(service: RunningService, shards: int) -> str:
     )
 
 
-async def main(first: int, ways: list[int], callers: int, kills: list[bool]) -> int:
+async def main(first: int, ways: list[int], load: Load, kills: list[bool]) -> int:
     """Change the number of shards to one after another, on one service; return the exit code."""
     code = 0
     print(", ".join(f"{name} {value}" for name, value in facts().items()), flush=True)
@@ -294,7 +303,7 @@ async def main(first: int, ways: list[int], callers: int, kills: list[bool]) -> 
         database = connect(service.mongo_uri, "allotment")
         try:
             for kill, shards in itertools.product(kills, ways):
-                rows, is_well = await change(service, database, shards, kill=kill, callers=callers)
+                rows, is_well = await change(service, database, shards, kill=kill, load=load)
                 print(*rows, sep="\n", flush=True)
                 code |= not is_well
             print(await asyncio.to_thread(restarted, service, ways[-1] + 1), flush=True)
@@ -309,9 +318,11 @@ async def main(first: int, ways: list[int], callers: int, kills: list[bool]) -> 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--connections", type=int, default=CONNECTIONS)
+    parser.add_argument("--pause", type=float, default=0.0, help="of each, in seconds")
     parser.add_argument("--through", default="3,8,2", help="numbers of shards, one after another")
     parser.add_argument("--kill", choices=["no", "yes", "both"], default="both")
     options = parser.parse_args()
     first, *numbers = [int(number) for number in options.through.split(",")]
+    load = Load(options.connections, options.pause)
     kills = {"no": [False], "yes": [True], "both": [False, True]}[options.kill]
-    sys.exit(asyncio.run(main(first, numbers, options.connections, kills)))
+    sys.exit(asyncio.run(main(first, numbers, load, kills)))

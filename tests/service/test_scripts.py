@@ -96,7 +96,9 @@ SCRIPTS = {
     "tests.service.events_run --users 300 --kill-every 1.5 --seed 7": [
         '"users": 300,.*"users_told_wrongly": 0,.*"repeats_with_another_body": 0,'
     ],
-    "tests.service.faults --only 'shard killed'": [r"\| shard killed .*\| 0, 0 \| [\d.]+ s"],
+    "tests.service.faults --pause 0.2 --only 'shard killed'": [
+        r"\| shard killed .*\| 0, 0 \| [\d.]+ s"
+    ],
     "tests.service.foreign_edits --documents 8 --edits 10 --users 5 --stopped 2": [
         '"run": "latency", "documents": 8,',
         '"run": "chaos",.*"differing": 0,.*"charges_lost": 0,',
@@ -109,7 +111,7 @@ SCRIPTS = {
         r"sustained: [1-9]\d* charges a second",
         r"acknowledged [1-9]\d*: .*: agree",
     ],
-    "tests.service.reshard --connections 8 --through 2,3 --kill yes": [
+    "tests.service.reshard --connections 8 --pause 0.1 --through 2,3 --kill yes": [
         r"\| 2 → 3, janitor killed \|.*\| 0, 0 \|",
         r"started again: \d+ moved, 4 shards",
     ],
@@ -131,7 +133,7 @@ SCRIPTS = {
 }
 ON_MACHINES = {
     "tests.service.deployed": ["shards are on 2 nodes"],
-    "tests.service.nodes --only 'node drained'": [r"\| node drained .*\| 0, 0 \|"],
+    "tests.service.nodes --pause 0.2 --only 'node drained'": [r"\| node drained .*\| 0, 0 \|"],
 }
 
 
