@@ -162,17 +162,6 @@ def allotment(**settings: str) -> Iterator[Service]:
 
 
 @contextlib.contextmanager
-def plain_service(mongo_uri: str) -> Iterator[int]:
-    """Run the plain service in one process; yield its port."""
-    port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "bench.plain_service:app", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--no-access-log"]
-    environment = clean_environment() | {"BENCH_MONGO_URI": mongo_uri}
-    with running(command, environment, ROOT, lambda line: "Uvicorn running" in line):
-        yield port
-
-
-@contextlib.contextmanager
 def running(
     command: list[str],
     environment: Mapping[str, str],
