@@ -1,6 +1,6 @@
 """One command: starts the service and prints its numbers beside those it is compared with.
 
-python -m bench           the service over HTTP and from Python, about 15 minutes
+python -m bench           the service over HTTP and from Python, about 25 minutes
 python -m bench memory    bytes of RAM per resident account
 python -m bench sweep     comparing RAM with MongoDB, alone and beside usage
 python -m bench warm      accounts a second that a starting shard takes up from MongoDB

@@ -199,11 +199,12 @@ def read_lines(
 ) -> None:
     """Keep a program's last lines until it ends, and notice the one that says it is ready."""
     assert process.stdout is not None, "it is a pipe"
-    for line in process.stdout:
-        lines.append(line.rstrip("\n"))
-        del lines[:-OUTPUT_LINES_MAX]
-        if is_ready(lines[-1]):
-            ready.set()
+    with process.stdout as output:
+        for line in output:
+            lines.append(line.rstrip("\n"))
+            del lines[:-OUTPUT_LINES_MAX]
+            if is_ready(lines[-1]):
+                ready.set()
 
 
 def wait_until_ready(

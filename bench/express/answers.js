@@ -46,6 +46,5 @@ export function usageAnswer(usage_id, { created_at, ...usage }, day) {
     sources: credit_amount ? [{ source: "day", date, credit_amount }] : [],
     uncovered_credits: 0,
     late: false,
-    tokens: null,
   };
 }
