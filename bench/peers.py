@@ -9,13 +9,15 @@ import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from http.client import HTTPConnection
 
 from rich.console import Console
 
 from bench.documents import seed_database, seed_key
-from bench.processes import ROOT, clean_environment, free_port, running
+from bench.processes import ROOT, BenchError, clean_environment, free_port, running
 from bench.progress import begin
 from bench.redis_server import redis_server, seed_redis
+from bench.users import user_id
 
 EXPRESS = ROOT / "bench" / "express"
 PLAIN = "plain FastAPI"
@@ -80,7 +82,9 @@ def express_mongoose(mongo_uri: str, users: int) -> Iterator[Target]:
     key = seed_database(mongo_uri, name, users)
     there = {"BENCH_MONGO_URI": mongo_uri, "BENCH_MONGO_DATABASE": name}
     with node("with_mongoose.js", there) as port:
-        yield Target(port, key)
+        target = Target(port, key)
+        ask_for_all(target, users)
+        yield target
 
 
 @contextlib.contextmanager
@@ -120,6 +124,18 @@ def node(program: str, there: Mapping[str, str]) -> Iterator[int]:
     environment = clean_environment() | {"NODE_ENV": "production", "PORT": str(port), **there}
     with running(["node", program], environment, EXPRESS, lambda line: line == "listening"):
         yield port
+
+
+def ask_for_all(target: Target, users: int) -> None:
+    """Ask for every user once: a cache begins as full as the service's RAM."""
+    with contextlib.closing(HTTPConnection("127.0.0.1", target.port)) as connection:
+        for index in range(users):
+            path = f"/status?user_id={user_id(index)}"
+            connection.request("GET", path, headers={"Authorization": f"Bearer {target.key}"})
+            answer = connection.getresponse()
+            if answer.status != 200:
+                raise BenchError(f"GET {path} is answered {answer.status}: {answer.read()!r}")
+            answer.read()
 
 
 @contextlib.contextmanager

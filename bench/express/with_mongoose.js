@@ -1,9 +1,9 @@
 // The service many teams would write: Express and Mongoose, one process, and a Map as its cache.
 //
 // A status is read from the Map. A charge is decided in it, and then written: a usage record and
-// the day, each durable, beside each other. Two writes are no transaction: a crash between them
-// leaves books that differ, and a second process would overspend. It keeps no idempotency keys and
-// rolls nothing over, which only makes it faster.
+// the day, each durable, beside each other (one after the other, 64 callers get a tenth less). Two
+// writes are no transaction: a crash between them leaves books that differ, and a second process
+// would overspend. It keeps no idempotency keys and rolls nothing over, which only makes it faster.
 
 import mongoose from "mongoose";
 import { leftOf, midnight, usageAnswer } from "./answers.js";
