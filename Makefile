@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 PIP := -m pip install --quiet --disable-pip-version-check
 LOCKED := $(PIP) --require-hashes --only-binary=:all:
 
-.PHONY: run test check lint docs bench simulate mutations search lock clean runtimes
+.PHONY: run test check lint docs bench simulate mutations search lock clean runtimes peers
 
 run: $(VENV)/.ready
 	@exec $(BIN)/allotment up --console
@@ -86,4 +86,12 @@ runtimes: $(RUNTIMES)/node_modules/.package-lock.json
 
 $(RUNTIMES)/node_modules/.package-lock.json: $(RUNTIMES)/package-lock.json
 	npm ci --prefix $(RUNTIMES) --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+# Express, Mongoose and node-redis, for the peers of `make bench` that are Node programs.
+EXPRESS := bench/express
+peers: $(EXPRESS)/node_modules/.package-lock.json
+
+$(EXPRESS)/node_modules/.package-lock.json: $(EXPRESS)/package-lock.json
+	npm ci --prefix $(EXPRESS) --ignore-scripts --no-audit --no-fund
 	@touch $@

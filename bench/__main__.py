@@ -1,6 +1,6 @@
 """One command: starts the service and prints its numbers beside those it is compared with.
 
-python -m bench           the service over HTTP and from Python, about 15 minutes
+python -m bench           the service over HTTP and from Python, about 25 minutes
 python -m bench memory    bytes of RAM per resident account
 python -m bench sweep     comparing RAM with MongoDB, alone and beside usage
 python -m bench warm      accounts a second that a starting shard takes up from MongoDB
@@ -19,9 +19,10 @@ from rich.console import Console
 
 from bench import console as open_console
 from bench import events, machine, memory, sweep, warm
-from bench.cases import Case, Extent, Measured, all_cases, chosen, measure
+from bench.cases import Case, Extent, Measured, all_cases, chosen, measure, without_absent
 from bench.cluster import prepare_cluster
-from bench.processes import BenchError, allotment, plain_service
+from bench.peers import running_peers
+from bench.processes import BenchError, allotment
 from bench.progress import begin, track
 from bench.report import print_report, write_json
 
@@ -61,6 +62,11 @@ def bench_service(options: argparse.Namespace, console: Console) -> int:
     if not cases:
         console.print("No case has such a name.")
         return 2
+    cases, absent = without_absent(cases)
+    for name, why in absent.items():
+        console.print(f"{name} is skipped: {why}", highlight=False)
+    if not cases:
+        return 0
     facts = machine.facts()
     measured = measure_all(cases, options, console)
     print_report(console, measured, facts)
@@ -78,11 +84,11 @@ def measure_all(
     extent = Extent(options.users, options.seconds, options.warm_up)
     begin(console, "starting the service")
     with allotment() as service:
-        plain_key = prepare_cluster(service, options.users, console)
-        with plain_service(service.mongo_uri) as plain_port:
-            plain = (plain_port, plain_key)
+        prepare_cluster(service, options.users, console)
+        servers = {case.server for case in cases}
+        with running_peers(servers, service.mongo_uri, options.users, console) as peers:
             for seed, case in track(console, turns, lambda turn: turn[1].name):
-                result = measure(case, service, plain, extent, seed)
+                result = measure(case, service, peers, extent, seed)
                 measured[case].add(result)
                 measured[case].settle_seconds.append(service.settle())
         begin(console, "stopping the service")

@@ -4,11 +4,12 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bench.load import PAIR
+from bench.peers import PEERS, Target
 from bench.processes import ROOT, BenchError, Service
 
 MEASURE_SECONDS_SPARE = 120.0  # What a load process may take on top of its measuring time.
@@ -21,8 +22,7 @@ PATHS = {
     ("no-op", "no-op"): "/healthz",
     ("one call per request", "status"): "/one-call/status",
     ("one call per request", "usage"): "/one-call/usage",
-    ("plain FastAPI", "status"): "/status",
-    ("plain FastAPI", "usage"): "/usage",
+    **{(name, job): f"/{job}" for name, peer in PEERS.items() for job in peer.jobs},
 }
 
 
@@ -94,13 +94,9 @@ def all_cases(connections: Iterable[int]) -> list[Case]:
     cases = [
         Case(server, job, width)
         for width in connections
-        for job, servers in (
-            ("status", ("allotment", "one call per request", "plain FastAPI")),
-            ("no-op", ("no-op",)),
-            ("usage", ("allotment", "one call per request", "plain FastAPI")),
-            (PAIR, ("allotment",)),
-        )
-        for server in servers
+        for job in ("status", "no-op", "usage", PAIR)
+        for server, done in PATHS
+        if done == job
     ]
     cases += [
         Case("Python client", job, width) for job in ("status", "usage") for width in (1, BATCH)
@@ -118,19 +114,26 @@ def chosen(cases: Sequence[Case], only: Sequence[str]) -> list[Case]:
     ]
 
 
+def without_absent(cases: Sequence[Case]) -> tuple[list[Case], dict[str, str]]:
+    """Return the cases that can be measured here, and why which peers cannot."""
+    servers = dict.fromkeys(case.server for case in cases if case.server in PEERS)
+    absent = {name: why for name in servers if (why := PEERS[name].lacks())}
+    return [case for case in cases if case.server not in absent], absent
+
+
 def measure(
-    case: Case, service: Service, plain: tuple[int, str], extent: Extent, seed: int
+    case: Case, service: Service, peers: Mapping[str, Target], extent: Extent, seed: int
 ) -> dict[str, Any]:
     """Run one case once, in a process of its own, and return its result."""
     common = {"job": case.job, "seed": seed, **asdict(extent)}
     if case.is_python:
         load = common | {"ray_address": service.ray_address, "batch": case.width}
         return run("bench.python_load", load)
-    port, key = plain if case.server == "plain FastAPI" else (service.port, service.key)
+    target = peers.get(case.server, Target(service.port, service.key))
     path = PATHS[case.server, case.job]
     return run(
         "bench.load",
-        common | {"port": port, "key": key, "path": path, "connections": case.width},
+        common | asdict(target) | {"path": path, "connections": case.width},
     )
 
 

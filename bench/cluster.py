@@ -11,13 +11,12 @@ from actors.remote.loopback import join
 from actors.settings import Settings
 from bench.processes import Service, clean_environment
 from bench.progress import begin
-from bench.users import PLAIN_DATABASE
 
 SEED_SECONDS_MAX = 60.0  # How long one payment may take while all users are seeded at once.
 
 
-def prepare_cluster(service: Service, users: int, console: Console) -> str:
-    """Join, deploy what is compared, seed the users; return a key for the plain service."""
+def prepare_cluster(service: Service, users: int, console: Console) -> None:
+    """Join, deploy what is compared, seed the users."""
     share_environment(service)
     settings = Settings(_env_file=None, mongo_uri=SecretStr(service.mongo_uri))
     environment.prepare(os.environ)
@@ -36,7 +35,6 @@ def prepare_cluster(service: Service, users: int, console: Console) -> str:
     ray.shutdown()
     begin(console, "waiting until the service is at rest")
     service.settle()
-    return seeding.seed_plain(service.mongo_uri, PLAIN_DATABASE, users, console)
 
 
 def share_environment(service: Service) -> None:

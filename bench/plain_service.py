@@ -23,7 +23,6 @@ from actors.auth.api_keys import KeyRing
 from actors.auth.caller import Scope
 from actors.mongo.connection import connect
 from actors.mongo.keys import MongoKeys
-from bench.users import PLAIN_DATABASE
 from domain.api.answers import CreditStatusResponse, DaySource, UsageRecordResponse
 from domain.api.requests import RecordUsageBody, UserIdText
 from domain.local_days import ONE_DAY, midnight
@@ -36,8 +35,8 @@ Document = dict[str, Any]
 UserIdQuery = Annotated[UserIdText, Query()]
 BEARER = HTTPBearer(auto_error=False)
 
-URI = os.environ["BENCH_MONGO_URI"]
-DATA = connect(URI, PLAIN_DATABASE)  # With the options of the service's own clients.
+URI, NAME = os.environ["BENCH_MONGO_URI"], os.environ["BENCH_MONGO_DATABASE"]
+DATA = connect(URI, NAME)  # With the options of the service's own clients.
 KEYS = KeyRing(MongoKeys(DATA))
 
 

@@ -162,17 +162,6 @@ def allotment(**settings: str) -> Iterator[Service]:
 
 
 @contextlib.contextmanager
-def plain_service(mongo_uri: str) -> Iterator[int]:
-    """Run the plain service in one process; yield its port."""
-    port = free_port()
-    command = [sys.executable, "-m", "uvicorn", "bench.plain_service:app", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--no-access-log"]
-    environment = clean_environment() | {"BENCH_MONGO_URI": mongo_uri}
-    with running(command, environment, ROOT, lambda line: "Uvicorn running" in line):
-        yield port
-
-
-@contextlib.contextmanager
 def running(
     command: list[str],
     environment: Mapping[str, str],
@@ -210,11 +199,12 @@ def read_lines(
 ) -> None:
     """Keep a program's last lines until it ends, and notice the one that says it is ready."""
     assert process.stdout is not None, "it is a pipe"
-    for line in process.stdout:
-        lines.append(line.rstrip("\n"))
-        del lines[:-OUTPUT_LINES_MAX]
-        if is_ready(lines[-1]):
-            ready.set()
+    with process.stdout as output:
+        for line in output:
+            lines.append(line.rstrip("\n"))
+            del lines[:-OUTPUT_LINES_MAX]
+            if is_ready(lines[-1]):
+                ready.set()
 
 
 def wait_until_ready(

@@ -19,6 +19,7 @@ from actors.remote.loopback import join
 from bench import machine
 from bench.cases import Extent, Measured, run
 from bench.cluster import share_environment
+from bench.documents import day_documents, parts, subscription_document
 from bench.processes import BenchError, Service, allotment
 from bench.progress import begin, track
 from bench.users import user_id
@@ -32,8 +33,6 @@ ROUNDS_BESIDE_MAX = 120
 
 def insert_users(service: Service, accounts: int, console: Console) -> None:
     """Give every user a subscription and days, as documents of another program."""
-    from bench.seeding import day_documents, parts, subscription_document  # noqa: PLC0415 - ray
-
     database = connect(service.mongo_uri, "allotment")
     now = datetime.now(UTC)
     indexes = list(parts([{"index": index} for index in range(accounts)]))
@@ -47,7 +46,7 @@ def insert_users(service: Service, accounts: int, console: Console) -> None:
 
 def load_into_ram(service: Service, accounts: int, console: Console) -> None:
     """Read every user's status once, so that the shards hold them all."""
-    from actors.client import Allotment  # noqa: PLC0415 - so does this
+    from actors.client import Allotment  # noqa: PLC0415 - it imports ray
 
     join(service.ray_address, log_to_driver=False, logging_level=logging.ERROR)
     client = Allotment.connect(timeout_seconds=60)

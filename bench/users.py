@@ -1,8 +1,7 @@
-"""The users of a run: who they are, what each of them has been given, and where."""
+"""The users of a run: who they are, and what each of them has been given."""
 
 AMOUNT = 3_000_000  # Credits of a user's one payment: no charge of a run is ever refused.
 DAYS = 30
-PLAIN_DATABASE = "bench_plain"  # Of the plain service, on the same server.
 FIRST_USER = 0x66A0_0000_0000_0000_0000_0000  # 24 hex digits, as the ids of Mongoose programs are.
 
 

@@ -30,10 +30,10 @@ from actors.protocol.directory import even
 from actors.shard.interpreter import GC_GENERATION_THRESHOLD, GC_THRESHOLD
 from actors.shard.shard import Shard
 from bench import machine
+from bench.documents import parts
 from bench.memory import documents
 from bench.processes import BenchError
 from bench.progress import begin, track
-from bench.seeding import parts
 from bench.users import user_id
 from domain.values import Policy, UserId
 

@@ -1,13 +1,21 @@
-"""What a benchmark says of itself where nobody watches it, and where it stands still."""
+"""What a benchmark measures and says of itself, and where it stands still."""
 
+import shutil
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from io import StringIO
 from itertools import count
+from pathlib import Path
 
+import pytest
 from rich.console import Console
 
+from bench import peers
+from bench.cases import Case, Measured, all_cases, without_absent
 from bench.processes import unsettled
 from bench.progress import track
+from bench.redis_server import hash_line
+from bench.report import VERDICTS, alone, beside
 
 AT_REST = {"shard": "shard-000", "queued": 0, "journal_seconds_behind": 0.0}
 NO_EVENTS = {"undelivered_count": 0, "endpoints": []}
@@ -54,3 +62,84 @@ def test_what_is_not_at_rest_is_named() -> None:
         "shard-001 has 3 calls queued, its views are 4.2 s behind the journal",
         "12 deliveries of events are outstanding (crm 12)",
     ]
+
+
+def test_what_is_compared_stands_side_by_side() -> None:
+    usage = [case.server for case in all_cases([64]) if case.job == "usage" and case.width == 64]
+
+    assert usage == [
+        *("allotment", "one call per request", "plain FastAPI"),
+        *("Express + Mongoose", "Express + Redis", "one insert"),
+    ]
+
+
+def test_a_peer_whose_programs_are_not_there_is_skipped_and_says_why(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", "")
+
+    here, absent = without_absent(all_cases([1]))
+
+    assert absent == dict.fromkeys(("Express + Mongoose", "Express + Redis"), "there is no node")
+    assert here == [case for case in all_cases([1]) if not case.server.startswith("Express")]
+
+
+def test_a_peer_without_its_packages_names_the_command_that_installs_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(peers, "EXPRESS", tmp_path)
+    monkeypatch.setattr(shutil, "which", lambda program: f"/usr/bin/{program}")
+
+    _, absent = without_absent([Case("Express + Redis", "usage", 64)])
+
+    assert absent == {"Express + Redis": "`make peers` installs its packages"}
+
+
+def measured(per_second: float, *latencies_us: int) -> Measured:
+    return Measured(rates=[per_second], latencies_us=list(latencies_us))
+
+
+@pytest.mark.parametrize(
+    ("target", "goal", "meets"), [(2.0, ">= 2.0", True), (2.5, ">= 2.5", False), (None, "", None)]
+)
+def test_a_rate_is_at_least_so_many_times_that_of_a_peer(
+    target: float | None, goal: str, meets: bool | None
+) -> None:
+    promise = beside("usage", "plain FastAPI", target)
+    value = promise.value(
+        {promise.case: measured(4000), Case("plain FastAPI", "usage", 64): measured(2000)}
+    )
+
+    assert value == 2.0
+    assert (promise.goal, promise.meets(value)) == (goal, meets)
+    assert promise.meets(value) in VERDICTS
+
+
+@pytest.mark.parametrize(("target", "meets"), [(1.5, True), (1.4, False), (None, None)])
+def test_a_single_caller_waits_at_most_so_many_times_as_long(
+    target: float | None, meets: bool | None
+) -> None:
+    promise = alone("one insert", target)
+    value = promise.value(
+        {
+            promise.case: measured(500, 1000, 1500, 9000),
+            Case("one insert", "usage", 1): measured(800, 900, 1000, 1100),
+        }
+    )
+
+    assert value == 1.5
+    assert promise.meets(value) is meets
+
+
+def test_a_number_is_not_told_where_a_part_of_it_was_not_measured() -> None:
+    promise = alone("one insert", 1.5)
+
+    assert promise.value({promise.case: measured(500, 1000)}) is None
+
+
+def test_redis_is_told_of_instants_as_javascript_reads_them() -> None:
+    day = {"date": datetime(2026, 3, 10, tzinfo=UTC), "credits_used": 0}
+
+    assert hash_line("day:ada:2026-03-10", day) == (
+        "HSET day:ada:2026-03-10 date 2026-03-10T00:00:00.000Z credits_used 0\r\n"
+    )

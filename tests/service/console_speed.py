@@ -20,7 +20,7 @@ from bson import Int64, ObjectId
 
 from actors.console.app import build_app
 from actors.console.guard import Place
-from bench.seeding import subscription_document
+from bench.documents import subscription_document
 from bench.users import user_id
 from tests.service.requests import add_credits, charge
 from tests.service.running import RunningService, wait_until

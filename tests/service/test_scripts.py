@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.cases import all_cases, without_absent
 from tests.patience import PATIENCE_SECONDS
 from tests.service.attempted import ACTS
 from tests.service.machines import can_have_machines
@@ -22,27 +23,19 @@ ROOT = Path(__file__).parents[2]
 RUN_SECONDS_MAX = 900.0  # The longest take a minute or two on two idle cores.
 STOP_SECONDS_MAX = PATIENCE_SECONDS
 
+CASES, ABSENT = without_absent(all_cases([1]))
 BENCHMARKS = {
     "bench --seconds 0.2 --warm-up 0.1 --rounds 1 --connections 1 --users 50": [
-        r"\[1/12\] status, allotment, 1 connections\n",
-        r"\[12/12\] usage, Python client, batches of 256, about 0:00:\d\d left\n",
+        rf"\[1/{len(CASES)}\] status, allotment, 1 connections\n",
+        rf"\[{len(CASES)}/{len(CASES)}\] usage, Python client, batches of 256, about 0:00:\d\d left\n",
+        *(f"^{re.escape(name)} is skipped: {re.escape(why)}$" for name, why in ABSENT.items()),
         *(
-            rf"│ {job} +│ {server} +│ {callers} +│ +[1-9][\d,]* │[^│]+│[^│]+│[^│]+│ +0 │"
-            for job, server, callers in (
-                ("status", "allotment", 1),
-                ("status", "one call per request", 1),
-                ("status", "plain FastAPI", 1),
-                ("no-op", "no-op", 1),
-                ("usage", "allotment", 1),
-                ("usage", "one call per request", 1),
-                ("usage", "plain FastAPI", 1),
-                (r"hold \+ settle", "allotment", 1),
-                ("status", "Python client", "batch 1"),
-                ("status", "Python client", "batch 256"),
-                ("usage", "Python client", "batch 1"),
-                ("usage", "Python client", "batch 256"),
-            )
+            rf"│ {re.escape(case.job)} +│ {re.escape(case.server)} +│"
+            rf" {'batch ' if case.is_python else ''}{case.width} +│"
+            r" +[1-9][\d,]* │[^│]+│[^│]+│[^│]+│ +0 │"
+            for case in CASES
         ),
+        r"│ p50 of usage at 1 / one insert usage at 1 +│ +[\d.]+ │ +<= 1\.5 │",
         "statuses a second, Python, batches of 256",
     ],
     "bench memory --accounts 1000": [r"\] loading 1,000 accounts\n", r"│ all \(target <= 1536\)"],
