@@ -137,7 +137,7 @@ def _add_credit(
     if refusal is not None:
         return refusal
     if current is not None and are_too_many(current.grants):
-        return Refusal(Rejection.AMOUNT_TOO_LARGE)
+        return Refusal(Rejection.TOO_MANY_GRANTS)
     # After this point the credits must be added.
     timezone = command.timezone or policy.timezone
     base = current or begin(account.user_id, key, now, timezone)

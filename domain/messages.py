@@ -152,6 +152,7 @@ class Rejection(StrEnum):
     NO_ACTIVE_SUBSCRIPTION = "no_active_subscription"
     TOO_MANY_HOLDS = "too_many_holds"
     AMOUNT_TOO_LARGE = "amount_too_large"
+    TOO_MANY_GRANTS = "too_many_grants"
     INSUFFICIENT_CREDITS = "insufficient_credits"
 
 

@@ -156,6 +156,7 @@ _BY_REJECTION: dict[Rejection, type[RefusedError]] = {
     Rejection.NO_PRICE: InvalidRequestError,
     Rejection.NO_ACTIVE_SUBSCRIPTION: NoActiveSubscriptionError,
     Rejection.AMOUNT_TOO_LARGE: InvalidRequestError,
+    Rejection.TOO_MANY_GRANTS: InvalidRequestError,
     Rejection.INSUFFICIENT_CREDITS: InsufficientCreditsError,
 }
 _DETAILS = {
@@ -169,7 +170,9 @@ _DETAILS = {
     Rejection.NO_PRICE: "credit_amount: it is missing, and no price of the price list applies to this"
     " service_type and model_used",
     Rejection.AMOUNT_TOO_LARGE: "the amount takes a total past 2^53 - 1, or the subscription has"
-    f" {GRANTS_MAX:,} grants or {TRANSACTION_IDS_MAX:,} characters of transaction ids",
+    f" {GRANTS_MAX:,} grants",
+    Rejection.TOO_MANY_GRANTS: f"the subscription has {GRANTS_MAX:,} grants, or their transaction ids"
+    f" have {TRANSACTION_IDS_MAX:,} characters",
 }
 
 _FIELDS = {

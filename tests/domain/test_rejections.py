@@ -156,6 +156,12 @@ def refused_for_its_size() -> Refusal:
     return refusal_of(ledger_with(10, 5).add(CREDITS_MAX, 1, NOON))
 
 
+def refused_for_too_many_grants() -> Refusal:
+    ledger = ledger_with(10, 5)
+    ledger.add(1, 1, NOON, transaction_id="x" * TRANSACTION_IDS_MAX)
+    return refusal_of(ledger.add(1, 1, NOON))
+
+
 def refused_for_want_of_credits() -> Refusal:
     return refusal_of(ledger_with(10, 5).charge(11, NOON))
 
@@ -182,6 +188,7 @@ EVIDENCE: dict[Rejection, Callable[[], Refusal]] = {
     Rejection.NO_ACTIVE_SUBSCRIPTION: refused_without_subscription,
     Rejection.TOO_MANY_HOLDS: refused_for_too_many_holds,
     Rejection.AMOUNT_TOO_LARGE: refused_for_its_size,
+    Rejection.TOO_MANY_GRANTS: refused_for_too_many_grants,
     Rejection.INSUFFICIENT_CREDITS: refused_for_want_of_credits,
 }
 
@@ -355,7 +362,7 @@ def test_a_subscription_takes_so_many_grants_and_the_next_one_begins_anew() -> N
     one_too_many = ledger.add(1, 1, NOON)
     ledger.add(1, 1, NOON + 2 * ONE_DAY)
 
-    assert refusal_of(one_too_many) == Refusal(Rejection.AMOUNT_TOO_LARGE)
+    assert refusal_of(one_too_many) == Refusal(Rejection.TOO_MANY_GRANTS)
     assert ledger.status(NOON + 2 * ONE_DAY).total_credits == 1
 
 
@@ -369,7 +376,7 @@ def test_a_subscription_takes_grants_until_their_transaction_ids_are_too_long_to
     ledger.add(1, 1, NOON + 2 * ONE_DAY)
 
     assert total == TRANSACTION_IDS_MAX // length
-    assert refusal_of(one_too_many) == Refusal(Rejection.AMOUNT_TOO_LARGE)
+    assert refusal_of(one_too_many) == Refusal(Rejection.TOO_MANY_GRANTS)
     assert ledger.status(NOON + 2 * ONE_DAY).total_credits == 1
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 
 from actors.mongo.connection import connect
-from tests.service.reshard import calling, differing, reshard
+from tests.service.reshard import Load, calling, differing, reshard
 from tests.service.running import RunningService
 
 CALLERS = 12
@@ -29,7 +29,7 @@ def test_shards_come_and_go_under_load(service: RunningService, http: httpx.Clie
     database = connect(service.mongo_uri, "allotment")
 
     async def there_and_back() -> tuple[Any, ...]:
-        async with calling(service, run, CALLERS) as seen:
+        async with calling(service, run, Load(CALLERS, pause=0.0)) as seen:
             refused, up = await asyncio.gather(
                 asyncio.to_thread(ask_for_another, http, 5), reshard(service, 3, kill=False)
             )

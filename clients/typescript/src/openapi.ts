@@ -1354,7 +1354,7 @@ export interface components {
          * @description Why a command changed nothing. Listed in the order they are checked.
          * @enum {string}
          */
-        Rejection: "idempotency_key_reused" | "no_such_subscription" | "end_not_after_start" | "too_many_zones" | "expiry_not_in_future" | "no_such_usage" | "already_reversed" | "more_than_charged" | "no_such_pack" | "hold_closed" | "not_ended" | "no_such_grant" | "duplicate_payment" | "no_price" | "no_active_subscription" | "too_many_holds" | "amount_too_large" | "insufficient_credits";
+        Rejection: "idempotency_key_reused" | "no_such_subscription" | "end_not_after_start" | "too_many_zones" | "expiry_not_in_future" | "no_such_usage" | "already_reversed" | "more_than_charged" | "no_such_pack" | "hold_closed" | "not_ended" | "no_such_grant" | "duplicate_payment" | "no_price" | "no_active_subscription" | "too_many_holds" | "amount_too_large" | "too_many_grants" | "insufficient_credits";
         /**
          * ReleaseHoldBody
          * @description Why a hold is given back.
