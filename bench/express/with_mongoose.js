@@ -1,9 +1,10 @@
 // The service many teams would write: Express and Mongoose, one process, and a Map as its cache.
 //
-// A status is read from the Map. A charge is decided in it, and then written: a usage record and
-// the day, each durable, beside each other (one after the other, 64 callers get a tenth less). Two
-// writes are no transaction: a crash between them leaves books that differ, and a second process
-// would overspend. It keeps no idempotency keys and rolls nothing over, which only makes it faster.
+// A status is read from the Map. A charge is decided in it, and then written: the usage record, then
+// the day, each durable. Beside each other, 64 callers get a tenth more, but a single one half: the
+// embedded database's writers wait for each other. Two writes are no transaction: a crash between
+// them leaves books that differ, and a second process would overspend. It keeps no idempotency keys
+// and rolls nothing over, which only makes it faster.
 
 import mongoose from "mongoose";
 import { leftOf, midnight, usageAnswer } from "./answers.js";
@@ -67,10 +68,8 @@ async function charge(usage) {
   const _id = new mongoose.Types.ObjectId();
   const answer = usageAnswer(_id, usage, day);
   try {
-    await Promise.all([
-      Usage.create({ _id, ...usage, subscription_id: day.subscription_id }),
-      DailyCredit.updateOne({ _id: day._id }, { $inc: { credits_used: amount } }),
-    ]);
+    await Usage.create({ _id, ...usage, subscription_id: day.subscription_id });
+    await DailyCredit.updateOne({ _id: day._id }, { $inc: { credits_used: amount } });
   } catch (error) {
     day.credits_used -= amount;
     throw error;
