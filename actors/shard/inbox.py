@@ -10,10 +10,8 @@ from domain.messages import Command
 from domain.values import UserId
 
 INBOX_LENGTH_MAX = 10_000  # Beyond this, callers are told `overloaded` at once.
-BATCH_LENGTH_MAX = 1_000  # Calls decided and appended together,
-BATCH_OF_ONE_USER_MAX = (
-    16  # so many of one user: whoever sends many at once lets others go between.
-)
+BATCH_LENGTH_MAX = 1_000  # Calls decided and appended together; of one user,
+BATCH_OF_ONE_USER_MAX = 32  # so many: whoever sends more at once lets others go between.
 # Where the oldest has waited so long, no more is taken. Routers count a shard as lost after 5 seconds
 # and send all of it again, so that more than can be done would become more still.
 WAITING_SECONDS_MAX = 2.5
