@@ -1,6 +1,6 @@
 """Grants: how one payment's credits are split with the system and spread over days."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -24,11 +24,8 @@ def split(amount: Credits, system_portion_bps: int) -> Credits:
 
 def are_too_many(grants: Sequence["Grant"]) -> bool:
     """Say whether a caller may add no other one to a subscription that has these."""
-    return len(grants) >= GRANTS_MAX or _characters(grants) >= TRANSACTION_IDS_MAX
-
-
-def _characters(grants: Iterable["Grant"]) -> int:
-    return sum(len(grant.transaction_id or "") for grant in grants)
+    characters = sum(len(grant.transaction_id or "") for grant in grants)
+    return len(grants) >= GRANTS_MAX or characters >= TRANSACTION_IDS_MAX
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Any
 
 from domain.local_days import zone
 
@@ -33,11 +34,9 @@ def check_line(line: str) -> str:
         raise ValueError("is not five fields: minute hour day month weekday")
     if any(map(NO_TIME.match, fields)):
         raise ValueError("is not a cron line: R and H name no time")
-    from croniter import CroniterError, croniter  # noqa: PLC0415 - most processes follow no line
-
     try:
-        croniter(line, CALENDAR_START).get_next(datetime)
-    except (CroniterError, ValueError, KeyError, OverflowError) as error:
+        _follow(line, CALENDAR_START).get_next()
+    except (ValueError, KeyError, OverflowError) as error:  # Its own are ValueErrors.
         raise ValueError(f"is not a cron line: {error}") from error
     return " ".join(fields)
 
@@ -90,9 +89,7 @@ def _on_the_clock(instant: datetime, timezone: str) -> datetime:
 
 def _times(line: str, begin: datetime, *, forward: bool) -> Iterator[datetime]:
     """Yield the times that a line names on a calendar without time zones."""
-    from croniter import croniter  # noqa: PLC0415 - see above
-
-    times = croniter(line, begin, ret_type=datetime)
+    times = _follow(line, begin)
     step: Callable[[], datetime] = times.get_next if forward else times.get_prev
     while True:
         yield step()
@@ -109,7 +106,12 @@ def _instants(line: str, clock: datetime, timezone: str) -> list[datetime]:
 @lru_cache(maxsize=64)
 def _is_hourly(line: str) -> bool:
     """Say whether a line names every hour of its days."""
-    from croniter import croniter  # noqa: PLC0415 - see above
-
-    hours: list[object] = croniter.expand(line)[0][HOUR]
+    hours: list[object] = _follow(line, CALENDAR_START).expanded[HOUR]
     return EVERY_HOUR in hours
+
+
+def _follow(line: str, begin: datetime) -> Any:
+    """Return croniter's iterator of the times of a line, from one on."""
+    from croniter import croniter  # noqa: PLC0415 - most processes follow no line
+
+    return croniter(line, begin, ret_type=datetime)

@@ -8,7 +8,7 @@ must not pass over. Fields that may be passed over need none.
 
 Format 1: the collections of ours had no prefix. Format 2: they have. Format 3: a subscription's zone
 may be changed by an entry, and its document tells to which zones its earlier dates belong; charges
-may be of packs, and be reversed.
+may be of packs, and be reversed; too many grants are a reason to refuse.
 """
 
 from collections.abc import Iterator, Mapping

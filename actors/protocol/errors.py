@@ -169,6 +169,7 @@ _DETAILS = {
     Rejection.NOT_ENDED: "the subscription has not ended, or its document says already that it has",
     Rejection.NO_PRICE: "credit_amount: it is missing, and no price of the price list applies to this"
     " service_type and model_used",
+    # Of too many grants, what was refused before that had a reason of its own is told here.
     Rejection.AMOUNT_TOO_LARGE: "the amount takes a total past 2^53 - 1, or the subscription has"
     f" {GRANTS_MAX:,} grants",
     Rejection.TOO_MANY_GRANTS: f"the subscription has {GRANTS_MAX:,} grants, or their transaction ids"

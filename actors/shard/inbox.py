@@ -69,8 +69,6 @@ class Inbox:
         self._at_work: Batch = ()
         self._batch_finished = asyncio.Event()
         self._taken_at = 0.0
-        self.taken: frozenset[UserId] = frozenset()
-        """Users of the batch that is being worked on: their accounts may be about to change."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -91,11 +89,16 @@ class Inbox:
         return work.reply
 
     @property
+    def taken(self) -> frozenset[UserId]:
+        """Users of the batch that is being worked on: their accounts may be about to change."""
+        return frozenset(work.user_id for work in self._at_work)
+
+    @property
     def refusal(self) -> Reply:
         """What a caller is told of whom nothing was taken: why things wait."""
         at_work = asyncio.get_running_loop().time() - self._taken_at
         # One batch takes as long as all that wait for it may: it is the database that is slow.
-        return UNAVAILABLE if self.taken and at_work > WAITING_SECONDS_MAX else OVERLOADED
+        return UNAVAILABLE if self._at_work and at_work > WAITING_SECONDS_MAX else OVERLOADED
 
     async def take(self) -> list[Work]:
         """Wait for work and return what has arrived, in order, never waiting for more.
@@ -105,22 +108,20 @@ class Inbox:
         await self._arrived.wait()
         batch: list[Work] = []
         rest: list[Work] = []
-        taken = Counter[UserId]()
+        of_user = Counter[UserId]()
         while self._waiting and len(batch) < BATCH_LENGTH_MAX:
             work = self._waiting.popleft()
-            taken[work.user_id] += 1
-            (batch if taken[work.user_id] <= BATCH_OF_ONE_USER_MAX else rest).append(work)
+            of_user[work.user_id] += 1
+            (batch if of_user[work.user_id] <= BATCH_OF_ONE_USER_MAX else rest).append(work)
         self._waiting.extendleft(reversed(rest))
         if not self._waiting:
             self._arrived.clear()
         self._at_work = batch
-        self.taken = frozenset(taken)
         self._taken_at = asyncio.get_running_loop().time()
         return batch
 
     def finish(self) -> None:
         """Note that the batch at work is answered."""
-        self.taken = frozenset()
         self._at_work = ()
         self._batch_finished.set()
 

@@ -3,7 +3,6 @@
 A test that asks for a browser is skipped where there is none on the machine.
 """
 
-import contextlib
 import json
 import shutil
 import time
@@ -85,8 +84,10 @@ class Chromium:
 
         def is_there() -> bool:
             nonlocal found
-            with contextlib.suppress(Error):  # A page that goes takes its scripts with it.
+            try:
                 found = self.evaluate(script)
+            except Error as error:  # A page that goes takes its scripts with it.
+                found = error
             return bool(found == wanted)
 
         self._until(is_there, lambda: f"{script} stays {found!r}\n{self.errors}\n{self.text()}")

@@ -169,7 +169,7 @@ class Machines:
     ) -> None:
         """Put `settings`, if any, and where the database is, into the environment of Ray.
 
-        `with_dashboard`: `serve deploy` asks it. It is a dozen processes, each of which imports Ray.
+        `with_dashboard`: `serve deploy` asks it. It has processes of its own, each of which imports Ray.
         """
         self.folder = folder
         self._data = folder / "data"
