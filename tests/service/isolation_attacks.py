@@ -43,9 +43,9 @@ def charge(user_id: str, amount: int, **more: object) -> dict[str, object]:
     return {"user_id": user_id, "service_type": "chat", "credit_amount": amount} | more
 
 
-def longest_payment(number: int) -> dict[str, object]:
-    """Return what is said of a payment in texts that are as long as they may be."""
-    return LONGEST | {"transaction_id": f"{number:0>6}".ljust(256, "\U0001f4b3"), "amount": 1}
+def longest_payment(number: int, length: int) -> dict[str, object]:
+    """Return what is said of a payment in texts that are as long as they may be, its id of a length."""
+    return LONGEST | {"transaction_id": f"{number:0>6}".ljust(length, "\U0001f4b3"), "amount": 1}
 
 
 async def list_records(client: httpx.AsyncClient, _: int) -> httpx.Response:
@@ -60,20 +60,26 @@ async def repeat_what_is_spoilt(client: httpx.AsyncClient, _: int) -> httpx.Resp
     return await client.post("/subscription/usage", json=charge(BROKEN, 1), headers=KEY)
 
 
-async def add_grants(client: httpx.AsyncClient, number: int) -> httpx.Response:
-    """Give one user after the other as many grants as one may have; charge each in between."""
-    user = f"{PAYER}-{number // (2 * GRANTS_MAX)}"
-    if number % 2:
-        return await client.post("/subscription/usage", json=charge(user, 1))
-    body = {"user_id": user, "amount": 1000, "days": 30, "payment": longest_payment(number)}
-    return await client.post("/subscription/credits", json=body)
+def adding_grants(length: int) -> Send:
+    """Return what gives one user after the other up to a thousand grants; it charges each in between."""
+
+    async def add(client: httpx.AsyncClient, number: int) -> httpx.Response:
+        user = f"{PAYER}-{length}-{number // (2 * GRANTS_MAX)}"
+        if number % 2:
+            return await client.post("/subscription/usage", json=charge(user, 1))
+        payment = longest_payment(number, length)
+        body = {"user_id": user, "amount": 1000, "days": 30, "payment": payment}
+        return await client.post("/subscription/credits", json=body)
+
+    return add
 
 
 SENDS: dict[str, Send] = {
     "lists": list_records,
     "refused charges": charge_too_much,
     "a spoilt entry": repeat_what_is_spoilt,
-    "grants with the longest texts": add_grants,
+    "grants with the longest texts": adding_grants(256),
+    "a thousand grants": adding_grants(40),  # Ids as long as a thousand may be.
 }
 
 
