@@ -8,7 +8,6 @@ import contextlib
 import fcntl
 import logging
 import os
-import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,6 +38,7 @@ from actors.remote.local_cluster import ray_cluster
 from actors.remote.metrics import PricesMetric
 from actors.remote.names import SHARD_NAMES, names_of_ours
 from actors.remote.options import NAMESPACE
+from actors.remote.ports import claimed
 from actors.remote.private_folders import make_private
 from actors.remote.rollout import settings_in_force
 from actors.remote.shard import ShardActor
@@ -99,18 +99,6 @@ def database_uri(settings: Settings, directory: Path) -> Iterator[str]:
         uri_file.write_text(mongo.uri)
         yield mongo.uri
     uri_file.unlink(missing_ok=True)
-
-
-def check_port_is_free(host: str, port: int) -> None:
-    """Raise CannotStartError where another program listens."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise CannotStartError(
-                f"Port {port} on {host} is taken: set ALLOTMENT_HTTP_PORT to another one."
-            ) from error
 
 
 def prepare_database(settings: Settings, uri: str, tell: Tell) -> tuple[Documents, int]:
@@ -247,7 +235,7 @@ def service(settings: Settings, tell: Tell) -> Iterator[Started]:
     """
     with contextlib.ExitStack() as stack:
         directory = stack.enter_context(data_directory(settings))
-        check_port_is_free(settings.http_host, settings.http_port)
+        stack.enter_context(claimed(settings.http_host, settings.http_port, "ALLOTMENT_HTTP_PORT"))
         prices = price_file(settings)
         for claim in unchecked_claims(settings):
             logger.warning("%s is not set: tokens of the issuer for others are taken, too", claim)

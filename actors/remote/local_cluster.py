@@ -11,9 +11,7 @@ What this needs of Ray is no public interface: all of it is in this file.
 import contextlib
 import logging
 import os
-import secrets
 import signal
-import socket
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +29,7 @@ from ray.exceptions import RayError
 from actors.remote.environment import LOOPBACK, files_in
 from actors.remote.loopback import loopback_kept
 from actors.remote.options import NAMESPACE
+from actors.remote.ports import free_ports, proxy_ports
 from actors.remote.private_folders import RAY, keep_token, run_folder
 from actors.remote.start_steps import START_SECONDS_MAX, CannotStartError, attempt, first_sentence
 
@@ -41,9 +40,6 @@ AGENT_PORTS = (
     "runtime_env_agent_port",
 )
 """The ports of a node that its agents would choose, and the raylet would wait for."""
-# Below what systems give to clients: one of those could take it before its server does.
-SERVER_PORTS = range(20_000, 30_000)
-PORTS_TRIED_MAX = 100
 POLL_SECONDS = 0.1
 
 
@@ -62,7 +58,8 @@ def ray_cluster(
             context = join()
         else:
             folder = stack.enter_context(run_folder(directory))
-            stack.enter_context(environment(files_in(folder)))
+            ports = stack.enter_context(proxy_ports(os.environ))
+            stack.enter_context(environment(files_in(folder) | ports))
             context = attempt(
                 "Ray", lambda: start_local(folder, with_dashboard=with_dashboard), tell
             )
@@ -188,18 +185,6 @@ class PatientNode(ray_node.Node):
                     f"Its agents did not answer within {START_SECONDS_MAX:.0f} seconds"
                 )
             time.sleep(POLL_SECONDS)
-
-
-def free_ports(count: int) -> list[int]:
-    """Return different ports that no program listens on now. Raises OSError where none is found."""
-    found: list[int] = []
-    for port in secrets.SystemRandom().sample(SERVER_PORTS, PORTS_TRIED_MAX):
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("", port))
-            found.append(port)
-        if len(found) == count:
-            return found
-    raise OSError(f"Of {PORTS_TRIED_MAX} ports that were tried, {len(found)} are free")
 
 
 def ports_below(pid: int) -> set[int]:

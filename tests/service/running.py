@@ -53,7 +53,7 @@ def prices_in(directory: Path) -> Path:
 
 
 class RunningService:
-    """One service in a data directory. Its HTTP port and its other ports are free ones.
+    """One service in a data directory. Its HTTP port is a free one; others it finds itself.
 
     It has Ray's dashboard where the settings say so: that takes a tenth of a start.
     """
@@ -93,21 +93,13 @@ class RunningService:
         raise AssertionError("the service did not start:\n" + "".join(self.output))
 
     def environment(self) -> dict[str, str]:
-        ports = {
-            name: str(free_port())
-            for name in (
-                "RAY_SERVE_HAPROXY_STATS_PORT",
-                "RAY_SERVE_HAPROXY_METRICS_PORT",
-                "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT",
-            )
-        }
         ours = {
             "ALLOTMENT_DATA_DIR": str(self.data_dir),
             "ALLOTMENT_HTTP_PORT": str(self.port),
             "ALLOTMENT_RAY_DASHBOARD": "0",
         }
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("ALLOTMENT_")}
-        return inherited | ports | ours | self._settings
+        return inherited | ours | self._settings
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         """Signal the service and return its exit code."""

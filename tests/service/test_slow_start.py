@@ -1,6 +1,8 @@
-"""A start where Ray's processes take long, or end: with an agent that is slow, or broken."""
+"""A start where Ray's processes take long, or end: with an agent that is slow, or broken. And beside others."""
 
+import contextlib
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.remote.ports import PROXY_PORTS
 from tests.patience import PATIENCE_SECONDS
 from tests.service.running import RunningService, wait_until
 
@@ -76,8 +79,20 @@ def given_up(
         command.communicate(timeout=END_SECONDS_MAX)
 
 
-@pytest.mark.usefixtures("given_up")
-def test_a_start_waits_for_agents_longer_than_ray_does(tmp_path: Path) -> None:
+@pytest.fixture
+def taken_ports() -> Iterator[None]:
+    """Have a program on each port that HAProxy and Serve would listen on beside the one of HTTP."""
+    with contextlib.ExitStack() as stack:
+        for port in PROXY_PORTS.values():
+            with contextlib.suppress(OSError):  # Another service's: taken it is.
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+        yield
+
+
+@pytest.mark.usefixtures("given_up", "taken_ports")
+def test_a_start_waits_for_agents_longer_than_ray_does_and_takes_ports_that_are_free(
+    tmp_path: Path,
+) -> None:
     with with_agent(tmp_path, f"time.sleep({SLOW_SECONDS})") as service, service.client() as http:
         assert http.get("/readyz").status_code == 200
         programs = " ".join(map(program, pids_of(service)))
@@ -97,8 +112,9 @@ def test_a_start_that_is_given_up_says_why_and_leaves_no_process(
 
     assert command.returncode == 1
     assert "starting Ray again, attempt 3 of 3" in told
-    assert failure.startswith("allotment: Ray did not start in 3 attempts")
-    assert len(failure.splitlines()) == 1
+    *warnings, sentence = failure.splitlines()
+    assert sentence.startswith("allotment: Ray did not start in 3 attempts")
+    assert all("is taken" in warning for warning in warnings)  # Ports of other tests' services.
     assert "overloaded" not in failure
     wait_until(lambda: not pids_of(service), END_SECONDS_MAX)
     assert not (service.data_dir / "ray.address").exists()

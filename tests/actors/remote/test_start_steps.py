@@ -144,10 +144,6 @@ def test_the_command_prints_the_sentence_and_exits_with_1(monkeypatch: pytest.Mo
     assert "overloaded" not in ended.stderr
 
 
-def test_free_ports_are_different_ones() -> None:
-    assert len(set(local_cluster.free_ports(8))) == 8
-
-
 def test_what_starts_ray_can_be_imported_first() -> None:
     done = subprocess.run(
         [sys.executable, "-c", "import actors.remote.local_cluster"],

@@ -1,0 +1,108 @@
+"""Ports of a service: none that a program listens on, none that another service is about to take."""
+
+import contextlib
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from actors.remote.ports import PROXY_PORTS, claimed, claimed_from, free_ports, proxy_ports
+from actors.remote.start_steps import CannotStartError
+
+HOST = "127.0.0.1"
+METRICS = "RAY_SERVE_HAPROXY_METRICS_PORT"
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names to claim")
+
+
+@pytest.fixture
+def port() -> int:
+    return free_ports(1)[0]
+
+
+def test_free_ports_are_different_ones() -> None:
+    assert len(set(free_ports(8))) == 8
+
+
+def test_a_port_that_a_program_listens_on_is_told(port: int) -> None:
+    sentence = f"Port {port} on {HOST} is taken: set {METRICS} to another one."
+    with (
+        socket.create_server((HOST, port)),
+        pytest.raises(CannotStartError, match=sentence),
+        claimed(HOST, port, METRICS),
+    ):
+        pytest.fail("it is taken")
+
+
+def test_the_next_free_port_is_found(port: int) -> None:
+    with socket.create_server((HOST, port)), claimed_from(port) as found:
+        assert port < found <= port + 99
+
+
+@linux
+def test_what_is_claimed_is_nobody_elses_until_it_is_let_go(port: int) -> None:
+    with claimed(HOST, port, METRICS):
+        with claimed_from(port) as next_one:
+            assert next_one > port
+        with pytest.raises(CannotStartError), claimed(HOST, port, METRICS):
+            pytest.fail("it is claimed")
+
+    with claimed_from(port) as again:
+        assert again == port
+
+
+@linux
+def test_a_claim_ends_with_its_process(port: int) -> None:
+    program = f"""
+import time
+from actors.remote.ports import claimed
+with claimed("{HOST}", {port}, "{METRICS}"):
+    print("claimed", flush=True)
+    time.sleep(600)
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as other:
+        try:
+            assert other.stdout is not None
+            assert other.stdout.readline() == "claimed\n"
+            with claimed_from(port) as meanwhile:
+                assert meanwhile > port
+        finally:
+            other.kill()
+    with claimed_from(port) as afterwards:
+        assert afterwards == port
+
+
+def test_who_listens_may_take_what_it_has_claimed(port: int) -> None:
+    with claimed(HOST, port, METRICS), socket.create_server((HOST, port)) as server:
+        assert server.getsockname()[1] == port
+
+
+def test_two_services_have_different_ports() -> None:
+    with proxy_ports({}) as ones, proxy_ports({}) as others:
+        assert set(ones) == set(others) == set(PROXY_PORTS)
+        assert len({*ones.values(), *others.values()}) == 2 * len(PROXY_PORTS)
+
+
+def test_a_port_that_is_set_is_kept_or_refused(port: int) -> None:
+    with proxy_ports({METRICS: str(port)}) as ports:
+        assert ports[METRICS] == str(port)
+    with (
+        socket.create_server((HOST, port)),
+        pytest.raises(CannotStartError, match=METRICS),
+        proxy_ports({METRICS: str(port)}),
+    ):
+        pytest.fail("it is taken")
+
+
+def test_where_no_port_is_free_the_start_says_so(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.remote.ports.PORTS_TRIED_MAX", 1)
+    with (
+        contextlib.closing(socket.create_server((HOST, port))),
+        pytest.raises(CannotStartError, match="none is free"),
+        claimed_from(port),
+    ):
+        pytest.fail("none is free")
