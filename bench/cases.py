@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bench.load import PAIR
+from bench.load import CREDITS, PAIR
 from bench.peers import PEERS, Target
 from bench.processes import ROOT, BenchError, Service
 
@@ -19,6 +19,7 @@ PATHS = {
     ("allotment", "status"): "/subscription/status",
     ("allotment", "usage"): "/subscription/usage",
     ("allotment", PAIR): "/subscription/holds",
+    ("allotment", CREDITS): "/subscription/credits",
     ("no-op", "no-op"): "/healthz",
     ("one call per request", "status"): "/one-call/status",
     ("one call per request", "usage"): "/one-call/usage",
@@ -94,7 +95,7 @@ def all_cases(connections: Iterable[int]) -> list[Case]:
     cases = [
         Case(server, job, width)
         for width in connections
-        for job in ("status", "no-op", "usage", PAIR)
+        for job in ("status", "no-op", "usage", PAIR, CREDITS)
         for server, done in PATHS
         if done == job
     ]

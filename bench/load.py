@@ -26,6 +26,8 @@ HEAD_END = b"\r\n\r\n"
 LENGTH_FIELD = b"content-length:"
 HOLD_ID = b'"hold_id":"'
 PAIR = "hold + settle"
+CREDITS = "credits"
+"""The job that adds a grant."""
 
 Requests = Callable[[bytes], bytes]
 """Makes the next request of a connection, from the last answer on it (empty: the first)."""
@@ -36,7 +38,7 @@ class Load:
     """What to send, to whom, over how many connections and for how long."""
 
     job: str
-    """`status`, `usage`, `no-op`, or a hold and its settlement, which count as one."""
+    """`status`, `usage`, `credits`, `no-op`, or a hold and its settlement, which count as one."""
     port: int
     path: str
     key: str
@@ -74,12 +76,16 @@ def requests_of(load: Load) -> Requests:
             for index in range(users)
         ]
         return lambda _: reads[int(choose() * users)]
-    amount = 3 if load.job == PAIR else 1
-    bodies = [usage_body(index, amount) for index in range(users)]
     fields = f"{common}Content-Type: application/json\r\nContent-Length: "
-    key = f"\r\nIdempotency-Key: {load.seed}-{time.time_ns()}-"
-    head = f"POST {load.path} {fields}{len(bodies[0])}{key}".encode()
+    run = f"{load.seed}-{time.time_ns()}"
+    key = f"\r\nIdempotency-Key: {run}-"
     numbers = iter(range(1, sys.maxsize))
+    if load.job == CREDITS:
+        payments = [payment_body(index, run) for index in range(users)]
+        head = f"POST {load.path} {fields}{len(payments[0] % 0)}\r\n\r\n".encode()
+        return lambda _: head + payments[int(choose() * users)] % next(numbers)
+    bodies = [usage_body(index, 3 if load.job == PAIR else 1) for index in range(users)]
+    head = f"POST {load.path} {fields}{len(bodies[0])}{key}".encode()
 
     def write(_: bytes) -> bytes:
         return b"%s%d\r\n\r\n%s" % (head, next(numbers), bodies[int(choose() * users)])
@@ -116,6 +122,13 @@ def usage_body(index: int, amount: int) -> bytes:
     return json.dumps(record).encode()
 
 
+def payment_body(index: int, run: str) -> bytes:
+    """Return the body that adds a grant to a user, with room for the number of its payment."""
+    payment = {"method": "card", "transaction_id": f"{run}-%09d", "amount": 100, "currency": "eur"}
+    record = {"user_id": user_id(index), "amount": 100, "days": 30, "payment": payment}
+    return json.dumps(record).encode()
+
+
 class Connection:
     """One keep-alive connection: its request in flight, and what has arrived of the answer."""
 
@@ -137,7 +150,7 @@ class Generator:
     def __init__(self, load: Load) -> None:
         self._load = load
         self._next = requests_of(load)
-        self._expected = b"201" if load.job in ("usage", PAIR) else b"200"
+        self._expected = b"201" if load.job in ("usage", CREDITS, PAIR) else b"200"
         self._selector = selectors.DefaultSelector()
         self._waiting = 0
         self._latencies: list[float] = []

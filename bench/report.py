@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench.cases import BATCH, Case, Measured
+from bench.load import CREDITS, PAIR
 from bench.peers import MONGOOSE, ONE_INSERT, PLAIN, REDIS
 
 Measurements = Mapping[Case, Measured]
@@ -67,6 +68,12 @@ def beside(job: str, server: str, target: float | None = None) -> Promise:
     return Promise(text, Case("allotment", job, 64), Case(server, job, 64), target)
 
 
+def per_charge(job: str) -> Promise:
+    """Return how many of a job the service does for each charge it could do, at 64."""
+    charges = Case("allotment", "usage", 64)
+    return Promise(f"{job} at 64 / usage at 64", Case("allotment", job, 64), charges, 0.5)
+
+
 def alone(server: str, target: float | None = None) -> Promise:
     """Return how many times as long a single caller waits for a charge as with a peer."""
     text = f"p50 of usage at 1 / {server} usage at 1"
@@ -82,6 +89,8 @@ PROMISES = [
         0.6,
     ),
     beside("status", "one call per request", 2.0),
+    per_charge(PAIR),
+    per_charge(CREDITS),
     beside("usage", PLAIN, 4.0),
     beside("usage", MONGOOSE),
     beside("status", MONGOOSE),
