@@ -159,7 +159,10 @@ class Consumer:
     async def _drain(self, user: str) -> None:
         queue = self._queues[user]
         while queue:
-            await self._deliver(queue[0])
+            if self._handler.newest_only and queue[0].is_outdated_by(queue[-1]):
+                self._note_finished(queue[0])  # Kept with the one that is taken.
+            else:
+                await self._deliver(queue[0])
             held = queue.popleft()
             del self.held[held.event.order, held.again]
             self._freed.set()
@@ -253,8 +256,7 @@ class Consumer:
         logger.warning("%s: event %s is a dead letter", self.name, held.event.record.id)
         await self._insist(lambda: self._store.bury(letter))
         if not held.again:
-            self.progress.finish(held.event.order)
-            self._finished += 1
+            self._note_finished(held)
             await self._keep_all()
 
     # --- what is done -------------------------------------------------------------------
@@ -265,9 +267,12 @@ class Consumer:
             event_id = held.event.record.id
             await self._insist(lambda: self._store.unbury(self.name, event_id))
             return
+        self._note_finished(held)
+        await self._keep_all()
+
+    def _note_finished(self, held: HeldEvent) -> None:
         self.progress.finish(held.event.order)
         self._finished += 1
-        await self._keep_all()
 
     async def _keep_all(self) -> None:
         """Keep what is finished by now; those who come meanwhile share the next write."""

@@ -25,6 +25,8 @@ class Handler(Protocol):
     """What is done with events."""
 
     name: str
+    newest_only: bool
+    """Of a user's events that wait, the last one says all: the others need not be taken."""
 
     def wants(self, event: OrderedEvent) -> bool:
         """Say whether the event concerns this handler."""
@@ -62,6 +64,10 @@ class HeldEvent:
     """When it was read; None: so long ago that it may be gone."""
     under_way: bool = False
     """Its handler has it just now."""
+
+    def is_outdated_by(self, other: "HeldEvent") -> bool:
+        """Say whether another event of its user that waits tells of later."""
+        return not self.again and not other.again and self.event.seq < other.event.seq
 
 
 def pause(attempt: int, longest: float) -> float:

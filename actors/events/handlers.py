@@ -20,6 +20,7 @@ class LogHandler:
     """Writes a line an event."""
 
     name = "log"
+    newest_only = False
 
     def wants(self, event: OrderedEvent) -> bool:
         """Say whether it is one of those that are logged."""
@@ -66,6 +67,7 @@ class ProfileHandler:
     """Keeps `users.<id>.subscription` as the subscription that a status of the user shows."""
 
     name = "profile"
+    newest_only = True
 
     def __init__(self, profiles: Profiles) -> None:
         self._profiles = profiles
@@ -88,6 +90,7 @@ class FeaturesHandler:
     """Switches `users.<id>.features`: off after an expiry, on after a renewal or a first start."""
 
     name = "features"
+    newest_only = True
 
     def __init__(self, profiles: Profiles, names: Sequence[str]) -> None:
         self._profiles = profiles

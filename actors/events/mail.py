@@ -79,6 +79,7 @@ class MailHandler:
     """Sends mail. Its Message-ID is the event's, the same at each try."""
 
     name = "mail"
+    newest_only = False
 
     def __init__(
         self,

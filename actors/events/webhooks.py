@@ -61,6 +61,8 @@ def target_of_made(endpoint: Endpoint) -> Target:
 class WebhookHandler:
     """Sends events to one endpoint. Id and body are the same at each try."""
 
+    newest_only = False
+
     def __init__(self, target: Target, http: Post, clock: Callable[[], datetime]) -> None:
         self.name = target.name
         self._target = target

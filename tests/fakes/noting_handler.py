@@ -11,8 +11,9 @@ from actors.events.records import OrderedEvent
 class NotingHandler:
     """A `Handler`. `failure` says of an event what is wrong with it; `gate` holds all up."""
 
-    def __init__(self, name: str = "noting") -> None:
+    def __init__(self, name: str = "noting", *, newest_only: bool = False) -> None:
         self.name = name
+        self.newest_only = newest_only
         self.taken: list[OrderedEvent] = []
         self.attempts: Counter[str] = Counter()
         self.in_flight: set[str] = set()

@@ -55,6 +55,54 @@ async def test_many_users_are_served_at_once_and_one_user_by_one_delivery() -> N
 
 
 @in_loop
+async def test_whoever_needs_only_the_newest_takes_no_older_event_that_waits() -> None:
+    world, handler = World(), NotingHandler(newest_only=True)
+    handler.gate.clear()
+    world.happen("ann")
+    async with world.relaying(handler) as relay:
+        await until(lambda: len(handler.in_flight) == 1)
+        world.happen("ann", 20)
+        world.happen("bob", 3)
+        await until(lambda: len(handler.in_flight) == 2)
+        handler.gate.set()
+        await until(lambda: len(handler.taken) == 3)
+        await until(lambda: kept(world) == 24)
+        report = await relay.report()
+
+    assert sorted(handler.orders) == [1, 21, 24]
+    assert report.undelivered_count == 0
+
+
+def kept(world: World) -> int:
+    """Return up to where the handler is done, as a relay after this one would read it."""
+    progress = world.events.progress("noting")
+    return progress.done_until if progress else 0
+
+
+@in_loop
+async def test_what_is_delivered_again_is_taken_though_a_newer_event_waits() -> None:
+    world, handler = World(), NotingHandler(newest_only=True)
+    handler.failure = fails_for("ann", RefusedDeliveryError)
+    world.happen("ann")
+    async with world.relaying(handler) as relay:
+        await until(lambda: world.events.count_dead() == 1)
+        (letter,) = world.events.dead(1, again=False)
+        handler.failure = lambda _: None
+        handler.gate.clear()
+        world.happen("ann")
+        await until(lambda: len(handler.in_flight) == 1)
+        await relay.redeliver(letter.event.record.id)
+        world.happen("ann")
+        await until(lambda: relay.consumers["noting"].progress.done_until == 1)
+        await until(lambda: len(relay.consumers["noting"].held) == 3)
+        handler.gate.set()
+        await until(lambda: len(handler.taken) == 3)
+        await until(lambda: world.events.count_dead() == 0)
+
+    assert handler.orders == [2, 1, 3]
+
+
+@in_loop
 async def test_an_event_that_fails_holds_up_its_user_and_nobody_else() -> None:
     world, handler = World(), NotingHandler()
     handler.failure = fails_for("ann", RefusedDeliveryError)
