@@ -17,12 +17,9 @@ from domain.values import UserId
 ACCOUNTS_PER_FLUSH_MAX = 500  # One transaction stays small enough for any server.
 LAGGING_ENTRIES_MAX = 100_000  # Beyond this the shard refuses writes until the views follow.
 RETRY_SECONDS = 0.5  # Pause after a flush that failed.
-FLUSH_PAUSE_SECONDS = (
-    0.25  # Entries gather this long, unless somebody waits for the views or events;
-)
-RESTS = 4.0  # and always so many times as long as a flush took: the database is the journal's then.
-EVENT_RESTS = 12.0  # Events, which nobody has asked for, wait so many times as long,
-REST_SECONDS_MAX = 2.0  # and all of them up to here.
+FLUSH_PAUSE_SECONDS = 0.25  # Entries gather this long, unless somebody waits for the views;
+RESTS = 4.0  # and always so many times as long as a flush took: the database is the journal's then,
+REST_SECONDS_MAX = 2.0  # up to here.
 FLUSHES_BEHIND = 4  # Where so many are needed for what lags, they follow each other at once.
 SET_ASIDE_SECONDS = 30.0  # How long an account waits whose views the database refuses.
 MARK_SECONDS = 5.0  # How often the point up to which all views are written is noted.
@@ -55,7 +52,6 @@ class ViewWriter:
         self._to_forget: set[UserId] = set()
         self._arrived = asyncio.Event()
         self._flushed = asyncio.Event()
-        self._asked = asyncio.Event()
         self._wanted = asyncio.Event()
         self._marked_at = 0.0
         self._accounts_max = ACCOUNTS_PER_FLUSH_MAX
@@ -108,23 +104,19 @@ class ViewWriter:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(MARK_SECONDS):
                     await self._arrived.wait()
-            self._asked.clear()
             self._wanted.clear()
             began = loop.time()
             with self._steps.step("a flush of views"):
                 await self.flush()
                 await self._mark_clean(clean_until)
             if not self._is_behind:
-                await self._rest(loop.time() - began)
+                rest = min(RESTS * (loop.time() - began), REST_SECONDS_MAX)
+                await asyncio.sleep(rest)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(FLUSH_PAUSE_SECONDS - rest):
+                        await self._wanted.wait()
             if self._lagging.keys() <= self._set_aside.keys():
                 self._arrived.clear()
-
-    async def _rest(self, took: float) -> None:
-        """Leave the database to the journal after a flush that took so many seconds."""
-        rest = min(RESTS * took, REST_SECONDS_MAX)
-        await asyncio.sleep(rest)
-        if not await _happens(self._asked, min(EVENT_RESTS * took, REST_SECONDS_MAX) - rest):
-            await _happens(self._wanted, FLUSH_PAUSE_SECONDS - EVENT_RESTS * took)
 
     async def settle(self, user_id: UserId | None = None) -> None:
         """Wait until the views contain what is held now, of one user or of all.
@@ -135,7 +127,6 @@ class ViewWriter:
         targets = {u: self._lagging[u][-1].seq for u in users if u in self._lagging}
         while any(self._lags(u, targets[u]) for u in targets if u not in self._set_aside):
             self._flushed.clear()
-            self._asked.set()
             self._wanted.set()
             await self._flushed.wait()
         if user_id in self._set_aside:
@@ -244,14 +235,6 @@ class ViewWriter:
             await asyncio.to_thread(self._store.mark_clean, self._shard, until)
         except StorageUnavailableError:
             logger.warning("%s: the clean mark waits for the database", self._shard)
-
-
-async def _happens(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for an event for so long; say whether it has happened."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    return event.is_set()
 
 
 def _write(store: Store, batch: Sequence[Sequence[Entry]]) -> None:

@@ -70,25 +70,6 @@ async def test_after_a_flush_the_database_is_the_journals_whoever_waits_for_view
 
 
 @in_loop
-async def test_events_wait_longer_after_a_flush_than_whoever_asks_for_the_views(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    store = MemoryStore()
-    async with running(store, policy=WHOLE) as shard:
-        await ask(shard, credit_call(ANN, 200))
-        monkeypatch.setattr("actors.shard.view_writer.RESTS", 0.0)
-        monkeypatch.setattr("actors.shard.view_writer.EVENT_RESTS", 1e9)
-        monkeypatch.setattr("actors.shard.view_writer.REST_SECONDS_MAX", 3600.0)
-        await shard.settle()
-        await ask_one(shard, credit_call(BOB, 9))  # It is told of.
-        await asyncio.sleep(SEEN_SECONDS)
-
-        assert len(store.collections["subscriptions"]) == 1
-        await shard.settle()
-        assert len(store.collections["subscriptions"]) == 2
-
-
-@in_loop
 async def test_where_much_lags_flushes_follow_each_other_without_a_pause(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
