@@ -11,6 +11,8 @@ from tests.service.running import RunningService
 
 CODE = Path(__file__).parents[2]
 LISTENING = "0A"
+ACCEPTS = 0x10000  # Among the flags of a Unix socket: it listens.
+DATAGRAMS = "0002"  # The type of one that takes them without.
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -65,11 +67,12 @@ def is_loopback(address: str) -> bool:
 
 
 def sockets(pids: set[int]) -> Iterator[Path]:
-    """Yield the paths of the Unix sockets on which processes listen."""
+    """Yield the paths of the Unix sockets on which processes take connections or datagrams."""
     ours = {name[8:-1] for pid in pids for name in open_files(pid) if name.startswith("socket:[")}
     for line in Path("/proc/net/unix").read_text().splitlines()[1:]:
         fields = line.split()
-        if fields[6] in ours and len(fields) > 7:
+        hears = int(fields[3], 16) & ACCEPTS or fields[4] == DATAGRAMS
+        if hears and fields[6] in ours and len(fields) > 7:
             yield Path(fields[7])
 
 
