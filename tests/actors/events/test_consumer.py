@@ -22,6 +22,12 @@ def fails_for(
     return lambda event: how("no") if event.record.user_id == user else None
 
 
+def kept(world: World) -> int:
+    """Return up to where the handler is done, as a relay after this one would read it."""
+    progress = world.events.progress("noting")
+    return progress.done_until if progress else 0
+
+
 @in_loop
 async def test_every_event_is_taken_once_and_each_users_in_order() -> None:
     world, handler = World(), NotingHandler()
@@ -71,12 +77,6 @@ async def test_whoever_needs_only_the_newest_takes_no_older_event_that_waits() -
 
     assert sorted(handler.orders) == [1, 21, 24]
     assert report.undelivered_count == 0
-
-
-def kept(world: World) -> int:
-    """Return up to where the handler is done, as a relay after this one would read it."""
-    progress = world.events.progress("noting")
-    return progress.done_until if progress else 0
 
 
 @in_loop

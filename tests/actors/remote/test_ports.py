@@ -1,6 +1,5 @@
 """Ports of a service: none that a program listens on, none that another service is about to take."""
 
-import contextlib
 import socket
 import subprocess
 import sys
@@ -101,7 +100,7 @@ def test_where_no_port_is_free_the_start_says_so(
 ) -> None:
     monkeypatch.setattr("actors.remote.ports.PORTS_TRIED_MAX", 1)
     with (
-        contextlib.closing(socket.create_server((HOST, port))),
+        socket.create_server((HOST, port)),
         pytest.raises(CannotStartError, match="none is free"),
         claimed_from(port),
     ):
