@@ -1,6 +1,11 @@
 """What an error of MongoDB means: whether it passes, and what it says of what was written."""
 
-from pymongo.errors import BulkWriteError, ConnectionFailure, PyMongoError
+from pymongo.errors import (
+    BulkWriteError,
+    ConnectionFailure,
+    PyMongoError,
+    ServerSelectionTimeoutError,
+)
 
 TRANSIENT = "TransientTransactionError"  # Of a transaction that wrote nothing.
 UNKNOWN_COMMIT = "UnknownTransactionCommitResult"
@@ -65,3 +70,11 @@ def is_duplicate(error: Exception) -> bool:
         errors = (error.details or {}).get("writeErrors", [])
         return any(item.get("code") == DUPLICATE_KEY for item in errors)
     return getattr(error, "code", None) == DUPLICATE_KEY
+
+
+def wrote_nothing(error: PyMongoError) -> bool:
+    """Say whether it is known of an insert that failed that nothing was written, now or later."""
+    if isinstance(error, BulkWriteError):  # The server has told what became of each document.
+        told = error.details or {}
+        return not told.get("nInserted") and not told.get("writeConcernErrors")
+    return isinstance(error, ServerSelectionTimeoutError) or error.has_error_label(NO_WRITES)

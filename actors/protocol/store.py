@@ -48,7 +48,7 @@ class AppendFailedError(StoreError):
 
 
 class AppendRefusedError(AppendFailedError):
-    """A sequence number or an idempotency key of the batch is taken. Nothing was written."""
+    """A sequence number or an idempotency key is taken. The entries before it were written."""
 
 
 class AppendInDoubtError(AppendFailedError):
@@ -106,7 +106,10 @@ class Store(Protocol):
         """Have later reads see all that a majority had then: somebody has told what changed."""
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Make all entries durable, or none: AppendRefusedError, AppendInDoubtError."""
+        """Make entries durable, in order. Raises AppendRefusedError, AppendInDoubtError.
+
+        Where one is refused those before it stay, and those after it are not written: no user has a gap.
+        """
 
     def find_entries(self, commands: Sequence[tuple[UserId, str]]) -> Sequence[Entry | SpoiltEntry]:
         """Return the entries that these users' idempotency keys already have."""

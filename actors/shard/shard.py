@@ -1,6 +1,6 @@
 """The single writer for a range of slots. Plain Python: Ray is added in `actors/remote/shard.py`.
 
-    gather what has arrived → load what is missing → decide on a draft → append, all or nothing
+    gather what has arrived → load what is missing → decide on a draft → append
     → publish the draft → reply → write the views behind
 
 No `await` stands between reading an account and owning the result, and on any doubt about

@@ -154,14 +154,16 @@ class MemoryStore:
             raise AppendInDoubtError(fault)
 
     def _append(self, entries: Sequence[Entry]) -> None:
-        numbers = {entry_id(e.user_id, e.seq): e for e in entries}
-        keys = {command_id(e.user_id, e.key): e for e in entries}
         with self._lock:
-            taken = self.journal.keys() & numbers.keys() or self._keys.keys() & keys.keys()
-            if taken or len(numbers) < len(entries) or len(keys) < len(entries):
-                raise AppendRefusedError(str(taken))
-            self.journal.update(numbers)
-            self._keys.update(keys)
+            for entry in entries:
+                self._enter(entry)
+
+    def _enter(self, entry: Entry) -> None:
+        number, key = entry_id(entry.user_id, entry.seq), command_id(entry.user_id, entry.key)
+        if number in self.journal or key in self._keys:
+            raise AppendRefusedError(number)
+        self.journal[number] = entry
+        self._keys[key] = entry
 
     def find_entries(self, commands: Sequence[tuple[UserId, str]]) -> list[Entry]:
         self.enter("find_entries")

@@ -4,6 +4,7 @@ Whatever becomes durable is told to `watcher` at that instant. Faults are shares
 0 and 1; `heal` sets them to nothing.
 """
 
+import contextlib
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -105,32 +106,45 @@ class SimulatedStore(ReplicatedStore):
 
     def _append_or_lose(self, entries: Sequence[Entry]) -> None:
         if self.strikes(self.faults.lost_appends):
+            self._land_some(entries)
             raise AppendInDoubtError("lost")
         if self.strikes(self.faults.late_appends):
+            rest = self._land_some(entries)
             # Often at once: amid what its writer does about it.
             after = self._dice.uniform(0, self._dice.choice((0.01, 0.01, LATE_SECONDS_MAX)))
-            self._loop.call_later(after, self._land_late, list(entries))
+            self._loop.call_later(after, self._land_late, rest)
             raise AppendInDoubtError("lands later")
-        self._append(entries)
+        self._land(entries)
         if self.is_stalled:
-            stray = self._watcher.is_stray()
-            self.note_unconfirmed(lambda: self._watcher.confirmed(entries, stray=stray))
             raise AppendInDoubtError("no majority has it")
-        self._watcher.landed(entries, late=False)
         if self.strikes(self.faults.lost_answers):
             raise AppendInDoubtError("landed")
         self.elections.know()
 
-    def _land_late(self, entries: list[Entry]) -> None:
+    def _land(self, entries: Sequence[Entry], *, late: bool = False) -> None:
+        """Enter in order, up to what is refused, and tell of what has landed."""
+        landed: list[Entry] = []
         try:
-            self._append(entries)
-        except AppendRefusedError:
-            return
-        if self.is_stalled:
-            self.note_unconfirmed(lambda: self._watcher.confirmed(entries, stray=True))
-            return
+            for entry in entries:
+                self._enter(entry)
+                landed.append(entry)
+        finally:
+            if self.is_stalled:
+                stray = late or self._watcher.is_stray()
+                self.note_unconfirmed(lambda: self._watcher.confirmed(landed, stray=stray))
+            else:
+                self._watcher.landed(landed, late=late)
+
+    def _land_some(self, entries: Sequence[Entry]) -> Sequence[Entry]:
+        """Enter those that an insert has done which is lost on its way; return the others."""
+        some = self._dice.randrange(len(entries))
+        self._land(entries[:some])
+        return entries[some:]
+
+    def _land_late(self, entries: Sequence[Entry]) -> None:
         token = PROCESS.set(None)
-        self._watcher.landed(entries, late=True)
+        with contextlib.suppress(AppendRefusedError):
+            self._land(entries, late=True)
         PROCESS.reset(token)
 
     def write_views(self, views: Sequence[AccountViews]) -> None:

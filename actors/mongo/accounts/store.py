@@ -11,7 +11,6 @@ from pymongo.client_session import ClientSession
 from pymongo.errors import (
     BulkWriteError,
     PyMongoError,
-    ServerSelectionTimeoutError,
 )
 
 from actors.mongo.accounts.leases import oldest_mark
@@ -26,7 +25,7 @@ from actors.mongo.documents.stripe import view_writes
 from actors.mongo.documents.subscriptions import day_raise, day_write, needs_care
 from actors.mongo.documents.usages import usage_document
 from actors.mongo.embedded_wire import Documents
-from actors.mongo.failures import NO_WRITES, cause, is_duplicate, passes
+from actors.mongo.failures import NO_WRITES, cause, is_duplicate, passes, wrote_nothing
 from actors.mongo.ids import stored_id
 from actors.mongo.instants import UNIX_START
 from actors.mongo.transactions import CommitInDoubtError, Transactions, until_elected
@@ -100,45 +99,39 @@ class MongoStore:
     # --- the journal --------------------------------------------------------------------
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Make all entries durable, or none."""
+        """Make entries durable, in order: where one is refused, those before it stay.
+
+        So no user has a gap, and a transaction is not needed: beside one that writes long documents
+        it would wait for that one's end.
+        """
         documents = [_journal_document(entry) for entry in entries]
         self._check_owner()
         try:
-            session = self._insert(documents)
-        except CommitInDoubtError as doubt:
-            self._doubt()
-            raise AppendInDoubtError(str(doubt)) from doubt.error
+            session = until_elected(lambda: self._insert(documents), NO_WRITES)
         except PyMongoError as error:
-            raise self._append_failure(error, is_one=len(documents) == 1) from error
+            raise self._append_failure(error) from error
         self.causality.note(session)
         self._tails.saw((entry.user_id, entry.seq) for entry in entries)
 
-    def _insert(self, documents: list[dict[str, Any]]) -> ClientSession:
+    def _insert(self, documents: Sequence[dict[str, Any]]) -> ClientSession:
         """Insert into the journal; return the session, ended."""
-        if len(documents) > 1:
-            return self._transactions.run(
-                lambda session: self._database.allotment_journal.insert_many(
-                    documents, session=session
-                )
-            )
+        journal = self._database.allotment_journal
+        with self._database.client.start_session() as session:
+            if len(documents) == 1:
+                journal.insert_one(documents[0], session=session)
+            else:
+                journal.insert_many(documents, session=session)
+        return session
 
-        def insert_one() -> ClientSession:  # One document is all or nothing by itself.
-            with self._database.client.start_session() as session:
-                self._database.allotment_journal.insert_one(documents[0], session=session)
-            return session
-
-        return until_elected(insert_one, NO_WRITES)
-
-    def _append_failure(self, error: PyMongoError, *, is_one: bool) -> StoreError:
-        """Return what an error means. In a transaction only the commit can be in doubt."""
+    def _append_failure(self, error: PyMongoError) -> StoreError:
+        """Return what an error means."""
         if is_duplicate(error):
             self.causality.doubt()  # What is there already may be unconfirmed.
             return AppendRefusedError("a number or a key is taken")
-        was_sent = is_one and not isinstance(error, ServerSelectionTimeoutError)
-        if was_sent and not error.has_error_label(NO_WRITES):
-            self._doubt()
-            return AppendInDoubtError(type(error).__name__)
-        return StorageUnavailableError(cause(error))
+        if wrote_nothing(error):
+            return StorageUnavailableError(cause(error))
+        self._doubt()
+        return AppendInDoubtError(type(error).__name__)
 
     def _doubt(self) -> None:
         self._doubted_at = time.monotonic()

@@ -44,15 +44,30 @@ def test_entries_of_every_kind_come_back_equal(setup: Setup, user_id: UserId) ->
 
 
 @pytest.mark.parametrize("taken", [0, 1, 2], ids=["first", "middle", "last"])
-def test_an_append_with_a_taken_number_writes_nothing(setup: Setup, taken: int) -> None:
-    others = [Author(u) for u in ("u-0", "u-1", "u-2")]
+def test_of_an_append_with_a_taken_number_what_comes_before_it_is_written(
+    setup: Setup, taken: int
+) -> None:
+    others = [Author(f"u-{place}") for place in range(3)]
     setup.store.append([Author(f"u-{taken}").do(add_credit(f"u-{taken}"), "another key")])
 
     with pytest.raises(AppendRefusedError):
-        setup.store.append([author.add() for author in others])
+        setup.store.append(
+            [author.do(add_credit(author.account.user_id), "k") for author in others]
+        )
 
     stored = load(setup, *(author.account.user_id for author in others))
-    assert [len(s.entries) for s in stored] == [int(place == taken) for place in range(3)]
+    keys = [[entry.key for entry in one.entries] for one in stored]
+    assert keys == [["k"]] * taken + [["another key"]] + [[]] * (2 - taken)
+
+
+def test_a_refused_append_leaves_no_gap(setup: Setup) -> None:
+    ann, bob = Author(ANN), Author(BOB)
+    setup.store.append([Author(BOB).do(add_credit(BOB), "another key")])
+
+    with pytest.raises(AppendRefusedError):
+        setup.store.append([ann.add(), bob.add(), ann.use(1), bob.use(1)])
+
+    assert [[e.seq for e in s.entries] for s in load(setup, ANN, BOB)] == [[1], [1]]
 
 
 def test_an_append_of_one_entry_with_a_taken_number_is_refused(setup: Setup) -> None:
@@ -64,14 +79,14 @@ def test_an_append_of_one_entry_with_a_taken_number_is_refused(setup: Setup) -> 
     assert [e.key for e in load(setup, ANN)[0].entries] == ["one"]
 
 
-def test_a_key_used_before_refuses_the_whole_append(setup: Setup) -> None:
-    ann, bob = Author(ANN), Author(BOB)
+def test_a_key_used_before_refuses_what_it_was_used_for_again(setup: Setup) -> None:
+    ann, bob, cat = Author(ANN), Author(BOB), Author(CAT)
     setup.store.append([ann.do(add_credit(ANN), "payment")])
 
     with pytest.raises(AppendRefusedError):
-        setup.store.append([bob.add(), ann.do(use(ANN, 1), "payment")])
+        setup.store.append([bob.add(), ann.do(use(ANN, 1), "payment"), cat.add()])
 
-    assert [len(s.entries) for s in load(setup, ANN, BOB)] == [1, 0]
+    assert [len(s.entries) for s in load(setup, ANN, BOB, CAT)] == [1, 1, 0]
 
 
 def test_two_users_may_use_the_same_key(setup: Setup) -> None:
