@@ -38,7 +38,7 @@ from actors.remote.local_cluster import ray_cluster
 from actors.remote.metrics import PricesMetric
 from actors.remote.names import SHARD_NAMES, names_of_ours
 from actors.remote.options import NAMESPACE
-from actors.remote.ports import claimed
+from actors.remote.ports import PROXY_PORTS, check_ports, claimed
 from actors.remote.private_folders import make_private
 from actors.remote.rollout import settings_in_force
 from actors.remote.shard import ShardActor
@@ -213,13 +213,33 @@ def running(name: str, start: Start, settings: Settings) -> Iterator[None]:
         ray.kill(handle)
 
 
+def check_own_ports(settings: Settings) -> None:
+    """Raise CannotStartError where another program listens on a port of this service's HTTP.
+
+    In a cluster that we have joined, these processes are not ours.
+    """
+    if not os.environ.get("RAY_ADDRESS"):
+        of_proxy = {int(os.environ[variable]): variable for variable in PROXY_PORTS}
+        ports = {settings.http_port: "ALLOTMENT_HTTP_PORT"} | of_proxy
+        check_ports(ports, settings.http_host)
+
+
 @contextlib.contextmanager
 def http(settings: Settings, tell: Callable[[str], None]) -> Iterator[None]:
     """Serve HTTP as long as the block; at its end accepted requests are answered.
 
     Raises CannotStartError.
     """
-    attempt("HTTP", lambda: deployment.begin(settings), tell)
+
+    def begin() -> None:
+        check_own_ports(settings)
+        try:
+            deployment.begin(settings)
+        except (RuntimeError, TimeoutError):
+            check_own_ports(settings)
+            raise
+
+    attempt("HTTP", begin, tell)
     try:
         yield
     finally:

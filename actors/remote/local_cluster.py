@@ -29,7 +29,7 @@ from ray.exceptions import RayError
 from actors.remote.environment import LOOPBACK, files_in
 from actors.remote.loopback import loopback_kept
 from actors.remote.options import NAMESPACE
-from actors.remote.ports import free_ports, proxy_ports
+from actors.remote.ports import free_ports, ports_below, proxy_ports
 from actors.remote.private_folders import RAY, keep_token, run_folder
 from actors.remote.start_steps import START_SECONDS_MAX, CannotStartError, attempt, first_sentence
 
@@ -185,19 +185,3 @@ class PatientNode(ray_node.Node):
                     f"Its agents did not answer within {START_SECONDS_MAX:.0f} seconds"
                 )
             time.sleep(POLL_SECONDS)
-
-
-def ports_below(pid: int) -> set[int]:
-    """Return the ports that the processes started by one listen on, and those started by them."""
-    import psutil  # noqa: PLC0415 - Ray brings it, and it is found once ray is imported
-
-    found = set()
-    with contextlib.suppress(psutil.Error):  # It has ended.
-        for process in psutil.Process(pid).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                found |= {
-                    connection.laddr.port
-                    for connection in process.net_connections("tcp")
-                    if connection.status == psutil.CONN_LISTEN
-                }
-    return found

@@ -7,10 +7,11 @@ port is claimed first, on systems that have names which end with the process tha
 
 import contextlib
 import logging
+import os
 import secrets
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 from actors.remote.environment import LOOPBACK
 from actors.remote.start_steps import CannotStartError
@@ -18,6 +19,7 @@ from actors.remote.start_steps import CannotStartError
 # Below what systems give to clients: one of those could take it before its server does.
 SERVER_PORTS = range(20_000, 30_000)
 PORTS_TRIED_MAX = 100
+EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - to compare with, nothing is bound
 
 PROXY_PORTS = {
     "RAY_SERVE_HAPROXY_STATS_PORT": 8404,
@@ -30,11 +32,10 @@ logger = logging.getLogger(__name__)
 
 
 def free_ports(count: int) -> list[int]:
-    """Return different ports that no program listens on now. Raises OSError where none is found."""
+    """Return different ports that nobody listens on now, nor claims. Raises OSError: none is found."""
     found: list[int] = []
     for port in secrets.SystemRandom().sample(SERVER_PORTS, PORTS_TRIED_MAX):
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("", port))
+        with contextlib.suppress(OSError), claim_of("", port):
             found.append(port)
         if len(found) == count:
             return found
@@ -88,6 +89,53 @@ def claimed_from(first: int) -> Iterator[int]:
             yield port
         return
     raise CannotStartError(f"Of {PORTS_TRIED_MAX} ports from {first} on, none is free.")
+
+
+def check_ports(ports: Mapping[int, str], host: str) -> None:
+    """Raise CannotStartError where another program has come to listen on one of ours.
+
+    `ports`: what sets each. HAProxy would try to listen there again and again.
+    """
+    for port in sorted(taken_by_others(ports.keys(), {host, LOOPBACK})):
+        raise CannotStartError(
+            f"Another program took port {port} during the start: start again, or set {ports[port]}"
+            " to another one."
+        )
+
+
+def taken_by_others(ports: Collection[int], hosts: Collection[str]) -> set[int]:
+    """Return on which of these ports a program listens that is not of this process, at these hosts.
+
+    Nothing on systems that do not tell everybody.
+    """
+    import psutil  # noqa: PLC0415 - Ray brings it, and it is found once ray is imported
+
+    with contextlib.suppress(psutil.Error):
+        listening = {
+            connection.laddr.port
+            for connection in psutil.net_connections("tcp")
+            if connection.status == psutil.CONN_LISTEN
+            and connection.laddr.port in ports
+            and (connection.laddr.ip in {*hosts, *EVERYWHERE} or not EVERYWHERE.isdisjoint(hosts))
+        }
+        return listening and listening - ports_below(os.getpid())
+    return set()
+
+
+def ports_below(pid: int) -> set[int]:
+    """Return the ports that the processes started by one listen on, and those started by them."""
+    import psutil  # noqa: PLC0415 - as above
+
+    found = set()
+    with contextlib.suppress(psutil.Error):  # It has ended.
+        for process in psutil.Process(pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                found |= {
+                    connection.laddr.port
+                    for connection in process.net_connections("tcp")
+                    if connection.status == psutil.CONN_LISTEN
+                }
+    return found
 
 
 def claim_of(host: str, port: int) -> socket.socket:

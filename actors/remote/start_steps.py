@@ -35,13 +35,17 @@ def starting(what: str) -> Iterator[None]:
 def attempt(what: str, start: Callable[[], T], tell: Callable[[str], None]) -> T:
     """Return what `start` returns, which leaves nothing behind where it fails.
 
-    It is tried ATTEMPTS_MAX times, and `tell` told of each but the first. Raises CannotStartError.
+    It is tried ATTEMPTS_MAX times, and `tell` told of each but the first, and why. Raises
+    CannotStartError, as `start` may where another try cannot help.
     """
+    cause: Exception = TimeoutError()
     for number in range(1, ATTEMPTS_MAX + 1):
         if number > 1:
-            tell(f"{what} again, attempt {number} of {ATTEMPTS_MAX}")
+            tell(f"{what} again, attempt {number} of {ATTEMPTS_MAX}: {first_sentence(cause)}")
         try:
             return start()
+        except CannotStartError:
+            raise
         except Exception as error:  # noqa: BLE001 - Ray raises Exception itself where it is slow
             cause = error
     raise CannotStartError(

@@ -1,12 +1,22 @@
 """Ports of a service: none that a program listens on, none that another service is about to take."""
 
+import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
-from actors.remote.ports import PROXY_PORTS, claimed, claimed_from, free_ports, proxy_ports
+from actors.remote.ports import (
+    PROXY_PORTS,
+    check_ports,
+    claimed,
+    claimed_from,
+    free_ports,
+    ports_below,
+    proxy_ports,
+)
 from actors.remote.start_steps import CannotStartError
 
 HOST = "127.0.0.1"
@@ -48,6 +58,16 @@ def test_what_is_claimed_is_nobody_elses_until_it_is_let_go(port: int) -> None:
 
     with claimed_from(port) as again:
         assert again == port
+
+
+@linux
+def test_a_port_that_is_claimed_is_not_free(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.remote.ports.SERVER_PORTS", [port])
+    monkeypatch.setattr("actors.remote.ports.PORTS_TRIED_MAX", 1)
+    with claimed(HOST, port, METRICS), pytest.raises(OSError, match="0 are free"):
+        free_ports(1)
+
+    assert free_ports(1) == [port]
 
 
 @linux
@@ -105,3 +125,49 @@ def test_where_no_port_is_free_the_start_says_so(
         claimed_from(port),
     ):
         pytest.fail("none is free")
+
+
+@pytest.fixture
+def childs_port() -> Iterator[int]:
+    """Yield a port that a process listens on which this one has started."""
+    listen = f"import socket, time; s = socket.create_server(('{HOST}', 0)); "
+    listen += "print(s.getsockname()[1], flush=True); time.sleep(600)"
+    with subprocess.Popen(
+        [sys.executable, "-c", listen], stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        try:
+            yield int(child.stdout.readline())
+        finally:
+            child.kill()
+
+
+def test_what_another_program_listens_on_is_not_below_this_one(childs_port: int, port: int) -> None:
+    with socket.create_server((HOST, port)):
+        found = ports_below(os.getpid())
+
+    assert childs_port in found
+    assert port not in found
+
+
+@linux
+@pytest.mark.parametrize("anothers", [HOST, ""], ids=["loopback", "everywhere"])
+def test_a_port_that_another_program_took_during_the_start_is_told(
+    childs_port: int, port: int, anothers: str
+) -> None:
+    ours = {childs_port: "ALLOTMENT_HTTP_PORT", port: METRICS}
+
+    check_ports(ours, HOST)
+    with (
+        socket.create_server((anothers, port)),
+        pytest.raises(CannotStartError, match=f"took port {port} .* set {METRICS} to another"),
+    ):
+        check_ports(ours, HOST)
+
+
+@linux
+def test_what_listens_at_another_address_takes_nothing(port: int) -> None:
+    with socket.create_server(("127.0.0.2", port)):
+        check_ports({port: METRICS}, HOST)
+        with pytest.raises(CannotStartError):
+            check_ports({port: METRICS}, "0.0.0.0")

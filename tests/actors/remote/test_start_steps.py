@@ -16,7 +16,9 @@ from typer.testing import CliRunner
 from actors import launch
 from actors.cli.main import app
 from actors.remote import local_cluster
+from actors.remote.ports import PROXY_PORTS, free_ports
 from actors.remote.start_steps import ATTEMPTS_MAX, CannotStartError, attempt, starting
+from actors.settings import Settings
 
 RAYS_WORDS = (
     "The current node timed out during startup. This could happen because some of the raylet "
@@ -50,7 +52,18 @@ def test_what_fails_is_tried_again_and_told(failures: int, steps: list[str]) -> 
     assert attempt("Ray", start, steps.append) == "context"
 
     assert start.calls == failures + 1
-    assert steps == [f"Ray again, attempt {2 + index} of 3" for index in range(failures)]
+    why = "The current node timed out during startup"
+    assert steps == [f"Ray again, attempt {2 + index} of 3: {why}" for index in range(failures)]
+
+
+def test_what_another_try_cannot_help_is_not_tried_again(steps: list[str]) -> None:
+    def start() -> None:
+        raise CannotStartError("The port is taken.")
+
+    with pytest.raises(CannotStartError, match="The port is taken"):
+        attempt("HTTP", start, steps.append)
+
+    assert steps == []
 
 
 def test_what_fails_always_is_given_up_in_one_sentence(steps: list[str]) -> None:
@@ -125,6 +138,34 @@ def test_a_cluster_that_cannot_be_joined_is_told_at_once(
     assert steps == []
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="others do not tell who listens")
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_http_that_finds_its_port_taken_ends_at_once_and_says_which(
+    monkeypatch: pytest.MonkeyPatch, steps: list[str], when: str
+) -> None:
+    http_port, *ports = free_ports(1 + len(PROXY_PORTS))
+    for variable, port in zip(PROXY_PORTS, ports, strict=True):
+        monkeypatch.setenv(variable, str(port))
+    with contextlib.ExitStack() as stack:
+
+        def take(*_: object) -> None:
+            stack.enter_context(socket.create_server(("127.0.0.1", ports[-1])))
+            raise TimeoutError
+
+        monkeypatch.setattr("actors.serving.deployment.begin", take)
+        if when == "before":
+            monkeypatch.setattr("actors.serving.deployment.begin", pytest.fail)
+            with pytest.raises(TimeoutError):
+                take()
+        with (
+            pytest.raises(CannotStartError, match=f"took port {ports[-1]} during the start"),
+            launch.http(Settings(http_port=http_port), steps.append),
+        ):
+            pytest.fail("it cannot start")
+
+    assert steps == []
+
+
 def test_the_command_prints_the_sentence_and_exits_with_1(monkeypatch: pytest.MonkeyPatch) -> None:
     @contextlib.contextmanager
     def service(_settings: object, tell: object) -> Iterator[None]:
@@ -137,8 +178,8 @@ def test_the_command_prints_the_sentence_and_exits_with_1(monkeypatch: pytest.Mo
 
     assert ended.exit_code == 1
     assert ended.stdout.splitlines() == [
-        "starting Ray again, attempt 2 of 3 …",
-        "starting Ray again, attempt 3 of 3 …",
+        "starting Ray again, attempt 2 of 3: The current node timed out during startup …",
+        "starting Ray again, attempt 3 of 3: The current node timed out during startup …",
     ]
     assert len(ended.stderr.splitlines()) == 1
     assert "overloaded" not in ended.stderr
@@ -152,24 +193,3 @@ def test_what_starts_ray_can_be_imported_first() -> None:
     )
 
     assert (done.returncode, done.stderr) == (0, b"")
-
-
-def test_a_port_that_another_program_took_is_not_the_agents() -> None:
-    listen = "import socket, time; s = socket.create_server(('127.0.0.1', 0)); "
-    listen += "print(s.getsockname()[1], flush=True); time.sleep(600)"
-    with (
-        socket.create_server(("127.0.0.1", 0)) as anothers,
-        subprocess.Popen(
-            [sys.executable, "-c", listen], stdout=subprocess.PIPE, text=True
-        ) as child,
-    ):
-        try:
-            assert child.stdout is not None
-            port = int(child.stdout.readline())
-            theirs = anothers.getsockname()[1]
-            found = local_cluster.ports_below(os.getpid())
-        finally:
-            child.kill()
-
-    assert port in found
-    assert theirs not in found
