@@ -14,6 +14,7 @@ from http.client import HTTPConnection
 from rich.console import Console
 
 from bench.documents import seed_database, seed_key
+from bench.haproxy import haproxy_before
 from bench.processes import ROOT, BenchError, clean_environment, free_port, running
 from bench.progress import begin
 from bench.redis_server import redis_server, seed_redis
@@ -68,11 +69,11 @@ def plain_fastapi(mongo_uri: str, users: int) -> Iterator[Target]:
 
 @contextlib.contextmanager
 def one_insert(mongo_uri: str, _users: int) -> Iterator[Target]:
-    """Run Starlette with nothing but a write."""
+    """Run Starlette with nothing but a write, behind HAProxy as the service's replicas are."""
     name = "bench_one_insert"
     key = seed_key(mongo_uri, name)
-    with uvicorn("bench.one_insert:app", mongo_uri, name) as port:
-        yield Target(port, key)
+    with uvicorn("bench.one_insert:app", mongo_uri, name) as port, haproxy_before(port) as before:
+        yield Target(before, key)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ import os
 import socket
 import socketserver
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,27 +13,13 @@ from typing import ClassVar
 import pytest
 
 from actors.remote import environment as ray_environment
-from actors.remote.environment import serve_environment
+from bench.haproxy import listens, write_configuration
 from bench.processes import free_port
 from tests.patience import PATIENCE_SECONDS
 from tests.service.running import wait_until
 
 SCRIPT = ray_environment.GUARD
 SECONDS_MAX = PATIENCE_SECONDS
-WRITE = """
-import sys
-from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig, ServerConfig
-from ray.serve.config import HTTPOptions
-folder, port, replica = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-servers = [ServerConfig(name="replica", host="127.0.0.1", port=replica)] if replica else []
-backend = BackendConfig(name="app", path_prefix="/", app_name="app", servers=servers)
-config = HAProxyConfig(
-    socket_path=f"{folder}/socket", http_options=HTTPOptions(host="127.0.0.1", port=port),
-    stats_port=int(sys.argv[4]), metrics_port=int(sys.argv[5]),
-)
-backends = {"app": backend} if replica else {}
-HAProxyApi(config, backends, f"{folder}/haproxy.cfg")._generate_config_file_internal()
-"""
 ANSWERS = {
     "/ok": b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
     "/uvicorn": b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain; charset=utf-8\r\n"
@@ -53,17 +38,6 @@ ANSWERS = {
 
 SLOW = ("/slow", "/events", "/events/")
 """What is answered when the test says so."""
-
-
-def write_configuration(folder: Path, port: int, replica: int, **settings: str) -> Path:
-    """Let Serve write what it would start HAProxy with, for one replica or, with 0, for none."""
-    ports = map(str, (port, replica, free_port(), free_port()))
-    subprocess.run(
-        [sys.executable, "-c", WRITE, folder, *ports],
-        env=os.environ | serve_environment() | settings,
-        check=True,
-    )
-    return folder / "haproxy.cfg"
 
 
 def run_guard(file: Path) -> subprocess.CompletedProcess[str]:
@@ -137,11 +111,6 @@ def haproxy_process(folder: Path, replica: int, **settings: str) -> Iterator[tup
     finally:
         process.kill()
         process.wait()
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def request(target: str, *headers: str) -> bytes:

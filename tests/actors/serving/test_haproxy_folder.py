@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.fakes.haproxy import guard, run_guard, write_configuration
+from bench.haproxy import write_configuration
+from tests.fakes.haproxy import guard, run_guard
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from actors.edge.gate import BODY_BYTES_MAX, HEADERS_MAX
 from actors.edge.problems import STATUS
 from actors.protocol.limits import HEADER_BYTES_MAX, REPLICA_REQUESTS_MAX, REPLICA_WRITES_MAX
 from actors.remote import environment as ray_environment
+from bench.haproxy import listens, write_configuration
 from bench.processes import free_port
 from tests.fakes.haproxy import (
     SCRIPT,
@@ -28,10 +29,8 @@ from tests.fakes.haproxy import (
     ask,
     guard,
     haproxy,
-    listens,
     request,
     run_guard,
-    write_configuration,
 )
 from tests.service.running import wait_until
 

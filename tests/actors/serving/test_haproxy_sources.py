@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 import pytest
 
+from bench.haproxy import write_configuration
 from tests.fakes.haproxy import (
     SECONDS_MAX,
     Replica,
@@ -18,7 +19,6 @@ from tests.fakes.haproxy import (
     haproxy,
     request,
     run_guard,
-    write_configuration,
 )
 from tests.service.running import wait_until
 

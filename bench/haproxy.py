@@ -1,0 +1,81 @@
+"""HAProxy as the service runs it, before any one web server."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from actors.remote.environment import GUARD, haproxy_binary, serve_environment
+from bench.processes import POLL_SECONDS, START_SECONDS_MAX, BenchError, free_port
+
+WRITE = """
+import sys
+from ray.serve._private.haproxy import BackendConfig, HAProxyApi, HAProxyConfig, ServerConfig
+from ray.serve.config import HTTPOptions
+folder, port, replica = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+servers = [ServerConfig(name="replica", host="127.0.0.1", port=replica)] if replica else []
+backend = BackendConfig(name="app", path_prefix="/", app_name="app", servers=servers)
+config = HAProxyConfig(
+    socket_path=f"{folder}/socket", http_options=HTTPOptions(host="127.0.0.1", port=port),
+    stats_port=int(sys.argv[4]), metrics_port=int(sys.argv[5]),
+)
+backends = {"app": backend} if replica else {}
+HAProxyApi(config, backends, f"{folder}/haproxy.cfg")._generate_config_file_internal()
+"""
+
+
+def write_configuration(folder: Path, port: int, replica: int, **settings: str) -> Path:
+    """Let Serve write what it would start HAProxy with, for one replica or, with 0, for none."""
+    ports = map(str, (port, replica, free_port(), free_port()))
+    subprocess.run(
+        [sys.executable, "-c", WRITE, folder, *ports],
+        env=os.environ | serve_environment() | settings,
+        check=True,
+    )
+    return folder / "haproxy.cfg"
+
+
+@contextlib.contextmanager
+def haproxy_before(replica: int) -> Iterator[int]:
+    """Run HAProxy before a web server; yield its port. Where there is none, as for the service, no proxy."""
+    binary = haproxy_binary()
+    if binary is None:
+        yield replica
+        return
+    with tempfile.TemporaryDirectory(prefix="ab-") as name:
+        folder, port = Path(name), free_port()
+        file = write_configuration(folder, port, replica)
+        command = [str(GUARD), "-db", "-f", str(file)]
+        environment = os.environ | serve_environment()
+        told = folder / "told"
+        with (
+            told.open("wb") as output,
+            subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
+            ) as process,
+        ):
+            try:
+                wait_until_it_listens(process, port, told)
+                yield port
+            finally:
+                process.kill()
+
+
+def wait_until_it_listens(process: "subprocess.Popen[bytes]", port: int, told: Path) -> None:
+    """Return once HAProxy listens. BenchError: it ended, or took too long."""
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while not listens(port):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise BenchError(f"HAProxy does not start. It said:\n{told.read_text()}")
+        time.sleep(POLL_SECONDS)
+
+
+def listens(port: int) -> bool:
+    """Say whether a program listens on a port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
