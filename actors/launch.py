@@ -38,7 +38,7 @@ from actors.remote.local_cluster import ray_cluster
 from actors.remote.metrics import PricesMetric
 from actors.remote.names import SHARD_NAMES, names_of_ours
 from actors.remote.options import NAMESPACE
-from actors.remote.ports import PROXY_PORTS, check_ports, claimed
+from actors.remote.ports import PROXY_PORTS, check_ports, claimed, host_of
 from actors.remote.private_folders import make_private
 from actors.remote.rollout import settings_in_force
 from actors.remote.shard import ShardActor
@@ -219,9 +219,11 @@ def check_own_ports(settings: Settings) -> None:
     In a cluster that we have joined, these processes are not ours.
     """
     if not os.environ.get("RAY_ADDRESS"):
-        of_proxy = {int(os.environ[variable]): variable for variable in PROXY_PORTS}
-        ports = {settings.http_port: "ALLOTMENT_HTTP_PORT"} | of_proxy
-        check_ports(ports, settings.http_host)
+        of_http = {"ALLOTMENT_HTTP_PORT": (settings.http_host, settings.http_port)}
+        beside = {
+            name: (host_of(name, settings.http_host), int(os.environ[name])) for name in PROXY_PORTS
+        }
+        check_ports(of_http | beside)
 
 
 @contextlib.contextmanager
@@ -268,7 +270,12 @@ def service(settings: Settings, tell: Tell) -> Iterator[Started]:
         settings = settings.model_copy(update={"mongo_uri": SecretStr(uri)})
         tell("Ray")
         dashboard_url = stack.enter_context(
-            ray_cluster(directory, tell, with_dashboard=settings.ray_dashboard)
+            ray_cluster(
+                directory,
+                tell,
+                http_host=settings.http_host,
+                with_dashboard=settings.ray_dashboard,
+            )
         )
         stack.enter_context(in_force(prices, MongoPrices(database), PricesMetric().publish))
         tell("shards")

@@ -74,7 +74,7 @@ class Transactions:
         def once() -> ClientSession:
             self._end_orphans()
             with self._database.client.start_session() as session:
-                self._note(session)
+                self.note(session)
                 try:
                     with session.start_transaction():
                         write(session)
@@ -115,7 +115,7 @@ class Transactions:
                 error.code,
             )
 
-    def _note(self, session: ClientSession) -> None:
+    def note(self, session: ClientSession) -> None:
         """Keep a session's id where the next incarnation of this shard finds it.
 
         Those of earlier incarnations stay beside it: one of them may have been only slow, and go

@@ -2,7 +2,7 @@
 
 StoreError
 ├── AppendFailedError         what was to be entered is not, or nobody knows
-│   ├── AppendRefusedError    a sequence number or a key is taken; nothing was written
+│   ├── AppendRefusedError    a sequence number or a key is taken; what came before it was written
 │   └── AppendInDoubtError    the append may or may not have landed, now or later
 ├── JournalBrokenError        entries of some accounts are missing or unreadable: decide nothing
 ├── ViewsTakenError           another writer has brought these views forward already

@@ -45,7 +45,11 @@ POLL_SECONDS = 0.1
 
 @contextlib.contextmanager
 def ray_cluster(
-    directory: Path, tell: Callable[[str], None], *, with_dashboard: bool = True
+    directory: Path,
+    tell: Callable[[str], None],
+    *,
+    http_host: str = LOOPBACK,
+    with_dashboard: bool = True,
 ) -> Iterator[str | None]:
     """Join the cluster at RAY_ADDRESS, or run a local one as long as the block.
 
@@ -58,7 +62,7 @@ def ray_cluster(
             context = join()
         else:
             folder = stack.enter_context(run_folder(directory))
-            ports = stack.enter_context(proxy_ports(os.environ))
+            ports = stack.enter_context(proxy_ports(os.environ, http_host))
             stack.enter_context(environment(files_in(folder) | ports))
             context = attempt(
                 "Ray", lambda: start_local(folder, with_dashboard=with_dashboard), tell

@@ -11,7 +11,7 @@ import os
 import secrets
 import socket
 import sys
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from actors.remote.environment import LOOPBACK
 from actors.remote.start_steps import CannotStartError
@@ -19,7 +19,6 @@ from actors.remote.start_steps import CannotStartError
 # Below what systems give to clients: one of those could take it before its server does.
 SERVER_PORTS = range(20_000, 30_000)
 PORTS_TRIED_MAX = 100
-EVERYWHERE = frozenset({"0.0.0.0", "::"})  # noqa: S104 - to compare with, nothing is bound
 
 PROXY_PORTS = {
     "RAY_SERVE_HAPROXY_STATS_PORT": 8404,
@@ -27,6 +26,8 @@ PROXY_PORTS = {
     "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": 8500,
 }
 """The ports of HAProxy and of Serve beside the one of HTTP, by the variables that say them."""
+AT_HTTP_HOST = frozenset({"RAY_SERVE_FALLBACK_PROXY_HTTP_PORT"})
+"""Those that are listened on where HTTP is; the others are on loopback."""
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ def free_ports(count: int) -> list[int]:
     """Return different ports that nobody listens on now, nor claims. Raises OSError: none is found."""
     found: list[int] = []
     for port in secrets.SystemRandom().sample(SERVER_PORTS, PORTS_TRIED_MAX):
-        with contextlib.suppress(OSError), claim_of("", port):
+        with contextlib.suppress(OSError), claim_of(LOOPBACK, port):
             found.append(port)
         if len(found) == count:
             return found
@@ -59,7 +60,7 @@ def claimed(host: str, port: int, variable: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def proxy_ports(environ: Mapping[str, str]) -> Iterator[dict[str, str]]:
+def proxy_ports(environ: Mapping[str, str], http_host: str) -> Iterator[dict[str, str]]:
     """Yield the variables that say PROXY_PORTS, which this service has as long as the block.
 
     They are what the operator has set, else the first free ones from Serve's own on. Raises
@@ -68,21 +69,27 @@ def proxy_ports(environ: Mapping[str, str]) -> Iterator[dict[str, str]]:
     with contextlib.ExitStack() as stack:
         found = {}
         for variable, first in PROXY_PORTS.items():
+            host = host_of(variable, http_host)
             if variable in environ:
                 port = int(environ[variable])
-                stack.enter_context(claimed(LOOPBACK, port, variable))
-            elif (port := stack.enter_context(claimed_from(first))) != first:
+                stack.enter_context(claimed(host, port, variable))
+            elif (port := stack.enter_context(claimed_from(first, host))) != first:
                 logger.warning("Port %s is taken: %s is %s", first, variable, port)
             found[variable] = str(port)
         yield found
 
 
+def host_of(variable: str, http_host: str) -> str:
+    """Return where the port that a variable says is listened on."""
+    return http_host if variable in AT_HTTP_HOST else LOOPBACK
+
+
 @contextlib.contextmanager
-def claimed_from(first: int) -> Iterator[int]:
-    """Yield the first port from here on that could be claimed on loopback. Raises CannotStartError."""
+def claimed_from(first: int, host: str = LOOPBACK) -> Iterator[int]:
+    """Yield the first port from here on that could be claimed at a host. Raises CannotStartError."""
     for port in range(first, first + PORTS_TRIED_MAX):
         try:
-            claim = claim_of(LOOPBACK, port)
+            claim = claim_of(host, port)
         except OSError:
             continue
         with claim:
@@ -91,40 +98,40 @@ def claimed_from(first: int) -> Iterator[int]:
     raise CannotStartError(f"Of {PORTS_TRIED_MAX} ports from {first} on, none is free.")
 
 
-def check_ports(ports: Mapping[int, str], host: str) -> None:
-    """Raise CannotStartError where another program has come to listen on one of ours.
+def check_ports(ports: Mapping[str, tuple[str, int]]) -> None:
+    """Raise CannotStartError where another program has come to listen on one of this service's ports.
 
-    `ports`: what sets each. HAProxy would try to listen there again and again.
+    `ports`: hosts and ports, by what sets them. HAProxy would try to listen there again and again.
     """
-    for port in sorted(taken_by_others(ports.keys(), {host, LOOPBACK})):
-        raise CannotStartError(
-            f"Another program took port {port} during the start: start again, or set {ports[port]}"
-            " to another one."
-        )
+    taken = {variable: place for variable, place in ports.items() if not may_listen(*place)}
+    ours = ports_below(os.getpid()) if taken else set()
+    for variable, (_, port) in taken.items():
+        if port not in ours:
+            raise CannotStartError(
+                f"Another program took port {port} during the start: start again, or set {variable}"
+                " to another one."
+            )
 
 
-def taken_by_others(ports: Collection[int], hosts: Collection[str]) -> set[int]:
-    """Return on which of these ports a program listens that is not of this process, at these hosts.
+def may_listen(host: str, port: int) -> bool:
+    """Say whether nobody listens at an address."""
+    try:
+        probe_at(host, port)
+    except OSError:
+        return False
+    return True
 
-    Nothing on systems that do not tell everybody.
-    """
-    import psutil  # noqa: PLC0415 - Ray brings it, and it is found once ray is imported
 
-    with contextlib.suppress(psutil.Error):
-        listening = {
-            connection.laddr.port
-            for connection in psutil.net_connections("tcp")
-            if connection.status == psutil.CONN_LISTEN
-            and connection.laddr.port in ports
-            and (connection.laddr.ip in {*hosts, *EVERYWHERE} or not EVERYWHERE.isdisjoint(hosts))
-        }
-        return listening and listening - ports_below(os.getpid())
-    return set()
+def probe_at(host: str, port: int) -> None:
+    """Raise OSError where another program listens at an address."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind((host, port))
 
 
 def ports_below(pid: int) -> set[int]:
     """Return the ports that the processes started by one listen on, and those started by them."""
-    import psutil  # noqa: PLC0415 - as above
+    import psutil  # noqa: PLC0415 - Ray brings it, and it is found once ray is imported
 
     found = set()
     with contextlib.suppress(psutil.Error):  # It has ended.
@@ -144,9 +151,7 @@ def claim_of(host: str, port: int) -> socket.socket:
     try:
         if sys.platform == "linux":  # A name without a file, for one socket of a machine at a time.
             claim.bind(f"\0allotment-port-{port}")
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
+        probe_at(host, port)
     except BaseException:
         claim.close()
         raise

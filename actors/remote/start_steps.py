@@ -38,16 +38,16 @@ def attempt(what: str, start: Callable[[], T], tell: Callable[[str], None]) -> T
     It is tried ATTEMPTS_MAX times, and `tell` told of each but the first, and why. Raises
     CannotStartError, as `start` may where another try cannot help.
     """
-    cause: Exception = TimeoutError()
     for number in range(1, ATTEMPTS_MAX + 1):
-        if number > 1:
-            tell(f"{what} again, attempt {number} of {ATTEMPTS_MAX}: {first_sentence(cause)}")
         try:
             return start()
         except CannotStartError:
             raise
         except Exception as error:  # noqa: BLE001 - Ray raises Exception itself where it is slow
             cause = error
+            if number < ATTEMPTS_MAX:
+                why = first_sentence(error)
+                tell(f"{what} again, attempt {number + 1} of {ATTEMPTS_MAX}: {why}")
     raise CannotStartError(
         f"{what} did not start in {ATTEMPTS_MAX} attempts ({load()}): {first_sentence(cause)}."
     ) from cause

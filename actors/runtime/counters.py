@@ -1,9 +1,10 @@
 """What a shard counts about itself. Ray's metrics are made of these in one place."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from actors.protocol.calls import Outcome, Reply
-from domain.messages import Change, charge_in
+from domain.messages import Change, Entry, charge_in
 
 
 @dataclass(slots=True)
@@ -67,6 +68,12 @@ class Counters:
         """Count an append that was refused, or whose outcome is unknown."""
         self.appends_in_doubt += in_doubt
         self.append_conflicts += not in_doubt
+
+    def note_landed(self, entries: Sequence[Entry]) -> None:
+        """Count what is durable of an append that failed."""
+        self.appended_entries += len(entries)
+        for entry in entries:
+            self.note_change(entry.change)
 
     def note_change(self, change: Change) -> None:
         """Count a change that is durable, where it is a charge."""

@@ -1,6 +1,6 @@
 """The draft of a batch: accounts as they will be, the entries that make them so, the replies."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from pydantic_core import to_json
@@ -37,9 +37,12 @@ class Draft:
         answers: Mapping[CommandName, FirstAnswer],
         now: datetime,
         policy: Policy,
+        unanswered: Collection[CommandName] = (),
     ) -> None:
+        """`unanswered`: commands that were done just now, and whose callers have not been told."""
         self._published = accounts
         self._answered = answers
+        self._unanswered = set(unanswered)
         self._policy = policy
         self.now = now
         self.accounts: dict[UserId, Account] = {}
@@ -103,6 +106,9 @@ class Draft:
         stored, reply = known
         if not is_fingerprint_of(stored, call.command, digest):
             return KEY_REUSED
+        if name in self._unanswered:
+            self._unanswered.discard(name)
+            return reply
         return reply._replace(replayed=True)
 
     def _enter(self, account: Account, call: Call, digest: str, change: Change) -> Reply:

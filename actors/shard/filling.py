@@ -5,7 +5,8 @@ A page may be as old as the beginning of the reading: an account to which anythi
 """
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from datetime import datetime
 
 from actors.runtime.counters import Counters
 from domain.values import UserId, mark_of, owner_mark
@@ -22,7 +23,7 @@ class Filling:
         self._disturbed: set[UserId] = set()
         self._documents: set[str] = set()
         self._marks: set[str] = set()
-        self._in_doubt: set[UserId] = set()
+        self._in_doubt: dict[UserId, datetime | None] = {}
 
     # --- what is told -------------------------------------------------------------------
 
@@ -51,16 +52,18 @@ class Filling:
             self._documents.update(document_ids)
             self._marks.update(mark_of(document_id) for document_id in document_ids)
 
-    def leave_out(self, user_ids: Iterable[UserId]) -> None:
+    def leave_out(self, user_ids: Iterable[UserId], since: datetime | None = None) -> None:
         """Leave out users who may have an entry that neither RAM nor a view contains.
 
-        Until they are loaded: that brings the entry.
+        Until they are loaded: that brings the entry. `since`: it is not older than this; None: it is one
+        that no load can bring.
         """
-        self._in_doubt.update(user_ids)
+        for user_id in user_ids:
+            self._in_doubt[user_id] = self._in_doubt.get(user_id) or since
 
     def loaded(self, user_id: UserId) -> None:
         """Note that a user was loaded, with the entries that no view contains."""
-        self._in_doubt.discard(user_id)
+        self._in_doubt.pop(user_id, None)
 
     # --- what is asked ------------------------------------------------------------------
 
@@ -79,6 +82,10 @@ class Filling:
     def end(self) -> None:
         """Note that no page is being read."""
         self._counters.warming = 0
+
+    def left_out(self, is_mine: Callable[[UserId], bool]) -> dict[UserId, datetime]:
+        """Return which of these users may have an entry that a load will bring, and since when."""
+        return {user: since for user, since in self._in_doubt.items() if since and is_mine(user)}
 
     def admits(self, user_id: UserId, foreign_ids: Iterable[str]) -> bool:
         """Whether nothing has happened to an account and its documents since the reading began."""

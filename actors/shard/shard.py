@@ -21,7 +21,6 @@ from actors.protocol.calls import MOVED, OVERLOADED, UNAVAILABLE, Call, Envelope
 from actors.protocol.directory import Directory, SeenTable, shard_name
 from actors.protocol.store import (
     AppendFailedError,
-    AppendInDoubtError,
     JournalBrokenError,
     StorageUnavailableError,
     Store,
@@ -34,14 +33,16 @@ from actors.shard import catch_up
 from actors.shard.accounts import Accounts
 from actors.shard.broken_journals import BrokenJournals, recover_or_name
 from actors.shard.draft import Draft
+from actors.shard.failed_append import FailedAppends
 from actors.shard.follower import Following
 from actors.shard.hold_timer import HoldExpiry
-from actors.shard.idempotency import answers_of
-from actors.shard.inbox import Batch, Inbox, commands, repeat
+from actors.shard.idempotency import CommandName
+from actors.shard.inbox import Batch, Inbox, commands
 from actors.shard.ownership import Ownership
 from actors.shard.reloader import Reloader
 from actors.shard.view_writer import ViewWriter
 from actors.shard.warm_start import WarmStart
+from domain.documents.journal import SpoiltEntry
 from domain.documents.recovery import Stored
 from domain.messages import Entry
 from domain.pricing import PriceList
@@ -83,7 +84,8 @@ class Shard:
         self.steps = StepsInHand(monotonic)
         self.ownership = owner = Ownership(index, table)
         self.accounts = accounts = Accounts(accounts_max, counters, self.now)
-        self._broken = BrokenJournals(name, accounts, counters, monotonic)
+        self._broken = broken = BrokenJournals(name, accounts, counters, monotonic)
+        self._failed_appends = FailedAppends(accounts, broken, counters, self._find)
         self.reloader = Reloader(inbox)
         self.views = ViewWriter(name, store, counters, accounts.forget, self.steps)
         self.expiry = HoldExpiry(accounts, owner, inbox, counters, self.now)
@@ -148,9 +150,14 @@ class Shard:
         self.caught_up = True
 
     def clean_until(self) -> datetime | None:
-        """Return before when no entry of ours is missing in the views; None: not caught up yet."""
-        oldest = filter(None, (self.views.oldest, self._committing_since, self.now()))
-        return min(oldest) if self.caught_up else None
+        """Return before when no entry of ours is missing in the views; None: not caught up yet.
+
+        Whoever may have one that RAM lacks holds it back, and is read again.
+        """
+        left_out = self.accounts.filling.left_out(self.ownership.writes_views)
+        self.reloader.want(left_out)
+        oldest = (self.views.oldest, self._committing_since, *left_out.values(), self.now())
+        return min(filter(None, oldest)) if self.caught_up else None
 
     def _write(self, call: Call) -> "Reply | asyncio.Future[Reply]":
         self.counters.writes += 1
@@ -187,7 +194,7 @@ class Shard:
             try:
                 await self._commit_past_broken(batch)
             except StorageUnavailableError as error:
-                logger.warning("%s: nothing is written: %s: %r", self.name, error, error.__cause__)
+                logger.warning("%s: nobody is answered: %s: %r", self.name, error, error.__cause__)
                 for work in batch:
                     work.answer(UNAVAILABLE)
             doubted = self.accounts.forget_doubted()
@@ -206,15 +213,17 @@ class Shard:
 
     async def commit(self, batch: Batch) -> None:
         """Answer every caller of a batch. Raises JournalBrokenError, StorageUnavailableError."""
+        unanswered: set[CommandName] = set()
         for _ in range(APPENDS_MAX):
             whole = self._forget_unsure(batch)
             await self._load_missing(batch, whole)
-            draft = Draft(self.accounts, self.accounts.answers, self.now(), self.policy)
+            draft = Draft(self.accounts, self.accounts.answers, self.now(), self.policy, unanswered)
             replies = [draft.reply(work.user_id, work.call) for work in batch]
             try:
                 await self._append(draft.entries)
             except AppendFailedError as error:
-                batch = await self._forget_and_look(draft, batch, error)
+                batch, landed = await self._failed_appends.look(draft, batch, error)
+                unanswered |= landed
                 continue
             self._publish(draft, whole)
             for work, reply in zip(batch, replies, strict=True):
@@ -277,20 +286,8 @@ class Shard:
         self.views.add(draft.entries)
         self.accounts.make_room(self.views.users)
 
-    async def _forget_and_look(self, draft: Draft, batch: Batch, error: Exception) -> Batch:
-        """Forget a failed append's accounts, remember what has landed; return whom to answer."""
-        self.counters.note_failed_append(in_doubt=(doubt := isinstance(error, AppendInDoubtError)))
-        for user_id in draft.accounts:
-            self.accounts.forget(user_id)
-        if doubt:
-            self.accounts.filling.leave_out(draft.accounts)
-            repeat(batch)
-        commands = [(entry.user_id, entry.key) for entry in draft.entries]
-        landed = await self._in_writer(
-            "look for entries", lambda: self._store.find_entries(commands)
-        )
-        self.accounts.answers.remember(answers_of(landed))
-        return self._broken.answered_past_spoilt(batch, landed)
+    async def _find(self, commands: Sequence[CommandName]) -> Sequence[Entry | SpoiltEntry]:
+        return await self._in_writer("look for entries", lambda: self._store.find_entries(commands))
 
     async def _in_writer(self, step: str, call: Callable[[], T]) -> T:
         running = asyncio.get_running_loop().run_in_executor(self._writer, call)

@@ -96,15 +96,16 @@ class SimulatedStore(ReplicatedStore):
 
     def append(self, entries: Sequence[Entry]) -> None:
         self.enter("append")
-        if self.strikes(self.faults.refused_appends):
-            raise AppendRefusedError("a fault was rolled")
         try:
-            self._append_or_lose(entries)
+            self._append_or_fail(entries)
         except (AppendRefusedError, AppendInDoubtError):
             self.doubt()
             raise
 
-    def _append_or_lose(self, entries: Sequence[Entry]) -> None:
+    def _append_or_fail(self, entries: Sequence[Entry]) -> None:
+        if self.strikes(self.faults.refused_appends):
+            self._land_some(entries)
+            raise AppendRefusedError("a fault was rolled")
         if self.strikes(self.faults.lost_appends):
             self._land_some(entries)
             raise AppendInDoubtError("lost")
@@ -136,7 +137,7 @@ class SimulatedStore(ReplicatedStore):
                 self._watcher.landed(landed, late=late)
 
     def _land_some(self, entries: Sequence[Entry]) -> Sequence[Entry]:
-        """Enter those that an insert has done which is lost on its way; return the others."""
+        """Enter those that an insert has done which is refused, or lost on its way; return the others."""
         some = self._dice.randrange(len(entries))
         self._land(entries[:some])
         return entries[some:]

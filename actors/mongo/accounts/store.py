@@ -2,11 +2,11 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from bson import Int64
+from bson import Int64, encode
 from pymongo.client_session import ClientSession
 from pymongo.errors import (
     BulkWriteError,
@@ -44,6 +44,9 @@ from domain.documents.views import AccountViews
 from domain.messages import Entry
 from domain.recalls import NOTHING_BESIDE, Recalls
 from domain.values import UserId
+
+MESSAGE_BYTES_MAX = 32_000_000
+"""What the driver sends in one message at least: MongoDB takes 48 MB."""
 
 
 class MongoStore:
@@ -109,7 +112,7 @@ class MongoStore:
         try:
             session = until_elected(lambda: self._insert(documents), NO_WRITES)
         except PyMongoError as error:
-            raise self._append_failure(error) from error
+            raise self._append_failure(error, documents) from error
         self.causality.note(session)
         self._tails.saw((entry.user_id, entry.seq) for entry in entries)
 
@@ -117,18 +120,21 @@ class MongoStore:
         """Insert into the journal; return the session, ended."""
         journal = self._database.allotment_journal
         with self._database.client.start_session() as session:
+            self._transactions.note(session)
             if len(documents) == 1:
                 journal.insert_one(documents[0], session=session)
             else:
                 journal.insert_many(documents, session=session)
         return session
 
-    def _append_failure(self, error: PyMongoError) -> StoreError:
+    def _append_failure(
+        self, error: PyMongoError, documents: Sequence[dict[str, Any]]
+    ) -> StoreError:
         """Return what an error means."""
         if is_duplicate(error):
             self.causality.doubt()  # What is there already may be unconfirmed.
             return AppendRefusedError("a number or a key is taken")
-        if wrote_nothing(error):
+        if wrote_nothing(error) and _are_one_message(documents):
             return StorageUnavailableError(cause(error))
         self._doubt()
         return AppendInDoubtError(type(error).__name__)
@@ -250,6 +256,11 @@ class MongoStore:
         """
         if not self._is_owner():
             raise StorageUnavailableError("the lease has lapsed")
+
+
+def _are_one_message(documents: Iterable[dict[str, Any]]) -> bool:
+    """Say whether the driver sends them at once: of several messages the first may have been done."""
+    return sum(len(encode(document)) for document in documents) < MESSAGE_BYTES_MAX
 
 
 class _DayMissingError(Exception):

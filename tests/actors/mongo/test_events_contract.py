@@ -244,7 +244,7 @@ def test_a_relay_that_was_killed_amid_numbering_keeps_its_successor_from_nothing
     killed.take_over()
     killed.number(1)  # Its session is noted, and one is open with the same id again:
     session = killed._database.client.start_session()
-    killed._store._transactions._note(session)
+    killed._store._transactions.note(session)
     session.start_transaction()
     killed._number(10, session)
 

@@ -106,7 +106,7 @@ def test_an_append_whose_answer_is_lost_is_there_once(
 
 
 @pytest.mark.usefixtures("impatient")
-def test_what_was_never_sent_is_unavailable_and_not_in_doubt(
+def test_an_append_of_which_nothing_was_done_is_unavailable_and_not_in_doubt(
     proxy: Proxy, store: MongoStore, embedded: MongoSetup
 ) -> None:
     refused = Answer(refusal(10107, RETRYABLE, NO_WRITES))
@@ -142,23 +142,36 @@ def test_entries_of_which_nobody_ever_hears_are_in_doubt(
         store.append(pair()[:entries])
 
 
-FULL_AT_FIRST = {"index": 0, "code": 14031, "errmsg": "available disk space is less than required"}
+FULL_DISK = {"code": 14031, "errmsg": "available disk space is less than required"}
 
 
+@pytest.mark.parametrize("entries", [1, 2])
 def test_a_disk_that_is_full_before_the_first_entry_is_named(
-    proxy: Proxy, store: MongoStore
+    proxy: Proxy, store: MongoStore, entries: int
 ) -> None:
-    refused = Answer({"ok": 1.0, "n": 0, "writeErrors": [FULL_AT_FIRST]})
+    refused = Answer({"ok": 1.0, "n": 0, "writeErrors": [FULL_DISK | {"index": 0}]})
     proxy.on("insert", refused, times=None, where=in_journal)
 
     with pytest.raises(StorageUnavailableError, match="disk is full"):
+        store.append(pair()[:entries])
+
+
+def test_of_an_append_of_several_messages_the_first_may_have_been_done(
+    proxy: Proxy, store: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.mongo.accounts.store.MESSAGE_BYTES_MAX", 100)
+    monkeypatch.setattr(transactions, "ELECTION_SECONDS", GIVES_UP_SECONDS)
+    refused = Answer(refusal(10107, RETRYABLE, NO_WRITES))
+    proxy.on("insert", refused, times=None, where=in_journal)
+
+    with pytest.raises(AppendInDoubtError):
         store.append(pair())
 
 
 def test_a_disk_that_is_full_amid_an_append_leaves_it_in_doubt(
     proxy: Proxy, store: MongoStore
 ) -> None:
-    refused = Answer({"ok": 1.0, "n": 1, "writeErrors": [FULL_AT_FIRST | {"index": 1}]})
+    refused = Answer({"ok": 1.0, "n": 1, "writeErrors": [FULL_DISK | {"index": 1}]})
     proxy.on("insert", refused, times=None, where=in_journal)
 
     with pytest.raises(AppendInDoubtError):

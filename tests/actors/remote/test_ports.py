@@ -20,7 +20,9 @@ from actors.remote.ports import (
 from actors.remote.start_steps import CannotStartError
 
 HOST = "127.0.0.1"
+ANOTHER_HOST = "127.0.0.2"  # Linux has all of 127 on loopback.
 METRICS = "RAY_SERVE_HAPROXY_METRICS_PORT"
+FALLBACK = "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT"
 linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names to claim")
 
 
@@ -99,18 +101,18 @@ def test_who_listens_may_take_what_it_has_claimed(port: int) -> None:
 
 
 def test_two_services_have_different_ports() -> None:
-    with proxy_ports({}) as ones, proxy_ports({}) as others:
+    with proxy_ports({}, HOST) as ones, proxy_ports({}, HOST) as others:
         assert set(ones) == set(others) == set(PROXY_PORTS)
         assert len({*ones.values(), *others.values()}) == 2 * len(PROXY_PORTS)
 
 
 def test_a_port_that_is_set_is_kept_or_refused(port: int) -> None:
-    with proxy_ports({METRICS: str(port)}) as ports:
+    with proxy_ports({METRICS: str(port)}, HOST) as ports:
         assert ports[METRICS] == str(port)
     with (
         socket.create_server((HOST, port)),
         pytest.raises(CannotStartError, match=METRICS),
-        proxy_ports({METRICS: str(port)}),
+        proxy_ports({METRICS: str(port)}, HOST),
     ):
         pytest.fail("it is taken")
 
@@ -150,24 +152,38 @@ def test_what_another_program_listens_on_is_not_below_this_one(childs_port: int,
     assert port not in found
 
 
-@linux
 @pytest.mark.parametrize("anothers", [HOST, ""], ids=["loopback", "everywhere"])
 def test_a_port_that_another_program_took_during_the_start_is_told(
     childs_port: int, port: int, anothers: str
 ) -> None:
-    ours = {childs_port: "ALLOTMENT_HTTP_PORT", port: METRICS}
+    ours = {"ALLOTMENT_HTTP_PORT": (HOST, childs_port), METRICS: (HOST, port)}
 
-    check_ports(ours, HOST)
+    check_ports(ours)
     with (
         socket.create_server((anothers, port)),
         pytest.raises(CannotStartError, match=f"took port {port} .* set {METRICS} to another"),
     ):
-        check_ports(ours, HOST)
+        check_ports(ours)
 
 
 @linux
 def test_what_listens_at_another_address_takes_nothing(port: int) -> None:
-    with socket.create_server(("127.0.0.2", port)):
-        check_ports({port: METRICS}, HOST)
+    with socket.create_server((ANOTHER_HOST, port)):
+        check_ports({METRICS: (HOST, port)})
         with pytest.raises(CannotStartError):
-            check_ports({port: METRICS}, "0.0.0.0")
+            check_ports({METRICS: ("", port)})
+
+
+@linux
+def test_serves_own_port_is_looked_for_where_http_is_and_the_others_on_loopback(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = free_ports(1)[0]
+    monkeypatch.setattr("actors.remote.ports.PROXY_PORTS", {FALLBACK: first, METRICS: first + 50})
+    with (
+        socket.create_server((ANOTHER_HOST, first)),
+        socket.create_server((ANOTHER_HOST, first + 50)),
+        proxy_ports({}, "0.0.0.0") as ports,
+    ):
+        assert int(ports[FALLBACK]) > first
+        assert int(ports[METRICS]) == first + 50

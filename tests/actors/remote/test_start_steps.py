@@ -138,7 +138,6 @@ def test_a_cluster_that_cannot_be_joined_is_told_at_once(
     assert steps == []
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="others do not tell who listens")
 @pytest.mark.parametrize("when", ["before", "meanwhile"])
 def test_http_that_finds_its_port_taken_ends_at_once_and_says_which(
     monkeypatch: pytest.MonkeyPatch, steps: list[str], when: str

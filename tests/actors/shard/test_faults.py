@@ -1,16 +1,18 @@
 """What a shard does when the database refuses, does not answer, or answers too late."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
-from actors.protocol.calls import UNAVAILABLE, Envelope, Outcome, Reply
+from actors.protocol.calls import UNAVAILABLE, Call, Envelope, Outcome, Reply
 from actors.protocol.store import StorageUnavailableError
 from actors.shard import shard as shard_module
 from actors.shard.shard import Shard
 from domain.values import Policy, UserId
 from tests.fakes.memory_store import AppendFault, MemoryStore
 from tests.fakes.shards import (
+    Clock,
     ask,
     ask_one,
     at_the_gate,
@@ -19,6 +21,7 @@ from tests.fakes.shards import (
     in_loop,
     running,
     status,
+    until,
 )
 
 ANN, BOB = UserId("ann"), UserId("bob")
@@ -159,6 +162,54 @@ async def test_a_refused_append_disturbs_nobody_else_in_the_batch() -> None:
         assert (await status(shard, ANN)).remaining_credits == 80
         assert (await status(shard, BOB)).remaining_credits == 110
         assert shard.counters.append_conflicts == 1
+
+
+async def with_an_old_charge(shard: Shard) -> Call:
+    """Give both users credits; return a charge of Bob's that RAM has let go of, as after a restart."""
+    old = charge_call(BOB, 10, "old")
+    await ask(shard, credit_call(ANN, 200), credit_call(BOB, 200), old)
+    await shard.settle()
+    shard.accounts.answers.clear()
+    return old
+
+
+@in_loop
+async def test_who_shares_a_batch_with_a_repeat_is_told_once_that_it_was_done() -> None:
+    store = MemoryStore()
+    async with running(store, policy=WHOLE) as shard:
+        old, charge = await with_an_old_charge(shard), charge_call(ANN, 60, "k")
+
+        first, again, repeat = await ask(shard, charge, charge, old)
+
+        assert [r.outcome for r in (first, again, repeat)] == [Outcome.DONE] * 3
+        assert [r.replayed for r in (first, again, repeat)] == [False, True, True]
+        assert first.body == again.body
+        assert (shard.counters.charges, shard.counters.credits_charged) == (2, 70)
+        assert shard.counters.appended_entries == len(store.journal) == 4
+        assert shard.counters.repeats == 2
+
+
+@in_loop
+async def test_what_landed_and_could_not_be_looked_up_holds_the_mark_until_views_have_it() -> None:
+    store = MemoryStore()
+    clock = Clock()
+    async with running(store, policy=WHOLE, clock=clock) as shard:
+        old = await with_an_old_charge(shard)
+        await shard.catch_up()
+        clock.now += timedelta(seconds=1)
+        store.fail_next("find_entries")
+
+        assert await ask(shard, charge_call(ANN, 60, "k"), old) == [UNAVAILABLE] * 2
+        landed = max(entry.at for entry in store.journal.values())
+        clock.now += timedelta(seconds=1)
+        mark = shard.clean_until()
+        assert mark is not None
+        assert mark <= landed
+
+        await until(lambda: used(store, ANN) == 60)
+        mark = shard.clean_until()
+        assert mark is not None
+        assert mark > landed
 
 
 # --- the database is away -----------------------------------------------------------------

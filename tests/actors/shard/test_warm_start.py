@@ -24,6 +24,7 @@ from tests.fakes.comparison import compare
 from tests.fakes.held_reader import Held
 from tests.fakes.setups import MongoSetup
 from tests.fakes.shards import (
+    ask,
     ask_one,
     at_the_gate,
     charge_call,
@@ -240,6 +241,30 @@ async def test_an_account_whose_append_is_in_doubt_is_left_to_the_ordinary_load(
         store.fail_append("in doubt, landed")
         gate = store.hold("find_entries")
         charging = asyncio.create_task(ask_one(shard, charge_call(ANN, 60, "k")))
+        await at_the_gate(gate)
+
+        task = asyncio.create_task(shard.warm_start.run(SimulatedWarmth(store)))
+        await until(lambda: store.calls["page"] and not shard.counters.warming)
+        gate.open()
+        await charging
+        shown = await status(shard, ANN)
+        task.cancel()
+
+    assert shown.credits_used == 60
+
+
+@in_loop
+async def test_an_account_whose_entry_landed_before_a_refused_one_is_left_to_the_load() -> None:
+    store = ReplicatedStore()
+    async with running(store) as shard:
+        await ask_one(shard, credit_call(ANN, 300))
+        await ask_one(shard, credit_call(BOB, 300))
+        await ask_one(shard, charge_call(BOB, 10, "old"))
+        await shard.settle()
+        shard.accounts.answers.clear()  # As after a restart: the repeat is found out by the journal.
+        gate = store.hold("find_entries")
+        calls = ask(shard, charge_call(ANN, 60, "k"), charge_call(BOB, 10, "old"))
+        charging = asyncio.create_task(calls)
         await at_the_gate(gate)
 
         task = asyncio.create_task(shard.warm_start.run(SimulatedWarmth(store)))

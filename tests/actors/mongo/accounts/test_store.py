@@ -1,5 +1,6 @@
 """What only a store that speaks to MongoDB promises: types, round trips, reads that are torn."""
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -226,7 +227,7 @@ def test_a_killed_shards_open_transaction_holds_up_its_successor_no_longer(
     document = {"_id": entry_id(ANN, entry.seq)}
     killed.take_over("shard-000")
     session = embedded.database.client.start_session()
-    killed._transactions._note(session)
+    killed._transactions.note(session)
     session.start_transaction()
     embedded.database.allotment_journal.insert_one(document, session=session)
 
@@ -250,7 +251,7 @@ def test_sessions_of_one_who_lived_on_beside_a_rival_are_ended_after_its_death(
     lasting.in_transaction(lambda session: None)
     rival.take_over("shard-000")
     session = lasting._database.client.start_session()
-    lasting._transactions._note(
+    lasting._transactions.note(
         session
     )  # It is the session of the transaction before, and noted already.
     session.start_transaction()
@@ -262,6 +263,19 @@ def test_sessions_of_one_who_lived_on_beside_a_rival_are_ended_after_its_death(
     assert successor.load([ANN], NOON)[0].entries == [entry]
     session._transaction.reset()  # It has ended on the server.
     lasting._database.client.close()
+
+
+def test_what_a_shard_was_about_to_append_may_land_still_where_it_has_a_successor(
+    embedded: MongoSetup,
+) -> None:
+    first, successor = MongoStore(embedded.database), MongoStore(embedded.database)
+    first.take_over("shard-000")
+    assert first.let_go(ANN) == math.inf
+
+    first.append([Author(ANN).add()])
+    successor.take_over("shard-000")
+
+    assert successor.let_go(ANN) < math.inf
 
 
 def test_a_day_that_is_made_carries_the_mark_of_its_user(embedded: MongoSetup) -> None:
