@@ -59,7 +59,7 @@ class Filling:
         that no load can bring.
         """
         for user_id in user_ids:
-            self._in_doubt[user_id] = self._in_doubt.get(user_id) or since
+            self._in_doubt[user_id] = since and (self._in_doubt.get(user_id) or since)
 
     def loaded(self, user_id: UserId) -> None:
         """Note that a user was loaded, with the entries that no view contains."""
