@@ -66,13 +66,6 @@ MUTATIONS = (
         "accounts of a failed append stay in RAM",
     ),
     Mutation(
-        "fill-over-what-landed",
-        "actors.shard.failed_append",
-        "        self._accounts.filling.leave_out(draft.accounts, draft.now)\n",
-        "",
-        "RAM is filled with accounts whose entries landed in part",
-    ),
-    Mutation(
         "do-not-forget-after-doubt",
         "actors.shard.failed_append",
         "        for user_id in draft.accounts:\n            self._accounts.forget(user_id)\n",
