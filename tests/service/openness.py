@@ -10,6 +10,7 @@ from tests.service.processes import all_pids, open_files
 from tests.service.running import RunningService
 
 CODE = Path(__file__).parents[2]
+OF_THE_KERNEL = Path("/proc"), Path("/sys")  # Ray reads there what a machine has left.
 LISTENING = "0A"
 ACCEPTS = 0x10000  # Among the flags of a Unix socket: it listens.
 DATAGRAMS = "0002"  # The type of one that takes them without.
@@ -77,10 +78,10 @@ def sockets(pids: set[int]) -> Iterator[Path]:
 
 
 def written(pids: set[int]) -> Iterator[Path]:
-    """Yield the files that processes have open, but for code, devices and what is deleted."""
+    """Yield the files that processes have open, but for code, devices, what is deleted, and the kernel's."""
     for pid in pids:
         for path in map(Path, open_files(pid)):
-            if path.is_file() and not path.is_relative_to(CODE):
+            if path.is_file() and not any(map(path.is_relative_to, (CODE, *OF_THE_KERNEL))):
                 yield path
 
 
