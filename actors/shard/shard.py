@@ -194,7 +194,7 @@ class Shard:
             try:
                 await self._commit_past_broken(batch)
             except StorageUnavailableError as error:
-                logger.warning("%s: nobody is answered: %s: %r", self.name, error, error.__cause__)
+                logger.warning("%s: a batch is refused: %s: %r", self.name, error, error.__cause__)
                 for work in batch:
                     work.answer(UNAVAILABLE)
             doubted = self.accounts.forget_doubted()
