@@ -41,29 +41,41 @@ def write_configuration(folder: Path, port: int, replica: int, **settings: str) 
 
 
 @contextlib.contextmanager
+def haproxy_process(
+    folder: Path, replica: int, binary: str, **settings: str
+) -> Iterator[tuple[int, int]]:
+    """Run HAProxy as Serve would, its files in a folder; yield its port and the number of its process."""
+    port, told = free_port(), folder / "told"
+    file = write_configuration(folder, port, replica, **settings)
+    with (
+        told.open("wb") as output,
+        subprocess.Popen(
+            [str(GUARD), "-db", "-f", str(file)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=os.environ | {"ALLOTMENT_HAPROXY_BINARY": binary} | settings,
+        ) as process,
+    ):
+        try:
+            wait_until_it_listens(process, port, told)
+            yield port, process.pid
+        finally:
+            process.kill()
+
+
+@contextlib.contextmanager
 def haproxy_before(replica: int) -> Iterator[int]:
     """Run HAProxy before a web server; yield its port. Where there is none, as for the service, no proxy."""
     binary = haproxy_binary()
     if binary is None:
         yield replica
         return
-    with tempfile.TemporaryDirectory(prefix="ab-") as name:
-        folder, port = Path(name), free_port()
-        file = write_configuration(folder, port, replica)
-        command = [str(GUARD), "-db", "-f", str(file)]
-        environment = os.environ | serve_environment()
-        told = folder / "told"
-        with (
-            told.open("wb") as output,
-            subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environment
-            ) as process,
-        ):
-            try:
-                wait_until_it_listens(process, port, told)
-                yield port
-            finally:
-                process.kill()
+    with (
+        tempfile.TemporaryDirectory(prefix="ab-") as folder,
+        haproxy_process(Path(folder), replica, binary) as (port, _),
+    ):
+        yield port
 
 
 def wait_until_it_listens(process: "subprocess.Popen[bytes]", port: int, told: Path) -> None:

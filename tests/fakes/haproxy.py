@@ -12,11 +12,9 @@ from typing import ClassVar
 
 import pytest
 
+import bench.haproxy
 from actors.remote import environment as ray_environment
-from bench.haproxy import listens, write_configuration
-from bench.processes import free_port
 from tests.patience import PATIENCE_SECONDS
-from tests.service.running import wait_until
 
 SCRIPT = ray_environment.GUARD
 SECONDS_MAX = PATIENCE_SECONDS
@@ -100,17 +98,8 @@ def haproxy_process(folder: Path, replica: int, **settings: str) -> Iterator[tup
     binary = ray_environment.haproxy_binary()
     if binary is None:
         pytest.skip("there is no HAProxy for this system")
-    port = free_port()
-    file = write_configuration(folder, port, replica, **settings)
-    environment = os.environ | {"ALLOTMENT_HAPROXY_BINARY": binary} | settings
-    process = subprocess.Popen([SCRIPT, "-db", "-f", file], env=environment)
-    try:
-        wait_until(lambda: process.poll() is not None or listens(port), SECONDS_MAX)
-        assert process.poll() is None, "HAProxy does not take the configuration"
-        yield port, process.pid
-    finally:
-        process.kill()
-        process.wait()
+    with bench.haproxy.haproxy_process(folder, replica, binary, **settings) as found:
+        yield found
 
 
 def request(target: str, *headers: str) -> bytes:

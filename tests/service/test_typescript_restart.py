@@ -2,13 +2,13 @@
 
 import json
 import signal
-import socket
 import subprocess
 from pathlib import Path
 
 import httpx
 import pytest
 
+from bench.haproxy import listens
 from tests.clients.typescript import CLIENT, needs_node, there
 from tests.patience import SERVICE_SECONDS
 from tests.service.requests import status
@@ -41,18 +41,13 @@ def test_hundreds_of_holds_outlive_a_service_that_is_ended_and_started_again(
         with storm.stdout as said:
             assert said.readline().strip() == "under way"
             service.stop(number)
-            wait_until(lambda: is_free_port(service.port), SERVICE_SECONDS)
+            wait_until(lambda: not listens(service.port), SERVICE_SECONDS)
             service.start()
             result = json.loads(said.read())
         storm.wait(SERVICE_SECONDS)
 
         with service.client() as http:
             check_books(service, http, result)
-
-
-def is_free_port(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def check_books(service: RunningService, http: httpx.Client, result: dict[str, object]) -> None:
