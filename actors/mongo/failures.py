@@ -5,7 +5,6 @@ from pymongo.errors import (
     ConnectionFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
-    WriteError,
 )
 
 TRANSIENT = "TransientTransactionError"  # Of a transaction that wrote nothing.
@@ -78,5 +77,4 @@ def wrote_nothing(error: PyMongoError) -> bool:
     if isinstance(error, BulkWriteError):  # The server has told what became of each document.
         told = error.details or {}
         return not told.get("nInserted") and not told.get("writeConcernErrors")
-    refused = isinstance(error, ServerSelectionTimeoutError | WriteError)
-    return refused or error.has_error_label(NO_WRITES)
+    return isinstance(error, ServerSelectionTimeoutError) or error.has_error_label(NO_WRITES)

@@ -48,7 +48,11 @@ class AppendFailedError(StoreError):
 
 
 class AppendRefusedError(AppendFailedError):
-    """A sequence number or an idempotency key is taken. The entries before it were written."""
+    """A sequence number or an idempotency key is taken. `landed`: so many entries before it were written."""
+
+    def __init__(self, message: str, landed: int = 0) -> None:
+        super().__init__(message)
+        self.landed = landed
 
 
 class AppendInDoubtError(AppendFailedError):

@@ -7,7 +7,7 @@ on its way. What has landed of it is in no account of RAM and in no view until i
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
-from actors.protocol.store import AppendInDoubtError
+from actors.protocol.store import AppendInDoubtError, AppendRefusedError
 from actors.runtime.counters import Counters
 from actors.shard.accounts import Accounts
 from actors.shard.broken_journals import BrokenJournals
@@ -48,14 +48,12 @@ class FailedAppends:
         self._accounts.filling.leave_out(draft.accounts, draft.now)
         if doubt:
             repeat(batch)
-        entries = {(entry.user_id, entry.key): entry for entry in draft.entries}
-        found = await self._find(list(entries))
+        found = await self._find([(entry.user_id, entry.key) for entry in draft.entries])
         self._accounts.answers.remember(answers_of(found))
-        landed = [
-            one
-            for one in found
-            if isinstance(one, Entry) and one == entries.get((one.user_id, one.key))
-        ]
+        # In doubt, and where a rival has decided the same, nobody can tell whose an entry is.
+        written = error.landed if isinstance(error, AppendRefusedError) else 0
+        confirmed = {(entry.user_id, entry.key) for entry in found}
+        landed = [e for e in draft.entries[:written] if (e.user_id, e.key) in confirmed]
         self._counters.note_landed(landed)
         rest = self._broken.answered_past_spoilt(batch, found)
         return Rest(rest, {(entry.user_id, entry.key) for entry in landed})

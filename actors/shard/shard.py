@@ -154,10 +154,12 @@ class Shard:
 
         Whoever may have one that RAM lacks holds it back, and is read again.
         """
+        if not self.caught_up:
+            return None
         left_out = self.accounts.filling.left_out(self.ownership.writes_views)
         self.reloader.want(left_out)
         oldest = (self.views.oldest, self._committing_since, *left_out.values(), self.now())
-        return min(filter(None, oldest)) if self.caught_up else None
+        return min(filter(None, oldest))
 
     def _write(self, call: Call) -> "Reply | asyncio.Future[Reply]":
         self.counters.writes += 1

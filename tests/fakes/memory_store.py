@@ -155,15 +155,17 @@ class MemoryStore:
 
     def _append(self, entries: Sequence[Entry]) -> None:
         with self._lock:
-            for entry in entries:
-                self._enter(entry)
+            for landed, entry in enumerate(entries):
+                if not self._enter(entry):
+                    raise AppendRefusedError(entry.key, landed)
 
-    def _enter(self, entry: Entry) -> None:
+    def _enter(self, entry: Entry) -> bool:
         number, key = entry_id(entry.user_id, entry.seq), command_id(entry.user_id, entry.key)
         if number in self.journal or key in self._keys:
-            raise AppendRefusedError(number)
+            return False
         self.journal[number] = entry
         self._keys[key] = entry
+        return True
 
     def find_entries(self, commands: Sequence[tuple[UserId, str]]) -> list[Entry]:
         self.enter("find_entries")

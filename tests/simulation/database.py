@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 from typing import Any, Protocol
 
 from actors.cluster.resharding import Plan
@@ -104,8 +105,8 @@ class SimulatedStore(ReplicatedStore):
 
     def _append_or_fail(self, entries: Sequence[Entry]) -> None:
         if self.strikes(self.faults.refused_appends):
-            self._land_some(entries)
-            raise AppendRefusedError("a fault was rolled")
+            rest = self._land_some(entries)
+            raise AppendRefusedError("a fault was rolled", len(entries) - len(rest))
         if self.strikes(self.faults.lost_appends):
             self._land_some(entries)
             raise AppendInDoubtError("lost")
@@ -124,17 +125,14 @@ class SimulatedStore(ReplicatedStore):
 
     def _land(self, entries: Sequence[Entry], *, late: bool = False) -> None:
         """Enter in order, up to what is refused, and tell of what has landed."""
-        landed: list[Entry] = []
-        try:
-            for entry in entries:
-                self._enter(entry)
-                landed.append(entry)
-        finally:
-            if self.is_stalled:
-                stray = late or self._watcher.is_stray()
-                self.note_unconfirmed(lambda: self._watcher.confirmed(landed, stray=stray))
-            else:
-                self._watcher.landed(landed, late=late)
+        landed = list(takewhile(self._enter, entries))
+        if self.is_stalled:
+            stray = late or self._watcher.is_stray()
+            self.note_unconfirmed(lambda: self._watcher.confirmed(landed, stray=stray))
+        else:
+            self._watcher.landed(landed, late=late)
+        if len(landed) < len(entries):
+            raise AppendRefusedError("taken", len(landed))
 
     def _land_some(self, entries: Sequence[Entry]) -> Sequence[Entry]:
         """Enter those that an insert has done which is refused, or lost on its way; return the others."""

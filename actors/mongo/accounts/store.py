@@ -118,22 +118,21 @@ class MongoStore:
 
     def _insert(self, documents: Sequence[dict[str, Any]]) -> ClientSession:
         """Insert into the journal; return the session, ended."""
-        journal = self._database.allotment_journal
         with self._database.client.start_session() as session:
             self._transactions.note(session)
-            if len(documents) == 1:
-                journal.insert_one(documents[0], session=session)
-            else:
-                journal.insert_many(documents, session=session)
+            self._database.allotment_journal.insert_many(documents, session=session)
         return session
 
     def _append_failure(
         self, error: PyMongoError, documents: Sequence[dict[str, Any]]
     ) -> StoreError:
-        """Return what an error means."""
+        """Return what an error says of an append."""
         if is_duplicate(error):
             self.causality.doubt()  # What is there already may be unconfirmed.
-            return AppendRefusedError("a number or a key is taken")
+            told = error.details if isinstance(error, BulkWriteError) else None
+            return AppendRefusedError(
+                "a number or a key is taken", (told or {}).get("nInserted", 0)
+            )
         if wrote_nothing(error) and _are_one_message(documents):
             return StorageUnavailableError(cause(error))
         self._doubt()

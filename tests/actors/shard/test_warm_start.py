@@ -11,7 +11,7 @@ from bson import ObjectId
 
 from actors.mongo.accounts import warm_reader as warm_module
 from actors.mongo.accounts.warm_reader import WarmReader
-from actors.protocol.calls import Outcome
+from actors.protocol.calls import Call, Outcome
 from actors.protocol.changes import Changes
 from actors.shard.shard import Shard
 from actors.shard.warm_start import RawPage, WarmSource
@@ -232,6 +232,20 @@ async def test_an_account_whose_views_lag_is_left_to_the_ordinary_load(
         task.cancel()
 
 
+async def used_after_filling_meanwhile(shard: Shard, store: ReplicatedStore, *calls: Call) -> int:
+    """Fill RAM while it is looked up what has landed of calls; return what Ann's status says she used."""
+    gate = store.hold("find_entries")
+    charging = asyncio.create_task(ask(shard, *calls))
+    await at_the_gate(gate)
+    task = asyncio.create_task(shard.warm_start.run(SimulatedWarmth(store)))
+    await until(lambda: store.calls["page"] and not shard.counters.warming)
+    gate.open()
+    await charging
+    shown = await status(shard, ANN)
+    task.cancel()
+    return shown.credits_used
+
+
 @in_loop
 async def test_an_account_whose_append_is_in_doubt_is_left_to_the_ordinary_load() -> None:
     store = ReplicatedStore()
@@ -239,18 +253,8 @@ async def test_an_account_whose_append_is_in_doubt_is_left_to_the_ordinary_load(
         await ask_one(shard, credit_call(ANN, 300))
         await shard.settle()
         store.fail_append("in doubt, landed")
-        gate = store.hold("find_entries")
-        charging = asyncio.create_task(ask_one(shard, charge_call(ANN, 60, "k")))
-        await at_the_gate(gate)
 
-        task = asyncio.create_task(shard.warm_start.run(SimulatedWarmth(store)))
-        await until(lambda: store.calls["page"] and not shard.counters.warming)
-        gate.open()
-        await charging
-        shown = await status(shard, ANN)
-        task.cancel()
-
-    assert shown.credits_used == 60
+        assert await used_after_filling_meanwhile(shard, store, charge_call(ANN, 60, "k")) == 60
 
 
 @in_loop
@@ -262,19 +266,9 @@ async def test_an_account_whose_entry_landed_before_a_refused_one_is_left_to_the
         await ask_one(shard, charge_call(BOB, 10, "old"))
         await shard.settle()
         shard.accounts.answers.clear()  # As after a restart: the repeat is found out by the journal.
-        gate = store.hold("find_entries")
-        calls = ask(shard, charge_call(ANN, 60, "k"), charge_call(BOB, 10, "old"))
-        charging = asyncio.create_task(calls)
-        await at_the_gate(gate)
 
-        task = asyncio.create_task(shard.warm_start.run(SimulatedWarmth(store)))
-        await until(lambda: store.calls["page"] and not shard.counters.warming)
-        gate.open()
-        await charging
-        shown = await status(shard, ANN)
-        task.cancel()
-
-    assert shown.credits_used == 60
+        calls = charge_call(ANN, 60, "k"), charge_call(BOB, 10, "old")
+        assert await used_after_filling_meanwhile(shard, store, *calls) == 60
 
 
 @in_loop

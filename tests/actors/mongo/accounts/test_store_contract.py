@@ -50,10 +50,11 @@ def test_of_an_append_with_a_taken_number_what_comes_before_it_is_written(
     others = [Author(f"u-{place}") for place in range(3)]
     setup.store.append([Author(f"u-{taken}").do(add_credit(f"u-{taken}"), "another key")])
 
-    with pytest.raises(AppendRefusedError):
+    with pytest.raises(AppendRefusedError) as refused:
         setup.store.append(
             [author.do(add_credit(author.account.user_id), "k") for author in others]
         )
+    assert refused.value.landed == taken
 
     stored = load(setup, *(author.account.user_id for author in others))
     keys = [[entry.key for entry in one.entries] for one in stored]
