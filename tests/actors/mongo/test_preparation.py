@@ -175,15 +175,19 @@ def test_an_index_that_is_there_under_another_name_is_no_failure(database: Docum
 
 
 def test_a_build_that_takes_long_tells_that_it_goes_on(
-    database: Documents, monkeypatch: pytest.MonkeyPatch
+    database: Documents, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(steps, "TELL_SECONDS", 0.01)
     told: list[str] = []
-    database.usages.insert_many([{"user_id": i, "timestamp": NOON} for i in range(20_000)])
+    database.usages.insert_one({"user_id": "ada", "timestamp": NOON})
+    served = connect(proxy.uri, database.name)
+    slow = proxy.on("createIndexes", Delay(0.5), where=lambda c: c["createIndexes"] == "usages")
 
-    prepare(database, told.append)
+    prepare(served, told.append)
 
-    assert any("s so far)" in line for line in told)
+    assert slow.met == 1
+    assert any("usages" in line and "s so far)" in line for line in told)
+    served.client.close()
 
 
 def test_a_build_that_takes_longer_than_any_answer_is_waited_for(
