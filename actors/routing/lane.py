@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
 from actors.protocol.calls import OVERLOADED, Call, Envelope, Reply
@@ -13,7 +14,9 @@ from actors.protocol.queries import Query
 from actors.runtime.tracing import Parent, carried, load
 from domain.values import UserId
 
-ENVELOPE_LENGTH_MAX = 512  # Calls in one message to a shard.
+ENVELOPE_LENGTH_MAX = 512  # Calls in one message to a shard; of one user,
+# so many: the replies to a message come together, and others wait for those that travel with them.
+ENVELOPE_OF_ONE_USER_MAX = 8
 # What comes while a message is being decided gathers for the next. That leaves once it is as long,
 # so that the shard need not wait for it: short ones would cost more than its waiting.
 ENVELOPES_IN_FLIGHT_MAX = 2
@@ -48,6 +51,36 @@ class Queued:
     """The span of the request that it is for, where that is traced."""
 
 
+class Queue:
+    """What waits for the next messages: each user in turn has a share of one, in order of arrival."""
+
+    def __init__(self) -> None:
+        self._of_users: dict[UserId, deque[Queued]] = {}
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def put(self, waiting: Queued) -> None:
+        """Let something wait."""
+        self._of_users.setdefault(user_of(waiting.item), deque()).append(waiting)
+        self._length += 1
+
+    def take(self) -> list[Queued]:
+        """Return what the next message is to carry. Users with more of their own come last again."""
+        taken: list[Queued] = []
+        for user_id in list(islice(self._of_users, ENVELOPE_LENGTH_MAX)):
+            own = self._of_users.pop(user_id)
+            share = min(len(own), ENVELOPE_OF_ONE_USER_MAX, ENVELOPE_LENGTH_MAX - len(taken))
+            taken += [own.popleft() for _ in range(share)]
+            if own:
+                self._of_users[user_id] = own
+            if len(taken) == ENVELOPE_LENGTH_MAX:
+                break
+        self._length -= len(taken)
+        return taken
+
+
 class Lane:
     """The way to one shard, for calls or for reads. Gathers what waits into one message."""
 
@@ -55,7 +88,7 @@ class Lane:
         self.version = version
         self._shards = shards
         self._index = index
-        self._queue: deque[Queued] = deque()
+        self._queue = Queue()
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_flight = 0
         self._length_in_flight = 0
@@ -67,7 +100,7 @@ class Lane:
         if len(self._queue) >= QUEUE_LENGTH_MAX:
             return OVERLOADED
         waiting = Queued(item, asyncio.get_running_loop().create_future(), carried())
-        self._queue.append(waiting)
+        self._queue.put(waiting)
         if self._is_due():
             self._is_gathering = True
             task = asyncio.create_task(self._carry())
@@ -99,9 +132,7 @@ class Lane:
             self._is_gathering = True
 
     async def _send_next(self) -> None:
-        length = min(len(self._queue), ENVELOPE_LENGTH_MAX)
-        batch = [self._queue.popleft() for _ in range(length)]
-        batch = [waiting for waiting in batch if not waiting.reply.done()]
+        batch = [waiting for waiting in self._queue.take() if not waiting.reply.done()]
         if not batch:  # All its callers have gone.
             return
         items = [waiting.item for waiting in batch]
@@ -130,3 +161,8 @@ async def deliver(
             return await shards.send(index, Envelope(version, calls, reads))
     except (ShardLostError, TimeoutError):
         return [None] * len(items)
+
+
+def user_of(item: Item) -> UserId:
+    """Return whose account is asked for."""
+    return item.command.user_id if isinstance(item, Call) else item

@@ -16,7 +16,7 @@ from actors.protocol.directory import Directory
 from actors.protocol.errors import ShardLostError
 from actors.protocol.queries import Query
 from actors.protocol.store import ELECTION_SECONDS
-from actors.routing.lane import Item, Lane, Shards, deliver
+from actors.routing.lane import Item, Lane, Shards, deliver, user_of
 from actors.runtime.backoff import backoff
 from domain.values import UserId
 
@@ -74,7 +74,7 @@ class Router:
         """Send to every owner what is its own, all at once, past the lanes."""
         places: dict[int, list[int]] = {}
         for place, item in enumerate(items):
-            places.setdefault(table.owner(_user_of(item)), []).append(place)
+            places.setdefault(table.owner(user_of(item)), []).append(place)
         delivered = await asyncio.gather(
             *(
                 deliver(self._shards, index, table.version, [items[p] for p in own])
@@ -183,15 +183,11 @@ class Router:
 
     def _lane(self, table: Directory, item: Item) -> Lane:
         """Return the lane for calls, or for reads, to the owner of the item's user."""
-        place = table.owner(_user_of(item)), isinstance(item, Call)
+        place = table.owner(user_of(item)), isinstance(item, Call)
         lane = self._lanes.get(place)
         if lane is None or lane.version != table.version:
             lane = self._lanes[place] = Lane(self._shards, place[0], table.version)
         return lane
-
-
-def _user_of(item: Item) -> UserId:
-    return item.command.user_id if isinstance(item, Call) else item
 
 
 def _as_repeat(item: Sent) -> Sent:

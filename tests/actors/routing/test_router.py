@@ -100,6 +100,45 @@ async def test_a_message_is_no_longer_than_its_limit(monkeypatch: pytest.MonkeyP
 
 
 @in_loop
+async def test_a_user_with_many_calls_has_a_share_of_each_message_and_keeps_their_order() -> None:
+    share = lane_module.ENVELOPE_OF_ONE_USER_MAX
+    shards = FakeShards()
+    router = Router(shards, SECONDS)
+    many = [charge_call(USERS[0], 1, f"key {number}") for number in range(2 * share + 1)]
+
+    replies = await asyncio.gather(*(router.call(call) for call in (*many, CALLS[1])))
+
+    keys = [call.key for call in many]
+    assert texts(replies) == [*keys, CALLS[1].key]
+    assert shards.keys == [
+        [*keys[:share], CALLS[1].key],
+        keys[share : 2 * share],
+        keys[2 * share :],
+    ]
+
+
+@in_loop
+async def test_a_message_is_filled_from_many_users_with_many_calls_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(lane_module, "ENVELOPE_LENGTH_MAX", 6)
+    monkeypatch.setattr(lane_module, "ENVELOPE_OF_ONE_USER_MAX", 4)
+    shards = FakeShards()
+    router = Router(shards, SECONDS)
+    calls = [charge_call(user, 1, f"{user} {n}") for user in USERS[:3] for n in range(5)]
+
+    replies = await asyncio.gather(*(router.call(call) for call in calls))
+
+    first, second, third = ([f"{user} {n}" for n in range(5)] for user in USERS[:3])
+    assert texts(replies) == [call.key for call in calls]
+    assert shards.keys == [
+        [*first[:4], *second[:2]],
+        [*third[:4], *first[4:], *second[2:3]],
+        [*third[4:], *second[3:]],
+    ]
+
+
+@in_loop
 async def test_calls_and_reads_go_to_the_owners_of_their_users() -> None:
     shards = FakeShards(4)
     router = Router(shards, SECONDS)
