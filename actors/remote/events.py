@@ -27,7 +27,7 @@ from actors.remote.handle import Handle
 from actors.remote.metrics import CounterMetrics, publish_forever
 from actors.remote.names import EVENTS
 from actors.remote.options import NAMESPACE, start_actor
-from actors.remote.process import Process
+from actors.remote.process import NICENESS_OF_EVENTS, Process, stand_back
 from actors.runtime.counters import EventCounters
 from actors.settings import Settings
 from domain.values import UserId
@@ -80,6 +80,7 @@ class EventActor(Process):
     """The relay as a Ray actor. A restart runs `__init__` again and goes on where it was."""
 
     async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]
+        stand_back(NICENESS_OF_EVENTS)
         super().__init__(EVENTS, settings)
         self._relay = Relay(
             MongoEvents(self._database),

@@ -29,7 +29,7 @@ from actors.remote.handle import Handle
 from actors.remote.metrics import SweepMetrics
 from actors.remote.names import JANITOR
 from actors.remote.options import NAMESPACE, start_actor
-from actors.remote.process import TimedProcess, open_database
+from actors.remote.process import TimedProcess, open_database, stand_back
 from actors.remote.shards import RayShards
 from actors.routing.router import Router
 from actors.runtime.clock import real_time
@@ -50,6 +50,7 @@ class JanitorActor(TimedProcess):
     """The janitor as a Ray actor. A restart runs `__init__` again; it asks nothing of anybody."""
 
     async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]
+        stand_back()
         super().__init__(JANITOR, settings)
         database = self._database
         shards = RayShards()

@@ -1,6 +1,5 @@
 """Puts Ray on the lists: one process beside the shards, and the way to it."""
 
-import os
 from functools import partial
 
 import ray
@@ -13,19 +12,18 @@ from actors.protocol.queries import ReadQuery
 from actors.remote.handle import Handle
 from actors.remote.names import LISTS
 from actors.remote.options import NAMESPACE, start_actor
-from actors.remote.process import Process
+from actors.remote.process import Process, stand_back
 from actors.settings import Settings
 from actors.shard.lists import LISTS_WAITING_MAX, Lists
 
 CALLS_MAX = 2 * LISTS_WAITING_MAX  # The process itself refuses, before Ray does.
-NICENESS = 10  # Where cores are short, who decides comes first.
 
 
 class ListsActor(Process):
     """The lists as a Ray actor. It keeps nothing: a restart begins with nothing undone."""
 
     async def __init__(self, settings: Settings) -> None:  # type: ignore[misc]
-        os.nice(NICENESS)
+        stand_back()
         super().__init__(LISTS, settings)
         self._lists = Lists(MongoReads(self._database), settings.policy)
 

@@ -5,6 +5,7 @@ is built in the constructor, from settings, in the process itself.
 """
 
 import asyncio
+import os
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -20,6 +21,14 @@ from actors.runtime.format_watch import FormatWatch
 from actors.runtime.loops import Loops
 from actors.runtime.steps_in_hand import StepsInHand
 from actors.settings import Settings
+
+NICENESS = 10  # Where cores are short, who decides comes first.
+NICENESS_OF_EVENTS = 5  # Those who are told are still told soon.
+
+
+def stand_back(niceness: int = NICENESS) -> None:
+    """Leave the processor to those who decide: this thread does, and those that it starts."""
+    os.nice(niceness)
 
 
 def open_database(
