@@ -25,6 +25,8 @@ BY_NAME = {part.name: part for part in (*TEST, *CHECK)}
 
 def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # Workers and services end, too.
+    # A shell that starts us in the background has us ignore it, and all that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     arguments = parsed()
     os.chdir(ROOT)
     keep_bytecode()
