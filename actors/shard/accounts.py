@@ -7,12 +7,12 @@ which came before the change, and nobody else.
 """
 
 import contextlib
-from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 
 from actors.runtime.counters import Counters
+from actors.shard.awake import Awake
 from actors.shard.document_owners import DocumentOwners
 from actors.shard.dormant import AnyRawAccount, Dormant
 from actors.shard.filling import Filling
@@ -38,8 +38,7 @@ class Accounts(Mapping[UserId, Account]):
     def __init__(self, accounts_max: int, counters: Counters, now: Callable[[], datetime]) -> None:
         self._accounts_max = accounts_max
         self._counters = counters
-        self._awake: OrderedDict[UserId, Account] = OrderedDict()
-        """The least recently used come first."""
+        self._awake = Awake(accounts_max)
         self._documents = DocumentOwners()
         self._loading: frozenset[UserId] = frozenset()
         self.dormant = Dormant()
@@ -71,7 +70,7 @@ class Accounts(Mapping[UserId, Account]):
         account = self._awake.get(user_id)
         if account is None or user_id in self.doubted:
             return None
-        self._awake.move_to_end(user_id)
+        self._awake.use(account)
         return account
 
     def users(self) -> list[UserId]:
@@ -91,14 +90,13 @@ class Accounts(Mapping[UserId, Account]):
 
     def put(self, account: Account) -> None:
         """Hold an account that was loaded."""
-        self._awake[account.user_id] = account
+        self._awake.use(account)
         self.broken.discard(account.user_id)
         self.open_holds.note(account)
 
     def publish(self, account: Account, now: datetime) -> None:
         """Hold an account as a batch has decided it, without what RAM lets go of it by `now`."""
-        self._awake[account.user_id] = keep_what_matters(account, now)
-        self._awake.move_to_end(account.user_id)
+        self._awake.use(keep_what_matters(account, now))
         self.open_holds.note(account)
 
     def put_dormant(
@@ -149,14 +147,14 @@ class Accounts(Mapping[UserId, Account]):
         self._documents.forget(user_id)
         self.open_holds.forget(user_id)
         was_dormant = self.dormant.drop(user_id)
-        return self._awake.pop(user_id, None) is not None or was_dormant
+        return self._awake.drop(user_id) or was_dormant
 
     def forget_all(self) -> None:
         """Drop every account from RAM, and fill it from the start."""
         self.doubt_loading()
         self._documents = DocumentOwners()
         self.dormant.clear()
-        self._awake = OrderedDict()
+        self._awake = Awake(self._accounts_max)
         self.open_holds.forget_all()
         self.filling.begin()
 
