@@ -27,7 +27,7 @@ NICENESS_OF_EVENTS = 5  # Those who are told are still told soon.
 
 
 def stand_back(niceness: int = NICENESS) -> None:
-    """Leave the processor to those who decide: this thread does, and those that it starts."""
+    """Leave the processor to those who decide: on Linux, this thread and those that it starts do."""
     os.nice(niceness)
 
 

@@ -136,7 +136,8 @@ class Lane:
         if not batch:  # All its callers have gone.
             return
         items = [waiting.item for waiting in batch]
-        if len(items) > 1:  # Callers are many now: the next message may gather some of them.
+        # Callers are many now: the next message may gather some of them, unless it has enough.
+        if len(items) > 1 and not self._queue:
             self._gather_until = asyncio.get_running_loop().time() + GATHER_SECONDS
         self._in_flight += 1
         self._length_in_flight = len(items)

@@ -2,7 +2,7 @@
 
 Begin at `shard.py`, `Shard.commit`: a batch waits in `inbox`, is decided in `draft`, appended to the
 journal, and answered; `view_writer` brings the documents behind it. `accounts` is all that RAM holds
-of users. `lease` and `ownership` say whether the shard may answer, and for whom; `hand_over` gives
+of users; `awake` packs those not used for a while. `lease` and `ownership` say whether the shard may answer, and for whom; `hand_over` gives
 users away. `follower`, `warm_start`, `reloader` and `comparison` keep RAM as MongoDB is, and
 `hold_timer` ends holds. `lists` reads beside the shard what is long.
 """

@@ -67,11 +67,12 @@ class Accounts(Mapping[UserId, Account]):
 
     def trusted(self, user_id: UserId) -> Account | None:
         """Return an account for whoever reads it now; None: the shard's loop has to load it."""
-        account = self._awake.get(user_id)
-        if account is None or user_id in self.doubted:
-            return None
-        self._awake.use(account)
-        return account
+        return None if user_id in self.doubted else self._awake.use(user_id)
+
+    def use(self, user_ids: Iterable[UserId]) -> None:
+        """Have accounts at hand that are about to be read again and again."""
+        for user_id in user_ids:
+            self._awake.use(user_id)
 
     def users(self) -> list[UserId]:
         """Return whose accounts are here, be they awake or dormant."""
@@ -90,13 +91,13 @@ class Accounts(Mapping[UserId, Account]):
 
     def put(self, account: Account) -> None:
         """Hold an account that was loaded."""
-        self._awake.use(account)
+        self._awake.put(account)
         self.broken.discard(account.user_id)
         self.open_holds.note(account)
 
     def publish(self, account: Account, now: datetime) -> None:
         """Hold an account as a batch has decided it, without what RAM lets go of it by `now`."""
-        self._awake.use(keep_what_matters(account, now))
+        self._awake.put(keep_what_matters(account, now))
         self.open_holds.note(account)
 
     def put_dormant(

@@ -34,15 +34,26 @@ class Awake(Mapping[UserId, Account]):
     def __len__(self) -> int:
         return len(self._packed) + len(self._whole)
 
-    def use(self, account: Account) -> None:
+    def put(self, account: Account) -> None:
         """Keep an account, in place of what was kept of its user, as the one used last."""
         user_id = account.user_id
         self._packed.pop(user_id, None)
         self._whole[user_id] = account
         self._whole.move_to_end(user_id)
         if len(self._whole) > self._whole_max:
-            other, oldest = self._whole.popitem(last=False)
+            other, oldest = next(iter(self._whole.items()))
             self._packed[other] = packed(oldest)
+            del self._whole[other]
+
+    def use(self, user_id: UserId) -> Account | None:
+        """Return an account as the one used last; None: it is not here."""
+        account = self._whole.get(user_id)
+        if account is not None:
+            self._whole.move_to_end(user_id)
+        elif user_id in self._packed:
+            account = unpacked(self._packed[user_id])
+            self.put(account)
+        return account
 
     def drop(self, user_id: UserId) -> bool:
         """Forget an account. Returns whether it was there."""

@@ -4,6 +4,7 @@ MessagePack, without the names of fields. What is packed never leaves its proces
 with any version: classes are numbered as the annotations of `Account` name them.
 """
 
+import pickle
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from datetime import date
@@ -36,6 +37,7 @@ Parts = Callable[[Any], list[Any]]
 def _record(kind: type[Any], code: int) -> tuple[Parts, Maker]:
     """Return how a dataclass is taken apart and made: its fields are slots, see `domain.copies`."""
     names = [field.name for field in fields(kind)]
+    # Named twice, else it would return the one field of a class that has no other, and no tuple.
     read, setters = attrgetter(*names, names[0]), [getattr(kind, n).__set__ for n in names]
 
     def parts(value: Any) -> list[Any]:
@@ -78,11 +80,19 @@ _PARTS = {kind: parts for kind, (parts, _) in zip(_CLASSES, _CODECS, strict=True
 _MAKERS = [make for _, make in _CODECS]
 
 
+# Documents of other programs bring in what no annotation names: a text of another class, a sum that is longer
+# than 64 bits.
+_PICKLED = len(_CODECS)
+
+
 def _parts_of(value: Any) -> list[Any]:
-    return _PARTS[value.__class__](value)
+    parts = _PARTS.get(value.__class__)
+    return parts(value) if parts else [_PICKLED, pickle.dumps(value)]
 
 
 def _made(told: list[Any]) -> Any:
+    if told[0] == _PICKLED:
+        return pickle.loads(told[1])  # noqa: S301 - it never left this process
     return _MAKERS[told[0]](told)
 
 

@@ -217,6 +217,7 @@ class Shard:
         """Answer every caller of a batch. Raises JournalBrokenError, StorageUnavailableError."""
         unanswered: set[CommandName] = set()
         for _ in range(APPENDS_MAX):
+            self.accounts.use(dict.fromkeys(work.user_id for work in batch))
             whole = self._forget_unsure(batch)
             await self._load_missing(batch, whole)
             draft = Draft(self.accounts, self.accounts.answers, self.now(), self.policy, unanswered)

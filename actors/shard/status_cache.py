@@ -5,11 +5,12 @@ from typing import NamedTuple
 
 from pydantic_core import to_json
 
+from actors.shard.awake import WHOLE_MAX
 from domain.account import Account
 from domain.api.render import status_answer
 from domain.values import Policy, UserId
 
-TEXTS_MAX = 20_000  # Texts kept by one shard, about 0.7 KB each.
+TEXTS_MAX = WHOLE_MAX  # Texts kept by one shard, about 0.7 KB each: of an account that is whole.
 LAST_FIELD = b'"as_of":'
 
 

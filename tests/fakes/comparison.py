@@ -45,4 +45,4 @@ def corrupt(shard: Shard, user_id: UserId) -> None:
     (subscription, *_) = account.subscriptions
     assert subscription.day is not None
     spoilt = replace(subscription, day=replace(subscription.day, used=Credits(77)))
-    shard.accounts._awake.use(account.with_subscription(spoilt))
+    shard.accounts._awake.put(account.with_subscription(spoilt))

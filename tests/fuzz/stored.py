@@ -15,6 +15,7 @@ from actors.mongo.ids import as_stored, ids_shown_as, key_of, others, shown, spe
 from actors.mongo.references import References, with_ids_spelled
 from actors.protocol.store import JournalBrokenError
 from actors.shard.broken_journals import recover_or_name
+from actors.shard.packing import packed, unpacked
 from domain.api.list_answers import history_entry, subscription_record
 from domain.documents.holds import hold_document
 from domain.documents.journal import entry_document, read_entry, read_or_name
@@ -136,6 +137,7 @@ def read_a_subscription(data: bytes) -> None:
         subscription_record(USER, read_subscription(spelled_ones, "UTC"), None, NOON)
     with contextlib.suppress(JournalBrokenError):  # Which is its user's matter alone.
         account = recover_or_name(Stored(USER, 2, [spelled_ones], days), NOON, POLICY).account
+        assert unpacked(packed(account)) == account
         ledger = Ledger(POLICY, account)
         ledger.status(NOON)
         ledger.charge(5, NOON)

@@ -277,7 +277,7 @@ async def test_no_false_alarm_in_any_order_of_things_and_no_corruption_is_missed
         residents = sorted(u for u in shard.accounts if shard.accounts[u].subscriptions)
         spoilt = random.sample(residents, 3)
         for user_id in spoilt:
-            shard.accounts._awake.use(spoil(shard.accounts[user_id]))
+            shard.accounts._awake.put(spoil(shard.accounts[user_id]))
         found = await compare(shard, store)
         after = await compare(shard, store)
 
