@@ -17,7 +17,7 @@ else:
         out when one is made. KeyError: there is no such field.
         """
         kind = value.__class__
-        read, setters, by_name = _access(kind)
+        read, setters, by_name = access_to(kind)
         copy = object.__new__(kind)
         for set_field, held in zip(setters, read(value)):  # noqa: B905 - as many, by construction
             set_field(copy, held)
@@ -26,7 +26,7 @@ else:
         return copy
 
 
-class _Access(NamedTuple):
+class Access(NamedTuple):
     """What reads all fields of a kind of value, in order, and what sets each."""
 
     read: Callable[[Any], tuple[Any, ...]]
@@ -35,9 +35,10 @@ class _Access(NamedTuple):
 
 
 @cache
-def _access(kind: type[Any]) -> _Access:
+def access_to(kind: type[Any]) -> Access:
+    """Return how the fields of a kind of value are read and set: they are slots."""
     names = [field.name for field in fields(kind)]
     by_name = {name: getattr(kind, name).__set__ for name in names}
     # Named twice, else it would return the one field of a kind that has no other, and no tuple.
     read = attrgetter(*names, names[0])
-    return _Access(read, tuple(by_name.values()), by_name)
+    return Access(read, tuple(by_name.values()), by_name)

@@ -69,10 +69,9 @@ class Accounts(Mapping[UserId, Account]):
         """Return an account for whoever reads it now; None: the shard's loop has to load it."""
         return None if user_id in self.doubted else self._awake.use(user_id)
 
-    def use(self, user_ids: Iterable[UserId]) -> None:
-        """Have accounts at hand that are about to be read again and again."""
-        for user_id in user_ids:
-            self._awake.use(user_id)
+    def use(self, user_id: UserId) -> Account | None:
+        """Return an account that may be read again and again now; None: it is not awake."""
+        return self._awake.use(user_id)
 
     def users(self) -> list[UserId]:
         """Return whose accounts are here, be they awake or dormant."""

@@ -75,8 +75,7 @@ class HoldExpiry:
             _, hold_id, user_id = heapq.heappop(self._holds.due)
             if not self._ownership.owns(user_id):  # The user has moved: so has the hold.
                 continue
-            self._accounts.use([user_id])  # It may have hundreds that are over.
-            account = self._accounts.get(user_id)
+            account = self._accounts.use(user_id)  # It may have hundreds that are over.
             found = None if account is None else account.find_hold(hold_id)
             if account is not None and found is None:
                 continue

@@ -6,7 +6,7 @@ with any version: classes are numbered as the annotations of `Account` name them
 
 import pickle
 from collections.abc import Callable
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from datetime import date
 from enum import Enum
 from operator import attrgetter
@@ -15,6 +15,7 @@ from typing import Any, get_args, get_type_hints
 import msgpack
 
 from domain.account import Account
+from domain.copies import access_to
 
 
 def _classes(of: Any, found: list[type[Any]]) -> list[type[Any]]:
@@ -35,17 +36,15 @@ Parts = Callable[[Any], list[Any]]
 
 
 def _record(kind: type[Any], code: int) -> tuple[Parts, Maker]:
-    """Return how a dataclass is taken apart and made: its fields are slots, see `domain.copies`."""
-    names = [field.name for field in fields(kind)]
-    # Named twice, else it would return the one field of a class that has no other, and no tuple.
-    read, setters = attrgetter(*names, names[0]), [getattr(kind, n).__set__ for n in names]
+    """Return how a dataclass is taken apart and made."""
+    access = access_to(kind)  # type: ignore[arg-type]  # Classes are hashable, which mypy doubts.
 
     def parts(value: Any) -> list[Any]:
-        return [code, *read(value)[:-1]]
+        return [code, *access.read(value)[:-1]]
 
     def make(told: list[Any]) -> Any:
         made = object.__new__(kind)
-        for set_field, part in zip(setters, told[1:], strict=True):
+        for set_field, part in zip(access.setters, told[1:], strict=True):
             set_field(made, part)
         return made
 

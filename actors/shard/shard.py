@@ -217,7 +217,8 @@ class Shard:
         """Answer every caller of a batch. Raises JournalBrokenError, StorageUnavailableError."""
         unanswered: set[CommandName] = set()
         for _ in range(APPENDS_MAX):
-            self.accounts.use(dict.fromkeys(work.user_id for work in batch))
+            for user_id in dict.fromkeys(work.user_id for work in batch):
+                self.accounts.use(user_id)
             whole = self._forget_unsure(batch)
             await self._load_missing(batch, whole)
             draft = Draft(self.accounts, self.accounts.answers, self.now(), self.policy, unanswered)
