@@ -44,6 +44,13 @@ def insert_users(service: Service, accounts: int, console: Console) -> None:
     database.client.close()
 
 
+def fill(service: Service, accounts: int, console: Console) -> None:
+    """Have so many users in the database, and in RAM."""
+    share_environment(service)
+    insert_users(service, accounts, console)
+    load_into_ram(service, accounts, console)
+
+
 def load_into_ram(service: Service, accounts: int, console: Console) -> None:
     """Read every user's status once, so that the shards hold them all."""
     from actors.client import Allotment  # noqa: PLC0415 - it imports ray
@@ -57,14 +64,14 @@ def load_into_ram(service: Service, accounts: int, console: Console) -> None:
     client.close()
 
 
-def sweep() -> dict[str, Any]:
-    """Have all shards compare all they hold, as every sweep does; return what they found."""
+def sweep(*, whole: bool = True) -> dict[str, Any]:
+    """Have all shards compare all they hold, or whose turn it is; return what they found."""
     from actors.remote.shards import RayShards  # noqa: PLC0415 - it imports ray
 
     async def compare_all() -> Findings:
         shards, found = RayShards(), Findings()
         table = await shards.directory()
-        work = (shards.compare(index, repair=True) for index in range(table.shards))
+        work = (shards.compare(index, repair=True, whole=whole) for index in range(table.shards))
         try:
             async with asyncio.timeout(SWEEP_SECONDS_MAX):
                 for one in await asyncio.gather(*work):
@@ -116,14 +123,20 @@ def usage_beside(service: Service, extent: Extent, measured: Measured) -> dict[s
     return report
 
 
+def sweep_of_a_turn(service: Service, extent: Extent, alone: Measured) -> dict[str, Any]:
+    """Charge users for a while, and compare them and whose turn it is; return the report."""
+    sweep(whole=False)  # All came into RAM since the last one.
+    alone.add(usage(service, extent, seed=3))
+    service.settle()
+    return sweep(whole=False)
+
+
 def bench_sweep(extent: Extent, console: Console, file: Path | None) -> int:
     """Measure and print; return the exit code."""
     alone, beside = Measured(), Measured()
     begin(console, "starting the service")
     with allotment(ALLOTMENT_SWEEP_CRON=NEVER, ALLOTMENT_TRIM_CRON=NEVER) as service:
-        share_environment(service)
-        insert_users(service, extent.users, console)
-        load_into_ram(service, extent.users, console)
+        fill(service, extent.users, console)
         begin(console, "a sweep alone")
         quiet = sweep()
         begin(console, "usage alone")
@@ -135,22 +148,26 @@ def bench_sweep(extent: Extent, console: Console, file: Path | None) -> int:
         service.settle()
         begin(console, "a sweep after it")
         after = sweep()
+        begin(console, "a sweep of those whose turn it is")
+        turn = sweep_of_a_turn(service, extent, alone)
         leave_cluster()
-    print_report(console, (quiet, busy, after), (alone, beside))
+    sweeps = {"alone": quiet, "beside": busy, "after": after, "turn": turn}
+    print_report(console, (quiet, busy, after, turn), (alone, beside))
     if file:
-        numbers = {"machine": machine.facts(), "alone": quiet, "beside": busy, "after": after}
+        numbers = {"machine": machine.facts()} | sweeps
         rates = {"usage_alone": alone.rates, "usage_beside": beside.rates}
         file.write_text(json.dumps(numbers | rates, indent=2) + "\n")
-    return int(bool(busy["drift"] or after["drift"] or alone.errors or beside.errors))
+    drift = any(report["drift"] for report in (busy, after, turn))
+    return int(drift or bool(alone.errors or beside.errors))
 
 
 def print_report(
     console: Console,
-    sweeps: tuple[dict[str, Any], dict[str, Any], dict[str, Any]],
+    sweeps: tuple[dict[str, Any], ...],
     usages: tuple[Measured, Measured],
 ) -> None:
-    """Print sweeps without usage, with it and after it, and usage without a sweep and with it."""
-    (quiet, busy, after), (alone, beside) = sweeps, usages
+    """Print sweeps without usage, with it, after it, and of a turn; usage without and with one."""
+    (quiet, busy, after, turn), (alone, beside) = sweeps, usages
     table = Table("what", title=f"A sweep over {quiet['checked']:,} resident accounts")
     table.add_column("alone", justify="right")
     table.add_column("with the other beside it", justify="right")
@@ -162,6 +179,9 @@ def print_report(
     for percent in (50, 99):
         row = (f"{m.percentile(percent):.1f}" for m in (alone, beside))
         table.add_row(f"usage, ms p{percent}", *row)
+    table.add_row(
+        "sweep of a turn, seconds", f"{turn['elapsed_ms'] / 1000:.1f} for {turn['checked']:,}", ""
+    )
     table.add_row("drift", f"{quiet['drift']:g}", f"{busy['drift']:g}, after it {after['drift']:g}")
     console.print(table)
     facts = machine.facts()

@@ -19,8 +19,8 @@ class ComparingShards(Protocol):
     async def directory(self) -> Directory:
         """Return the newest directory."""
 
-    async def compare(self, index: int, *, repair: bool) -> Findings:
-        """Compare one shard's RAM with MongoDB."""
+    async def compare(self, index: int, *, repair: bool, whole: bool) -> Findings:
+        """Compare all of one shard's RAM with MongoDB, or the accounts whose turn it is."""
 
 
 class Invariants(Protocol):
@@ -64,13 +64,17 @@ class Sweep:
     async def run(self, *, repair: bool = True, part: int | None = PART_MAX) -> Findings:
         """Compare all shards at the same time. Raises ShardLostError, StorageUnavailableError.
 
-        The rules are held against the documents of `part` subscriptions, or all. Quarantined are
-        documents of accounts in RAM or, where that is more, of the part.
+        The rules are held against the documents of `part` subscriptions. None: of all, and all
+        accounts are compared, not those alone whose turn it is. Quarantined are documents of
+        accounts that were compared or, where that is more, of the part.
         """
         table = await self._shards.directory()
         found = Findings()
         for one in await asyncio.gather(
-            *(self._compare(index, repair=repair) for index in range(table.shards))
+            *(
+                self._compare(index, repair=repair, whole=part is None)
+                for index in range(table.shards)
+            )
         ):
             found.add(one)
         rules = await asyncio.to_thread(self._store.check, part)
@@ -80,10 +84,10 @@ class Sweep:
         found.add(await asyncio.to_thread(self._store.look_after, repair=repair))
         return found
 
-    async def _compare(self, index: int, *, repair: bool) -> Findings:
+    async def _compare(self, index: int, *, repair: bool, whole: bool) -> Findings:
         for _ in range(ATTEMPTS_MAX - 1):
             try:
-                return await self._shards.compare(index, repair=repair)
+                return await self._shards.compare(index, repair=repair, whole=whole)
             except ShardLostError:  # Its successor has little in RAM, and is compared soon.
                 await self._sleep(PAUSE_SECONDS)
-        return await self._shards.compare(index, repair=repair)
+        return await self._shards.compare(index, repair=repair, whole=whole)

@@ -190,9 +190,9 @@ class ShardActor(TimedProcess):
             await self.directory()
         return shard.following.follow(changes) if changes.version == shard.table.version else None
 
-    async def compare(self, *, repair: bool) -> Findings:
-        """Compare what is in RAM with MongoDB."""
-        return await (await self._comparison()).compare(repair=repair)
+    async def compare(self, *, repair: bool, whole: bool) -> Findings:
+        """Compare all that is in RAM with MongoDB, or whose turn it is."""
+        return await (await self._comparison()).compare(repair=repair, whole=whole)
 
     async def reread(self, user_id: UserId | None) -> Reread:
         """Read a user, or all that is in RAM, anew."""

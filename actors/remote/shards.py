@@ -87,9 +87,9 @@ class RayShards:
         """Tell one shard what others changed; None: its directory has another version."""
         return await self._shard(index).ask(ShardActor.follow, changes)
 
-    async def compare(self, index: int, *, repair: bool) -> Findings:
-        """Compare one shard's RAM with MongoDB."""
-        return await self._shard(index).ask(ShardActor.compare, repair=repair)
+    async def compare(self, index: int, *, repair: bool, whole: bool) -> Findings:
+        """Compare all of one shard's RAM with MongoDB, or the accounts whose turn it is."""
+        return await self._shard(index).ask(ShardActor.compare, repair=repair, whole=whole)
 
     async def reread(self, index: int, user_id: UserId | None) -> Reread:
         """Have one shard read a user, or all it has in RAM, anew from MongoDB."""

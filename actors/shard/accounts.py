@@ -13,6 +13,7 @@ from itertools import islice
 
 from actors.runtime.counters import Counters
 from actors.shard.awake import Awake
+from actors.shard.comparison_round import ComparisonRound
 from actors.shard.document_owners import DocumentOwners
 from actors.shard.dormant import AnyRawAccount, Dormant
 from actors.shard.filling import Filling
@@ -46,6 +47,7 @@ class Accounts(Mapping[UserId, Account]):
         self.open_holds = KnownHolds(counters, now)
         self.answers = FirstAnswers()
         self.texts = StatusTexts()
+        self.to_compare = ComparisonRound(now)
         self.doubted: set[UserId] = set()
         """Accounts in RAM that serve the batch under way and nobody else."""
         self.broken: set[UserId] = set()
@@ -91,12 +93,14 @@ class Accounts(Mapping[UserId, Account]):
     def put(self, account: Account) -> None:
         """Hold an account that was loaded."""
         self._awake.put(account)
+        self.to_compare.note(account.user_id)
         self.broken.discard(account.user_id)
         self.open_holds.note(account)
 
     def publish(self, account: Account, now: datetime) -> None:
         """Hold an account as a batch has decided it, without what RAM lets go of it by `now`."""
         self._awake.put(keep_what_matters(account, now))
+        self.to_compare.note(account.user_id)
         self.open_holds.note(account)
 
     def put_dormant(
@@ -104,6 +108,7 @@ class Accounts(Mapping[UserId, Account]):
     ) -> None:
         """Hold an account that is not looked into; the documents are those without its mark."""
         self.dormant.put(user_id, account)
+        self.to_compare.join(user_id)
         self._documents.learn(user_id, document_ids)
         self._counters.warmed += 1
         self._counters.dormant = len(self.dormant)

@@ -67,11 +67,18 @@ class Comparison:
         self._sleep = sleep
         self._loader = ThreadPoolExecutor(1, thread_name_prefix=f"{shard.name}-comparison")
 
-    async def compare(self, *, repair: bool) -> Findings:
-        """Compare every resident account. Raises StorageUnavailableError."""
+    async def compare(self, *, repair: bool, whole: bool = True) -> Findings:
+        """Compare every resident account, or whose turn it is. Raises StorageUnavailableError."""
+        accounts = self._shard.accounts
+        if whole:
+            return await self._compare(accounts.users(), repair=repair)
+        with accounts.to_compare.part(accounts.users) as users:
+            return await self._compare(users, repair=repair)
+
+    async def _compare(self, users: Sequence[UserId], *, repair: bool) -> Findings:
         report = Findings()
         first = Looked()
-        for chunk in chunks(self._shard.accounts.users()):
+        for chunk in chunks(users):
             await self._look(chunk, first)
         report.quarantined = first.quarantined
         report.name(first.broken)

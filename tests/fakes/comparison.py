@@ -34,9 +34,14 @@ class Naps:
 
 
 async def compare(
-    shard: Shard, store: Store, naps: Naps | None = None, *, repair: bool = True
+    shard: Shard,
+    store: Store,
+    naps: Naps | None = None,
+    *,
+    repair: bool = True,
+    whole: bool = True,
 ) -> Findings:
-    return await Comparison(shard, store, naps or Naps()).compare(repair=repair)
+    return await Comparison(shard, store, naps or Naps()).compare(repair=repair, whole=whole)
 
 
 def corrupt(shard: Shard, user_id: UserId) -> None:

@@ -116,8 +116,8 @@ class OneShard:
     async def directory(self) -> Directory:
         return self.shard.table
 
-    async def compare(self, _index: int, *, repair: bool) -> Findings:
-        return await self.comparison.compare(repair=repair)
+    async def compare(self, _index: int, *, repair: bool, whole: bool) -> Findings:
+        return await self.comparison.compare(repair=repair, whole=whole)
 
     async def reread(self, _index: int, user_id: UserId | None) -> Reread:
         if self.lost:

@@ -194,10 +194,10 @@ class ShardProcess(Killable):
         await shard.catch_up()
         shard.accounts.filling.begin()
 
-    async def compare(self, *, repair: bool) -> Findings:
+    async def compare(self, *, repair: bool, whole: bool) -> Findings:
         shard = await self.shard
         comparison = Comparison(shard, self._setting.store)
-        return await comparison.compare(repair=repair)
+        return await comparison.compare(repair=repair, whole=whole)
 
 
 class SyncProcess(Killable):

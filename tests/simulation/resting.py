@@ -153,7 +153,7 @@ async def _sweep_at_rest(world: "World", excused: Collection[str]) -> None:
     for repaired in (False, True):
         for shard in world.shards:
             assert shard is not None, "all were started"
-            found = await shard.spawn(shard.compare(repair=True))
+            found = await shard.spawn(shard.compare(repair=True, whole=True))
             unexpected = set(found.users) - set(() if repaired else excused)
             require(not unexpected, "drift at rest", users=unexpected, found=found)
             world.tally.drifted += len(found.users)

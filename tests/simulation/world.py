@@ -274,7 +274,7 @@ class World:
             await asyncio.sleep(self._dice.uniform(2, 8))
             for shard in list(self.shards):
                 if shard is not None and not shard.is_dead:
-                    task = shard.spawn(shard.compare(repair=True))
+                    task = shard.spawn(shard.compare(repair=True, whole=False))
                     await asyncio.wait([task])
                     if not task.cancelled() and (error := task.exception()) is not None:
                         shard.report(error)

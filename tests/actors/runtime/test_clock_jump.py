@@ -153,7 +153,7 @@ class NoShards:
     async def directory(self) -> Directory:
         raise AssertionError
 
-    async def compare(self, index: int, *, repair: bool) -> Findings:
+    async def compare(self, index: int, *, repair: bool, whole: bool) -> Findings:
         raise AssertionError
 
     async def calls(self, calls: Sequence[Call]) -> list[Reply]:

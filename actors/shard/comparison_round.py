@@ -1,0 +1,55 @@
+"""Whose accounts a comparison looks at: those that changed since the last one, then the next of all."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from math import ceil
+
+from domain.values import UserId
+
+ROUND = timedelta(hours=1)  # In which every account has its turn.
+PART_MIN = 5_000  # Accounts that have their turn in one comparison, however soon it comes.
+CHANGED_MAX = 20_000  # Accounts come or changed since the last one; more wait for their turn.
+
+
+class ComparisonRound:
+    """One round after the other through all accounts of a shard."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._changed: dict[UserId, None] = {}
+        self._left: list[UserId] = []
+        """Who has had no turn in this round."""
+        self._compared_at = self._ends_at = now()
+
+    def note(self, user_id: UserId) -> None:
+        """Compare an account that has come or changed with the next ones."""
+        if len(self._changed) < CHANGED_MAX:
+            self._changed[user_id] = None
+
+    def join(self, user_id: UserId) -> None:
+        """Have an account in the round that goes on, where one does: the last."""
+        if self._left:
+            self._left.append(user_id)
+
+    @contextmanager
+    def part(self, users: Callable[[], list[UserId]]) -> Iterator[Sequence[UserId]]:
+        """Yield who is next, each once; `users`: all. Where the block fails, they are next again.
+
+        Of those left as many have their turn as the time since the last comparison is a part of
+        that which the round had left then.
+        """
+        now, changed = self._now(), self._changed
+        if not self._left or now - self._compared_at >= ROUND:
+            self._left = users()
+            self._ends_at = self._compared_at + ROUND
+        share = (now - self._compared_at) / (self._ends_at - self._compared_at)
+        number = max(PART_MIN, ceil(len(self._left) * share))
+        self._changed = {}
+        try:
+            yield list(dict.fromkeys((*changed, *self._left[:number])))
+        except BaseException:
+            self._changed = changed | self._changed
+            raise
+        del self._left[:number]
+        self._compared_at = now
