@@ -4,6 +4,7 @@ python -m bench           the service over HTTP and from Python, about 25 minute
 python -m bench memory    bytes of RAM per resident account
 python -m bench sweep     comparing RAM with MongoDB, alone and beside usage
 python -m bench warm      accounts a second that a starting shard takes up from MongoDB
+python -m bench growth    starts, resyncs, sweeps and memory by accounts and shards
 python -m bench events    what it costs a charge that events are looked for
 python -m bench console   charges a second with the operators' console open and closed, in turn
 """
@@ -11,14 +12,15 @@ python -m bench console   charges a second with the operators' console open and 
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
 
 from bench import console as open_console
-from bench import events, machine, memory, sweep, warm
+from bench import events, growth, machine, memory, sweep, warm
 from bench.cases import Case, Extent, Measured, all_cases, chosen, measure, without_absent
 from bench.cluster import prepare_cluster
 from bench.peers import running_peers
@@ -36,7 +38,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("service", "memory", "sweep", "warm", "events", "console"),
+        choices=("service", "memory", "sweep", "warm", "growth", "events", "console"),
         default="service",
     )
     parser.add_argument("--seconds", type=float, default=10.0, help="of each case and round")
@@ -51,7 +53,14 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
         metavar="WORDS",
         help="cases whose name has all words of one of these, such as 'usage plain' no-op",
     )
-    parser.add_argument("--accounts", type=int, default=200_000, help="for memory, sweep and warm")
+    parser.add_argument(
+        "--accounts",
+        type=int,
+        nargs="+",
+        default=[200_000],
+        help="for memory, sweep, warm and growth; several numbers for growth alone",
+    )
+    parser.add_argument("--shards", type=int, nargs="+", default=[1, 2, 4, 8], help="for growth")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the raw numbers there")
     return parser.parse_args(given)
 
@@ -97,22 +106,19 @@ def measure_all(
 
 def bench(options: argparse.Namespace, console: Console) -> int:
     """Measure what was asked for; return the exit code."""
-    match options.what:
-        case "memory":
-            return memory.bench_memory(options.accounts, console, options.json)
-        case "sweep":
-            extent = Extent(options.accounts, options.seconds, options.warm_up)
-            return sweep.bench_sweep(extent, console, options.json)
-        case "warm":
-            return warm.bench_warm(options.accounts, console)
-        case "events":
-            return events.bench_events(console)
-        case "console":
-            extent = Extent(options.users, options.seconds, options.warm_up)
-            width = options.connections[-1]
-            return open_console.bench_console(extent, options.rounds, width, console, options.json)
-        case _:
-            return bench_service(options, console)
+    accounts, file = options.accounts[0], options.json
+    users = Extent(options.users, options.seconds, options.warm_up)
+    width = options.connections[-1]
+    runs: dict[str, Callable[[], int]] = {
+        "service": lambda: bench_service(options, console),
+        "memory": lambda: memory.bench_memory(accounts, console, file),
+        "sweep": lambda: sweep.bench_sweep(replace(users, users=accounts), console, file),
+        "warm": lambda: warm.bench_warm(accounts, console),
+        "growth": lambda: growth.bench_growth(options.accounts, options.shards, console, file),
+        "events": lambda: events.bench_events(console),
+        "console": lambda: open_console.bench_console(users, options.rounds, width, console, file),
+    }
+    return runs[options.what]()
 
 
 def interrupt(_number: int, _frame: FrameType | None) -> None:

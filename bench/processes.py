@@ -45,6 +45,7 @@ class Service:
     ray_address: str
     environment: Mapping[str, str]
     """What other processes must share to join its cluster."""
+    data_dir: Path
 
     def settle(self) -> float:
         """Wait until views and consumers have every charge; return how many seconds that took.
@@ -62,15 +63,24 @@ class Service:
     def _unsettled(self) -> list[str]:
         """Return what is still to do; a report that cannot be had now is to be had, too."""
         try:
-            return unsettled(self._get("/admin/shards"), self._get("/admin/events"))
+            return unsettled(self.get("/admin/shards"), self.get("/admin/events"))
         except httpx.HTTPError as error:
             return [f"GET {error.request.url.path}: {error!r}"]
 
-    def _get(self, path: str) -> Any:
-        answer = httpx.get(
+    def get(self, path: str) -> Any:
+        """Return an answer. Raises httpx.HTTPError."""
+        return self._ask("GET", path, ANSWER_SECONDS_MAX)
+
+    def post(self, path: str, seconds_max: float) -> Any:
+        """Return the answer to a request without a body. Raises httpx.HTTPError."""
+        return self._ask("POST", path, seconds_max)
+
+    def _ask(self, method: str, path: str, seconds_max: float) -> Any:
+        answer = httpx.request(
+            method,
             f"http://127.0.0.1:{self.port}{path}",
             headers={"Authorization": f"Bearer {self.key}"},
-            timeout=ANSWER_SECONDS_MAX,
+            timeout=seconds_max,
         )
         return answer.raise_for_status().json()
 
@@ -155,9 +165,10 @@ def allotment(**settings: str) -> Iterator[Service]:
             yield Service(
                 port,
                 (data / "admin.key").read_text().strip(),
-                (data / "mongo.uri").read_text().strip(),
+                settings.get("ALLOTMENT_MONGO_URI") or (data / "mongo.uri").read_text().strip(),
                 (data / "ray.address").read_text().strip(),
                 shared,
+                data,
             )
 
 

@@ -44,6 +44,11 @@ BENCHMARKS = {
         r"│ drift +│ +0 │ +0, after it 0 │",
     ],
     "bench warm --accounts 100": [r"\[9/9\] from memory, round 3", "accounts/CPU s from memory:"],
+    "bench growth --accounts 50 --shards 1": [
+        "50 accounts, shards: 1\n",
+        *(rf"│ {step} +│ 50 +│ 1 +│ +[\d.]+ │" for step in ("warm", "resync", "sweep")),
+        r"│ ShardActor +│ +[1-9]\d* │",
+    ],
     "bench console --seconds 1 --warm-up 0.2 --rounds 2 --connections 4 --users 50": [
         *(rf"\[{n}/4\] charges, console {what}" for n, what in ((1, "closed"), (2, "open"))),
         r"│ 2 +│ +[1-9][\d,]* │ +[1-9][\d,]* │ +[\d.]+ │",
