@@ -258,6 +258,7 @@ class ShardActor(TimedProcess):
         self._loops.start(self._lease.keep())
         self._loops.start(shard.run())
         self._loops.start(shard.views.run(shard.clean_until))
+        self._loops.start(shard.loads.run())
         self._loops.start(shard.reloader.run())
         self._loops.start(shard.expiry.run())
         self._loops.start(follow_prices(kept, prices, shard.take_prices))

@@ -7,7 +7,7 @@ which came before the change, and nobody else.
 """
 
 import contextlib
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 
@@ -41,7 +41,7 @@ class Accounts(Mapping[UserId, Account]):
         self._counters = counters
         self._awake = Awake(accounts_max)
         self._documents = DocumentOwners()
-        self._loading: frozenset[UserId] = frozenset()
+        self._loading: set[UserId] = set()
         self.dormant = Dormant()
         self.filling = Filling(counters)
         self.open_holds = KnownHolds(counters, now)
@@ -114,19 +114,25 @@ class Accounts(Mapping[UserId, Account]):
         self._counters.dormant = len(self.dormant)
 
     @contextlib.contextmanager
-    def loading(self, user_ids: Iterable[UserId]) -> Iterator[Callable[[Sequence[Stored]], None]]:
-        """Note that accounts are being read: what changes from now on is in doubt.
-
-        Yields what is to be told of the documents that were found.
-        """
-        self._loading = frozenset(user_ids)
-        self.doubted -= self._loading
+    def loading(self, user_ids: Collection[UserId]) -> Iterator[None]:
+        """Note that accounts are being read as long as the block."""
+        self.begin_loading(user_ids)
         try:
-            yield self._learn
+            yield
         finally:
-            self._loading = frozenset()
+            self.end_loading(user_ids)
 
-    def _learn(self, stored: Sequence[Stored]) -> None:
+    def begin_loading(self, user_ids: Collection[UserId]) -> None:
+        """Note that accounts are being read: what changes from now on is in doubt."""
+        self._loading.update(user_ids)
+        self.doubted.difference_update(user_ids)
+
+    def end_loading(self, user_ids: Collection[UserId]) -> None:
+        """Note that what was read is here, or is not to come."""
+        self._loading.difference_update(user_ids)
+
+    def learn(self, stored: Sequence[Stored]) -> None:
+        """Take up whose documents were found. To be called right before the accounts are put here."""
         for one in stored:
             self.dormant.drop(one.user_id)
             self.filling.loaded(one.user_id)
@@ -164,8 +170,12 @@ class Accounts(Mapping[UserId, Account]):
         self.filling.begin()
 
     def forget_doubted(self) -> set[UserId]:
-        """Drop the accounts that served the batch under way and nobody else. Returns whose."""
-        doubted, self.doubted = self.doubted, set()
+        """Drop the accounts that served the batch under way and nobody else. Returns whose.
+
+        What is still being read stays in doubt.
+        """
+        doubted = self.doubted - self._loading
+        self.doubted -= doubted
         for user_id in doubted:
             self.forget(user_id)
         return doubted

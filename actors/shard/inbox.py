@@ -1,9 +1,13 @@
-"""What waits for a shard's loop: calls, and reads of accounts that are not in RAM."""
+"""What waits for a shard's loop: calls, and reads of accounts that are not in RAM.
+
+What cannot be decided yet is set aside, and comes before all others once it can.
+"""
 
 import asyncio
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from actors.protocol.calls import OVERLOADED, UNAVAILABLE, Call, Reply
 from domain.messages import Command
@@ -64,6 +68,8 @@ class Inbox:
 
     def __init__(self) -> None:
         self._waiting: deque[Work] = deque()
+        self._aside: dict[int, Work] = {}
+        """By number."""
         self._arrived = asyncio.Event()
         self._accepted = 0
         self._at_work: Batch = ()
@@ -71,14 +77,14 @@ class Inbox:
         self._taken_at = 0.0
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + len(self._aside)
 
     def put(
         self, user_id: UserId, call: Call | None, *, anew: bool = False
     ) -> "asyncio.Future[Reply] | None":
         """Take one call, or a read (None), and return its future reply; None where it is full."""
         loop = asyncio.get_running_loop()
-        if len(self._waiting) >= INBOX_LENGTH_MAX or (
+        if len(self) >= INBOX_LENGTH_MAX or (
             self._waiting and loop.time() - self._waiting[0].since > WAITING_SECONDS_MAX
         ):
             return None
@@ -120,6 +126,22 @@ class Inbox:
         self._taken_at = asyncio.get_running_loop().time()
         return batch
 
+    def set_aside(self, works: Batch) -> None:
+        """Keep what was taken and cannot be decided yet."""
+        self._aside.update((work.number, work) for work in works)
+
+    def take_back(self, works: Batch) -> None:
+        """Have what was set aside come next, in order of arrival."""
+        for work in sorted(works, key=lambda work: work.number, reverse=True):
+            self._waiting.appendleft(self._aside.pop(work.number))
+            self._arrived.set()
+
+    def drop(self, works: Batch) -> None:
+        """Note that what was set aside is answered."""
+        for work in works:
+            del self._aside[work.number]
+        self._batch_finished.set()
+
     def finish(self) -> None:
         """Note that the batch at work is answered."""
         self._at_work = ()
@@ -134,6 +156,6 @@ class Inbox:
 
     @property
     def _oldest(self) -> int:
-        """The number of the oldest that is not answered; both queues are in order."""
-        first = [queue[0].number for queue in (self._at_work, self._waiting) if queue]
-        return min(first, default=self._accepted)
+        """The number of the oldest that is not answered."""
+        unanswered = chain(self._at_work, self._waiting, self._aside.values())
+        return min((work.number for work in unanswered), default=self._accepted)

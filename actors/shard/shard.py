@@ -38,6 +38,7 @@ from actors.shard.follower import Following
 from actors.shard.hold_timer import HoldExpiry
 from actors.shard.idempotency import CommandName
 from actors.shard.inbox import Batch, Inbox, commands
+from actors.shard.loads import Loads
 from actors.shard.ownership import Ownership
 from actors.shard.reloader import Reloader
 from actors.shard.view_writer import ViewWriter
@@ -46,7 +47,7 @@ from domain.documents.journal import SpoiltEntry
 from domain.documents.recovery import Stored
 from domain.messages import Entry
 from domain.pricing import PriceList
-from domain.recalls import Recalls, joined
+from domain.recalls import Recalls
 from domain.values import Policy, UserId, to_instant
 
 APPENDS_MAX = 20  # How often one batch is decided again before its callers are told to wait.
@@ -85,6 +86,12 @@ class Shard:
         self.ownership = owner = Ownership(index, table)
         self.accounts = accounts = Accounts(accounts_max, counters, self.now)
         self._broken = broken = BrokenJournals(name, accounts, counters, monotonic)
+        self.loads = Loads(
+            *(name, store, accounts, inbox, broken),
+            in_writer=self._in_writer,
+            now=self.now,
+            steps=self.steps,
+        )
         self._failed_appends = FailedAppends(accounts, broken, counters, self._find)
         self.reloader = Reloader(inbox)
         self.views = ViewWriter(name, store, counters, accounts.forget, self.steps)
@@ -190,7 +197,7 @@ class Shard:
     async def run(self) -> None:
         """Commit batches for ever. This loop alone puts accounts into RAM."""
         while True:
-            batch = await self.inbox.take()
+            batch = self.loads.ready(await self.inbox.take())
             self._committing_since = self.now()
             self.counters.queued = len(self.inbox)
             try:
@@ -202,16 +209,19 @@ class Shard:
             doubted = self.accounts.forget_doubted()
             self.reloader.want(filter(self.ownership.owns, doubted))
             self._committing_since = None
+            self.loads.batch_ended()
             self.inbox.finish()
 
     async def _commit_past_broken(self, batch: Batch) -> None:
         """Commit a batch without the accounts whose journal is broken."""
-        while True:
+        while batch:
             try:
                 with self.steps.step("a batch"):
-                    return await self.commit(batch)
+                    await self.commit(batch)
             except JournalBrokenError as error:
                 batch = self._broken.set_apart(batch, error.broken)
+            else:
+                return
 
     async def commit(self, batch: Batch) -> None:
         """Answer every caller of a batch. Raises JournalBrokenError, StorageUnavailableError."""
@@ -250,7 +260,8 @@ class Shard:
             now = self.now()
             users = list(dict.fromkeys(w.user_id for w in missing))
             whole.update(self.accounts.forget_recalled(commands(missing)))
-            for stored in self.accounts.dormant.wake(users) or await self._load(users, now, whole):
+            known = self.accounts.dormant.wake(users) or self.loads.take(users)
+            for stored in known or await self.loads.read_now(users, now, whole):
                 self._take_in(stored, now, whole.get(stored.user_id))
 
     def _take_in(self, stored: Stored, now: datetime, recalls: Recalls | None) -> None:
@@ -260,17 +271,6 @@ class Shard:
             self.accounts.doubted.add(stored.user_id)
         self.views.add(recovered.lagging, then_forget=bool(recovered.quarantined))
         self.counters.quarantined += catch_up.warn_of(self.name, recovered.quarantined)
-
-    async def _load(
-        self, user_ids: Sequence[UserId], now: datetime, whole: Mapping[UserId, Recalls]
-    ) -> list[Stored]:  # Before the beginning nothing has ended: days of all are loaded.
-        since, recalled = catch_up.EPOCH if whole else now, joined(whole.values())
-        with self.accounts.loading(user_ids) as learn:
-            found = await self._in_writer(
-                "load accounts", lambda: self._store.load(user_ids, since, recalled)
-            )
-            learn(found)
-        return found
 
     async def _append(self, entries: Sequence[Entry]) -> None:
         if entries:

@@ -84,7 +84,7 @@ class Fleet:
             table=self.tables.read(),
         )
         loops = [shard.run(), shard.views.run(shard.clean_until), shard.reloader.run()]
-        loops.append(shard.expiry.run())
+        loops += [shard.expiry.run(), shard.loads.run()]
         self.running[index] = Incarnation(shard, [asyncio.create_task(loop) for loop in loops])
         await shard.catch_up()
 

@@ -88,6 +88,7 @@ async def running(
     )
     loops = [asyncio.create_task(shard.run()), asyncio.create_task(shard.reloader.run())]
     loops.append(asyncio.create_task(shard.expiry.run()))
+    loops.append(asyncio.create_task(shard.loads.run()))
     if views:
         loops.append(asyncio.create_task(shard.views.run(shard.clean_until)))
     try:

@@ -22,6 +22,7 @@ from actors.protocol.store import (
     ViewsTakenError,
 )
 from actors.sync.changes import Beat, HistoryLostError, Position, StreamedChange
+from domain.documents.journal import entry_id
 from domain.documents.recovery import Stored
 from domain.documents.views import AccountViews
 from domain.messages import Entry
@@ -114,7 +115,8 @@ class SimulatedStore(ReplicatedStore):
             rest = self._land_some(entries)
             # Often at once: amid what its writer does about it.
             after = self._dice.uniform(0, self._dice.choice((0.01, 0.01, LATE_SECONDS_MAX)))
-            self._loop.call_later(after, self._land_late, rest)
+            landed = entries[: len(entries) - len(rest)]
+            self._loop.call_later(after, self._land_late, rest, landed)
             raise AppendInDoubtError("lands later")
         self._land(entries)
         if self.is_stalled:
@@ -140,7 +142,10 @@ class SimulatedStore(ReplicatedStore):
         self._land(entries[:some])
         return entries[some:]
 
-    def _land_late(self, entries: Sequence[Entry]) -> None:
+    def _land_late(self, entries: Sequence[Entry], before: Sequence[Entry]) -> None:
+        """Land what is left of an insert: where its beginning is, for it is that server's."""
+        if any(self.journal.get(entry_id(e.user_id, e.seq)) is not e for e in before):
+            return  # Another primary has been elected that does not have it.
         token = PROCESS.set(None)
         with contextlib.suppress(AppendRefusedError):
             self._land(entries, late=True)

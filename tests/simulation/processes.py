@@ -148,6 +148,7 @@ class ShardProcess(Killable):
         shard.take(ServiceSettings(low_credits_percents=self._percents))
         self.spawn_loop(shard.run())
         self.spawn_loop(shard.views.run(shard.clean_until))
+        self.spawn_loop(shard.loads.run())
         self.spawn_loop(shard.reloader.run())
         self.spawn_loop(shard.expiry.run())
         self.spawn_loop(self._catch_up_and_warm(shard))
