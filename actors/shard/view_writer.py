@@ -10,7 +10,7 @@ from itertools import islice
 from actors.protocol.store import StorageUnavailableError, Store, ViewsRefusedError, ViewsTakenError
 from actors.runtime.counters import Counters
 from actors.runtime.steps_in_hand import StepsInHand
-from domain.documents.views import project
+from domain.documents.views import AccountViews, project
 from domain.messages import Entry
 from domain.values import UserId
 
@@ -20,6 +20,9 @@ RETRY_SECONDS = 0.5  # Pause after a flush that failed.
 FLUSH_PAUSE_SECONDS = 0.25  # Entries gather this long, unless somebody waits for the views;
 RESTS = 4.0  # and always so many times as long as a flush took: the database is the journal's then,
 REST_SECONDS_MAX = 2.0  # up to here.
+# Between two writes of one subscription's document, unless somebody waits for the views: each rewrites all
+# of it, and some servers hold up everybody's writes meanwhile.
+SUBSCRIPTION_REST_SECONDS = 1.0
 FLUSHES_BEHIND = 4  # Where so many are needed for what lags, they follow each other at once.
 SET_ASIDE_SECONDS = 30.0  # How long an account waits whose views the database refuses.
 MARK_SECONDS = 5.0  # How often the point up to which all views are written is noted.
@@ -49,6 +52,8 @@ class ViewWriter:
         self._steps = steps
         self._lagging: dict[UserId, list[Entry]] = {}
         self._set_aside: dict[UserId, float] = {}
+        self._resting: dict[UserId, float] = {}
+        """Until when the views of users wait whose subscriptions were written."""
         self._to_forget: set[UserId] = set()
         self._arrived = asyncio.Event()
         self._flushed = asyncio.Event()
@@ -72,7 +77,7 @@ class ViewWriter:
     @property
     def _is_behind(self) -> bool:
         """Whether more lags than a few flushes take."""
-        due = self._lagging.keys() - self._set_aside.keys()
+        due = self._lagging.keys() - self._set_aside.keys() - self._resting.keys()
         return len(due) >= FLUSHES_BEHIND * self._accounts_max
 
     @property
@@ -126,6 +131,8 @@ class ViewWriter:
         users = list(self._lagging) if user_id is None else [user_id]
         targets = {u: self._lagging[u][-1].seq for u in users if u in self._lagging}
         while any(self._lags(u, targets[u]) for u in targets if u not in self._set_aside):
+            for name in targets:
+                self._resting.pop(name, None)
             self._flushed.clear()
             self._wanted.set()
             await self._flushed.wait()
@@ -152,7 +159,12 @@ class ViewWriter:
         that cannot be is set aside for a while: nobody else waits for it.
         """
         now = asyncio.get_running_loop().time()
-        due = (u for u in self._lagging if self._set_aside.get(u, 0.0) <= now)
+        self._resting = {user_id: until for user_id, until in self._resting.items() if until > now}
+        due = (
+            user_id
+            for user_id in self._lagging
+            if self._set_aside.get(user_id, 0.0) <= now and user_id not in self._resting
+        )
         users = list(islice(due, self._accounts_max))
         try:
             await self._write(users)
@@ -179,11 +191,13 @@ class ViewWriter:
         if not batch:
             return
         try:
-            await asyncio.to_thread(_write, self._store, batch)
+            views = await asyncio.to_thread(_write, self._store, batch)
         except ViewsTakenError as taken:
             for user_id in users:
                 self._follow(user_id, taken.applied_seq[user_id])
         else:
+            until = asyncio.get_running_loop().time() + SUBSCRIPTION_REST_SECONDS
+            self._resting |= {view.user_id: until for view in views if view.subscriptions}
             for entries in batch:
                 self._set_aside.pop(entries[0].user_id, None)
                 self._drop(entries[0].user_id, entries[-1].seq)
@@ -237,5 +251,7 @@ class ViewWriter:
             logger.warning("%s: the clean mark waits for the database", self._shard)
 
 
-def _write(store: Store, batch: Sequence[Sequence[Entry]]) -> None:
-    store.write_views([project(entries) for entries in batch])
+def _write(store: Store, batch: Sequence[Sequence[Entry]]) -> Sequence[AccountViews]:
+    views = [project(entries) for entries in batch]
+    store.write_views(views)
+    return views

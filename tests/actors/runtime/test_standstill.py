@@ -58,9 +58,9 @@ def test_a_step_that_failed_is_in_hand_no_more() -> None:
     assert steps.standstill() is None
 
 
-@pytest.mark.parametrize("call", ["append", "load"])
+@pytest.mark.parametrize(("call", "step"), [("append", "a batch"), ("load", "a read of accounts")])
 @in_loop
-async def test_a_batch_whose_call_never_comes_back_is_named(call: str) -> None:
+async def test_a_step_of_a_shard_that_never_comes_back_is_named(call: str, step: str) -> None:
     store, seconds = MemoryStore(), Seconds()
     async with running(store, monotonic=seconds) as shard:
         await ask(shard, credit_call("ann", 900))
@@ -75,7 +75,7 @@ async def test_a_batch_whose_call_never_comes_back_is_named(call: str) -> None:
         gate.open()
         await charging
 
-        assert (in_time, late) == (None, "a batch, for 241 seconds")
+        assert (in_time, late) == (None, f"{step}, for 241 seconds")
         assert shard.steps.standstill() is None
 
 

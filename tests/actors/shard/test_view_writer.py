@@ -1,10 +1,12 @@
 """Views follow the journal once each, whoever else writes them and however often that fails."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
 
+from actors.protocol.calls import Outcome
 from actors.protocol.store import StorageUnavailableError
 from domain.documents.views import AccountViews
 from domain.messages import Entry
@@ -21,7 +23,7 @@ from tests.fakes.shards import (
     until,
 )
 
-ANN, BOB = UserId("ann"), UserId("bob")
+ANN, BOB, CAT = UserId("ann"), UserId("bob"), UserId("cat")
 SEEN_SECONDS = 0.1  # How long a flush is seen to wait.
 WHOLE = Policy(system_portion_bps=0)
 """All credits are spendable."""
@@ -87,6 +89,47 @@ async def test_where_much_lags_flushes_follow_each_other_without_a_pause(
 
 
 @in_loop
+async def test_a_subscription_that_was_written_rests_and_the_others_do_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("actors.shard.view_writer.SUBSCRIPTION_REST_SECONDS", 3600.0)
+    store = MemoryStore()
+    async with running(store, policy=WHOLE) as shard:
+        await ask(shard, credit_call(ANN, 200), credit_call(BOB, 9))
+        await shard.settle()
+        await ask(shard, credit_call(ANN, 300, key="more"), credit_call(CAT, 7))
+
+        await until(lambda: totals(store)[CAT] == 7)
+        resting = totals(store)[ANN]
+        await shard.settle(ANN)
+
+        assert resting == 200
+        assert totals(store) == {ANN: 500, BOB: 9, CAT: 7}
+
+
+@in_loop
+async def test_many_that_rest_leave_the_loop_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.shard.view_writer.SUBSCRIPTION_REST_SECONDS", 3600.0)
+    monkeypatch.setattr("actors.shard.view_writer.ACCOUNTS_PER_FLUSH_MAX", 1)
+    monkeypatch.setattr("actors.shard.view_writer.FLUSH_PAUSE_SECONDS", 0.001)
+    store = MemoryStore()
+    users = [UserId(f"u-{number}") for number in range(20)]
+    async with running(store, policy=WHOLE) as shard:
+        await ask(shard, *(credit_call(user, 9) for user in users))
+        await until(lambda: shard.counters.lagging_entries == 0)
+        await ask(shard, *(credit_call(user, 9, key="more") for user in users))
+        charged = [await ask_one(shard, charge_call(users[0], 0, f"{n}")) for n in range(100)]
+
+        assert {reply.outcome for reply in charged} == {Outcome.DONE}
+
+
+def totals(store: MemoryStore) -> Counter[str]:
+    """Return the credits of each user's subscription document."""
+    found = store.collections["subscriptions"].values()
+    return Counter({document["user_id"]: document["total_credits"] for document in found})
+
+
+@in_loop
 async def test_views_written_by_another_writer_are_followed() -> None:
     store = MemoryStore()
     async with running(store, policy=WHOLE, views=False) as shard:
@@ -122,7 +165,10 @@ async def test_two_shards_writing_the_views_of_one_user_end_with_the_right_ones(
 
 
 @in_loop
-async def test_an_account_whose_entries_have_a_gap_is_forgotten_and_read_again() -> None:
+async def test_an_account_whose_entries_have_a_gap_is_forgotten_and_read_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("actors.shard.view_writer.SUBSCRIPTION_REST_SECONDS", 0.0)
     store = MemoryStore()
     async with running(store, policy=WHOLE, views=False) as shard:
         await ask(shard, credit_call(ANN, 200), charge_call(ANN, 50, "a"))
