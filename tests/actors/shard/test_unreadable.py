@@ -1,5 +1,7 @@
 """Documents that another program made unreadable, and that a write of ours makes readable again."""
 
+import pytest
+
 from actors.protocol.calls import Call
 from actors.protocol.changes import Changes
 from domain.messages import ChangeSubscription
@@ -11,7 +13,8 @@ ANN = UserId("ann")
 
 
 @in_loop
-async def test_what_the_views_make_readable_is_read_again() -> None:
+async def test_what_the_views_make_readable_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.shard.view_writer.SUBSCRIPTION_REST_SECONDS", 0.0)
     setup = MemorySetup()
     async with running(setup.store, views=False) as shard:
         await ask_one(shard, credit_call(ANN, 3000, 30))
