@@ -47,6 +47,7 @@ class Loads:
         broken: BrokenJournals,
         *,
         in_writer: InWriter,
+        owns: Callable[[UserId], bool],
         now: Callable[[], datetime],
         steps: StepsInHand,
     ) -> None:
@@ -56,6 +57,7 @@ class Loads:
         self._inbox = inbox
         self._broken = broken
         self._in_writer = in_writer
+        self._owns = owns
         self._now = now
         self._steps = steps
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{shard}-loads")
@@ -130,6 +132,8 @@ class Loads:
         self._served = {work.number: work for work in works}
         self._users = frozenset(missing)
         self._accounts.begin_loading(self._users)
+        # Their owner may write to them meanwhile, and give them to this shard before they are taken.
+        self._accounts.doubt_loading({user_id for user_id in missing if not self._owns(user_id)})
         self._inbox.set_aside(works)
         self._began_at = asyncio.get_running_loop().time()
         self._wanted.set()

@@ -8,7 +8,7 @@ from actors.shard.inbox import Inbox
 from domain.values import UserId
 
 RELOADS_WAITING_MAX = 100_000  # More than this are left to their next use.
-RELOADS_AT_ONCE = 200  # They share a batch with calls, which wait as long as it takes.
+RELOADS_AT_ONCE = 200  # Read together: calls for others whom RAM lacks wait as long as it takes.
 CROWDED = 2_000  # Calls waiting; reloads wait for them.
 PAUSE_SECONDS = 0.05
 

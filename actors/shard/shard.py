@@ -1,7 +1,7 @@
 """The single writer for a range of slots. Plain Python: Ray is added in `actors/remote/shard.py`.
 
-    gather what has arrived → load what is missing → decide on a draft → append
-    → publish the draft → reply → write the views behind
+    gather what has arrived → set aside whom RAM lacks until they are read → decide on a draft
+    → append → publish the draft → reply → write the views behind
 
 No `await` stands between reading an account and owning the result, and on any doubt about
 what the journal holds the accounts concerned are forgotten and read again.
@@ -89,6 +89,7 @@ class Shard:
         self.loads = Loads(
             *(name, store, accounts, inbox, broken),
             in_writer=self._in_writer,
+            owns=owner.owns,
             now=self.now,
             steps=self.steps,
         )

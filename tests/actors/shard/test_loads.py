@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from actors.protocol.calls import UNAVAILABLE, Call, Envelope, Outcome, Reply
+from actors.protocol.directory import SeenTable, even
 from actors.shard.shard import Shard
 from domain.values import Policy, UserId
 from tests.builders.authors import Author, write
@@ -239,6 +240,23 @@ async def test_who_is_read_anew_is_so_behind_the_calls_that_wait_for_another_one
 
         assert before.done()
         assert seen(store, BOB)[-1] == "before"
+
+
+@in_loop
+async def test_a_read_of_another_shards_user_is_not_trusted_once_the_user_comes_here() -> None:
+    store = MemoryStore()
+    async with running(store, policy=WHOLE, index=0, shards=2) as shard:
+        others = next(u for n in range(99) if not shard.ownership.owns(u := UserId(f"user-{n}")))
+        gate = store.hold("load")
+        reload = shard.inbox.put(others, None)
+        await at_the_gate(gate)
+        shard.follow_table(SeenTable(even(2, 1), None))
+        gate.open()
+        assert reload is not None
+        await reload
+        write(store, [Author(others).add(30_000)])
+
+        assert (await status(shard, others)).remaining_credits == 900
 
 
 @in_loop
