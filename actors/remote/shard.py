@@ -256,11 +256,9 @@ class ShardActor(TimedProcess):
         shard.take(settings)
         self._loops.start(self._format.keep())
         self._loops.start(self._lease.keep())
-        self._loops.start(shard.run())
+        for part in (shard, shard.loads, shard.reloader, shard.expiry):
+            self._loops.start(part.run())
         self._loops.start(shard.views.run(shard.clean_until))
-        self._loops.start(shard.loads.run())
-        self._loops.start(shard.reloader.run())
-        self._loops.start(shard.expiry.run())
         self._loops.start(follow_prices(kept, prices, shard.take_prices))
         self._loops.start(follow_settings(kept_settings, shard.take))
         self._publish("shard", self.name, Counters(), partial(measured, shard))

@@ -9,11 +9,10 @@ what comes later. Calls that come meanwhile, for the same users or for more whom
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from itertools import chain
-from typing import Protocol
 
 from actors.protocol.calls import UNAVAILABLE
 from actors.protocol.store import JournalBrokenError, StorageUnavailableError, Store
@@ -29,10 +28,8 @@ from domain.values import UserId
 logger = logging.getLogger(__name__)
 
 
-class InWriter(Protocol):
-    """Makes a blocking call of the store's where appends are made, one after the other."""
-
-    async def __call__(self, step: str, call: Callable[[], list[Stored]], /) -> list[Stored]: ...
+InWriter = Callable[[str, Callable[[], list[Stored]]], Awaitable[list[Stored]]]
+"""Makes a blocking call of the store's, under a name, where appends are made one after the other."""
 
 
 class Loads:

@@ -85,12 +85,12 @@ DECISION = Picture(
 
 LOOP = Picture(
     "loop",
-    "The loop of a shard: gather, load, decide, append, publish, reply, then views",
+    "The loop of a shard: gather, set aside, decide, append, publish, reply, then views",
     [
         Box("gather", "1 gather\nwhat has arrived", 0, 0),
-        Box("load", "2 load\nmissing accounts", 1.2, 0),
+        Box("load", "2 set aside\nwhom RAM lacks", 1.2, 0),
         Box("decide", "3 decide\non a draft, in order", 2.4, 0, "good"),
-        Box("append", "4 append\nall entries or none", 3.6, 0, "store"),
+        Box("append", "4 append\nall entries, in order", 3.6, 0, "store"),
         Box("publish", "5 publish\ndraft becomes RAM", 3.6, 1.2, "actor"),
         Box("reply", "6 reply\nto every caller", 0, 1.2, "actor"),
         Box("views", "7 views\nbehind, in one flush", 0, 2.2, "store"),
