@@ -109,7 +109,7 @@ class Step(NamedTuple):
 
 
 class DatabaseSteps:
-    """The newest steps that one loop has waited for, one after another."""
+    """The newest steps that one loop has waited for."""
 
     def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
         self._clock = clock

@@ -167,6 +167,7 @@ class Accounts(Mapping[UserId, Account]):
         self.dormant.clear()
         self._awake = Awake(self._accounts_max)
         self.open_holds.forget_all()
+        self.to_compare.begin_again()
         self.filling.begin()
 
     def forget_doubted(self) -> set[UserId]:
@@ -184,6 +185,7 @@ class Accounts(Mapping[UserId, Account]):
         """Drop a user who is made anonymous, with all that names them here."""
         self.forget(user_id)
         self.open_holds.let_go(user_id)
+        self.to_compare.let_go(user_id)
         self.filling.loaded(user_id)
         self.answers.forget(user_id)
         self.texts.forget(user_id)

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import islice
 from math import ceil
 
 from domain.values import UserId
 
-ROUND = timedelta(hours=1)  # In which every account has its turn.
+ROUND = timedelta(hours=1)  # In which every account has its turn once, early or late.
 PART_MIN = 5_000  # Accounts that have their turn in one comparison, however soon it comes.
 CHANGED_MAX = 20_000  # Accounts come or changed since the last one; more wait for their turn.
 
@@ -32,6 +33,15 @@ class ComparisonRound:
         if self._left:
             self._left.append(user_id)
 
+    def let_go(self, user_id: UserId) -> None:
+        """Forget a user."""
+        self._changed.pop(user_id, None)
+        self._left = [other for other in self._left if other != user_id]
+
+    def begin_again(self) -> None:
+        """Have the next comparison begin a round: all accounts are forgotten, and read from the start."""
+        self._changed, self._left = {}, []
+
     @contextmanager
     def part(self, users: Callable[[], list[UserId]]) -> Iterator[Sequence[UserId]]:
         """Yield who is next, each once; `users`: all. Where the block fails, they are next again.
@@ -39,17 +49,19 @@ class ComparisonRound:
         Of those left as many have their turn as the time since the last comparison is a part of
         that which the round had left then.
         """
-        now, changed = self._now(), self._changed
-        if not self._left or now - self._compared_at >= ROUND:
-            self._left = users()
-            self._ends_at = self._compared_at + ROUND
-        share = (now - self._compared_at) / (self._ends_at - self._compared_at)
+        now, before = self._now(), self._compared_at
+        if not self._left or now - before >= ROUND:
+            self._left, self._ends_at = users(), before + ROUND
+        is_over = now >= self._ends_at or before >= self._ends_at
+        share = 1.0 if is_over else (now - before) / (self._ends_at - before)
         number = max(PART_MIN, ceil(len(self._left) * share))
-        self._changed = {}
-        try:
-            yield list(dict.fromkeys((*changed, *self._left[:number])))
-        except BaseException:
-            self._changed = changed | self._changed
-            raise
-        del self._left[:number]
+        turn, self._left = self._left[:number], self._left[number:]
+        changed, self._changed = self._changed, {}
         self._compared_at = now
+        try:
+            yield list(dict.fromkeys((*changed, *turn)))
+        except BaseException:
+            self._left = turn + self._left
+            self._changed = dict(islice((changed | self._changed).items(), CHANGED_MAX))
+            self._compared_at = before
+            raise

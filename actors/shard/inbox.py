@@ -29,7 +29,7 @@ class Work:
     call: Call | None
     reply: "asyncio.Future[Reply]"
     since: float
-    """When it arrived, on the loop's clock."""
+    """When it arrived, or could be decided, on the loop's clock."""
     anew: bool = False
     """Whatever RAM holds of the user is to be read again first."""
     number: int = 0
@@ -132,7 +132,9 @@ class Inbox:
 
     def take_back(self, works: Batch) -> None:
         """Have what was set aside come next, in order of arrival."""
+        now = asyncio.get_running_loop().time()
         for work in sorted(works, key=lambda work: work.number, reverse=True):
+            work.since = now  # Whoever comes is refused for what waits here alone.
             self._waiting.appendleft(self._aside.pop(work.number))
             self._arrived.set()
 

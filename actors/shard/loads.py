@@ -1,4 +1,4 @@
-"""Accounts are read beside the shard's loop: calls for those in RAM do not wait for those that are not.
+"""Accounts are read beside the shard's loop: for users in RAM it goes on deciding meanwhile.
 
     take a batch → set aside the calls of users whom RAM lacks → decide on the others
     → once their accounts are read, those calls come first
@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from itertools import chain
 
 from actors.protocol.calls import UNAVAILABLE
@@ -25,11 +26,13 @@ from domain.documents.recovery import Stored
 from domain.recalls import Recalls, joined, recalls
 from domain.values import UserId
 
+READ = "load accounts"  # What a read is called in traces.
+
 logger = logging.getLogger(__name__)
 
 
-InWriter = Callable[[str, Callable[[], list[Stored]]], Awaitable[list[Stored]]]
-"""Makes a blocking call of the store's, under a name, where appends are made one after the other."""
+InThread = Callable[..., Awaitable[list[Stored]]]
+"""Makes a blocking call of the store's, under a name, in a thread; where none is given, in that of appends."""
 
 
 class Loads:
@@ -43,7 +46,7 @@ class Loads:
         inbox: Inbox,
         broken: BrokenJournals,
         *,
-        in_writer: InWriter,
+        in_thread: InThread,
         owns: Callable[[UserId], bool],
         now: Callable[[], datetime],
         steps: StepsInHand,
@@ -53,11 +56,11 @@ class Loads:
         self._accounts = accounts
         self._inbox = inbox
         self._broken = broken
-        self._in_writer = in_writer
+        self._in_thread = in_thread
         self._owns = owns
         self._now = now
         self._steps = steps
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"{shard}-loads")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix=f"{shard}-loads")
         self._wanted = asyncio.Event()
         self._served: dict[int, Work] = {}
         """The calls that wait for the read under way, by number."""
@@ -68,6 +71,7 @@ class Loads:
         """The calls that wait for its end, by user."""
         self._is_serving = False
         self._began_at = 0.0
+        self._is_late = False
 
     def ready(self, batch: Batch) -> Batch:
         """Return what of a batch can be decided now; the rest is set aside."""
@@ -84,11 +88,19 @@ class Loads:
         return ready
 
     def take(self, user_ids: Sequence[UserId]) -> list[Stored]:
-        """Return what was read of these users, once."""
-        found = [self._found.pop(u) for u in user_ids if u in self._found]
+        """Return what was read of these users, once: the next time nothing of it is there.
+
+        What is decided again is so on what is read anew.
+        """
+        found = [self._found[user_id] for user_id in user_ids if user_id in self._found]
+        self._found = {}
         self._accounts.learn(found)
         self._accounts.end_loading([one.user_id for one in found])
         return found
+
+    def void(self) -> None:
+        """Have nothing be taken of what was read before."""
+        self._found = {}
 
     def batch_ended(self) -> None:
         """Note that a batch is answered: if the read was for it, the next one may begin."""
@@ -102,9 +114,8 @@ class Loads:
         since = EPOCH if whole else now  # Before the beginning nothing has ended: all days.
         recalled = joined(whole.values())
         with self._accounts.loading(user_ids):
-            found = await self._in_writer(
-                "load accounts", lambda: self._store.load(user_ids, since, recalled)
-            )
+            self._doubt_others(user_ids)
+            found = await self._in_thread(READ, lambda: self._store.load(user_ids, since, recalled))
             self._accounts.learn(found)
         return found
 
@@ -116,7 +127,7 @@ class Loads:
             await self._read()
 
     def _missing(self, batch: Batch) -> set[UserId]:
-        """Return whom RAM lacks, but for those of whom a batch reads more than that itself."""
+        """Return whom RAM lacks, but for those whom the loop itself has to read: anew, or more of them."""
         missing = {work.user_id for work in batch if work.user_id not in self._accounts}
         missing = {user_id for user_id in missing if user_id not in self._accounts.dormant}
         if missing:
@@ -129,16 +140,22 @@ class Loads:
         self._served = {work.number: work for work in works}
         self._users = frozenset(missing)
         self._accounts.begin_loading(self._users)
-        # Their owner may write to them meanwhile, and give them to this shard before they are taken.
-        self._accounts.doubt_loading({user_id for user_id in missing if not self._owns(user_id)})
+        self._doubt_others(missing)
         self._inbox.set_aside(works)
-        self._began_at = asyncio.get_running_loop().time()
+        self._began_at, self._is_late = asyncio.get_running_loop().time(), False
         self._wanted.set()
         return [work for work in batch if work.user_id not in missing]
 
+    def _doubt_others(self, user_ids: Collection[UserId]) -> None:
+        """Doubt what is read of others' users: their owner may write, and give them to this shard meanwhile."""
+        self._accounts.doubt_loading({user_id for user_id in user_ids if not self._owns(user_id)})
+
     def _set_behind(self, works: Batch) -> None:
         """Have calls wait for the next read; refuse them where this one takes too long."""
-        if asyncio.get_running_loop().time() - self._began_at > WAITING_SECONDS_MAX:
+        if works and asyncio.get_running_loop().time() - self._began_at > WAITING_SECONDS_MAX:
+            if not self._is_late:
+                logger.warning("%s: a read of accounts takes long, more are refused", self._shard)
+            self._is_late = True
             for work in works:
                 work.answer(UNAVAILABLE)
             return
@@ -164,8 +181,8 @@ class Loads:
             works = list(self._served.values())
             users = list(dict.fromkeys(work.user_id for work in works))
             try:
-                found = await asyncio.get_running_loop().run_in_executor(
-                    self._thread, self._store.load, users, self._now()
+                found = await self._in_thread(
+                    READ, partial(self._store.load, users, self._now()), self._reader
                 )
             except JournalBrokenError as error:
                 self._broken.set_apart(works, error.broken)

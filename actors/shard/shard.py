@@ -12,7 +12,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
@@ -88,7 +88,7 @@ class Shard:
         self._broken = broken = BrokenJournals(name, accounts, counters, monotonic)
         self.loads = Loads(
             *(name, store, accounts, inbox, broken),
-            in_writer=self._in_writer,
+            in_thread=self._in_thread,
             owns=owner.owns,
             now=self.now,
             steps=self.steps,
@@ -237,6 +237,7 @@ class Shard:
             try:
                 await self._append(draft.entries)
             except AppendFailedError as error:
+                self.loads.void()
                 batch, landed = await self._failed_appends.look(draft, batch, error)
                 unanswered |= landed
                 continue
@@ -261,7 +262,7 @@ class Shard:
             now = self.now()
             users = list(dict.fromkeys(w.user_id for w in missing))
             whole.update(self.accounts.forget_recalled(commands(missing)))
-            known = self.accounts.dormant.wake(users) or self.loads.take(users)
+            known = self.loads.take(users) or self.accounts.dormant.wake(users)
             for stored in known or await self.loads.read_now(users, now, whole):
                 self._take_in(stored, now, whole.get(stored.user_id))
 
@@ -276,7 +277,7 @@ class Shard:
     async def _append(self, entries: Sequence[Entry]) -> None:
         if entries:
             started = time.monotonic()
-            await self._in_writer("append to the journal", lambda: self._store.append(entries))
+            await self._in_thread("append to the journal", lambda: self._store.append(entries))
             self.counters.note_append(len(entries), time.monotonic() - started)
 
     def _publish(self, draft: Draft, whole: Mapping[UserId, Recalls]) -> None:
@@ -292,8 +293,8 @@ class Shard:
         self.accounts.make_room(self.views.users)
 
     async def _find(self, commands: Sequence[CommandName]) -> Sequence[Entry | SpoiltEntry]:
-        return await self._in_writer("look for entries", lambda: self._store.find_entries(commands))
+        return await self._in_thread("look for entries", lambda: self._store.find_entries(commands))
 
-    async def _in_writer(self, step: str, call: Callable[[], T]) -> T:
-        running = asyncio.get_running_loop().run_in_executor(self._writer, call)
+    async def _in_thread(self, step: str, call: Callable[[], T], on: Executor | None = None) -> T:
+        running = asyncio.get_running_loop().run_in_executor(on or self._writer, call)
         return await (self.traced_steps.timed(step, running) if self.traced_steps else running)

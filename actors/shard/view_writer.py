@@ -20,8 +20,8 @@ RETRY_SECONDS = 0.5  # Pause after a flush that failed.
 FLUSH_PAUSE_SECONDS = 0.25  # Entries gather this long, unless somebody waits for the views;
 RESTS = 4.0  # and always so many times as long as a flush took: the database is the journal's then,
 REST_SECONDS_MAX = 2.0  # up to here.
-# Between two writes of one subscription's document, unless somebody waits for the views: each rewrites all
-# of it, and some servers hold up everybody's writes meanwhile.
+# Between two writes of one subscription's document, unless somebody asks for the views: each rewrites all
+# of it, and some servers hold up everybody's writes meanwhile. Events of the second are told as late.
 SUBSCRIPTION_REST_SECONDS = 1.0
 FLUSHES_BEHIND = 4  # Where so many are needed for what lags, they follow each other at once.
 SET_ASIDE_SECONDS = 30.0  # How long an account waits whose views the database refuses.
@@ -144,6 +144,7 @@ class ViewWriter:
         if user_id in self._lagging:
             self._drop(user_id, self._lagging[user_id][-1].seq)
         self._set_aside.pop(user_id, None)
+        self._resting.pop(user_id, None)
 
     def _lags(self, user_id: UserId, seq: int) -> bool:
         held = self._lagging.get(user_id)

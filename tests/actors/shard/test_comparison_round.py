@@ -116,6 +116,54 @@ def test_more_changes_than_are_remembered_wait_for_their_turn() -> None:
     assert len(next_part(going)) == CHANGED_MAX + len(USERS) // 12
 
 
+def test_accounts_that_join_amid_the_last_comparison_of_a_round_are_in_the_next_one() -> None:
+    clock = Clock()
+    going = ComparisonRound(clock)
+    clock.advance(minutes=5)
+    next_part(going, USERS[:50_000])
+    clock.advance(minutes=56)
+    with going.part(lambda: USERS[:50_000]) as last:
+        for user_id in USERS[50_000:]:
+            going.join(user_id)
+    clock.advance(minutes=5)
+
+    assert last[-1] == USERS[49_999]
+    assert next_part(going) == USERS[: len(USERS) // 12]
+
+
+def test_two_comparisons_at_once_share_the_round() -> None:
+    clock = Clock()
+    going = ComparisonRound(clock)
+    clock.advance(minutes=5)
+    with going.part(lambda: list(USERS)) as one:
+        clock.advance(minutes=1)
+        other = next_part(going)
+
+    assert not set(one) & set(other)
+    assert next_part(going)[0] == USERS[len(one) + len(other)]
+
+
+def test_comparisons_that_fail_remember_no_more_changes_than_ever() -> None:
+    clock = Clock()
+    going = ComparisonRound(clock)
+    for number in range(3):
+        for user_id in USERS[number * CHANGED_MAX : (number + 1) * CHANGED_MAX]:
+            going.note(user_id)
+        fail(going, changed=USERS[-1])
+    few = next_part(going, USERS[:1])
+
+    assert len(few) <= CHANGED_MAX + PART_MIN
+
+
+def test_a_user_who_is_let_go_is_not_remembered() -> None:
+    clock = Clock()
+    going = ComparisonRound(clock)
+    fail(going, changed=USERS[0])
+    going.let_go(USERS[0])
+
+    assert USERS[0] not in next_part(going)
+
+
 @in_loop
 async def test_a_shard_compares_what_has_changed_and_within_an_hour_the_others(
     monkeypatch: pytest.MonkeyPatch,

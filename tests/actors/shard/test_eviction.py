@@ -18,11 +18,14 @@ from tests.traces import Forms, paths
 OURS = ("actors.", "domain.")
 
 
-def held(thing: Any, seen: set[int]) -> Iterator[str]:
-    """Yield every text that can be reached from an object through what is ours."""
+def held(thing: Any, seen: dict[int, Any]) -> Iterator[str]:
+    """Yield every text that can be reached from an object through what is ours.
+
+    What was `seen` is kept, by its id: else another object could get that id.
+    """
     if id(thing) in seen:
         return
-    seen.add(id(thing))
+    seen[id(thing)] = thing
     if isinstance(thing, str | bytes):
         yield thing if isinstance(thing, str) else thing.decode("latin-1")
     for part in parts_of(thing):
@@ -43,7 +46,7 @@ def parts_of(thing: Any) -> Iterator[Any]:
 
 def named_in(thing: Any, user: str) -> list[str]:
     forms = Forms.of(user)
-    return [text for text in held(thing, set()) if [*paths(text, forms)]]
+    return [text for text in held(thing, {}) if [*paths(text, forms)]]
 
 
 @in_loop

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from actors.protocol.calls import OVERLOADED, UNAVAILABLE, Call
-from actors.shard.inbox import BATCH_OF_ONE_USER_MAX, Inbox
+from actors.shard.inbox import BATCH_OF_ONE_USER_MAX, WAITING_SECONDS_MAX, Inbox
 from domain.values import UserId
 from tests.fakes.shards import charge_call, in_loop
 
@@ -49,6 +49,20 @@ async def test_where_one_batch_takes_that_long_it_is_the_storage_that_is_away(
     inbox.finish()
 
     assert inbox.refusal == OVERLOADED
+
+
+@in_loop
+async def test_nobody_is_refused_for_how_long_a_call_was_set_aside() -> None:
+    inbox = Inbox()
+    waiting = inbox.put(ANN, calls(1)[0])
+    taken = await inbox.take()
+    inbox.set_aside(taken)
+    inbox.finish()
+    taken[0].since -= 2 * WAITING_SECONDS_MAX
+    inbox.take_back(taken)
+
+    assert inbox.put(BOB, charge_call(BOB, 1, "b")) is not None
+    assert (await inbox.take())[0].reply is waiting
 
 
 @in_loop

@@ -1,14 +1,19 @@
 """Who is in RAM does not wait until somebody else is read; who is read keeps the order of their calls."""
 
 import asyncio
+from collections.abc import Sequence
+from datetime import datetime
 
 import pytest
 
 from actors.protocol.calls import UNAVAILABLE, Call, Envelope, Outcome, Reply
 from actors.protocol.directory import SeenTable, even
+from actors.shard.dormant import RawAccount
 from actors.shard.shard import Shard
+from domain.documents.recovery import Stored
+from domain.recalls import NOTHING_BESIDE, Recalls
 from domain.values import Policy, UserId
-from tests.builders.authors import Author, write
+from tests.builders.authors import NOON, Author, write
 from tests.fakes.memory_store import Gate, MemoryStore
 from tests.fakes.shards import (
     ask_one,
@@ -24,6 +29,18 @@ from tests.fakes.shards import (
 ANN, BOB, CAT = UserId("ann"), UserId("bob"), UserId("cat")
 WHOLE = Policy(system_portion_bps=0)
 """All credits are spendable."""
+
+
+class Late(MemoryStore):
+    """Its answers are late: a read shows what was there before the gate."""
+
+    def load(
+        self, user_ids: Sequence[UserId], now: datetime, recalls: Recalls = NOTHING_BESIDE
+    ) -> list[Stored]:
+        with self._lock:
+            found = [self._load(user_id, now, recalls) for user_id in user_ids]
+        self.enter("load")
+        return found
 
 
 def seen(store: MemoryStore, user_id: UserId) -> list[str]:
@@ -223,7 +240,8 @@ async def test_it_is_settled_only_when_what_was_set_aside_is_answered() -> None:
         await settled
 
         assert not before
-        assert sent.done() or (await sent).outcome is Outcome.DONE
+        assert seen(store, ANN)[-1] == "a"
+        assert (await sent).outcome is Outcome.DONE
 
 
 @in_loop
@@ -257,6 +275,42 @@ async def test_a_read_of_another_shards_user_is_not_trusted_once_the_user_comes_
         write(store, [Author(others).add(30_000)])
 
         assert (await status(shard, others)).remaining_credits == 900
+
+
+@in_loop
+async def test_another_shards_user_who_is_read_anew_is_not_trusted_once_the_user_comes_here() -> (
+    None
+):
+    store = Late()
+    async with running(store, policy=WHOLE, index=0, shards=2) as shard:
+        others = next(u for n in range(99) if not shard.ownership.owns(u := UserId(f"user-{n}")))
+        gate = store.hold("load")
+        anew = shard.inbox.put(others, None, anew=True)
+        await at_the_gate(gate)
+        write(store, [Author(others).add(30_000)])
+        shard.follow_table(SeenTable(even(2, 1), None))
+        gate.open()
+        assert anew is not None
+        await anew
+
+        assert (await status(shard, others)).remaining_credits == 900
+
+
+@in_loop
+async def test_what_is_decided_again_is_so_on_what_is_read_anew() -> None:
+    store = Late()
+    write(store, [Author(ANN).add(30_000)])
+    warmed = store.load([ANN], NOON)[0]
+    async with running(store, policy=WHOLE, views=False) as shard:
+        shard.accounts.dormant.open(lambda _user, _raw: warmed)
+        sent, gate = await reading(shard, store, charge_call(ANN, 100, "a"))
+        shard.accounts.put_dormant(ANN, RawAccount(warmed.applied_seq, b"", b""), [])
+        store.fail_append("in doubt, landed")
+        gate.open()
+
+        assert (await sent).outcome is Outcome.DONE
+        assert (await status(shard, ANN)).remaining_credits == 800
+        assert ANN in shard.views
 
 
 @in_loop
