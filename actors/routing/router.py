@@ -25,7 +25,13 @@ PAUSE_SECONDS_MAX = 0.5  # up to here.
 MOVED_PAUSE_SECONDS_MAX = 0.1  # The same while a user's slot is on its way.
 ATTEMPTS_BEFORE_GONE = 2  # Lost more often, a shard may be one that was ended: the directory tells.
 
+KNOWN_MAX = 50_000  # Users whom their shard has answered lately: most likely it has them in RAM.
+
 Sent = TypeVar("Sent", Call, UserId)
+
+
+KNOWN = (Outcome.DONE, Outcome.REFUSED)
+"""What says that a shard has looked at a user's account."""
 
 
 class Router:
@@ -37,7 +43,8 @@ class Router:
         self._away_since: float | None = None
         self._table: Directory | None = None
         self._refreshing: asyncio.Task[None] | None = None
-        self._lanes: dict[tuple[int, bool], Lane] = {}
+        self._lanes: dict[tuple[int, bool, bool], Lane] = {}
+        self._known: dict[UserId, None] = {}
 
     async def call(self, call: Call) -> Reply:
         """Return the reply to a command: its first answer, however often it had to be sent."""
@@ -68,7 +75,10 @@ class Router:
         return (await self._until_answered([query.user_id], send))[0]
 
     async def _send_one(self, table: Directory, items: Sequence[Item]) -> list[Reply | None]:
-        return [await self._lane(table, items[0]).send(items[0])]
+        reply = await self._lane(table, items[0]).send(items[0])
+        if reply is not None and reply.outcome in KNOWN:
+            self._know(user_of(items[0]))
+        return [reply]
 
     async def _send_many(self, table: Directory, items: Sequence[Item]) -> list[Reply | None]:
         """Send to every owner what is its own, all at once, past the lanes."""
@@ -181,9 +191,20 @@ class Router:
         finally:
             self._refreshing = None
 
+    def _know(self, user_id: UserId) -> None:
+        if user_id not in self._known:
+            self._known[user_id] = None
+            if len(self._known) > KNOWN_MAX:
+                del self._known[next(iter(self._known))]
+
     def _lane(self, table: Directory, item: Item) -> Lane:
-        """Return the lane for calls, or for reads, to the owner of the item's user."""
-        place = table.owner(user_of(item)), isinstance(item, Call)
+        """Return the lane for calls, or for reads, to the owner of the item's user.
+
+        The replies to a message come together: whom the shard may have to read first travels apart from
+        those who were answered lately.
+        """
+        user_id = user_of(item)
+        place = table.owner(user_id), isinstance(item, Call), user_id in self._known
         lane = self._lanes.get(place)
         if lane is None or lane.version != table.version:
             lane = self._lanes[place] = Lane(self._shards, place[0], table.version)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from actors.protocol.calls import Envelope, Reply
 from actors.protocol.directory import even, slot_of
 from actors.protocol.errors import ShardLostError
 from actors.protocol.queries import SubscriptionsQuery
@@ -38,7 +39,7 @@ async def test_concurrent_calls_for_one_shard_travel_together() -> None:
 async def test_the_next_message_leaves_once_it_is_as_long_as_the_one_on_its_way() -> None:
     shards = FakeShards()
     router = Router(shards, SECONDS)
-    await router.status(USERS[0])
+    await router.status(UserId("somebody else"))
     shards.sent.clear()
     shards.gate.clear()
     waiting: list[asyncio.Future[Any]] = []
@@ -60,6 +61,53 @@ async def test_the_next_message_leaves_once_it_is_as_long_as_the_one_on_its_way(
 
     assert texts(replies) == [call.key for call in CALLS[:36]]
     assert shards.keys[2:] == [[call.key for call in CALLS[16:36]]]
+
+
+class ReadingShards(FakeShards):
+    """Shards that have one user in RAM, and read all others for as long as the test says."""
+
+    def __init__(self, in_ram: UserId) -> None:
+        super().__init__()
+        self.in_ram = in_ram
+        self.has_read = asyncio.Event()
+
+    async def send(self, index: int, envelope: Envelope) -> list[Reply]:
+        calls = (call.command.user_id for call in envelope.calls)
+        if {*calls, *envelope.status_of} != {self.in_ram}:
+            await self.has_read.wait()
+        return await super().send(index, envelope)
+
+
+@in_loop
+async def test_who_was_answered_lately_does_not_travel_with_those_whom_a_shard_may_have_to_read() -> (
+    None
+):
+    shards = ReadingShards(USERS[0])
+    router = Router(shards, SECONDS)
+    await router.status(USERS[0])
+    others = []
+    for user_id in USERS[1:6]:
+        others.append(asyncio.create_task(router.status(user_id)))
+        await asyncio.sleep(2 * GATHER_SECONDS)
+    known = await router.status(USERS[0])
+    reading = [other.done() for other in others]
+    shards.has_read.set()
+
+    assert texts([known]) == [USERS[0]]
+    assert not any(reading)
+    assert texts(await asyncio.gather(*others)) == USERS[1:6]
+
+
+@in_loop
+async def test_so_many_users_are_known_to_have_been_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("actors.routing.router.KNOWN_MAX", 3)
+    router = Router(FakeShards(), SECONDS)
+    for user_id in USERS[:10]:
+        await router.status(user_id)
+
+    assert list(router._known) == USERS[7:10]
 
 
 @in_loop
