@@ -56,6 +56,10 @@ async def charge_too_much(client: httpx.AsyncClient, _: int) -> httpx.Response:
     return await client.post("/subscription/usage", json=charge(SPENDER, 2**52))
 
 
+async def charge_somebody_unknown(client: httpx.AsyncClient, number: int) -> httpx.Response:
+    return await client.post("/subscription/usage", json=charge(f"unknown-{number}", 1))
+
+
 async def repeat_what_is_spoilt(client: httpx.AsyncClient, _: int) -> httpx.Response:
     return await client.post("/subscription/usage", json=charge(BROKEN, 1), headers=KEY)
 
@@ -77,6 +81,7 @@ def adding_grants(length: int) -> Send:
 SENDS: dict[str, Send] = {
     "lists": list_records,
     "refused charges": charge_too_much,
+    "unknown users": charge_somebody_unknown,
     "a spoilt entry": repeat_what_is_spoilt,
     "grants with the longest texts": adding_grants(256),
     "a thousand grants": adding_grants(40),  # Ids as long as a thousand may be.
