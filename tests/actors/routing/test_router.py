@@ -20,6 +20,7 @@ from tests.patience import PATIENCE_SECONDS
 
 SECONDS = PATIENCE_SECONDS
 USERS = [UserId(f"u-{number}") for number in range(40)]
+STRANGER = UserId("somebody else")  # Whose status has the directory read.
 CALLS = [charge_call(user_id, 1, f"key of {user_id}") for user_id in USERS]
 
 
@@ -39,7 +40,7 @@ async def test_concurrent_calls_for_one_shard_travel_together() -> None:
 async def test_the_next_message_leaves_once_it_is_as_long_as_the_one_on_its_way() -> None:
     shards = FakeShards()
     router = Router(shards, SECONDS)
-    await router.status(UserId("somebody else"))
+    await router.status(STRANGER)
     shards.sent.clear()
     shards.gate.clear()
     waiting: list[asyncio.Future[Any]] = []
@@ -114,7 +115,7 @@ async def test_so_many_users_are_known_to_have_been_answered(
 async def test_callers_that_come_one_by_one_are_all_answered_in_order() -> None:
     shards = FakeShards()
     router = Router(shards, SECONDS)
-    await router.status(USERS[0])
+    await router.status(STRANGER)
     shards.sent.clear()
     waiting: list[asyncio.Future[Any]] = []
     for call in CALLS:
@@ -204,7 +205,7 @@ async def test_calls_and_reads_go_to_the_owners_of_their_users() -> None:
 async def test_replies_to_many_come_in_order_though_shards_are_lost(shards_lost: int) -> None:
     shards = FakeShards(4)
     router = Router(shards, SECONDS)
-    await router.status(USERS[0])
+    await router.status(STRANGER)
     shards.faults = [ShardLostError] * shards_lost
 
     assert texts(await router.calls(CALLS)) == [call.key for call in CALLS]
@@ -238,7 +239,7 @@ async def test_a_call_lost_with_its_shard_is_sent_again_as_a_repeat() -> None:
     shards = FakeShards()
     router = Router(shards, SECONDS)
     call = charge_call(USERS[0], 1, "auto", keep_refusal=False)
-    await router.status(USERS[0])
+    await router.status(STRANGER)
     shards.sent.clear()
     shards.faults = [ShardLostError, ShardLostError]
 
@@ -255,7 +256,7 @@ async def test_a_shard_that_does_not_answer_counts_as_lost(monkeypatch: pytest.M
     monkeypatch.setattr(lane_module, "ENVELOPE_SECONDS_MAX", 0.01)
     shards = FakeShards()
     router = Router(shards, SECONDS)
-    await router.status(USERS[0])
+    await router.status(STRANGER)
     shards.gate.clear()
 
     waiting = asyncio.create_task(router.call(CALLS[0]))
@@ -269,7 +270,7 @@ async def test_a_shard_that_does_not_answer_counts_as_lost(monkeypatch: pytest.M
 async def test_a_query_lost_with_its_shard_is_asked_again() -> None:
     shards = FakeShards()
     router = Router(shards, SECONDS)
-    await router.status(USERS[0])
+    await router.status(STRANGER)
     shards.faults = [ShardLostError]
 
     assert texts([await router.query(SubscriptionsQuery(USERS[3]))]) == [USERS[3]]
@@ -279,7 +280,7 @@ async def test_a_query_lost_with_its_shard_is_asked_again() -> None:
 async def test_a_query_with_a_foreign_cursor_is_told_so() -> None:
     shards = FakeShards()
     router = Router(shards, SECONDS)
-    await router.status(USERS[0])
+    await router.status(STRANGER)
     shards.faults = [ValueError]
 
     with pytest.raises(ValueError, match="asked for"):
@@ -293,7 +294,7 @@ async def test_a_query_with_a_foreign_cursor_is_told_so() -> None:
 async def test_a_newer_directory_is_read_once_for_many_callers_and_followed() -> None:
     shards = FakeShards(1)
     router = Router(shards, SECONDS)
-    await router.status(USERS[0])
+    await router.status(STRANGER)
     shards.table = even(2, 4)
     shards.sent.clear()
 
@@ -310,7 +311,7 @@ async def test_a_call_that_has_moved_is_no_repeat() -> None:
     shards = FakeShards()
     router = Router(shards, SECONDS)
     call = charge_call(USERS[0], 1, "auto", keep_refusal=False)
-    await router.status(USERS[0])
+    await router.status(STRANGER)
     shards.table = even(2, 2)
     shards.sent.clear()
 
@@ -323,7 +324,7 @@ async def test_a_call_that_has_moved_is_no_repeat() -> None:
 async def test_many_follow_a_newer_directory_in_order() -> None:
     shards = FakeShards(3)
     router = Router(shards, SECONDS)
-    await router.status(USERS[0])
+    await router.status(STRANGER)
     shards.table = even(2, 4)
 
     assert texts(await router.calls(CALLS)) == [call.key for call in CALLS]
@@ -333,7 +334,7 @@ async def test_many_follow_a_newer_directory_in_order() -> None:
 async def test_a_query_follows_a_newer_directory() -> None:
     shards = FakeShards(1)
     router = Router(shards, SECONDS)
-    await router.status(USERS[0])
+    await router.status(STRANGER)
     shards.table = even(2, 4)
 
     await router.query(SubscriptionsQuery(USERS[3]))
@@ -359,7 +360,7 @@ async def test_while_a_slot_is_on_its_way_its_callers_wait_and_the_others_read_n
 ):
     shards = FakeShards(2)
     router = Router(shards, SECONDS)
-    await router.status(USERS[0])
+    await router.status(STRANGER)
     newer = shards.table.towards(1, 4096)
     assert newer is not None
     shards.table = newer

@@ -16,6 +16,7 @@ from tests.patience import PATIENCE_SECONDS
 
 SECONDS = PATIENCE_SECONDS
 USERS = [UserId(f"u-{number}") for number in range(40)]
+STRANGER = UserId("somebody else")  # Whose status has the directory read.
 CALLS = [charge_call(user_id, 1, f"key of {user_id}") for user_id in USERS]
 
 
@@ -23,7 +24,7 @@ CALLS = [charge_call(user_id, 1, f"key of {user_id}") for user_id in USERS]
 async def test_a_caller_that_goes_away_disturbs_nobody_else() -> None:
     shards = FakeShards()
     router = Router(shards, SECONDS)
-    await router.status(USERS[0])
+    await router.status(STRANGER)
     shards.gate.clear()
     callers = [asyncio.create_task(router.call(call)) for call in CALLS]
     await until(lambda: len(shards.sent) == 2)
@@ -57,7 +58,7 @@ async def test_the_caller_that_reads_the_directory_may_go_away() -> None:
 async def test_nothing_is_sent_for_callers_that_have_all_gone() -> None:
     shards = FakeShards()
     router = Router(shards, SECONDS)
-    await router.status(USERS[0])
+    await router.status(STRANGER)
     shards.sent.clear()
     shards.gate.clear()
     callers = [asyncio.create_task(router.call(CALLS[0]))]
@@ -79,7 +80,7 @@ async def test_what_has_no_answer_in_time_is_unavailable(reached: str) -> None:
     shards = FakeShards()
     router = Router(shards, 0.02)
     if reached == "shard":
-        await router.status(USERS[0])
+        await router.status(STRANGER)
     shards.gate.clear()
 
     replies = await asyncio.gather(
@@ -95,7 +96,7 @@ async def test_what_has_no_answer_in_time_is_unavailable(reached: str) -> None:
 async def test_a_deadline_keeps_the_answers_that_came() -> None:
     shards = FakeShards(4)
     router = Router(shards, 0.3)
-    await router.status(USERS[0])
+    await router.status(STRANGER)
     shards.faults = [ShardLostError] * 2
 
     async def lose_two_shards_for_ever() -> None:
@@ -118,7 +119,7 @@ async def test_a_full_queue_is_overloaded_at_once(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(lane_module, "QUEUE_LENGTH_MAX", 3)
     shards = FakeShards()
     router = Router(shards, SECONDS)
-    await router.status(USERS[0])
+    await router.status(STRANGER)
     shards.gate.clear()
     shards.sent.clear()
     waiting = [asyncio.create_task(router.call(CALLS[0]))]
