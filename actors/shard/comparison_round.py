@@ -52,7 +52,7 @@ class ComparisonRound:
         now, before = self._now(), self._compared_at
         if not self._left or now - before >= ROUND:
             self._left, self._ends_at = users(), before + ROUND
-        is_over = now >= self._ends_at or before >= self._ends_at
+        is_over = now >= self._ends_at
         share = 1.0 if is_over else (now - before) / (self._ends_at - before)
         number = max(PART_MIN, ceil(len(self._left) * share))
         turn, self._left = self._left[:number], self._left[number:]
