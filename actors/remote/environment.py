@@ -54,7 +54,9 @@ def serve_environment() -> dict[str, str]:
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # A log line a request, parsed in Python.
         "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(2 * HEADER_BYTES_MAX),  # Past it: a page of its own.
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "0",
+        # HAProxy hears that a replica ends before it does: what goes over a connection that the
+        # replica closes at that moment gets no answer.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "2",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(GUARD),
         "ALLOTMENT_HAPROXY_BINARY": binary,
     }
@@ -111,7 +113,7 @@ def cluster_environment() -> dict[str, str]:
         "RAY_health_check_failure_threshold": "4",
         # Of several nodes the emptiest: else what a lost node had would all go to one.
         "RAY_scheduler_spread_threshold": "0",
-        # HAProxy hears that a replica ends before it does.
+        # HAProxy hears later on other nodes that a replica ends.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
     }
 
