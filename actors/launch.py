@@ -148,8 +148,10 @@ def start_shards(settings: Settings, count: int) -> None:
     Raises CannotStartError.
     """
     with starting("The shards"):
+        lists = start_lists(settings)  # It reads for all shards what fills their RAM.
         handles = [start_shard(settings, index) for index in range(count)]
-        ray.get([h.report.remote() for h in handles], timeout=START_SECONDS_MAX)
+        answers = [lists.ping.remote(), *(h.report.remote() for h in handles)]
+        ray.get(answers, timeout=START_SECONDS_MAX)
 
 
 def end_shards() -> None:

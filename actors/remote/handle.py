@@ -50,10 +50,17 @@ class Handle(Generic[A]):
             answer: R = await self._bound(method.__name__).remote(*arguments, **named)
         return answer
 
-    def wait_for(self, seconds_max: float, method: Callable[[A], Coroutine[Any, Any, R]]) -> R:
+    def wait_for(
+        self,
+        seconds_max: float,
+        method: Callable[Concatenate[A, P], Coroutine[Any, Any, R]],
+        *arguments: P.args,
+        **named: P.kwargs,
+    ) -> R:
         """Return what the actor's method returns, as `ask` does, but block."""
         with self._failures():
-            answer: R = ray.get(self._bound(method.__name__).remote(), timeout=seconds_max)
+            asked = self._bound(method.__name__).remote(*arguments, **named)
+            answer: R = ray.get(asked, timeout=seconds_max)
         return answer
 
     def _bound(self, method: str) -> Any:

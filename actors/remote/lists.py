@@ -1,22 +1,35 @@
-"""Puts Ray on the lists: one process beside the shards, and the way to it."""
+"""Puts Ray on the process beside the shards that reads what decides nothing, and the way to it.
 
+It reads lists, and what all shards need of the database when they fill their RAM.
+"""
+
+import contextlib
+from collections.abc import Collection, Generator, Sequence
 from functools import partial
 
 import ray
 from ray.actor import ActorClass, ActorHandle
 
+from actors.mongo.accounts.all_subscriptions import AllSubscriptions
 from actors.mongo.accounts.reads import MongoReads
+from actors.mongo.causality import Causality
 from actors.protocol.calls import Reply
 from actors.protocol.errors import ShardLostError
 from actors.protocol.queries import ReadQuery
+from actors.protocol.store import Moment, StorageUnavailableError
 from actors.remote.handle import Handle
 from actors.remote.names import LISTS
 from actors.remote.options import NAMESPACE, start_actor
 from actors.remote.process import Process, stand_back
 from actors.settings import Settings
 from actors.shard.lists import LISTS_WAITING_MAX, Lists
+from actors.shard.shared_reading import SharedReading
+from actors.shard.warm_start import Owned
 
 CALLS_MAX = 2 * LISTS_WAITING_MAX  # The process itself refuses, before Ray does.
+JOIN_SECONDS_MAX = 10.0
+PART_SECONDS_MAX = 600.0  # It may be for another pass to end that a shard waits.
+LEAVE_SECONDS_MAX = 1.0  # Then the pass notices by itself.
 
 
 class ListsActor(Process):
@@ -26,11 +39,26 @@ class ListsActor(Process):
         stand_back()
         super().__init__(LISTS, settings)
         self._lists = Lists(MongoReads(self._database), settings.policy)
+        subscriptions = AllSubscriptions(self._database, Causality(self._database))
+        self._shared = SharedReading(subscriptions.batches)
 
     async def read(self, query: ReadQuery, status: bytes) -> Reply:
         """Return the answer to a query. ValueError: its cursor is not one of ours."""
         await self._format.confirm()
         return await self._lists.answer(query, status)
+
+    async def join(self, shard: str, slots: Collection[int], moment: Moment | None) -> int:
+        """Return a shard's seat in the next pass over all subscriptions."""
+        await self._format.confirm()
+        return self._shared.join(shard, slots, moment)
+
+    async def part(self, seat: int) -> Sequence[Owned] | None:
+        """Return what comes next for a seat. StorageUnavailableError: join anew."""
+        return await self._shared.part(seat)
+
+    async def leave(self, seat: int) -> None:
+        """Want nothing more for a seat."""
+        self._shared.leave(seat)
 
 
 RemoteLists: ActorClass[ListsActor] = ray.remote(ListsActor)
@@ -52,3 +80,26 @@ class RayLists:
     async def read(self, query: ReadQuery, status: bytes) -> Reply:
         """Return the answer. ShardLostError: ask again. ValueError: the cursor is not one of ours."""
         return await self._actor.ask(ListsActor.read, query, status)
+
+
+class RaySubscriptions:
+    """The subscriptions as that process reads them, for all shards that want theirs at once."""
+
+    def __init__(self, shard: str, namespace: str = NAMESPACE) -> None:
+        def lost() -> StorageUnavailableError:
+            return StorageUnavailableError("the process that reads for all shards does not answer")
+
+        self._shard = shard
+        refusal = StorageUnavailableError
+        self._actor = Handle[ListsActor](LISTS, lost, namespace, refusal=refusal, is_kept=True)
+
+    def of_slots(self, slots: Collection[int], moment: Moment | None) -> Generator[Sequence[Owned]]:
+        """Yield those of the users in these slots. See `Subscriptions`."""
+        ask = self._actor.wait_for
+        seat = ask(JOIN_SECONDS_MAX, ListsActor.join, self._shard, slots, moment)
+        try:
+            while (part := ask(PART_SECONDS_MAX, ListsActor.part, seat)) is not None:
+                yield part
+        finally:
+            with contextlib.suppress(StorageUnavailableError):
+                ask(LEAVE_SECONDS_MAX, ListsActor.leave, seat)

@@ -26,7 +26,7 @@ from actors.protocol.queries import ReadQuery, ShardQuery
 from actors.protocol.ranking import Order, Ranked
 from actors.protocol.reports import Findings, Reread, ShardReport
 from actors.protocol.store import StorageUnavailableError, UnsuitableDatabaseError
-from actors.remote.lists import RayLists
+from actors.remote.lists import RayLists, RaySubscriptions
 from actors.remote.options import RETRY_SECONDS
 from actors.remote.process import TimedProcess
 from actors.routing.wire import PICKLE_PROTOCOL, Endpoint, serve, unpacked
@@ -295,5 +295,6 @@ class ShardActor(TimedProcess):
             except StorageUnavailableError:
                 await asyncio.sleep(RETRY_SECONDS)
         # A shard that was started to get users has none yet.
-        warm = WarmReader(self._database, self._store.causality)
-        await shard.warm_start.run(warm, at_once=shard.ownership.has_slots)
+        subscriptions = RaySubscriptions(self.name)
+        warm = WarmReader(self._database, self._store.causality, subscriptions)
+        await shard.warm_start.run(warm, at_once=bool(shard.ownership.slots))

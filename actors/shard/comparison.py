@@ -7,6 +7,9 @@ The shard's loop goes on meanwhile, so what only looks different is told from wh
 * What differs is looked at a second time, after another program's edit would have come through
   the change stream. Only what differs then counts.
 * What differs is read anew by the shard's own loop, its only writer, as any missing account is.
+
+Accounts that nobody has looked into are compared as the database sends them; each is looked into once, to
+name what cannot be read.
 """
 
 import asyncio
@@ -15,12 +18,14 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TypeVar
 
 from actors.protocol.calls import Outcome, Reply
 from actors.protocol.reports import DIFFERING_USERS_MAX, Findings, Reread
 from actors.protocol.store import StorageUnavailableError, Store
 from actors.shard import broken_journals
+from actors.shard.dormant import AnyRawAccount
 from actors.shard.residents import account_in_ram, recovered_or_none
 from actors.shard.shard import Shard
 from domain.account import Account
@@ -131,6 +136,7 @@ class Comparison:
         return found
 
     async def _look(self, users: Sequence[UserId], looked: Looked) -> None:
+        users = await self._look_at_dormant(users, looked)
         before = {u: account_in_ram(self._shard, u) for u in users}
         resident = [user_id for user_id in users if before[user_id] is not None]
         now = self._shard.now()
@@ -150,6 +156,44 @@ class Comparison:
                 self._judge(one, before[one.user_id], now, looked)
             await self._yield_for(loop.time() - started)
         await self._yield_for(load_seconds)
+
+    async def _look_at_dormant(self, users: Sequence[UserId], looked: Looked) -> list[UserId]:
+        """Compare accounts that are stored as they came, and return whom to look at more closely."""
+        dormant = self._shard.accounts.dormant
+        before = dormant.raw(users)
+        if not before:
+            return list(users)
+        now = self._shard.now()
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        stored = await self._in_loader(partial(dormant.source.of, [*before], now))
+        same = [user_id for user_id, account in before.items() if stored.get(user_id) == account]
+        new = [user_id for user_id in same if not dormant.is_sound(user_id)]
+        looked.equal += len(same) - len(new)
+        await self._yield_for(loop.time() - started)
+        for part in slices(new):
+            started = loop.time()
+            for user_id in part:
+                self._look_into(user_id, before[user_id], now, looked)
+            await self._yield_for(loop.time() - started)
+        done = set(same)
+        return [user_id for user_id in users if user_id not in done]
+
+    def _look_into(
+        self, user_id: UserId, account: AnyRawAccount, now: datetime, looked: Looked
+    ) -> None:
+        """Count a dormant account that is stored as it came, and what cannot be read of it."""
+        dormant = self._shard.accounts.dormant
+        stored = dormant.source.read(user_id, account)
+        recovered = recovered_or_none(stored, now, self._shard.policy)
+        if recovered is None:
+            looked.quarantined += 1
+            looked.broken.append(user_id)
+            return
+        looked.equal += 1
+        looked.quarantined += len(recovered.quarantined)
+        if not recovered.quarantined:
+            dormant.note_sound(user_id, account)
 
     async def _yield_for(self, seconds: float) -> None:
         """Leave the machine to others for as long as work of so many seconds owes them."""
@@ -212,7 +256,7 @@ def chunks(users: Sequence[UserId]) -> Iterator[Sequence[UserId]]:
         yield users[start : start + CHUNK]
 
 
-def slices(stored: Sequence[Stored]) -> Iterable[Sequence[Stored]]:
+def slices(accounts: Sequence[T]) -> Iterable[Sequence[T]]:
     """Yield accounts in parts that are compared without a turn of the loop between them."""
-    for start in range(0, len(stored), SLICE):
-        yield stored[start : start + SLICE]
+    for start in range(0, len(accounts), SLICE):
+        yield accounts[start : start + SLICE]

@@ -1,7 +1,8 @@
 """Accounts as the database sent them, not looked into yet: a first touch needs no round trip."""
 
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple, Protocol
 
 from domain.documents.recovery import Stored
 from domain.values import UserId
@@ -34,12 +35,27 @@ class RawAccountWithPacks(NamedTuple):
 AnyRawAccount = RawAccount | RawAccountWithPacks
 
 
+class RawSource(Protocol):
+    """Where such accounts come from."""
+
+    def read(self, user_id: UserId, account: AnyRawAccount) -> Stored:
+        """Return what is stored of a user."""
+
+    def of(self, users: Sequence[UserId], now: datetime) -> dict[UserId, AnyRawAccount]:
+        """Return what is stored now of these users, without those who have no such account.
+
+        Blocks. Raises StorageUnavailableError.
+        """
+
+
 class Dormant:
     """Accounts that wait for their first touch."""
 
     def __init__(self) -> None:
-        self._read: Callable[[UserId, AnyRawAccount], Stored] | None = None
+        self._source: RawSource | None = None
         self._accounts: dict[UserId, AnyRawAccount] = {}
+        self._sound: set[UserId] = set()
+        """Of whom all could be read, at a look that left them dormant."""
         self._bytes = 0
 
     def __contains__(self, user_id: UserId) -> bool:
@@ -53,9 +69,15 @@ class Dormant:
         """How many accounts could be held in the RAM that these take."""
         return self._bytes // BYTES_PER_ACCOUNT
 
-    def open(self, read: Callable[[UserId, AnyRawAccount], Stored]) -> None:
-        """Use this to look into what is put here from now on."""
-        self._read = read
+    @property
+    def source(self) -> RawSource:
+        """Where they come from."""
+        assert self._source is not None, "it is opened before anything is put"
+        return self._source
+
+    def open(self, source: RawSource) -> None:
+        """Take accounts from here from now on."""
+        self._source = source
 
     def put(self, user_id: UserId, account: AnyRawAccount) -> None:
         """Keep an account."""
@@ -68,6 +90,7 @@ class Dormant:
         account = self._accounts.pop(user_id, None)
         if account is None:
             return False
+        self._sound.discard(user_id)
         self._bytes -= _size(account)
         return True
 
@@ -78,10 +101,20 @@ class Dormant:
     def peek(self, user_id: UserId) -> Stored | None:
         """Return what is stored of one who is here, and leave it dormant."""
         account = self._accounts.get(user_id)
-        if account is None:
-            return None
-        assert self._read is not None, "it is opened before anything is put"
-        return self._read(user_id, account)
+        return None if account is None else self.source.read(user_id, account)
+
+    def raw(self, user_ids: Iterable[UserId]) -> dict[UserId, AnyRawAccount]:
+        """Return the accounts of those who are here, as they are."""
+        return {u: self._accounts[u] for u in user_ids if u in self._accounts}
+
+    def is_sound(self, user_id: UserId) -> bool:
+        """Whether all of an account could be read when it was looked into."""
+        return user_id in self._sound
+
+    def note_sound(self, user_id: UserId, account: AnyRawAccount) -> None:
+        """Note that all of an account could be read, if that is the one that is here."""
+        if self._accounts.get(user_id) is account:
+            self._sound.add(user_id)
 
     def wake(self, user_ids: Iterable[UserId]) -> list[Stored]:
         """Return what is stored of those that are here; they are here no longer."""
@@ -99,7 +132,7 @@ class Dormant:
 
     def clear(self) -> None:
         """Forget all."""
-        self._accounts = {}
+        self._accounts, self._sound = {}, set()
         self._bytes = 0
 
 

@@ -33,9 +33,9 @@ class Ownership:
         return _is if version == self.table.version and not self.table.leaving else self.owns
 
     @property
-    def has_slots(self) -> bool:
-        """Whether the shard answers for anybody."""
-        return bool(self.table.slots(self._index))
+    def slots(self) -> frozenset[int]:
+        """The slots of the users for whom the shard answers."""
+        return self.table.slots(self._index)
 
     def writes_views(self, user_id: UserId) -> bool:
         """Whether the shard writes what an earlier incarnation has left to write of the user."""

@@ -6,17 +6,16 @@ to `Filling`.
 
 import asyncio
 import logging
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from actors.protocol.store import StorageUnavailableError
+from actors.protocol.store import Moment, StorageUnavailableError
 from actors.shard.accounts import Accounts
-from actors.shard.dormant import AnyRawAccount
+from actors.shard.dormant import AnyRawAccount, RawSource
 from actors.shard.ownership import Ownership
 from actors.shard.view_writer import ViewWriter
-from domain.documents.recovery import Stored
 from domain.values import UserId
 
 RETRY_SECONDS = 1.0  # Pause before the database is asked again.
@@ -32,16 +31,32 @@ class RawPage(NamedTuple):
     foreign_ids: dict[UserId, list[str]]
 
 
-class WarmSource(Protocol):
-    """The accounts in the database. `pages` blocks at each step; StorageUnavailableError."""
+class Owned(NamedTuple):
+    """One user's subscriptions as raw documents, and how documents spell the user."""
 
-    def read(self, user_id: UserId, account: AnyRawAccount) -> Stored:
-        """Return what is stored of a user."""
+    user_id: UserId
+    key: Any
+    subscriptions: Sequence[bytes]
 
-    def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Generator[RawPage]:
-        """Yield the accounts with a subscription that has not ended, of users that are mine.
 
-        Closing it early, which may block, ends what it holds of the database.
+class Subscriptions(Protocol):
+    """All subscriptions in the database, of which each shard wants those of its slots."""
+
+    def of_slots(self, slots: Collection[int], moment: Moment | None) -> Generator[Sequence[Owned]]:
+        """Yield them user by user, as they were at a moment of the database's clock or later.
+
+        Blocks at each step; StorageUnavailableError. Closing it early ends what it holds.
+        """
+
+
+class WarmSource(RawSource, Protocol):
+    """The accounts in the database."""
+
+    def pages(self, slots: Collection[int], now: datetime) -> Generator[RawPage]:
+        """Yield the accounts with a subscription that has not ended, of the users in these slots.
+
+        Blocks at each step; StorageUnavailableError. Closing it early, which may block, ends what it
+        holds of the database.
         """
 
 
@@ -69,16 +84,17 @@ class WarmStart:
 
         To be called once no earlier incarnation's entries are missing in the views.
         """
-        self._accounts.dormant.open(source.read)
+        self._accounts.dormant.open(source)
         if at_once:
             self._filling.resume()
         while True:
             await self._filling.wanted()
             self._filling.start(self._views.users)
             try:
-                await self._fill(source.pages(self._ownership.owns, self._now()))
+                await self._fill(source.pages(self._ownership.slots, self._now()))
             except StorageUnavailableError as error:
-                logger.warning("%s: warming up waits: %r", self._shard, error.__cause__)
+                why = error.__cause__ or error
+                logger.warning("%s: warming up waits: %r", self._shard, why)
                 await asyncio.sleep(RETRY_SECONDS)
                 self._filling.resume()
             self._filling.end()

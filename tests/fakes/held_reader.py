@@ -1,7 +1,7 @@
 """A reader of all accounts that waits until a test lets it go on."""
 
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Collection, Generator, Sequence
 from datetime import datetime
 
 from actors.shard.dormant import AnyRawAccount
@@ -22,8 +22,11 @@ class Held:
     def read(self, user_id: UserId, account: AnyRawAccount) -> Stored:
         return self._source.read(user_id, account)
 
-    def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Generator[RawPage]:
-        for page in self._source.pages(is_mine, now):
+    def of(self, users: Sequence[UserId], now: datetime) -> dict[UserId, AnyRawAccount]:
+        return self._source.of(users, now)
+
+    def pages(self, slots: Collection[int], now: datetime) -> Generator[RawPage]:
+        for page in self._source.pages(slots, now):
             self.read_page.set()
             self.go_on.wait(PATIENCE_SECONDS)
             yield page

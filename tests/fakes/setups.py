@@ -19,11 +19,13 @@ from actors.mongo.accounts.store import MongoStore
 from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import stored_id
 from actors.mongo.indexes import make_indexes
+from actors.protocol.directory import SLOTS
 from actors.protocol.store import Overview, Reads, Store
 from tests.fakes.memory_reads import MemoryOverview, MemoryReads
 from tests.fakes.memory_store import MemoryStore
 
 ID_FIELDS = ("_id", "user_id", "subscription_id")
+ALL_SLOTS = range(SLOTS)
 
 
 class Setup:

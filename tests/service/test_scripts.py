@@ -46,7 +46,7 @@ BENCHMARKS = {
     "bench warm --accounts 100": [r"\[9/9\] from memory, round 3", "accounts/CPU s from memory:"],
     "bench growth --accounts 50 --shards 1": [
         "50 accounts, shards: 1\n",
-        *(rf"│ {step} +│ 50 +│ 1 +│ +[\d.]+ │" for step in ("warm", "resync", "sweep")),
+        *(rf"│ {step} +│ 50 +│ 1 +│ +[\d.]+ │" for step in ("warm", "resync", "sweep", "another")),
         r"│ ShardActor +│ +[1-9]\d* │",
     ],
     "bench console --seconds 1 --warm-up 0.2 --rounds 2 --connections 4 --users 50": [

@@ -1,12 +1,13 @@
 """What warm starts and the janitor read of the simulated database."""
 
 import pickle
-from collections.abc import Callable, Generator
+from collections.abc import Collection, Generator, Sequence
 from datetime import datetime
 
 from actors.janitor.expiry import Ended, Page
 from actors.janitor.hold_expiry import OverdueHold
 from actors.janitor.pack_expiry import EndedPack
+from actors.protocol.directory import slot_of
 from actors.shard.dormant import AnyRawAccount, RawAccount, RawAccountWithPacks
 from actors.shard.warm_start import RawPage
 from domain.documents.recovery import Stored
@@ -27,12 +28,22 @@ class SimulatedWarmth:
         packs = pickle.loads(account.packs) if account.packs else []
         return Stored(user_id, account.applied_seq, subscriptions, days, packs=packs)
 
-    def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Generator[RawPage]:
+    def of(self, users: Sequence[UserId], now: datetime) -> dict[UserId, AnyRawAccount]:
+        self._store.enter("of")
+        with self._store.reading():
+            found = self._store.load(users, now)
+        return {
+            stored.user_id: self._account(stored)[0]
+            for stored in found
+            if any(document["end_date"] > now for document in stored.subscriptions)
+        }
+
+    def pages(self, slots: Collection[int], now: datetime) -> Generator[RawPage]:
         self._store.enter("pages")
         with self._store.reading():
             documents = self._store.collections["subscriptions"].values()
             users = dict.fromkeys(UserId(d["user_id"]) for d in documents if d["end_date"] > now)
-            mine = [user_id for user_id in users if is_mine(user_id)]
+            mine = [user_id for user_id in users if slot_of(user_id) in slots]
             found = [self._account(stored) for stored in self._store.load(mine, now)]
         for start in range(0, len(mine), PAGE_ACCOUNTS):
             self._store.enter("page")

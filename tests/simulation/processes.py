@@ -161,7 +161,7 @@ class ShardProcess(Killable):
             except StorageUnavailableError:
                 await asyncio.sleep(RETRY_SECONDS)
         warmth = SimulatedWarmth(self._setting.store)
-        await shard.warm_start.run(warmth, at_once=shard.ownership.has_slots)
+        await shard.warm_start.run(warmth, at_once=bool(shard.ownership.slots))
 
     async def directory(self) -> Directory:
         """Return the newest directory, and follow it."""

@@ -18,6 +18,7 @@ from pymongo.errors import PyMongoError
 
 from actors.mongo.embedded_wire import Documents
 
+VALUES_PER_QUERY_MAX = 1_000  # Longer lists of values are asked for in parts.
 DOCUMENTS_PER_BATCH = 10_000  # And no more than 16 MiB, whatever is asked for.
 END_SECONDS_MAX = 1.0  # How long a cursor's end may take to tell.
 
@@ -63,6 +64,21 @@ def raw_batches(  # noqa: PLR0913 - what a find is made of
     finally:
         if number:
             _end(database, collection, number, session)
+
+
+def raw_found(
+    database: Documents,
+    collection: str,
+    field: str,
+    values: Sequence[Any],
+    fields: Sequence[str],
+    session: ClientSession,
+) -> Iterator[bytes]:
+    """Yield the documents whose field is one of the values. Raises PyMongoError."""
+    for start in range(0, len(values), VALUES_PER_QUERY_MAX):
+        where = {field: {"$in": values[start : start + VALUES_PER_QUERY_MAX]}}
+        for batch in raw_batches(database, collection, where, fields, session=session):
+            yield from batch
 
 
 def _end(database: Documents, collection: str, number: int, session: ClientSession) -> None:

@@ -9,7 +9,7 @@ import pytest
 from pymongo.errors import OperationFailure
 
 from actors.mongo import transactions
-from actors.mongo.accounts import warm_reader
+from actors.mongo.accounts import all_subscriptions
 from actors.mongo.accounts.store import MongoStore
 from actors.mongo.accounts.warm_reader import WarmReader
 from actors.mongo.connection import connect
@@ -27,7 +27,7 @@ from actors.protocol.store import (
 from domain.messages import Entry
 from domain.values import UserId
 from tests.builders.authors import NOON, Author, views_of, write
-from tests.fakes.setups import MongoSetup
+from tests.fakes.setups import ALL_SLOTS, MongoSetup
 from tests.wire.answers import (
     NO_WRITES,
     RETRYABLE,
@@ -438,7 +438,7 @@ def test_a_warm_start_comes_after_our_own_write(
     store.write_views(views_of(*entries))
     proxy.forget_rules()
 
-    pages = list(WarmReader(database, store.causality).pages(lambda _: True, NOON))
+    pages = list(WarmReader(database, store.causality).pages(ALL_SLOTS, NOON))
 
     assert sum(len(page.accounts) for page in pages) == 2
     assert all("afterClusterTime" in concern for concern in concerns(proxy))
@@ -453,7 +453,7 @@ def test_a_warm_start_that_is_left_leaves_no_cursor_open(
     *,
     refused: bool,
 ) -> None:
-    monkeypatch.setattr(warm_reader, "SUBSCRIPTIONS_PER_PAGE", 1)
+    monkeypatch.setattr(all_subscriptions, "SUBSCRIPTIONS_PER_BATCH", 1)
     entries = pair()
     store.append(entries)
     store.write_views(views_of(*entries))
@@ -461,7 +461,7 @@ def test_a_warm_start_that_is_left_leaves_no_cursor_open(
     if refused:
         proxy.on("killCursors", Answer(refusal(13)))
 
-    pages = WarmReader(database, store.causality).pages(lambda _: True, NOON)
+    pages = WarmReader(database, store.causality).pages(ALL_SLOTS, NOON)
     next(pages)
     pages.close()
 
@@ -474,7 +474,7 @@ def test_a_warm_start_that_is_left_leaves_no_cursor_open(
     [
         lambda database: MongoStore(database).appended_since(NOON, NOON),
         lambda database: MongoStore(database).clean_until(),
-        lambda database: list(WarmReader(database).pages(lambda _: True, NOON)),
+        lambda database: list(WarmReader(database).pages(ALL_SLOTS, NOON)),
     ],
 )
 def test_everything_that_recovers_is_read_by_a_majority(

@@ -34,7 +34,7 @@ from tests.builders.id_types import CAT, MIDNIGHT, forgotten, insert
 from tests.fakes.asked import AllQueries
 from tests.fakes.comparison import compare
 from tests.fakes.expiry import expiry
-from tests.fakes.setups import MongoSetup
+from tests.fakes.setups import ALL_SLOTS, MongoSetup
 from tests.fakes.shards import Clock, ask_one, charge_call, credit_call, in_loop, running, status
 
 IDS: dict[str, Any] = {
@@ -308,7 +308,7 @@ def test_a_warm_start_reads_what_a_load_would(embedded: MongoSetup, name: str) -
     embedded.database.dailycredits.insert_one(day)
     reader = WarmReader(embedded.database)
 
-    (page,) = [page for page in reader.pages(lambda _: True, NOON) if page.accounts]
+    (page,) = [page for page in reader.pages(ALL_SLOTS, NOON) if page.accounts]
 
     (loaded,) = embedded.store.load([CAT], NOON)
     warm = recover(reader.read(CAT, page.accounts[CAT]), NOON, POLICY)

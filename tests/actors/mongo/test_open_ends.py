@@ -13,7 +13,7 @@ from tests.builders.authors import NOON, POLICY
 from tests.builders.id_types import CAT, forgotten, insert
 from tests.fakes.comparison import compare
 from tests.fakes.expiry import expiry
-from tests.fakes.setups import MongoSetup
+from tests.fakes.setups import ALL_SLOTS, MongoSetup
 from tests.fakes.shards import Clock, ask_one, charge_call, credit_call, in_loop, running, status
 
 ENDS = pytest.mark.parametrize("end", [None, datetime(9999, 12, 31, tzinfo=UTC)])
@@ -60,7 +60,7 @@ def test_a_warm_start_reads_what_a_load_would(embedded: MongoSetup, end: Any) ->
     embedded.database.dailycredits.insert_one(day)
     reader = WarmReader(embedded.database)
 
-    (page,) = [page for page in reader.pages(lambda _: True, NOON) if page.accounts]
+    (page,) = [page for page in reader.pages(ALL_SLOTS, NOON) if page.accounts]
 
     (loaded,) = embedded.store.load([CAT], NOON)
     assert recover(reader.read(CAT, page.accounts[CAT]), NOON, POLICY) == recover(

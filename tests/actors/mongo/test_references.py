@@ -18,7 +18,7 @@ from tests.builders.authors import NOON, POLICY
 from tests.builders.hold_calls import hold_call
 from tests.builders.id_types import CAT, MIDNIGHT, forgotten, insert
 from tests.fakes.comparison import compare
-from tests.fakes.setups import MongoSetup
+from tests.fakes.setups import ALL_SLOTS, MongoSetup
 from tests.fakes.shards import ask_one, charge_call, in_loop, running, status
 
 SUBSCRIPTION = ObjectId("6b0a96d692994d6854a54f4a")
@@ -74,7 +74,7 @@ def test_a_warm_start_reads_such_days(embedded: MongoSetup, name: str) -> None:
     insert_day(embedded, reference)
     reader = WarmReader(embedded.database)
 
-    (page,) = [page for page in reader.pages(lambda _: True, NOON) if page.accounts]
+    (page,) = [page for page in reader.pages(ALL_SLOTS, NOON) if page.accounts]
 
     warm = recover(reader.read(CAT, page.accounts[CAT]), NOON, POLICY)
     (loaded,) = embedded.store.load([CAT], NOON)
@@ -134,7 +134,7 @@ async def test_a_user_id_of_24_hex_digits_may_be_stored_as_a_text(embedded: Mong
 def test_a_warm_start_reads_a_user_once_who_is_stored_in_two_types(
     embedded: MongoSetup, page: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.mongo.accounts.warm_reader.SUBSCRIPTIONS_PER_PAGE", page)
+    monkeypatch.setattr("actors.mongo.accounts.all_subscriptions.SUBSCRIPTIONS_PER_BATCH", page)
     other = UserId("75f0a1b2c3d4e5f601234567")
     for number, user in enumerate((str(CAT), ObjectId(CAT), str(other), "zoe")):
         insert(embedded, f"s-{number}", user)
@@ -142,7 +142,7 @@ def test_a_warm_start_reads_a_user_once_who_is_stored_in_two_types(
 
     found = [
         (user_id, reader.read(user_id, account))
-        for part in reader.pages(lambda _: True, NOON)
+        for part in reader.pages(ALL_SLOTS, NOON)
         for user_id, account in part.accounts.items()
     ]
 

@@ -34,7 +34,7 @@ from tests.builders.spoilt_entries import (
     written,
 )
 from tests.fakes.asked import AllQueries
-from tests.fakes.setups import MongoSetup
+from tests.fakes.setups import ALL_SLOTS, MongoSetup
 from tests.fakes.shards import (
     Clock,
     Seconds,
@@ -290,7 +290,7 @@ async def test_a_mark_that_is_none_is_its_users_alone(embedded: MongoSetup, mark
     async with running(embedded.store, monotonic=seconds) as shard:
         ann, bob = await ask(shard, charge_call(ANN, 5, "k"), charge_call(BOB, 5, "k"))
         assert (ann.outcome, bob.outcome) == (Outcome.UNAVAILABLE, Outcome.DONE)
-        pages = WarmReader(embedded.database).pages(lambda _: True, NOON)
+        pages = WarmReader(embedded.database).pages(ALL_SLOTS, NOON)
         assert [u for page in pages for u in page.accounts] == [BOB]
 
         accounts.update_one({"_id": ANN}, {"$set": {"applied_seq": 2}})

@@ -11,7 +11,7 @@ from domain.holds import PlaceHold
 from domain.values import Credits, UserId
 from tests.builders.authors import NOON
 from tests.fakes.anonymous_world import BOB, TEXT, anonymize, live, world
-from tests.fakes.setups import MongoSetup
+from tests.fakes.setups import ALL_SLOTS, MongoSetup
 from tests.fakes.shards import Clock, ask_one, charge_call, credit_call, in_loop, running, status
 from tests.traces import Forms, paths
 
@@ -68,7 +68,7 @@ async def test_an_account_that_is_fenced_is_not_warmed_up(embedded: MongoSetup) 
         fenced = {"$set": {"fenced": "anm_1"}}
         embedded.database.allotment_accounts.update_one({"_id": TEXT}, fenced)
 
-        pages = WarmReader(embedded.database).pages(lambda _: True, NOON)
+        pages = WarmReader(embedded.database).pages(ALL_SLOTS, NOON)
 
         assert [user for page in pages for user in page.accounts] == [BOB]
 

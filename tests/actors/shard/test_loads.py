@@ -8,7 +8,7 @@ import pytest
 
 from actors.protocol.calls import UNAVAILABLE, Call, Envelope, Outcome, Reply
 from actors.protocol.directory import SeenTable, even
-from actors.shard.dormant import RawAccount
+from actors.shard.dormant import AnyRawAccount, RawAccount
 from actors.shard.shard import Shard
 from domain.documents.recovery import Stored
 from domain.recalls import NOTHING_BESIDE, Recalls
@@ -296,13 +296,26 @@ async def test_another_shards_user_who_is_read_anew_is_not_trusted_once_the_user
         assert (await status(shard, others)).remaining_credits == 900
 
 
+class Warmth:
+    """Where a dormant account comes from: whatever its bytes are, it is this one."""
+
+    def __init__(self, stored: Stored) -> None:
+        self._stored = stored
+
+    def read(self, _user_id: UserId, _account: AnyRawAccount) -> Stored:
+        return self._stored
+
+    def of(self, _users: Sequence[UserId], _now: datetime) -> dict[UserId, AnyRawAccount]:
+        return {}
+
+
 @in_loop
 async def test_what_is_decided_again_is_so_on_what_is_read_anew() -> None:
     store = Late()
     write(store, [Author(ANN).add(30_000)])
     warmed = store.load([ANN], NOON)[0]
     async with running(store, policy=WHOLE, views=False) as shard:
-        shard.accounts.dormant.open(lambda _user, _raw: warmed)
+        shard.accounts.dormant.open(Warmth(warmed))
         sent, gate = await reading(shard, store, charge_call(ANN, 100, "a"))
         shard.accounts.put_dormant(ANN, RawAccount(warmed.applied_seq, b"", b""), [])
         store.fail_append("in doubt, landed")

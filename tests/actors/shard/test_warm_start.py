@@ -2,27 +2,29 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Collection, Generator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from bson import ObjectId
 
-from actors.mongo.accounts import warm_reader as warm_module
+from actors.mongo.accounts import all_subscriptions
 from actors.mongo.accounts.warm_reader import WarmReader
 from actors.protocol.calls import Call, Outcome
 from actors.protocol.changes import Changes
+from actors.protocol.directory import slot_of
+from actors.shard.dormant import AnyRawAccount
 from actors.shard.shard import Shard
 from actors.shard.warm_start import RawPage, WarmSource
-from domain.documents.recovery import recover
+from domain.documents.recovery import Stored, recover
 from domain.recalls import NOTHING_BESIDE
 from domain.values import UserId
 from tests.builders.authors import NOON, POLICY, Author, add_pack, write
 from tests.builders.changes import subscription
 from tests.fakes.comparison import compare
 from tests.fakes.held_reader import Held
-from tests.fakes.setups import MongoSetup
+from tests.fakes.setups import ALL_SLOTS, MongoSetup
 from tests.fakes.shards import (
     ask,
     ask_one,
@@ -47,10 +49,6 @@ async def warmed(shard: Shard, source: WarmSource) -> "asyncio.Task[None]":
     await until(lambda: shard.counters.warming)
     await until(lambda: not shard.counters.warming)
     return task
-
-
-def every(_: UserId) -> bool:
-    return True
 
 
 def life(setup: MongoSetup) -> None:
@@ -94,13 +92,13 @@ def life(setup: MongoSetup) -> None:
 def test_what_is_read_is_what_a_load_would_have_brought(
     embedded: MongoSetup, page: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(warm_module, "SUBSCRIPTIONS_PER_PAGE", page)
+    monkeypatch.setattr(all_subscriptions, "SUBSCRIPTIONS_PER_BATCH", page)
     life(embedded)
     reader = WarmReader(embedded.database)
 
     found = {
         user_id: reader.read(user_id, account)
-        for part in reader.pages(every, NOON)
+        for part in reader.pages(ALL_SLOTS, NOON)
         for user_id, account in part.accounts.items()
     }
 
@@ -113,7 +111,7 @@ def test_what_is_read_is_what_a_load_would_have_brought(
 def test_only_users_of_the_shard_are_read(embedded: MongoSetup) -> None:
     life(embedded)
 
-    pages = list(WarmReader(embedded.database).pages(lambda user: user == ANN, NOON))
+    pages = list(WarmReader(embedded.database).pages({slot_of(ANN)}, NOON))
 
     assert [user for page in pages for user in page.accounts] == [ANN]
 
@@ -167,6 +165,46 @@ async def test_a_sweep_compares_accounts_that_nobody_has_touched(embedded: Mongo
         assert (again.checked, again.drift) == (6, 0.0)
         assert (await status(shard, ANN)).credits_used == 11
         task.cancel()
+
+
+@in_loop
+async def test_a_sweep_loads_no_account_that_nobody_has_touched_and_that_is_stored_as_it_came(
+    embedded: MongoSetup,
+) -> None:
+    life(embedded)
+    loads = Loads(embedded)
+    async with running(embedded.store) as shard:
+        source = Looks(WarmReader(embedded.database))
+        task = await warmed(shard, source)
+
+        first = await compare(shard, embedded.store)
+        looked_into = source.looks
+        second = await compare(shard, embedded.store)
+        dormant = len(shard.accounts.dormant)
+        task.cancel()
+
+    # What cannot be read (of gus and ida) is named each time, and so looked into.
+    assert first == second
+    assert (first.checked, first.quarantined, first.drift, dormant) == (6, 3, 0.0, 6)
+    assert (looked_into, source.looks - looked_into) == (6, 2)
+    assert loads.users == []
+
+
+@in_loop
+async def test_a_sweep_looks_again_into_an_account_that_came_anew(embedded: MongoSetup) -> None:
+    document = subscription("ann")
+    embedded.database.subscriptions.insert_one(document)
+    async with running(embedded.store) as shard:
+        task = await warmed(shard, WarmReader(embedded.database))
+        before = await compare(shard, embedded.store)
+        embedded.change("subscriptions", {"_id": document["_id"]}, status="strange")
+        shard.following.follow(Changes(1, forget_all=True))
+        await until(lambda: len(shard.accounts.dormant))
+        after = await compare(shard, embedded.store)
+        task.cancel()
+
+    assert (before.checked, before.quarantined) == (1, 0)
+    assert (after.checked, after.quarantined) == (1, 1)
 
 
 @pytest.mark.parametrize("told", ["users", "documents", "forget_all"])
@@ -275,7 +313,7 @@ async def test_an_account_whose_entry_landed_before_a_refused_one_is_left_to_the
 async def test_warming_up_stops_where_ram_is_full_and_makes_room_for_who_comes(
     embedded: MongoSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(warm_module, "SUBSCRIPTIONS_PER_PAGE", 10)
+    monkeypatch.setattr(all_subscriptions, "SUBSCRIPTIONS_PER_BATCH", 10)
     documents = [subscription(f"user-{n}") for n in range(200)]
     embedded.database.subscriptions.insert_many(documents)
     source = Left(WarmReader(embedded.database))
@@ -313,15 +351,28 @@ class Left:
 
     def __init__(self, source: WarmReader) -> None:
         self.left_in: threading.Thread | None = None
-        self.read = source.read
+        self.read, self.of = source.read, source.of
         self._source = source
 
-    def pages(self, is_mine: Callable[[UserId], bool], now: datetime) -> Generator[RawPage]:
+    def pages(self, slots: Collection[int], now: datetime) -> Generator[RawPage]:
         try:
-            yield from self._source.pages(is_mine, now)
+            yield from self._source.pages(slots, now)
         except GeneratorExit:
             self.left_in = threading.current_thread()
             raise
+
+
+class Looks:
+    """Counts how often an account is looked into."""
+
+    def __init__(self, source: WarmReader) -> None:
+        self.looks = 0
+        self.pages, self.of = source.pages, source.of
+        self._source = source
+
+    def read(self, user_id: UserId, account: AnyRawAccount) -> Stored:
+        self.looks += 1
+        return self._source.read(user_id, account)
 
 
 class Loads:
