@@ -77,4 +77,4 @@ def _name(folder: Path) -> str:
     title = words[0].decode(errors="replace")
     if title.startswith("ray::"):
         return title.removeprefix("ray::").partition(":")[0].partition(".")[0]
-    return Path(title).name
+    return Path(title.partition(" ")[0]).name  # Some put their whole command line there.
