@@ -3,7 +3,8 @@
 For each number of accounts and of shards an embedded server is filled, and a service started on it.
 *Warm* is from the program's beginning until all accounts are in RAM. A *resync* is what follows when
 the change stream has lost its place. A *sweep* compares all, and holds all documents to the rules, as
-`POST /admin/validate` does; *another* finds accounts that were looked into once. Processor time is what all shards, and the database, have used meanwhile.
+`POST /admin/validate` does; *another* finds accounts that were looked into once. Processor time is what all shards and the process
+that reads for them, and the database, have used meanwhile.
 """
 
 import json
@@ -39,6 +40,7 @@ NEVER = "0 0 29 2 *"  # Sweeps are asked for here; none comes by itself.
 STEP_SECONDS_MAX = 1_800.0  # Of one start, resync or sweep.
 POLL_SECONDS = 0.05
 DATABASE = "allotment"
+LISTS = "ListsActor"
 NO_POSITION = {"token": {"_data": "no position"}}
 
 
@@ -48,7 +50,7 @@ class Took:
 
     seconds: float
     shards_cpu: float
-    """Of all shards together."""
+    """Of all shards together, and of the process that reads for them."""
     database_cpu: float
 
 
@@ -77,7 +79,7 @@ class Watched:
         return processes_with("ALLOTMENT_DATA_DIR", str(self.service.data_dir))
 
     def shards_cpu(self) -> float:
-        return sum(one.cpu_seconds for one in self.processes() if one.name == SHARD)
+        return sum(one.cpu_seconds for one in self.processes() if one.name in (SHARD, LISTS))
 
     def database_cpu(self) -> float:
         assert self.server.pid is not None, "it runs"

@@ -14,6 +14,7 @@ from actors.mongo.accounts.all_subscriptions import AllSubscriptions
 from actors.mongo.accounts.reads import MongoReads
 from actors.mongo.causality import Causality
 from actors.protocol.calls import Reply
+from actors.protocol.directory import SHARDS_MAX
 from actors.protocol.errors import ShardLostError
 from actors.protocol.queries import ReadQuery
 from actors.protocol.store import Moment, StorageUnavailableError
@@ -26,7 +27,8 @@ from actors.shard.lists import LISTS_WAITING_MAX, Lists
 from actors.shard.shared_reading import SharedReading
 from actors.shard.warm_start import Owned
 
-CALLS_MAX = 2 * LISTS_WAITING_MAX  # The process itself refuses, before Ray does.
+# The process itself refuses, before Ray does. Each shard may wait for a part, and its predecessor still.
+CALLS_MAX = 2 * LISTS_WAITING_MAX + 2 * SHARDS_MAX
 JOIN_SECONDS_MAX = 10.0
 PART_SECONDS_MAX = 600.0  # It may be for another pass to end that a shard waits.
 LEAVE_SECONDS_MAX = 1.0  # Then the pass notices by itself.
@@ -47,16 +49,16 @@ class ListsActor(Process):
         await self._format.confirm()
         return await self._lists.answer(query, status)
 
-    async def join(self, shard: str, slots: Collection[int], moment: Moment | None) -> int:
+    async def join(self, shard: str, slots: Collection[int], moment: Moment | None) -> str:
         """Return a shard's seat in the next pass over all subscriptions."""
         await self._format.confirm()
         return self._shared.join(shard, slots, moment)
 
-    async def part(self, seat: int) -> Sequence[Owned] | None:
+    async def part(self, seat: str) -> Sequence[Owned] | None:
         """Return what comes next for a seat. StorageUnavailableError: join anew."""
         return await self._shared.part(seat)
 
-    async def leave(self, seat: int) -> None:
+    async def leave(self, seat: str) -> None:
         """Want nothing more for a seat."""
         self._shared.leave(seat)
 

@@ -20,7 +20,7 @@ from actors.protocol.directory import shard_name
 from actors.protocol.store import StorageUnavailableError, UnsuitableDatabaseError
 from actors.remote import nodes
 from actors.remote.handle import Handle
-from actors.remote.names import SINGLETONS
+from actors.remote.names import LISTS, SINGLETONS
 from actors.remote.nodes import Incarnation, Node, Standing
 from actors.remote.options import NAMESPACE
 from actors.remote.process import open_database
@@ -52,11 +52,14 @@ def restart(tell: Tell, roll: Callable[[Settings], None]) -> None:
     settings = settings_in_force()
     check_code_fits(settings)
     now = nodes.incarnations()
+    if LISTS in now:  # Shards fill their RAM from it, once they are started again.
+        restart_singleton(LISTS, tell)
     where = {name: now[name].node_id if name in now else None for name in shard_names()}
     for name, node_id in evenly(where, nodes.open_node_ids()).items():
         move_shard(settings, name, node_id, tell)
     for name in filter(SINGLETONS.fullmatch, now):
-        restart_singleton(name, tell)
+        if name != LISTS:
+            restart_singleton(name, tell)
     tell("HTTP")
     with not_done("HTTP has not moved"):
         roll(settings)

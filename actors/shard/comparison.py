@@ -8,8 +8,8 @@ The shard's loop goes on meanwhile, so what only looks different is told from wh
   the change stream. Only what differs then counts.
 * What differs is read anew by the shard's own loop, its only writer, as any missing account is.
 
-Accounts that nobody has looked into are compared as the database sends them; each is looked into once, to
-name what cannot be read.
+Dormant accounts that were found equal once, with nothing that cannot be read, are compared by their bytes
+from then on: what the first look loads comes another way than what filled RAM.
 """
 
 import asyncio
@@ -136,9 +136,10 @@ class Comparison:
         return found
 
     async def _look(self, users: Sequence[UserId], looked: Looked) -> None:
-        users = await self._look_at_dormant(users, looked)
+        users = await self._pass_over_unchanged(users, looked)
+        raw = self._shard.accounts.dormant.raw(users)
         before = {u: account_in_ram(self._shard, u) for u in users}
-        resident = [user_id for user_id in users if before[user_id] is not None]
+        resident = [u for u in users if before[u] is not None or u in raw]
         now = self._shard.now()
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -153,64 +154,60 @@ class Comparison:
         for part in slices(stored):  # At once: what RAM holds moves on.
             started = loop.time()
             for one in part:
-                self._judge(one, before[one.user_id], now, looked)
+                user_id = one.user_id
+                self._judge(one, before[user_id], raw.get(user_id), now, looked)
             await self._yield_for(loop.time() - started)
         await self._yield_for(load_seconds)
 
-    async def _look_at_dormant(self, users: Sequence[UserId], looked: Looked) -> list[UserId]:
-        """Compare accounts that are stored as they came, and return whom to look at more closely."""
+    async def _pass_over_unchanged(
+        self, users: Sequence[UserId], looked: Looked
+    ) -> Sequence[UserId]:
+        """Return those users whose accounts are to be loaded.
+
+        The others' are stored as they were at an earlier look that found them equal.
+        """
         dormant = self._shard.accounts.dormant
-        before = dormant.raw(users)
+        before = dormant.raw(filter(dormant.is_sound, users))
         if not before:
-            return list(users)
-        now = self._shard.now()
+            return users
         loop = asyncio.get_running_loop()
         started = loop.time()
-        stored = await self._in_loader(partial(dormant.source.of, [*before], now))
-        same = [user_id for user_id, account in before.items() if stored.get(user_id) == account]
-        new = [user_id for user_id in same if not dormant.is_sound(user_id)]
-        looked.equal += len(same) - len(new)
+        read = partial(dormant.source.of, [*before], self._shard.now())
+        stored = await self._in_loader(read)
+        same = {user_id for user_id, account in before.items() if stored.get(user_id) == account}
+        looked.equal += len(same)
         await self._yield_for(loop.time() - started)
-        for part in slices(new):
-            started = loop.time()
-            for user_id in part:
-                self._look_into(user_id, before[user_id], now, looked)
-            await self._yield_for(loop.time() - started)
-        done = set(same)
-        return [user_id for user_id in users if user_id not in done]
-
-    def _look_into(
-        self, user_id: UserId, account: AnyRawAccount, now: datetime, looked: Looked
-    ) -> None:
-        """Count a dormant account that is stored as it came, and what cannot be read of it."""
-        dormant = self._shard.accounts.dormant
-        stored = dormant.source.read(user_id, account)
-        recovered = recovered_or_none(stored, now, self._shard.policy)
-        if recovered is None:
-            looked.quarantined += 1
-            looked.broken.append(user_id)
-            return
-        looked.equal += 1
-        looked.quarantined += len(recovered.quarantined)
-        if not recovered.quarantined:
-            dormant.note_sound(user_id, account)
+        return [user_id for user_id in users if user_id not in same]
 
     async def _yield_for(self, seconds: float) -> None:
         """Leave the machine to others for as long as work of so many seconds owes them."""
         await self._sleep(seconds * (1 / LOAD_SHARE - 1))
 
-    def _judge(self, stored: Stored, before: Account | None, now: datetime, looked: Looked) -> None:
+    def _judge(
+        self,
+        stored: Stored,
+        before: Account | None,
+        raw: AnyRawAccount | None,
+        now: datetime,
+        looked: Looked,
+    ) -> None:
+        """Count what a look has found of one user. `raw`: what was dormant of them before the load."""
         recovered = recovered_or_none(stored, now, self._shard.policy)
         if recovered is None:
             looked.quarantined += 1
             looked.broken.append(stored.user_id)
             return
-        in_db, after = recovered.account, account_in_ram(self._shard, stored.user_id)
+        dormant = self._shard.accounts.dormant
+        stays = raw is not None and dormant.has(stored.user_id, raw)
+        in_db = recovered.account
+        after = before if stays else account_in_ram(self._shard, stored.user_id)
         if after is None:  # The shard has let it go meanwhile: it is not resident.
             return
         looked.quarantined += len(recovered.quarantined)
         if in_db in (after, before):  # Most often, and much cheaper than their meaning.
             looked.equal += 1
+            if stays and not recovered.quarantined and not stored.entries:
+                dormant.note_sound(stored.user_id)
             return
         same = [a for a in (after, before) if a is not None and a.seq == in_db.seq]
         if not same and (after != before or stored.user_id in self._shard.inbox.taken):
@@ -256,7 +253,7 @@ def chunks(users: Sequence[UserId]) -> Iterator[Sequence[UserId]]:
         yield users[start : start + CHUNK]
 
 
-def slices(accounts: Sequence[T]) -> Iterable[Sequence[T]]:
+def slices(stored: Sequence[Stored]) -> Iterable[Sequence[Stored]]:
     """Yield accounts in parts that are compared without a turn of the loop between them."""
-    for start in range(0, len(accounts), SLICE):
-        yield accounts[start : start + SLICE]
+    for start in range(0, len(stored), SLICE):
+        yield stored[start : start + SLICE]

@@ -55,7 +55,7 @@ class Dormant:
         self._source: RawSource | None = None
         self._accounts: dict[UserId, AnyRawAccount] = {}
         self._sound: set[UserId] = set()
-        """Of whom all could be read, at a look that left them dormant."""
+        """Whose accounts were compared, and left here."""
         self._bytes = 0
 
     def __contains__(self, user_id: UserId) -> bool:
@@ -107,14 +107,17 @@ class Dormant:
         """Return the accounts of those who are here, as they are."""
         return {u: self._accounts[u] for u in user_ids if u in self._accounts}
 
+    def has(self, user_id: UserId, account: AnyRawAccount) -> bool:
+        """Whether this account is here, and not another of the same user that came later."""
+        return self._accounts.get(user_id) is account
+
     def is_sound(self, user_id: UserId) -> bool:
-        """Whether all of an account could be read when it was looked into."""
+        """Whether an account was compared with what is stored, and all of it could be read."""
         return user_id in self._sound
 
-    def note_sound(self, user_id: UserId, account: AnyRawAccount) -> None:
-        """Note that all of an account could be read, if that is the one that is here."""
-        if self._accounts.get(user_id) is account:
-            self._sound.add(user_id)
+    def note_sound(self, user_id: UserId) -> None:
+        """Note it of an account that is here."""
+        self._sound.add(user_id)
 
     def wake(self, user_ids: Iterable[UserId]) -> list[Stored]:
         """Return what is stored of those that are here; they are here no longer."""

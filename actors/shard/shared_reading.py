@@ -6,6 +6,7 @@ one: what is handed out is never older than the question. A pass is as fast as t
 
 import asyncio
 import logging
+import secrets
 from collections import defaultdict
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,9 +17,11 @@ from actors.shard.warm_start import Owned
 
 GATHER_SECONDS = 1.0  # Shards start, and are told to read all again, within so long of each other.
 SUBSCRIPTIONS_PER_PART = 1_000  # Handed out together, and looked up by the shard together,
-PART_BYTES_MAX = 4 * 1024 * 1024  # or fewer, where they are long.
+PART_BYTES_MAX = 1024 * 1024  # or fewer, where they are long.
 PARTS_WAITING_MAX = 2  # Of one shard; then the pass waits for it,
 SEAT_SECONDS_MAX = 30.0  # up to here: then it goes on without.
+
+PASSED_OVER = "the pass has gone on without this shard"
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +39,8 @@ class _Seat:
         self.slots = slots
         self.moment = moment
         self.parts: asyncio.Queue[Part] = asyncio.Queue(PARTS_WAITING_MAX)
-        self.is_free = False
-        """Whether nobody takes what is handed out."""
+        self.is_left = False
+        """Whether nothing more is handed out: its shard has left, or has taken nothing for too long."""
         self._gathered: list[Owned] = []
         self._subscriptions = self._bytes = 0
 
@@ -53,10 +56,11 @@ class _Seat:
             await self._hand_out()
         await self._put(with_what)
 
-    def free(self) -> None:
-        self.is_free = True
-        while not self.parts.empty():  # A pass may wait for room.
+    def leave(self) -> None:
+        self.is_left = True
+        while not self.parts.empty():  # A pass may wait for room,
             self.parts.get_nowait()
+        self.parts.put_nowait(StorageUnavailableError(PASSED_OVER))  # or somebody for a part.
 
     async def _hand_out(self) -> None:
         part, self._gathered = self._gathered, []
@@ -64,13 +68,13 @@ class _Seat:
         await self._put(part)
 
     async def _put(self, part: Part) -> None:
-        if self.is_free:
+        if self.is_left:
             return
         try:
             async with asyncio.timeout(SEAT_SECONDS_MAX):
                 await self.parts.put(part)
         except TimeoutError:
-            self.free()
+            self.leave()
 
 
 class SharedReading:
@@ -78,45 +82,45 @@ class SharedReading:
 
     def __init__(self, read: Read) -> None:
         self._read = read
-        self._seats: dict[int, _Seat] = {}
-        self._seat_of: dict[str, int] = {}
+        self._seats: dict[str, _Seat] = {}
+        self._seat_of: dict[str, str] = {}
+        """By shard."""
         self._waiting: list[_Seat] = []
-        self._newest = 0
         self._passes: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="subscriptions")
 
-    def join(self, shard: str, slots: Collection[int], moment: Moment | None) -> int:
-        """Have a part in the next pass: the subscriptions of these slots. Returns the seat.
+    def join(self, shard: str, slots: Collection[int], moment: Moment | None) -> str:
+        """Have a part in the next pass: the subscriptions of these slots. Returns the seat's name.
 
-        The seat that the shard had until now is free.
+        No other process has a seat of this name. The seat that the shard had until now is left.
         """
-        self.leave(self._seat_of.pop(shard, 0))
-        self._newest += 1
-        seat = self._seats[self._newest] = _Seat(slots, moment)
-        self._seat_of[shard] = self._newest
+        if shard in self._seat_of:
+            self.leave(self._seat_of[shard])
+        name = self._seat_of[shard] = secrets.token_hex(8)
+        seat = self._seats[name] = _Seat(slots, moment)
         self._waiting.append(seat)
         if self._passes is None or self._passes.done():
             self._passes = asyncio.create_task(self._run())
-        return self._newest
+        return name
 
-    async def part(self, number: int) -> Sequence[Owned] | None:
+    async def part(self, name: str) -> Sequence[Owned] | None:
         """Return what comes next for a seat; None: there is no more.
 
         Raises StorageUnavailableError: join anew.
         """
-        seat = self._seats.get(number)
-        if seat is None or seat.is_free:
-            raise StorageUnavailableError("the pass has gone on without this shard")
+        seat = self._seats.get(name)
+        if seat is None or seat.is_left:
+            raise StorageUnavailableError(PASSED_OVER)
         part = await seat.parts.get()
         if isinstance(part, StorageUnavailableError):
             raise part
         return part
 
-    def leave(self, number: int) -> None:
+    def leave(self, name: str) -> None:
         """Want nothing more for a seat."""
-        seat = self._seats.pop(number, None)
+        seat = self._seats.pop(name, None)
         if seat is not None:
-            seat.free()
+            seat.leave()
 
     async def _run(self) -> None:
         while self._waiting:
@@ -140,7 +144,7 @@ class SharedReading:
         loop = asyncio.get_running_loop()
         batches = self._read([seat.moment for seat in seats])
         try:
-            while not all(seat.is_free for seat in seats):
+            while not all(seat.is_left for seat in seats):
                 batch = await loop.run_in_executor(self._thread, next, batches, None)
                 if batch is None:
                     break

@@ -8,6 +8,7 @@ from actors.janitor.expiry import Ended, Page
 from actors.janitor.hold_expiry import OverdueHold
 from actors.janitor.pack_expiry import EndedPack
 from actors.protocol.directory import slot_of
+from actors.shard.broken_journals import load_past
 from actors.shard.dormant import AnyRawAccount, RawAccount, RawAccountWithPacks
 from actors.shard.warm_start import RawPage
 from domain.documents.recovery import Stored
@@ -31,11 +32,12 @@ class SimulatedWarmth:
     def of(self, users: Sequence[UserId], now: datetime) -> dict[UserId, AnyRawAccount]:
         self._store.enter("of")
         with self._store.reading():
-            found = self._store.load(users, now)
+            found = load_past("of", lambda some: self._store.load(some, now), users)
         return {
             stored.user_id: self._account(stored)[0]
             for stored in found
-            if any(document["end_date"] > now for document in stored.subscriptions)
+            if not stored.entries
+            and any(document["end_date"] > now for document in stored.subscriptions)
         }
 
     def pages(self, slots: Collection[int], now: datetime) -> Generator[RawPage]:

@@ -12,8 +12,9 @@ import bson
 from bson import ObjectId
 from pymongo.client_session import ClientSession
 
+from actors.mongo import causality as causal
 from actors.mongo.accounts.all_subscriptions import AllSubscriptions
-from actors.mongo.accounts.loader import RECENT
+from actors.mongo.accounts.loader import BEYOND_NEWEST, RECENT
 from actors.mongo.accounts.marks import FENCED, UNREADABLE
 from actors.mongo.accounts.projections import DAY_FIELDS, PACK_FIELDS, SUBSCRIPTION_FIELDS
 from actors.mongo.accounts.raw_bson import raw_found, split
@@ -34,13 +35,13 @@ from actors.mongo.accounts.raw_fields import (
     value_of,
 )
 from actors.mongo.causality import Causality
-from actors.mongo.causality import moment_of as moment_of_clock
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import others, stored_id, user_ids
 from actors.mongo.references import References, with_ids_spelled
 from actors.shard.dormant import AnyRawAccount, RawAccount, RawAccountWithPacks
 from actors.shard.warm_start import Owned, RawPage, Subscriptions
+from domain.documents.journal import entry_id
 from domain.documents.recovery import Stored
 from domain.values import UserId
 
@@ -76,23 +77,21 @@ class WarmReader:
         )
 
     def of(self, users: Sequence[UserId], now: datetime) -> dict[UserId, AnyRawAccount]:
-        """Return the accounts of these users, of those that `pages` would yield."""
+        """Return the accounts of these users that `pages` would yield and whose views are complete."""
         names = [name for user_id in users for name in user_ids(user_id)]
-        found: dict[UserId, list[bytes]] = {}
         with unavailable_on_error(), self._causality.reading() as session:
             reading = _Reading(self._database, session, now, may_have_texts=True)
-            for document in reading.find("subscriptions", "user_id", names, SUBSCRIPTION_FIELDS):
-                found.setdefault(_user_of(document), []).append(document)
+            found = _by_user(reading.find("subscriptions", "user_id", names, SUBSCRIPTION_FIELDS))
             for documents in found.values():
                 documents.sort(key=_is_named_by_id)  # As `AllSubscriptions` has them.
             owned = (Owned(u, raw_key_of(stored_id(u)), found[u]) for u in users if u in found)
-            return reading.page(owned).accounts
+            return reading.without_entries(reading.page(owned).accounts)
 
     def pages(self, slots: Collection[int], now: datetime) -> Generator[RawPage]:
         """Yield the accounts with a subscription that has not ended, of the users in these slots."""
         with unavailable_on_error(), self._causality.reading() as session:
             reading = _Reading(self._database, session, now)
-            moment = moment_of_clock(session.operation_time)
+            moment = causal.moment_of(session.operation_time)
             with contextlib.closing(self._subscriptions.of_slots(slots, moment)) as parts:
                 for part in parts:
                     yield reading.page(part)
@@ -155,31 +154,54 @@ class _Reading:
             foreign_ids[user_id] = foreign_ids_of(user_id, (*subscriptions, *own_days, *own_packs))
         return RawPage(accounts, foreign_ids)
 
+    def without_entries(
+        self, accounts: Mapping[UserId, AnyRawAccount]
+    ) -> dict[UserId, AnyRawAccount]:
+        """Return the accounts of which no entry follows their marks, nor one after a gap."""
+        after = {
+            entry_id(user_id, account.applied_seq + place): user_id
+            for user_id, account in accounts.items()
+            for place in range(1, BEYOND_NEWEST + 1)
+        }
+        found = self.find("allotment_journal", "_id", [*after], ["_id"])
+        behind = {after[bson.decode(document)["_id"]] for document in found}
+        return {u: account for u, account in accounts.items() if u not in behind}
+
     def _days(self, subscriptions: Mapping[Any, _Named]) -> dict[UserId, list[bytes]]:
-        """Return the days by user. One that names its subscription in another type is its, too."""
+        """Return the days by user.
+
+        One that names its subscription in another type is its, too, unless there is a subscription
+        with just this id.
+        """
         days: dict[UserId, list[bytes]] = {}
         owners = {key: named.user_id for key, named in subscriptions.items()}
         ids = [value_of(key, named.document) for key, named in subscriptions.items()]
         if ids and self._may_have_texts is None:
             texts = {"subscription_id": {"$gte": ""}}
-            found = self._database.dailycredits.find_one(texts, ["_id"], session=self._session)
-            self._may_have_texts = found is not None
+            one = self._database.dailycredits.find_one(texts, ["_id"], session=self._session)
+            self._may_have_texts = one is not None
+        strange: dict[Any, Any] = {}
         for i in ids.copy():
             if self._may_have_texts or not isinstance(i, ObjectId):
-                new = [other for other in others(i) if raw_key_of(other) not in owners]
-                owners |= dict.fromkeys(map(raw_key_of, new), owners[raw_key_of(i)])
-                ids += new
-        for document in self.find("dailycredits", "subscription_id", ids, DAY_FIELDS):
-            days.setdefault(owners[SUBSCRIPTION.of(document)], []).append(document)
+                new = {raw_key_of(o): o for o in others(i) if raw_key_of(o) not in owners}
+                owners |= dict.fromkeys(new, owners[raw_key_of(i)])
+                strange |= new
+        ids += strange.values()
+        documents = self.find("dailycredits", "subscription_id", ids, DAY_FIELDS)
+        found = [(SUBSCRIPTION.of(document), document) for document in documents]
+        named = {key: strange[key] for key, _ in found if key in strange}
+        for exact in self.find("subscriptions", "_id", [*named.values()], ["_id"]):
+            owners.pop(id_of(exact), None)
+        for key, document in found:
+            owner = owners.get(key)
+            if owner is not None:  # Else it is a stranger's, or names several.
+                days.setdefault(owner, []).append(document)
         return days
 
     def _packs(self, users: Sequence[UserId]) -> dict[UserId, list[bytes]]:
         """Return the packs by user, whatever type names the user."""
-        packs: dict[UserId, list[bytes]] = {}
         names = [name for user_id in users for name in user_ids(user_id)]
-        for document in self.find("packs", "user_id", names, PACK_FIELDS):
-            packs.setdefault(_user_of(document), []).append(document)
-        return packs
+        return _by_user(self.find("packs", "user_id", names, PACK_FIELDS))
 
     def _marks(self, keys: Sequence[Any]) -> dict[Any, int | None]:
         """Return the marks; None: nobody knows what was decided about the account."""
@@ -194,10 +216,14 @@ class _Reading:
         return raw_found(self._database, collection, field, values, fields, self._session)
 
 
-def _user_of(document: bytes) -> UserId:
-    user_id = user_named(USER.of(document))
-    assert user_id is not None, "it was found by its user"
-    return user_id
+def _by_user(documents: Iterable[bytes]) -> dict[UserId, list[bytes]]:
+    """Return documents by their users, without those that are nobody's, or name several."""
+    found: dict[UserId, list[bytes]] = {}
+    for document in documents:
+        user_id = user_named(USER.of(document))
+        if user_id is not None:
+            found.setdefault(user_id, []).append(document)
+    return found
 
 
 def _is_named_by_id(document: bytes) -> bool:

@@ -10,8 +10,10 @@ from pymongo.errors import OperationFailure
 
 from actors.mongo import transactions
 from actors.mongo.accounts import all_subscriptions
+from actors.mongo.accounts.all_subscriptions import AllSubscriptions
 from actors.mongo.accounts.store import MongoStore
 from actors.mongo.accounts.warm_reader import WarmReader
+from actors.mongo.causality import Causality
 from actors.mongo.connection import connect
 from actors.mongo.embedded_wire import Documents
 from actors.mongo.failures import passes
@@ -430,15 +432,17 @@ def test_everything_that_decides_is_read_by_a_majority_after_our_own_write(
     assert all("afterClusterTime" in concern for concern in read)
 
 
+@pytest.mark.parametrize("by", ["this process", "another"])
 def test_a_warm_start_comes_after_our_own_write(
-    proxy: Proxy, store: MongoStore, database: Documents
+    proxy: Proxy, store: MongoStore, database: Documents, by: str
 ) -> None:
+    others = AllSubscriptions(database, Causality(database)) if by == "another" else None
     entries = pair()
     store.append(entries)
     store.write_views(views_of(*entries))
     proxy.forget_rules()
 
-    pages = list(WarmReader(database, store.causality).pages(ALL_SLOTS, NOON))
+    pages = list(WarmReader(database, store.causality, others).pages(ALL_SLOTS, NOON))
 
     assert sum(len(page.accounts) for page in pages) == 2
     assert all("afterClusterTime" in concern for concern in concerns(proxy))

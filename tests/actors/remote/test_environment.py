@@ -20,6 +20,20 @@ def test_haproxy_is_on_and_behind_loopback_by_default(monkeypatch: pytest.Monkey
     assert os.access(SCRIPT, os.X_OK)
 
 
+def test_a_replica_goes_on_until_haproxy_has_heard_that_it_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ray_environment, "haproxy_binary", lambda: "/usr/sbin/haproxy")
+    own, joined = dict[str, str](), {"RAY_ADDRESS": "10.0.0.1:6379"}
+
+    prepare(own)
+    prepare(joined)
+
+    looks_each = float(own["RAY_SERVE_CONTROL_LOOP_INTERVAL_S"])
+    assert float(own["RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"]) > 4 * looks_each
+    assert float(joined["RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S"]) >= 5
+
+
 def test_without_haproxy_serves_own_proxy_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_environment, "haproxy_binary", lambda: None)
 

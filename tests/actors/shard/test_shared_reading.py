@@ -48,7 +48,7 @@ class Passes:
             self.closed += 1
 
 
-async def all_of(shared: SharedReading, seat: int) -> list[UserId]:
+async def all_of(shared: SharedReading, seat: str) -> list[UserId]:
     found: list[UserId] = []
     while (part := await shared.part(seat)) is not None:
         assert part
@@ -95,16 +95,14 @@ async def test_who_asks_while_a_pass_goes_on_gets_one_that_begins_after_the_ques
 async def test_a_pass_reads_no_further_than_its_slowest_shard_takes() -> None:
     passes = Passes()
     shared = SharedReading(passes)
-    shared.join("slow", LOW, None)
+    slow = shared.join("slow", LOW, None)
     quick = shared.join("quick", HIGH, None)
     got = asyncio.create_task(all_of(shared, quick))
-    await until(lambda: passes.batches)
-    for _ in range(50):
-        await asyncio.sleep(0.001)
+    await until(shared._seats[slow].parts.full)
 
     assert passes.batches < len(USERS) // BATCH
     assert not got.done()
-    shared.leave(1)
+    shared.leave(slow)
     assert await got == those_in(HIGH)
 
 
@@ -163,6 +161,31 @@ async def test_a_shard_that_was_started_again_takes_the_place_of_its_predecessor
     with pytest.raises(StorageUnavailableError):
         await shared.part(before)
     assert len(shared._seats) == 1
+
+
+@in_loop
+async def test_who_waits_for_a_part_is_told_when_the_seat_is_another_incarnations() -> None:
+    shared = SharedReading(Passes())
+    waiting = asyncio.create_task(shared.part(shared.join("a", LOW, None)))  # And it is killed.
+    await asyncio.sleep(0)
+
+    again = await all_of(shared, shared.join("a", LOW, None))
+
+    assert again == those_in(LOW)
+    with pytest.raises(StorageUnavailableError):
+        await waiting
+
+
+@in_loop
+async def test_a_seat_of_a_process_that_was_ended_is_nobodys_in_the_next_one() -> None:
+    before, after = SharedReading(Passes()), SharedReading(Passes())
+    old = before.join("a", LOW, None)
+    new = after.join("b", HIGH, None)
+
+    with pytest.raises(StorageUnavailableError):
+        await after.part(old)
+    after.leave(old)
+    assert await all_of(after, new) == those_in(HIGH)
 
 
 @pytest.mark.parametrize("fails", [lambda: Passes(fail_after=3), lambda: broken])

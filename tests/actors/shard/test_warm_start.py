@@ -10,14 +10,14 @@ import pytest
 from bson import ObjectId
 
 from actors.mongo.accounts import all_subscriptions
+from actors.mongo.accounts.store import MongoStore
 from actors.mongo.accounts.warm_reader import WarmReader
 from actors.protocol.calls import Call, Outcome
 from actors.protocol.changes import Changes
 from actors.protocol.directory import slot_of
-from actors.shard.dormant import AnyRawAccount
 from actors.shard.shard import Shard
 from actors.shard.warm_start import RawPage, WarmSource
-from domain.documents.recovery import Stored, recover
+from domain.documents.recovery import recover
 from domain.recalls import NOTHING_BESIDE
 from domain.values import UserId
 from tests.builders.authors import NOON, POLICY, Author, add_pack, write
@@ -168,30 +168,121 @@ async def test_a_sweep_compares_accounts_that_nobody_has_touched(embedded: Mongo
 
 
 @in_loop
-async def test_a_sweep_loads_no_account_that_nobody_has_touched_and_that_is_stored_as_it_came(
+async def test_a_sweep_loads_untouched_accounts_once_and_then_those_that_are_stored_otherwise(
     embedded: MongoSetup,
 ) -> None:
     life(embedded)
     loads = Loads(embedded)
     async with running(embedded.store) as shard:
-        source = Looks(WarmReader(embedded.database))
-        task = await warmed(shard, source)
+        task = await warmed(shard, WarmReader(embedded.database))
 
         first = await compare(shard, embedded.store)
-        looked_into = source.looks
+        loaded_first = sorted(loads.users)
+        loads.users.clear()
         second = await compare(shard, embedded.store)
+        loaded_then = sorted(loads.users)
         dormant = len(shard.accounts.dormant)
         task.cancel()
 
-    # What cannot be read (of gus and ida) is named each time, and so looked into.
     assert first == second
     assert (first.checked, first.quarantined, first.drift, dormant) == (6, 3, 0.0, 6)
-    assert (looked_into, source.looks - looked_into) == (6, 2)
-    assert loads.users == []
+    assert loaded_first == sorted([ANN, CAT, "dan", "eve", "gus", "ida"])
+    assert loaded_then == ["gus", "ida"]  # What cannot be read of them is named each time.
+
+
+@pytest.mark.parametrize("swept_before", [False, True])
+@in_loop
+async def test_a_sweep_finds_of_an_untouched_account_what_a_paused_predecessor_has_entered(
+    embedded: MongoSetup, *, swept_before: bool
+) -> None:
+    author = Author(ANN)
+    write(embedded.store, [author.add()])
+    async with running(embedded.store) as shard:
+        task = await warmed(shard, WarmReader(embedded.database))
+        before = await compare(shard, embedded.store) if swept_before else None
+        MongoStore(embedded.database).append([author.use(30)])
+        found = await compare(shard, embedded.store)
+        used = (await status(shard, ANN)).credits_used
+        task.cancel()
+
+    assert before is None or (before.checked, before.stale) == (1, 0)
+    assert (found.stale, used) == (1, 30)
+
+
+@pytest.mark.parametrize("swept_before", [False, True])
+@in_loop
+async def test_a_sweep_names_an_untouched_account_whose_journal_has_a_gap(
+    embedded: MongoSetup, *, swept_before: bool
+) -> None:
+    author = Author(ANN)
+    write(embedded.store, [author.add()])
+    async with running(embedded.store) as shard:
+        task = await warmed(shard, WarmReader(embedded.database))
+        if swept_before:
+            await compare(shard, embedded.store)
+        author.use(30)  # It is missing.
+        MongoStore(embedded.database).append([author.use(30)])
+        found = await compare(shard, embedded.store)
+        task.cancel()
+
+    assert (found.quarantined, found.users) == (1, [ANN])
+
+
+@pytest.mark.parametrize("swept_before", [False, True])
+@in_loop
+async def test_a_document_that_names_several_users_is_nobodys_and_ends_no_sweep(
+    embedded: MongoSetup, *, swept_before: bool
+) -> None:
+    own = subscription("ann")
+    embedded.database.subscriptions.insert_one(own)
+    async with running(embedded.store) as shard:
+        task = await warmed(shard, WarmReader(embedded.database))
+        if swept_before:
+            await compare(shard, embedded.store)
+        embedded.database.subscriptions.insert_one(subscription(["ann", "bob"]))
+        embedded.database.packs.insert_one({"user_id": ["ann"], "amount": 5})
+        embedded.database.dailycredits.insert_one(
+            {"subscription_id": [own["_id"]], "date": NOON.replace(hour=0), "credits_used": 70}
+        )
+        found = await compare(shard, embedded.store)
+        task.cancel()
+
+    assert (found.checked, found.stale) == (1, 0)
+
+
+def test_documents_that_name_several_are_nobodys_where_ram_is_filled(embedded: MongoSetup) -> None:
+    own = subscription("ann")
+    embedded.database.subscriptions.insert_many([own, subscription(["ann", "bob"])])
+    embedded.database.packs.insert_one({"user_id": ["ann"], "amount": 5})
+    embedded.database.dailycredits.insert_one(
+        {"subscription_id": [own["_id"]], "date": NOON.replace(hour=0), "credits_used": 70}
+    )
+
+    (page,) = [p for p in WarmReader(embedded.database).pages(ALL_SLOTS, NOON) if p.accounts]
+
+    assert [*page.accounts] == [ANN]
+    assert page.accounts[ANN].days == page.accounts[ANN].packs == b""
+
+
+def test_a_day_is_the_strangers_whose_subscription_has_just_this_id(embedded: MongoSetup) -> None:
+    own = ObjectId()
+    embedded.database.subscriptions.insert_many(
+        [subscription("ann", _id=own), subscription("bob", _id=str(own))]
+    )
+    embedded.database.dailycredits.insert_one(
+        {"subscription_id": str(own), "date": NOON.replace(hour=0), "credits_used": 70}
+    )
+    reader = WarmReader(embedded.database)
+
+    (ann,) = [page for page in reader.pages({slot_of(ANN)}, NOON) if page.accounts]
+    both = reader.of([ANN, BOB], NOON)
+
+    assert ann.accounts[ANN].days == both[ANN].days == b""
+    assert both[BOB].days
 
 
 @in_loop
-async def test_a_sweep_looks_again_into_an_account_that_came_anew(embedded: MongoSetup) -> None:
+async def test_a_sweep_loads_an_account_that_came_anew(embedded: MongoSetup) -> None:
     document = subscription("ann")
     embedded.database.subscriptions.insert_one(document)
     async with running(embedded.store) as shard:
@@ -360,19 +451,6 @@ class Left:
         except GeneratorExit:
             self.left_in = threading.current_thread()
             raise
-
-
-class Looks:
-    """Counts how often an account is looked into."""
-
-    def __init__(self, source: WarmReader) -> None:
-        self.looks = 0
-        self.pages, self.of = source.pages, source.of
-        self._source = source
-
-    def read(self, user_id: UserId, account: AnyRawAccount) -> Stored:
-        self.looks += 1
-        return self._source.read(user_id, account)
 
 
 class Loads:
