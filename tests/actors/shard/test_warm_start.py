@@ -3,26 +3,22 @@
 import asyncio
 import threading
 from collections.abc import Collection, Generator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import pytest
 from bson import ObjectId
 
 from actors.mongo.accounts import all_subscriptions
-from actors.mongo.accounts.store import MongoStore
 from actors.mongo.accounts.warm_reader import WarmReader
 from actors.protocol.calls import Call, Outcome
 from actors.protocol.changes import Changes
 from actors.protocol.directory import slot_of
 from actors.shard.shard import Shard
-from actors.shard.warm_start import RawPage, WarmSource
+from actors.shard.warm_start import RawPage
 from domain.documents.recovery import recover
-from domain.recalls import NOTHING_BESIDE
-from domain.values import UserId
-from tests.builders.authors import NOON, POLICY, Author, add_pack, write
+from tests.builders.authors import NOON, POLICY, Author, write
 from tests.builders.changes import subscription
-from tests.fakes.comparison import compare
 from tests.fakes.held_reader import Held
 from tests.fakes.setups import ALL_SLOTS, MongoSetup
 from tests.fakes.shards import (
@@ -36,56 +32,9 @@ from tests.fakes.shards import (
     status,
     until,
 )
+from tests.fakes.warmth import ANN, BOB, CAT, Loads, life, warmed
 from tests.simulation.database_reads import SimulatedWarmth
 from tests.simulation.majority import ReplicatedStore
-
-ANN, BOB = UserId("ann"), UserId("bob")
-CAT = UserId("65f0a1b2c3d4e5f601234567")
-
-
-async def warmed(shard: Shard, source: WarmSource) -> "asyncio.Task[None]":
-    """Begin to warm a shard up, and return once it is."""
-    task = asyncio.create_task(shard.warm_start.run(source))
-    await until(lambda: shard.counters.warming)
-    await until(lambda: not shard.counters.warming)
-    return task
-
-
-def life(setup: MongoSetup) -> None:
-    """Give users of all kinds a past: ours and others', current and ended, several each."""
-    for user_id in (ANN, CAT, UserId("dan")):
-        author = Author(user_id)
-        entries = [author.add(), author.use(30), author.add(100, 5, "t-2")]
-        if user_id != ANN:
-            entries += [author.do(add_pack(user_id, 500)), author.use(200)]
-        write(setup.store, entries)
-    documents = [subscription("eve", spendable_credits=300.0 * (n + 1)) for n in range(3)]
-    documents += [
-        subscription("fay", end_date=NOON - timedelta(days=1), start_date=NOON - timedelta(days=9)),
-        subscription("gus", status="strange"),
-        subscription("gus", start_date=NOON - timedelta(days=5)),
-        subscription("hal", end_date="never"),
-        subscription("ida", grants=[{"end_date": NOON, "user_id": "x"}]),
-        subscription(7),
-        subscription(None),
-        subscription("a b"),
-        subscription(str(CAT)),
-        subscription(ObjectId(CAT), _id="a text"),
-    ]
-    setup.database.subscriptions.insert_many(documents)
-    packs: list[dict[str, Any]] = [
-        {"_id": "a pack", "user_id": "eve", "amount": 100, "spendable_credits": 90},
-        {"_id": 7, "user_id": "fay", "amount": 100, "spendable_credits": 90},
-        {"_id": 8, "user_id": CAT, "amount": 100.0, "system_portion": 10, "payment": "cash"},
-        {"_id": 9, "user_id": "gus", "amount": "many"},
-    ]
-    setup.database.packs.insert_many(packs)
-    for document in documents:
-        day = {"subscription_id": document["_id"], "date": NOON.replace(hour=0)}
-        setup.database.dailycredits.insert_one({**day, "credits_used": 7.0, "__v": 0})
-
-
-# --- what is read -------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("page", [1, 2, 3, 1000])
@@ -151,105 +100,6 @@ async def test_a_change_that_is_told_takes_a_warm_account_out(embedded: MongoSet
         task.cancel()
 
 
-@in_loop
-async def test_a_sweep_compares_accounts_that_nobody_has_touched(embedded: MongoSetup) -> None:
-    life(embedded)
-    async with running(embedded.store) as shard:
-        task = await warmed(shard, WarmReader(embedded.database))
-        embedded.change("dailycredits", {"user_id": ANN}, credits_used=11)  # And nobody is told.
-
-        found = await compare(shard, embedded.store)
-        again = await compare(shard, embedded.store)
-
-        assert (found.checked, found.stale, found.users) == (6, 1, [ANN])
-        assert (again.checked, again.drift) == (6, 0.0)
-        assert (await status(shard, ANN)).credits_used == 11
-        task.cancel()
-
-
-@in_loop
-async def test_a_sweep_loads_untouched_accounts_once_and_then_those_that_are_stored_otherwise(
-    embedded: MongoSetup,
-) -> None:
-    life(embedded)
-    loads = Loads(embedded)
-    async with running(embedded.store) as shard:
-        task = await warmed(shard, WarmReader(embedded.database))
-
-        first = await compare(shard, embedded.store)
-        loaded_first = sorted(loads.users)
-        loads.users.clear()
-        second = await compare(shard, embedded.store)
-        loaded_then = sorted(loads.users)
-        dormant = len(shard.accounts.dormant)
-        task.cancel()
-
-    assert first == second
-    assert (first.checked, first.quarantined, first.drift, dormant) == (6, 3, 0.0, 6)
-    assert loaded_first == sorted([ANN, CAT, "dan", "eve", "gus", "ida"])
-    assert loaded_then == ["gus", "ida"]  # What cannot be read of them is named each time.
-
-
-@pytest.mark.parametrize("swept_before", [False, True])
-@in_loop
-async def test_a_sweep_finds_of_an_untouched_account_what_a_paused_predecessor_has_entered(
-    embedded: MongoSetup, *, swept_before: bool
-) -> None:
-    author = Author(ANN)
-    write(embedded.store, [author.add()])
-    async with running(embedded.store) as shard:
-        task = await warmed(shard, WarmReader(embedded.database))
-        before = await compare(shard, embedded.store) if swept_before else None
-        MongoStore(embedded.database).append([author.use(30)])
-        found = await compare(shard, embedded.store)
-        used = (await status(shard, ANN)).credits_used
-        task.cancel()
-
-    assert before is None or (before.checked, before.stale) == (1, 0)
-    assert (found.stale, used) == (1, 30)
-
-
-@pytest.mark.parametrize("swept_before", [False, True])
-@in_loop
-async def test_a_sweep_names_an_untouched_account_whose_journal_has_a_gap(
-    embedded: MongoSetup, *, swept_before: bool
-) -> None:
-    author = Author(ANN)
-    write(embedded.store, [author.add()])
-    async with running(embedded.store) as shard:
-        task = await warmed(shard, WarmReader(embedded.database))
-        if swept_before:
-            await compare(shard, embedded.store)
-        author.use(30)  # It is missing.
-        MongoStore(embedded.database).append([author.use(30)])
-        found = await compare(shard, embedded.store)
-        task.cancel()
-
-    assert (found.quarantined, found.users) == (1, [ANN])
-
-
-@pytest.mark.parametrize("swept_before", [False, True])
-@in_loop
-async def test_a_document_that_names_several_users_is_nobodys_and_ends_no_sweep(
-    embedded: MongoSetup, *, swept_before: bool
-) -> None:
-    own = subscription("ann")
-    embedded.database.subscriptions.insert_one(own)
-    async with running(embedded.store) as shard:
-        task = await warmed(shard, WarmReader(embedded.database))
-        if swept_before:
-            await compare(shard, embedded.store)
-        embedded.database.subscriptions.insert_one(subscription(["ann", "bob"]))
-        embedded.database.packs.insert_one({"user_id": ["ann"], "amount": 5})
-        embedded.database.dailycredits.insert_one(
-            {"subscription_id": [own["_id"]], "date": NOON.replace(hour=0), "credits_used": 70}
-        )
-        found = await compare(shard, embedded.store)
-        task.cancel()
-
-    assert (found.checked, found.stale) == (1, 0)
-
-
 def test_documents_that_name_several_are_nobodys_where_ram_is_filled(embedded: MongoSetup) -> None:
     own = subscription("ann")
     embedded.database.subscriptions.insert_many([own, subscription(["ann", "bob"])])
@@ -279,23 +129,6 @@ def test_a_day_is_the_strangers_whose_subscription_has_just_this_id(embedded: Mo
 
     assert ann.accounts[ANN].days == both[ANN].days == b""
     assert both[BOB].days
-
-
-@in_loop
-async def test_a_sweep_loads_an_account_that_came_anew(embedded: MongoSetup) -> None:
-    document = subscription("ann")
-    embedded.database.subscriptions.insert_one(document)
-    async with running(embedded.store) as shard:
-        task = await warmed(shard, WarmReader(embedded.database))
-        before = await compare(shard, embedded.store)
-        embedded.change("subscriptions", {"_id": document["_id"]}, status="strange")
-        shard.following.follow(Changes(1, forget_all=True))
-        await until(lambda: len(shard.accounts.dormant))
-        after = await compare(shard, embedded.store)
-        task.cancel()
-
-    assert (before.checked, before.quarantined) == (1, 0)
-    assert (after.checked, after.quarantined) == (1, 1)
 
 
 @pytest.mark.parametrize("told", ["users", "documents", "forget_all"])
@@ -451,17 +284,3 @@ class Left:
         except GeneratorExit:
             self.left_in = threading.current_thread()
             raise
-
-
-class Loads:
-    """Notes which users the store is asked for."""
-
-    def __init__(self, setup: MongoSetup) -> None:
-        self.users: list[UserId] = []
-        inner = setup.store.load
-
-        def load(user_ids: Any, now: Any, recalls: Any = NOTHING_BESIDE) -> Any:
-            self.users += user_ids
-            return inner(user_ids, now, recalls)
-
-        setup.store.load = load  # type: ignore[method-assign]
