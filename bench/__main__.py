@@ -5,6 +5,7 @@ python -m bench memory    bytes of RAM per resident account
 python -m bench sweep     comparing RAM with MongoDB, alone and beside usage
 python -m bench warm      accounts a second that a starting shard takes up from MongoDB
 python -m bench growth    starts, resyncs, sweeps and memory by accounts and shards
+python -m bench storage   writes, bytes and index keys of a charge, and of a hold and its settlement
 python -m bench events    what it costs a charge that events are looked for
 python -m bench console   charges a second with the operators' console open and closed, in turn
 """
@@ -20,7 +21,7 @@ from types import FrameType
 from rich.console import Console
 
 from bench import console as open_console
-from bench import events, growth, machine, memory, sweep, warm
+from bench import events, growth, machine, memory, storage, sweep, warm
 from bench.cases import Case, Extent, Measured, all_cases, chosen, measure, without_absent
 from bench.cluster import prepare_cluster
 from bench.peers import running_peers
@@ -38,7 +39,7 @@ def arguments(given: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "what",
         nargs="?",
-        choices=("service", "memory", "sweep", "warm", "growth", "events", "console"),
+        choices=("service", "memory", "sweep", "warm", "growth", "storage", "events", "console"),
         default="service",
     )
     parser.add_argument("--seconds", type=float, default=10.0, help="of each case and round")
@@ -115,6 +116,7 @@ def bench(options: argparse.Namespace, console: Console) -> int:
         "sweep": lambda: sweep.bench_sweep(replace(users, users=accounts), console, file),
         "warm": lambda: warm.bench_warm(accounts, console),
         "growth": lambda: growth.bench_growth(options.accounts, options.shards, console, file),
+        "storage": lambda: storage.bench_storage(console, file),
         "events": lambda: events.bench_events(console),
         "console": lambda: open_console.bench_console(users, options.rounds, width, console, file),
     }

@@ -49,6 +49,11 @@ BENCHMARKS = {
         *(rf"│ {step} +│ 50 +│ 1 +│ +[\d.]+ │" for step in ("warm", "resync", "sweep", "another")),
         r"│ ShardActor +│ +[1-9]\d* │",
     ],
+    "bench storage": [
+        r"│ a charge, alone +│ allotment_journal +│ +1\.0 │ +1,\d{3} │ +0 │ +3\.0 │",
+        r"│ a charge, alone +│ all +│ +4\.0 │",
+        r"│ a hold and its settlement, ten at once +│ all +│ +3\.2 │",
+    ],
     "bench console --seconds 1 --warm-up 0.2 --rounds 2 --connections 4 --users 50": [
         *(rf"\[{n}/4\] charges, console {what}" for n, what in ((1, "closed"), (2, "open"))),
         r"│ 2 +│ +[1-9][\d,]* │ +[1-9][\d,]* │ +[\d.]+ │",
