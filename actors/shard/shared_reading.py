@@ -1,6 +1,6 @@
 """Reads the subscriptions of all users once for all shards that want theirs, and hands them out by slot.
 
-Shards that ask within a moment of each other share a pass. Who asks while one goes on waits for the next
+Shards that ask shortly after each other, as at a start, share a pass. Who asks while one goes on waits for the next
 one: what is handed out is never older than the question. A pass is as fast as the slowest of its shards.
 """
 
@@ -8,14 +8,15 @@ import asyncio
 import logging
 import secrets
 from collections import defaultdict
-from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from actors.protocol.directory import slot_of
 from actors.protocol.store import Moment, StorageUnavailableError
 from actors.shard.warm_start import Owned
 
-GATHER_SECONDS = 1.0  # Shards start, and are told to read all again, within so long of each other.
+GATHER_SECONDS = 1.0  # A pass begins once no shard has asked for so long:
+GATHERS_MAX = 5  # but after so many times as long at the latest.
 SUBSCRIPTIONS_PER_PART = 1_000  # Handed out together, and looked up by the shard together,
 PART_BYTES_MAX = 1024 * 1024  # or fewer, where they are long.
 PARTS_WAITING_MAX = 2  # Of one shard; then the pass waits for it,
@@ -80,8 +81,11 @@ class _Seat:
 class SharedReading:
     """Passes over all subscriptions, one after the other."""
 
-    def __init__(self, read: Read) -> None:
+    def __init__(
+        self, read: Read, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    ) -> None:
         self._read = read
+        self._sleep = sleep
         self._seats: dict[str, _Seat] = {}
         self._seat_of: dict[str, str] = {}
         """By shard."""
@@ -124,7 +128,7 @@ class SharedReading:
 
     async def _run(self) -> None:
         while self._waiting:
-            await asyncio.sleep(GATHER_SECONDS)
+            await self._gather()
             seats, self._waiting = self._waiting, []
             end: StorageUnavailableError | None = None
             try:
@@ -135,6 +139,15 @@ class SharedReading:
                 logger.exception("subscriptions cannot be read for the shards")
                 end = StorageUnavailableError("the pass has failed")
             await asyncio.gather(*(seat.end(end) for seat in seats))
+
+    async def _gather(self) -> None:
+        """Return once no shard has asked for a moment."""
+        asked = 0
+        for _ in range(GATHERS_MAX):
+            if len(self._waiting) == asked:
+                return
+            asked = len(self._waiting)
+            await self._sleep(GATHER_SECONDS)
 
     async def _pass(self, seats: Sequence[_Seat]) -> None:
         by_slot: dict[int, list[_Seat]] = defaultdict(list)

@@ -78,6 +78,37 @@ async def test_shards_that_ask_together_share_a_pass_and_get_their_own_each() ->
 
 
 @in_loop
+async def test_a_pass_begins_once_no_shard_has_asked_for_a_moment() -> None:
+    naps = 0
+
+    async def nap(_seconds: float) -> None:
+        nonlocal naps
+        naps += 1
+        if naps < 3:
+            shared.join(f"shard {naps}", (), (naps, 0))
+
+    passes = Passes()
+    shared = SharedReading(passes, nap)
+
+    assert await all_of(shared, shared.join("first", LOW, None)) == those_in(LOW)
+    assert passes.moments == [[None, (1, 0), (2, 0)]]
+    assert naps == 3
+
+
+@in_loop
+async def test_where_shards_go_on_asking_a_pass_begins_all_the_same() -> None:
+    async def nap(_seconds: float) -> None:
+        if not passes.moments:
+            shared.join(f"shard {len(shared._seats)}", (), None)
+
+    passes = Passes()
+    shared = SharedReading(passes, nap)
+
+    assert await all_of(shared, shared.join("first", LOW, None)) == those_in(LOW)
+    assert len(passes.moments[0]) == 1 + shared_reading.GATHERS_MAX
+
+
+@in_loop
 async def test_who_asks_while_a_pass_goes_on_gets_one_that_begins_after_the_question() -> None:
     passes = Passes()
     passes.go_on.clear()
