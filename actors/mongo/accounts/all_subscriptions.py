@@ -1,10 +1,10 @@
 """Reads the subscriptions of all users, as raw BSON: what nobody asks for is never decoded.
 
-One cursor goes over them in the order of their users. The field that sorts them is cut out of the bytes.
+They are read in the order of their users, page by page. The field that sorts them is cut out of the bytes.
 """
 
 import contextlib
-from collections.abc import Collection, Generator, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -13,16 +13,21 @@ from pymongo.client_session import ClientSession
 
 from actors.mongo.accounts.projections import SUBSCRIPTION_FIELDS
 from actors.mongo.accounts.raw_bson import raw_batches, raw_found
-from actors.mongo.accounts.raw_fields import USER, user_named
+from actors.mongo.accounts.raw_fields import USER, stored_key, user_named
 from actors.mongo.causality import Causality
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.embedded_wire import Documents
+from actors.mongo.ids import RANGES, with_end
 from actors.protocol.directory import slot_of
 from actors.protocol.store import Moment
 from actors.shard.warm_start import Owned
 from domain.values import is_object_id
 
-SUBSCRIPTIONS_PER_BATCH = 1_000
+SUBSCRIPTIONS_PER_PAGE = 50_000  # Asked for by one query,
+SUBSCRIPTIONS_PER_BATCH = 1_000  # and sent together.
+
+_Spelled = tuple[Any, list[bytes]]
+"""A user as documents spell it, and the documents."""
 
 
 class AllSubscriptions:
@@ -58,7 +63,7 @@ class AllSubscriptions:
 
     def _merged(
         self,
-        users: Iterable[tuple[Any, list[bytes]]],
+        users: Iterable[_Spelled],
         taken: set[bytes],
         session: ClientSession,
     ) -> Iterator[Owned]:
@@ -69,9 +74,7 @@ class AllSubscriptions:
         named = [(key, user, ds) for key, ds in users if (user := user_named(key)) is not None]
         texts = [ObjectId(user) for key, user, _ in named if key == user and is_object_id(user)]
         more: dict[bytes, list[bytes]] = {}
-        for document in raw_found(
-            self._database, "subscriptions", "user_id", texts, SUBSCRIPTION_FIELDS, session
-        ):
+        for document in self._found("user_id", texts, session):
             more.setdefault(USER.of(document), []).append(document)
         for key, user_id, documents in named:
             mark_key = bytes.fromhex(user_id) if is_object_id(user_id) else key
@@ -79,22 +82,40 @@ class AllSubscriptions:
                 yield Owned(user_id, mark_key, documents + more.get(mark_key, []))
         taken.update(more)
 
-    def _users(self, session: ClientSession) -> Generator[list[tuple[Any, list[bytes]]]]:
-        """Yield users with all their subscriptions, a batch of the cursor's at a time."""
+    def _users(self, session: ClientSession) -> Generator[list[_Spelled]]:
+        """Yield users with all their subscriptions, a batch of a page at a time: first texts."""
+        for least in (RANGES["text"], RANGES["object_id"]):
+            after: dict[str, Any] | None = {"$gte": least}
+            while after is not None:
+                after = yield from self._page(after, session)
+
+    def _page(
+        self, after: Mapping[str, Any], session: ClientSession
+    ) -> Generator[list[_Spelled], None, dict[str, Any] | None]:
+        """Yield the next users in this range; return where the next page begins, if there is one.
+
+        Some servers make all of an answer before they send the first of it: that of a page takes them
+        no longer than a call may.
+        """
         batches = raw_batches(
             self._database,
             "subscriptions",
-            {},
+            {"user_id": with_end(after)},
             SUBSCRIPTION_FIELDS,
             sort="user_id",
+            limit=SUBSCRIPTIONS_PER_PAGE,
             batch_size=SUBSCRIPTIONS_PER_BATCH,
             session=session,
         )
-        held: list[tuple[Any, list[bytes]]] = []
+        held: list[_Spelled] = []
+        last: str | bytes | None = None
+        number = 0
         with contextlib.closing(batches):
             for batch in batches:
+                number += len(batch)
                 documents = ((USER.of(d), d) for d in batch)
                 for user, group in groupby(documents, key=lambda pair: pair[0]):
+                    last = user if isinstance(user, str | bytes) else last
                     subscriptions = [document for _, document in group]
                     if held and held[-1][0] == user:  # They began in the batch before.
                         held[-1][1].extend(subscriptions)
@@ -102,4 +123,14 @@ class AllSubscriptions:
                         held.append((user, subscriptions))
                 yield held[:-1]
                 del held[:-1]
-        yield held
+        if number < SUBSCRIPTIONS_PER_PAGE or last is None:
+            yield held
+            return None
+        named = stored_key(last)  # Of this one there may be more.
+        yield [(last, [*self._found("user_id", [named], session)])]
+        return {"$gt": named}
+
+    def _found(self, field: str, values: Sequence[Any], session: ClientSession) -> Iterator[bytes]:
+        return raw_found(
+            self._database, "subscriptions", field, values, SUBSCRIPTION_FIELDS, session
+        )

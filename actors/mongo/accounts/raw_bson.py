@@ -39,14 +39,16 @@ def raw_batches(  # noqa: PLR0913 - what a find is made of
     fields: Sequence[str],
     *,
     sort: str | None = None,
+    limit: int = 0,
     batch_size: int = DOCUMENTS_PER_BATCH,
     session: ClientSession,
 ) -> Generator[list[bytes]]:
-    """Yield what is found, a batch of the server's at a time. Raises PyMongoError.
+    """Yield what is found, a batch of the server's at a time; `limit` 0: all. Raises PyMongoError.
 
     To be closed where it is not read to its end: until then the server keeps a cursor.
     """
     find: dict[str, Any] = {"find": collection, "filter": where, "batchSize": batch_size}
+    find |= {"limit": limit} if limit else {}
     concern: dict[str, Any] = {"level": "majority"}  # Commands inherit none.
     if session.operation_time is not None:
         concern["afterClusterTime"] = session.operation_time

@@ -37,7 +37,7 @@ from actors.mongo.accounts.raw_fields import (
 from actors.mongo.causality import Causality
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.embedded_wire import Documents
-from actors.mongo.ids import others, stored_id, user_ids
+from actors.mongo.ids import RANGES, others, stored_id, user_ids, with_end
 from actors.mongo.references import References, with_ids_spelled
 from actors.shard.dormant import AnyRawAccount, RawAccount, RawAccountWithPacks
 from actors.shard.warm_start import Owned, RawPage, Subscriptions
@@ -80,7 +80,7 @@ class WarmReader:
         """Return the accounts of these users that `pages` would yield and whose views are complete."""
         names = [name for user_id in users for name in user_ids(user_id)]
         with unavailable_on_error(), self._causality.reading() as session:
-            reading = _Reading(self._database, session, now, may_have_texts=True)
+            reading = _Reading(self._database, session, now)
             found = _by_user(reading.find("subscriptions", "user_id", names, SUBSCRIPTION_FIELDS))
             for documents in found.values():
                 documents.sort(key=_is_named_by_id)  # As `AllSubscriptions` has them.
@@ -107,22 +107,12 @@ class _Named(NamedTuple):
 class _Reading:
     """What one reading adds to subscriptions: marks, days and packs."""
 
-    def __init__(
-        self,
-        database: Documents,
-        session: ClientSession,
-        now: datetime,
-        *,
-        may_have_texts: bool | None = None,
-    ) -> None:
-        """`may_have_texts`: some day may name its subscription by a text; None: look first.
-
-        To look is dear on the embedded server, and so are twice as many ids in every question.
-        """
+    def __init__(self, database: Documents, session: ClientSession, now: datetime) -> None:
         self._database = database
         self._session = session
         self._now_ms = (now - EPOCH) // timedelta(milliseconds=1)
-        self._may_have_texts = may_have_texts
+        self._has_texts: bool | None = None
+        """Whether some day names its subscription by a text; None: nobody has looked yet."""
 
     def page(self, users: Iterable[Owned]) -> RawPage:
         """Return the accounts of those users who have a subscription that has not ended."""
@@ -176,13 +166,13 @@ class _Reading:
         days: dict[UserId, list[bytes]] = {}
         owners = {key: named.user_id for key, named in subscriptions.items()}
         ids = [value_of(key, named.document) for key, named in subscriptions.items()]
-        if ids and self._may_have_texts is None:
-            texts = {"subscription_id": {"$gte": ""}}
+        if ids and self._has_texts is None:
+            texts = {"subscription_id": with_end({"$gte": RANGES["text"]})}
             one = self._database.dailycredits.find_one(texts, ["_id"], session=self._session)
-            self._may_have_texts = one is not None
+            self._has_texts = one is not None
         strange: dict[Any, Any] = {}
         for i in ids.copy():
-            if self._may_have_texts or not isinstance(i, ObjectId):
+            if self._has_texts or not isinstance(i, ObjectId):
                 new = {raw_key_of(o): o for o in others(i) if raw_key_of(o) not in owners}
                 owners |= dict.fromkeys(new, owners[raw_key_of(i)])
                 strange |= new

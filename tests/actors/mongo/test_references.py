@@ -134,7 +134,7 @@ async def test_a_user_id_of_24_hex_digits_may_be_stored_as_a_text(embedded: Mong
 def test_a_warm_start_reads_a_user_once_who_is_stored_in_two_types(
     embedded: MongoSetup, page: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.mongo.accounts.all_subscriptions.SUBSCRIPTIONS_PER_BATCH", page)
+    monkeypatch.setattr("actors.mongo.accounts.all_subscriptions.SUBSCRIPTIONS_PER_PAGE", page)
     other = UserId("75f0a1b2c3d4e5f601234567")
     for number, user in enumerate((str(CAT), ObjectId(CAT), str(other), "zoe")):
         insert(embedded, f"s-{number}", user)

@@ -37,11 +37,13 @@ from tests.simulation.database_reads import SimulatedWarmth
 from tests.simulation.majority import ReplicatedStore
 
 
-@pytest.mark.parametrize("page", [1, 2, 3, 1000])
+@pytest.mark.parametrize("batch", [1, 2, 3, 1000])
+@pytest.mark.parametrize("page", [1, 2, 5, 1000])
 def test_what_is_read_is_what_a_load_would_have_brought(
-    embedded: MongoSetup, page: int, monkeypatch: pytest.MonkeyPatch
+    embedded: MongoSetup, page: int, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(all_subscriptions, "SUBSCRIPTIONS_PER_BATCH", page)
+    monkeypatch.setattr(all_subscriptions, "SUBSCRIPTIONS_PER_PAGE", page)
+    monkeypatch.setattr(all_subscriptions, "SUBSCRIPTIONS_PER_BATCH", batch)
     life(embedded)
     reader = WarmReader(embedded.database)
 
@@ -100,7 +102,11 @@ async def test_a_change_that_is_told_takes_a_warm_account_out(embedded: MongoSet
         task.cancel()
 
 
-def test_documents_that_name_several_are_nobodys_where_ram_is_filled(embedded: MongoSetup) -> None:
+@pytest.mark.parametrize("page", [1, 2, 1000])
+def test_documents_that_name_several_are_nobodys_where_ram_is_filled(
+    embedded: MongoSetup, page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(all_subscriptions, "SUBSCRIPTIONS_PER_PAGE", page)
     own = subscription("ann")
     embedded.database.subscriptions.insert_many([own, subscription(["ann", "bob"])])
     embedded.database.packs.insert_one({"user_id": ["ann"], "amount": 5})
@@ -108,10 +114,11 @@ def test_documents_that_name_several_are_nobodys_where_ram_is_filled(embedded: M
         {"subscription_id": [own["_id"]], "date": NOON.replace(hour=0), "credits_used": 70}
     )
 
-    (page,) = [p for p in WarmReader(embedded.database).pages(ALL_SLOTS, NOON) if p.accounts]
+    pages = WarmReader(embedded.database).pages(ALL_SLOTS, NOON)
+    found = {user: account for page in pages for user, account in page.accounts.items()}
 
-    assert [*page.accounts] == [ANN]
-    assert page.accounts[ANN].days == page.accounts[ANN].packs == b""
+    assert [*found] == [ANN]
+    assert found[ANN].days == found[ANN].packs == b""
 
 
 def test_a_day_is_the_strangers_whose_subscription_has_just_this_id(embedded: MongoSetup) -> None:
