@@ -21,7 +21,7 @@ from actors.protocol.store import Moment, StorageUnavailableError
 from actors.remote.handle import Handle
 from actors.remote.names import LISTS
 from actors.remote.options import NAMESPACE, start_actor
-from actors.remote.process import Process, stand_back
+from actors.remote.process import Process, open_database, stand_back
 from actors.settings import Settings
 from actors.shard.lists import LISTS_WAITING_MAX, Lists
 from actors.shard.shared_reading import SharedReading
@@ -29,6 +29,8 @@ from actors.shard.warm_start import Owned
 
 # The process itself refuses, before Ray does. Each shard may wait for a part, and its predecessor still.
 CALLS_MAX = 2 * LISTS_WAITING_MAX + 2 * SHARDS_MAX
+# How long one answer may take to the one who reads for all shards: given up, it would go on at the server.
+READ_SECONDS_MAX = 60.0
 JOIN_SECONDS_MAX = 10.0
 PART_SECONDS_MAX = 600.0  # It may be for another pass to end that a shard waits.
 LEAVE_SECONDS_MAX = 1.0  # Then the pass notices by itself.
@@ -41,7 +43,8 @@ class ListsActor(Process):
         stand_back()
         super().__init__(LISTS, settings)
         self._lists = Lists(MongoReads(self._database), settings.policy)
-        subscriptions = AllSubscriptions(self._database, Causality(self._database))
+        patient = open_database(settings, socket_seconds=READ_SECONDS_MAX)
+        subscriptions = AllSubscriptions(patient, Causality(patient))
         self._shared = SharedReading(subscriptions.batches)
 
     async def read(self, query: ReadQuery, status: bytes) -> Reply:
