@@ -72,8 +72,14 @@ class Service:
         return self._ask("GET", path, ANSWER_SECONDS_MAX)
 
     def post(self, path: str, seconds_max: float) -> Any:
-        """Return the answer to a request without a body. Raises httpx.HTTPError."""
-        return self._ask("POST", path, seconds_max)
+        """Return the answer to a request without a body. BenchError: it was refused, or there is none."""
+        try:
+            return self._ask("POST", path, seconds_max)
+        except httpx.HTTPStatusError as error:
+            told = f"{error.response.status_code} {error.response.text[:300]}"
+            raise BenchError(f"POST {path} was answered {told}") from error
+        except httpx.HTTPError as error:
+            raise BenchError(f"POST {path} was not answered: {error!r}") from error
 
     def _ask(self, method: str, path: str, seconds_max: float) -> Any:
         answer = httpx.request(

@@ -7,12 +7,13 @@ from io import StringIO
 from itertools import count
 from pathlib import Path
 
+import httpx
 import pytest
 from rich.console import Console
 
 from bench import peers
 from bench.cases import Case, Measured, all_cases, without_absent
-from bench.processes import unsettled
+from bench.processes import BenchError, Service, unsettled
 from bench.progress import track
 from bench.redis_server import hash_line
 from bench.report import VERDICTS, alone, beside
@@ -143,3 +144,16 @@ def test_redis_is_told_of_instants_as_javascript_reads_them() -> None:
     assert hash_line("day:ada:2026-03-10", day) == (
         "HSET day:ada:2026-03-10 date 2026-03-10T00:00:00.000Z credits_used 0\r\n"
     )
+
+
+def test_a_refused_request_ends_a_run_with_what_the_service_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(method: str, url: str, **_options: object) -> httpx.Response:
+        return httpx.Response(503, text="the database is away", request=httpx.Request(method, url))
+
+    monkeypatch.setattr(httpx, "request", refuse)
+    service = Service(8000, "key", "mongodb://", "ray://", {}, Path())
+
+    with pytest.raises(BenchError, match="/admin/validate was answered 503 the database is away"):
+        service.post("/admin/validate", 1.0)
