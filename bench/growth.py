@@ -3,8 +3,8 @@
 For each number of accounts and of shards an embedded server is filled, and a service started on it.
 *Warm* is from the program's beginning until all accounts are in RAM. A *resync* is what follows when
 the change stream has lost its place. A *sweep* compares all, and holds all documents to the rules, as
-`POST /admin/validate` does; *another* finds accounts that were looked into once. Processor time is what all shards and the process
-that reads for them, and the database, have used meanwhile.
+`POST /admin/validate` does; *another* one meets accounts that were found equal before. Processor time
+is what all shards and the process that reads for them, and the database, have used meanwhile.
 """
 
 import json
@@ -197,7 +197,12 @@ def filled(accounts: int, console: Console) -> Iterator[EmbeddedMongo]:
 def print_tables(rows: Sequence[Row], console: Console) -> None:
     """Print what steps took, and what memory processes have."""
     steps = Table("step", "accounts", "shards", title="what accounts and shards cost")
-    for name in ("seconds", "shards' CPU, s", "database's CPU, s", "accounts a second of both"):
+    for name in (
+        "seconds",
+        "shards' and reader's CPU, s",
+        "database's CPU, s",
+        "accounts a second of both",
+    ):
         steps.add_column(name, justify="right")
     for step in ("warm", "resync", "sweep", "another"):
         for row in rows:

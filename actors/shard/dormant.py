@@ -116,7 +116,7 @@ class Dormant:
         return user_id in self._sound
 
     def note_sound(self, user_id: UserId) -> None:
-        """Note it of an account that is here."""
+        """Note that the account that is here was compared, and all of it could be read."""
         self._sound.add(user_id)
 
     def wake(self, user_ids: Iterable[UserId]) -> list[Stored]:

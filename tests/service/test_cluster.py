@@ -124,6 +124,7 @@ def test_a_restart_brings_new_code_into_force_and_no_charge_fails(
     after = shards(service)
 
     assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.index("lists") < done.stdout.index("shard-000")  # Shards ask it for theirs.
     assert answers.keys() == {201}
     assert len({row["code"] for row in after}) == len({row["code"] for row in before}) == 1
     assert before[0]["code"] != after[0]["code"]

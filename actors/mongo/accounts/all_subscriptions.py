@@ -74,7 +74,7 @@ class AllSubscriptions:
         named = [(key, user, ds) for key, ds in users if (user := user_named(key)) is not None]
         texts = [ObjectId(user) for key, user, _ in named if key == user and is_object_id(user)]
         more: dict[bytes, list[bytes]] = {}
-        for document in self._found("user_id", texts, session):
+        for document in self._of_users(texts, session):
             more.setdefault(USER.of(document), []).append(document)
         for key, user_id, documents in named:
             mark_key = bytes.fromhex(user_id) if is_object_id(user_id) else key
@@ -127,10 +127,10 @@ class AllSubscriptions:
             yield held
             return None
         named = stored_key(last)  # Of this one there may be more.
-        yield [(last, [*self._found("user_id", [named], session)])]
+        yield [(last, [*self._of_users([named], session)])]
         return {"$gt": named}
 
-    def _found(self, field: str, values: Sequence[Any], session: ClientSession) -> Iterator[bytes]:
+    def _of_users(self, users: Sequence[Any], session: ClientSession) -> Iterator[bytes]:
         return raw_found(
-            self._database, "subscriptions", field, values, SUBSCRIPTION_FIELDS, session
+            self._database, "subscriptions", "user_id", users, SUBSCRIPTION_FIELDS, session
         )

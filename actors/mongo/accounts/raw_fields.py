@@ -59,7 +59,7 @@ CHANGED = Field("changed_at", DATE)
 CLOSED = [b"\x02" + name.encode() + b"\0" for name in (UNREADABLE, FENCED)]  # As BSON begins them.
 
 
-def moment_of(field: Field, document: bytes) -> int:
+def milliseconds_of(field: Field, document: bytes) -> int:
     """Return a date in milliseconds; what is none is before all others."""
     moment = field.of(document)
     if isinstance(moment, datetime):
@@ -75,7 +75,7 @@ def mark_in(document: bytes) -> int | None:
 
 def end_of(document: bytes) -> int:
     """Return an end in milliseconds; where there is none, it is open."""
-    return OPEN if END.of(document) is None else moment_of(END, document)
+    return OPEN if END.of(document) is None else milliseconds_of(END, document)
 
 
 def id_of(document: bytes) -> Any:

@@ -12,7 +12,6 @@ import bson
 from bson import ObjectId
 from pymongo.client_session import ClientSession
 
-from actors.mongo import causality as causal
 from actors.mongo.accounts.all_subscriptions import AllSubscriptions
 from actors.mongo.accounts.loader import BEYOND_NEWEST, RECENT
 from actors.mongo.accounts.marks import FENCED, UNREADABLE
@@ -28,13 +27,13 @@ from actors.mongo.accounts.raw_fields import (
     foreign_ids_of,
     id_of,
     mark_in,
-    moment_of,
+    milliseconds_of,
     raw_key_of,
     stored_key,
     user_named,
     value_of,
 )
-from actors.mongo.causality import Causality
+from actors.mongo.causality import Causality, moment_of
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import RANGES, others, stored_id, user_ids, with_end
@@ -91,7 +90,7 @@ class WarmReader:
         """Yield the accounts with a subscription that has not ended, of the users in these slots."""
         with unavailable_on_error(), self._causality.reading() as session:
             reading = _Reading(self._database, session, now)
-            moment = causal.moment_of(session.operation_time)
+            moment = moment_of(session.operation_time)
             with contextlib.closing(self._subscriptions.of_slots(slots, moment)) as parts:
                 for part in parts:
                     yield reading.page(part)
@@ -125,7 +124,7 @@ class _Reading:
                 continue
             current.append(owned)
             for document, end in zip(owned.subscriptions, ends, strict=True):
-                if end > since or moment_of(CHANGED, document) > since:
+                if end > since or milliseconds_of(CHANGED, document) > since:
                     with_days[id_of(document)] = _Named(owned.user_id, document)
         days = self._days(with_days)
         marks = self._marks([owned.key for owned in current])

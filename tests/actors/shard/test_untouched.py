@@ -1,7 +1,9 @@
 """Sweeps look at accounts that nobody has touched since RAM was filled, and find what they must."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -9,6 +11,7 @@ from actors.mongo.accounts.store import MongoStore
 from actors.mongo.accounts.warm_reader import WarmReader
 from actors.protocol.changes import Changes
 from actors.shard.shard import Shard
+from domain.recalls import NOTHING_BESIDE
 from tests.builders.authors import NOON, Author, write
 from tests.builders.changes import subscription
 from tests.fakes.comparison import compare
@@ -94,6 +97,34 @@ async def test_a_sweep_names_whose_journal_has_a_gap(embedded: MongoSetup, *, sw
         found = await compare(shard, embedded.store)
 
     assert (found.quarantined, found.users) == (1, [ANN])
+
+
+@in_loop
+async def test_an_account_that_came_while_another_was_compared_is_loaded_by_the_next_sweep(
+    embedded: MongoSetup,
+) -> None:
+    write(embedded.store, [Author(ANN).add()])
+    async with filled(embedded) as shard:
+        load, loop = embedded.store.load, asyncio.get_running_loop()
+        dormant = shard.accounts.dormant
+
+        async def come_anew() -> None:
+            (account,) = dormant.raw([ANN]).values()
+            shard.accounts.forget(ANN)
+            shard.accounts.put_dormant(ANN, account._replace(), [])
+
+        def load_slowly(user_ids: Any, now: Any, recalls: Any = NOTHING_BESIDE) -> Any:
+            found = load(user_ids, now, recalls)
+            asyncio.run_coroutine_threadsafe(come_anew(), loop).result()
+            return found
+
+        embedded.store.load = load_slowly  # type: ignore[method-assign]
+        await compare(shard, embedded.store)
+        embedded.store.load = load  # type: ignore[method-assign]
+        loads = Loads(embedded)
+        await compare(shard, embedded.store)
+
+    assert loads.users == [ANN]
 
 
 @in_loop
