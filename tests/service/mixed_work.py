@@ -23,6 +23,7 @@ RECORDS_MAX = 5  # Of one batch.
 HOLD_SECONDS_MAX = 6
 PAUSE_SECONDS = 0.2  # Before a request is repeated.
 REPEATS_MAX = 1_000
+TOLD_LENGTH_MAX = 200  # Characters of an answer that nobody expects.
 
 
 @dataclass
@@ -115,7 +116,8 @@ class Workers:
                 503,
                 True,
             ):
-                self.books.answers[f"unexpected: {kind} {answer.status_code}"] += 1
+                told = f"{kind} {answer.status_code} {answer.text[:TOLD_LENGTH_MAX]}"
+                self.books.answers[f"unexpected: {told}"] += 1
             self.books.repeats += 1
             await asyncio.sleep(PAUSE_SECONDS * self._dice.uniform(0.5, 1.5))
         raise AssertionError(f"{method} {path} was not answered after {REPEATS_MAX} repeats")

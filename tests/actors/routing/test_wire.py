@@ -120,6 +120,24 @@ async def test_so_many_requests_of_a_connection_are_worked_on_and_others_have_th
     assert (most, begun, len(answers)) == (REQUESTS_MAX, REQUESTS_MAX + 100, REQUESTS_MAX + 100)
 
 
+def test_who_asks_the_moment_a_connection_breaks_is_told_that_it_is_lost() -> None:
+    """Ray's actors and the HTTP replica run on uvloop, where a broken connection refuses to be written to."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def ask_as_it_breaks() -> None:
+        async with asyncio.timeout(PATIENCE_SECONDS), serving() as endpoint:
+            connection = await Connection.open(endpoint)
+            connection._writer.transport.abort()
+            await asyncio.sleep(0)
+            assert not connection.is_lost, "its reader has not heard of it yet"
+            with pytest.raises(ConnectionError, match="was lost"):
+                await connection.ask(b"")
+            await connection.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(ask_as_it_breaks())
+
+
 @pytest.mark.parametrize("shown", [b"", b"half", bytes(wire.SECRET_BYTES)])
 @in_loop
 async def test_who_does_not_show_the_secret_in_time_is_disconnected(
