@@ -10,13 +10,12 @@
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
-from itertools import islice
 from typing import Any
 
 from actors.mongo.accounts.marks import UNREADABLE
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.embedded_wire import Documents
-from actors.mongo.ids import ranges_after, read_user_id
+from actors.mongo.ids import read_user_id
 from actors.mongo.jobs.told_entries import (
     ToldEntries,
     Wanted,
@@ -24,6 +23,7 @@ from actors.mongo.jobs.told_entries import (
     note_unreadable,
     tells_in_full,
 )
+from actors.mongo.pages import pages_by_id
 from actors.mongo.references import References, with_ids_spelled
 from actors.protocol.reports import DIFFERING_USERS_MAX, Findings
 from domain.charges import Opening
@@ -33,8 +33,6 @@ from domain.documents.holds import read_holds
 from domain.documents.subscriptions import UnreadableError, read_subscription, whole
 from domain.messages import Change, Entry, charge_in
 from domain.values import UserId
-
-PAGE = 200  # Subscriptions checked together.
 
 logger = logging.getLogger(__name__)
 Document = dict[str, Any]
@@ -55,7 +53,7 @@ class MongoInvariants:
         after = None if limit is None else self._after
         with unavailable_on_error():
             self._name_broken(found)
-            for page in self._pages(after, limit):
+            for page in pages_by_id(self._database.subscriptions, after, limit):
                 self._check_page(page, found)
                 found.checked += len(page)
                 after = page[-1]["_id"]
@@ -67,17 +65,6 @@ class MongoInvariants:
         """Name accounts whose journal could not be read when it was read last."""
         broken = self._database.allotment_accounts.find({UNREADABLE: {"$gt": ""}}, ["_id"])
         found.name(str(mark["_id"]) for mark in broken.limit(DIFFERING_USERS_MAX))
-
-    def _pages(self, after: object, limit: int | None) -> Iterator[list[Document]]:
-        """Yield subscriptions by id, type by type."""
-        left = limit
-        for ids in ranges_after(after):
-            if left == 0:
-                return
-            found = self._database.subscriptions.find({"_id": ids}).sort("_id", 1).limit(left or 0)
-            while page := list(islice(found, PAGE)):
-                yield page
-                left = left and left - len(page)
 
     def _check_page(self, page: Sequence[Document], found: Findings) -> None:
         for document in page:

@@ -8,12 +8,11 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from itertools import islice
 from typing import Any
 
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.embedded_wire import Documents
-from actors.mongo.ids import ranges_after, read_user_id
+from actors.mongo.ids import read_user_id
 from actors.mongo.instants import UNIX_START
 from actors.mongo.jobs.invariants import holds_agree
 from actors.mongo.jobs.told_entries import (
@@ -23,6 +22,7 @@ from actors.mongo.jobs.told_entries import (
     note_unreadable,
     tells_in_full,
 )
+from actors.mongo.pages import pages_by_id
 from actors.mongo.references import with_ids_spelled
 from actors.protocol.reports import Findings
 from domain.corrections import UsageReversed
@@ -31,8 +31,6 @@ from domain.documents.subscriptions import whole
 from domain.messages import Change, Entry, charge_in
 from domain.sources import PackShare
 from domain.values import UserId
-
-PAGE = 200  # Packs checked together.
 
 Document = dict[str, Any]
 
@@ -50,24 +48,13 @@ class PackInvariants:
         found, checked = Findings(), 0
         after = None if limit is None else self._after
         with unavailable_on_error():
-            for page in self._pages(after, limit):
+            for page in pages_by_id(self._database.packs, after, limit):
                 self._check_page(page, found)
                 checked += len(page)
                 after = page[-1]["_id"]
         if limit is not None:
             self._after = after if checked == limit else None
         return found
-
-    def _pages(self, after: object, limit: int | None) -> Iterator[list[Document]]:
-        """Yield packs by id, type by type."""
-        left = limit
-        for ids in ranges_after(after):
-            if left == 0:
-                return
-            found = self._database.packs.find({"_id": ids}).sort("_id", 1).limit(left or 0)
-            while page := list(islice(found, PAGE)):
-                yield page
-                left = left and left - len(page)
 
     def _check_page(self, page: Sequence[Document], found: Findings) -> None:
         ours: list[Document] = []
