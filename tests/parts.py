@@ -27,11 +27,14 @@ class Part:
     `tests/units_of_work.py`.
     """
 
+    waits: bool = False
+    """Its tests wait for other programs much of the time: one more is at work than there are cores."""
+
     @property
     def workers(self) -> int:
         """How many processes run its tests."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        return min(cores, WORKERS_MAX)
+        return min(cores + self.waits, WORKERS_MAX)
 
     @property
     def pytest_arguments(self) -> list[str]:
@@ -77,6 +80,7 @@ ACTORS = Part(
         "tests/test_workflows.py",
         "tests/docs",
     ),
+    waits=True,
 )
 UNITS = replace(
     ACTORS,
@@ -108,7 +112,7 @@ UNITS = replace(
 )
 SIMULATION = Part("simulation", ("tests/simulation",), dist="worksteal")
 FUZZ = Part("fuzz", ("tests/fuzz",), dist="worksteal")
-SERVICE = Part("service", ("tests/service",))
+SERVICE = Part("service", ("tests/service",), waits=True)
 
 TEST: tuple[Part, ...] = (LINT, DOMAIN, ACTORS, SIMULATION, FUZZ, SERVICE)
 CHECK: tuple[Part, ...] = (LINT, DOMAIN, UNITS)

@@ -44,6 +44,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Service
     return ServiceScheduling(config, log)
 
 
+RUNNING: dict[str, RunningService] = {}
+"""The services that tests share, by the units of tests that use them."""
+
+
+@pytest.hookimpl(trylast=True)  # What the test itself has opened is closed before.
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Stop a shared service after the last test of its unit: idle, it takes an eighth of a core."""
+    unit = unit_of(item.nodeid)
+    is_handed_out = hasattr(item.config, "workerinput")  # Else units are not kept together.
+    is_last = nextitem is None or unit_of(nextitem.nodeid) != unit
+    if is_handed_out and is_last and unit in RUNNING:
+        RUNNING.pop(unit).stop()
+
+
 @pytest.fixture(scope="session")
 def receiver() -> Iterator[Receiver]:
     with Receiver() as receiver:
@@ -90,8 +104,8 @@ def service(
         "ALLOTMENT_SMTP_PORT": str(smtp.port),
         "ALLOTMENT_SMTP_TLS": "none",
     }
-    with RunningService(directory, **settings) as running:
-        yield running
+    with RunningService(directory, **settings) as RUNNING["service"]:
+        yield RUNNING["service"]
 
 
 @pytest.fixture(scope="session")
@@ -109,9 +123,9 @@ def rehearsal() -> Iterator[RunningService]:
     }
     with (
         tempfile.TemporaryDirectory(dir="/tmp", ignore_cleanup_errors=True) as directory,
-        RunningService(Path(directory), **settings) as running,
+        RunningService(Path(directory), **settings) as RUNNING["rehearsal"],
     ):
-        yield running
+        yield RUNNING["rehearsal"]
 
 
 @pytest.fixture(scope="session")
