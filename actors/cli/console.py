@@ -100,7 +100,9 @@ class Beside:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            start_new_session=True,  # Ctrl-C is for the service, which ends it.
+            # Ctrl-C is for the service, which ends it. In a session of its own it would have, where Linux
+            # shares the processor by sessions, as much of it as the whole service.
+            process_group=0,
         )
         reader = threading.Thread(target=self._read_greeting, daemon=True)
         reader.start()

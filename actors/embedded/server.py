@@ -206,7 +206,9 @@ class Server:
     def _fork(self, engine: Engine) -> subprocess.Popen[bytes]:
         environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         self._log.unlink(missing_ok=True)
-        # Opened to append, so that it can be truncated under the server's hands.
+        # A Ctrl-C in the terminal is for us, not for it: hence a group of its own. Not a session: Linux may
+        # share the processor by sessions, and this one's has been left without any for half a minute.
+        # The log is opened to append, so that it can be truncated under the server's hands.
         with self._log.open("ab") as log:
             return subprocess.Popen(  # noqa: S603  the command is ours, see find_engines()
                 self._command(engine),
@@ -215,7 +217,7 @@ class Server:
                 stderr=subprocess.STDOUT,
                 cwd=self._directory,
                 env=environment | engine.environment,
-                start_new_session=True,  # A Ctrl-C in the terminal is for us, not for it.
+                process_group=0,
             )
 
     def _command(self, engine: Engine) -> list[str]:

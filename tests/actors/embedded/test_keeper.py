@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 import re
 import socket
 import subprocess
@@ -107,6 +108,16 @@ def test_the_server_listens_on_loopback_only(server: EmbeddedMongo) -> None:
     addresses = [line[1] for line in lines if line[3] == listening and line[1].endswith(":" + port)]
 
     assert addresses == [f"0100007F:{port}"]
+
+
+def test_ctrl_c_in_our_terminal_is_not_for_it_and_it_shares_the_processor_as_we_do(
+    server: EmbeddedMongo,
+) -> None:
+    """Linux may give each session the same time: one of 80 threads alone has got none for half a minute."""
+    assert server.pid is not None, "it runs"
+
+    assert os.getpgid(server.pid) == server.pid
+    assert os.getsid(server.pid) == os.getsid(0)
 
 
 def test_stop_can_be_called_twice_and_before_start(directory: Path) -> None:
