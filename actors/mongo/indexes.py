@@ -80,6 +80,7 @@ EMBEDDED_INDEXES: Mapping[str, Sequence[IndexModel]] = {
     "allotment_audit": (_index("_id", "at"),),
     "allotment_jobs": (_index("_id", "revision"),),
     "allotment_stripe_records": (_index("_id", "revision"),),
+    "packs": (_index("_id", "user_id"),),
     "subscriptions": (_index("_id", "status"),),
 }
 """The embedded server uses an index only where the index covers the whole filter."""

@@ -2,7 +2,7 @@
 
 import functools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
 from typing import Any
@@ -129,6 +129,24 @@ class Counter(pymongo.monitoring.CommandListener):
 
     def started(self, event: pymongo.monitoring.CommandStartedEvent) -> None:
         self.names.append(event.command_name)
+
+    def succeeded(self, event: pymongo.monitoring.CommandSucceededEvent) -> None:
+        pass
+
+    def failed(self, event: pymongo.monitoring.CommandFailedEvent) -> None:
+        pass
+
+
+class Filters(pymongo.monitoring.CommandListener):
+    """Keeps the filters with which documents of one collection were looked for."""
+
+    def __init__(self, collection: str) -> None:
+        self._collection = collection
+        self.found: list[Mapping[str, Any]] = []
+
+    def started(self, event: pymongo.monitoring.CommandStartedEvent) -> None:
+        if event.command.get("find") == self._collection and event.command["filter"]:
+            self.found.append(event.command["filter"])
 
     def succeeded(self, event: pymongo.monitoring.CommandSucceededEvent) -> None:
         pass

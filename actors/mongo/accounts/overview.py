@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from itertools import chain
 from typing import Any
 
 from bson import ObjectId
@@ -12,16 +11,8 @@ from actors.mongo.accounts.usage_pages import PAGE_BYTES_MAX, RECORD_BYTES
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.documents.owner import user_of
 from actors.mongo.embedded_wire import Documents
-from actors.mongo.ids import (
-    as_stored,
-    ids_shown_as,
-    key_of,
-    name_of,
-    range_of,
-    ranges_after,
-    spelled,
-    with_end,
-)
+from actors.mongo.ids import as_stored, ids_shown_as, key_of, name_of, range_of, spelled
+from actors.mongo.pages import in_order, low_id
 from actors.mongo.references import with_ids_spelled
 from actors.protocol.queries import RefusalPageQuery, SubscriptionPageQuery
 from actors.protocol.store import ChargedUsage
@@ -29,15 +20,11 @@ from domain.api.answers import SubscriptionPage, SubscriptionRecord
 from domain.api.list_answers import subscription_record
 from domain.api.refusal_answers import RefusalPage
 from domain.documents.subscriptions import Document, UnreadableError, read_subscription
-from domain.values import Status, UserId, is_object_id
+from domain.values import UserId, is_object_id
 
 GRANT_BYTES = 300  # Of a grant in a list.
 TEXT, OBJECT_ID, SPELLED = "t", "o", "s"
 """How a cursor says what follows: a text as it is, 24 hex digits, or the spelling of another id."""
-FIRST_IDS, GROWTH = 64, 4
-"""How many ids, be there documents or not, the first part of a page spans, and how parts grow."""
-OBJECT_ID_BYTES = 12
-IDS_END = 2 ** (8 * OBJECT_ID_BYTES)
 
 
 class MongoOverview:
@@ -97,68 +84,21 @@ class MongoOverview:
 
     def _documents(self, query: SubscriptionPageQuery) -> Iterator[Document]:
         """Yield what follows the cursor: the ids of each type in their order."""
-        for ids in ranges_after(None if query.cursor is None else _read_cursor(query.cursor)):
-            ((how, place),) = ids.items()
-            if not isinstance(place, ObjectId):
-                yield from self._in_range(ids, query.status, query.limit + 1)
-            elif how == "$gt":
-                yield from self._object_ids(number_of(place) + 1, query.status, query.limit + 1)
-            else:
-                yield from self._all_object_ids(query.status, query.limit + 1)
+        after = None if query.cursor is None else _read_cursor(query.cursor)
+        where = {} if query.status is None else {"status": str(query.status)}
 
-    def _in_range(
-        self, ids: dict[str, Any], status: Status | None, length: int
-    ) -> Iterator[Document]:
-        """Yield the documents of a range of ids, read in parts: most callers want one part."""
-        while True:
-            found = self._part(with_end(ids), status, length)
-            yield from found
-            if len(found) < length:
-                return
-            ids = {"$gt": found[-1]["_id"]}
+        def read(ids: dict[str, Any]) -> list[Document]:
+            found = self._database.subscriptions.find({**where, "_id": ids})
+            return list(found.sort("_id", 1).limit(query.limit + 1))
 
-    def _all_object_ids(self, status: Status | None, length: int) -> Iterator[Document]:
-        """Yield those with an ObjectId: what is before the first known one, then what is from there.
+        is_first = query.status is None and not isinstance(after, ObjectId)
+        for document in in_order(read, query.limit + 1, after, self._low_id):
+            if is_first and isinstance(document["_id"], ObjectId):
+                self._known_id, is_first = document["_id"], False
+            yield document
 
-        Which one is known is only a guess of where many begin: most often nothing is before it.
-        """
-        known = self._known_id or self._any_object_id()
-        before = self._part({"$gte": object_id(0), "$lt": known}, status, length)
-        begin = number_of(before[-1]["_id"]) + 1 if len(before) == length else number_of(known)
-        documents = chain(before, self._object_ids(begin, status, length))
-        first = next(documents, None)
-        if first is not None:
-            if status is None:
-                self._known_id = first["_id"]
-            yield first
-        yield from documents
-
-    def _any_object_id(self) -> ObjectId:
-        """Return a low one: on the embedded server, of the document that was stored first."""
-        found = self._database.subscriptions.find_one({}, ["_id"], hint=[("_id", 1)]) or {}
-        return found["_id"] if isinstance(found.get("_id"), ObjectId) else object_id(0)
-
-    def _object_ids(self, begin: int, status: Status | None, length: int) -> Iterator[Document]:
-        """Yield the documents with an ObjectId from a number on, in parts that begin small.
-
-        The embedded server reads all that a filter matches, whatever the limit.
-        """
-        width = FIRST_IDS
-        while begin < IDS_END:
-            end = min(begin + width, IDS_END)
-            ids = {"$gte": object_id(begin), "$lte": object_id(end - 1)}
-            found = self._part(ids, status, length)
-            yield from found
-            if len(found) < length:
-                begin, width = end, width * GROWTH
-            else:
-                begin, width = number_of(found[-1]["_id"]) + 1, FIRST_IDS
-
-    def _part(self, ids: dict[str, Any], status: Status | None, length: int) -> list[Document]:
-        where: dict[str, Any] = {"_id": ids}
-        if status is not None:
-            where = {"status": str(status), "_id": ids}
-        return list(self._database.subscriptions.find(where).sort("_id", 1).limit(length))
+    def _low_id(self) -> ObjectId:
+        return self._known_id or low_id(self._database.subscriptions)
 
     def _record(self, document: Document, now: datetime) -> SubscriptionRecord | None:
         user_id = user_of(document)
@@ -169,16 +109,6 @@ class MongoOverview:
         except UnreadableError:
             return None
         return subscription_record(user_id, subscription, document.get("stripe"), now)
-
-
-def number_of(object_id: ObjectId) -> int:
-    """Return an ObjectId as a number, in the order of ids."""
-    return int.from_bytes(object_id.binary, "big")
-
-
-def object_id(number: int) -> ObjectId:
-    """Return the ObjectId of a number."""
-    return ObjectId(number.to_bytes(OBJECT_ID_BYTES, "big"))
 
 
 def _cursor(last: object) -> str:

@@ -3,7 +3,7 @@
 The embedded server reads all that a filter matches, whatever the limit.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
@@ -12,13 +12,13 @@ import pymongo.monitoring
 import pytest
 from bson import Binary, Int64, ObjectId
 
-from actors.mongo.accounts import overview as overview_module
-from actors.mongo.accounts.overview import MongoOverview, number_of, object_id
+from actors.mongo.accounts.overview import MongoOverview
+from actors.mongo.pages import GROWTH, number_of, object_id
 from actors.protocol.queries import SubscriptionPageQuery
 from domain.values import Status
 from tests.builders.authors import NOON
 from tests.builders.changes import subscription
-from tests.fakes.setups import MongoSetup, in_utc
+from tests.fakes.setups import Filters, MongoSetup, in_utc
 
 MANY = 2_000
 SECOND = 2**64
@@ -124,29 +124,12 @@ def test_what_is_stored_before_the_first_known_id_is_found_by_the_next_look(
         assert pages(overview, 5, pages_max=1)[0][0] == str(one)
 
 
-class Reads(pymongo.monitoring.CommandListener):
-    """Keeps the filters of subscriptions."""
-
-    def __init__(self) -> None:
-        self.filters: list[Mapping[str, Any]] = []
-
-    def started(self, event: pymongo.monitoring.CommandStartedEvent) -> None:
-        if event.command_name == "find" and event.command["filter"]:
-            self.filters.append(event.command["filter"])
-
-    def succeeded(self, event: pymongo.monitoring.CommandSucceededEvent) -> None:
-        pass
-
-    def failed(self, event: pymongo.monitoring.CommandFailedEvent) -> None:
-        pass
-
-
 @pytest.mark.parametrize("status", [None, Status.ACTIVE])
 def test_no_read_of_a_page_matches_much_more_than_the_page(
     embedded: MongoSetup, mongo_uri: str, status: Status | None
 ) -> None:
     stored(embedded, "bulk")
-    reads = Reads()
+    reads = Filters("subscriptions")
     client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(
         mongo_uri, event_listeners=[reads], retryWrites=False
     )
@@ -154,8 +137,8 @@ def test_no_read_of_a_page_matches_much_more_than_the_page(
         overview = MongoOverview(in_utc(client, embedded.database.name), "UTC")
         assert len(pages(overview, 50, status, pages_max=4)) == 4
 
-    open_ended = [one["_id"] for one in reads.filters if len(one["_id"]) < 2]
+    open_ended = [one["_id"] for one in reads.found if len(one["_id"]) < 2]
     assert open_ended == [{"$gte": {}}], "objects have no end, and stand before a page alone"
-    matched = [embedded.database.subscriptions.count_documents(one) for one in reads.filters]
-    assert max(matched) <= overview_module.GROWTH * 51
-    assert len(reads.filters) < 60
+    matched = [embedded.database.subscriptions.count_documents(one) for one in reads.found]
+    assert max(matched) <= GROWTH * 51
+    assert len(reads.found) < 60
