@@ -87,7 +87,7 @@ class MongoOverview:
         after = None if query.cursor is None else _read_cursor(query.cursor)
         where = {} if query.status is None else {"status": str(query.status)}
 
-        def read(ids: dict[str, Any]) -> list[Document]:
+        def read(ids: dict[str, Any]) -> list[dict[str, Any]]:
             found = self._database.subscriptions.find({**where, "_id": ids})
             return list(found.sort("_id", 1).limit(query.limit + 1))
 

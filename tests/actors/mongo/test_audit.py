@@ -52,6 +52,15 @@ def test_pages_are_newest_first_of_all_or_of_one_caller(mongo: MongoSetup) -> No
     assert audit.page(1, acts[4].act_id, "key:0") == [acts[2]]
 
 
+def test_acts_of_one_millisecond_stay_in_their_order(mongo: MongoSetup) -> None:
+    audit = MongoAudit(mongo.database)
+    acts = [act() for _ in range(10)]
+    for one in acts:
+        audit.begin(one)
+
+    assert audit.page(10, None, None) == acts[::-1]
+
+
 def test_old_acts_and_keys_that_nobody_could_use_since_go(mongo: MongoSetup) -> None:
     audit, keys = MongoAudit(mongo.database), MongoKeys(mongo.database)
     for day in range(4):
