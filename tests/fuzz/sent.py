@@ -60,6 +60,9 @@ class Heard:
 
     async def drain(self) -> None: ...
 
+    def is_closing(self) -> bool:
+        return False
+
     def close(self) -> None:
         raise AssertionError("no answer has failed")
 
