@@ -86,6 +86,7 @@ UNITS = replace(
     ACTORS,
     name="units",
     marked="not server",
+    waits=False,
     without=(  # They start other programs, HAProxy say, or take hundreds of turns.
         "tests/actors/console/test_browser.py",
         "tests/actors/edge/test_addresses.py",
