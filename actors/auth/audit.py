@@ -19,8 +19,8 @@ from domain.values import UserId
 
 START = "start"
 """Who makes the first key."""
-NUMBERS = 2**16
-_NUMBERS = count()
+NUMBERS_MAX = 2**16
+_counter = count()
 """What tells this process's acts of one millisecond apart, in their order."""
 
 
@@ -99,7 +99,7 @@ def make_act(  # noqa: PLR0913 - what an act says
     outcome: ActOutcome = ActOutcome.ASKED,
 ) -> Act:
     """Return a new act. Ids are in the order of time; of one millisecond, in that of one process."""
-    milliseconds, number = int(at.timestamp() * 1000), next(_NUMBERS) % NUMBERS
+    milliseconds, number = int(at.timestamp() * 1000), next(_counter) % NUMBERS_MAX
     act_id = f"{milliseconds:012x}{number:04x}{secrets.token_hex(4)}"
     return Act(act_id, at, by, action, target, user_id, made, outcome)
 

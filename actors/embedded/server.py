@@ -207,7 +207,8 @@ class Server:
         environment = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
         self._log.unlink(missing_ok=True)
         # A Ctrl-C in the terminal is for us, not for it: hence a group of its own. Not a session: Linux may
-        # share the processor by sessions, and this one's has been left without any for half a minute.
+        # share the processor by sessions, and this one's has been left without any for half a minute. If we
+        # end while it is stopped by a signal, Linux hangs it up.
         # The log is opened to append, so that it can be truncated under the server's hands.
         with self._log.open("ab") as log:
             return subprocess.Popen(  # noqa: S603  the command is ours, see find_engines()

@@ -106,7 +106,7 @@ def with_end(ids: Mapping[str, Any]) -> dict[str, Any]:
     Without an end, the embedded server reads the index to its own.
     """
     (least,) = ids.values()
-    end = _ENDS.get(_RANGE_OF[type(least)])
+    end = _ENDS.get(_RANGE_OF.get(type(least), ""))
     return dict(ids) if end is None else {**ids, "$lte": end}
 
 

@@ -1,7 +1,8 @@
 """Reads a collection in the order of its ids, type by type, in parts that take no server long.
 
 The embedded server reads all that a filter matches, whatever the limit, and makes all of an answer
-before it sends any: ids are asked for between two bounds, so few that an answer is soon made.
+before it sends any: ids are asked for between two bounds. Where many ids follow a long time without
+any, one part may match them all. Ids longer than those that are kept (`actors/mongo/ids.py`) may be left out.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -28,7 +29,7 @@ Read = Callable[[dict[str, Any]], Iterable[Document]]
 def pages_by_id(
     collection: Collection[Document], after: object, limit: int | None
 ) -> Iterator[list[Document]]:
-    """Yield so many documents whose ids come after one; None: from the first, and all of them."""
+    """Yield, in lists, so many documents whose ids come after one; None: from the first, and all of them."""
     length = min(limit or DOCUMENTS_PER_QUERY, DOCUMENTS_PER_QUERY)
 
     def read(ids: dict[str, Any]) -> Iterable[Document]:

@@ -95,7 +95,7 @@ async def _answer_all(
             free.release()
 
     tasks: set[asyncio.Task[None]] = set()
-    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+    with contextlib.suppress(asyncio.IncompleteReadError, OSError):
         while True:
             number, body = await _read(reader)
             await free.acquire()
@@ -137,6 +137,10 @@ class Connection:
             _write(self._writer, number, body)
             await self._writer.drain()
             return await answer
+        except ConnectionError:
+            raise
+        except OSError as error:  # The other machine is lost: it is unreachable, or silent.
+            raise ConnectionResetError("the connection was lost") from error
         finally:
             self._waiting.pop(number, None)
 
@@ -152,7 +156,7 @@ class Connection:
                 answer = self._waiting.get(number)
                 if answer is not None and not answer.done():  # Its caller may have gone.
                     answer.set_result(body)
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError) as error:
+        except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError) as error:
             lost = ConnectionResetError("the connection was lost")
             lost.__cause__ = error
             for answer in self._waiting.values():

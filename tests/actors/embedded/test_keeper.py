@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -27,6 +28,7 @@ from actors.embedded.server import (
     ServerFailedError,
     WrongEngineError,
     find_engines,
+    kill_server,
 )
 from actors.mongo.embedded_wire import MongoWire
 from tests.builders.embedded_server import (
@@ -37,6 +39,7 @@ from tests.builders.embedded_server import (
     runs,
     wait_until,
 )
+from tests.patience import PATIENCE_SECONDS
 from tests.stopping import stop_process
 
 REPOSITORY = Path(embedded_mongo.__file__).parents[2]
@@ -113,7 +116,7 @@ def test_the_server_listens_on_loopback_only(server: EmbeddedMongo) -> None:
 def test_ctrl_c_in_our_terminal_is_not_for_it_and_it_shares_the_processor_as_we_do(
     server: EmbeddedMongo,
 ) -> None:
-    """Linux may give each session the same time: one of 80 threads alone has got none for half a minute."""
+    """Linux may share time by sessions: the server's own has been left without any for half a minute."""
     assert server.pid is not None, "it runs"
 
     assert os.getpgid(server.pid) == server.pid
@@ -269,7 +272,7 @@ def test_the_server_ends_with_its_killed_owner_and_the_next_one_can_start(
     assert not runs(pid)
 
 
-def test_an_orphan_that_does_not_stop_is_killed(
+def test_an_orphan_that_stands_still_keeps_the_next_one_from_nothing(
     owner: tuple[subprocess.Popen[str], int],
     directory: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -284,6 +287,22 @@ def test_an_orphan_that_does_not_stop_is_killed(
         assert server.alive
 
     assert not runs(pid)
+
+
+def test_a_server_of_the_directory_that_does_not_stop_is_killed_and_no_other_process(
+    directory: Path,
+) -> None:
+    wait = [sys.executable, "-c", "import signal; signal.pause()"]
+    with subprocess.Popen([*wait, str(directory)]) as server, subprocess.Popen(wait) as other:
+        try:
+            stop_process(server.pid)
+            assert not kill_server(other.pid, directory)
+            assert kill_server(server.pid, directory)
+            assert server.wait(PATIENCE_SECONDS) == -signal.SIGKILL
+            assert other.poll() is None
+        finally:
+            server.kill()
+            other.kill()
 
 
 def test_a_server_whose_storage_has_given_up_is_started_again(directory: Path) -> None:

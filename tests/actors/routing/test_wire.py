@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -118,6 +119,28 @@ async def test_so_many_requests_of_a_connection_are_worked_on_and_others_have_th
         await other.close()
 
     assert (most, begun, len(answers)) == (REQUESTS_MAX, REQUESTS_MAX + 100, REQUESTS_MAX + 100)
+
+
+@in_loop
+async def test_who_waits_for_a_machine_that_is_lost_is_told_so() -> None:
+    unreachable = OSError(errno.EHOSTUNREACH, "No route to host")
+    never = asyncio.Event()
+
+    async def wait(body: bytes) -> bytes:
+        await never.wait()
+        return body
+
+    async with serving(wait) as endpoint:
+        connection = await Connection.open(endpoint)
+        waiting = asyncio.create_task(connection.ask(b""))
+        await until(lambda: connection._waiting)
+        connection._writer.transport.get_protocol().connection_lost(unreachable)
+        with pytest.raises(ConnectionError, match="was lost") as lost:
+            await waiting
+        never.set()
+        await connection.close()
+
+    assert lost.value.__cause__ is unreachable
 
 
 def test_who_asks_the_moment_a_connection_breaks_is_told_that_it_is_lost() -> None:
