@@ -57,12 +57,13 @@ def check_books(service: RunningService, http: httpx.Client, result: dict[str, o
 
     def is_free() -> bool:
         answer = http.get("/subscription/holds", params={"user_id": "ada"})
-        return bool(answer.json()["holds"] == [])
+        return answer.is_success and answer.json()["holds"] == []
 
     wait_until(is_free, SERVICE_SECONDS)
     shown = status(http, "ada")
     assert (shown["credits_used"], shown["credits_held"]) == (result["charged"], 0)
-    http.get("/subscriptions/ada")  # Waits until the views contain what was answered.
+    # It is answered once the views contain what was.
+    wait_until(lambda: http.get("/subscriptions/ada").is_success, SERVICE_SECONDS)
     with service.mongo() as mongo:
         (day,) = mongo.allotment.dailycredits.find({"user_id": "ada"})
         usages = list(mongo.allotment.usages.find({"user_id": "ada"}))
