@@ -3,8 +3,10 @@
 import contextlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import httpx
+import pymongo
 import pytest
 
 from bench.load import usage_body
@@ -12,7 +14,7 @@ from bench.peers import ONE_INSERT, PEERS, Target
 from bench.users import AMOUNT, DAYS, user_id
 from domain.api.answers import CreditStatusResponse, UsageRecordResponse
 from tests.patience import PATIENCE_SECONDS
-from tests.service.running import RunningService
+from tests.service.running import RunningService, wait_until
 
 USERS = 3
 LIMIT = (AMOUNT - AMOUNT // 10) // DAYS
@@ -30,8 +32,15 @@ def running(name: str, service: RunningService) -> Iterator[Target]:
             with PEERS[name].run(service.mongo_uri, USERS) as target:
                 yield target
         finally:
-            for database in set(client.list_database_names()) - before:
-                client.drop_database(database)
+            wait_until(lambda: dropped(client, before), PATIENCE_SECONDS)
+
+
+def dropped(client: "pymongo.MongoClient[dict[str, Any]]", before: set[str]) -> bool:
+    """Drop databases that were not there; return whether there was none: a late write makes one again."""
+    left = set(client.list_database_names()) - before
+    for database in left:
+        client.drop_database(database)
+    return not left
 
 
 def client_of(target: Target, key: str | None = None) -> httpx.Client:
