@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -260,11 +261,16 @@ def test_the_journal_says_who_wrote_and_the_list_when_a_key_was_used(
 
 
 def clock_set(http: httpx.Client, moment: datetime) -> str:
-    """Set the test clock, and return what it shows; while parts start again it is asked again."""
+    """Set the test clock, and return what it shows; while parts start again it is asked again.
+
+    For a later time: a clock that was set in part has ticked on, and never goes back.
+    """
     answers: list[httpx.Response] = []
+    began = time.monotonic()
 
     def answered() -> bool:
-        answers.append(http.put("/admin/test-clock", json={"now": moment.isoformat()}))
+        later = moment + timedelta(seconds=10 * len(answers) + time.monotonic() - began)
+        answers.append(http.put("/admin/test-clock", json={"now": later.isoformat()}))
         return answers[-1].status_code != 503
 
     wait_until(answered, PATIENCE_SECONDS)
