@@ -178,8 +178,8 @@ def _notice_lost_machine(writer: asyncio.StreamWriter) -> None:
 
 
 def _write(writer: asyncio.StreamWriter, number: int, body: bytes) -> None:
-    """Send a frame. Raises ConnectionError: uvloop raises RuntimeError where nothing is open any more."""
-    if writer.is_closing():
+    """Send a frame. Raises ConnectionError."""
+    if writer.is_closing():  # Else uvloop raises RuntimeError.
         raise ConnectionResetError("the connection was lost")
     writer.write(_HEAD.pack(number, len(body)) + body)
 

@@ -122,7 +122,7 @@ async def test_so_many_requests_of_a_connection_are_worked_on_and_others_have_th
 
 
 @in_loop
-async def test_who_waits_for_a_machine_that_is_lost_is_told_so() -> None:
+async def test_who_waits_for_a_machine_that_is_lost_or_asks_it_then_is_told_so() -> None:
     unreachable = OSError(errno.EHOSTUNREACH, "No route to host")
     never = asyncio.Event()
 
@@ -135,12 +135,14 @@ async def test_who_waits_for_a_machine_that_is_lost_is_told_so() -> None:
         waiting = asyncio.create_task(connection.ask(b""))
         await until(lambda: connection._waiting)
         connection._writer.transport.get_protocol().connection_lost(unreachable)
+        with pytest.raises(ConnectionError, match="was lost") as later:
+            await connection.ask(b"")
         with pytest.raises(ConnectionError, match="was lost") as lost:
             await waiting
         never.set()
         await connection.close()
 
-    assert lost.value.__cause__ is unreachable
+    assert lost.value.__cause__ is later.value.__cause__ is unreachable
 
 
 def test_who_asks_the_moment_a_connection_breaks_is_told_that_it_is_lost() -> None:
