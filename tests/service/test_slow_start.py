@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.remote.ports import PROXY_PORTS
+from actors.remote.environment import LOOPBACK
+from actors.remote.ports import PROXY_PORTS, claim_of
 from tests.patience import PATIENCE_SECONDS
 from tests.service.running import RunningService, wait_until
 
@@ -81,11 +82,15 @@ def given_up(
 
 @pytest.fixture
 def taken_ports() -> Iterator[None]:
-    """Have a program on each port that HAProxy and Serve would listen on beside the one of HTTP."""
+    """Have a program on each port that HAProxy and Serve would listen on beside the one of HTTP.
+
+    Each is claimed, too: the service of a test beside may be about to listen there.
+    """
     with contextlib.ExitStack() as stack:
         for port in PROXY_PORTS.values():
             with contextlib.suppress(OSError):  # Another service's: taken it is.
-                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+                stack.enter_context(claim_of(LOOPBACK, port))
+                stack.enter_context(socket.create_server((LOOPBACK, port)))
         yield
 
 

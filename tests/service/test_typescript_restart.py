@@ -37,14 +37,16 @@ def test_hundreds_of_holds_outlive_a_service_that_is_ended_and_started_again(
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert storm.stdout is not None
-        with storm.stdout as said:
-            assert said.readline().strip() == "under way"
+        try:
+            assert storm.stdout is not None
+            assert storm.stdout.readline().strip() == "under way"
             service.stop(number)
             wait_until(lambda: not listens(service.port), SERVICE_SECONDS)
             service.start()
-            result = json.loads(said.read())
-        storm.wait(SERVICE_SECONDS)
+            result = json.loads(storm.communicate(timeout=SERVICE_SECONDS)[0])
+        finally:
+            storm.kill()
+            storm.communicate()
 
         with service.client() as http:
             check_books(service, http, result)
