@@ -12,8 +12,9 @@ own doing.
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from actors.edge import heads
 from actors.edge.gate import Gate
-from actors.edge.heads import install
+from actors.serving import accepting
 
 ENVIRONMENT = {"RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": f"{__name__}.middlewares"}
 """What tells Serve to take this middleware. For our replicas alone: others know no gate."""
@@ -32,9 +33,11 @@ def open_shortcut(gate: Gate, app: ASGIApp) -> None:
 def middlewares() -> list[Middleware]:
     """Return what Serve puts before itself: it finds this function by its name.
 
-    It is about to start its web server, and has no setting for how that reads requests.
+    It is about to start its web server, and has no setting for how that takes connections and reads
+    requests.
     """
-    install()
+    accepting.install()
+    heads.install()
     return [Middleware(Shortcut)]
 
 

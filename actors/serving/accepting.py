@@ -1,0 +1,27 @@
+"""How a replica's web server takes connections: many in a turn of its loop.
+
+uvloop takes one connection of each listening socket in a turn. Where many requests come at once, HAProxy
+opens hundreds of connections to a replica; a busy replica's turn takes ten milliseconds, and who came
+last would wait for seconds while others are answered again and again. So the web server listens to
+its socket several times.
+"""
+
+import socket
+
+from uvicorn import Server
+
+ACCEPTED_A_TURN = 32
+
+_startup = Server.startup
+
+
+async def _listen_often(server: Server, sockets: list[socket.socket] | None = None) -> None:
+    """Start a web server that takes so many connections of each socket in a turn."""
+    if sockets is not None:
+        sockets = [one.dup() for one in sockets for _ in range(ACCEPTED_A_TURN)]
+    await _startup(server, sockets)
+
+
+def install() -> None:
+    """Have web servers that this process starts from now on, on given sockets, do so."""
+    Server.startup = _listen_often  # type: ignore[method-assign, assignment]
