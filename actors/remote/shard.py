@@ -37,7 +37,7 @@ from actors.runtime.tracing import DatabaseSteps, tracer_for
 from actors.settings import Settings
 from actors.shard.comparison import Comparison
 from actors.shard.eviction import let_go
-from actors.shard.hand_over import hand_over
+from actors.shard.hand_over import finish, hand_over
 from actors.shard.interpreter import tune_interpreter
 from actors.shard.lease import Lease, is_gone, this_process
 from actors.shard.lists import ask_for_list
@@ -222,10 +222,7 @@ class ShardActor(TimedProcess):
         shard = await self._shard
         try:
             async with asyncio.timeout(DRAIN_SECONDS_MAX):
-                await shard.settle()
-                self._is_leaving = True
-                await shard.inbox.settle()
-                await shard.settle()
+                await finish(shard, self._refuse_calls)
         except BaseException:
             self._is_leaving = False
             raise
@@ -233,6 +230,9 @@ class ShardActor(TimedProcess):
             await self._lease.release()
         except StorageUnavailableError as error:
             logger.warning("%s: the lease is not released: %r", self.name, error.__cause__)
+
+    def _refuse_calls(self) -> None:
+        self._is_leaving = True
 
     async def settings(self) -> Settings:
         """Return what the service was started with, for whoever starts its actors elsewhere."""

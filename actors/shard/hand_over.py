@@ -1,10 +1,11 @@
 """How a shard gives users away: it finishes what was accepted, writes the views, and forgets them.
 
-Nobody answers for a slot on its way before its former owner has said that it has done so, and its
+All of them where it leaves for a successor, else those that the table has given to others. Nobody answers for a slot on its way before its former owner has said that it has done so, and its
 next owner loads each account at the first touch.
 """
 
 import asyncio
+from collections.abc import Callable
 
 from actors.protocol.store import StorageUnavailableError
 from actors.shard.shard import Shard
@@ -26,6 +27,15 @@ async def hand_over(shard: Shard) -> int:
         await _forget_others(shard)
     shard.ownership.forgot_others(table)
     return table.version
+
+
+async def finish(shard: Shard, refuse: Callable[[], None]) -> None:
+    """Return once all that was accepted is in the views; `refuse` is told when no more is to come."""
+    with shard.views.in_haste():
+        await shard.settle()
+        refuse()  # What came meanwhile is little.
+        await shard.inbox.settle()
+        await shard.settle()
 
 
 async def _forget_others(shard: Shard) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from itertools import islice
 
@@ -58,6 +58,7 @@ class ViewWriter:
         self._arrived = asyncio.Event()
         self._flushed = asyncio.Event()
         self._wanted = asyncio.Event()
+        self._in_haste = asyncio.Event()
         self._marked_at = 0.0
         self._accounts_max = ACCOUNTS_PER_FLUSH_MAX
 
@@ -106,20 +107,16 @@ class ViewWriter:
         """Write for ever. `clean_until` says before which instant nothing more can arrive."""
         loop = asyncio.get_running_loop()
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(MARK_SECONDS):
-                    await self._arrived.wait()
+            await _wait_for(self._arrived, MARK_SECONDS)
             self._wanted.clear()
             began = loop.time()
             with self._steps.step("a flush of views"):
                 await self.flush()
                 await self._mark_clean(clean_until)
-            if not self._is_behind:
+            if not self._is_behind and not self._in_haste.is_set():
                 rest = min(RESTS * (loop.time() - began), REST_SECONDS_MAX)
-                await asyncio.sleep(rest)
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(FLUSH_PAUSE_SECONDS - rest):
-                        await self._wanted.wait()
+                await _wait_for(self._in_haste, rest)
+                await _wait_for(self._wanted, FLUSH_PAUSE_SECONDS - rest)
             if self._lagging.keys() <= self._set_aside.keys():
                 self._arrived.clear()
 
@@ -138,6 +135,16 @@ class ViewWriter:
             await self._flushed.wait()
         if user_id in self._set_aside:
             raise ViewsRefusedError("the views of this account are set aside")
+
+    @contextlib.contextmanager
+    def in_haste(self) -> Iterator[None]:
+        """Let nothing rest in the block: of a shard that leaves all callers wait for the views."""
+        self._in_haste.set()
+        self._wanted.set()
+        try:
+            yield
+        finally:
+            self._in_haste.clear()
 
     def drop(self, user_id: UserId) -> None:
         """Leave what lags of a user to others."""
@@ -160,7 +167,8 @@ class ViewWriter:
         that cannot be is set aside for a while: nobody else waits for it.
         """
         now = asyncio.get_running_loop().time()
-        self._resting = {user_id: until for user_id, until in self._resting.items() if until > now}
+        rests = {} if self._in_haste.is_set() else self._resting
+        self._resting = {user_id: until for user_id, until in rests.items() if until > now}
         due = (
             user_id
             for user_id in self._lagging
@@ -250,6 +258,13 @@ class ViewWriter:
             await asyncio.to_thread(self._store.mark_clean, self._shard, until)
         except StorageUnavailableError:
             logger.warning("%s: the clean mark waits for the database", self._shard)
+
+
+async def _wait_for(event: asyncio.Event, seconds: float) -> None:
+    """Return as soon as something has happened, and after so long at the latest."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 def _write(store: Store, batch: Sequence[Sequence[Entry]]) -> Sequence[AccountViews]:

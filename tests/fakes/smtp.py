@@ -4,12 +4,11 @@ import contextlib
 import mailbox
 import smtplib
 import subprocess
-import sys
 from email.message import Message
 from pathlib import Path
 
 from bench.processes import free_port
-from tests.service.running import wait_until
+from tests.service.running import ending_with_us, wait_until
 
 
 class SmtpProcess:
@@ -19,7 +18,7 @@ class SmtpProcess:
         self.port = free_port()
         self.folder = folder / "mail"
         listen = f"127.0.0.1:{self.port}"
-        command = [sys.executable, "-m", "aiosmtpd", "-n", "-l", listen]
+        command = ending_with_us("-m", "aiosmtpd", "-n", "-l", listen)
         command += ["-c", "aiosmtpd.handlers.Mailbox", str(self.folder)]
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         wait_until(self._answers, 20)

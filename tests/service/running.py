@@ -30,13 +30,18 @@ POLL_SECONDS = 0.1
 START_SECONDS_MAX = SERVICE_SECONDS
 STOP_SECONDS_MAX = SERVICE_SECONDS
 COMMAND_SECONDS_MAX = SERVICE_SECONDS
-# Runs a command that Linux interrupts, as Ctrl-C would, when the process that runs the tests ends.
 PR_SET_PDEATHSIG = 1
 WITH_US = f"""
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl({PR_SET_PDEATHSIG}, int(signal.SIGINT))
 os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 """
+
+
+def ending_with_us(*arguments: str) -> list[str]:
+    """Return a Python command. Linux interrupts it, as Ctrl-C would, when the process ends that starts it."""
+    with_us = ["-c", WITH_US] if sys.platform == "linux" else []
+    return [sys.executable, *with_us, *arguments]
 
 
 def wait_until(reached: Callable[[], bool], seconds: float) -> None:
@@ -74,9 +79,10 @@ class RunningService:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> Self:
-        with_us = ["-c", WITH_US] if sys.platform == "linux" and not self.within else []
+        up = ["-m", "actors", "up", *self.options]
+        command = [*self.within, sys.executable, *up] if self.within else ending_with_us(*up)
         self._process = subprocess.Popen(
-            [*self.within, sys.executable, *with_us, "-m", "actors", "up", *self.options],
+            command,
             cwd=self.cwd,
             env=self.environment(),
             stdout=subprocess.PIPE,

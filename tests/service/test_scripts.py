@@ -9,7 +9,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +17,7 @@ from bench.cases import all_cases, without_absent
 from tests.patience import PATIENCE_SECONDS
 from tests.service.attempted import ACTS
 from tests.service.machines import can_have_machines
+from tests.service.running import ending_with_us
 
 ROOT = Path(__file__).parents[2]
 RUN_SECONDS_MAX = 900.0  # The longest take a minute or two on two idle cores.
@@ -144,7 +144,7 @@ ON_MACHINES = {
 def run(command: str) -> str:
     """Run a module to its end, as a user whose terminal is a file; return what it prints."""
     process = subprocess.Popen(
-        [sys.executable, "-m", *shlex.split(command)],
+        ending_with_us("-m", *shlex.split(command)),
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -8,6 +8,7 @@ import pytest
 
 from actors.protocol.calls import Outcome
 from actors.protocol.store import StorageUnavailableError
+from actors.shard.hand_over import finish
 from domain.documents.views import AccountViews
 from domain.messages import Entry
 from domain.values import Policy, UserId
@@ -22,6 +23,7 @@ from tests.fakes.shards import (
     running,
     until,
 )
+from tests.patience import PATIENCE_SECONDS
 
 ANN, BOB, CAT = UserId("ann"), UserId("bob"), UserId("cat")
 SEEN_SECONDS = 0.1  # How long a flush is seen to wait.
@@ -69,6 +71,28 @@ async def test_after_a_flush_the_database_is_the_journals_whoever_waits_for_view
 
         assert used(store, ANN) == 50
         settling.cancel()
+
+
+@in_loop
+async def test_a_shard_that_leaves_writes_what_it_has_in_hand_without_a_rest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("actors.shard.view_writer.SUBSCRIPTION_REST_SECONDS", 3600.0)
+    monkeypatch.setattr("actors.shard.view_writer.FLUSH_PAUSE_SECONDS", 0.0)
+    store = MemoryStore()
+    refused: list[int] = []
+    async with running(store, policy=WHOLE) as shard:
+        await ask(shard, credit_call(ANN, 200), charge_call(ANN, 50, "a"))
+        await shard.settle()
+        monkeypatch.setattr("actors.shard.view_writer.RESTS", 1e9)
+        monkeypatch.setattr("actors.shard.view_writer.REST_SECONDS_MAX", 3600.0)
+        await ask(shard, charge_call(ANN, 7, "b"), credit_call(ANN, 9, key="more"))
+
+        await asyncio.wait_for(
+            finish(shard, lambda: refused.append(used(store, ANN))), PATIENCE_SECONDS
+        )
+
+        assert (refused, used(store, ANN), totals(store)[ANN]) == ([57], 57, 209)
 
 
 @in_loop
