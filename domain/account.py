@@ -127,14 +127,12 @@ class Account:
     def as_of(self, now: datetime, cap: Credits | None) -> "Account":
         """Return the account without the shares of holds that are over."""
         account = self
-        if any(pack.holds for pack in self.packs):
+        if self.extra is not None and any(pack.holds for pack in self.packs):
             account = self.with_packs(pack.as_of(now) for pack in self.packs)
-        if not any(subscription.holds for subscription in self.subscriptions):
-            return account
-        known = tuple(s.as_of(now, cap) for s in self.subscriptions)
-        if all(one is other for one, other in zip(known, self.subscriptions, strict=True)):
-            return account
-        return replace(account, subscriptions=known)
+        for subscription in self.subscriptions:
+            if (known := subscription.as_of(now, cap)) is not subscription:
+                account = account.with_subscription(known)
+        return account
 
     def holds(self) -> list[OpenHold]:
         """Return all holds that nothing resolved, in no order."""

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from domain.charges import Opening
 from domain.copies import replace
 from domain.coverage import opening_of
-from domain.subscription import Subscription
+from domain.subscription import Subscription, held_on
 from domain.values import Credits, Policy
 
 
@@ -43,11 +43,10 @@ def days_after(
         replace(day, used=Credits(day.used + charged)) if day.date == own else day
         for day in subscription.touched
     )
-    after = [
-        day for day in subscription.carried(days, others, policy.rollover_cap) if day.date >= own
-    ]
+    if len(days) > 1:  # Most often there is one, and nothing is carried.
+        days = subscription.carried(days, others, policy.rollover_cap)
+    after = [day for day in days if day.date >= own]
     if not after or after[0].date != own:
         return None
-    left = replace(subscription, holds=others)
     first, *rest = (opening_of(subscription, day) for day in after)
-    return DaysAfter(first, tuple(rest), after[0].used, left.held_on(own))
+    return DaysAfter(first, tuple(rest), after[0].used, held_on(own, others))

@@ -79,17 +79,14 @@ def _days_after(
     subscription: Subscription, openings: tuple[Opening, ...], charged: Credits, told: Told
 ) -> list[Day]:
     inherited = {opening.date: opening.rolled_over for opening in openings}
-    days = [
-        replace(day, rolled_over=inherited[day.date], told=day.told.of_read)
-        if day.date in inherited
-        else day
-        for day in subscription.touched
-    ]
-    if charged:
-        days = [
-            replace(day, used=Credits(day.used + charged)) if day.date == openings[0].date else day
-            for day in days
-        ]
+    own = openings[0].date
+    days: list[Day] = []
+    for day in subscription.touched:
+        if day.date in inherited:
+            used = Credits(day.used + charged) if day.date == own else day.used
+            days.append(Day(day.date, inherited[day.date], used, day.told.of_read))
+        else:
+            days.append(day)
     if told:
         days[-1] = replace(days[-1], told=days[-1].told.then(told))
     return days

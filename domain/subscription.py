@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from operator import attrgetter
 
 from domain.copies import replace
 from domain.eras import Dated, Era
@@ -158,7 +159,7 @@ class Subscription(Dated):
 
     def held_on(self, day: date) -> Credits:
         """Return what the holds made on a day set aside."""
-        return Credits(sum(hold.credit_amount for hold in self.holds if hold.date == day))
+        return held_on(day, self.holds)
 
     def is_open(self, hold: Hold, now: datetime) -> bool:
         """Say whether a hold of this subscription that nothing resolved is not over."""
@@ -166,7 +167,7 @@ class Subscription(Dated):
 
     def as_of(self, now: datetime, cap: Credits | None) -> "Subscription":
         """Return the subscription without the holds that are over; what they free rolls over."""
-        if not self.holds:
+        if not self.holds or (now < self.holds[0].expires_at and self.is_current(now)):
             return self
         holds = tuple(hold for hold in self.holds if self.is_open(hold, now))
         if len(holds) == len(self.holds):
@@ -190,7 +191,7 @@ class Subscription(Dated):
 
     def with_days(self, days: Sequence[Day], holds: Iterable[Hold]) -> "Subscription":
         """Return the subscription with these touched days (in order) as far as they are needed."""
-        in_order = tuple(sorted(holds, key=lambda hold: (hold.expires_at, hold.hold_id)))
+        in_order = tuple(sorted(holds, key=attrgetter("expires_at", "hold_id")))
         oldest = min((hold.date for hold in in_order), default=date.max)
         if self.seldom is not None and self.seldom.kept_from is not None:
             oldest = min(oldest, self.seldom.kept_from)
@@ -273,3 +274,8 @@ class Subscription(Dated):
     def days_remaining(self, today: date) -> int:
         """Return how many local days the subscription still covers, today included."""
         return max((self.last_day - today).days + 1, 0)
+
+
+def held_on(day: date, holds: Iterable[Hold]) -> Credits:
+    """Return what those of some holds set aside that were made on a day."""
+    return Credits(sum(hold.credit_amount for hold in holds if hold.date == day))

@@ -1,6 +1,7 @@
 """What a client is told of holds, the same over HTTP and from Python."""
 
 from datetime import datetime
+from typing import Any
 
 from pydantic import Field
 
@@ -58,8 +59,8 @@ class OpenHolds(Answer):
 
 def placed_answer(
     account: Account, change: HoldPlaced, now: datetime, policy: Policy
-) -> HoldResponse:
-    """Return the answer to a hold that was made, from the account after it."""
+) -> dict[str, Any]:
+    """Return a `HoldResponse` to a hold that was made, from the account after it."""
     known = account.as_of(now, policy.rollover_cap)
     remaining = credits_in(known.packs, now)
     if change.opening is not None:
@@ -67,13 +68,13 @@ def placed_answer(
         assert subscription is not None, "a hold has just been made on it"
         assert subscription.day is not None, "a hold has just touched this day"
         remaining = Credits(remaining + subscription.remaining(subscription.day))
-    return HoldResponse(
-        hold_id=change.hold.hold_id,
-        user_id=account.user_id,
-        credit_amount=change.hold.credit_amount,
-        expires_at=change.hold.expires_at,
-        remaining_credits=remaining,
-    )
+    return {
+        "hold_id": change.hold.hold_id,
+        "user_id": account.user_id,
+        "credit_amount": change.hold.credit_amount,
+        "expires_at": change.hold.expires_at,
+        "remaining_credits": remaining,
+    }
 
 
 def freed_answer(change: HoldFreed) -> HoldReleaseResponse:
