@@ -29,7 +29,7 @@ from ray.exceptions import RayError
 from actors.remote.environment import LOOPBACK, files_in
 from actors.remote.loopback import loopback_kept
 from actors.remote.options import NAMESPACE
-from actors.remote.ports import free_ports, ports_below, proxy_ports
+from actors.remote.ports import claimed_ports, ports_below, proxy_ports
 from actors.remote.private_folders import RAY, keep_token, run_folder
 from actors.remote.start_steps import START_SECONDS_MAX, CannotStartError, attempt, first_sentence
 
@@ -149,16 +149,17 @@ class PatientNode(ray_node.Node):
     """
 
     def __init__(self, ray_params: Any, **options: Any) -> None:
-        self._agent_ports = dict(zip(AGENT_PORTS, free_ports(len(AGENT_PORTS)), strict=True))
-        for name, port in self._agent_ports.items():
-            setattr(ray_params, name, port)
         ray_params.no_monitor, ray_params.include_log_monitor = True, False
-        try:
-            super().__init__(ray_params, **options)
-            self._await_agents()
-        except BaseException:
-            self.kill_all_processes(check_alive=False, allow_graceful=True)
-            raise
+        with claimed_ports(len(AGENT_PORTS)) as ports:  # It takes long until agents listen there.
+            self._agent_ports = dict(zip(AGENT_PORTS, ports, strict=True))
+            for name, port in self._agent_ports.items():
+                setattr(ray_params, name, port)
+            try:
+                super().__init__(ray_params, **options)
+                self._await_agents()
+            except BaseException:
+                self.kill_all_processes(check_alive=False, allow_graceful=True)
+                raise
 
     def start_api_server(self, *, include_dashboard: bool | None, raise_on_failure: bool) -> None:
         """Start the dashboard, if it is wanted: Ray would start a server without pages."""

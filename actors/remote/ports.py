@@ -34,13 +34,24 @@ logger = logging.getLogger(__name__)
 
 def free_ports(count: int) -> list[int]:
     """Return different ports that nobody listens on now, nor claims. Raises OSError: none is found."""
-    found: list[int] = []
-    for port in secrets.SystemRandom().sample(SERVER_PORTS, PORTS_TRIED_MAX):
-        with contextlib.suppress(OSError), claim_of(LOOPBACK, port):
-            found.append(port)
-        if len(found) == count:
-            return found
-    raise OSError(f"Of {PORTS_TRIED_MAX} ports that were tried, {len(found)} are free")
+    with claimed_ports(count) as ports:
+        return ports
+
+
+@contextlib.contextmanager
+def claimed_ports(count: int) -> Iterator[list[int]]:
+    """Yield different ports on loopback that this service has as long as the block. Raises OSError."""
+    with contextlib.ExitStack() as stack:
+        found: list[int] = []
+        for port in secrets.SystemRandom().sample(SERVER_PORTS, PORTS_TRIED_MAX):
+            with contextlib.suppress(OSError):
+                stack.enter_context(claim_of(LOOPBACK, port))
+                found.append(port)
+            if len(found) == count:
+                break
+        else:
+            raise OSError(f"Of {PORTS_TRIED_MAX} ports that were tried, {len(found)} are free")
+        yield found
 
 
 @contextlib.contextmanager

@@ -66,18 +66,17 @@ def given_up(
     It runs beside the first test's: both wait most of their time.
     """
     service = with_agent(tmp_path_factory.mktemp("given-up"), "os._exit(1)")
-    command = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-m", "actors", "up"],
         cwd=service.cwd,
         env=service.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    yield service, command
-    if command.poll() is None:  # Nobody has waited for it.
-        command.send_signal(signal.SIGINT)
-        command.communicate(timeout=END_SECONDS_MAX)
+    ) as command:
+        yield service, command
+        if command.poll() is None:  # Nobody has waited for it.
+            command.send_signal(signal.SIGINT)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from actors.remote.ports import (
     check_ports,
     claimed,
     claimed_from,
+    claimed_ports,
     free_ports,
     ports_below,
     proxy_ports,
@@ -29,6 +30,16 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names
 @pytest.fixture
 def port() -> int:
     return free_ports(1)[0]
+
+
+@linux
+def test_ports_that_are_claimed_are_found_by_nobody_else(port: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("actors.remote.ports.SERVER_PORTS", range(port, port + 1))
+        patch.setattr("actors.remote.ports.PORTS_TRIED_MAX", 1)
+        with claimed_ports(1) as ports, pytest.raises(OSError, match="0 are free"):
+            free_ports(1)
+        assert (ports, free_ports(1)) == ([port], [port])
 
 
 def test_free_ports_are_different_ones() -> None:
