@@ -84,7 +84,8 @@ def _days_after(
     for day in subscription.touched:
         if day.date in inherited:
             used = Credits(day.used + charged) if day.date == own else day.used
-            days.append(Day(day.date, inherited[day.date], used, day.told.of_read))
+            told_before, rolled_over = day.told.of_read, inherited[day.date]
+            days.append(replace(day, rolled_over=rolled_over, used=used, told=told_before))
         else:
             days.append(day)
     if told:

@@ -32,15 +32,12 @@ AT_HTTP_HOST = frozenset({"RAY_SERVE_FALLBACK_PROXY_HTTP_PORT"})
 logger = logging.getLogger(__name__)
 
 
-def free_ports(count: int) -> list[int]:
-    """Return different ports that nobody listens on now, nor claims. Raises OSError: none is found."""
-    with claimed_ports(count) as ports:
-        return ports
-
-
 @contextlib.contextmanager
 def claimed_ports(count: int) -> Iterator[list[int]]:
-    """Yield different ports on loopback that this service has as long as the block. Raises OSError."""
+    """Yield different ports on loopback that nobody has but this service as long as the block.
+
+    Raises OSError: there are too few.
+    """
     with contextlib.ExitStack() as stack:
         found: list[int] = []
         for port in secrets.SystemRandom().sample(SERVER_PORTS, PORTS_TRIED_MAX):

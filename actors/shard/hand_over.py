@@ -1,6 +1,7 @@
 """How a shard gives users away: it finishes what was accepted, writes the views, and forgets them.
 
-All of them where it leaves for a successor, else those that the table has given to others. Nobody answers for a slot on its way before its former owner has said that it has done so, and its
+It gives away all users where it leaves for a successor, else those whom the table has given to others.
+Nobody answers for a slot on its way before its former owner has said that it has done so, and its
 next owner loads each account at the first touch.
 """
 
@@ -21,8 +22,9 @@ async def hand_over(shard: Shard) -> int:
     table = shard.table
     if not shard.caught_up:
         raise StorageUnavailableError("an earlier incarnation's views are not written yet")
-    await shard.inbox.settle()
-    await shard.views.settle()
+    with shard.views.in_haste():
+        await shard.inbox.settle()
+        await shard.views.settle()
     if shard.ownership.may_hold_others(table):
         await _forget_others(shard)
     shard.ownership.forgot_others(table)
@@ -30,10 +32,13 @@ async def hand_over(shard: Shard) -> int:
 
 
 async def finish(shard: Shard, refuse: Callable[[], None]) -> None:
-    """Return once all that was accepted is in the views; `refuse` is told when no more is to come."""
+    """Return once all that was accepted is in the views.
+
+    `refuse` is called once little is left to write; no call is accepted after it.
+    """
     with shard.views.in_haste():
         await shard.settle()
-        refuse()  # What came meanwhile is little.
+        refuse()
         await shard.inbox.settle()
         await shard.settle()
 

@@ -18,10 +18,10 @@ ACCOUNTS_PER_FLUSH_MAX = 500  # One transaction stays small enough for any serve
 LAGGING_ENTRIES_MAX = 100_000  # Beyond this the shard refuses writes until the views follow.
 RETRY_SECONDS = 0.5  # Pause after a flush that failed.
 FLUSH_PAUSE_SECONDS = 0.25  # Entries gather this long, unless somebody waits for the views;
-RESTS = 4.0  # and always so many times as long as a flush took: the database is the journal's then,
+RESTS = 4.0  # and so many times as long as a flush took, but in haste: the database is the journal's then,
 REST_SECONDS_MAX = 2.0  # up to here.
-# Between two writes of one subscription's document, unless somebody asks for the views: each rewrites all
-# of it, and some servers hold up everybody's writes meanwhile. Events of the second are told as late.
+# Between two writes of one subscription's document, unless somebody asks for the views, or in haste: each
+# rewrites all of it, and some servers hold up everybody's writes meanwhile. Its events are told as late.
 SUBSCRIPTION_REST_SECONDS = 1.0
 FLUSHES_BEHIND = 4  # Where so many are needed for what lags, they follow each other at once.
 SET_ASIDE_SECONDS = 30.0  # How long an account waits whose views the database refuses.
@@ -59,6 +59,8 @@ class ViewWriter:
         self._flushed = asyncio.Event()
         self._wanted = asyncio.Event()
         self._in_haste = asyncio.Event()
+        self._hasty = 0
+        """How many blocks want haste."""
         self._marked_at = 0.0
         self._accounts_max = ACCOUNTS_PER_FLUSH_MAX
 
@@ -138,13 +140,16 @@ class ViewWriter:
 
     @contextlib.contextmanager
     def in_haste(self) -> Iterator[None]:
-        """Let nothing rest in the block: of a shard that leaves all callers wait for the views."""
+        """Write without rests inside the block: callers wait while a shard gives users away."""
+        self._hasty += 1
         self._in_haste.set()
         self._wanted.set()
         try:
             yield
         finally:
-            self._in_haste.clear()
+            self._hasty -= 1
+            if not self._hasty:
+                self._in_haste.clear()
 
     def drop(self, user_id: UserId) -> None:
         """Leave what lags of a user to others."""

@@ -7,6 +7,7 @@ from random import Random
 
 import pytest
 
+from domain.api.hold_answers import HoldResponse
 from domain.charges import UsageRecorded
 from domain.comparison import difference
 from domain.decide import decide
@@ -62,6 +63,37 @@ def test_case_8_what_a_settled_hold_did_not_need_is_free_again() -> None:
     assert isinstance(settled, HoldSettled)
     after = ledger.status(NOON)
     assert (after.credits_used, after.credits_held, after.remaining_credits) == (4, 0, 11)
+
+
+def test_of_two_holds_the_one_that_expires_first_is_over_first_whichever_was_made_first() -> None:
+    ledger = ledger_with(15, 1)
+
+    ledger.held(8, NOON, seconds=300)
+    ledger.held(4, NOON, seconds=60)
+
+    assert [left(ledger, NOON + n * ONE_MINUTE) for n in (0, 1, 5)] == [3, 7, 15]
+
+
+def test_holds_that_documents_have_in_another_order_are_over_in_that_of_their_expiry() -> None:
+    ledger = ledger_with(15, 1)
+    ledger.held(8, NOON, seconds=300)
+    ledger.held(4, NOON, seconds=60)
+    (subscription,) = ledger.account.subscriptions
+    day, holds = subscription.touched[0], subscription.holds
+
+    for stored in (holds, holds[::-1]):
+        read = subscription.with_usage_days([(day.date, day.used)], day.date, None, holds=stored)
+        assert read.as_of(NOON + ONE_MINUTE, None).held_on(day.date) == 8
+
+
+def test_the_answer_to_a_hold_is_written_as_its_model_would_write_it() -> None:
+    ledger = ledger_with(15, 1)
+    ledger.held(8, NOON)
+
+    text = ledger.entries[-1].answer
+
+    assert text is not None
+    assert HoldResponse.model_validate_json(text).model_dump_json() == text
 
 
 def test_case_8_of_two_settlements_one_wins_and_the_other_is_told() -> None:

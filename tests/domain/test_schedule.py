@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from operator import attrgetter
 from types import FrameType
 
 import pytest
@@ -79,13 +80,14 @@ def test_it_is_the_day_that_is_found_day_by_day(
     used: int,
 ) -> None:
     today = Day(FIRST, Credits(0), Credits(used))
+    of_all = [hold_of(number, *hold) for number, hold in enumerate(holds)]
     subscription = replace(
         giving(0, DAYS),
         timezone=zone,
         start=OPENED - 2 * ONE_DAY,
         grants=tuple(grant_of(*grant) for grant in grants),
         day=today,
-        holds=tuple(hold_of(number, *hold) for number, hold in enumerate(holds)),
+        holds=tuple(sorted(of_all, key=attrgetter("expires_at", "hold_id"))),
     )
     rest = credits_or_none(cap)
 

@@ -39,7 +39,7 @@ os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
 
 
 def ending_with_us(*arguments: str) -> list[str]:
-    """Return a Python command. Linux interrupts it, as Ctrl-C would, when the process ends that starts it."""
+    """Return a Python command that Linux interrupts, as Ctrl-C would, when the thread ends that starts it."""
     with_us = ["-c", WITH_US] if sys.platform == "linux" else []
     return [sys.executable, *with_us, *arguments]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections import Counter
 from typing import Any
 
 import httpx
@@ -18,7 +19,7 @@ def shards_of(http: httpx.Client) -> list[str]:
 
 
 def is_list_refused(problem: str) -> bool:
-    """Say whether a list was refused that had to wait for its caller's others, which a busy machine does."""
+    """Say whether a list was refused that had waited five seconds for others of its caller's."""
     return "/monthly?" in problem and ": 503 " in problem and '"code":"overloaded"' in problem
 
 
@@ -46,6 +47,9 @@ def test_shards_come_and_go_under_load(service: RunningService, http: httpx.Clie
     database.client.close()
 
     assert [problem for problem in seen.problems if not is_list_refused(problem)] == []
+    lists = Counter(answer.code for answer in seen.answers if answer.what == "GET monthly")
+    assert lists[200] >= CALLERS
+    assert lists[200] > lists[503]
     assert seen.old == []
     assert (lost, doubled) == (0, 0)
     assert seen.charged.total() > CALLERS

@@ -4,7 +4,6 @@ import contextlib
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import pytest
 from actors.remote.environment import LOOPBACK
 from actors.remote.ports import PROXY_PORTS, claim_of
 from tests.patience import PATIENCE_SECONDS
-from tests.service.running import RunningService, wait_until
+from tests.service.running import RunningService, ending_with_us, wait_until
 
 pytestmark = pytest.mark.service
 
@@ -66,17 +65,19 @@ def given_up(
     It runs beside the first test's: both wait most of their time.
     """
     service = with_agent(tmp_path_factory.mktemp("given-up"), "os._exit(1)")
-    with subprocess.Popen(
-        [sys.executable, "-m", "actors", "up"],
+    command = subprocess.Popen(
+        ending_with_us("-m", "actors", "up"),
         cwd=service.cwd,
         env=service.environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    ) as command:
-        yield service, command
-        if command.poll() is None:  # Nobody has waited for it.
-            command.send_signal(signal.SIGINT)
+    )
+    yield service, command
+    if command.poll() is None:  # Nobody has waited for it.
+        command.send_signal(signal.SIGINT)
+    if command.stdout is not None and not command.stdout.closed:
+        command.communicate(timeout=END_SECONDS_MAX)
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.service
 
 EXPIRY_SECONDS_MAX = PATIENCE_SECONDS
 USED_SECONDS_MAX = PATIENCE_SECONDS
-REPLICA_PORTS = range(30_000, 30_050)  # Where Serve has replicas listen.
+REPLICA_PORTS = range(30_000, 31_000)  # Where Serve has replicas listen.
 PAYMENT = {"method": "card", "transaction_id": "t-1", "amount": 2900, "currency": "eur"}
 
 

@@ -43,7 +43,7 @@ def test_hundreds_of_holds_outlive_a_service_that_is_ended_and_started_again(
             service.stop(number)
             wait_until(lambda: not listens(service.port), SERVICE_SECONDS)
             service.start()
-            result = json.loads(storm.communicate(timeout=SERVICE_SECONDS)[0])
+            result = json.loads(storm.stdout.read())
         finally:
             storm.kill()
             storm.communicate()

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive
+from uvicorn import Server
 from uvicorn.config import HTTP_PROTOCOLS, Config
 
 from actors.auth.caller import Scope
@@ -158,6 +159,7 @@ def test_a_connection_that_goes_on_begins_each_request_anew(interface: Listening
 
 def test_serves_web_server_reads_requests_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(HTTP_PROTOCOLS, "auto", "uvicorn.protocols.http.auto:AutoHTTPProtocol")
+    monkeypatch.setattr(Server, "startup", Server.startup)
 
     shortcut.middlewares()
     config = Config(shortcut.Shortcut(PlainTextResponse("")), log_config=None, lifespan="off")

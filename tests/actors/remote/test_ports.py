@@ -14,7 +14,6 @@ from actors.remote.ports import (
     claimed,
     claimed_from,
     claimed_ports,
-    free_ports,
     ports_below,
     proxy_ports,
 )
@@ -29,21 +28,13 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names
 
 @pytest.fixture
 def port() -> int:
-    return free_ports(1)[0]
+    with claimed_ports(1) as ports:
+        return ports[0]
 
 
-@linux
-def test_ports_that_are_claimed_are_found_by_nobody_else(port: int) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("actors.remote.ports.SERVER_PORTS", range(port, port + 1))
-        patch.setattr("actors.remote.ports.PORTS_TRIED_MAX", 1)
-        with claimed_ports(1) as ports, pytest.raises(OSError, match="0 are free"):
-            free_ports(1)
-        assert (ports, free_ports(1)) == ([port], [port])
-
-
-def test_free_ports_are_different_ones() -> None:
-    assert len(set(free_ports(8))) == 8
+def test_ports_that_are_claimed_together_are_different_ones() -> None:
+    with claimed_ports(8) as ports:
+        assert len(set(ports)) == 8
 
 
 def test_a_port_that_a_program_listens_on_is_told(port: int) -> None:
@@ -77,10 +68,16 @@ def test_what_is_claimed_is_nobody_elses_until_it_is_let_go(port: int) -> None:
 def test_a_port_that_is_claimed_is_not_free(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("actors.remote.ports.SERVER_PORTS", [port])
     monkeypatch.setattr("actors.remote.ports.PORTS_TRIED_MAX", 1)
-    with claimed(HOST, port, METRICS), pytest.raises(OSError, match="0 are free"):
-        free_ports(1)
+    with (
+        claimed(HOST, port, METRICS),
+        pytest.raises(OSError, match="0 are free"),
+        claimed_ports(1),
+    ):
+        pytest.fail("it is claimed")
 
-    assert free_ports(1) == [port]
+    with claimed_ports(1) as ports, pytest.raises(OSError, match="0 are free"), claimed_ports(1):
+        pytest.fail("it is claimed")
+    assert ports == [port]
 
 
 @linux
@@ -187,9 +184,9 @@ def test_what_listens_at_another_address_takes_nothing(port: int) -> None:
 
 @linux
 def test_serves_own_port_is_looked_for_where_http_is_and_the_others_on_loopback(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, port: int
 ) -> None:
-    first = free_ports(1)[0]
+    first = port
     monkeypatch.setattr("actors.remote.ports.PROXY_PORTS", {FALLBACK: first, METRICS: first + 50})
     with (
         socket.create_server((ANOTHER_HOST, first)),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ray._private import node as ray_node
@@ -16,7 +17,8 @@ from typer.testing import CliRunner
 from actors import launch
 from actors.cli.main import app
 from actors.remote import local_cluster
-from actors.remote.ports import PROXY_PORTS, free_ports
+from actors.remote.environment import LOOPBACK
+from actors.remote.ports import PROXY_PORTS, claim_of, claimed_ports
 from actors.remote.start_steps import ATTEMPTS_MAX, CannotStartError, attempt, starting
 from actors.settings import Settings
 
@@ -120,6 +122,28 @@ def test_a_cluster_that_does_not_start_leaves_nothing_of_ours_in_ray(
     assert dict(os.environ) == before
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has names to claim")
+def test_the_ports_of_a_nodes_agents_are_claimed_until_they_listen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ports: list[int] = []
+
+    def begin(_node: object, params: SimpleNamespace, **_options: object) -> None:
+        ports.extend(getattr(params, name) for name in local_cluster.AGENT_PORTS)
+        for port in ports:
+            with pytest.raises(OSError, match="in use"):
+                claim_of(LOOPBACK, port)
+
+    monkeypatch.setattr(ray_node.Node, "__init__", begin)
+    monkeypatch.setattr(local_cluster.PatientNode, "_await_agents", lambda _: None)
+
+    local_cluster.PatientNode(SimpleNamespace())
+
+    assert len(set(ports)) == len(local_cluster.AGENT_PORTS)
+    for port in ports:
+        claim_of(LOOPBACK, port).close()
+
+
 def test_a_cluster_that_cannot_be_joined_is_told_at_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, steps: list[str]
 ) -> None:
@@ -142,7 +166,8 @@ def test_a_cluster_that_cannot_be_joined_is_told_at_once(
 def test_http_that_finds_its_port_taken_ends_at_once_and_says_which(
     monkeypatch: pytest.MonkeyPatch, steps: list[str], when: str
 ) -> None:
-    http_port, *ports = free_ports(1 + len(PROXY_PORTS))
+    with claimed_ports(1 + len(PROXY_PORTS)) as found:
+        http_port, *ports = found
     for variable, port in zip(PROXY_PORTS, ports, strict=True):
         monkeypatch.setenv(variable, str(port))
     with contextlib.ExitStack() as stack:

@@ -10,8 +10,9 @@ import pytest
 import uvloop
 from starlette.responses import PlainTextResponse
 from uvicorn import Config, Server
+from uvicorn.config import HTTP_PROTOCOLS
 
-from actors.serving import accepting
+from actors.serving import shortcut
 from tests.patience import PATIENCE_SECONDS
 
 CONNECTIONS = 200
@@ -19,8 +20,11 @@ TURN_SECONDS = 0.002
 
 
 @pytest.fixture(autouse=True)
-def _set_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def _in_a_replica(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have web servers of this process be as Serve starts them in a replica."""
     monkeypatch.setattr(Server, "startup", Server.startup)
+    monkeypatch.setitem(HTTP_PROTOCOLS, "auto", HTTP_PROTOCOLS["auto"])
+    shortcut.middlewares()
 
 
 @asynccontextmanager
@@ -58,8 +62,6 @@ async def turns_to_take_all() -> int:
 
 
 def test_connections_that_come_at_once_are_taken_in_a_few_turns() -> None:
-    accepting.install()
-
     assert uvloop.run(turns_to_take_all()) < CONNECTIONS / 10
 
 
@@ -70,8 +72,6 @@ async def port_after_the_end() -> int:
 
 
 def test_a_web_server_that_has_ended_listens_no_more() -> None:
-    accepting.install()
-
     port = uvloop.run(port_after_the_end())
 
     with pytest.raises(ConnectionRefusedError):

@@ -7,6 +7,7 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
+from uvicorn import Server
 
 from actors.edge.app import build_app
 from actors.edge.gate import Gate
@@ -28,6 +29,7 @@ async def behind_the_shortcut(
     monkeypatch: pytest.MonkeyPatch, *, is_open: bool
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Gate]]:
     monkeypatch.setattr(shortcut, "_gates", [])
+    monkeypatch.setattr(Server, "startup", Server.startup)
     async with edge() as (http, backend):
         await http.post("/subscription/credits", json=CREDITS)
         gate = build_app(backend)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from actors.protocol.calls import Outcome
+from actors.protocol.calls import Outcome, Reply
 from actors.protocol.store import StorageUnavailableError
 from actors.shard.hand_over import finish
 from domain.documents.views import AccountViews
@@ -81,18 +81,28 @@ async def test_a_shard_that_leaves_writes_what_it_has_in_hand_without_a_rest(
     monkeypatch.setattr("actors.shard.view_writer.FLUSH_PAUSE_SECONDS", 0.0)
     store = MemoryStore()
     refused: list[int] = []
+    late: list[asyncio.Future[Reply]] = []
     async with running(store, policy=WHOLE) as shard:
         await ask(shard, credit_call(ANN, 200), charge_call(ANN, 50, "a"))
         await shard.settle()
         monkeypatch.setattr("actors.shard.view_writer.RESTS", 1e9)
         monkeypatch.setattr("actors.shard.view_writer.REST_SECONDS_MAX", 3600.0)
         await ask(shard, charge_call(ANN, 7, "b"), credit_call(ANN, 9, key="more"))
+        await asyncio.sleep(SEEN_SECONDS)
+        assert used(store, ANN) == 50  # It rests.
 
-        await asyncio.wait_for(
-            finish(shard, lambda: refused.append(used(store, ANN))), PATIENCE_SECONDS
-        )
+        def refuse() -> None:
+            refused.append(used(store, ANN))
+            late.append(asyncio.ensure_future(ask_one(shard, charge_call(ANN, 5, "late"))))
 
-        assert (refused, used(store, ANN), totals(store)[ANN]) == ([57], 57, 209)
+        await asyncio.wait_for(finish(shard, refuse), PATIENCE_SECONDS)
+
+        assert refused == [57]
+        assert (await late[0]).outcome is Outcome.DONE
+        assert totals(store)[ANN] == 209
+        await ask_one(shard, charge_call(ANN, 2, "after"))
+        await asyncio.sleep(SEEN_SECONDS)
+        assert used(store, ANN) < 64  # It rests again.
 
 
 @in_loop
