@@ -203,8 +203,8 @@ MUTATIONS = (
     Mutation(
         "later-days-inherit-nothing",
         "domain.evolve_holds",
-        "replace(day, rolled_over=inherited[day.date], told=day.told.of_read)",
-        "day",
+        "replace(day, rolled_over=rolled_over, used=used, told=told_before)",
+        "replace(day, used=used, told=told_before)",
         "what a hold of yesterday frees is lost to today",
     ),
     Mutation(
@@ -231,8 +231,8 @@ MUTATIONS = (
     Mutation(
         "hand-over-at-once",
         "actors.shard.hand_over",
-        "    await shard.inbox.settle()\n    await shard.views.settle()\n",
-        "",
+        "        await shard.inbox.settle()\n        await shard.views.settle()\n",
+        "        pass\n",
         "a shard hands over what it is still working on",
     ),
     Mutation(
