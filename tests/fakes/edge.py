@@ -70,6 +70,7 @@ from tests.fakes.stream_secret import StreamSecret
 from tests.simulation.majority import ReplicatedStore
 
 POLL_SECONDS = 0.005
+SCHEDULE = Settings(_env_file=None).schedule
 PAYMENT = {"method": "card", "transaction_id": "t-1", "amount": 2900, "currency": "eur"}
 USAGE = {"user_id": "ada", "service_type": "chat", "credit_amount": 30}
 SYNC = SyncReport(
@@ -214,7 +215,7 @@ class LocalBackend:
         clock = Clock(NOON)
         self.janitor_jobs = JanitorJobs(
             "edge",
-            Settings(_env_file=None).schedule,
+            SCHEDULE,
             self.agenda,
             NoJobStore(),
             shards,
