@@ -30,6 +30,7 @@ ROOT = Path(__file__).parents[2]
 START_SECONDS_MAX = SERVICE_SECONDS
 SHARED_FOLDERS = ("/tmp/haproxy-serve", "/tmp/ray")  # Where each machine needs its own files.
 CPUS = 4
+RAY_STARTS_MAX = 3  # How often a node is started where that fails, as it may on a busy machine.
 OWN = "--net --pid --mount --fork --mount-proc"
 
 
@@ -112,6 +113,12 @@ class Machine:
     def mend(self) -> None:
         """Undo `cut`."""
         subprocess.run(["ip", "link", "set", self._name, "up"], check=True)
+
+    def clear(self) -> None:
+        """Kill all its processes but the first, which keeps the machine."""
+        for pid in set(pids_in(self.space)) - {self.init}:
+            with contextlib.suppress(ProcessLookupError):  # It has ended meanwhile.
+                os.kill(pid, signal.SIGKILL)
 
     def kill(self) -> None:
         """End all its processes at once (SIGKILL): its network ends with them."""
@@ -263,7 +270,13 @@ class Machines:
             line += " --include-dashboard=false"
         head = self.head.address
         ours = f" --node-ip-address={machine.address} --num-cpus={CPUS} --disable-usage-stats"
-        machine.run(line + ours, self.environment | {"RAY_HEAD_IP": head})
+        environment = self.environment | {"RAY_HEAD_IP": head}
+        for _ in range(RAY_STARTS_MAX - 1):
+            with contextlib.suppress(AssertionError):
+                machine.run(line + ours, environment)
+                return
+            machine.clear()  # `ray start` gives up by a time limit of its own, and leaves what it began.
+        machine.run(line + ours, environment)
 
     def _make_home(self) -> dict[str, str]:
         """Make a home with what the cluster file puts there; return the environment of all."""
