@@ -168,7 +168,7 @@ class Subscription(Dated):
     def as_of(self, now: datetime, cap: Credits | None) -> "Subscription":
         """Return the subscription without the holds that are over; what they free rolls over."""
         if not self.holds or (now < self.holds[0].expires_at and self.is_current(now)):
-            return self
+            return self  # The first is the first to expire.
         holds = tuple(hold for hold in self.holds if self.is_open(hold, now))
         if len(holds) == len(self.holds):
             return self

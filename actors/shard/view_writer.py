@@ -18,9 +18,9 @@ ACCOUNTS_PER_FLUSH_MAX = 500  # One transaction stays small enough for any serve
 LAGGING_ENTRIES_MAX = 100_000  # Beyond this the shard refuses writes until the views follow.
 RETRY_SECONDS = 0.5  # Pause after a flush that failed.
 FLUSH_PAUSE_SECONDS = 0.25  # Entries gather this long, unless somebody waits for the views;
-RESTS = 4.0  # and so many times as long as a flush took, but in haste: the database is the journal's then,
+RESTS = 4.0  # and so many times as long as a flush took, unless in haste: the database is the journal's then,
 REST_SECONDS_MAX = 2.0  # up to here.
-# Between two writes of one subscription's document, unless somebody asks for the views, or in haste: each
+# Between two writes of one subscription's document, unless in haste, or somebody asks for the views: each
 # rewrites all of it, and some servers hold up everybody's writes meanwhile. Its events are told as late.
 SUBSCRIPTION_REST_SECONDS = 1.0
 FLUSHES_BEHIND = 4  # Where so many are needed for what lags, they follow each other at once.

@@ -26,6 +26,13 @@ class Answer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Fields = dict[str, Any]
+"""An answer that is written as it stands, in the order of its model's fields.
+
+To check what was just worked out would cost as much as to decide it: tests hold it to its model.
+"""
+
+
 class PaymentRecord(Answer):
     """What was paid. `amount` is in the currency's minor unit."""
 

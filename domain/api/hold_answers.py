@@ -1,12 +1,11 @@
 """What a client is told of holds, the same over HTTP and from Python."""
 
 from datetime import datetime
-from typing import Any
 
 from pydantic import Field
 
 from domain.account import Account, OpenHold
-from domain.api.answers import Answer, Source, UsageFactsAnswer, told_facts
+from domain.api.answers import Answer, Fields, Source, UsageFactsAnswer, told_facts
 from domain.api.correction_answers import sources_of
 from domain.api.fields import HoldId, Midnight, Moment, ShownUserId, SubscriptionId
 from domain.holds import HoldFreed, HoldPlaced
@@ -57,9 +56,7 @@ class OpenHolds(Answer):
     holds: list[OpenHoldRecord]
 
 
-def placed_answer(
-    account: Account, change: HoldPlaced, now: datetime, policy: Policy
-) -> dict[str, Any]:
+def placed_answer(account: Account, change: HoldPlaced, now: datetime, policy: Policy) -> Fields:
     """Return a `HoldResponse` to a hold that was made, from the account after it."""
     known = account.as_of(now, policy.rollover_cap)
     remaining = credits_in(known.packs, now)

@@ -1,7 +1,7 @@
 """Answers from accounts: what a status shows, and what a command is told."""
 
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pydantic_core import to_json
 
@@ -10,6 +10,7 @@ from domain.api.answers import (
     Answer,
     CreditAdditionResponse,
     CreditStatusResponse,
+    Fields,
     PaymentRecord,
     told_facts,
 )
@@ -80,13 +81,6 @@ def status_answer(account: Account, now: datetime, policy: Policy) -> CreditStat
         else midnight(today + ONE_DAY, timezone),
         as_of=now,
     )
-
-
-Fields = dict[str, Any]
-"""An answer that is written as it stands, in the order of its model's fields.
-
-To check what was just worked out would cost as much as to decide it: tests hold it to its model.
-"""
 
 
 def answer_text(account: Account, entry: Entry, policy: Policy) -> str:

@@ -271,12 +271,17 @@ class Machines:
         head = self.head.address
         ours = f" --node-ip-address={machine.address} --num-cpus={CPUS} --disable-usage-stats"
         environment = self.environment | {"RAY_HEAD_IP": head}
-        for _ in range(RAY_STARTS_MAX - 1):
-            with contextlib.suppress(AssertionError):
+        for left in reversed(range(RAY_STARTS_MAX)):
+            try:
                 machine.run(line + ours, environment)
+            except (
+                AssertionError
+            ):  # It gives up by a time limit of its own, and leaves what it began.
+                machine.clear()
+                if not left:
+                    raise
+            else:
                 return
-            machine.clear()  # `ray start` gives up by a time limit of its own, and leaves what it began.
-        machine.run(line + ours, environment)
 
     def _make_home(self) -> dict[str, str]:
         """Make a home with what the cluster file puts there; return the environment of all."""
