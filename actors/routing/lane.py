@@ -1,31 +1,21 @@
 """The way to one shard: calls that wait at the same time travel together in one message."""
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import islice
 from typing import Protocol
 
 from actors.protocol.calls import OVERLOADED, Call, Envelope, Reply
 from actors.protocol.directory import Directory
 from actors.protocol.errors import ShardLostError
 from actors.protocol.queries import Query
-from actors.runtime.tracing import Parent, carried, load
-from domain.values import UserId
+from actors.routing.queue import Item, Queue, Queued, user_of
+from actors.runtime.tracing import carried, load
 
-ENVELOPE_LENGTH_MAX = 512  # Calls in one message to a shard; of one user,
-# so many: the replies to a message come together, and others wait for those that travel with them.
-ENVELOPE_OF_ONE_USER_MAX = 8
 # What comes while a message is being decided gathers for the next. That leaves once it is as long,
 # so that the shard need not wait for it: short ones would cost more than its waiting.
 ENVELOPES_IN_FLIGHT_MAX = 2
 GATHER_SECONDS = 0.002  # Time between two messages to a shard, while callers are many.
 ENVELOPE_SECONDS_MAX = 5.0  # How long a shard may take before it counts as lost.
-QUEUE_LENGTH_MAX = 10_000  # Calls waiting here for one shard; beyond this, `overloaded`.
-
-Item = Call | UserId
-"""What is sent: a command under its key, or a user whose status is read."""
 
 
 class Shards(Protocol):
@@ -41,79 +31,55 @@ class Shards(Protocol):
         """Return the newest directory."""
 
 
-@dataclass(slots=True, eq=False)
-class Queued:
-    """Something to send, and the future of its reply (None: the shard was lost)."""
-
-    item: Item
-    reply: "asyncio.Future[Reply | None]"
-    parent: Parent | None
-    """The span of the request that it is for, where that is traced."""
-
-
-class Queue:
-    """What waits for the next messages: each user in turn has a share of one, in order of arrival."""
-
-    def __init__(self) -> None:
-        self._of_users: dict[UserId, deque[Queued]] = {}
-        self._length = 0
-
-    def __len__(self) -> int:
-        return self._length
-
-    def put(self, waiting: Queued) -> None:
-        """Let something wait."""
-        self._of_users.setdefault(user_of(waiting.item), deque()).append(waiting)
-        self._length += 1
-
-    def take(self) -> list[Queued]:
-        """Return what the next message is to carry. Users with more of their own come last again."""
-        taken: list[Queued] = []
-        for user_id in list(islice(self._of_users, ENVELOPE_LENGTH_MAX)):
-            own = self._of_users.pop(user_id)
-            share = min(len(own), ENVELOPE_OF_ONE_USER_MAX, ENVELOPE_LENGTH_MAX - len(taken))
-            taken += [own.popleft() for _ in range(share)]
-            if own:
-                self._of_users[user_id] = own
-            if len(taken) == ENVELOPE_LENGTH_MAX:
-                break
-        self._length -= len(taken)
-        return taken
-
-
 class Lane:
     """The way to one shard, for calls or for reads. Gathers what waits into one message."""
 
-    def __init__(self, shards: Shards, index: int, version: int) -> None:
+    def __init__(self, shards: Shards, index: int, version: int, user_pace: int) -> None:
         self.version = version
         self._shards = shards
         self._index = index
-        self._queue = Queue()
+        self._queue = Queue(user_pace)
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_flight = 0
         self._length_in_flight = 0
         self._gather_until = 0.0
         self._is_gathering = False
+        self._letting_go: asyncio.TimerHandle | None = None
 
     async def send(self, item: Item) -> Reply | None:
         """Return the reply; None where the shard was lost."""
-        if len(self._queue) >= QUEUE_LENGTH_MAX:
+        if not self._queue.has_room(user_of(item)):
             return OVERLOADED
         waiting = Queued(item, asyncio.get_running_loop().create_future(), carried())
         self._queue.put(waiting)
+        self._see_to_next()
+        return await waiting.reply
+
+    def _see_to_next(self) -> None:
+        """Have a message gathered and sent, where one is due."""
         if self._is_due():
             self._is_gathering = True
             task = asyncio.create_task(self._carry())
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        return await waiting.reply
+
+    def _let_go_in_time(self) -> None:
+        """Have those who are held back go on then."""
+        if self._queue.holds_back and self._letting_go is None:
+            loop = asyncio.get_running_loop()
+            self._letting_go = loop.call_at(self._queue.held_until, self._let_go)
+
+    def _let_go(self) -> None:
+        self._letting_go = None
+        self._queue.let_go()
+        self._see_to_next()
 
     def _is_due(self) -> bool:
         """Whether somebody has to see to the next message."""
-        if self._is_gathering or not self._queue:
+        if self._is_gathering or not self._queue.due:
             return False
         return not self._in_flight or (
-            self._in_flight < ENVELOPES_IN_FLIGHT_MAX and len(self._queue) >= self._length_in_flight
+            self._in_flight < ENVELOPES_IN_FLIGHT_MAX and self._queue.due >= self._length_in_flight
         )
 
     async def _carry(self) -> None:
@@ -132,13 +98,15 @@ class Lane:
             self._is_gathering = True
 
     async def _send_next(self) -> None:
-        batch = [waiting for waiting in self._queue.take() if not waiting.reply.done()]
+        now = asyncio.get_running_loop().time()
+        batch = [waiting for waiting in self._queue.take(now) if not waiting.reply.done()]
+        self._let_go_in_time()
         if not batch:  # All its callers have gone.
             return
         items = [waiting.item for waiting in batch]
         # Callers are many now: the next message may gather some of them, unless it has enough.
-        if len(items) > 1 and not self._queue:
-            self._gather_until = asyncio.get_running_loop().time() + GATHER_SECONDS
+        if len(items) > 1 and not self._queue.due:
+            self._gather_until = now + GATHER_SECONDS
         self._in_flight += 1
         self._length_in_flight = len(items)
         load([waiting.parent for waiting in batch])
@@ -162,8 +130,3 @@ async def deliver(
             return await shards.send(index, Envelope(version, calls, reads))
     except (ShardLostError, TimeoutError):
         return [None] * len(items)
-
-
-def user_of(item: Item) -> UserId:
-    """Return whose account is asked for."""
-    return item.command.user_id if isinstance(item, Call) else item

@@ -16,7 +16,8 @@ from actors.protocol.directory import Directory
 from actors.protocol.errors import ShardLostError
 from actors.protocol.queries import Query
 from actors.protocol.store import ELECTION_SECONDS
-from actors.routing.lane import Item, Lane, Shards, deliver, user_of
+from actors.routing.lane import Lane, Shards, deliver
+from actors.routing.queue import Item, user_of
 from actors.runtime.backoff import backoff
 from domain.values import UserId
 
@@ -35,10 +36,11 @@ KNOWN = (Outcome.DONE, Outcome.REFUSED)
 
 
 class Router:
-    """One process's way to all shards."""
+    """One process's way to all shards. For `user_pace`, see `Queue`."""
 
-    def __init__(self, shards: Shards, timeout_seconds: float) -> None:
+    def __init__(self, shards: Shards, timeout_seconds: float, user_pace: int = 0) -> None:
         self._shards = shards
+        self._user_pace = user_pace
         self._timeout = timeout_seconds
         self._away_since: float | None = None
         self._table: Directory | None = None
@@ -207,7 +209,7 @@ class Router:
         place = table.owner(user_id), isinstance(item, Call), user_id in self._known
         lane = self._lanes.get(place)
         if lane is None or lane.version != table.version:
-            lane = self._lanes[place] = Lane(self._shards, place[0], table.version)
+            lane = self._lanes[place] = Lane(self._shards, place[0], table.version, self._user_pace)
         return lane
 
 

@@ -73,7 +73,9 @@ class RayBackend:
     def __init__(self, settings: Settings) -> None:
         self.database = open_database(settings)
         self._shards = RayShards()
-        self.router = Router(self._shards, settings.request_timeout_seconds)
+        self.router = Router(
+            self._shards, settings.request_timeout_seconds, settings.user_calls_per_second
+        )
         self.turns = Turns()
         self.keys = KeyRing(MongoKeys(self.database))
         self.key_desk = KeyDesk(MongoKeys(self.database))

@@ -3,18 +3,22 @@
 import asyncio
 import contextlib
 import itertools
+import json
 import resource
+import selectors
 import socket
+import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 import httpx
 import jwt
 
+from bench.load import RECEIVE_BYTES_MAX, Connection, answer_length
 from tests.fakes.http2 import begun_posts
-from tests.service.attack import answer_all
 
 CONNECTIONS = 64
 STREAMS, IDLE, HTTP2 = 500, 4_000, 400
@@ -28,7 +32,8 @@ GRANTS_MAX = 1_000  # Of one subscription, as the service has it.
 LONGEST = {"method": "\U0001f4b3" * 64, "currency": "\U0001f4b3" * 16}
 """Texts of a payment, as long as they may be; each character has four bytes."""
 
-Send = Callable[[httpx.AsyncClient, int], Awaitable[httpx.Response]]
+Send = Callable[[int], bytes]
+"""Makes the request with a number, without what shows the key."""
 
 
 class Target(NamedTuple):
@@ -48,38 +53,54 @@ def longest_payment(number: int, length: int) -> dict[str, object]:
     return LONGEST | {"transaction_id": f"{number:0>6}".ljust(length, "\U0001f4b3"), "amount": 1}
 
 
-async def list_records(client: httpx.AsyncClient, _: int) -> httpx.Response:
-    return await client.get("/subscription/usage", params={"user_id": LISTER, "limit": 1000})
+def get(path: str, **query: object) -> bytes:
+    return f"GET {path}?{urlencode(query)} HTTP/1.1\r\n\r\n".encode()
 
 
-async def charge_too_much(client: httpx.AsyncClient, _: int) -> httpx.Response:
-    return await client.post("/subscription/usage", json=charge(SPENDER, 2**52))
+def post(path: str, body: object, **fields: str) -> bytes:
+    sent = json.dumps(body).encode()
+    named = {"Content-Type": "application/json", "Content-Length": len(sent)} | fields
+    head = "".join(f"{name}: {value}\r\n" for name, value in named.items())
+    return f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + sent
 
 
-async def charge_somebody_unknown(client: httpx.AsyncClient, number: int) -> httpx.Response:
-    return await client.post("/subscription/usage", json=charge(f"unknown-{number}", 1))
+def list_records(_: int) -> bytes:
+    return get("/subscription/usage", user_id=LISTER, limit=1000)
 
 
-async def repeat_what_is_spoilt(client: httpx.AsyncClient, _: int) -> httpx.Response:
-    return await client.post("/subscription/usage", json=charge(BROKEN, 1), headers=KEY)
+def charge_one(_: int) -> bytes:
+    return post("/subscription/usage", charge(LISTER, 1))
+
+
+def charge_too_much(_: int) -> bytes:
+    return post("/subscription/usage", charge(SPENDER, 2**52))
+
+
+def charge_somebody_unknown(number: int) -> bytes:
+    return post("/subscription/usage", charge(f"unknown-{number}", 1))
+
+
+def repeat_what_is_spoilt(_: int) -> bytes:
+    return post("/subscription/usage", charge(BROKEN, 1), **KEY)
 
 
 def adding_grants(length: int) -> Send:
     """Return what gives one user after the other up to a thousand grants; it charges each in between."""
 
-    async def add(client: httpx.AsyncClient, number: int) -> httpx.Response:
+    def add(number: int) -> bytes:
         user = f"{PAYER}-{length}-{number // (2 * GRANTS_MAX)}"
         if number % 2:
-            return await client.post("/subscription/usage", json=charge(user, 1))
+            return post("/subscription/usage", charge(user, 1))
         payment = longest_payment(number, length)
         body = {"user_id": user, "amount": 1000, "days": 30, "payment": payment}
-        return await client.post("/subscription/credits", json=body)
+        return post("/subscription/credits", body)
 
     return add
 
 
 SENDS: dict[str, Send] = {
     "lists": list_records,
+    "charges": charge_one,
     "refused charges": charge_too_much,
     "unknown users": charge_somebody_unknown,
     "a spoilt entry": repeat_what_is_spoilt,
@@ -97,39 +118,79 @@ def client_of(url: str, key: str, connections: int = CONNECTIONS) -> httpx.Async
     )
 
 
+class Callers:
+    """As many requests as so many connections can send, over raw sockets: the less of the machine is their own."""
+
+    def __init__(self, target: Target, requests: Iterator[bytes]) -> None:
+        url = httpx.URL(target.url)
+        self._port = url.port or 80
+        self._seconds = target.seconds
+        self._requests = requests
+        self._common = f"Host: {url.host}\r\nAuthorization: Bearer {target.key}\r\n".encode()
+        self._selector = selectors.DefaultSelector()
+        self._answers: Counter[str] = Counter()
+
+    def run(self) -> Counter[str]:
+        """Send for so long; return what was answered, by status."""
+        until = time.monotonic() + self._seconds
+        for _ in range(CONNECTIONS):
+            self._connect()
+        while (left := until - time.monotonic()) > 0:
+            for key, _ in self._selector.select(left):
+                self._receive(key.data)
+        for key in list(self._selector.get_map().values()):
+            self._leave(key.data)
+        self._selector.close()
+        return self._answers
+
+    def _connect(self) -> None:
+        connection = Connection(self._port)
+        self._selector.register(connection.socket, selectors.EVENT_READ, connection)
+        self._ask(connection)
+
+    def _leave(self, connection: Connection) -> None:
+        self._selector.unregister(connection.socket)
+        connection.socket.close()
+
+    def _ask(self, connection: Connection) -> None:
+        line, _, rest = next(self._requests).partition(b"\r\n")
+        connection.received = b""
+        connection.socket.sendall(b"%s\r\n%s%s" % (line, self._common, rest))
+
+    def _receive(self, connection: Connection) -> None:
+        arrived = connection.socket.recv(RECEIVE_BYTES_MAX)
+        connection.received += arrived
+        if not arrived:
+            self._answers["no answer"] += 1
+            self._leave(connection)
+            self._connect()
+        elif len(connection.received) >= answer_length(connection.received):
+            self._answers[connection.received[9:12].decode()] += 1
+            self._ask(connection)
+
+
 def send(target: Target, kind: str) -> Counter[str]:
     """Send as much as so many connections can; return what was answered, by status."""
-    return asyncio.run(_send(target, SENDS[kind]))
+    return Callers(target, map(SENDS[kind], itertools.count())).run()
 
 
 def send_elsewhere(target: Target) -> Counter[str]:
-    """Send the same to a sink in this process: what is left of it is what attackers take themselves."""
+    """Send the same to a sink of this process: what is left of it is what attackers take themselves."""
 
     async def run() -> Counter[str]:
-        async with await asyncio.start_server(answer_all, "127.0.0.1", 0) as sink:
+        async with await asyncio.start_server(refuse_all, "127.0.0.1", 0) as sink:
             url = f"http://127.0.0.1:{sink.sockets[0].getsockname()[1]}"
-            return await _send(target._replace(url=url), list_records)
+            return await asyncio.to_thread(send, target._replace(url=url), "lists")
 
     return asyncio.run(run())
 
 
-async def _send(target: Target, one: Send) -> Counter[str]:
-    answers: Counter[str] = Counter()
-    numbers, loop = itertools.count(), asyncio.get_running_loop()
-    until = loop.time() + target.seconds
-    async with client_of(target.url, target.key) as client:
-
-        async def connection() -> None:
-            while loop.time() < until:
-                try:
-                    answers[str((await one(client, next(numbers))).status_code)] += 1
-                except httpx.TransportError:
-                    answers["no answer"] += 1
-
-        async with asyncio.TaskGroup() as group:
-            for _ in range(CONNECTIONS):
-                group.create_task(connection())
-    return answers
+async def refuse_all(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Refuse all requests of a connection."""
+    with contextlib.suppress(asyncio.IncompleteReadError, OSError), contextlib.closing(writer):
+        while True:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 
 
 # --- what is held open ----------------------------------------------------------------------

@@ -11,6 +11,7 @@ from actors.protocol.directory import even, slot_of
 from actors.protocol.errors import ShardLostError
 from actors.protocol.queries import SubscriptionsQuery
 from actors.routing import lane as lane_module
+from actors.routing import queue as queue_module
 from actors.routing.lane import GATHER_SECONDS
 from actors.routing.router import Router
 from domain.values import UserId
@@ -139,7 +140,7 @@ async def test_a_caller_that_goes_on_at_once_is_answered_again() -> None:
 
 @in_loop
 async def test_a_message_is_no_longer_than_its_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lane_module, "ENVELOPE_LENGTH_MAX", 16)
+    monkeypatch.setattr(queue_module, "ENVELOPE_LENGTH_MAX", 16)
     shards = FakeShards()
     router = Router(shards, SECONDS)
 
@@ -150,7 +151,7 @@ async def test_a_message_is_no_longer_than_its_limit(monkeypatch: pytest.MonkeyP
 
 @in_loop
 async def test_a_user_with_many_calls_has_a_share_of_each_message_and_keeps_their_order() -> None:
-    share = lane_module.ENVELOPE_OF_ONE_USER_MAX
+    share = queue_module.ENVELOPE_OF_ONE_USER_MAX
     shards = FakeShards()
     router = Router(shards, SECONDS)
     many = [charge_call(USERS[0], 1, f"key {number}") for number in range(2 * share + 1)]
@@ -167,11 +168,33 @@ async def test_a_user_with_many_calls_has_a_share_of_each_message_and_keeps_thei
 
 
 @in_loop
+async def test_a_user_of_whom_most_calls_are_is_held_back_and_answered_in_the_end() -> None:
+    share = queue_module.ENVELOPE_OF_ONE_USER_MAX
+    shards = FakeShards()
+    router = Router(shards, SECONDS, user_pace=10 * share)
+    await router.status(STRANGER)
+    shards.sent.clear()
+    many = [charge_call(USERS[0], 1, f"key {number}") for number in range(3 * share)]
+
+    began = asyncio.get_running_loop().time()
+    replies = await asyncio.gather(*(router.call(call) for call in (*many, CALLS[1])))
+
+    keys = [call.key for call in many]
+    assert texts(replies) == [*keys, CALLS[1].key]
+    assert shards.keys == [
+        [*keys[:share], CALLS[1].key],
+        keys[share : 2 * share],
+        keys[2 * share :],
+    ]
+    assert asyncio.get_running_loop().time() - began >= 0.2  # At eighty calls a second.
+
+
+@in_loop
 async def test_a_message_is_filled_from_many_users_with_many_calls_each(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(lane_module, "ENVELOPE_LENGTH_MAX", 6)
-    monkeypatch.setattr(lane_module, "ENVELOPE_OF_ONE_USER_MAX", 4)
+    monkeypatch.setattr(queue_module, "ENVELOPE_LENGTH_MAX", 6)
+    monkeypatch.setattr(queue_module, "ENVELOPE_OF_ONE_USER_MAX", 4)
     shards = FakeShards()
     router = Router(shards, SECONDS)
     calls = [charge_call(user, 1, f"{user} {n}") for user in USERS[:3] for n in range(5)]

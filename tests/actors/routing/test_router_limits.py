@@ -7,7 +7,7 @@ import pytest
 from actors.protocol.calls import OVERLOADED, UNAVAILABLE, Outcome
 from actors.protocol.errors import ShardLostError
 from actors.protocol.queries import SubscriptionsQuery
-from actors.routing import lane as lane_module
+from actors.routing import queue as queue_module
 from actors.routing.router import Router
 from domain.values import UserId
 from tests.fakes.noting_shards import FakeShards, texts
@@ -116,7 +116,7 @@ async def test_a_deadline_keeps_the_answers_that_came() -> None:
 
 @in_loop
 async def test_a_full_queue_is_overloaded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lane_module, "QUEUE_LENGTH_MAX", 3)
+    monkeypatch.setattr(queue_module, "QUEUE_LENGTH_MAX", 3)
     shards = FakeShards()
     router = Router(shards, SECONDS)
     await router.status(STRANGER)

@@ -1,0 +1,120 @@
+"""What waits on the way to a shard, and whose turn it is: no user takes the others' place.
+
+Each user has a share of every message. Where a pace is set, a user of whom most of the waiting calls are
+has no more calls a second than that while others call, too: HTTP, the shard and the database are theirs then.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from actors.protocol.calls import Call, Reply
+from actors.runtime.tracing import Parent
+from domain.values import UserId
+
+ENVELOPE_LENGTH_MAX = 512  # Calls in one message to a shard; of one user,
+# so many: the replies to a message come together, and others wait for those that travel with them.
+ENVELOPE_OF_ONE_USER_MAX = 8
+QUEUE_LENGTH_MAX = 10_000  # Calls waiting here for one shard; beyond this, `overloaded`,
+# as beyond this of one user who is held back: of the 512 writes that a replica works on, some are left.
+HELD_BACK_MAX = 384
+MOST = 0.75  # Of the waiting calls.
+OTHERS_SECONDS = 1.0  # How long it counts that somebody else called.
+
+Item = Call | UserId
+"""What is sent: a command under its key, or a user whose status is read."""
+
+
+@dataclass(slots=True, eq=False)
+class Queued:
+    """Something to send, and the future of its reply (None: the shard was lost)."""
+
+    item: Item
+    reply: "asyncio.Future[Reply | None]"
+    parent: Parent | None
+    """The span of the request that it is for, where that is traced."""
+
+
+class Queue:
+    """What waits for the next messages: each user in turn has a share of one, in order of arrival.
+
+    `user_pace`: how many calls a second a user has of whom most of the waiting calls are, while others
+    call; 0: as many as messages take.
+    """
+
+    def __init__(self, user_pace: int) -> None:
+        self._pause = ENVELOPE_OF_ONE_USER_MAX / user_pace if user_pace else 0.0
+        self._of_users: dict[UserId, deque[Queued]] = {}
+        self._held: dict[UserId, deque[Queued]] = {}
+        """Of users who are held back."""
+        self._others_until = 0.0
+        self._last: UserId | None = None
+        """Whom the last message was for, or one of them."""
+        self._length = 0
+        self.due = 0
+        """How many are not held back."""
+        self.held_until = 0.0
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether somebody is held back."""
+        return bool(self._held)
+
+    def has_room(self, user_id: UserId) -> bool:
+        """Whether one more may wait."""
+        held = self._held.get(user_id, ())
+        return self._length < QUEUE_LENGTH_MAX and len(held) < HELD_BACK_MAX
+
+    def put(self, waiting: Queued) -> None:
+        """Let something wait."""
+        user_id = user_of(waiting.item)
+        self._length += 1
+        if user_id in self._held:
+            self._held[user_id].append(waiting)
+        else:
+            self._of_users.setdefault(user_id, deque()).append(waiting)
+            self.due += 1
+
+    def take(self, now: float) -> list[Queued]:
+        """Return what the next message is to carry. Users with more of their own come last again."""
+        users = list(islice(self._of_users, ENVELOPE_LENGTH_MAX))
+        self._note_others(users, now)
+        message: list[Queued] = []
+        for user_id in users:
+            own = self._of_users.pop(user_id)
+            is_most = len(own) >= MOST * self._length
+            share = min(len(own), ENVELOPE_OF_ONE_USER_MAX, ENVELOPE_LENGTH_MAX - len(message))
+            message += [own.popleft() for _ in range(share)]
+            if own and is_most and self._pause and now < self._others_until:
+                self._hold_back(user_id, own, now)
+            elif own:
+                self._of_users[user_id] = own
+            if len(message) == ENVELOPE_LENGTH_MAX:
+                break
+        self._length -= len(message)
+        self.due -= len(message)
+        return message
+
+    def let_go(self) -> None:
+        """Have those who were held back come after those who wait already."""
+        self.due += sum(map(len, self._held.values()))
+        self._of_users |= self._held
+        self._held = {}
+
+    def _hold_back(self, user_id: UserId, own: deque[Queued], now: float) -> None:
+        if not self._held:
+            self.held_until = now + self._pause
+        self._held[user_id] = own
+        self.due -= len(own)
+
+    def _note_others(self, users: Sequence[UserId], now: float) -> None:
+        if users and [self._last or users[0]] != users:
+            self._others_until = now + OTHERS_SECONDS
+        self._last = users[0] if users else self._last
+
+
+def user_of(item: Item) -> UserId:
+    """Return whose account is asked for."""
+    return item.command.user_id if isinstance(item, Call) else item

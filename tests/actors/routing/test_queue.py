@@ -1,0 +1,126 @@
+"""Whose turn it is: a user whose callers are many leaves the way to the others, and has it where there are none."""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from actors.routing.queue import ENVELOPE_OF_ONE_USER_MAX as SHARE
+from actors.routing.queue import HELD_BACK_MAX, OTHERS_SECONDS, Queue, Queued
+from domain.values import UserId
+
+PACE = 250
+PAUSE = SHARE / PACE
+ANSWER: Any = None  # Nobody waits for it here.
+BUSY, OTHER, THIRD = UserId("busy"), UserId("other"), UserId("third")
+MESSAGE_SECONDS = 0.001
+
+
+class Callers:
+    """Callers of a queue, each of whom calls again as soon as it was taken."""
+
+    def __init__(self, queue: Queue, many: dict[UserId, int]) -> None:
+        self.queue = queue
+        self.order: list[Queued] = []
+        """What has called, in order."""
+        for user_id, callers in many.items():
+            self.call(user_id, callers)
+
+    def call(self, user_id: UserId, times: int) -> None:
+        for _ in range(times):
+            self.order.append(Queued(user_id, ANSWER, None))
+            self.queue.put(self.order[-1])
+
+    def taken(self, now: float) -> Counter[UserId]:
+        """Take a message, as a lane does, and let its callers call again."""
+        if self.queue.holds_back and now >= self.queue.held_until:
+            self.queue.let_go()
+        found = Counter(UserId(str(waiting.item)) for waiting in self.queue.take(now))
+        for user_id, times in found.items():
+            self.call(user_id, times)
+        return found
+
+    def taken_within(self, seconds: float) -> Counter[UserId]:
+        """Take one message after the other."""
+        messages = (
+            self.taken(n * MESSAGE_SECONDS) for n in range(round(seconds / MESSAGE_SECONDS))
+        )
+        return sum(messages, Counter())
+
+
+@pytest.mark.parametrize("callers", [2 * SHARE, 64, 300])
+def test_a_user_whose_callers_are_most_has_its_pace_while_others_call(callers: int) -> None:
+    taken = Callers(Queue(PACE), {BUSY: callers, OTHER: 1}).taken_within(10.0)
+
+    assert taken[BUSY] == pytest.approx(10 * PACE, rel=0.05)
+    assert taken[OTHER] == 10_000
+
+
+@pytest.mark.parametrize(
+    "callers",
+    [{BUSY: 64}, {BUSY: 64, OTHER: 64}, {BUSY: 64, OTHER: 40, THIRD: 30}, {BUSY: SHARE, OTHER: 1}],
+    ids=str,
+)
+def test_who_calls_alone_or_beside_as_busy_ones_or_within_its_share_is_not_held_back(
+    callers: dict[UserId, int],
+) -> None:
+    assert Callers(Queue(PACE), callers).taken_within(1.0)[BUSY] == 1_000 * SHARE
+
+
+def test_without_a_pace_a_user_has_its_share_of_every_message() -> None:
+    taken = Callers(Queue(0), {BUSY: 64, OTHER: 1}).taken_within(1.0)
+
+    assert taken == {BUSY: 1_000 * SHARE, OTHER: 1_000}
+
+
+def test_others_count_for_a_while_after_their_last_call() -> None:
+    queue = Queue(PACE)
+    callers = Callers(queue, {BUSY: 64})
+    callers.call(OTHER, 1)
+    queue.take(0.0)
+    callers.call(BUSY, SHARE)
+
+    assert not callers.taken(PAUSE / 2)
+    amid = OTHERS_SECONDS - PAUSE
+    assert [callers.taken(amid), callers.taken(amid + PAUSE / 2)] == [{BUSY: SHARE}, {}]
+    later = OTHERS_SECONDS + PAUSE
+    assert [callers.taken(later + n * PAUSE / 8) for n in range(4)] == [{BUSY: SHARE}] * 4
+
+
+def test_what_is_held_back_keeps_its_order_and_nothing_is_lost() -> None:
+    queue = Queue(PACE)
+    callers = Callers(queue, {BUSY: 3 * SHARE, OTHER: 1})
+    taken: list[Queued] = []
+    for number in range(8):
+        taken += queue.take(number * PAUSE)
+        callers.call(BUSY, 1)
+        queue.let_go()
+    taken += queue.take(8 * PAUSE)
+
+    assert [w for w in taken if w.item == BUSY] == [w for w in callers.order if w.item == BUSY]
+    assert len(taken) == len(callers.order)
+    assert (queue.due, queue.holds_back) == (0, False)
+
+
+def test_whoever_is_held_back_is_not_due_until_let_go() -> None:
+    queue = Queue(PACE)
+    Callers(queue, {BUSY: 2 * SHARE, OTHER: 1})
+    queue.take(1.0)
+
+    assert (queue.due, queue.holds_back, queue.held_until) == (0, True, 1.0 + PAUSE)
+
+    queue.let_go()
+
+    assert (queue.due, queue.holds_back) == (SHARE, False)
+
+
+def test_so_many_calls_of_one_user_are_held_back_and_others_have_room() -> None:
+    queue = Queue(PACE)
+    callers = Callers(queue, {BUSY: HELD_BACK_MAX + SHARE - 1, OTHER: 1})
+    assert queue.has_room(BUSY)
+    queue.take(0.0)
+    assert queue.has_room(BUSY)
+    callers.call(BUSY, 1)
+
+    assert not queue.has_room(BUSY)
+    assert queue.has_room(OTHER)
