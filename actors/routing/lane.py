@@ -65,7 +65,7 @@ class Lane:
 
     def _let_go_in_time(self) -> None:
         """Have those who are held back go on then."""
-        if self._queue.holds_back and self._letting_go is None:
+        if self._queue.held_back and self._letting_go is None:
             loop = asyncio.get_running_loop()
             self._letting_go = loop.call_at(self._queue.held_until, self._let_go)
 
@@ -108,7 +108,8 @@ class Lane:
         if len(items) > 1 and not self._queue.due:
             self._gather_until = now + GATHER_SECONDS
         self._in_flight += 1
-        self._length_in_flight = len(items)
+        held_back = self._queue.held_back  # Nobody waits for what was sent of these.
+        self._length_in_flight = sum(user_of(item) not in held_back for item in items)
         load([waiting.parent for waiting in batch])
         try:
             replies = await deliver(self._shards, self._index, self.version, items)

@@ -6,7 +6,7 @@ has no more calls a second than that while others call, too: HTTP, the shard and
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -17,6 +17,7 @@ from domain.values import UserId
 ENVELOPE_LENGTH_MAX = 512  # Calls in one message to a shard; of one user,
 # so many: the replies to a message come together, and others wait for those that travel with them.
 ENVELOPE_OF_ONE_USER_MAX = 8
+PACED_SHARE = 2  # Of a user who has a pace: others wait in the shard for as long as that takes.
 QUEUE_LENGTH_MAX = 10_000  # Calls waiting here for one shard; beyond this, `overloaded`,
 # as beyond this of one user who is held back: of the 512 writes that a replica works on, some are left.
 HELD_BACK_MAX = 384
@@ -45,7 +46,7 @@ class Queue:
     """
 
     def __init__(self, user_pace: int) -> None:
-        self._pause = ENVELOPE_OF_ONE_USER_MAX / user_pace if user_pace else 0.0
+        self._pause = PACED_SHARE / user_pace if user_pace else 0.0
         self._of_users: dict[UserId, deque[Queued]] = {}
         self._held: dict[UserId, deque[Queued]] = {}
         """Of users who are held back."""
@@ -58,9 +59,9 @@ class Queue:
         self.held_until = 0.0
 
     @property
-    def holds_back(self) -> bool:
-        """Whether somebody is held back."""
-        return bool(self._held)
+    def held_back(self) -> Collection[UserId]:
+        """The users who are held back."""
+        return self._held
 
     def has_room(self, user_id: UserId) -> bool:
         """Whether one more may wait."""
@@ -84,10 +85,11 @@ class Queue:
         message: list[Queued] = []
         for user_id in users:
             own = self._of_users.pop(user_id)
-            is_most = len(own) >= MOST * self._length
-            share = min(len(own), ENVELOPE_OF_ONE_USER_MAX, ENVELOPE_LENGTH_MAX - len(message))
+            is_paced = self._is_paced(own, now)
+            share = PACED_SHARE if is_paced else min(len(own), ENVELOPE_OF_ONE_USER_MAX)
+            share = min(share, ENVELOPE_LENGTH_MAX - len(message))
             message += [own.popleft() for _ in range(share)]
-            if own and is_most and self._pause and now < self._others_until:
+            if is_paced:
                 self._hold_back(user_id, own, now)
             elif own:
                 self._of_users[user_id] = own
@@ -102,6 +104,11 @@ class Queue:
         self.due += sum(map(len, self._held.values()))
         self._of_users |= self._held
         self._held = {}
+
+    def _is_paced(self, own: Sequence[Queued], now: float) -> bool:
+        """Whether a user has a pace of whom these wait: more than a share, and most of all."""
+        is_most = len(own) > ENVELOPE_OF_ONE_USER_MAX and len(own) >= MOST * self._length
+        return is_most and self._pause > 0 and now < self._others_until
 
     def _hold_back(self, user_id: UserId, own: deque[Queued], now: float) -> None:
         if not self._held:

@@ -25,7 +25,10 @@ STREAMS, IDLE, HTTP2 = 500, 4_000, 400
 LISTER, SPENDER, BROKEN, PAYER = "lister", "spender", "broken", "payer"
 KEY = {"Idempotency-Key": "k"}
 SECRET = "the secret of the users' tokens, long enough"
-ANOTHER_SOURCE = "127.0.0.2"  # From where those connect that ask for nothing.
+LOOPBACK, ANOTHER_SOURCE = (
+    "127.0.0.1",
+    "127.0.0.2",
+)  # From where those connect that ask for nothing.
 SETTLE_SECONDS = 1.0  # How long what is refused may take to be so.
 ASK_AGAIN_SECONDS = 2.0  # A refused stream, or a connection that was closed, is asked for again.
 GRANTS_MAX = 1_000  # Of one subscription, as the service has it.
@@ -227,26 +230,8 @@ def held_for(seconds: float, many: int, one: Callable[[], Awaitable[None]]) -> N
         asyncio.run(run())
 
 
-def open_streams(target: Target) -> Counter[str]:
-    """Have one user ask for so many event streams; return how many were open at most."""
-    until = datetime.now(UTC) + timedelta(seconds=target.seconds + 300)
-    token = jwt.encode({"sub": LISTER, "exp": until}, SECRET, "HS256")
-    client, streams = client_of(target.url, token, STREAMS), Open()
-
-    async def one() -> None:
-        with contextlib.suppress(httpx.TransportError):
-            async with client.stream("GET", "/events") as answer:
-                if answer.status_code == 200:
-                    with streams:
-                        async for _ in answer.aiter_raw():
-                            pass
-
-    held_for(target.seconds, STREAMS, one)
-    return Counter({f"of {STREAMS} open": streams.most})
-
-
 def open_connections(target: Target, many: int, source: str, sent: bytes) -> Counter[str]:
-    """Open so many connections that send no request that could end; each again where it is closed."""
+    """Open so many connections that send this and stay open; each again where it is closed."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     url, connections = httpx.URL(target.url), Open()
@@ -268,6 +253,14 @@ def open_connections(target: Target, many: int, source: str, sent: bytes) -> Cou
 
     held_for(target.seconds, many, one)
     return Counter({f"of {many} open": connections.most})
+
+
+def open_streams(target: Target) -> Counter[str]:
+    """Have one user ask for so many event streams; return how many were open at most."""
+    until = datetime.now(UTC) + timedelta(seconds=target.seconds + 300)
+    token = jwt.encode({"sub": LISTER, "exp": until}, SECRET, "HS256")
+    head = f"Host: here\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    return open_connections(target, STREAMS, LOOPBACK, f"GET /events HTTP/1.1\r\n{head}".encode())
 
 
 def open_idle(target: Target) -> Counter[str]:

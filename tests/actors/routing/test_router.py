@@ -171,7 +171,8 @@ async def test_a_user_with_many_calls_has_a_share_of_each_message_and_keeps_thei
 async def test_a_user_of_whom_most_calls_are_is_held_back_and_answered_in_the_end() -> None:
     share = queue_module.ENVELOPE_OF_ONE_USER_MAX
     shards = FakeShards()
-    router = Router(shards, SECONDS, user_pace=10 * share)
+    paced = queue_module.PACED_SHARE
+    router = Router(shards, SECONDS, user_pace=50 * paced)
     await router.status(STRANGER)
     shards.sent.clear()
     many = [charge_call(USERS[0], 1, f"key {number}") for number in range(3 * share)]
@@ -181,12 +182,32 @@ async def test_a_user_of_whom_most_calls_are_is_held_back_and_answered_in_the_en
 
     keys = [call.key for call in many]
     assert texts(replies) == [*keys, CALLS[1].key]
-    assert shards.keys == [
-        [*keys[:share], CALLS[1].key],
-        keys[share : 2 * share],
-        keys[2 * share :],
-    ]
-    assert asyncio.get_running_loop().time() - began >= 0.2  # At eighty calls a second.
+    rest = [keys[n : n + paced] for n in range(paced, 2 * share, paced)]
+    assert shards.keys == [[*keys[:paced], CALLS[1].key], *rest, keys[2 * share :]]
+    assert asyncio.get_running_loop().time() - began >= 0.02 * len(rest)
+
+
+@in_loop
+async def test_nobody_waits_for_the_message_of_a_user_who_is_held_back() -> None:
+    share = queue_module.ENVELOPE_OF_ONE_USER_MAX
+    shards = FakeShards()
+    router = Router(shards, SECONDS, user_pace=1)
+    await router.status(STRANGER)
+    for _ in range(2):  # Then they are known, and others have called.
+        await asyncio.gather(*map(router.call, CALLS[:2]))
+    shards.sent.clear()
+    shards.gate.clear()
+    many = [charge_call(USERS[0], 1, f"key {number}") for number in range(3 * share)]
+    waiting = [asyncio.create_task(router.call(call)) for call in many]
+    await until(lambda: len(shards.sent) == 1)
+
+    waiting.append(asyncio.create_task(router.call(CALLS[1])))
+    await until(lambda: len(shards.sent) == 2)
+
+    assert shards.keys[1] == [CALLS[1].key]
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
 
 
 @in_loop
