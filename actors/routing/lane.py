@@ -34,11 +34,11 @@ class Shards(Protocol):
 class Lane:
     """The way to one shard, for calls or for reads. Gathers what waits into one message."""
 
-    def __init__(self, shards: Shards, index: int, version: int, user_pace: int) -> None:
+    def __init__(self, shards: Shards, index: int, version: int, queue: Queue) -> None:
         self.version = version
         self._shards = shards
         self._index = index
-        self._queue = Queue(user_pace)
+        self._queue = queue
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_flight = 0
         self._length_in_flight = 0

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from actors.protocol.calls import Call, Reply
+from actors.routing.others import Others
 from actors.runtime.tracing import Parent
 from domain.values import UserId
 
@@ -22,7 +23,6 @@ QUEUE_LENGTH_MAX = 10_000  # Calls waiting here for one shard; beyond this, `ove
 # as beyond this of one user who is held back: of the 512 writes that a replica works on, some are left.
 HELD_BACK_MAX = 384
 MOST = 0.75  # Of the waiting calls.
-OTHERS_SECONDS = 1.0  # How long it counts that somebody else called.
 
 Item = Call | UserId
 """What is sent: a command under its key, or a user whose status is read."""
@@ -45,14 +45,12 @@ class Queue:
     call; 0: as many as messages take.
     """
 
-    def __init__(self, user_pace: int) -> None:
+    def __init__(self, user_pace: int, others: Others) -> None:
+        self._others = others
         self._pause = PACED_SHARE / user_pace if user_pace else 0.0
         self._of_users: dict[UserId, deque[Queued]] = {}
         self._held: dict[UserId, deque[Queued]] = {}
         """Of users who are held back."""
-        self._others_until = 0.0
-        self._last: UserId | None = None
-        """Whom the last message was for, or one of them."""
         self._length = 0
         self.due = 0
         """How many are not held back."""
@@ -81,7 +79,6 @@ class Queue:
     def take(self, now: float) -> list[Queued]:
         """Return what the next message is to carry. Users with more of their own come last again."""
         users = list(islice(self._of_users, ENVELOPE_LENGTH_MAX))
-        self._note_others(users, now)
         message: list[Queued] = []
         for user_id in users:
             own = self._of_users.pop(user_id)
@@ -108,18 +105,13 @@ class Queue:
     def _is_paced(self, own: Sequence[Queued], now: float) -> bool:
         """Whether a user has a pace of whom these wait: more than a share, and most of all."""
         is_most = len(own) > ENVELOPE_OF_ONE_USER_MAX and len(own) >= MOST * self._length
-        return is_most and self._pause > 0 and now < self._others_until
+        return is_most and self._pause > 0 and self._others.call(now)
 
     def _hold_back(self, user_id: UserId, own: deque[Queued], now: float) -> None:
         if not self._held:
             self.held_until = now + self._pause
         self._held[user_id] = own
         self.due -= len(own)
-
-    def _note_others(self, users: Sequence[UserId], now: float) -> None:
-        if users and [self._last or users[0]] != users:
-            self._others_until = now + OTHERS_SECONDS
-        self._last = users[0] if users else self._last
 
 
 def user_of(item: Item) -> UserId:

@@ -11,13 +11,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from itertools import count
 from typing import TypeVar
 
-from actors.protocol.calls import MOVED, UNAVAILABLE, Call, Outcome, Reply
+from actors.protocol.calls import MOVED, OVERLOADED, UNAVAILABLE, Call, Outcome, Reply
 from actors.protocol.directory import Directory
 from actors.protocol.errors import ShardLostError
 from actors.protocol.queries import Query
 from actors.protocol.store import ELECTION_SECONDS
+from actors.routing.batch_pace import BatchPace
 from actors.routing.lane import Lane, Shards, deliver
-from actors.routing.queue import Item, user_of
+from actors.routing.others import Others
+from actors.routing.queue import Item, Queue, user_of
 from actors.runtime.backoff import backoff
 from domain.values import UserId
 
@@ -41,6 +43,8 @@ class Router:
     def __init__(self, shards: Shards, timeout_seconds: float, user_pace: int = 0) -> None:
         self._shards = shards
         self._user_pace = user_pace
+        self._others = Others()
+        self._batches = BatchPace(user_pace, self._others)
         self._timeout = timeout_seconds
         self._away_since: float | None = None
         self._table: Directory | None = None
@@ -77,13 +81,30 @@ class Router:
         return (await self._until_answered([query.user_id], send))[0]
 
     async def _send_one(self, table: Directory, items: Sequence[Item]) -> list[Reply | None]:
+        self._others.note(user_of(items[0]), asyncio.get_running_loop().time())
         reply = await self._lane(table, items[0]).send(items[0])
         if reply is not None and reply.outcome in KNOWN:
             self._know(user_of(items[0]))
         return [reply]
 
     async def _send_many(self, table: Directory, items: Sequence[Item]) -> list[Reply | None]:
-        """Send to every owner what is its own, all at once, past the lanes."""
+        """Send past the lanes: round by round, until one is lost or has moved, for the sake of their order."""
+        now = asyncio.get_running_loop().time()
+        for user_id in {user_of(item) for item in items}:
+            self._others.note(user_id, now)
+        replies: list[Reply | None] = [None] * len(items)
+        for places in self._batches.rounds(items):
+            sent = [items[place] for place in places]
+            in_time = await self._batches.turn(sent)
+            answers = await self._send_round(table, sent) if in_time else [OVERLOADED] * len(sent)
+            for place, answer in zip(places, answers, strict=True):
+                replies[place] = answer
+            if None in answers or MOVED in answers:
+                break
+        return replies
+
+    async def _send_round(self, table: Directory, items: Sequence[Item]) -> Sequence[Reply | None]:
+        """Send to every owner what is its own, all at once."""
         places: dict[int, list[int]] = {}
         for place, item in enumerate(items):
             places.setdefault(table.owner(user_of(item)), []).append(place)
@@ -209,7 +230,8 @@ class Router:
         place = table.owner(user_id), isinstance(item, Call), user_id in self._known
         lane = self._lanes.get(place)
         if lane is None or lane.version != table.version:
-            lane = self._lanes[place] = Lane(self._shards, place[0], table.version, self._user_pace)
+            queue = Queue(self._user_pace, self._others)
+            lane = self._lanes[place] = Lane(self._shards, place[0], table.version, queue)
         return lane
 
 

@@ -75,6 +75,14 @@ def charge_one(_: int) -> bytes:
     return post("/subscription/usage", charge(LISTER, 1))
 
 
+def ask_for_status(_: int) -> bytes:
+    return get("/subscription/status", user_id=LISTER)
+
+
+def charge_many(_: int) -> bytes:
+    return post("/subscription/usage/batch", {"records": [charge(LISTER, 1)] * 100})
+
+
 def charge_too_much(_: int) -> bytes:
     return post("/subscription/usage", charge(SPENDER, 2**52))
 
@@ -103,7 +111,9 @@ def adding_grants(length: int) -> Send:
 
 SENDS: dict[str, Send] = {
     "lists": list_records,
+    "statuses": ask_for_status,
     "charges": charge_one,
+    "batches of charges": charge_many,
     "refused charges": charge_too_much,
     "unknown users": charge_somebody_unknown,
     "a spoilt entry": repeat_what_is_spoilt,

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from actors.routing.others import OTHERS_SECONDS, Others
 from actors.routing.queue import ENVELOPE_OF_ONE_USER_MAX as SHARE
-from actors.routing.queue import HELD_BACK_MAX, OTHERS_SECONDS, PACED_SHARE, Queue, Queued
+from actors.routing.queue import HELD_BACK_MAX, PACED_SHARE, Queue, Queued
 from domain.values import UserId
 
 PACE = 250
@@ -19,14 +20,16 @@ MESSAGE_SECONDS = 0.001
 class Callers:
     """Callers of a queue, each of whom calls again as soon as it was taken."""
 
-    def __init__(self, queue: Queue, many: dict[UserId, int]) -> None:
-        self.queue = queue
+    def __init__(self, many: dict[UserId, int], pace: int = PACE) -> None:
+        self.others = Others()
+        self.queue = Queue(pace, self.others)
         self.order: list[Queued] = []
         """What has called, in order."""
         for user_id, callers in many.items():
             self.call(user_id, callers)
 
-    def call(self, user_id: UserId, times: int) -> None:
+    def call(self, user_id: UserId, times: int, now: float = 0.0) -> None:
+        self.others.note(user_id, now)
         for _ in range(times):
             self.order.append(Queued(user_id, ANSWER, None))
             self.queue.put(self.order[-1])
@@ -37,7 +40,7 @@ class Callers:
             self.queue.let_go()
         found = Counter(UserId(str(waiting.item)) for waiting in self.queue.take(now))
         for user_id, times in found.items():
-            self.call(user_id, times)
+            self.call(user_id, times, now)
         return found
 
     def taken_within(self, seconds: float) -> Counter[UserId]:
@@ -50,7 +53,7 @@ class Callers:
 
 @pytest.mark.parametrize("callers", [2 * SHARE, 64, 300])
 def test_a_user_whose_callers_are_most_has_its_pace_while_others_call(callers: int) -> None:
-    taken = Callers(Queue(PACE), {BUSY: callers, OTHER: 1}).taken_within(10.0)
+    taken = Callers({BUSY: callers, OTHER: 1}).taken_within(10.0)
 
     assert taken[BUSY] == pytest.approx(10 * PACE, rel=0.05)
     assert taken[OTHER] == 10_000
@@ -64,20 +67,19 @@ def test_a_user_whose_callers_are_most_has_its_pace_while_others_call(callers: i
 def test_who_calls_alone_or_beside_as_busy_ones_or_within_its_share_is_not_held_back(
     callers: dict[UserId, int],
 ) -> None:
-    assert Callers(Queue(PACE), callers).taken_within(1.0)[BUSY] == 1_000 * SHARE
+    assert Callers(callers).taken_within(1.0)[BUSY] == 1_000 * SHARE
 
 
 def test_without_a_pace_a_user_has_its_share_of_every_message() -> None:
-    taken = Callers(Queue(0), {BUSY: 64, OTHER: 1}).taken_within(1.0)
+    taken = Callers({BUSY: 64, OTHER: 1}, pace=0).taken_within(1.0)
 
     assert taken == {BUSY: 1_000 * SHARE, OTHER: 1_000}
 
 
 def test_others_count_for_a_while_after_their_last_call() -> None:
-    queue = Queue(PACE)
-    callers = Callers(queue, {BUSY: 64})
+    callers = Callers({BUSY: 64})
     callers.call(OTHER, 1)
-    queue.take(0.0)
+    callers.queue.take(0.0)
     callers.call(BUSY, SHARE)
 
     assert not callers.taken(PAUSE / 2)
@@ -88,8 +90,8 @@ def test_others_count_for_a_while_after_their_last_call() -> None:
 
 
 def test_what_is_held_back_keeps_its_order_and_nothing_is_lost() -> None:
-    queue = Queue(PACE)
-    callers = Callers(queue, {BUSY: 3 * SHARE, OTHER: 1})
+    callers = Callers({BUSY: 3 * SHARE, OTHER: 1})
+    queue = callers.queue
     taken: list[Queued] = []
     for number in range(3 * SHARE):
         taken += queue.take(number * PAUSE)
@@ -103,11 +105,10 @@ def test_what_is_held_back_keeps_its_order_and_nothing_is_lost() -> None:
 
 
 def test_whoever_is_held_back_is_not_due_until_let_go() -> None:
-    queue = Queue(PACE)
-    Callers(queue, {BUSY: 2 * SHARE, OTHER: 1})
-    queue.take(1.0)
+    queue = Callers({BUSY: 2 * SHARE, OTHER: 1}).queue
+    queue.take(0.5)
 
-    assert (queue.due, list(queue.held_back), queue.held_until) == (0, [BUSY], 1.0 + PAUSE)
+    assert (queue.due, list(queue.held_back), queue.held_until) == (0, [BUSY], 0.5 + PAUSE)
 
     queue.let_go()
 
@@ -115,8 +116,8 @@ def test_whoever_is_held_back_is_not_due_until_let_go() -> None:
 
 
 def test_so_many_calls_of_one_user_are_held_back_and_others_have_room() -> None:
-    queue = Queue(PACE)
-    callers = Callers(queue, {BUSY: HELD_BACK_MAX + PACED_SHARE - 1, OTHER: 1})
+    callers = Callers({BUSY: HELD_BACK_MAX + PACED_SHARE - 1, OTHER: 1})
+    queue = callers.queue
     assert queue.has_room(BUSY)
     queue.take(0.0)
     assert queue.has_room(BUSY)
