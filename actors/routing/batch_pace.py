@@ -8,7 +8,9 @@ from actors.routing.others import Others
 from actors.routing.queue import Item, user_of
 from domain.values import UserId
 
-ROUND_OF_ONE_USER_MAX = 32  # Calls that are sent together, as a shard decides so many.
+ROUND_OF_ONE_USER_MAX = (
+    16  # Calls that are sent together: others wait in the shard for as long as these take.
+)
 TIMES_THE_PACE = 4  # One message carries many, and costs less for each.
 TURN_SECONDS_MAX = 5.0  # Calls whose turn would come later are refused: `overloaded`.
 

@@ -2,7 +2,8 @@
 
 `python -m tests.service.isolation --seconds 30` prints a table: how long 50 charges a second of other
 users take alone, and beside each of these: 64 connections that list one user's 4,000 records 1,000 at a
-time; 64 of charges that 12 grants of ten years do not cover; 64 that charge a user nobody knows, each time another
+time; 64 that ask for one user's status, that charge one user, and that do so in batches of a hundred; 64
+of charges that 12 grants of ten years do not cover; 64 that charge a user nobody knows, each time another
 one; 64 that repeat a key whose entry was spoilt by hand; 64 that give users grants with the longest texts, as many
 as they take, and charge them; 64 that give them a thousand, with texts as long as they may be then; one user who
 opens 500 event streams; 4,000 connections that show no key and ask for nothing, from another address;

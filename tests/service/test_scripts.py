@@ -64,7 +64,8 @@ BENCHMARKS = {
     "bench events": [r"\[1/15\] charging\n", r"│ crosses the line +│ +1 │"],
 }
 BESIDE = [
-    *("nothing", "lists", "charges", "refused charges", "unknown users", "a spoilt entry"),
+    *("nothing", "lists", "statuses", "charges", "batches of charges", "refused charges"),
+    *("unknown users", "a spoilt entry"),
     "grants with the longest texts",
     *("event streams", "idle connections", "HTTP/2 connections"),
     *(["a clock that is 400 days ahead"] if shutil.which("cc") else []),
