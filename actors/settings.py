@@ -117,7 +117,7 @@ class Settings(EventSettings, BaseSettings):
     ] = None
     jwt_issuer: Annotated[str | None, BeforeValidator(_blank_is_unset)] = None
     jwt_audience: Annotated[str | None, BeforeValidator(_blank_is_unset)] = None
-    user_calls_per_second: Annotated[int, Field(ge=0, le=1_000_000)] = 250
+    user_calls_per_second: Annotated[int, Field(ge=0, le=1_000)] = 250
     rate_limit_requests: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
     rate_limit_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
     test_clock: bool = False

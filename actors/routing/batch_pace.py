@@ -1,24 +1,20 @@
-"""How fast the many calls of one user in batches are sent on, while others call."""
+"""How fast the batches of one user are sent on, while others call."""
 
 import asyncio
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable
 
 from actors.routing.others import Others
-from actors.routing.queue import Item, user_of
 from domain.values import UserId
 
-ROUND_OF_ONE_USER_MAX = (
-    16  # Calls that are sent together: others wait in the shard for as long as these take.
-)
-TIMES_THE_PACE = 4  # One message carries many, and costs less for each.
-TURN_SECONDS_MAX = 5.0  # Calls whose turn would come later are refused: `overloaded`.
+TIMES_THE_PACE = 4  # A message carries many, and costs less for each.
+TURN_SECONDS_MAX = 5.0  # A batch whose turn would come later is refused: `overloaded`.
 
 
 class BatchPace:
-    """The turns of users of whom a batch has more calls than are sent together.
+    """The turns of batches: each is sent whole, once all its users have had theirs before.
 
-    `user_pace`: see `Queue`; 0: everything is sent at once.
+    `user_pace`: see `Queue`; 0: every batch is sent at once.
     """
 
     def __init__(self, user_pace: int, others: Others) -> None:
@@ -27,31 +23,22 @@ class BatchPace:
         self._free_at: dict[UserId, float] = {}
         """When the next calls of a user may be sent."""
 
-    def rounds(self, items: Sequence[Item]) -> Iterator[list[int]]:
-        """Yield which items are sent together, one round after the other; those of one user in order."""
-        if not self._seconds_each:
-            yield list(range(len(items)))
-            return
-        rounds: defaultdict[int, list[int]] = defaultdict(list)
-        seen = Counter[UserId]()
-        for place, item in enumerate(items):
-            user_id = user_of(item)
-            rounds[seen[user_id] // ROUND_OF_ONE_USER_MAX].append(place)
-            seen[user_id] += 1
-        yield from rounds.values()
-
-    async def turn(self, items: Iterable[Item]) -> bool:
-        """Wait until these may be sent; return whether they may be, in time."""
+    async def turn(self, users: Iterable[UserId]) -> bool:
+        """Wait until a batch may be sent, whose calls are for these; return whether that is in time."""
         now = asyncio.get_running_loop().time()
-        if not self._seconds_each or not self._others.call(now):
-            return True
         self._free_at = {user: at for user, at in self._free_at.items() if at > now}
-        calls = Counter(map(user_of, items))
-        begins = max(self._free_at.get(user, now) for user in calls)
+        if not self._seconds_each or not self._others.are_calling(now):
+            return True
+        seconds = {user: n * self._seconds_each for user, n in Counter(users).items()}
+        begins = max((self._free_at.get(user, now) for user in seconds), default=now)
         if begins > now + TURN_SECONDS_MAX:
             return False
-        for user, count in calls.items():
-            self._free_at[user] = self._free_at.get(user, now) + count * self._seconds_each
-        if begins > now:
+        for user, taken in seconds.items():
+            self._free_at[user] = self._free_at.get(user, now) + taken
+        try:
             await asyncio.sleep(begins - now)
+        except asyncio.CancelledError:  # Its caller has gone.
+            for user, taken in seconds.items():
+                self._free_at[user] = self._free_at.get(user, now) - taken
+            raise
         return True

@@ -48,9 +48,10 @@ class Lane:
 
     async def send(self, item: Item) -> Reply | None:
         """Return the reply; None where the shard was lost."""
-        if not self._queue.has_room(user_of(item)):
+        loop = asyncio.get_running_loop()
+        if not self._queue.has_room(user_of(item), loop.time()):
             return OVERLOADED
-        waiting = Queued(item, asyncio.get_running_loop().create_future(), carried())
+        waiting = Queued(item, loop.create_future(), carried())
         self._queue.put(waiting)
         self._see_to_next()
         return await waiting.reply
@@ -63,8 +64,8 @@ class Lane:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def _let_go_in_time(self) -> None:
-        """Have those who are held back go on then."""
+    def _set_timer(self) -> None:
+        """Have those who are held back go on when it is time."""
         if self._queue.held_back and self._letting_go is None:
             loop = asyncio.get_running_loop()
             self._letting_go = loop.call_at(self._queue.held_until, self._let_go)
@@ -100,16 +101,17 @@ class Lane:
     async def _send_next(self) -> None:
         now = asyncio.get_running_loop().time()
         batch = [waiting for waiting in self._queue.take(now) if not waiting.reply.done()]
-        self._let_go_in_time()
+        self._set_timer()
         if not batch:  # All its callers have gone.
             return
         items = [waiting.item for waiting in batch]
+        held_back = self._queue.held_back  # Others do not gather behind these.
+        length = sum(user_of(item) not in held_back for item in items)
         # Callers are many now: the next message may gather some of them, unless it has enough.
-        if len(items) > 1 and not self._queue.due:
+        if length > 1 and not self._queue.due:
             self._gather_until = now + GATHER_SECONDS
         self._in_flight += 1
-        held_back = self._queue.held_back  # Nobody waits for what was sent of these.
-        self._length_in_flight = sum(user_of(item) not in held_back for item in items)
+        self._length_in_flight = length
         load([waiting.parent for waiting in batch])
         try:
             replies = await deliver(self._shards, self._index, self.version, items)

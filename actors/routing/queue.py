@@ -1,7 +1,7 @@
 """What waits on the way to a shard, and whose turn it is: no user takes the others' place.
 
-Each user has a share of every message. Where a pace is set, a user of whom most of the waiting calls are
-has no more calls a second than that while others call, too: HTTP, the shard and the database are theirs then.
+Each user has a share of every message. A user of whom most of the waiting calls are is held back while others
+call, to a number of calls a second: HTTP, the shard and the database are the others' then.
 """
 
 import asyncio
@@ -18,11 +18,12 @@ from domain.values import UserId
 ENVELOPE_LENGTH_MAX = 512  # Calls in one message to a shard; of one user,
 # so many: the replies to a message come together, and others wait for those that travel with them.
 ENVELOPE_OF_ONE_USER_MAX = 8
-PACED_SHARE = 2  # Of a user who has a pace: others wait in the shard for as long as that takes.
-QUEUE_LENGTH_MAX = 10_000  # Calls waiting here for one shard; beyond this, `overloaded`,
-# as beyond this of one user who is held back: of the 512 writes that a replica works on, some are left.
-HELD_BACK_MAX = 384
-MOST = 0.75  # Of the waiting calls.
+CALLS_FOR_EACH_PACED = 125  # A user who is held back has one in a message for so many a second:
+# others wait in the shard for as long as that takes.
+QUEUE_LENGTH_MAX = 10_000  # Calls waiting here for one shard; beyond this, `overloaded`.
+# Of one user, while others call: of the 512 writes that a replica works on, some are left to them.
+WAITING_OF_ONE_USER_MAX = 384
+MOST = 0.75  # Of the calls that wait for the same shard.
 
 Item = Call | UserId
 """What is sent: a command under its key, or a user whose status is read."""
@@ -47,7 +48,8 @@ class Queue:
 
     def __init__(self, user_pace: int, others: Others) -> None:
         self._others = others
-        self._pause = PACED_SHARE / user_pace if user_pace else 0.0
+        self._paced_share = max(min(user_pace // CALLS_FOR_EACH_PACED, ENVELOPE_OF_ONE_USER_MAX), 1)
+        self._pause = self._paced_share / user_pace if user_pace else 0.0
         self._of_users: dict[UserId, deque[Queued]] = {}
         self._held: dict[UserId, deque[Queued]] = {}
         """Of users who are held back."""
@@ -61,10 +63,11 @@ class Queue:
         """The users who are held back."""
         return self._held
 
-    def has_room(self, user_id: UserId) -> bool:
+    def has_room(self, user_id: UserId, now: float) -> bool:
         """Whether one more may wait."""
-        held = self._held.get(user_id, ())
-        return self._length < QUEUE_LENGTH_MAX and len(held) < HELD_BACK_MAX
+        own = self._held.get(user_id) or self._of_users.get(user_id) or ()
+        has_its_part = len(own) >= WAITING_OF_ONE_USER_MAX and self._has_pace(now)
+        return self._length < QUEUE_LENGTH_MAX and not has_its_part
 
     def put(self, waiting: Queued) -> None:
         """Let something wait."""
@@ -81,10 +84,10 @@ class Queue:
         users = list(islice(self._of_users, ENVELOPE_LENGTH_MAX))
         message: list[Queued] = []
         for user_id in users:
-            own = self._of_users.pop(user_id)
-            is_paced = self._is_paced(own, now)
-            share = PACED_SHARE if is_paced else min(len(own), ENVELOPE_OF_ONE_USER_MAX)
-            share = min(share, ENVELOPE_LENGTH_MAX - len(message))
+            own = self._without_gone(self._of_users.pop(user_id))
+            is_paced = self._is_most(own) and self._has_pace(now)
+            share = self._paced_share if is_paced else ENVELOPE_OF_ONE_USER_MAX
+            share = min(len(own), share, ENVELOPE_LENGTH_MAX - len(message))
             message += [own.popleft() for _ in range(share)]
             if is_paced:
                 self._hold_back(user_id, own, now)
@@ -102,10 +105,21 @@ class Queue:
         self._of_users |= self._held
         self._held = {}
 
-    def _is_paced(self, own: Sequence[Queued], now: float) -> bool:
-        """Whether a user has a pace of whom these wait: more than a share, and most of all."""
-        is_most = len(own) > ENVELOPE_OF_ONE_USER_MAX and len(own) >= MOST * self._length
-        return is_most and self._pause > 0 and self._others.call(now)
+    def _without_gone(self, own: deque[Queued]) -> deque[Queued]:
+        """Return what of a user still has a caller: of many, those who have gone take nobody's turn."""
+        if len(own) <= ENVELOPE_OF_ONE_USER_MAX:
+            return own
+        waiting = deque(queued for queued in own if not queued.reply.done())
+        gone = len(own) - len(waiting)
+        self._length -= gone
+        self.due -= gone
+        return waiting
+
+    def _has_pace(self, now: float) -> bool:
+        return self._pause > 0 and self._others.are_calling(now)
+
+    def _is_most(self, own: Sequence[Queued]) -> bool:
+        return len(own) > ENVELOPE_OF_ONE_USER_MAX and len(own) >= MOST * self._length
 
     def _hold_back(self, user_id: UserId, own: deque[Queued], now: float) -> None:
         if not self._held:

@@ -58,6 +58,10 @@ class Router:
 
     async def calls(self, calls: Sequence[Call]) -> list[Reply]:
         """Return the replies to many commands, in order. Those of one user keep their order."""
+        for call in calls[:1]:  # A batch is one caller's, whomever else it is about.
+            self._note(call)
+        if not await self._batches.turn(call.command.user_id for call in calls):
+            return [OVERLOADED] * len(calls)
         return await self._until_answered(calls, self._send_many)
 
     async def status(self, user_id: UserId) -> Reply:
@@ -81,30 +85,14 @@ class Router:
         return (await self._until_answered([query.user_id], send))[0]
 
     async def _send_one(self, table: Directory, items: Sequence[Item]) -> list[Reply | None]:
-        self._others.note(user_of(items[0]), asyncio.get_running_loop().time())
+        self._note(items[0])
         reply = await self._lane(table, items[0]).send(items[0])
         if reply is not None and reply.outcome in KNOWN:
             self._know(user_of(items[0]))
         return [reply]
 
     async def _send_many(self, table: Directory, items: Sequence[Item]) -> list[Reply | None]:
-        """Send past the lanes: round by round, until one is lost or has moved, for the sake of their order."""
-        now = asyncio.get_running_loop().time()
-        for user_id in {user_of(item) for item in items}:
-            self._others.note(user_id, now)
-        replies: list[Reply | None] = [None] * len(items)
-        for places in self._batches.rounds(items):
-            sent = [items[place] for place in places]
-            in_time = await self._batches.turn(sent)
-            answers = await self._send_round(table, sent) if in_time else [OVERLOADED] * len(sent)
-            for place, answer in zip(places, answers, strict=True):
-                replies[place] = answer
-            if None in answers or MOVED in answers:
-                break
-        return replies
-
-    async def _send_round(self, table: Directory, items: Sequence[Item]) -> Sequence[Reply | None]:
-        """Send to every owner what is its own, all at once."""
+        """Send to every owner what is its own, all at once, past the lanes."""
         places: dict[int, list[int]] = {}
         for place, item in enumerate(items):
             places.setdefault(table.owner(user_of(item)), []).append(place)
@@ -213,6 +201,9 @@ class Router:
                 self._lanes = {}  # The old ones finish what they carry under the old version.
         finally:
             self._refreshing = None
+
+    def _note(self, item: Item) -> None:
+        self._others.note(user_of(item), asyncio.get_running_loop().time())
 
     def _know(self, user_id: UserId) -> None:
         if user_id not in self._known:

@@ -17,7 +17,7 @@ from urllib.parse import urlencode
 import httpx
 import jwt
 
-from bench.load import RECEIVE_BYTES_MAX, Connection, answer_length
+from bench.load import RECEIVE_BYTES_MAX, RECONNECT_PAUSE_SECONDS, Connection, answer_length
 from tests.fakes.http2 import begun_posts
 
 CONNECTIONS = 64
@@ -25,10 +25,8 @@ STREAMS, IDLE, HTTP2 = 500, 4_000, 400
 LISTER, SPENDER, BROKEN, PAYER = "lister", "spender", "broken", "payer"
 KEY = {"Idempotency-Key": "k"}
 SECRET = "the secret of the users' tokens, long enough"
-LOOPBACK, ANOTHER_SOURCE = (
-    "127.0.0.1",
-    "127.0.0.2",
-)  # From where those connect that ask for nothing.
+LOOPBACK = "127.0.0.1"
+ANOTHER_SOURCE = "127.0.0.2"  # From where those connect that ask for nothing.
 SETTLE_SECONDS = 1.0  # How long what is refused may take to be so.
 ASK_AGAIN_SECONDS = 2.0  # A refused stream, or a connection that was closed, is asked for again.
 GRANTS_MAX = 1_000  # Of one subscription, as the service has it.
@@ -171,15 +169,19 @@ class Callers:
         connection.socket.sendall(b"%s\r\n%s%s" % (line, self._common, rest))
 
     def _receive(self, connection: Connection) -> None:
-        arrived = connection.socket.recv(RECEIVE_BYTES_MAX)
-        connection.received += arrived
-        if not arrived:
+        try:
+            arrived = connection.socket.recv(RECEIVE_BYTES_MAX)
+            connection.received += arrived
+            if not arrived:
+                raise ConnectionAbortedError
+            if len(connection.received) >= answer_length(connection.received):
+                self._answers[connection.received[9:12].decode()] += 1
+                self._ask(connection)
+        except OSError:
             self._answers["no answer"] += 1
             self._leave(connection)
+            time.sleep(RECONNECT_PAUSE_SECONDS)
             self._connect()
-        elif len(connection.received) >= answer_length(connection.received):
-            self._answers[connection.received[9:12].decode()] += 1
-            self._ask(connection)
 
 
 def send(target: Target, kind: str) -> Counter[str]:
@@ -188,7 +190,7 @@ def send(target: Target, kind: str) -> Counter[str]:
 
 
 def send_elsewhere(target: Target) -> Counter[str]:
-    """Send the same to a sink of this process: what is left of it is what attackers take themselves."""
+    """Send to a sink of this process: what is left of it is what attackers take themselves."""
 
     async def run() -> Counter[str]:
         async with await asyncio.start_server(refuse_all, "127.0.0.1", 0) as sink:

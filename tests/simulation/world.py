@@ -30,7 +30,6 @@ from tests.simulation.step_stalls import StepStalls
 from tests.simulation.virtual_time import PROCESS, VirtualLoop
 
 ROUTER_SECONDS_MAX = 12.0
-USER_PACES = (0, 50)  # Of either router: calls of one user a second, while others call.
 RESTART_SECONDS = 0.5  # A process that died is there again after so long.
 STALL_SECONDS_MAX = 6.0  # A majority confirms nothing for so long.
 ZOMBIE_SECONDS = 4.0  # An old incarnation lives on beside its successor so long at most.
@@ -106,7 +105,7 @@ class World:
         self.users = [f"user-{number}" for number in range(plan.users)]
         self.auditor.foreign = set(self.users[: plan.edited_users])
         self.program = ForeignProgram(self.store, self.stream, self.auditor, dice, self.clock)
-        self.routers = [Router(self.network, ROUTER_SECONDS_MAX, pace) for pace in USER_PACES]
+        self.routers = [Router(self.network, ROUTER_SECONDS_MAX) for _ in range(2)]
         self.clients = [
             self.client(f"client-{number}", self.routers[number % 2])
             for number in range(plan.clients)

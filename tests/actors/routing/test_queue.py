@@ -7,14 +7,23 @@ import pytest
 
 from actors.routing.others import OTHERS_SECONDS, Others
 from actors.routing.queue import ENVELOPE_OF_ONE_USER_MAX as SHARE
-from actors.routing.queue import HELD_BACK_MAX, PACED_SHARE, Queue, Queued
+from actors.routing.queue import WAITING_OF_ONE_USER_MAX, Queue, Queued
 from domain.values import UserId
 
-PACE = 250
+PACE, PACED_SHARE = 250, 2
 PAUSE = PACED_SHARE / PACE
-ANSWER: Any = None  # Nobody waits for it here.
 BUSY, OTHER, THIRD = UserId("busy"), UserId("other"), UserId("third")
 MESSAGE_SECONDS = 0.001
+
+
+class Answer:
+    """In place of the future that a caller waits for, if it does not go."""
+
+    def __init__(self) -> None:
+        self.is_done = False
+
+    def done(self) -> bool:
+        return self.is_done
 
 
 class Callers:
@@ -31,7 +40,8 @@ class Callers:
     def call(self, user_id: UserId, times: int, now: float = 0.0) -> None:
         self.others.note(user_id, now)
         for _ in range(times):
-            self.order.append(Queued(user_id, ANSWER, None))
+            answer: Any = Answer()
+            self.order.append(Queued(user_id, answer, None))
             self.queue.put(self.order[-1])
 
     def taken(self, now: float) -> Counter[UserId]:
@@ -51,11 +61,15 @@ class Callers:
         return sum(messages, Counter())
 
 
-@pytest.mark.parametrize("callers", [2 * SHARE, 64, 300])
-def test_a_user_whose_callers_are_most_has_its_pace_while_others_call(callers: int) -> None:
-    taken = Callers({BUSY: callers, OTHER: 1}).taken_within(10.0)
+@pytest.mark.parametrize(
+    ("callers", "pace"), [(2 * SHARE, 250), (64, 250), (300, 250), (64, 50), (64, 1_000)]
+)
+def test_a_user_whose_callers_are_most_has_its_pace_while_others_call(
+    callers: int, pace: int
+) -> None:
+    taken = Callers({BUSY: callers, OTHER: 1}, pace).taken_within(10.0)
 
-    assert taken[BUSY] == pytest.approx(10 * PACE, rel=0.05)
+    assert taken[BUSY] == pytest.approx(10 * pace, rel=0.05)
     assert taken[OTHER] == 10_000
 
 
@@ -77,16 +91,17 @@ def test_without_a_pace_a_user_has_its_share_of_every_message() -> None:
 
 
 def test_others_count_for_a_while_after_their_last_call() -> None:
-    callers = Callers({BUSY: 64})
-    callers.call(OTHER, 1)
-    callers.queue.take(0.0)
-    callers.call(BUSY, SHARE)
+    others = Others()
+    others.note(OTHER, 0.0)
+    long_after = 3600.0
+    others.note(BUSY, long_after)
+    assert not others.are_calling(long_after)
 
-    assert not callers.taken(PAUSE / 2)
-    amid = OTHERS_SECONDS - PAUSE
-    assert [callers.taken(amid), callers.taken(amid + PAUSE / 2)] == [{BUSY: PACED_SHARE}, {}]
-    later = OTHERS_SECONDS + PAUSE
-    assert [callers.taken(later + n * PAUSE / 8) for n in range(4)] == [{BUSY: SHARE}] * 4
+    others.note(OTHER, long_after + OTHERS_SECONDS / 2)
+    others.note(BUSY, long_after + OTHERS_SECONDS / 2)
+
+    assert others.are_calling(long_after + OTHERS_SECONDS)
+    assert not others.are_calling(long_after + 2 * OTHERS_SECONDS)
 
 
 def test_what_is_held_back_keeps_its_order_and_nothing_is_lost() -> None:
@@ -115,13 +130,34 @@ def test_whoever_is_held_back_is_not_due_until_let_go() -> None:
     assert (queue.due, list(queue.held_back)) == (2 * SHARE - PACED_SHARE, [])
 
 
-def test_so_many_calls_of_one_user_are_held_back_and_others_have_room() -> None:
-    callers = Callers({BUSY: HELD_BACK_MAX + PACED_SHARE - 1, OTHER: 1})
+def test_while_others_call_so_many_calls_of_one_user_wait() -> None:
+    callers = Callers({OTHER: 1, BUSY: WAITING_OF_ONE_USER_MAX})
     queue = callers.queue
-    assert queue.has_room(BUSY)
+    full = queue.has_room(BUSY, 0.0)
     queue.take(0.0)
-    assert queue.has_room(BUSY)
-    callers.call(BUSY, 1)
+    after_a_message = queue.has_room(BUSY, 0.0)
+    callers.call(BUSY, PACED_SHARE)
+    held_back = queue.has_room(BUSY, 0.0)
+    queue.let_go()
 
-    assert not queue.has_room(BUSY)
-    assert queue.has_room(OTHER)
+    assert (full, after_a_message, held_back, queue.has_room(BUSY, 0.0)) == (
+        False,
+        True,
+        False,
+        False,
+    )
+    assert queue.has_room(OTHER, 0.0)
+    assert queue.has_room(BUSY, OTHERS_SECONDS)
+
+
+def test_who_has_gone_takes_no_turn_of_those_who_wait() -> None:
+    callers = Callers({BUSY: 300, OTHER: 1})
+    callers.queue.take(0.0)
+    callers.queue.let_go()
+    for waiting in callers.order:
+        answer: Any = waiting.reply
+        answer.is_done = True
+    callers.call(BUSY, 1, PAUSE)
+
+    assert callers.queue.take(PAUSE) == [callers.order[-1]]
+    assert callers.queue.due == 0

@@ -171,8 +171,8 @@ async def test_a_user_with_many_calls_has_a_share_of_each_message_and_keeps_thei
 async def test_a_user_of_whom_most_calls_are_is_held_back_and_answered_in_the_end() -> None:
     share = queue_module.ENVELOPE_OF_ONE_USER_MAX
     shards = FakeShards()
-    paced = queue_module.PACED_SHARE
-    router = Router(shards, SECONDS, user_pace=50 * paced)
+    paced = 2
+    router = Router(shards, SECONDS, user_pace=paced * queue_module.CALLS_FOR_EACH_PACED)
     await router.status(STRANGER)
     shards.sent.clear()
     many = [charge_call(USERS[0], 1, f"key {number}") for number in range(3 * share)]
@@ -184,7 +184,8 @@ async def test_a_user_of_whom_most_calls_are_is_held_back_and_answered_in_the_en
     assert texts(replies) == [*keys, CALLS[1].key]
     rest = [keys[n : n + paced] for n in range(paced, 2 * share, paced)]
     assert shards.keys == [[*keys[:paced], CALLS[1].key], *rest, keys[2 * share :]]
-    assert asyncio.get_running_loop().time() - began >= 0.02 * len(rest)
+    pause = 1 / queue_module.CALLS_FOR_EACH_PACED
+    assert asyncio.get_running_loop().time() - began >= pause * len(rest)
 
 
 @in_loop
