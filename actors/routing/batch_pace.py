@@ -8,7 +8,10 @@ from actors.routing.others import Others
 from domain.values import UserId
 
 TIMES_THE_PACE = 4  # A message carries many, and costs less for each.
-TURN_SECONDS_MAX = 5.0  # A batch whose turn would come later is refused: `overloaded`.
+# A batch whose turn would come later is refused, `overloaded`, but not before: who repeats it at once would
+# keep HTTP busy with reading it.
+TURN_SECONDS_MAX = 5.0
+WAITING_MAX = 128  # Batches that wait; more are refused at once.
 
 
 class BatchPace:
@@ -22,6 +25,7 @@ class BatchPace:
         self._seconds_each = 1 / (TIMES_THE_PACE * user_pace) if user_pace else 0.0
         self._free_at: dict[UserId, float] = {}
         """When the next calls of a user may be sent."""
+        self._waiting = 0
 
     async def turn(self, users: Iterable[UserId]) -> bool:
         """Wait until a batch may be sent, whose calls are for these; return whether that is in time."""
@@ -31,14 +35,19 @@ class BatchPace:
             return True
         seconds = {user: n * self._seconds_each for user, n in Counter(users).items()}
         begins = max((self._free_at.get(user, now) for user in seconds), default=now)
-        if begins > now + TURN_SECONDS_MAX:
+        is_in_time = begins <= now + TURN_SECONDS_MAX
+        if self._waiting >= WAITING_MAX:
             return False
-        for user, taken in seconds.items():
-            self._free_at[user] = self._free_at.get(user, now) + taken
-        try:
-            await asyncio.sleep(begins - now)
-        except asyncio.CancelledError:  # Its caller has gone.
+        if is_in_time:
             for user, taken in seconds.items():
+                self._free_at[user] = self._free_at.get(user, now) + taken
+        self._waiting += 1
+        try:
+            await asyncio.sleep(min(begins - now, TURN_SECONDS_MAX))
+        except asyncio.CancelledError:  # Its caller has gone.
+            for user, taken in seconds.items() if is_in_time else ():
                 self._free_at[user] = self._free_at.get(user, now) - taken
             raise
-        return True
+        finally:
+            self._waiting -= 1
+        return is_in_time

@@ -87,3 +87,18 @@ async def test_who_has_gone_before_its_turn_takes_none() -> None:
 
     async with asyncio.timeout(2.0):  # Of what was cancelled it would be 2.75 seconds.
         assert await pace.turn(HUNDRED)
+
+
+@in_loop
+async def test_so_many_batches_wait_and_more_are_refused_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(batch_pace, "WAITING_MAX", 2)
+    pace = BatchPace(100, others_now())
+    assert await pace.turn(HUNDRED)
+    waiting = [asyncio.create_task(pace.turn(HUNDRED)) for _ in range(2)]
+    await asyncio.sleep(0)
+
+    assert not await pace.turn(HUNDRED)
+    assert not any(task.done() for task in waiting)
+    assert await asyncio.gather(*waiting) == [True, True]
