@@ -35,9 +35,9 @@ class BatchPace:
             return True
         seconds = {user: n * self._seconds_each for user, n in Counter(users).items()}
         begins = max((self._free_at.get(user, now) for user in seconds), default=now)
-        is_in_time = begins <= now + TURN_SECONDS_MAX
-        if self._waiting >= WAITING_MAX:
+        if begins > now and self._waiting >= WAITING_MAX:
             return False
+        is_in_time = begins <= now + TURN_SECONDS_MAX
         if is_in_time:
             for user, taken in seconds.items():
                 self._free_at[user] = self._free_at.get(user, now) + taken

@@ -100,5 +100,6 @@ async def test_so_many_batches_wait_and_more_are_refused_at_once(
     await asyncio.sleep(0)
 
     assert not await pace.turn(HUNDRED)
+    assert await pace.turn([OTHER])
     assert not any(task.done() for task in waiting)
     assert await asyncio.gather(*waiting) == [True, True]
