@@ -49,7 +49,7 @@ class Lane:
     async def send(self, item: Item) -> Reply | None:
         """Return the reply; None where the shard was lost."""
         loop = asyncio.get_running_loop()
-        if not self._queue.has_room(user_of(item), loop.time()):
+        if not self._queue.admits(user_of(item), loop.time()):
             return OVERLOADED
         waiting = Queued(item, loop.create_future(), carried())
         self._queue.put(waiting)
@@ -106,7 +106,9 @@ class Lane:
             return
         items = [waiting.item for waiting in batch]
         held_back = self._queue.held_back  # Others do not gather behind these.
-        length = sum(user_of(item) not in held_back for item in items)
+        length = len(items)
+        if held_back:
+            length = sum(user_of(item) not in held_back for item in items)
         # Callers are many now: the next message may gather some of them, unless it has enough.
         if length > 1 and not self._queue.due:
             self._gather_until = now + GATHER_SECONDS

@@ -63,8 +63,9 @@ class Queue:
         """The users who are held back."""
         return self._held
 
-    def has_room(self, user_id: UserId, now: float) -> bool:
-        """Whether one more may wait."""
+    def admits(self, user_id: UserId, now: float) -> bool:
+        """Note that a user calls, and return whether the call may wait."""
+        self._others.note(user_id, now)
         own = self._held.get(user_id) or self._of_users.get(user_id) or ()
         has_its_part = len(own) >= WAITING_OF_ONE_USER_MAX and self._has_pace(now)
         return self._length < QUEUE_LENGTH_MAX and not has_its_part
@@ -84,8 +85,11 @@ class Queue:
         users = list(islice(self._of_users, ENVELOPE_LENGTH_MAX))
         message: list[Queued] = []
         for user_id in users:
-            own = self._without_gone(self._of_users.pop(user_id))
-            is_paced = self._is_most(own) and self._has_pace(now)
+            own = self._of_users.pop(user_id)
+            is_paced = False
+            if len(own) > ENVELOPE_OF_ONE_USER_MAX:
+                own = self._without_gone(own)
+                is_paced = self._is_most(own) and self._has_pace(now)
             share = self._paced_share if is_paced else ENVELOPE_OF_ONE_USER_MAX
             share = min(len(own), share, ENVELOPE_LENGTH_MAX - len(message))
             message += [own.popleft() for _ in range(share)]
@@ -106,9 +110,7 @@ class Queue:
         self._held = {}
 
     def _without_gone(self, own: deque[Queued]) -> deque[Queued]:
-        """Return what of a user still has a caller: of many, those who have gone take nobody's turn."""
-        if len(own) <= ENVELOPE_OF_ONE_USER_MAX:
-            return own
+        """Return what of a user still has a caller: those who have gone take nobody's turn."""
         waiting = deque(queued for queued in own if not queued.reply.done())
         gone = len(own) - len(waiting)
         self._length -= gone

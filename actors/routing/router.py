@@ -59,7 +59,7 @@ class Router:
     async def calls(self, calls: Sequence[Call]) -> list[Reply]:
         """Return the replies to many commands, in order. Those of one user keep their order."""
         for call in calls[:1]:  # A batch is one caller's, whomever else it is about.
-            self._note(call)
+            self._others.note(user_of(call), asyncio.get_running_loop().time())
         if not await self._batches.turn(call.command.user_id for call in calls):
             return [OVERLOADED] * len(calls)
         return await self._until_answered(calls, self._send_many)
@@ -85,7 +85,6 @@ class Router:
         return (await self._until_answered([query.user_id], send))[0]
 
     async def _send_one(self, table: Directory, items: Sequence[Item]) -> list[Reply | None]:
-        self._note(items[0])
         reply = await self._lane(table, items[0]).send(items[0])
         if reply is not None and reply.outcome in KNOWN:
             self._know(user_of(items[0]))
@@ -201,9 +200,6 @@ class Router:
                 self._lanes = {}  # The old ones finish what they carry under the old version.
         finally:
             self._refreshing = None
-
-    def _note(self, item: Item) -> None:
-        self._others.note(user_of(item), asyncio.get_running_loop().time())
 
     def _know(self, user_id: UserId) -> None:
         if user_id not in self._known:

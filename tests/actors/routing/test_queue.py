@@ -133,21 +133,21 @@ def test_whoever_is_held_back_is_not_due_until_let_go() -> None:
 def test_while_others_call_so_many_calls_of_one_user_wait() -> None:
     callers = Callers({OTHER: 1, BUSY: WAITING_OF_ONE_USER_MAX})
     queue = callers.queue
-    full = queue.has_room(BUSY, 0.0)
+    full = queue.admits(BUSY, 0.0)
     queue.take(0.0)
-    after_a_message = queue.has_room(BUSY, 0.0)
+    after_a_message = queue.admits(BUSY, 0.0)
     callers.call(BUSY, PACED_SHARE)
-    held_back = queue.has_room(BUSY, 0.0)
+    held_back = queue.admits(BUSY, 0.0)
     queue.let_go()
 
-    assert (full, after_a_message, held_back, queue.has_room(BUSY, 0.0)) == (
+    assert (full, after_a_message, held_back, queue.admits(BUSY, 0.0)) == (
         False,
         True,
         False,
         False,
     )
-    assert queue.has_room(OTHER, 0.0)
-    assert queue.has_room(BUSY, OTHERS_SECONDS)
+    assert queue.admits(OTHER, 0.0)
+    assert queue.admits(BUSY, OTHERS_SECONDS)
 
 
 def test_who_has_gone_takes_no_turn_of_those_who_wait() -> None:
