@@ -12,8 +12,14 @@ from tests.fuzz.looking import look
 from tests.fuzz.targets import TARGETS
 
 HAS_ATHERIS = importlib.util.find_spec("atheris") is not None
-EXECUTIONS = {"entries": 500, "subscriptions": 500, "records": 500, "ids": 2_000, "key-sets": 1_000}
-EXECUTIONS_ELSE = 5_000
+EXECUTIONS = {
+    "entries": 15_000,
+    "subscriptions": 15_000,
+    "records": 15_000,
+    "ids": 60_000,
+    "key-sets": 30_000,
+}
+EXECUTIONS_ELSE = 150_000
 
 
 @pytest.mark.parametrize("name", TARGETS)
