@@ -30,9 +30,9 @@ class BatchPace:
     async def turn(self, users: Iterable[UserId]) -> bool:
         """Wait until a batch may be sent, whose calls are for these; return whether that is in time."""
         now = asyncio.get_running_loop().time()
-        self._free_at = {user: at for user, at in self._free_at.items() if at > now}
         if not self._seconds_each or not self._others.are_calling(now):
             return True
+        self._free_at = {user: at for user, at in self._free_at.items() if at > now}
         seconds = {user: n * self._seconds_each for user, n in Counter(users).items()}
         begins = max((self._free_at.get(user, now) for user in seconds), default=now)
         if begins > now and self._waiting >= WAITING_MAX:

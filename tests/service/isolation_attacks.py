@@ -120,13 +120,10 @@ SENDS: dict[str, Send] = {
 }
 
 
-def client_of(url: str, key: str, connections: int = CONNECTIONS) -> httpx.AsyncClient:
-    return httpx.AsyncClient(
-        base_url=url,
-        headers={"Authorization": f"Bearer {key}"},
-        timeout=60,
-        limits=httpx.Limits(max_connections=connections, max_keepalive_connections=connections),
-    )
+def client_of(url: str, key: str) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+    headers = {"Authorization": f"Bearer {key}"}
+    return httpx.AsyncClient(base_url=url, headers=headers, timeout=60, limits=limits)
 
 
 class Callers:

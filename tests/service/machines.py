@@ -274,9 +274,8 @@ class Machines:
         for left in reversed(range(RAY_STARTS_MAX)):
             try:
                 machine.run(line + ours, environment)
-            except (
-                AssertionError
-            ):  # It gives up by a time limit of its own, and leaves what it began.
+            except AssertionError:
+                # It gives up by a time limit of its own, and leaves what it began.
                 machine.clear()
                 if not left:
                     raise

@@ -34,5 +34,6 @@ def test_a_user_with_64_callers_has_its_pace_while_another_is_charged(
             answered.append(charged())
 
     # Before the first charge of another, and within the last call of each, there may be some more.
+    assert answered
     assert all(answered)
-    assert attack.result()["201"] <= SECONDS * PACE + 4 * CONNECTIONS
+    assert 0 < attack.result()["201"] <= SECONDS * PACE + 4 * CONNECTIONS
