@@ -27,14 +27,14 @@ class Part:
     `tests/units_of_work.py`.
     """
 
-    waits: bool = False
-    """Its tests wait for other programs much of the time: one more is at work than there are cores."""
+    waiting: int = 0
+    """How many more of its tests are at work than there are cores: so many wait for other programs."""
 
     @property
     def workers(self) -> int:
         """How many processes run its tests."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-        return min(cores + self.waits, WORKERS_MAX)
+        return min(cores + self.waiting, WORKERS_MAX)
 
     @property
     def pytest_arguments(self) -> list[str]:
@@ -80,13 +80,13 @@ ACTORS = Part(
         "tests/test_workflows.py",
         "tests/docs",
     ),
-    waits=True,
+    waiting=2,
 )
 UNITS = replace(
     ACTORS,
     name="units",
     marked="not server",
-    waits=False,
+    waiting=0,
     without=(  # They start other programs, HAProxy say, or take hundreds of turns.
         "tests/actors/console/test_browser.py",
         "tests/actors/edge/test_addresses.py",
@@ -113,7 +113,7 @@ UNITS = replace(
 )
 SIMULATION = Part("simulation", ("tests/simulation",), dist="worksteal")
 FUZZ = Part("fuzz", ("tests/fuzz",), dist="worksteal")
-SERVICE = Part("service", ("tests/service",), waits=True)
+SERVICE = Part("service", ("tests/service",), waiting=1)
 
 TEST: tuple[Part, ...] = (LINT, DOMAIN, ACTORS, SIMULATION, FUZZ, SERVICE)
 CHECK: tuple[Part, ...] = (LINT, DOMAIN, UNITS)
