@@ -1,10 +1,22 @@
 /** What was allowed while nobody answered: kept in order, under its keys, and sent later. */
 
-import { type AllotmentError, HoldClosed, QueueFull, Refused, ServiceAway, TryAgain } from "./errors.js";
+import {
+  Aborted,
+  type AllotmentError,
+  Forbidden,
+  HoldClosed,
+  InternalError,
+  QueueFull,
+  RateLimited,
+  ServiceAway,
+  TryAgain,
+  Unauthorized,
+  UnexpectedAnswer,
+} from "./errors.js";
 import { tell } from "./listeners.js";
 import { segment } from "./serializing.js";
 import { Limit, pause } from "./timing.js";
-import { isAway, keyed, type Transport } from "./transport.js";
+import { keyed, type Transport } from "./transport.js";
 import type {
   AwayOptions,
   Charge,
@@ -31,7 +43,21 @@ export const RETRY_MS_MAX = 5_000;
 export const SENT_TOGETHER = 8;
 
 /** What became of one try to send everything. */
-type Pass = { sent: number; unsent: Unsent[]; answered: boolean; waitMs: number };
+interface Pass {
+  sent: number;
+  unsent: Unsent[];
+  /** Nothing more can be sent in it. */
+  isOver: boolean;
+  /** Something of it is to be sent again. */
+  hasFailed: boolean;
+  /** Users whose charges have to wait: the service answers, and not for them. */
+  readonly later: Set<string | null>;
+  /** How long the service wants to be left alone. */
+  waitMs: number;
+}
+
+/** What speaks of whoever asks, or of whoever answers, and says nothing of a charge: it waits. */
+const SAYS_NOTHING = [ServiceAway, RateLimited, Unauthorized, Forbidden, UnexpectedAnswer, Aborted];
 
 export class AwayQueue {
   readonly patienceMs: number;
@@ -42,12 +68,16 @@ export class AwayQueue {
   readonly #onUnsent: (unsent: Unsent) => void;
   readonly #onSent: (sent: Sent) => void;
   readonly #waiting = new Set<Queued>();
+  /** Users of whom something waits, and for whom the service said to try again. */
+  readonly #awayFor = new Set<string>();
   #away = false;
   #closed = false;
   #following = false;
   /** Ends the pause of whoever follows. */
   #pausing = new AbortController();
   #pass: Promise<Pass> | undefined;
+  /** Ends the pass that is under way. */
+  #passing = new AbortController();
 
   constructor(transport: Transport, options: AwayOptions) {
     this.#transport = transport;
@@ -59,9 +89,12 @@ export class AwayQueue {
     this.#onSent = options.onSent ?? (() => undefined);
   }
 
-  /** Nobody answered the last time: calls need not ask until something was sent again. */
-  get isAway(): boolean {
-    return this.#away && this.#waiting.size > 0;
+  /**
+   * Nobody answered the last time, or not for this user: calls need not ask until something of it
+   * was sent.
+   */
+  isAwayFor(userId: string | null): boolean {
+    return (this.#away && this.#waiting.size > 0) || (userId !== null && this.#awayFor.has(userId));
   }
 
   get waiting(): Queued[] {
@@ -73,6 +106,7 @@ export class AwayQueue {
     this.checkRoom(queued.key, because);
     if (because) this.noteAway(because);
     this.#waiting.add(queued);
+    if (isOfUser(because) && queued.userId !== null) this.#awayFor.add(queued.userId);
     if (!this.#following) this.#transport.keep(this.#follow());
   }
 
@@ -86,13 +120,15 @@ export class AwayQueue {
 
   /** A call has failed so. */
   noteAway(error: TryAgain): void {
-    this.#away ||= isAway(error);
+    this.#away ||= error instanceof ServiceAway;
   }
 
   /** Send what waits, now. */
   async flush(timeoutMs: number, signal?: AbortSignal): Promise<FlushReport> {
-    await this.#pass;
-    const { sent, unsent } = await this.#sendAll(timeoutMs, signal);
+    const limit = new Limit(timeoutMs, signal);
+    await this.#passOver(limit.signal);
+    const { sent, unsent } = await this.#sendAll(limit.signal);
+    limit.clear();
     return { sent, unsent, waiting: this.#waiting.size };
   }
 
@@ -102,13 +138,13 @@ export class AwayQueue {
     this.#pausing.abort();
     const limit = new Limit(timeoutMs, signal);
     const report: FlushReport = { sent: 0, unsent: [], waiting: 0 };
-    const deadline = Date.now() + timeoutMs;
+    await this.#passOver(limit.signal);
     while (this.#waiting.size > 0 && !limit.signal.aborted) {
-      await this.#pass;
-      const pass = await this.#sendAll(Math.max(0, deadline - Date.now()), limit.signal);
+      const pass = await this.#sendAll(limit.signal);
       report.sent += pass.sent;
       report.unsent.push(...pass.unsent);
-      if (this.#waiting.size > 0) await pause(pass.waitMs, limit.signal).catch(() => undefined);
+      const wait = Math.max(this.#retryMs, pass.waitMs);
+      if (this.#waiting.size > 0) await pause(wait, limit.signal).catch(() => undefined);
     }
     limit.clear();
     const error = new ServiceAway("service_away", "Nobody answered before the client was closed");
@@ -124,37 +160,51 @@ export class AwayQueue {
       this.#pausing = new AbortController();
       await pause(wait, this.#pausing.signal).catch(() => undefined);
       if (this.#closed) break;
-      await this.#pass;
-      const pass = await this.#sendAll(this.#transport.timeoutMs);
-      wait = pass.answered ? this.#retryMs : Math.min(wait * 2, RETRY_MS_MAX);
+      const limit = new Limit(this.#transport.timeoutMs, undefined);
+      const pass = await this.#sendAll(limit.signal);
+      limit.clear();
+      wait = pass.hasFailed ? Math.min(wait * 2, RETRY_MS_MAX) : this.#retryMs;
       wait = Math.max(wait, pass.waitMs);
     }
     this.#following = false;
   }
 
+  /** Wait until no pass is under way; it is ended where the signal says so. */
+  async #passOver(signal: AbortSignal): Promise<void> {
+    const end = () => this.#passing.abort();
+    if (signal.aborted) end();
+    signal.addEventListener("abort", end, { once: true });
+    await this.#pass;
+    signal.removeEventListener("abort", end);
+  }
+
   /** Send all that waits, once; whoever asks meanwhile waits for the same. */
-  #sendAll(timeoutMs: number, signal?: AbortSignal): Promise<Pass> {
-    this.#pass ??= this.#sendOnce(timeoutMs, signal).finally(() => {
+  #sendAll(signal: AbortSignal): Promise<Pass> {
+    this.#pass ??= this.#sendOnce(signal).finally(() => {
       this.#pass = undefined;
     });
     return this.#pass;
   }
 
-  async #sendOnce(timeoutMs: number, signal?: AbortSignal): Promise<Pass> {
-    const pass: Pass = { sent: 0, unsent: [], answered: true, waitMs: this.#retryMs };
+  async #sendOnce(signal: AbortSignal): Promise<Pass> {
+    const pass: Pass = { sent: 0, unsent: [], isOver: false, hasFailed: false, later: new Set(), waitMs: 0 };
+    this.#passing = new AbortController();
+    const end = () => this.#passing.abort();
+    if (signal.aborted) end();
+    signal.addEventListener("abort", end, { once: true });
+    const { signal: ended } = this.#passing;
     const all = this.waiting;
-    const limit = new Limit(timeoutMs, signal);
     const next = async () => {
-      for (let queued = all.shift(); queued && pass.answered; queued = all.shift()) {
-        await this.#sendOne(queued, pass, limit.signal);
+      for (let queued = all.shift(); queued && !pass.isOver; queued = all.shift()) {
+        if (!pass.later.has(queued.userId)) await this.#sendOne(queued, pass, ended);
       }
     };
     // The first one finds out whether anybody answers.
     const first = all.shift();
-    if (first) await this.#sendOne(first, pass, limit.signal);
+    if (first) await this.#sendOne(first, pass, ended);
     await Promise.all(Array.from({ length: SENT_TOGETHER }, next));
-    limit.clear();
-    if (!pass.answered) this.#giveUpOld(pass);
+    signal.removeEventListener("abort", end);
+    this.#giveUpOld(pass);
     return pass;
   }
 
@@ -163,6 +213,7 @@ export class AwayQueue {
     try {
       const charge = await deliver(this.#transport, queued, signal);
       this.#away = false;
+      if (queued.userId !== null) this.#awayFor.delete(queued.userId);
       this.#remove(queued);
       pass.sent += 1;
       tell(this.#onSent, { queued, charge });
@@ -172,15 +223,17 @@ export class AwayQueue {
   }
 
   #failed(queued: Queued, error: AllotmentError, pass: Pass): void {
-    const undecided = error instanceof TryAgain || error.code === "aborted";
-    if (!undecided) pass.unsent.push(this.#giveUp(queued, error));
-    if (!undecided || error.code === "internal_error") {
-      this.#away = false; // It answers, and the others may pass.
+    const isSilent = saysNothing(error);
+    if (!isSilent) this.#away = false; // It answers, and others may pass.
+    if (!isSilent && !(error instanceof TryAgain)) {
+      pass.unsent.push(this.#giveUp(queued, error));
       return;
     }
-    this.#away ||= isAway(error);
-    pass.answered = false;
+    this.#away ||= error instanceof ServiceAway;
+    pass.isOver ||= isSilent;
+    pass.hasFailed = true;
     pass.waitMs = Math.max(pass.waitMs, error.retryAfterMs ?? 0);
+    if (isOfUser(error)) pass.later.add(queued.userId);
   }
 
   #giveUpOld(pass: Pass): void {
@@ -193,7 +246,9 @@ export class AwayQueue {
 
   #remove(queued: Queued): void {
     this.#waiting.delete(queued);
-    if (this.#waiting.size === 0) this.#pausing.abort(); // No program need wait for its end.
+    if (this.#waiting.size > 0) return;
+    this.#awayFor.clear();
+    this.#pausing.abort(); // No program need wait for its end.
   }
 
   #giveUp(queued: Queued, error: AllotmentError): Unsent {
@@ -202,6 +257,15 @@ export class AwayQueue {
     tell(this.#onUnsent, unsent);
     return unsent;
   }
+}
+
+function saysNothing(error: unknown): boolean {
+  return SAYS_NOTHING.some((kind) => error instanceof kind);
+}
+
+/** Whether the service answered, and for this user not yet: others' calls may pass. */
+function isOfUser(error: unknown): boolean {
+  return error instanceof TryAgain && !saysNothing(error) && !(error instanceof InternalError);
 }
 
 /**
@@ -259,8 +323,8 @@ async function placed(asked: Promise<unknown>): Promise<string | null> {
   try {
     return ((await asked) as PlacedHold).holdId;
   } catch (error) {
-    if (error instanceof Refused) return null;
-    throw error;
+    if (saysNothing(error) || error instanceof TryAgain) throw error;
+    return null;
   }
 }
 

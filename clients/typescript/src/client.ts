@@ -96,7 +96,7 @@ export class Allotment<Away extends WhenAway = "refuse"> implements HoldDesk<Awa
     charges: readonly ChargeOfMany[],
     options: WriteOptions = {},
   ): Promise<ChargeOutcome<Away>[]> {
-    const asks = !this.#allowsAtOnce;
+    const asks = !this.#allowsAtOnce(null);
     const outcomes = await chargeAll(this.#transport, charges, { ...this.#patient(options), asks });
     return outcomes.map((outcome, place): ChargeOutcome<Away> => {
       const { error } = outcome.result;
@@ -118,7 +118,7 @@ export class Allotment<Away extends WhenAway = "refuse"> implements HoldDesk<Awa
     const request = keyed("POST", "/subscription/holds", { ...fields, userId }, key);
     const facts = { key, userId, fields, creditAmount: fields.creditAmount };
     let asked = false;
-    if (!this.#allowsAtOnce) {
+    if (!this.#allowsAtOnce(userId)) {
       try {
         asked = true;
         const answer = await this.#transport.send(request, this.#patient({ signal, timeoutMs }));
@@ -299,7 +299,7 @@ export class Allotment<Away extends WhenAway = "refuse"> implements HoldDesk<Awa
     queued: Queued,
     serviceType: string | null,
   ): Promise<Charged<Away>> {
-    if (this.#allowsAtOnce) return this.#enqueue(queued, serviceType);
+    if (this.#allowsAtOnce(queued.userId)) return this.#enqueue(queued, serviceType);
     try {
       return (await this.#transport.send(request, this.#patient(options))) as Charge;
     } catch (error) {
@@ -322,9 +322,9 @@ export class Allotment<Away extends WhenAway = "refuse"> implements HoldDesk<Awa
     return answer as Charged<Away>;
   }
 
-  /** Nobody answered the last time, and nobody need be asked. */
-  get #allowsAtOnce(): boolean {
-    return this.whenAway === "allow" && this.#queue.isAway;
+  /** Nobody answered the last time, or not for this user, and nobody need be asked. */
+  #allowsAtOnce(userId: string | null): boolean {
+    return this.whenAway === "allow" && this.#queue.isAwayFor(userId);
   }
 
   /** Who may allow what nobody answers does not wait for it as long as others. */

@@ -114,6 +114,7 @@ export async function settled(
   onUnsettled: ((error: unknown, hold: Hold) => void) | undefined,
   costOf: () => Cost | undefined,
 ): Promise<void> {
+  await hold.idle();
   if (hold.state !== "open") return; // The handler was faster.
   try {
     const cost = costOf();

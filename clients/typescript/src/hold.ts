@@ -1,6 +1,6 @@
 /** A hold in hand: report what it cost, settle it, or give it back. */
 
-import { invalid } from "./errors.js";
+import { HoldClosed, invalid } from "./errors.js";
 import type { Charged, Cost, HoldFields, ReleaseOptions, WhenAway, WriteOptions } from "./types.js";
 
 /** What a hold needs of its client. */
@@ -25,7 +25,10 @@ export interface HoldFacts {
   asked: boolean;
 }
 
-/** Credits that were set aside. Resolve it with `settle` or `release`; else it expires. */
+/**
+ * Credits that were set aside. Resolve it with `settle` or `release`; else it expires. It has one
+ * end: who would end it while another does waits for what becomes of that.
+ */
 export class Hold<Away extends WhenAway = WhenAway> {
   /** The id that the service gave it; null: nobody answered, and it was allowed. */
   readonly holdId: string | null;
@@ -45,6 +48,8 @@ export class Hold<Away extends WhenAway = WhenAway> {
   #cost: Cost | undefined;
   #charge: Charged<Away> | undefined;
   #state: "open" | "settled" | "released" = "open";
+  /** Resolves once no end of it is under way. */
+  #ending: Promise<void> = Promise.resolve();
 
   constructor(desk: HoldDesk<Away>, facts: HoldFacts) {
     this.#desk = desk;
@@ -83,20 +88,29 @@ export class Hold<Away extends WhenAway = WhenAway> {
     this.#cost = cost;
   }
 
-  /** Charge a cost, or else the last report. What is left is free again. */
+  /**
+   * Charge a cost, or else the last report. What is left is free again. Rejects with HoldClosed
+   * where it has ended.
+   */
   async settle(cost?: Cost, options: WriteOptions = {}): Promise<Charged<Away>> {
     const told = cost ?? this.#cost;
     if (told === undefined) throw invalid("cost", "nothing was reported");
     this.#cost = told;
-    this.#charge = await this.#desk.settleHold(this, told, options);
-    this.#state = "settled";
-    return this.#charge;
+    return this.#inTurn(async () => {
+      this.#checkOpen(options.key);
+      this.#charge = await this.#desk.settleHold(this, told, options);
+      this.#state = "settled";
+      return this.#charge;
+    });
   }
 
   /** Give back what it has set aside. */
   async release(options: ReleaseOptions = {}): Promise<void> {
-    await this.#desk.releaseHold(this, options);
-    this.#state = "released";
+    return this.#inTurn(async () => {
+      this.#checkOpen(options.key);
+      await this.#desk.releaseHold(this, options);
+      this.#state = "released";
+    });
   }
 
   /**
@@ -104,6 +118,7 @@ export class Hold<Away extends WhenAway = WhenAway> {
    * to release is nobody's concern: the hold expires by itself.
    */
   async finish(options: WriteOptions = {}): Promise<Charged<Away> | undefined> {
+    await this.idle();
     if (this.#state !== "open") return this.#charge;
     if (this.#cost !== undefined) return this.settle(undefined, options);
     await this.abandon(options);
@@ -112,11 +127,35 @@ export class Hold<Away extends WhenAway = WhenAway> {
 
   /** Release it, and let it expire by itself where that fails. */
   async abandon(options: WriteOptions = {}): Promise<void> {
+    await this.idle();
     if (this.#state !== "open") return;
     try {
       await this.release(options);
     } catch {
       // It expires by itself.
     }
+  }
+
+  /** @internal Wait until no end of it is under way: `state` says then what became of it. */
+  async idle(): Promise<void> {
+    let seen: Promise<void> | undefined;
+    while (seen !== this.#ending) {
+      seen = this.#ending;
+      await seen;
+    }
+  }
+
+  /** End it, unless that is under way: then once it has come to nothing. */
+  #inTurn<Result>(end: () => Promise<Result>): Promise<Result> {
+    const result = this.#ending.then(end);
+    const over = () => undefined;
+    this.#ending = result.then(over, over);
+    return result;
+  }
+
+  /** A hold that nobody made is known here alone: the service would take a second end of it. */
+  #checkOpen(key: string | undefined): void {
+    if (this.#state === "open" || this.holdId !== null) return;
+    throw new HoldClosed("hold_closed", `The hold is ${this.#state}`, { key });
   }
 }

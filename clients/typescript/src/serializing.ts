@@ -3,7 +3,8 @@
 import { toSnake } from "./casing.js";
 import { AllotmentError, invalid } from "./errors.js";
 
-const KEY = /^[\x20-\x7e]{1,255}$/;
+/** Headers lose spaces at their ends. */
+const KEY = /^(?! )[\x20-\x7e]{1,255}(?<! )$/;
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /** Return a body as JSON. Throws InvalidRequest where JSON cannot say it exactly. */
@@ -75,6 +76,7 @@ function isoText(name: string, moment: Date): string {
 
 /** Return a key that can be sent. Throws InvalidRequest. */
 export function checkedKey(key: string): string {
-  if (!KEY.test(key)) throw invalid("key", "it is 1 to 255 printable ASCII characters");
-  return key;
+  // null would be the text "null", and with it every charge a repeat of the first.
+  if (typeof key === "string" && KEY.test(key)) return key;
+  throw invalid("key", "it is 1 to 255 printable ASCII characters, without spaces at its ends");
 }

@@ -5,7 +5,6 @@ import {
   Aborted,
   type AllotmentError,
   errorOf,
-  InternalError,
   invalid,
   Overloaded,
   RateLimited,
@@ -37,11 +36,6 @@ export interface Request {
   key?: string | undefined;
   /** Whether it may be sent again where it may have been carried out. */
   repeatable: boolean;
-}
-
-/** Whether a failure means that nobody can be answered now, whatever the request. */
-export function isAway(error: unknown): error is TryAgain {
-  return error instanceof TryAgain && !(error instanceof RateLimited || error instanceof InternalError);
 }
 
 /** Whether a call that failed so may be allowed and sent later: a caller beyond its rate may not. */
@@ -159,10 +153,8 @@ export class Transport {
   }
 
   async #exchange(request: Request, signal: AbortSignal, accept: string): Promise<Response> {
-    const headers: Record<string, string> = {
-      Accept: accept,
-      Authorization: `Bearer ${await this.#token()}`,
-    };
+    const token = await inTime(this.#token(), signal, request);
+    const headers: Record<string, string> = { Accept: accept, Authorization: `Bearer ${token}` };
     if (request.key !== undefined) headers["Idempotency-Key"] = request.key;
     if (request.body !== undefined) headers["Content-Type"] = "application/json";
     try {
@@ -185,6 +177,25 @@ export class Transport {
     } catch (error) {
       throw new Unauthorized("unauthorized", "The API key could not be had", { cause: error });
     }
+  }
+}
+
+/** Wait for what takes no signal, until one ends that. Throws ServiceAway. */
+async function inTime<Value>(
+  work: Promise<Value>,
+  signal: AbortSignal,
+  request: Request,
+): Promise<Value> {
+  let onAbort = () => {};
+  const ended = new Promise<never>((_, reject) => {
+    onAbort = () => reject(away(signal.reason, request));
+  });
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([work, ended]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
   }
 }
 

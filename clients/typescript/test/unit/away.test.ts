@@ -336,3 +336,101 @@ test("without a listener what could not be charged is written on the console", a
 
   assert.match(String(said.mock.calls[0]?.arguments[0]), /ada.*job-17/);
 });
+
+test("a hold that nobody made is charged once, whoever settles it", async () => {
+  const service = new FakeService(NO_NETWORK);
+  const { allotment } = allowing(service, { retryMs: 60_000 });
+  await allotment.charge("ada", CHARGE); // From now on it is known that nobody answers.
+
+  const hold = await allotment.hold("ada", HOLD);
+  void hold.settle({ creditAmount: 12 }); // A handler that does not wait.
+  await hold.finish();
+  await assert.rejects(hold.settle({ creditAmount: 12 }), HoldClosed);
+  const released = await allotment.hold("ada", HOLD);
+  await released.release();
+  await assert.rejects(released.settle({ creditAmount: 12 }), HoldClosed);
+
+  assert.deepEqual(allotment.waiting.map(({ charge }) => charge?.creditAmount), [1, 12]);
+  service.become(charged(1));
+  await allotment.close();
+});
+
+test("what says nothing of a charge leaves it waiting", async () => {
+  const notFound = new Response("<html>", { status: 404, headers: { "content-type": "text/html" } });
+  const service = new FakeService(NO_NETWORK);
+  const { allotment, unsent } = allowing(service, { retryMs: 5 });
+  for (let count = 0; count < 3; count += 1) await allotment.charge("ada", CHARGE);
+
+  for (const step of [notFound, problem(401, "unauthorized"), problem(403, "forbidden")]) {
+    service.become(step);
+    const before = service.asked.length;
+    await until(() => service.asked.length > before + 1);
+  }
+
+  assert.deepEqual([allotment.waiting.length, unsent.length], [3, 0]);
+  service.become(charged(1));
+  assert.equal((await allotment.close()).sent, 3);
+});
+
+test("a hold that may have been made is not charged another way while its maker is refused", async () => {
+  const service = new FakeService(NO_NETWORK);
+  const { allotment } = allowing(service, { retryMs: 5 });
+  await allotment.holding("ada", HOLD, (hold) => hold.report({ creditAmount: 12 }));
+
+  service.become(problem(401, "unauthorized"));
+  const before = service.asked.length;
+  await until(() => service.asked.length > before + 1);
+
+  assert.ok(service.asked.every(({ path }) => path === "/subscription/holds"));
+  service.become(({ path }) => (path.endsWith("/settle") ? charged(12) : held(20)));
+  assert.equal((await allotment.close()).sent, 1);
+});
+
+test("one user for whom the service cannot decide holds up nobody else", async () => {
+  const decide = ({ body }: Asked) => {
+    if (body?.user_id === "ada") return AWAY;
+    return body?.credit_amount === 13 ? problem(402, "insufficient_credits") : charged(1);
+  };
+  const service = new FakeService(decide);
+  const { allotment } = allowing(service, { retryMs: 60_000 });
+  await allotment.charge("ada", CHARGE);
+  const asked = service.asked.length;
+
+  assert.ok("queued" in (await allotment.charge("ada", CHARGE)));
+  assert.equal(service.asked.length, asked, "it is known that nobody decides for her");
+  await assert.rejects(allotment.charge("bob", { ...CHARGE, creditAmount: 13 }), InsufficientCredits);
+  service.become(NO_NETWORK);
+  await allotment.charge("bob", CHARGE);
+  service.become(decide);
+
+  const { sent, waiting } = await allotment.flush();
+  assert.deepEqual([sent, waiting], [1, 2]);
+  assert.ok(allotment.waiting.every(({ userId }) => userId === "ada"));
+  await allotment.close({ timeoutMs: 0 });
+});
+
+test("what fails by itself is given up, too", async () => {
+  const service = new FakeService(problem(500, "internal_error"));
+  const { allotment, unsent } = allowing(service, { retryMs: 5, keepMs: 30 });
+
+  await allotment.charge("ada", CHARGE);
+
+  await until(() => unsent.length === 1);
+  assert.equal(allotment.waiting.length, 0);
+});
+
+test("who closes waits no longer than told for a service that hangs", async () => {
+  const service = new FakeService(NO_NETWORK);
+  const { allotment } = allowing(service, { retryMs: 5 });
+  await allotment.charge("ada", CHARGE);
+  service.become("hangs");
+  const before = service.asked.length;
+  await until(() => service.asked.length > before);
+  const began = Date.now();
+
+  const flushed = await allotment.flush({ timeoutMs: 50 });
+  const report = await allotment.close({ timeoutMs: 50 });
+
+  assert.deepEqual([flushed.waiting, report.unsent.length], [1, 1]);
+  assert.ok(Date.now() - began < 5_000);
+});

@@ -161,3 +161,15 @@ test("to settle takes a cost", async () => {
 
   await assert.rejects(hold.settle(), { code: "invalid_request" });
 });
+
+test("who would release a hold waits for a settlement that is under way", async () => {
+  const fake = service({ settle: async () => (await new Promise((resolve) => setTimeout(resolve, 20)), charged(12)) });
+  const hold = await client(fake).hold("ada", HOLD);
+
+  const settling = hold.settle({ creditAmount: 12 });
+  await hold.abandon();
+
+  assert.equal((await settling).creditAmount, 12);
+  assert.equal(await hold.finish(), await settling);
+  assert.deepEqual(calls(fake.asked), [PLACED, SETTLED]);
+});

@@ -260,3 +260,25 @@ test("a key's line end and an address's last slash are left out", async () => {
   assert.equal(service.asked[0]?.path, "/credits/subscription/status?user_id=org%2Fada%2B1");
   assert.equal(service.asked[0]?.headers.get("authorization"), "Bearer k");
 });
+
+for (const key of [null, "", " a", "a ", "\n"]) {
+  test(`${JSON.stringify(key)} is no key`, async () => {
+    const service = new FakeService(charged(30));
+
+    await assert.rejects(
+      client(service).charge("ada", { ...CHARGE, key: key as string }),
+      InvalidRequest,
+    );
+
+    assert.equal(service.asked.length, 0);
+  });
+}
+
+test("a function of the key that hangs takes no longer than the call may", async () => {
+  const service = new FakeService(charged(30));
+  const apiKey = () => new Promise<string>(() => undefined);
+
+  await assert.rejects(client(service, { apiKey, timeoutMs: 30 }).charge("ada", CHARGE), ServiceAway);
+
+  assert.equal(service.asked.length, 0);
+});
