@@ -175,18 +175,29 @@ class AsyncAllotment(HoldMethods, CorrectionMethods):
         return UsageRecordResponse.model_validate_json(body_of(reply))
 
     async def record_usages(
-        self, records: Sequence[BatchedUsageBody | Mapping[str, Any]]
+        self,
+        records: Sequence[BatchedUsageBody | Mapping[str, Any]],
+        *,
+        key: str | None = None,
     ) -> list[UsageRecordResponse | AllotmentError]:
-        """Charge up to 1000 records, each on its own: an answer or an error, in order."""
+        """Charge up to 1000 records, each on its own: an answer or an error, in order.
+
+        A record without an `idempotency_key` of its own has `<key>.<place>`, places counted from 0.
+        So `key` has at most 251 characters. Where UnavailableError or OverloadedError is among the
+        results: call again with the same records and `key`.
+        """
         if not 1 <= len(records) <= BATCH_RECORDS_MAX:
             raise InvalidRequestError(f"a batch has 1 to {BATCH_RECORDS_MAX} records")
+        if key is not None:
+            checked_key(f"{checked_key(key)}.{BATCH_RECORDS_MAX - 1}")
         results: list[UsageRecordResponse | AllotmentError | None] = [None] * len(records)
         calls: list[Call] = []
         places: list[int] = []
         for place, record in enumerate(records):
             try:
                 body = BatchedUsageBody.model_validate(record)
-                calls.append(make_call(body.command(), body.idempotency_key))
+                own_key = body.idempotency_key or (key and f"{key}.{place}")
+                calls.append(make_call(body.command(), own_key))
                 places.append(place)
             except ValidationError as error:
                 results[place] = invalid(error)

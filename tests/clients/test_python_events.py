@@ -67,6 +67,23 @@ def test_a_service_that_is_away_for_a_minute_is_told() -> None:
         following.lost(httpx.ConnectError("refused"))
 
 
+def test_what_its_consumer_takes_is_no_absence_of_the_service() -> None:
+    clock = Seconds()
+    following = Following((), None, None, clock)
+    list(following.heard(text_of(1)))
+
+    clock.now += AWAY_SECONDS_MAX + 1  # The consumer works on the event; the stream ends meanwhile.
+    assert following.lost(None) == 0.1
+    clock.now += AWAY_SECONDS_MAX
+    assert following.lost(None) == 0.2
+    clock.now += 1
+    with pytest.raises(ServiceAwayError):
+        following.lost(None)
+
+    list(following.heard(text_of(2)))
+    assert following.lost(None) == 0.1
+
+
 class Breaking(httpx.SyncByteStream):
     def __init__(self, text: bytes) -> None:
         self.text = text

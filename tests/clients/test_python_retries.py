@@ -201,10 +201,11 @@ def test_nobody_waits_beyond_the_limit() -> None:
 
 
 def test_one_try_leaves_time_for_another() -> None:
-    long = steps(charge(), [Reply(200, b"{}")], Limits(timeout_seconds=60.0))
-    short = steps(charge(), [Reply(200, b"{}")], Limits(timeout_seconds=0.5))
+    call = charge()
+    long = steps(call, [Reply(200, b"{}")], Limits(timeout_seconds=60.0))
+    short = steps(call, [Reply(200, b"{}")], Limits(timeout_seconds=0.5))
 
-    assert (long, short) == ([Send(TRY_SECONDS_MAX)], [Send(0.5)])
+    assert (long, short) == ([Send(call, TRY_SECONDS_MAX)], [Send(call, 0.5)])
 
 
 @pytest.mark.parametrize("code", BY_CODE)

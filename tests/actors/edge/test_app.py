@@ -102,6 +102,29 @@ async def test_a_key_of_a_batch_stands_for_each_of_its_records() -> None:
 
 
 @in_loop
+async def test_a_record_of_a_batch_is_a_repeat_or_not_on_its_own() -> None:
+    async with edge() as (http, _):
+        await http.post("/subscription/credits", json=CREDITS)
+        own = USAGE | {"idempotency_key": "own"}
+        batches = [
+            [USAGE, own],
+            [USAGE | {"credit_amount": 1}, USAGE | {"credit_amount": 2}],
+            [own, own, USAGE | {"credit_amount": 3}],
+        ]
+        headers = {"Idempotency-Key": "batch"}
+        answers = [
+            await http.post("/subscription/usage/batch", json={"records": records}, headers=headers)
+            for records in batches
+        ]
+
+    first, other, longer = (answer.json()["results"] for answer in answers)
+    assert other[0]["problem"]["code"] == "idempotency_key_reused"
+    assert [one["status"] for one in [*first, other[1], *longer]] == [201] * 6
+    assert longer[0] == longer[1] == first[1]
+    assert not [a for a in answers if "Idempotent-Replayed" in a.headers]
+
+
+@in_loop
 async def test_a_cursor_that_no_page_gave_is_refused() -> None:
     async with edge() as (http, _):
         query = {"user_id": "ada", "cursor": "nonsense"}

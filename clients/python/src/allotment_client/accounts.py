@@ -1,6 +1,6 @@
 """The calls that an application makes for its users: statuses, credits, charges, holds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -14,16 +14,8 @@ from allotment_client.answers import (
 )
 from allotment_client.call import Call, checked_key, encoded, path_of, query_of
 from allotment_client.decoding import reader
-from allotment_client.errors import (
-    AllotmentError,
-    HoldNotFoundError,
-    InvalidRequestError,
-    NotFoundError,
-    UsageNotFoundError,
-)
-from allotment_client.problems import error_of
+from allotment_client.errors import HoldNotFoundError, UsageNotFoundError
 
-BATCH_RECORDS_MAX = 1000
 HOLD_SECONDS_DEFAULT = 300
 
 Manner = Literal["reject", "record", "cap"]
@@ -105,20 +97,6 @@ def record_usage(  # noqa: PLR0913 - the fields of a usage record
         on_insufficient=on_insufficient,
     )
     return Call("POST", "/subscription/usage", USAGE, body=body, key=checked_key(key))
-
-
-def record_usages(
-    records: Sequence[Mapping[str, Any]],
-) -> Call[list[UsageRecordResponse | AllotmentError]]:
-    """Charge up to 1000 records, each on its own: an answer or an error, in order.
-
-    A record has the arguments of `record_usage`, and its key as `idempotency_key`.
-    """
-    if not 1 <= len(records) <= BATCH_RECORDS_MAX:
-        raise InvalidRequestError(f"a batch has 1 to {BATCH_RECORDS_MAX} records")
-    body = encoded(records=[_record(record) for record in records])
-    path = "/subscription/usage/batch"
-    return Call("POST", path, _results, body=body, key=checked_key(None))
 
 
 def hold(  # noqa: PLR0913 - the fields of a usage record
@@ -246,19 +224,6 @@ def _hold_path(hold_id: str) -> str:
     if not hold_id:
         raise HoldNotFoundError
     return path_of("subscription", "holds", hold_id)
-
-
-def _record(record: Mapping[str, Any]) -> dict[str, Any]:
-    moment = record.get("timestamp")
-    told = {"timestamp": moment.isoformat()} if isinstance(moment, datetime) else {}
-    return {**record, **told}
-
-
-def _results(answer: Any) -> list[UsageRecordResponse | AllotmentError]:
-    return [
-        USAGE(one["record"]) if "record" in one else error_of(one["problem"], NotFoundError)
-        for one in answer["results"]
-    ]
 
 
 def _nothing(_: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 
 import httpx
 
-from allotment_client import accounts, endpoints, keys, lookups, operators
+from allotment_client import accounts, batches, endpoints, keys, lookups, operators
 from allotment_client.accounts import HOLD_SECONDS_DEFAULT
 from allotment_client.answers import CreditStatusResponse
 from allotment_client.call import (
@@ -87,14 +87,14 @@ class AsyncAllotment:
             except StopIteration as done:
                 answer: T = done.value
                 return answer
-            outcome = await self._taken(call, step)
+            outcome = await self._taken(step)
 
-    async def _taken(self, call: Call[T], step: Send | Pause) -> Reply | Exception | None:
+    async def _taken(self, step: Send | Pause) -> Reply | Exception | None:
         if isinstance(step, Pause):
             await asyncio.sleep(step.seconds)
             return None
         try:
-            return reply_of(await self.http.request(**request_of(call, step.seconds)))
+            return reply_of(await self.http.request(**request_of(step.call, step.seconds)))
         except httpx.RequestError as error:
             return error
 
@@ -113,7 +113,7 @@ class AsyncAllotment:
     check_daily_allocation = sent_async(accounts.check_daily_allocation)
     add_credit = sent_async(accounts.add_credit)
     record_usage = sent_async(accounts.record_usage)
-    record_usages = sent_async(accounts.record_usages)
+    record_usages = sent_async(batches.record_usages)
     hold = sent_async(accounts.hold)
     settle = sent_async(accounts.settle)
     release = sent_async(accounts.release)

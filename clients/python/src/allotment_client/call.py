@@ -58,6 +58,8 @@ class Call(Generic[T]):
     not_found: type[NotFoundError] = NotFoundError
     repeats: bool = True
     """Whether it is sent again where its answer was lost."""
+    rest: "Callable[[T], Call[T] | None] | None" = None
+    """Returns the call of what an answer leaves undecided; that call answers for the whole."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -79,6 +81,7 @@ class Reply:
 class Send:
     """Send the call, and give its reply, or the error that came in its place, back."""
 
+    call: Call[Any]
     seconds: float
 
 
@@ -97,22 +100,41 @@ def exchange(
 ) -> Steps[T]:
     """Say step by step what to do, and return the answer. Raises AllotmentError.
 
-    `clock` counts seconds; `dice` gives numbers from 0 to 1, so that clients do not come together.
+    What an answer leaves undecided is sent again; where that fails in the end, the last answer
+    still says of it: try again. `clock` counts seconds; `dice` gives numbers from 0 to 1, so that
+    clients do not come together.
     """
     ends_at = clock() + limits.timeout_seconds
+    partial: list[T] = []  # The last answer that left something undecided.
     tries = 0
     while True:
-        outcome = yield Send(min(TRY_SECONDS_MAX, max(ends_at - clock(), 0.001)))
+        outcome = yield Send(call, min(TRY_SECONDS_MAX, max(ends_at - clock(), 0.001)))
         assert outcome is not None, "what was sent has an outcome"
         tries += 1
         try:
-            return answer_of(call, outcome)
-        except TryAgainError as error:
+            answer = answer_of(call, outcome)
+            rest = call.rest(answer) if call.rest else None
+            if rest is None:
+                return answer
+            call, partial = rest, [answer]
+            pause = pause_before(tries, None, dice())
+            if tries >= limits.tries_max or clock() + pause >= ends_at:
+                return answer
+        except AllotmentError as error:
             pause = pause_before(tries, error.retry_after, dice())
-            is_lost = not call.repeats and not isinstance(error, REFUSED_FOR_NOW)
-            if is_lost or tries >= limits.tries_max or clock() + pause >= ends_at:
+            is_over = tries >= limits.tries_max or clock() + pause >= ends_at
+            if is_over or not _may_repeat(call, error):
+                if partial:
+                    return partial[0]
                 raise
         yield Pause(pause)
+
+
+def _may_repeat(call: Call[Any], error: AllotmentError) -> bool:
+    """Say whether a call may be sent again after an error: it may pass, and is not done twice."""
+    if not isinstance(error, TryAgainError):
+        return False
+    return call.repeats or isinstance(error, REFUSED_FOR_NOW)
 
 
 def pause_before(tries: int, retry_after: float | None, dice: float) -> float:

@@ -7,7 +7,7 @@ from typing import Self, TypeVar
 
 import httpx
 
-from allotment_client import accounts, endpoints, keys, lookups, operators
+from allotment_client import accounts, batches, endpoints, keys, lookups, operators
 from allotment_client.accounts import HOLD_SECONDS_DEFAULT
 from allotment_client.answers import CreditStatusResponse
 from allotment_client.call import (
@@ -74,21 +74,21 @@ class Allotment:
             except StopIteration as done:
                 answer: T = done.value
                 return answer
-            outcome = self._taken(call, step)
+            outcome = self._taken(step)
 
-    def _taken(self, call: Call[T], step: Send | Pause) -> Reply | Exception | None:
+    def _taken(self, step: Send | Pause) -> Reply | Exception | None:
         if isinstance(step, Pause):
             time.sleep(step.seconds)
             return None
         try:
-            return reply_of(self.http.request(**request_of(call, step.seconds)))
+            return reply_of(self.http.request(**request_of(step.call, step.seconds)))
         except httpx.RequestError as error:
             return error
 
     check_daily_allocation = sent(accounts.check_daily_allocation)
     add_credit = sent(accounts.add_credit)
     record_usage = sent(accounts.record_usage)
-    record_usages = sent(accounts.record_usages)
+    record_usages = sent(batches.record_usages)
     hold = sent(accounts.hold)
     settle = sent(accounts.settle)
     release = sent(accounts.release)

@@ -8,7 +8,7 @@ from allotment_client.decoding import reader
 from allotment_client.errors import AllotmentError, ServiceAwayError, TryAgainError
 from allotment_client.lists import EventRecord
 
-AWAY_SECONDS_MAX = 60.0  # How long no stream may come about before the caller is told.
+AWAY_SECONDS_MAX = 60.0  # From the first failure until the caller is told, if nothing is heard.
 SILENCE_SECONDS_MAX = 30.0  # A stream says something every 10: silence means it is dead.
 PATH = "/events"
 
@@ -29,7 +29,7 @@ class Following:
         self._user_id = user_id
         self._after = after
         self._clock = clock
-        self._heard_at = clock()
+        self._failing_since: float | None = None  # A silence may be the caller's own work.
         self._failures = 0
         self._text = b""
 
@@ -41,7 +41,7 @@ class Following:
 
     def heard(self, chunk: bytes) -> Iterator[EventRecord]:
         """Yield the events that a piece of a stream completes."""
-        self._heard_at, self._failures = self._clock(), 0
+        self._failing_since, self._failures = None, 0
         *blocks, self._text = (self._text + chunk).replace(b"\r\n", b"\n").split(b"\n\n")
         for block in blocks:
             record = _record(block)
@@ -61,7 +61,10 @@ class Following:
 
     def failed(self, error: AllotmentError) -> float:
         """Return how long to wait before the next stream. Raises the error where that is no use."""
-        away = self._clock() - self._heard_at
+        now = self._clock()
+        if self._failing_since is None:
+            self._failing_since = now
+        away = now - self._failing_since
         if not isinstance(error, TryAgainError) or away > AWAY_SECONDS_MAX:
             raise error
         self._failures += 1
