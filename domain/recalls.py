@@ -35,6 +35,8 @@ def recalls(command: Command, account: Account | None) -> Recalls | None:
             found = None if account is None else account.find_hold(hold_id)
             # Nothing but a settlement can follow an expiry.
             is_let_go = isinstance(command, SettleHold) if found is None else not found.is_whole
+            # An account that is read may have what is left of a hold that was closed without it.
+            is_let_go = is_let_go or account is None
             return Recalls(holds=frozenset({hold_id})) if is_let_go else None
         case ExpireHold(hold_id=hold_id, subscription_id=subscription_id):
             found = None if account is None else account.find_hold(hold_id)

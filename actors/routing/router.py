@@ -7,7 +7,7 @@ take: not where it has been away for longer.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from itertools import count
 from typing import TypeVar
 
@@ -17,7 +17,7 @@ from actors.protocol.errors import ShardLostError
 from actors.protocol.queries import Query
 from actors.protocol.store import ELECTION_SECONDS
 from actors.routing.batch_pace import BatchPace
-from actors.routing.lane import Lane, Shards, deliver
+from actors.routing.lane import ENVELOPE_SECONDS_MAX, Lane, Shards, deliver
 from actors.routing.others import Others
 from actors.routing.queue import Item, Queue, user_of
 from actors.runtime.backoff import backoff
@@ -25,6 +25,8 @@ from domain.values import UserId
 
 PAUSE_SECONDS_MIN = 0.05  # Pause before a lost call is repeated; doubled each time,
 PAUSE_SECONDS_MAX = 0.5  # up to here.
+# Who repeats a call amid an outage of the database hears of it more often than this.
+OUTAGE_GAP_SECONDS = ENVELOPE_SECONDS_MAX + 2 * PAUSE_SECONDS_MAX
 MOVED_PAUSE_SECONDS_MAX = 0.1  # The same while a user's slot is on its way.
 ATTEMPTS_BEFORE_GONE = 2  # Lost more often, a shard may be one that was ended: the directory tells.
 
@@ -47,6 +49,8 @@ class Router:
         self._batches = BatchPace(user_pace, self._others)
         self._timeout = timeout_seconds
         self._away_since: float | None = None
+        self._away_until = 0.0
+        """When it was heard last that the database is away."""
         self._table: Directory | None = None
         self._refreshing: asyncio.Task[None] | None = None
         self._lanes: dict[tuple[int, bool, bool], Lane] = {}
@@ -128,7 +132,7 @@ class Router:
                         table = await self._newest(outdated)
                         answers = await send(table, list(waiting.values()))
                         may_be_gone = None in answers and attempt >= ATTEMPTS_BEFORE_GONE
-                        answers = self._without_elections(answers, patient_until)
+                        answers = self._without_elections(waiting, answers, patient_until)
                         was_lost = None in answers
                         outdated = table if MOVED in answers or may_be_gone else None
                         waiting = self._take(waiting, answers, replies)
@@ -140,15 +144,17 @@ class Router:
         return [UNAVAILABLE if reply is None else reply for reply in replies]
 
     def _without_elections(
-        self, answers: list[Reply | None], patient_until: float
+        self, sent: Mapping[int, Sent], answers: list[Reply | None], patient_until: float
     ) -> list[Reply | None]:
         """Return the answers; None for those that an election of the database may have caused."""
         now = asyncio.get_running_loop().time()
         if UNAVAILABLE not in answers:
-            self._away_since = None
+            if _was_decided(sent.values(), answers):
+                self._away_since = None
             return answers
-        if self._away_since is None:
-            self._away_since = now
+        if self._away_since is None or now > self._away_until + OUTAGE_GAP_SECONDS:
+            self._away_since = now  # No call may have seen the end of an outage before.
+        self._away_until = now
         if now >= min(patient_until, self._away_since + ELECTION_SECONDS):
             return answers
         return [None if answer == UNAVAILABLE else answer for answer in answers]
@@ -220,6 +226,14 @@ class Router:
             queue = Queue(self._user_pace, self._others)
             lane = self._lanes[place] = Lane(self._shards, place[0], table.version, queue)
         return lane
+
+
+def _was_decided(sent: Iterable[Call | UserId], answers: Iterable[Reply | None]) -> bool:
+    """Say whether a write is among what was answered. RAM answers the rest, be the database away."""
+    return any(
+        isinstance(item, Call) and reply is not None and reply.outcome in KNOWN
+        for item, reply in zip(sent, answers, strict=True)
+    )
 
 
 def _as_repeat(item: Sent) -> Sent:

@@ -5,7 +5,7 @@ What cannot be decided yet is set aside, and comes before all others once it can
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -142,6 +142,17 @@ class Inbox:
         """Note that what was set aside is answered."""
         for work in works:
             del self._aside[work.number]
+        self._batch_finished.set()
+
+    def refuse(self, users: Container[UserId]) -> None:
+        """Answer `unavailable` to all that waits of these users, as to what came before it.
+
+        Callers repeat both in order; what was decided now would come before what was refused.
+        """
+        refused = [work for work in self._waiting if work.user_id in users]
+        self._waiting = deque(work for work in self._waiting if work.user_id not in users)
+        for work in refused:
+            work.answer(UNAVAILABLE)
         self._batch_finished.set()
 
     def finish(self) -> None:

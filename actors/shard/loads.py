@@ -107,6 +107,15 @@ class Loads:
         if self._is_serving:
             self._end()
 
+    def refuse(self, works: Batch) -> None:
+        """Refuse calls, and all that waits behind them of the same users: see `Inbox.refuse`."""
+        users = {work.user_id for work in works}
+        behind = [work for user_id in users for work in self._behind.pop(user_id, ())]
+        self._inbox.drop(behind)
+        for work in (*works, *behind):
+            work.answer(UNAVAILABLE)
+        self._inbox.refuse(users)
+
     async def read_now(
         self, user_ids: Sequence[UserId], now: datetime, whole: Mapping[UserId, Recalls]
     ) -> list[Stored]:
@@ -158,6 +167,7 @@ class Loads:
             self._is_late = True
             for work in works:
                 work.answer(UNAVAILABLE)
+            self._inbox.refuse({work.user_id for work in works})
             return
         self._inbox.set_aside(works)
         for work in works:
@@ -193,9 +203,9 @@ class Loads:
 
     def _refuse(self, works: Batch) -> None:
         for work in works:
-            work.answer(UNAVAILABLE)
             del self._served[work.number]
         self._inbox.drop(works)
+        self.refuse(works)
 
     def _end(self) -> None:
         """Have what waited for the end of a read come next."""

@@ -205,8 +205,7 @@ class Shard:
                 await self._commit_past_broken(batch)
             except StorageUnavailableError as error:
                 logger.warning("%s: a batch is refused: %s: %r", self.name, error, error.__cause__)
-                for work in batch:
-                    work.answer(UNAVAILABLE)
+                self.loads.refuse(batch)
             doubted = self.accounts.forget_doubted()
             self.reloader.want(filter(self.ownership.owns, doubted))
             self._committing_since = None
@@ -220,6 +219,7 @@ class Shard:
                 with self.steps.step("a batch"):
                     await self.commit(batch)
             except JournalBrokenError as error:
+                self.loads.refuse([work for work in batch if work.user_id in error.broken])
                 batch = self._broken.set_apart(batch, error.broken)
             else:
                 return

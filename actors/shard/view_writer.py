@@ -155,7 +155,6 @@ class ViewWriter:
         """Leave what lags of a user to others."""
         if user_id in self._lagging:
             self._drop(user_id, self._lagging[user_id][-1].seq)
-        self._set_aside.pop(user_id, None)
         self._resting.pop(user_id, None)
 
     def _lags(self, user_id: UserId, seq: int) -> bool:
@@ -184,7 +183,8 @@ class ViewWriter:
             await self._write(users)
         except ViewsRefusedError:
             for user_id in users:
-                await self._write_alone(user_id)
+                if user_id in self._lagging:  # Else it was dropped while others were written.
+                    await self._write_alone(user_id)
         except StorageUnavailableError as error:
             logger.warning("%s: views wait for the database: %r", self._shard, error.__cause__)
             self._accounts_max = max(self._accounts_max // 4, 1)
@@ -220,6 +220,8 @@ class ViewWriter:
         try:
             await self._write([user_id])
         except ViewsRefusedError as error:
+            if user_id not in self._lagging:
+                return  # It was dropped meanwhile: nothing of it waits.
             now = asyncio.get_running_loop().time()
             self._set_aside[user_id] = now + SET_ASIDE_SECONDS
             self._counters.views_refused += 1
@@ -247,7 +249,9 @@ class ViewWriter:
         self._lagging.pop(user_id, None)
         if rest:  # At the end: others come first at the next flush.
             self._lagging[user_id] = rest
-        elif user_id in self._to_forget:
+            return
+        self._set_aside.pop(user_id, None)  # Its views lack nothing that is held here.
+        if user_id in self._to_forget:
             self._to_forget.discard(user_id)
             self._forget(user_id)
 

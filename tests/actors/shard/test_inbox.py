@@ -98,3 +98,17 @@ async def test_it_is_settled_once_all_that_had_arrived_is_answered() -> None:
         await asyncio.sleep(0)
 
     assert seen == [False, False, True]
+
+
+@in_loop
+async def test_what_waits_of_users_is_refused_and_nobody_elses() -> None:
+    inbox = Inbox()
+    anns = [inbox.put(ANN, call) for call in calls(2)]
+    bobs = inbox.put(BOB, charge_call(BOB, 1, "b"))
+
+    inbox.refuse({ANN})
+
+    assert [waiting.result() for waiting in anns if waiting] == [UNAVAILABLE] * 2
+    assert [work.reply for work in await inbox.take()] == [bobs]
+    inbox.finish()
+    await inbox.settle()

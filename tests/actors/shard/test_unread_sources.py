@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from actors.protocol.calls import Call, Outcome, Reply
 from domain.charges import UsageRecorded
 from domain.documents.recovery import recover
 from domain.holds import (
@@ -16,11 +17,13 @@ from domain.holds import (
     ReleaseHold,
     SettleHold,
 )
-from domain.messages import Command, CommandRefused, Entry, Rejection
+from domain.messages import Command, CommandRefused, Entry, Refusal, Rejection
 from domain.recalls import recalls
 from domain.values import Credits, UserId
 from tests.builders.authors import NOON, Author, add_credit, add_pack, write
-from tests.fakes.setups import Setup
+from tests.builders.hold_calls import placed as placed_hold
+from tests.fakes.setups import MemorySetup, Setup
+from tests.fakes.shards import Clock, ask_one, in_loop, running, status
 
 ANN = UserId("ann")
 NOW = NOON.replace(year=2096)  # Servers delete by their own clocks what is over.
@@ -108,6 +111,37 @@ def test_an_expiry_of_what_was_mended_gives_no_second_late_settlement(
     assert isinstance(refused, CommandRefused)
     assert refused.refusal.reason is Rejection.HOLD_CLOSED
     assert used(setup) == 10
+
+
+@pytest.mark.parametrize("is_in_ram", [True, False])
+@in_loop
+async def test_what_was_settled_without_its_pack_is_released_no_more_be_it_in_ram_or_not(
+    is_in_ram: bool,
+) -> None:
+    setup = MemorySetup()
+    async with running(setup.store, clock=Clock(NOW)) as shard:
+
+        async def do(command: Command, key: str) -> Reply:
+            reply = await ask_one(shard, Call(command, key, keep_refusal=True))
+            await shard.settle()
+            return reply
+
+        await do(add_credit(ANN, 3000, 30), "credit")
+        await do(add_pack(ANN, 1000), "pack")
+        hold_id = placed_hold(await do(PlaceHold(ANN, "chat", Credits(120)), "hold")).hold_id
+        pack = setup.document("packs")
+        setup.change("packs", {"_id": pack["_id"]}, spendable_credits="many")
+        shard.accounts.forget(ANN)
+        settled = await do(SettleHold(ANN, hold_id, Credits(100)), "settle")
+        setup.change("packs", {"_id": pack["_id"]}, spendable_credits=pack["spendable_credits"])
+        shard.accounts.forget(ANN)
+        if is_in_ram:
+            await status(shard, ANN)
+
+        released = await do(ReleaseHold(ANN, hold_id), "release")
+
+        assert settled.outcome is Outcome.DONE
+        assert released.refusal == Refusal(Rejection.HOLD_CLOSED)
 
 
 def used(setup: Setup) -> int:
