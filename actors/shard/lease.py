@@ -1,9 +1,10 @@
 """A shard's right to answer: one incarnation has it at a time, whatever networks and clocks do.
 
 Whoever starts raises the shard's epoch in MongoDB, and then waits until the incarnation before it
-is gone, or until that one's lease must have lapsed. A lease lasts from an instant before MongoDB
-was asked whether the epoch is still its own. No two clocks are compared: both sides only measure
-the same number of seconds.
+is gone, or until that one's lease must have lapsed. One that ended while it waited itself was not
+the last to answer: whoever follows it waits the whole time, whatever has become of it. A lease lasts
+from an instant before MongoDB was asked whether the epoch is still its own. No two clocks are
+compared: both sides only measure the same number of seconds.
 
 Whoever ends in order says so, and its successor waits for nobody.
 
@@ -37,11 +38,24 @@ class Holder(NamedTuple):
     pid: int
 
 
+class Taken(NamedTuple):
+    """An epoch that was taken, and what is known of the one before it."""
+
+    epoch: int
+    before: Holder | None
+    """Who held it; None: nobody, or not any more."""
+    before_had_waited: bool
+    """Nobody who came before that one can answer. Else whoever did may do so still."""
+
+
 class LeaseStore(Protocol):
     """Where epochs are kept. Every call blocks; every call may raise StorageUnavailableError."""
 
-    def take(self, shard: str, holder: Holder) -> tuple[int, Holder | None]:
-        """Raise the shard's epoch; return it, and who held the one before."""
+    def take(self, shard: str, holder: Holder) -> Taken:
+        """Raise the shard's epoch."""
+
+    def note_waited(self, shard: str, epoch: int) -> None:
+        """Note that nobody before this epoch can answer; nothing, where there is a newer one."""
 
     def epoch(self, shard: str) -> int:
         """Return the shard's epoch as of now: no older one, though a server was cut off."""
@@ -73,7 +87,7 @@ class Lease:
         self._is_gone = is_gone
         self.steps = StepsInHand(monotonic)
         self._epoch = 0
-        self._before: Holder | None = None
+        self._taken: Taken | None = None
         self._before_until = 0.0
         self._until = 0.0
         self._renewing: asyncio.Task[None] | None = None
@@ -89,19 +103,23 @@ class Lease:
 
         Raises StorageUnavailableError, SupersededError.
         """
-        if not self._epoch:
-            taken = await asyncio.to_thread(self._store.take, self._shard, self._holder)
-            self._epoch, self._before = taken
+        if self._taken is None:
+            self._taken = await asyncio.to_thread(self._store.take, self._shard, self._holder)
+            self._epoch = self._taken.epoch
             self._before_until = self._monotonic() + LEASE_SECONDS
-        while self._before_may_answer():  # noqa: ASYNC110 - nothing tells of its end
+        while self._before_may_answer(self._taken):  # noqa: ASYNC110 - nothing tells of its end
             await asyncio.sleep(GONE_PAUSE_SECONDS)
+        # Before the first answer. Who ends before this costs its successor a wait, and no more.
+        await asyncio.to_thread(self._store.note_waited, self._shard, self._epoch)
         await self.renew()
 
-    def _before_may_answer(self) -> bool:
-        before = self._before
-        if before is None or self._monotonic() >= self._before_until:
+    def _before_may_answer(self, taken: Taken) -> bool:
+        """Whether anybody who was there before may hold a lease."""
+        if self._monotonic() >= self._before_until:
             return False
-        return not self._is_gone(before)
+        if not taken.before_had_waited:  # Nobody remembers for whom it waited.
+            return True
+        return taken.before is not None and not self._is_gone(taken.before)
 
     async def confirm(self) -> None:
         """Return if the lease is held; one that has lapsed is renewed first, as `renew` does."""

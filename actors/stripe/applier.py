@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from actors.protocol.calls import Calls, service_call
+from actors.protocol.calls import Calls, Outcome, Reply, service_call
 from actors.stripe.commands import check, commands_of
 from actors.stripe.digest import Digest, known_as_told, with_owner
 from actors.stripe.lookups import Lookups
@@ -31,6 +31,7 @@ from actors.stripe.precedence import ToldState, Verdict, choose, last_resort
 from actors.stripe.records import StripeRecord, StripeStore
 from actors.stripe.refunds import Refunds, with_money_back
 from actors.stripe.tidings import Tidings
+from domain.messages import Command
 
 IGNORED = "ignored"
 APPLIED = "applied"
@@ -199,9 +200,18 @@ class Applier:
             digest.touched += digest.record.payments
         record = await self._save(known, replace(digest.record, user_id=owner))
         for command, key in commands_of(record, digest.touched):
-            (reply,) = await self._router.calls([service_call(command, key, STRIPE)])
+            reply = await self._send(command, key)
+            # Where a message was lost, a refusal is the key's answer for good, though its reason may
+            # have passed. A new key doubles nothing: a payment counts once under whatever key, and a
+            # state or a refund under an older revision is passed over.
+            if reply.replayed and reply.outcome is Outcome.REFUSED:
+                reply = await self._send(command, f"{key} again {self._clock().isoformat()}")
             check(reply)
         return APPLIED
+
+    async def _send(self, command: Command, key: str) -> Reply:
+        (reply,) = await self._router.calls([service_call(command, key, STRIPE)])
+        return reply
 
     async def _leave(self, known: StripeRecord | None, record: StripeRecord) -> str:
         """Keep what is nobody's. Raises UnknownUserError where it is worth waiting."""

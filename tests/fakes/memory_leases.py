@@ -1,7 +1,7 @@
 """The leases of shards in memory."""
 
 from actors.protocol.store import StorageUnavailableError
-from actors.shard.lease import Holder
+from actors.shard.lease import Holder, Taken
 
 
 class MemoryLeases:
@@ -9,13 +9,21 @@ class MemoryLeases:
 
     def __init__(self) -> None:
         self.taken: dict[str, tuple[int, Holder | None]] = {}
+        self.waited: dict[str, int] = {}
+        """The newest epoch of each shard whose holder had waited."""
         self.is_away = False
         self.renewals = 0
 
-    def take(self, shard: str, holder: Holder) -> tuple[int, Holder | None]:
+    def take(self, shard: str, holder: Holder) -> Taken:
         epoch, before = self.taken.get(shard, (0, None))
         self.taken[shard] = (epoch + 1, holder)
-        return epoch + 1, before
+        return Taken(epoch + 1, before, self.waited.get(shard, 0) == epoch)
+
+    def note_waited(self, shard: str, epoch: int) -> None:
+        if self.is_away:
+            raise StorageUnavailableError("away")
+        if self.taken[shard][0] == epoch:
+            self.waited[shard] = epoch
 
     def epoch(self, shard: str) -> int:
         self.renewals += 1

@@ -11,7 +11,7 @@ from pymongo.read_concern import ReadConcern
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.embedded_wire import Documents
 from actors.protocol.store import StorageUnavailableError
-from actors.shard.lease import Holder
+from actors.shard.lease import Holder, Taken
 
 ANSWER_SECONDS_MAX = 2.0  # How long a renewal may take; then the lease is as old as it is.
 TAKES_MAX = 5  # How often a shard is taken that others take at the same time.
@@ -27,20 +27,33 @@ class MongoLeases:
             read_concern=ReadConcern("linearizable")
         )
 
-    def take(self, shard: str, holder: Holder) -> tuple[int, Holder | None]:
-        """Raise the shard's epoch; return it, and who held the one before."""
+    def take(self, shard: str, holder: Holder) -> Taken:
+        """Raise the shard's epoch."""
         with unavailable_on_error():
             self._shards.update_one({"_id": shard}, {"$setOnInsert": {"sessions": []}}, upsert=True)
             for _ in range(TAKES_MAX):
                 mark = self._shards.find_one({"_id": shard}) or {}
                 epoch, before = mark.get("epoch"), mark.get("holder")
-                taken = self._shards.update_one(
-                    {"_id": shard, "epoch": epoch},
-                    {"$set": {"epoch": Int64((epoch or 0) + 1), "holder": holder._asdict()}},
-                )
+                newest = int(epoch or 0)
+                # Versions that kept no word of it began as if whoever held the lease had waited.
+                waited = int(mark.get("waited", newest))
+                ours = {
+                    "epoch": Int64(newest + 1),
+                    "holder": holder._asdict(),
+                    "waited": Int64(waited),
+                }
+                taken = self._shards.update_one({"_id": shard, "epoch": epoch}, {"$set": ours})
                 if taken.matched_count:
-                    return (epoch or 0) + 1, Holder(**before) if before else None
+                    last = Holder(**before) if before else None
+                    return Taken(newest + 1, last, waited == newest)
         raise StorageUnavailableError("others take the shard all the time")
+
+    def note_waited(self, shard: str, epoch: int) -> None:
+        """Note that nobody before this epoch can answer; nothing, where there is a newer one."""
+        with unavailable_on_error():
+            self._shards.update_one(
+                {"_id": shard, "epoch": Int64(epoch)}, {"$set": {"waited": Int64(epoch)}}
+            )
 
     def begin_mark(self, shard: str) -> None:
         """Give a shard that is to be started its clean mark, if it has none."""
