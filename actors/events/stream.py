@@ -1,7 +1,8 @@
 """How programs follow events: pages from the relay, whatever becomes of its process."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+import time
+from collections.abc import AsyncIterator, Callable, Collection
 from typing import Protocol
 
 from actors.events.endpoint_reports import EndpointTrial
@@ -41,19 +42,24 @@ class EventsWay(Protocol):
         """Send one test event to an endpoint, and tell what came of it. UnknownEndpointError."""
 
 
-async def pages(way: EventsWay, query: EventQuery, order: int) -> AsyncIterator[EventPage]:
+async def pages(
+    way: EventsWay,
+    query: EventQuery,
+    order: int,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> AsyncIterator[EventPage]:
     """Yield pages for ever, empty ones where nothing happens. UnavailableError: away too long."""
-    loop = asyncio.get_running_loop()
-    heard_at = loop.time()
+    away_since: float | None = None  # Whoever takes its time with a page has nobody away.
     while True:
         try:
             page = await way.follow(query, order)
         except UnavailableError:
-            if loop.time() > heard_at + AWAY_SECONDS_MAX:
+            away_since = monotonic() if away_since is None else away_since
+            if monotonic() > away_since + AWAY_SECONDS_MAX:
                 raise
             await asyncio.sleep(RETRY_SECONDS)
             continue
-        heard_at, order = loop.time(), page.order
+        away_since, order = None, page.order
         yield page
 
 

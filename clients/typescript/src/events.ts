@@ -19,12 +19,13 @@ export async function* follow(
   let after = options.after;
   let failures = 0;
   let awaySince: number | undefined;
+  let leaveAloneMs = 0; // What `Retry-After` said.
   while (!options.signal?.aborted) {
     const limit = new Limit(SILENCE_MS, options.signal);
     try {
       const path = `/events${queryText({ types: options.types, user_id: options.userId, after })}`;
       const stream = await transport.open(path, limit);
-      [failures, awaySince] = [0, undefined];
+      [failures, awaySince, leaveAloneMs] = [0, undefined, 0];
       for await (const message of messages(stream, limit)) {
         if (message.data) yield recordOf(message.data);
         after = message.id;
@@ -32,13 +33,14 @@ export async function* follow(
     } catch (error) {
       if (options.signal?.aborted) return;
       if (error instanceof AllotmentError && !(error instanceof TryAgain)) throw error;
+      leaveAloneMs = (error as TryAgain).retryAfterMs ?? 0;
       awaySince ??= Date.now();
       const most = options.awayMsMax ?? AWAY_MS_MAX;
       if (Date.now() - awaySince > most) throw givenUp(error, after);
     } finally {
       limit.end();
     }
-    await pause(pauseBefore(failures), options.signal).catch(() => undefined);
+    await pause(Math.max(pauseBefore(failures), leaveAloneMs), options.signal).catch(() => undefined);
     failures += 1;
   }
 }

@@ -8,7 +8,7 @@ import pytest
 from actors.events.feed import TAIL_LENGTH
 from actors.events.records import BEGINNING, EventPage, EventQuery, OrderedEvent
 from actors.events.relay import POLL_SECONDS, QUIET_POLL_SECONDS, Relay, UnknownEventError
-from actors.events.stream import pages
+from actors.events.stream import AWAY_SECONDS_MAX, pages
 from actors.protocol.errors import UnavailableError
 from domain.events import EventRecord, EventType
 from domain.values import UserId
@@ -153,6 +153,24 @@ async def test_a_relay_that_is_away_for_a_while_ends_no_stream(
                 break
 
     assert [record.user_id for record in found] == ["ann", "ann"]
+
+
+@in_loop
+async def test_a_program_that_takes_its_time_does_not_lose_its_relay() -> None:
+    world = World()
+    spent: list[float] = []
+    world.happen("ann", 1)
+    async with world.relaying() as relay:
+        flaky, found = Flaky(relay), 0
+        async for page in pages(flaky, EventQuery(BEGINNING), 0, lambda: sum(spent)):
+            spent.append(AWAY_SECONDS_MAX + 1)  # It works on the page for so long.
+            found += len(page.events)
+            if found == 2:
+                break
+            flaky.failures = 1
+            world.happen("ann", 1)
+
+    assert found == 2
 
 
 @in_loop

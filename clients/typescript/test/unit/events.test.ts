@@ -46,6 +46,19 @@ test("events come however they are cut, and comments are none", async () => {
   assert.equal(service.asked[0]?.path, "/events?types=usage.spike&user_id=ada");
 });
 
+test("a stream that is refused for now is asked for again when the service said", async () => {
+  const service = new FakeService(
+    problem(429, "rate_limited", {}, { "retry-after": "0.4" }),
+    stream([text(1)]),
+  );
+  const began = Date.now();
+
+  await first(1, client(service).events());
+
+  assert.ok(Date.now() - began >= 390);
+  assert.equal(service.asked.length, 2);
+});
+
 test("where the stream ends, breaks or is refused for now, it goes on after the last event", async () => {
   const service = new FakeService(
     stream([text(1), text(2).slice(0, 10)]),
