@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 
 from actors.protocol.store import StorageUnavailableError
+from actors.shard import catch_up
 from actors.shard.shard import Shard
 
 USERS_AT_ONCE = 1_000  # Looked at between two turns of the loop.
@@ -24,6 +25,9 @@ async def hand_over(shard: Shard) -> int:
         raise StorageUnavailableError("an earlier incarnation's views are not written yet")
     with shard.views.in_haste():
         await shard.inbox.settle()
+        # Of these an append may have landed that RAM lacks, and nobody else will look for it.
+        in_doubt = shard.accounts.filling.left_out(shard.ownership.writes_views)
+        await catch_up.load(shard.name, shard.inbox, list(in_doubt), shard.accounts.broken)
         await shard.views.settle()
     if shard.ownership.may_hold_others(table):
         await _forget_others(shard)
