@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +11,7 @@ import pymongo
 import pytest
 
 from actors.embedded.server import find_engines
+from tests.builders.embedded_server import log_bytes
 from tests.patience import PATIENCE_SECONDS
 from tests.service.running import RunningService, wait_until
 from tests.stopping import stop_process
@@ -68,11 +68,6 @@ def user(
         program.send_signal(signal.SIGKILL)
 
 
-def log_bytes(service: RunningService) -> int:
-    folder = Path(service.data_dir) / "mongo"
-    return sum(path.stat().st_size for path in folder.glob("WiredTigerLog.*"))
-
-
 def test_charges_indexes_and_checkpoints_go_on_while_a_transaction_is_left_open(
     service: RunningService, http: httpx.Client, user: str
 ) -> None:
@@ -88,5 +83,5 @@ def test_charges_indexes_and_checkpoints_go_on_while_a_transaction_is_left_open(
             if name.startswith(user):
                 client.drop_database(name)
 
-    wait_until(lambda: log_bytes(service) <= LOG_BYTES_MAX, TRIMMED_SECONDS_MAX)
+    wait_until(lambda: log_bytes(service.data_dir / "mongo") <= LOG_BYTES_MAX, TRIMMED_SECONDS_MAX)
     assert http.get("/subscription/status", params={"user_id": user}).json()["credits_used"] == 6
