@@ -77,7 +77,7 @@ export class AwayQueue {
   #pausing = new AbortController();
   #pass: Promise<Pass> | undefined;
   /** Ends the pass that is under way. */
-  #passing = new AbortController();
+  #passing: Limit | undefined;
 
   constructor(transport: Transport, options: AwayOptions) {
     this.#transport = transport;
@@ -127,7 +127,7 @@ export class AwayQueue {
   async flush(timeoutMs: number, signal?: AbortSignal): Promise<FlushReport> {
     const limit = new Limit(timeoutMs, signal);
     await this.#passOver(limit.signal);
-    const { sent, unsent } = await this.#sendAll(limit.signal);
+    const { sent, unsent } = await this.#sendAll(timeoutMs, limit.signal);
     limit.clear();
     return { sent, unsent, waiting: this.#waiting.size };
   }
@@ -140,7 +140,7 @@ export class AwayQueue {
     const report: FlushReport = { sent: 0, unsent: [], waiting: 0 };
     await this.#passOver(limit.signal);
     while (this.#waiting.size > 0 && !limit.signal.aborted) {
-      const pass = await this.#sendAll(limit.signal);
+      const pass = await this.#sendAll(timeoutMs, limit.signal);
       report.sent += pass.sent;
       report.unsent.push(...pass.unsent);
       const wait = Math.max(this.#retryMs, pass.waitMs);
@@ -160,9 +160,7 @@ export class AwayQueue {
       this.#pausing = new AbortController();
       await pause(wait, this.#pausing.signal).catch(() => undefined);
       if (this.#closed) break;
-      const limit = new Limit(this.#transport.timeoutMs, undefined);
-      const pass = await this.#sendAll(limit.signal);
-      limit.clear();
+      const pass = await this.#sendAll(this.#transport.timeoutMs);
       wait = pass.hasFailed ? Math.min(wait * 2, RETRY_MS_MAX) : this.#retryMs;
       wait = Math.max(wait, pass.waitMs);
     }
@@ -171,7 +169,7 @@ export class AwayQueue {
 
   /** Wait until no pass is under way; it is ended where the signal says so. */
   async #passOver(signal: AbortSignal): Promise<void> {
-    const end = () => this.#passing.abort();
+    const end = () => this.#passing?.end();
     if (signal.aborted) end();
     signal.addEventListener("abort", end, { once: true });
     await this.#pass;
@@ -179,31 +177,28 @@ export class AwayQueue {
   }
 
   /** Send all that waits, once; whoever asks meanwhile waits for the same. */
-  #sendAll(signal: AbortSignal): Promise<Pass> {
-    this.#pass ??= this.#sendOnce(signal).finally(() => {
+  #sendAll(timeoutMs: number, signal?: AbortSignal): Promise<Pass> {
+    this.#pass ??= this.#sendOnce(timeoutMs, signal).finally(() => {
       this.#pass = undefined;
     });
     return this.#pass;
   }
 
-  async #sendOnce(signal: AbortSignal): Promise<Pass> {
+  async #sendOnce(timeoutMs: number, signal?: AbortSignal): Promise<Pass> {
     const pass: Pass = { sent: 0, unsent: [], isOver: false, hasFailed: false, later: new Set(), waitMs: 0 };
-    this.#passing = new AbortController();
-    const end = () => this.#passing.abort();
-    if (signal.aborted) end();
-    signal.addEventListener("abort", end, { once: true });
-    const { signal: ended } = this.#passing;
+    const limit = new Limit(timeoutMs, signal);
+    this.#passing = limit;
     const all = this.waiting;
     const next = async () => {
       for (let queued = all.shift(); queued && !pass.isOver; queued = all.shift()) {
-        if (!pass.later.has(queued.userId)) await this.#sendOne(queued, pass, ended);
+        if (!pass.later.has(queued.userId)) await this.#sendOne(queued, pass, limit.signal);
       }
     };
     // The first one finds out whether anybody answers.
     const first = all.shift();
-    if (first) await this.#sendOne(first, pass, ended);
+    if (first) await this.#sendOne(first, pass, limit.signal);
     await Promise.all(Array.from({ length: SENT_TOGETHER }, next));
-    signal.removeEventListener("abort", end);
+    limit.clear();
     this.#giveUpOld(pass);
     return pass;
   }
@@ -213,7 +208,6 @@ export class AwayQueue {
     try {
       const charge = await deliver(this.#transport, queued, signal);
       this.#away = false;
-      if (queued.userId !== null) this.#awayFor.delete(queued.userId);
       this.#remove(queued);
       pass.sent += 1;
       tell(this.#onSent, { queued, charge });
@@ -246,9 +240,8 @@ export class AwayQueue {
 
   #remove(queued: Queued): void {
     this.#waiting.delete(queued);
-    if (this.#waiting.size > 0) return;
-    this.#awayFor.clear();
-    this.#pausing.abort(); // No program need wait for its end.
+    if (queued.userId !== null) this.#awayFor.delete(queued.userId); // Its next call asks again.
+    if (this.#waiting.size === 0) this.#pausing.abort(); // No program need wait for its end.
   }
 
   #giveUp(queued: Queued, error: AllotmentError): Unsent {

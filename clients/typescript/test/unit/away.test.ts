@@ -434,3 +434,17 @@ test("who closes waits no longer than told for a service that hangs", async () =
   assert.deepEqual([flushed.waiting, report.unsent.length], [1, 1]);
   assert.ok(Date.now() - began < 5_000);
 });
+
+test("a user whose charge was refused is asked for again, though others wait", async () => {
+  const service = new FakeService(AWAY);
+  const { allotment, unsent } = allowing(service, { retryMs: 60_000 });
+  await allotment.charge("ada", CHARGE);
+  await allotment.charge("bob", CHARGE);
+  service.become(({ body }) => (body?.user_id === "bob" ? AWAY : problem(402, "insufficient_credits")));
+
+  await allotment.flush();
+
+  assert.deepEqual([unsent.length, allotment.waiting.length], [1, 1]);
+  await assert.rejects(allotment.charge("ada", CHARGE), InsufficientCredits);
+  await allotment.close({ timeoutMs: 0 });
+});
