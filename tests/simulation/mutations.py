@@ -231,8 +231,8 @@ MUTATIONS = (
     Mutation(
         "hand-over-at-once",
         "actors.shard.hand_over",
-        "        await shard.inbox.settle()\n        await shard.views.settle()\n",
-        "        pass\n",
+        "        await shard.inbox.settle()\n        # Of these",
+        "        # Of these",
         "a shard hands over what it is still working on",
     ),
     Mutation(
