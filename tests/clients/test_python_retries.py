@@ -95,6 +95,7 @@ both = pytest.mark.parametrize("way", ["blocking", "asyncio"])
         lambda: problem(408, "request_timeout"),
         lambda: problem(507, "of_a_newer_version"),
         lambda: httpx.Response(502, text="<html>bad gateway"),
+        lambda: httpx.Response(429, text="<html>too many requests"),
         lambda: httpx.ConnectError("refused"),
         lambda: httpx.ReadTimeout("too late"),
         lambda: httpx.RemoteProtocolError("closed"),

@@ -163,6 +163,8 @@ def failure_of(reply: Reply, not_found: type[NotFoundError] = NotFoundError) -> 
         error = error_of(problem, not_found)
     elif reply.status >= 500:
         error = ServiceAwayError(f"{ServiceAwayError.title} (status {reply.status})")
+    elif reply.status == 429:  # Proxies limit rates, too.
+        error = RateLimitedError(f"{RateLimitedError.title} (status 429, without a problem body)")
     else:
         error = UnexpectedAnswerError(f"{UnexpectedAnswerError.title} (status {reply.status})")
     error.retry_after = _seconds(reply.headers.get("retry-after"))
