@@ -10,7 +10,7 @@ from actors.remote import environment
 from actors.remote.loopback import join
 from actors.settings import Settings
 from bench.processes import Service, clean_environment
-from bench.progress import begin
+from bench.progress import begin, long_step
 
 SEED_SECONDS_MAX = 60.0  # How long one payment may take while all users are seeded at once.
 
@@ -33,8 +33,8 @@ def prepare_cluster(service: Service, users: int, console: Console) -> None:
     seeding.seed_service(client, users, console)
     client.close()
     ray.shutdown()
-    begin(console, "waiting until the service is at rest")
-    service.settle()
+    with long_step(console, "waiting until the service is at rest"):
+        service.settle()
 
 
 def share_environment(service: Service) -> None:

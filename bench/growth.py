@@ -33,7 +33,7 @@ from bench.process_table import (
     stopped_and_killed,
 )
 from bench.processes import BenchError, Service, allotment
-from bench.progress import begin
+from bench.progress import begin, long_step
 from bench.warm import seed
 
 NEVER = "0 0 29 2 *"  # Sweeps are asked for here; none comes by itself.
@@ -166,12 +166,12 @@ def measure(accounts: int, shards: int, console: Console) -> Row:
                 watched.shards_cpu(),
                 watched.database_cpu() - database_before,
             )
-            begin(console, "a resync")
-            resync = watched.measured(lambda: watched.resync(accounts))
-            begin(console, "a sweep")
-            sweep = watched.measured(watched.sweep)
-            begin(console, "another sweep")
-            another = watched.measured(watched.sweep)
+            with long_step(console, "a resync"):
+                resync = watched.measured(lambda: watched.resync(accounts))
+            with long_step(console, "a sweep"):
+                sweep = watched.measured(watched.sweep)
+            with long_step(console, "another sweep"):
+                another = watched.measured(watched.sweep)
             largest = {
                 name: max(one.megabytes for one in found)
                 for name, found in by_name(watched.processes()).items()

@@ -1,7 +1,9 @@
 """Shows how far a run is: a bar on a terminal; in a file, a line as each part begins."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
@@ -16,6 +18,7 @@ from rich.progress import (
 )
 
 LINE_SECONDS = 10.0  # Between two lines of parts that have the same name.
+STEP_SECONDS = 20.0  # Between two lines about a step whose parts are not counted.
 REFRESHES_PER_SECOND = 2  # Drawing takes its share of the processor, too.
 
 Part = TypeVar("Part")
@@ -24,6 +27,26 @@ Part = TypeVar("Part")
 def begin(console: Console, step: str) -> None:
     """Say that a step begins whose parts are not counted."""
     console.print(step, highlight=False, markup=False)
+
+
+@contextmanager
+def long_step(console: Console, name: str, line_seconds: float = STEP_SECONDS) -> Iterator[None]:
+    """Say that a step begins whose parts are not counted, and now and then how long it takes."""
+    begin(console, name)
+    began, is_over = time.monotonic(), threading.Event()
+
+    def say() -> None:
+        while not is_over.wait(line_seconds):
+            taken = timedelta(seconds=round(time.monotonic() - began))
+            begin(console, f"{name}, for {taken}")
+
+    saying = threading.Thread(target=say, daemon=True)
+    saying.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        saying.join()
 
 
 def track(

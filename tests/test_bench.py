@@ -14,9 +14,11 @@ from rich.console import Console
 from bench import peers
 from bench.cases import Case, Measured, all_cases, without_absent
 from bench.processes import BenchError, Service, unsettled
-from bench.progress import track
+from bench.progress import long_step, track
 from bench.redis_server import hash_line
 from bench.report import VERDICTS, alone, beside
+from tests.patience import PATIENCE_SECONDS
+from tests.service.running import wait_until
 
 AT_REST = {"shard": "shard-000", "queued": 0, "journal_seconds_behind": 0.0}
 NO_EVENTS = {"undelivered_count": 0, "endpoints": []}
@@ -47,6 +49,14 @@ def test_parts_of_one_name_have_a_line_now_and_then() -> None:
         "[1/5] seeding",
         "[4/5] seeding, about 0:00:11 left",
     ]
+
+
+def test_a_step_that_takes_long_says_so() -> None:
+    file = StringIO()
+    with long_step(Console(file=file, width=100), "a sweep", line_seconds=0.01):
+        wait_until(lambda: "a sweep, for 0:00:00\n" in file.getvalue(), PATIENCE_SECONDS)
+
+    assert file.getvalue().startswith("a sweep\na sweep, for ")
 
 
 def test_a_service_at_rest_has_nothing_left_to_do() -> None:
