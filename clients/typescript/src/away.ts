@@ -39,6 +39,8 @@ export const KEEP_MS = 24 * 3_600_000;
 /** The first pause between tries to send, and the longest. */
 export const RETRY_MS = 500;
 export const RETRY_MS_MAX = 5_000;
+/** From so many users on for whom the service cannot decide nobody else's call tries twice. */
+export const OUTAGE_USERS = 3;
 /** How many are sent at once. */
 export const SENT_TOGETHER = 8;
 
@@ -60,7 +62,7 @@ interface Pass {
 const SAYS_NOTHING = [ServiceAway, RateLimited, Unauthorized, Forbidden, UnexpectedAnswer, Aborted];
 
 export class AwayQueue {
-  readonly patienceMs: number;
+  readonly #patienceMs: number;
   readonly #transport: Transport;
   readonly #queueMax: number;
   readonly #keepMs: number;
@@ -81,7 +83,7 @@ export class AwayQueue {
 
   constructor(transport: Transport, options: AwayOptions) {
     this.#transport = transport;
-    this.patienceMs = options.patienceMs ?? PATIENCE_MS;
+    this.#patienceMs = options.patienceMs ?? PATIENCE_MS;
     this.#queueMax = options.queueMax ?? QUEUE_MAX;
     this.#keepMs = options.keepMs ?? KEEP_MS;
     this.#retryMs = options.retryMs ?? RETRY_MS;
@@ -95,6 +97,12 @@ export class AwayQueue {
    */
   isAwayFor(userId: string | null): boolean {
     return (this.#away && this.#waiting.size > 0) || (userId !== null && this.#awayFor.has(userId));
+  }
+
+  /** Return how a call of somebody else tries before it is allowed: others may have tried enough. */
+  get patience(): { timeoutMs: number; retries?: number } {
+    const once = this.#awayFor.size >= OUTAGE_USERS ? { retries: 0 } : {};
+    return { timeoutMs: this.#patienceMs, ...once };
   }
 
   get waiting(): Queued[] {

@@ -264,7 +264,8 @@ export class Allotment<Away extends WhenAway = "refuse"> implements HoldDesk<Awa
       return;
     }
     try {
-      await this.release(hold.holdId, this.#patient({ ...options, key }));
+      // What is no option of the call would be its body.
+      await this.release(hold.holdId, { ...options, key, timeoutMs: this.#patient(options).timeoutMs });
     } catch (error) {
       // It expires by itself.
       if (this.whenAway === "refuse" || !isUndecided(error)) throw error;
@@ -328,10 +329,10 @@ export class Allotment<Away extends WhenAway = "refuse"> implements HoldDesk<Awa
   }
 
   /** Who may allow what nobody answers does not wait for it as long as others. */
-  #patient<Options extends CallOptions>(options: Options): Options {
+  #patient<Options extends CallOptions>(options: Options): Options & { retries?: number } {
     if (this.whenAway === "refuse") return options;
-    const patience = this.#queue.patienceMs;
-    return { ...options, timeoutMs: Math.min(options.timeoutMs ?? patience, patience) };
+    const { timeoutMs, ...tries } = this.#queue.patience;
+    return { ...options, ...tries, timeoutMs: Math.min(options.timeoutMs ?? timeoutMs, timeoutMs) };
   }
 }
 

@@ -409,6 +409,24 @@ test("one user for whom the service cannot decide holds up nobody else", async (
   await allotment.close({ timeoutMs: 0 });
 });
 
+test("where the service decides for nobody, whoever comes is asked for once", async () => {
+  const decide = ({ body }: Asked) => (body?.user_id === "eve" ? charged(1) : AWAY);
+  const service = new FakeService(decide);
+  const { allotment } = allowing(service, { patienceMs: 400, retryMs: 60_000 });
+  await Promise.all(["ada", "bob", "cyd"].map((user) => allotment.charge(user, CHARGE)));
+  const asked = service.asked.length;
+  assert.ok(asked > 3, "the first were asked for again and again");
+
+  assert.ok("queued" in (await allotment.charge("dan", CHARGE)));
+  assert.equal(service.asked.length, asked + 1);
+  assert.ok(!("queued" in (await allotment.charge("eve", CHARGE))), "she is asked for all the same");
+
+  service.become(held(20), NO_CONTENT);
+  await (await allotment.hold("eve", HOLD)).release();
+  assert.equal(service.asked.at(-1)?.body, undefined);
+  await allotment.close({ timeoutMs: 0 });
+});
+
 test("what fails by itself is given up, too", async () => {
   const service = new FakeService(problem(500, "internal_error"));
   const { allotment, unsent } = allowing(service, { retryMs: 5, keepMs: 30 });
