@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -56,13 +57,16 @@ def keep_bytecode() -> None:
     sys.dont_write_bytecode = False
 
 
-def parsed() -> argparse.Namespace:
+def parsed(given: Sequence[str] | None = None) -> argparse.Namespace:
     options = argparse.ArgumentParser(prog="python -m tests", description=__doc__)
     options.add_argument("--check", action="store_true", help="only what answers in two minutes")
     options.add_argument("--remember", action="store_true", help="write down how long it took")
     names = list(BY_NAME)
     options.add_argument("parts", nargs="*", choices=[*names, []], metavar="part", help=f"{names}")
-    return options.parse_args()
+    arguments = options.parse_args(given)
+    if arguments.check and arguments.remember:
+        options.error("--remember is of whole files, and --check leaves tests of them out")
+    return arguments
 
 
 def measured(part: Part, seconds: Seconds) -> float:

@@ -2,7 +2,9 @@
 
 from collections import Counter
 
-from tests.__main__ import files_of
+import pytest
+
+from tests.__main__ import files_of, parsed
 from tests.parts import CHECK, ROOT, TEST
 from tests.progress import Estimate, Outcome
 from tests.units_of_work import SCRIPTS, longest_first, unit_of
@@ -22,6 +24,12 @@ def test_what_make_check_leaves_out_is_left_to_make_test_which_leaves_out_nothin
     assert all(paths.issuperset(part.paths) for part in CHECK)
     assert all(commands.issuperset(part.commands) for part in CHECK)
     assert all((ROOT / file).is_file() for part in CHECK for file in part.without)
+
+
+def test_how_long_files_take_is_not_remembered_of_parts_of_them() -> None:
+    assert parsed(["--remember"]).remember
+    with pytest.raises(SystemExit):
+        parsed(["--check", "--remember"])
 
 
 def test_what_is_left_is_told_at_the_speed_seen_so_far() -> None:
