@@ -74,11 +74,18 @@ def wrong_charges(database: Documents, books: Books) -> list[str]:
     return problems
 
 
-def wrong_grants(database: Documents, books: Books) -> list[str]:
-    """Hold every acknowledged payment against the subscriptions."""
+def stored_credits(database: Documents) -> Counter[str]:
+    """Return what subscriptions say was added, by user."""
     stored = Counter[str]()
     for one in database.subscriptions.find(MINE):
         stored[one["user_id"]] += int(one["total_credits"])
+    return stored
+
+
+def wrong_grants(database: Documents, books: Books) -> list[str]:
+    """Hold every acknowledged payment against the subscriptions."""
+    reached(lambda: stored_credits(database) == books.granted, REST_SECONDS_MAX)
+    stored = stored_credits(database)
     wrong = {user for user in stored | books.granted if stored[user] != books.granted[user]}
     print(f"credits granted {books.granted.total():,}, subscriptions {stored.total():,}")
     return [f"granted and stored credits differ: {sorted(wrong)[:EXAMPLES]}"] if wrong else []
