@@ -51,7 +51,7 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
         _index("subject", "state"),
         _index("customer_id", "parked"),
     ),
-    "allotment_stripe_records": (_index("customer_id", "user_id"),),
+    "allotment_stripe_records": (_index("customer_id", "user_id"), _index("user_id")),
     "allotment_sweeps": (_index("started_at"), _index("job", "started_at")),
     "dailycredits": (
         _index("subscription_id", "date", unique=True),

@@ -184,10 +184,22 @@ class MongoStripe:
         return user_of(document) if document else None
 
     def ownerless(self, customer_id: str) -> list[str]:
-        """Return the subjects of records that name a Stripe customer and no user."""
-        where = {"customer_id": customer_id, "user_id": None}
+        """Return the subjects of a Stripe customer's records that name no user, or owe payments."""
         with unavailable_on_error():
-            return [str(document["_id"]) for document in self._records.find(where, ["_id"])]
+            found = list(
+                self._records.find({"customer_id": customer_id}, ["user_id", "record.owed"])
+            )
+        return [
+            str(document["_id"])
+            for document in found
+            if document["user_id"] is None or document["record"].get("owed")
+        ]
+
+    def living(self, user_id: UserId) -> list[StripeRecord]:
+        """Return a user's records whose Stripe subscriptions have not ended."""
+        with unavailable_on_error():
+            found = list(self._records.find({"user_id": user_id}, ["record"]))
+        return [RECORD.validate_python(one["record"]) for one in found if _lives(one)]
 
     def waiting(self) -> Waiting:
         """Count what is not applied."""

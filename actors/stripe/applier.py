@@ -14,10 +14,10 @@ from typing import TypeVar
 from weakref import WeakValueDictionary
 
 from actors.protocol.calls import Calls, Outcome, Reply, service_call
-from actors.stripe.commands import check, commands_of
+from actors.stripe.commands import CannotBeAppliedError, check, commands_of, states_again
 from actors.stripe.digest import Digest, known_as_told, with_owner
 from actors.stripe.lookups import Lookups
-from actors.stripe.objects import Customer, Notice
+from actors.stripe.objects import Customer, Notice, UnreadablePayloadError
 from actors.stripe.owners import Owners, check_waits, has_credits
 from actors.stripe.payloads import (
     CHECKOUT_EVENTS,
@@ -32,6 +32,7 @@ from actors.stripe.records import StripeRecord, StripeStore
 from actors.stripe.refunds import Refunds, with_money_back
 from actors.stripe.tidings import Tidings
 from domain.messages import Command
+from domain.values import UserId
 
 IGNORED = "ignored"
 APPLIED = "applied"
@@ -92,10 +93,16 @@ class Applier:
             customer = await self._lookups.customer(customer_id)
         if customer is None or customer.user is None:
             return IGNORED
+        failed: list[str] = []
         for subject in await self._in_thread(self._store.ownerless, customer_id):
-            async with self._turn(subject):
-                await self._bring_in(subject, [])
+            try:
+                async with self._turn(subject):
+                    await self._bring_in(subject, [])
+            except (CannotBeAppliedError, UnreadablePayloadError) as error:
+                failed.append(f"{subject}: {error}")
         await self._in_thread(self._store.wake, customer_id, event.kept.received_at)
+        if failed:
+            raise CannotBeAppliedError("; ".join(failed))
         return APPLIED
 
     async def _subject(self, subject: str, events: Sequence[Notice]) -> str:
@@ -196,10 +203,15 @@ class Applier:
         owner = await self._owners.find(digest.record, ask=True)
         if owner is None:
             return await self._leave(known, digest.record)
-        if digest.record.user_id is None:  # What was paid before is told now.
-            digest.touched += digest.record.payments
-        record = await self._save(known, replace(digest.record, user_id=owner))
-        for command, key in commands_of(record, digest.touched):
+        owed = digest.record.owed
+        if (
+            digest.record.user_id is None
+        ):  # What was paid before is told now, or by a later attempt.
+            owed = tuple(p for p in digest.record.payments if p not in digest.touched)
+        record = await self._save(known, replace(digest.record, user_id=owner, owed=owed))
+        others = await self._living_beside(record, owner)
+        commands = commands_of(record, [*digest.touched, *owed])
+        for command, key in [*commands, *states_again(others, owner, record)]:
             reply = await self._send(command, key)
             # Where a message was lost, a refusal is the key's answer for good, though its reason may
             # have passed. A new key doubles nothing: a payment counts once under whatever key, and a
@@ -207,7 +219,14 @@ class Applier:
             if reply.replayed and reply.outcome is Outcome.REFUSED:
                 reply = await self._send(command, f"{key} again {self._clock().isoformat()}")
             check(reply)
+        await self._save(record, replace(record, owed=()))
         return APPLIED
+
+    async def _living_beside(self, record: StripeRecord, owner: UserId) -> list[StripeRecord]:
+        """Return what the user's subscription can follow once Stripe has ended this."""
+        if record.state is None or not record.state.is_ended:
+            return []
+        return await self._in_thread(self._store.living, owner)
 
     async def _send(self, command: Command, key: str) -> Reply:
         (reply,) = await self._router.calls([service_call(command, key, STRIPE)])

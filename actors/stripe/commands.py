@@ -30,9 +30,7 @@ def commands_of(record: StripeRecord, touched: Sequence[str]) -> list[tuple[Comm
             command = _grant(user_id, record.subject, paid)
             commands.append((command, f"stripe {paid.transaction_id}"))
     if record.state is not None:
-        link = replace(record.state, version=record.revision)
-        key = f"stripe state {record.subject} {record.revision}"
-        commands.append((ApplyStripeState(user_id, link), key))
+        commands.append((_state(user_id, record), _state_key(record)))
     for payment in payments:
         if payment in record.refunds:
             kept, parts = record.refunds[payment]
@@ -40,6 +38,26 @@ def commands_of(record: StripeRecord, touched: Sequence[str]) -> list[tuple[Comm
             key = f"stripe refund {payment} {kept} of {parts} at {version}"
             commands.append((VoidGrants(user_id, payment, kept, parts, version), key))
     return commands
+
+
+def states_again(
+    living: Sequence[StripeRecord], user_id: UserId, ended: StripeRecord
+) -> list[tuple[Command, str]]:
+    """Return what a shard is told, with keys, of the others that live when one has ended.
+
+    An account knows of one Stripe subscription at a time; it knows no other that it could follow.
+    """
+    because = f"after {ended.subject} {ended.revision}"
+    return [(_state(user_id, one), f"{_state_key(one)} {because}") for one in living]
+
+
+def _state(user_id: UserId, record: StripeRecord) -> ApplyStripeState:
+    assert record.state is not None, "something is known of it"
+    return ApplyStripeState(user_id, replace(record.state, version=record.revision))
+
+
+def _state_key(record: StripeRecord) -> str:
+    return f"stripe state {record.subject} {record.revision}"
 
 
 def _grant(user_id: UserId, subject: str, paid: Grantable) -> Command:

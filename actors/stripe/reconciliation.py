@@ -25,6 +25,7 @@ from actors.stripe.objects import Subscription, UnreadablePayloadError
 from actors.stripe.payloads import APPLICABLE, THIN, plain_type, read_event
 from actors.stripe.records import ReconcilePlace, StripeRecord, StripeStore, Urgency
 from actors.stripe.shapes import Payload, read_invoice, read_subscription
+from domain.stripe import StripeLink
 from domain.values import UserId, parse_user_id
 
 UNLISTED = "unlisted"
@@ -149,10 +150,9 @@ class Reconciliation:
     def _compare_subscription(self, theirs: Subscription) -> str | None:
         state = theirs.state()
         record = self._store.record(state.subscription_id)
-        ours = state_of(record) if record else None
-        named = None if record is None else self._named_now(record, theirs)
         renamed = None if record is None or state.is_ended else _renamed(record, theirs)
-        if ours == state and named is None:
+        behind = self._behind(record, theirs)
+        if behind is None:
             return renamed
         now = self._clock()
         # A thin event has Stripe asked again when it is applied: nothing newer is overwritten.
@@ -166,12 +166,20 @@ class Reconciliation:
                 "related_object": {"id": state.subscription_id, "type": "subscription"},
             }
         )
-        if named is not None and ours == state:
+        return behind if renamed is None else f"{behind}; {renamed}"
+
+    def _behind(self, record: StripeRecord | None, theirs: Subscription) -> str | None:
+        """Say what is to be applied of a subscription; None: nothing."""
+        state = theirs.state()
+        ours = state_of(record) if record else None
+        if record is None or ours is None or not _is_same(ours, theirs):
+            return f"{state.subscription_id}: {ours.status if ours else 'unknown'} here, {state.status}"
+        named = self._named_now(record, theirs)
+        if named is not None:
             return f"{state.subscription_id}: nobody's here, it is {named}'s"
-        changed = (
-            f"{state.subscription_id}: {ours.status if ours else 'unknown'} here, {state.status}"
-        )
-        return changed if renamed is None else f"{changed}; {renamed}"
+        if record.owed and record.user_id is not None:
+            return f"{state.subscription_id}: payments of {record.user_id} are not all granted"
+        return None
 
     def _named_now(self, record: StripeRecord, theirs: Subscription) -> UserId | None:
         """Return whose a subscription is that was nobody's; None where that is as it was."""
@@ -216,6 +224,17 @@ class Reconciliation:
     def _keep(self, event: Mapping[str, Any]) -> bool:
         found = read_event(json.dumps(event), self._clock())
         return self._store.keep(replace(found, urgency=Urgency.FOUND))
+
+
+def _is_same(ours: StripeLink, theirs: Subscription) -> bool:
+    """Say whether a state is the known one. What hangs on items is known of the whole list only."""
+    if not theirs.has_more_items:
+        return ours == theirs.state()
+    return _without_items(ours) == _without_items(theirs.state())
+
+
+def _without_items(state: StripeLink) -> StripeLink:
+    return replace(state, items=(), period_end=None)
 
 
 def _user_in(theirs: Subscription) -> str | None:

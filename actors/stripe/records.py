@@ -106,6 +106,8 @@ class StripeRecord:
     user_id: UserId | None = None
     """Whose it is, once anything was told to a shard: later events go the same way."""
     payments: Mapping[str, tuple[Grantable, ...]] = field(default_factory=dict)
+    owed: tuple[str, ...] = ()
+    """Payments from before the user was known: no event brings them, and no shard has confirmed them."""
     refunds: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """Of a payment: what is kept, and of how much."""
     returned: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -178,7 +180,10 @@ class StripeStore(Protocol):
         """Return the user of a subscription that names this Stripe customer."""
 
     def ownerless(self, customer_id: str) -> list[str]:
-        """Return the subjects of records that name a Stripe customer and no user."""
+        """Return the subjects of a Stripe customer's records that name no user, or owe payments."""
+
+    def living(self, user_id: UserId) -> list[StripeRecord]:
+        """Return a user's records whose Stripe subscriptions have not ended."""
 
     def waiting(self) -> Waiting:
         """Count what is not applied."""

@@ -132,7 +132,13 @@ class MemoryStripe:
     def ownerless(self, customer_id: str) -> list[str]:
         self._enter()
         found = self.records.values()
-        return [r.subject for r in found if (r.customer_id, r.user_id) == (customer_id, None)]
+        theirs = [r for r in found if r.customer_id == customer_id]
+        return [r.subject for r in theirs if r.user_id is None or r.owed]
+
+    def living(self, user_id: UserId) -> list[StripeRecord]:
+        self._enter()
+        theirs = [record for record in self.records.values() if record.user_id == user_id]
+        return [r for r in theirs if r.state is not None and not r.state.is_ended]
 
     def waiting(self) -> Waiting:
         self._enter()

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from actors.protocol.calls import Call, Envelope, Reply
+from actors.protocol.errors import UnavailableError
 from actors.runtime.clock import ServiceClock
 from actors.shard.shard import Shard
 from actors.stripe.applier import Applier, Turns
@@ -99,9 +100,17 @@ class OneShardRouter:
     def __init__(self, shard: Shard) -> None:
         self.shard = shard
         self.calls_seen: list[Call] = []
+        self._until_failure = -1
+
+    def fail_once(self, *, after: int = 0) -> None:
+        """Let the shard be away for one message, after so many."""
+        self._until_failure = after
 
     async def calls(self, calls: Sequence[Call]) -> list[Reply]:
         self.calls_seen += calls
+        self._until_failure -= 1
+        if self._until_failure == -1:
+            raise UnavailableError
         return await self.shard.handle(Envelope(self.shard.table.version, tuple(calls)))
 
 

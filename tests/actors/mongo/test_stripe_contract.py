@@ -62,6 +62,7 @@ def record(**fields: Any) -> StripeRecord:
                     Grantable("in_1 c", 500, 900, "eur", expires_at=LATER, priority=0),
                 )
             },
+            owed=("in_1",),
             refunds={"in_1": (1, 3)},
         ),
         **fields,
@@ -200,10 +201,35 @@ def test_records_that_are_nobodys_are_found_by_their_customer(ledger: StripeStor
         ("sub_2", UserId("ada"), "cus_1"),
         ("sub_3", None, "cus_2"),
     ):
-        ledger.save(record(subject=name, user_id=user, customer_id=customer))
+        ledger.save(record(subject=name, user_id=user, customer_id=customer, owed=()))
 
     assert ledger.ownerless("cus_1") == ["sub_1"]
     assert ledger.ownerless("cus_9") == []
+
+
+def test_records_that_owe_payments_are_found_by_their_customer(ledger: StripeStore) -> None:
+    for name, owed in (("sub_1", ("in_1",)), ("sub_2", ())):
+        ledger.save(record(subject=name, user_id=UserId("ada"), customer_id="cus_1", owed=owed))
+
+    assert ledger.ownerless("cus_1") == ["sub_1"]
+    known = ledger.record("sub_1")
+    assert known is not None
+    ledger.save(replace(known, revision=2, owed=()))
+    assert ledger.ownerless("cus_1") == []
+
+
+def test_a_users_living_subscriptions_are_found(ledger: StripeStore) -> None:
+    lives = read_subscription(subscription()).state()
+    for name, user, state in (
+        ("sub_1", "ada", lives),
+        ("sub_2", "ada", replace(lives, status="canceled")),
+        ("sub_3", "bob", lives),
+        ("cs_1", "ada", None),
+    ):
+        ledger.save(record(subject=name, user_id=UserId(user), state=state))
+
+    assert [one.subject for one in ledger.living(UserId("ada"))] == ["sub_1"]
+    assert ledger.living(UserId("eve")) == []
 
 
 @pytest.mark.parametrize("database", ["mongomock", "embedded"])

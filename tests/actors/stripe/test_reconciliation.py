@@ -42,6 +42,25 @@ async def test_what_was_never_delivered_is_granted_once() -> None:
 
 
 @in_loop
+async def test_more_items_than_stripe_lists_are_no_difference() -> None:
+    async with stripe_world() as world:
+        whole = subscription()
+        (item,) = whole["items"]["data"]
+        items = [item | {"id": f"si_{n}", "price": {"id": f"price_{n}"}} for n in range(1, 13)]
+        whole["items"] = {"data": items, "has_more": False}
+        listed = whole | {"items": {"data": items[:10], "has_more": True}}
+        world.stripe.objects["sub_1"] = whole
+        world.stripe.pages["subscriptions"] = [listed]
+
+        first = await reconcile(world)
+        second = await reconcile(world)
+        world.stripe.pages["subscriptions"] = [listed | {"status": "past_due"}]
+        third = await reconcile(world)
+
+        assert [first.differed, second.differed, third.differed] == [1, 0, 1]
+
+
+@in_loop
 async def test_an_end_that_was_missed_is_followed() -> None:
     async with stripe_world() as world:
         has(world, subscription())
