@@ -10,6 +10,7 @@ from domain.grant_sums import with_grants
 from domain.grants import Grant
 from domain.messages import CreditsAdded, Refusal, Rejection
 from domain.payments import Payment
+from domain.stripe import STATUS_OF
 from domain.subscription import Subscription
 from domain.values import (
     CREDITS_MAX,
@@ -79,6 +80,18 @@ def add_grant(
         made_explicit=name_implied(base.grants, now, account.user_id, key),
         system_portion_before=base.system_portion,
         spendable_before=base.spendable,
+        status=Status.ACTIVE if known and _is_held_for_another(known, grant) else None,
+    )
+
+
+def _is_held_for_another(known: Subscription, grant: Grant) -> bool:
+    """Say whether Stripe has paused a subscription, and the grant is none of Stripe's for it."""
+    link = known.stripe
+    return (
+        link is not None
+        and known.status is Status.PAUSED
+        and STATUS_OF.get(link.status) is Status.PAUSED
+        and grant.stripe_subscription_id != link.subscription_id
     )
 
 

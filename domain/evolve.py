@@ -123,6 +123,7 @@ def _raise(account: Account, change: CreditsAdded, told: Told) -> Account:
         grants=_raised_grants(subscription, change),
         system_portion=Credits(subscription.system_portion + change.grant.system_portion),
         end=max(subscription.end, change.end),
+        status=change.status or subscription.status,
     )
     return _touch(account, raised, change.opening, Credits(0), told)
 

@@ -204,6 +204,8 @@ class CreditsAdded:
     """Implied grants of another program's document, written out so that they keep their days."""
     system_portion_before: Credits
     spendable_before: Credits
+    status: Status | None = None
+    """The subscription's from then on, where the grant is to be spent though Stripe holds it."""
 
 
 @dataclass(frozen=True, slots=True)

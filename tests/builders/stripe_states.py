@@ -66,6 +66,13 @@ async def _is_active(world: StripeWorld) -> None:
     )
 
 
+async def _is_paused(world: StripeWorld) -> None:
+    await _is_active(world)
+    held = described(status="paused")
+    world.stripe.objects["sub_1"] = held
+    await world.settle(event("held", "customer.subscription.paused", held, LATER - 120))
+
+
 async def _is_cancelled(world: StripeWorld) -> None:
     await _is_active(world)
     gone = described(status="canceled", ended_at=BEGAN + 60)
@@ -125,6 +132,7 @@ STATES: dict[str, Prepare] = {
     "unknown user, a period is paid": _waits,
     "known, no subscription": _is_known,
     "active": _is_active,
+    "paused": _is_paused,
     "cancelled": _is_cancelled,
     "expired": _has_expired,
     "another of Stripe's": _has_another,

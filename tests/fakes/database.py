@@ -148,6 +148,8 @@ class Database:
             known = document.get(name)
             document[name] = (before[name] if known is None else known) + amount
         document["end_date"] = max(document["end_date"], change.end)
+        if change.status is not None:
+            document["status"] = str(change.status)
         grants = [*change.made_explicit, change.grant]
         document["grants"] = [*document.get("grants", []), *map(grant_document, grants)]
 

@@ -305,6 +305,8 @@ class MemoryStore:
         grants.append(grant_document(change.grant, change.payment))
         document["grants"] = [*(document.get("grants") or []), *grants]
         document["end_date"] = max(document["end_date"], change.end)
+        if change.status is not None:
+            document["status"] = str(change.status)
         document["applied_seq"] = entry.seq
         document["revision"] = document.get("revision", 0) + 1
 

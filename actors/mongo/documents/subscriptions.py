@@ -144,6 +144,7 @@ def raised(added: Sequence[tuple[Entry, CreditsAdded]]) -> Write:
     new = [change.grant for _, change in added]
     system, spendable = first.system_portion_before, first.spendable_before
     total = sum(grant.amount for grant in new)
+    resumed = [change.status for _, change in added if change.status is not None]
     return UpdateOne(
         {"_id": as_stored(first.opening.subscription_id)},
         [
@@ -160,6 +161,7 @@ def raised(added: Sequence[tuple[Entry, CreditsAdded]]) -> Write:
                     "grants": with_grants(grants),
                     "applied_seq": Int64(last.seq),
                     "revision": plus("revision", 0, 1),
+                    **({"status": str(resumed[-1])} if resumed else {}),
                 }
             }
         ],

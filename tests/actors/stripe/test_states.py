@@ -66,6 +66,14 @@ def test_packs_are_sold_and_taken_back_whatever_their_users_subscription_is(
     assert found.status_after == found.status_before
 
 
+@pytest.mark.parametrize("kind", [kind for kind in NEWS if kind.startswith("checkout.")])
+def test_what_is_bought_while_a_subscription_is_paused_may_be_spent(kind: str) -> None:
+    found = fate_of(kind, "paused")
+
+    assert found.credits_after > found.credits_before
+    assert found.status_after == ("paused" if kind in OF_PACKS else "active")
+
+
 @pytest.mark.parametrize("kind", [kind for kind in NEWS if kind not in OF_PACKS])
 def test_what_comes_late_to_a_subscription_that_is_over_only_gives_what_was_paid(kind: str) -> None:
     found = fate_of(kind, "expired")

@@ -7,7 +7,7 @@ import pytest
 
 from actors.protocol.store import Store
 from domain.documents.recovery import recover
-from domain.messages import Command, GrantFromStripe, RecordUsage
+from domain.messages import AddCredit, Command, GrantFromStripe, RecordUsage
 from domain.pack_messages import AddPack
 from domain.payments import Payment
 from domain.recalls import NOTHING_BESIDE
@@ -29,6 +29,10 @@ def paid(number: int) -> GrantFromStripe:
 def pack(name: str, amount: int, priority: int = 50) -> AddPack:
     payment = Payment("stripe", name, 900, "eur")
     return AddPack(ADA, Credits(amount), payment, NOON + 3 * MONTH, priority, paid_to_stripe=True)
+
+
+def bought(name: str) -> AddCredit:
+    return AddCredit(ADA, Credits(1000), 20, Payment("card", name, 900, "eur"))
 
 
 def state(version: int, status: str = "active", **fields: Any) -> ApplyStripeState:
@@ -70,7 +74,19 @@ PACKS: list[Command] = [
     VoidGrants(ADA, "cs_1", 1, 2, 4),
     VoidGrants(ADA, "in_0", 3, 3, 5),
 ]
-LIVES = {"subscription": LIFE, "packs": PACKS}
+HELD: list[Command] = [
+    state(1),
+    paid(0),
+    state(2, "unpaid"),
+    paid(1),
+    bought("first"),
+    bought("second"),
+    RecordUsage(ADA, "chat", Credits(7)),
+    state(3, "unpaid", period_end=NOON + 2 * MONTH),
+    state(4),
+    state(5, "paused"),
+]
+LIVES = {"subscription": LIFE, "packs": PACKS, "held": HELD}
 
 
 def loaded(store: Store, author: Author) -> object:
