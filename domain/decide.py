@@ -136,7 +136,7 @@ def _add_credit(
     refusal = refuse_payment(account, current, command.payment, command.amount)
     if refusal is not None:
         return refusal
-    if current is not None and are_too_many(current.grants):
+    if current is not None and not command.paid_to_stripe and are_too_many(current.grants):
         return Refusal(Rejection.TOO_MANY_GRANTS)
     # After this point the credits must be added.
     timezone = command.timezone or policy.timezone

@@ -41,6 +41,13 @@ class AddCredit:
     payment: Payment
     timezone: str | None = None
     """Zone of a new subscription; a current one keeps its own."""
+    paid_to_stripe: bool = False
+    """Then it is added however many grants there are."""
+
+    def __setstate__(self, state: list[object]) -> None:
+        """Read what a process of the version before has sent, which knows one field less."""
+        for field, value in zip(fields(self), [*state, False], strict=False):
+            object.__setattr__(self, field.name, value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def _grant(user_id: UserId, subject: str, paid: Grantable) -> Command:
             user_id, amount, paid.period_start, paid.period_end, payment, subject
         )
     if paid.days is not None:
-        return AddCredit(user_id, amount, paid.days, payment)
+        return AddCredit(user_id, amount, paid.days, payment, paid_to_stripe=True)
     priority = PRIORITY_DEFAULT if paid.priority is None else paid.priority
     return AddPack(user_id, amount, payment, paid.expires_at, priority, paid_to_stripe=True)
 

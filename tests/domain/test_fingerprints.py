@@ -172,6 +172,7 @@ GOLDEN: list[tuple[Command, str, str]] = [
 
 # Of commands and fields that no version before the canonical form knew.
 GOLDEN_SINCE: list[tuple[Command, str]] = [
+    (AddCredit(USER, ONE, 3, pay("cs_1"), paid_to_stripe=True), "fc9ddf7f4bdefa4f71377e69fc0f438c"),
     (AddPack(USER, ONE, pay("t")), "af68706317309472f9f43ea8def608f1"),
     (
         AddPack(USER, ONE, pay("t"), HALF_PAST, 10, Category.PROMOTIONAL, paid_to_stripe=True),
@@ -238,6 +239,19 @@ def test_a_settlement_that_names_the_rule_of_before_is_the_one_that_was_told_non
         assert all(is_fingerprint_of(digest, form, fingerprint(form)) for form in forms)
         assert all(is_fingerprint_of(before, form, fingerprint(form)) for form in forms)
     assert fingerprint(told) == "3b6e685d32e761a0b9a1c8acba48880f"
+
+
+@pytest.mark.parametrize("form", [fingerprint, before_of])
+def test_a_sale_of_stripes_is_the_one_that_did_not_say_so_before(
+    form: Callable[[Command], str],
+) -> None:
+    unsaid = AddCredit(USER, ONE, 2, pay("t"))
+    said = replace(unsaid, paid_to_stripe=True)
+    other = replace(said, days=4)
+
+    assert is_fingerprint_of(form(unsaid), said, fingerprint(said))
+    assert not is_fingerprint_of(form(unsaid), other, fingerprint(other))
+    assert not is_fingerprint_of(fingerprint(said), unsaid, fingerprint(unsaid))
 
 
 def test_what_is_not_told_is_not_part_of_the_form() -> None:

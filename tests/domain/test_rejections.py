@@ -366,6 +366,16 @@ def test_a_subscription_takes_so_many_grants_and_the_next_one_begins_anew() -> N
     assert ledger.status(NOON + 2 * ONE_DAY).total_credits == 1
 
 
+def test_what_was_paid_to_stripe_is_added_however_many_grants_there_are() -> None:
+    ledger = Ledger()
+    for _ in range(GRANTS_MAX):
+        ledger.add(1, 1, NOON)
+
+    ledger.do(AddCredit(USER, Credits(7), 5, pay("cs_1"), paid_to_stripe=True), NOON)
+
+    assert ledger.status(NOON).total_credits == GRANTS_MAX + 7
+
+
 def test_a_subscription_takes_grants_until_their_transaction_ids_are_too_long_together() -> None:
     ledger, length = Ledger(), 200
     for number in range(TRANSACTION_IDS_MAX // length):
