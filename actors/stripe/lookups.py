@@ -46,6 +46,7 @@ from actors.stripe.shapes import (
     read_subscription,
 )
 from domain.api.credit_requests import GRANT_DAYS_MAX
+from domain.values import CREDITS_MAX
 
 REQUESTS_PER_SECOND = 20.0  # Stripe allows 25 a second to one endpoint of a sandbox:
 RECONCILING_REQUESTS_PER_SECOND = 4.0  # those who apply events and who compare ask beside another.
@@ -107,8 +108,14 @@ class Lookups:
         """Return a page of a list, and whether there are more."""
         return await self._ask(lambda: self._api.page(kind, after, since))
 
-    async def paid_lines(self, invoice: Invoice, paid_at: datetime) -> list[Grantable]:
-        """Return what the lines of a paid invoice stand for. Raises UnreadablePayloadError."""
+    async def paid_lines(
+        self, invoice: Invoice, paid_at: datetime, given_back: int
+    ) -> tuple[list[Grantable], int]:
+        """Return what the lines of a paid invoice stand for, and what is given back from then on.
+
+        `given_back`: credits that stayed although their money went back; upgrades give so many less.
+        Raises UnreadablePayloadError.
+        """
         invoice_id = invoice.id or ""
         if invoice.has_more_lines:
             invoice = await self._invoice(invoice_id) or invoice
@@ -128,11 +135,11 @@ class Lookups:
                     found.append(await self._on_its_terms(one, price, paid_at))
                 else:
                     found.append(_over_its_period(one, line))
-        net = times(sum(credits_of(corrections)), 1)
+        net = times(sum(credits_of(corrections)), 1) - given_back
         if net > 0:  # An upgrade; what a downgrade gives back stays given.
             last = max((one.line for one in corrections), key=lambda line: line.period()[1])
             found.append(_over_its_period(_paid(last, net, last.amount, invoice), last))
-        return _named(found, invoice_id)
+        return _named(found, invoice_id), min(max(-net, 0), CREDITS_MAX)
 
     async def sold_once(self, session: Checkout, paid_at: datetime) -> list[Grantable]:
         """Return what a one-off checkout sold. Raises UnreadablePayloadError."""

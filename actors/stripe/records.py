@@ -106,6 +106,8 @@ class StripeRecord:
     user_id: UserId | None = None
     """Whose it is, once anything was told to a shard: later events go the same way."""
     payments: Mapping[str, tuple[Grantable, ...]] = field(default_factory=dict)
+    given_back: int = 0
+    """Credits of corrected periods that stayed though their money went back: upgrades give less."""
     owed: tuple[str, ...] = ()
     """Payments from before the user was known: no event brings them, and no shard has confirmed them."""
     refunds: Mapping[str, tuple[int, int]] = field(default_factory=dict)

@@ -62,8 +62,11 @@ class Tidings:
             return
         digest.touched.append(invoice_id)
         if invoice_id not in digest.record.payments:
-            lines = await self._lookups.paid_lines(invoice, _paid_at(invoice, created))
-            digest.record = with_payment(digest.record, invoice_id, lines)
+            lines, given_back = await self._lookups.paid_lines(
+                invoice, _paid_at(invoice, created), digest.record.given_back
+            )
+            record = replace(digest.record, given_back=given_back)
+            digest.record = with_payment(record, invoice_id, lines)
 
     async def _read_checkout(self, digest: Digest, session: Checkout, created: int) -> None:
         named = None if digest.record.anonymous else session.reference_user

@@ -32,7 +32,7 @@ POLICY = Policy()
 
 
 def add_credit(
-    user_id: str, amount: int = 3000, days: int = 30, transaction: str = "t-1", **fields: str
+    user_id: str, amount: int = 3000, days: int = 30, transaction: str = "t-1", **fields: Any
 ) -> AddCredit:
     payment = Payment("card", transaction, 999, "eur")
     return AddCredit(UserId(user_id), Credits(amount), days, payment, **fields)

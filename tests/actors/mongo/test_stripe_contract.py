@@ -62,6 +62,7 @@ def record(**fields: Any) -> StripeRecord:
                     Grantable("in_1 c", 500, 900, "eur", expires_at=LATER, priority=0),
                 )
             },
+            given_back=7,
             owed=("in_1",),
             refunds={"in_1": (1, 3)},
         ),

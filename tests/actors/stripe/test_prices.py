@@ -188,6 +188,57 @@ async def test_a_downgrade_takes_nothing_back_however_its_price_is_told(unit: st
         assert await total(world) == 3000
 
 
+def moved(number: int, unused: str, more: str, share: int = 1) -> str:
+    """Describe an invoice that corrects a period, from one price to the other."""
+    amounts = {"price_1": 2900 // share, "price_2": 5800 // share}
+    period = {} if share == 1 else HALF
+    lines = (
+        line(f"il_a{number}", unused, -amounts[unused], **CORRECTION, **period),
+        line(f"il_b{number}", more, amounts[more], **CORRECTION, **period),
+    )
+    return paid(*lines, name=f"in_{number}", at=number)
+
+
+@in_loop
+async def test_who_goes_back_and_forth_between_prices_gets_the_difference_once() -> None:
+    async with stripe_world() as world:
+        know(world, OLD, price("price_2", NEW, unit_amount=5800))
+        await world.settle(CREATED, PAID)
+
+        totals = []
+        for number, (unused, more, share) in enumerate(
+            [
+                ("price_1", "price_2", 1),
+                ("price_2", "price_1", 1),
+                ("price_1", "price_2", 1),
+                ("price_2", "price_1", 2),
+                ("price_2", "price_1", 2),
+                ("price_1", "price_2", 1),
+                ("price_1", "price_2", 2),
+            ],
+            5,
+        ):
+            await world.settle(moved(number, unused, more, share))
+            totals.append(await total(world))
+
+        # 1,500 twice of what was given back make one upgrade of 3,000 that gives nothing.
+        assert totals == [6000, 6000, 6000, 6000, 6000, 6000, 7500]
+
+
+@in_loop
+async def test_a_part_of_an_upgrade_that_was_given_back_before_is_given_no_more() -> None:
+    async with stripe_world() as world:
+        know(world, OLD, price("price_2", NEW, unit_amount=5800))
+        await world.settle(CREATED, PAID)
+        await world.settle(moved(5, "price_2", "price_1", share=2))
+
+        await world.settle(moved(6, "price_1", "price_2"))
+        await world.settle(moved(6, "price_1", "price_2"))
+
+        (first, second) = (await world.subscription()).grants
+        assert (first.amount, second.amount) == (3000, 1500)
+
+
 @pytest.mark.parametrize("quantity", [1, 3])
 @in_loop
 async def test_where_no_line_has_an_amount_of_a_unit_the_period_says_the_share(
