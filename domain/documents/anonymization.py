@@ -26,9 +26,13 @@ VOCABULARY = frozenset(
         *("_id", "subscription_id", "grant_id", "usage_id", "pack_id", "timezone", "status"),
         *("kind", "type", "state", "source", "category", "service_type", "model_used", "service"),
         *("model", "currency", "limit", "on_insufficient"),
+        *("allotment_credits", "allotment_days", "allotment_expires_days", "allotment_priority"),
     }
 )
-"""Fields whose texts are names of other things: one that looks like the user is another's name."""
+"""Fields whose texts are names of other things, or amounts: none of them names a user.
+
+The last ones are the metadata of Stripe's prices.
+"""
 
 UNTOUCHED = frozenset({"refusal"})
 """Objects that are made of our own words alone."""
@@ -36,6 +40,8 @@ UNTOUCHED = frozenset({"refusal"})
 TELLING_LENGTH = 8  # Characters from which on an id is found inside of words, too.
 RANDOM_BYTES = 12  # What makes a random id: 96 bits, as many as an ObjectId has.
 SERVICE_KEY = "§anonymized"  # How keys of anonymous entries begin; no caller's key can.
+DATE = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)?(Z|[+-]\d\d(:?\d\d)?)?)?"
+"""A day or an instant by ISO 8601: a short id may be a number, and no part of these names a user."""
 _HOLD_ID = re.compile(r"[0-9a-f]{24}\.[A-Za-z0-9_-]+\.[0-9a-f]{8}")
 
 
@@ -71,13 +77,13 @@ class Renaming:
     def __post_init__(self) -> None:
         pattern = re.escape(self.old)
         if len(self.old) < TELLING_LENGTH:
-            pattern = rf"(?<![0-9A-Za-z]){pattern}(?![0-9A-Za-z])"
+            pattern = rf"(?<![0-9A-Za-z])((?P<date>{DATE})|{pattern})(?![0-9A-Za-z])"
         flags = re.IGNORECASE if is_object_id(self.old) else 0
         object.__setattr__(self, "_named", re.compile(pattern, flags))
 
     def text(self, text: str) -> str:
         """Return a text without the old id: as such, within a hold's id, or as a word of it."""
-        return self._named.sub(lambda _: self.new, _HOLD_ID.sub(self._hold_id, text))
+        return self._named.sub(self._new_name, _HOLD_ID.sub(self._hold_id, text))
 
     def value(self, value: Any, name: str = "") -> Any:
         """Return what a document or a text holds under a name, without the old id."""
@@ -142,6 +148,9 @@ class Renaming:
         if not (isinstance(seq, int) and isinstance(place, int)):  # Another program's.
             return renamed
         return renamed | {"_id": event_id(self.new, seq, place)}
+
+    def _new_name(self, found: re.Match[str]) -> str:
+        return found.groupdict().get("date") or self.new
 
     def _hold_id(self, found: re.Match[str]) -> str:
         hold_id = found.group()

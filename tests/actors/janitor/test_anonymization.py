@@ -26,10 +26,12 @@ from actors.protocol.calls import Outcome
 from actors.protocol.directory import even
 from actors.protocol.store import StorageUnavailableError
 from actors.shard.comparison import Comparison
+from actors.stripe.prices import CREDITS, DAYS, EXPIRES, PRIORITY
 from actors.stripe.records import EventState, StripeEvent, StripeRecord
 from domain.holds import SettleHold, holder_of, make_hold_id
 from domain.values import Credits, UserId, is_object_id
 from tests.builders.authors import NOON, Author, write
+from tests.builders.id_types import forgotten
 from tests.fakes.anonymous_world import BOB, OBJECT_ID, SHORT, TEXT, anonymize, call, jobs_of, world
 from tests.fakes.fleet import MemoryTables
 from tests.fakes.janitor import yielding
@@ -131,6 +133,37 @@ async def test_no_trace_of_the_user_is_left_and_all_sums_stay(mongo: MongoSetup,
         swept = await Comparison(shard, mongo.store, yielding).compare(repair=False)
         found = MongoInvariants(mongo.database, "UTC").check(None)
         assert (swept.drift, found.invariants_broken) == (0.0, 0)
+
+
+@pytest.mark.parametrize("user", ["10", "2026", "00"])
+@in_loop
+async def test_an_id_that_is_a_number_takes_no_dates_and_no_amounts_along(
+    mongo: MongoSetup, user: str
+) -> None:
+    async with world(mongo, user, BOB) as (shard, jobs, _):
+        foreign_documents(mongo.database, user)
+        stripe_documents(mongo.database, user)
+        sale = {"metadata": {CREDITS: user, DAYS: user, EXPIRES: user, PRIORITY: user}}
+        body = json.dumps(event_of_bob := {"data": {"object": {"lines": [{"price": sale}]}}})
+        stripe = MongoStripe(mongo.database)
+        stripe.keep(StripeEvent("evt_bob", "x", 5, False, "sub_2", "cus_2", body, NOON))
+        before, shown = sums(mongo.database), await status(shard, user)
+        bob = await status(shard, BOB)
+
+        report = await anonymize(jobs, user)
+
+        assert report.anonymous_id is not None
+        assert sums(mongo.database) == before
+        expected = shown.model_copy(update={"user_id": report.anonymous_id})
+        await forgotten(shard)
+        assert await status(shard, report.anonymous_id) == expected
+        assert await status(shard, BOB) == bob
+        (kept,) = stripe.pending("sub_2")
+        assert json.loads(kept.body) == event_of_bob
+        for name in ("subscriptions", "dailycredits", "usages", "packs", "allotment_journal"):
+            assert mongo.database[name].count_documents({"user_id": user}) == 0
+        found = MongoInvariants(mongo.database, "UTC").check(None)
+        assert (found.invariants_broken, found.quarantined) == (0, 0)
 
 
 @in_loop

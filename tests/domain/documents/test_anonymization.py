@@ -33,6 +33,12 @@ def renaming(old: str = ADA, new: str = ANON) -> Renaming:
         ("ada", "order of ada, paid", "order of NEW, paid"),
         ("ada", "ada_2026-03", "NEW_2026-03"),
         ("ada", "Canada", "Canada"),  # A short id is looked for as a word only.
+        (
+            "10",
+            "2026-03-10 and 2026-03-10T10:10:10.10+10:10, 10-10",
+            "2026-03-10 and 2026-03-10T10:10:10.10+10:10, NEW-NEW",
+        ),
+        ("2026", "12026-03-10 2026-03-101 2026-03", "12026-03-10 NEW-03-101 NEW-03"),
         ("ada-lovelace", "xada-lovelacey", "xNEWy"),
         ("65f0c1a2b3d4e5f601020304", "user 65F0C1A2B3D4E5F601020304", "user NEW"),
         ("a+b.c(d]", "a+b.c(d] a+bxc(d]", "NEW a+bxc(d]"),
