@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from actors.events.delivery import DeliveryError
+from actors.events.delivery import DeliveryError, RefusedDeliveryError
 from actors.events.records import OrderedEvent
 from actors.protocol.store import StorageUnavailableError
 from domain.events import EventType
@@ -39,14 +39,21 @@ class LogHandler:
         )
 
 
+class ProfileRefusedError(Exception):
+    """The database will not take a profile, however often it is sent: a rule of the application's."""
+
+
 class Profiles(Protocol):
     """The application's documents of its users. Calls block; StorageUnavailableError."""
 
     def set_subscription(self, user_id: UserId, subscription: Mapping[str, Any], seq: int) -> None:
-        """Show a subscription in a user's profile, unless a later one is shown there."""
+        """Show a subscription in a user's profile, if there is one and it shows no later one.
+
+        Raises ProfileRefusedError.
+        """
 
     def switch_features(self, user_id: UserId, names: Sequence[str], seq: int, *, on: bool) -> None:
-        """Switch a user's features, unless that was done for a later event."""
+        """Switch a user's features, unless that was done for a later event. ProfileRefusedError."""
 
     def email_of(self, user_id: UserId) -> str | None:
         """Return a user's mail address; None where the profile names none."""
@@ -116,3 +123,5 @@ async def _in_database(call: Any, *arguments: object, **named: object) -> Any:
         return await asyncio.to_thread(call, *arguments, **named)
     except StorageUnavailableError as error:
         raise DeliveryError("the database does not answer") from error
+    except ProfileRefusedError as error:
+        raise RefusedDeliveryError(f"the database refuses the profile: {error}") from error

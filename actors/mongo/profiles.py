@@ -9,9 +9,12 @@ from datetime import datetime
 from typing import Any
 
 from bson import Int64
+from pymongo.errors import OperationFailure
 
+from actors.events.handlers import ProfileRefusedError
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.embedded_wire import Documents
+from actors.mongo.failures import passes
 from actors.mongo.ids import stored_id
 from domain.values import UserId
 
@@ -45,10 +48,18 @@ class MongoProfiles:
         return email if isinstance(email, str) and "@" in email else None
 
     def _write(self, user_id: UserId, mark: str, seq: int, fields: Mapping[str, Any]) -> None:
-        """Set fields, if the mark is not past the number already."""
+        """Set fields, if the mark is not past the number already and there is such a user.
+
+        Raises ProfileRefusedError.
+        """
         known = {"$ifNull": [f"$allotment.{mark}", Int64(0)]}
         is_new = {"$lte": [known, Int64(seq)]}
         changes = {name: {"$cond": [is_new, value, f"${name}"]} for name, value in fields.items()}
         changes[f"allotment.{mark}"] = {"$max": [known, Int64(seq)]}
         with unavailable_on_error():
-            self._users.update_one({"_id": stored_id(user_id)}, [{"$set": changes}], upsert=True)
+            try:
+                self._users.update_one({"_id": stored_id(user_id)}, [{"$set": changes}])
+            except OperationFailure as error:
+                if passes(error):
+                    raise
+                raise ProfileRefusedError(type(error).__name__) from error

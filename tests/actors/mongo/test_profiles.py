@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import pytest
+
+from actors.events.delivery import RefusedDeliveryError
 from actors.events.handlers import FeaturesHandler, ProfileHandler
 from actors.events.records import OrderedEvent
 from actors.mongo.events import MongoEvents
@@ -68,6 +71,7 @@ def test_the_users_may_be_in_a_collection_of_another_name(mongo: MongoSetup) -> 
 
 
 def test_an_event_that_comes_again_later_changes_nothing_back(mongo: MongoSetup) -> None:
+    mongo.insert("users", _id=USER, name="Ann")
     events = events_of_a_life(mongo)
     profiles = MongoProfiles(mongo.database, "users")
     handlers = (ProfileHandler(profiles), FeaturesHandler(profiles, ["chat"]))
@@ -110,3 +114,26 @@ def test_an_address_is_the_profiles_or_none(mongo: MongoSetup) -> None:
     addresses = [profiles.email_of(UserId(user)) for user in (USER, "bob", "nobody")]
 
     assert addresses == ["ann@example.test", None, None]
+
+
+def test_a_user_without_a_document_is_made_none(mongo: MongoSetup) -> None:
+    events = events_of_a_life(mongo)
+    profiles = MongoProfiles(mongo.database, "users")
+
+    for handler in (ProfileHandler(profiles), FeaturesHandler(profiles, ["chat"])):
+        take(handler, events)
+
+    assert mongo.database.users.count_documents({}) == 0
+
+
+def test_a_profile_that_the_database_refuses_is_no_outage(embedded: MongoSetup) -> None:
+    # As a validator refuses a document: this index refuses two users of one status.
+    embedded.database.users.create_index("subscription.status", unique=True)
+    embedded.insert("users", _id="bob", subscription={"status": "active"})
+    embedded.insert("users", _id=USER, subscription={"status": "trialing"})
+    handler = ProfileHandler(MongoProfiles(embedded.database, "users"))
+
+    with pytest.raises(
+        RefusedDeliveryError, match="the database refuses the profile: DuplicateKeyError"
+    ):
+        take(handler, events_of_a_life(embedded)[:1])
