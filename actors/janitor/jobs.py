@@ -1,6 +1,7 @@
 """The janitor's jobs, put together: what they are called and when they run."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,9 +14,15 @@ from actors.janitor.pack_expiry import EndedPacks, PacksExpiry
 from actors.janitor.scheduler import Janitor, Job, Run
 from actors.janitor.sweep import ComparingShards, IndexCare, Invariants, Sweep
 from actors.protocol.calls import Calls
+from actors.protocol.errors import UnavailableError
 from actors.protocol.reports import Findings, SweepReport
+from actors.protocol.store import StoreError
+from actors.runtime.clock_doubt import ClockInDoubtError
 
 SWEEP, EXPIRE, TRIM, RECONCILE = "sweep", "expire", "trim", "reconcile"
+LOOK_SECONDS = 900.0  # How often the time is looked at, whenever the jobs run.
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,7 @@ class JanitorJobs:
         """`check_time` blocks; it raises ClockInDoubtError where what cannot be undone waits."""
         self._sweep = Sweep(shards, store)
         self._check_time = check_time
+        self._sleep = sleep
         self._store = store
         self._clock = clock
         self._journal_age = timedelta(days=schedule.journal_days)
@@ -125,11 +133,28 @@ class JanitorJobs:
         """Compare with Stripe, now; None: Stripe is not set up. Raises one of FAILURES."""
         return await self.janitor.ask(RECONCILE) if RECONCILE in self.janitor.jobs else None
 
+    async def watch_time(self) -> None:
+        """Look at the time again and again: jobs may be days apart, and so long a span is a doubt."""
+        while True:
+            try:
+                await asyncio.to_thread(self._check_time)
+            except (
+                ClockInDoubtError,
+                StoreError,
+            ) as error:  # Jobs that wait for it tell operators.
+                logger.debug("the time is not certain: %r", error)
+            await self._sleep(LOOK_SECONDS)
+
     async def _expire(self, due: datetime) -> Findings:
         await asyncio.to_thread(self._check_time)
-        found = Findings()
+        found, lost = Findings(), False
         for expiry in self._expiries:
-            found.add(await expiry.run(due))
+            try:
+                found.add(await expiry.run(due))
+            except UnavailableError:  # Of some accounts; the other parts are of other documents.
+                lost = True
+        if lost:
+            raise UnavailableError
         return found
 
     async def _trim(self, _due: datetime) -> Findings:

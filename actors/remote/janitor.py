@@ -126,6 +126,7 @@ class JanitorActor(TimedProcess):
 
     async def _begin(self) -> None:
         await self._know_the_time()
+        self._loops.start(self._jobs.watch_time())
         for job in self._jobs.janitor.jobs.values():
             self._loops.start(self._jobs.janitor.follow(job))
 

@@ -1,25 +1,21 @@
 """A clock that jumps a year ahead and back: everybody has what they had, and nothing is forgotten."""
 
+import asyncio
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import pytest
 
-from actors.janitor.jobs import EXPIRE, TRIM, JanitorJobs
+from actors.janitor.jobs import EXPIRE, TRIM
 from actors.mongo.clock import MongoWitnesses
-from actors.mongo.jobs.store import MongoJobStore
-from actors.protocol.calls import Call, Reply
-from actors.protocol.directory import Directory
-from actors.protocol.reports import Findings
+from actors.protocol.store import StorageUnavailableError
 from actors.runtime.clock import ServiceClock
 from actors.runtime.clock_doubt import ClockInDoubtError, Witness, check_time
 from actors.runtime.steady_time import JUMP_MAX, SteadyTime
-from actors.settings import Settings
 from domain.values import UserId
 from tests.builders.authors import NOON, Author, write
-from tests.fakes.memory_agenda import MemoryAgenda
+from tests.fakes.janitor import jobs_on
 from tests.fakes.memory_store import MemoryStore
 from tests.fakes.setups import MongoSetup
 from tests.fakes.shards import Clock, ask_one, charge_call, credit_call, in_loop, running, status
@@ -147,20 +143,6 @@ def test_a_time_that_others_confirm_is_kept(others: Others) -> None:
     assert others.looked_at == NOON
 
 
-class NoShards:
-    """No shard is compared, and nothing expires."""
-
-    async def directory(self) -> Directory:
-        raise AssertionError
-
-    async def compare(self, index: int, *, repair: bool, whole: bool) -> Findings:
-        raise AssertionError
-
-    async def calls(self, calls: Sequence[Call]) -> list[Reply]:
-        assert not calls
-        return []
-
-
 @pytest.mark.parametrize("job", [EXPIRE, TRIM])
 @in_loop
 async def test_after_a_start_with_a_clock_a_year_ahead_nothing_expires_and_nothing_is_forgotten(
@@ -170,16 +152,7 @@ async def test_after_a_start_with_a_clock_a_year_ahead_nothing_expires_and_nothi
     write(embedded.store, [author.add(), author.use(30)])
     others = Others(looked_at=NOON)
     clock = Clock(NOON + YEAR)
-    jobs = JanitorJobs(
-        "janitor",
-        Settings(_env_file=None).schedule,
-        MemoryAgenda(),
-        MongoJobStore(embedded.database, "UTC"),
-        NoShards(),
-        NoShards(),
-        clock=clock,
-        check_time=lambda: check_time(others, clock()),
-    )
+    jobs = jobs_on(embedded, clock, check_time=lambda: check_time(others, clock()))
     with caplog.at_level(logging.ERROR), pytest.raises(ClockInDoubtError):
         await jobs.janitor.ask(job)
     assert len(embedded.documents("allotment_journal")) == 2
@@ -189,6 +162,53 @@ async def test_after_a_start_with_a_clock_a_year_ahead_nothing_expires_and_nothi
 
     assert (report.expired, report.trimmed) == (0, 0)
     assert len(embedded.documents("allotment_journal")) == 2
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@in_loop
+async def test_a_clock_that_goes_on_is_in_no_doubt_however_rarely_jobs_run(
+    embedded: MongoSetup, fails: bool
+) -> None:
+    others, clock = Others(looked_at=NOON), Clock(NOON)
+
+    def look() -> None:
+        if fails and clock().hour % 2:
+            raise StorageUnavailableError("a fault was asked for")
+        check_time(others, clock())
+
+    async def sleep(seconds: float) -> None:
+        clock.advance(seconds=seconds)
+        if clock() > NOON + timedelta(days=3):
+            raise asyncio.CancelledError
+
+    jobs = jobs_on(embedded, clock, check_time=look, sleep=sleep)
+
+    with pytest.raises(asyncio.CancelledError):
+        await jobs.watch_time()
+    clock.now = clock().replace(hour=12)
+    report = await jobs.janitor.ask(EXPIRE)
+
+    assert report.expired == 0
+    assert others.looked_at == clock()
+
+
+@in_loop
+async def test_to_look_at_a_doubtful_time_makes_it_no_better(embedded: MongoSetup) -> None:
+    others, clock = Others(looked_at=NOON), Clock(NOON + YEAR)
+    looks = 0
+
+    async def sleep(_seconds: float) -> None:
+        nonlocal looks
+        looks += 1
+        if looks == 3:
+            raise asyncio.CancelledError
+
+    jobs = jobs_on(embedded, clock, check_time=lambda: check_time(others, clock()), sleep=sleep)
+
+    with pytest.raises(asyncio.CancelledError):
+        await jobs.watch_time()
+
+    assert others.looked_at == NOON
 
 
 @in_loop
