@@ -34,6 +34,8 @@ class DayView:
     applied_seq: int
     is_new: bool
     """No document of the day is expected to be there."""
+    first_seq: int
+    """The first entry of these that touches it."""
     told: Told = Told.NOTHING
     """Which events of the day these entries have told."""
     placed: list[Hold] = field(default_factory=list)
@@ -158,7 +160,7 @@ def _bring_forward(views: AccountViews, opening: Opening, amount: Credits, seq: 
     name = (opening.subscription_id, opening.starts_at)
     day = views.days.get(name)
     if day is None:
-        day = views.days[name] = DayView(opening, amount, seq, opening.first_touch)
+        day = views.days[name] = DayView(opening, amount, seq, opening.first_touch, seq)
     else:
         day.opening, day.applied_seq = opening, seq
         day.used = Credits(day.used + amount)

@@ -248,6 +248,14 @@ def day_write(view: DayView, user_id: UserId) -> Write:
                     "daily_credit_limit": Int64(opening.daily_credit_limit),
                     "credits_rolled_over": Int64(opening.rolled_over),
                     "applied_seq": Int64(view.applied_seq),
+                    # Another program may have deleted the day: earlier charges are not in this one.
+                    "since_seq": {
+                        "$cond": [
+                            {"$eq": [if_missing("_id", None), None]},
+                            Int64(view.first_seq),
+                            "$since_seq",
+                        ]
+                    },
                     **told_fields(view.told),
                     **_adjusted(view),
                 }

@@ -2,20 +2,20 @@
 
 * `total_credits` is `system_portion` plus `spendable_credits`, where all three are there.
 * `credits_charged` of a day, which only our views change, is the sum of the journal's charges to
-  that day, less what was reversed. `credits_used` is not held to it: another program may edit it. Days that the journal
+  that day since its document was made, less what was reversed. `credits_used` is not held to it: another program may edit it. Days that the journal
   no longer tells in full are passed over; so are those with more charges than are read.
 * `credits_held` of a day is the sum of the open holds in its document.
 """
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from actors.mongo.accounts.marks import UNREADABLE
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.embedded_wire import Documents
-from actors.mongo.ids import read_user_id
+from actors.mongo.ids import name_of, read_user_id
 from actors.mongo.jobs.told_entries import (
     ToldEntries,
     Wanted,
@@ -79,7 +79,7 @@ class MongoInvariants:
         references = References(document["_id"] for document in page)
         where = {"subscription_id": {"$in": [*references.values]}}
         days = list(references.read(self._database.dailycredits.find(where)))
-        owners = {with_ids_spelled(one)["_id"]: one.get("user_id") for one in page}
+        owners = {name_of(one["_id"]): one.get("user_id") for one in page}
         for day in days:
             try:
                 read_usage_day(day, self._zone)
@@ -88,9 +88,7 @@ class MongoInvariants:
                 note_unreadable(found, "day", owner | day, error)
             if not holds_agree(day):
                 note_broken(found, day, "day", "holds")
-        for day in self._wrong_days(
-            [d for d in days if isinstance(d.get("applied_seq"), int)], found
-        ):
+        for day in self._wrong_days([day for day in days if _is_of_the_journal(day)], found):
             note_broken(found, day, "day", "charges")
 
     def _wrong_days(self, days: Sequence[Document], found: Findings) -> Iterator[Document]:
@@ -115,13 +113,19 @@ def totals_agree(document: Document) -> bool:
     return total == system + spendable
 
 
+def _is_of_the_journal(day: Document) -> bool:
+    """Say whether a day's document has been written by a view of ours, and says which day it is."""
+    return isinstance(day.get("applied_seq"), int) and isinstance(day.get("date"), datetime)
+
+
 def charges_of(entries: Iterable[Entry], day: Document) -> int:
-    """Return the sum of the charges to a day that its document contains."""
-    name = str(day["subscription_id"])
+    """Return the sum of the charges to a day that its document contains: those since it was made."""
+    name, since = str(day["subscription_id"]), day.get("since_seq")
+    first = since if isinstance(since, int) else 0
     openings = (
         (opening, amount)
         for entry in entries
-        if entry.seq <= day["applied_seq"]
+        if first <= entry.seq <= day["applied_seq"]
         for opening, amount in _uses(entry.change)
     )
     return sum(
