@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from actors.janitor.agenda import Agenda, JobEntry
 from actors.protocol.reports import SweepReport
+from domain.documents.anonymization import Renaming
 from domain.values import UserId
 
 REMEMBERED = timedelta(hours=2)  # A run takes an hour at most.
@@ -36,7 +37,13 @@ class DiscreetAgenda:
         """Keep the report of a run."""
         renamed = self._renamed
         users = [renamed[UserId(u)][0] if u in renamed else u for u in report.users]
-        self._agenda.keep(report.model_copy(update={"users": users}))
+        differences = list(map(self._without_old, report.differences))
+        self._agenda.keep(report.model_copy(update={"users": users, "differences": differences}))
+
+    def _without_old(self, text: str) -> str:
+        for old, (new, _) in self._renamed.items():
+            text = Renaming(old, new, old, new).text(text)
+        return text
 
     def reports(self, limit: int, job: str | None = None) -> list[SweepReport]:
         """Return the newest reports, of one job or of all, newest first."""

@@ -124,7 +124,7 @@ class Sync:
         if self._read is None:
             self._newest_beat = await self._in_stream_thread(self._source.newest_beat)
             self._learn(await self._in_stream_thread(self._source.moment))
-            self._forget_all()
+            self._forget_all(self._notifiers)
         else:
             self._beat = self._read.beat
             self.counters.resumes += 1
@@ -208,9 +208,9 @@ class Sync:
             self.counters.quarantined += 1
             logger.warning("a change of another program cannot be followed: %s", change.unreadable)
 
-    def _forget_all(self) -> None:
+    def _forget_all(self, notifiers: Sequence[Notifier]) -> None:
         self._number += 1
-        for notifier in self._notifiers:
+        for notifier in notifiers:
             notifier.tell_to_forget_all(self._number)
 
     def _age(self) -> float | None:
@@ -246,9 +246,14 @@ class Sync:
                 await asyncio.sleep(RETRY_SECONDS)
         if table == self._table:
             return
+        is_first, known = self._table is None, len(self._notifiers)
         self._table = table
         while len(self._notifiers) < table.shards:
             self._add_notifier(len(self._notifiers))
+        if (
+            not is_first
+        ):  # They read accounts before this; what has no owner was told to the others.
+            self._forget_all(self._notifiers[known:])
         for notifier in self._notifiers:
             notifier.version = table.version
         self._sort_again(table)

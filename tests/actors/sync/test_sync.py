@@ -288,6 +288,22 @@ async def test_a_shard_that_was_ended_is_not_waited_for_and_one_that_is_new_is_t
 
 
 @in_loop
+async def test_a_shard_that_is_new_forgets_what_it_may_have_read_before_it_was_told_of_anything() -> (
+    None
+):
+    source, shards, tables = MemoryChanges(), NotingShards(), [even(1, 1)]
+    async with following(source, shards, tables):
+        await settled(source)
+        shards.version = 2
+        source.change(ANN)
+        await until(lambda: shards.attempts > 20)
+        tables.append(even(2, 3))
+        await settled(source)
+
+        assert [shards.forgot_all(index) for index in range(3)] == [1, 1, 1]
+
+
+@in_loop
 async def test_more_news_than_a_notifier_holds_become_forget_everything(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
