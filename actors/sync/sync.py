@@ -244,8 +244,10 @@ class Sync:
                 logger.warning("the synchronisation waits for the database: %r", error.__cause__)
             if table is None:
                 await asyncio.sleep(RETRY_SECONDS)
-        if table == self._table:
-            return
+        if table != self._table:
+            self._take_up(table)
+
+    def _take_up(self, table: Directory) -> None:
         is_first, known = self._table is None, len(self._notifiers)
         self._table = table
         while len(self._notifiers) < table.shards:
