@@ -252,9 +252,8 @@ class Sync:
         self._table = table
         while len(self._notifiers) < table.shards:
             self._add_notifier(len(self._notifiers))
-        if (
-            not is_first
-        ):  # They read accounts before this; what has no owner was told to the others.
+        if not is_first:
+            # These have read accounts already; of deletions only the others were told.
             self._forget_all(self._notifiers[known:])
         for notifier in self._notifiers:
             notifier.version = table.version
