@@ -44,6 +44,8 @@ class ApiKey:
     """From when on the key is refused; None: it does not expire."""
     limits: KeyLimits | None = None
     """The users and services that it is for; None: all."""
+    lifetime: timedelta | None = None
+    """How long it was made for: one that was rotated expires before. None: it had no end."""
 
     def in_force(self, now: datetime) -> bool:
         """Whether who shows it is let in."""
@@ -89,6 +91,7 @@ def make_key(
         *(key_id, name, scope, prefix, hash_of(text), now),
         expires_at=expires_at,
         limits=limits,
+        lifetime=lifetime,
     )
     return text, key
 
@@ -97,8 +100,7 @@ def make_successor(
     key: ApiKey, now: datetime, lifetime: timedelta | None = None
 ) -> tuple[str, ApiKey]:
     """Return a new key that may do what `key` may, and lives as long unless that is told."""
-    lived = key.expires_at - key.created_at if key.expires_at else None
-    return make_key(key.name, key.scope, now, lifetime or lived, key.limits)
+    return make_key(key.name, key.scope, now, lifetime or key.lifetime, key.limits)
 
 
 def hash_of(text: str) -> str:

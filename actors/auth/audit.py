@@ -61,8 +61,14 @@ class Audit(Protocol):
     def begin(self, act: Act) -> None:
         """Keep an act that is about to be done."""
 
-    def finish(self, act_id: str, outcome: ActOutcome, made: str | None = None) -> None:
-        """Keep what became of it."""
+    def finish(
+        self,
+        act_id: str,
+        outcome: ActOutcome,
+        made: str | None = None,
+        now_called: UserId | None = None,
+    ) -> None:
+        """Keep what became of it; `now_called`: the id that its user has from then on."""
 
     def page(self, limit: int, before: str | None, by: str | None) -> Sequence[Act]:
         """Return acts, newest first: those before an act, and of one caller, where that is told."""

@@ -25,7 +25,8 @@ from actors.protocol.errors import AllotmentError, UnavailableError
 from actors.protocol.store import StoreError
 from domain.values import UserId, parse_user_id, to_instant
 
-MADE = "allotment.made"  # In a request's scope: the id of what it has made.
+MADE = "allotment.made"  # In a request's scope: the id of what it has made,
+NOW_CALLED = "allotment.now_called"  # and that of the user it is about, where it has given another.
 READING = frozenset({"GET", "HEAD"})
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -104,8 +105,8 @@ async def written_down(request: Request, act: Act, handler: Handler) -> Response
         raise
     finally:
         with contextlib.suppress(StoreError):  # Then it stays `asked`.
-            made = request.scope.get(MADE)
-            await asyncio.to_thread(audit.finish, act.act_id, outcome, made)
+            made, now_called = map(request.scope.get, (MADE, NOW_CALLED))
+            await asyncio.to_thread(audit.finish, act.act_id, outcome, made, now_called)
     return response
 
 

@@ -6,6 +6,7 @@ for the hosts that the environment names.
 
 from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from urllib.parse import urlsplit
 
 from yarl import URL
 
@@ -34,7 +35,8 @@ def check_destination(url: str, hosts: Collection[str]) -> None:
     if not 1 <= len(url) <= URL_LENGTH_MAX or not url.isprintable() or " " in url:
         raise ValueError(f"is an address of 1 to {URL_LENGTH_MAX} printable characters")
     try:
-        parts = URL(url)  # What sends reads it so.
+        parts = URL(url)  # What sends reads it so: `+443`, too, for a port.
+        _ = urlsplit(url).port
     except ValueError:
         raise ValueError("is not an http or https address") from None
     host = parts.host

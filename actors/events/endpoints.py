@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
-from urllib.parse import urlsplit
+
+from yarl import URL
 
 from actors.events.settings import WebhookEndpoint
 from actors.events.signatures import PREFIX
@@ -132,10 +133,10 @@ def rotated(
 
 def address_of(url: str) -> str:
     """Return where an endpoint is, without what may be secret: user, password, query."""
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{parts.scheme}://{host}{port}{parts.path}"
+    parts = URL(url)  # As what sends reads it.
+    port = f":{parts.explicit_port}" if parts.explicit_port else ""
+    host = f"[{parts.host}]" if ":" in (parts.host or "") else parts.host
+    return f"{parts.scheme}://{host}{port}{parts.raw_path}"
 
 
 def environment_id(endpoint: WebhookEndpoint) -> str:

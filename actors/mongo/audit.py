@@ -36,10 +36,18 @@ class MongoAudit:
                 }
             )
 
-    def finish(self, act_id: str, outcome: ActOutcome, made: str | None = None) -> None:
-        """Keep what became of it."""
+    def finish(
+        self,
+        act_id: str,
+        outcome: ActOutcome,
+        made: str | None = None,
+        now_called: UserId | None = None,
+    ) -> None:
+        """Keep what became of it; `now_called`: the id that its user has from then on."""
+        changes: dict[str, Any] = {"outcome": str(outcome), "made": made}
+        if now_called is not None:
+            changes["user_id"] = stored_id(now_called)
         with unavailable_on_error():
-            changes = {"outcome": str(outcome), "made": made}
             self._acts.update_one({"_id": act_id}, {"$set": changes})
 
     def page(self, limit: int, before: str | None, by: str | None) -> Sequence[Act]:

@@ -237,13 +237,14 @@ class MongoEvents:
             removed = 0
             order = self._first_after(0)
             while order is not None and order <= until:
-                places = {"$gte": Int64(order), "$lte": Int64(min(order + TRIM_BATCH - 1, until))}
+                last = min(order + TRIM_BATCH - 1, until)
+                places = {"$gte": Int64(order), "$lte": Int64(last)}
                 page = list(self._events.find({"order": places}, ["created", "order"]))
                 old = [d["_id"] for d in page if d["created"] < before and d["_id"] not in buried]
                 if not any(d["created"] < before for d in page):
                     break
                 removed += self._events.delete_many({"_id": {"$in": old}}).deleted_count
-                order += TRIM_BATCH
+                order = self._first_after(last)  # What is kept of before leaves gaps behind it.
             return removed
 
     def _remove_strangers_letters(self) -> None:

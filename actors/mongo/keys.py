@@ -1,8 +1,11 @@
 """API keys in MongoDB: one document each, found by the hash of the key."""
 
+import logging
 from collections.abc import Collection, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+
+from bson import Int64
 
 from actors.auth.api_keys import ApiKey
 from actors.auth.caller import Scope
@@ -14,6 +17,8 @@ from actors.mongo.instants import UNIX_START
 LIMITED = "limited "
 """What the hash of a limited key begins with: a version that knows no limits finds no such key."""
 
+logger = logging.getLogger(__name__)
+
 NOBODY = KeyLimits(frozenset(), None, frozenset())
 
 
@@ -22,6 +27,7 @@ class MongoKeys:
 
     def __init__(self, database: Documents) -> None:
         self._keys = database.allotment_api_keys
+        self._unreadable: set[str] = set()
 
     def insert(self, key: ApiKey) -> None:
         """Keep a new key."""
@@ -36,15 +42,25 @@ class MongoKeys:
                     "created_at": key.created_at,
                     "revoked_at": key.revoked_at,
                     "expires_at": key.expires_at,
+                    "lifetime_seconds": key.lifetime and Int64(key.lifetime.total_seconds()),
                     **({} if key.limits is None else {"limits": key.limits.shown()}),
                 }
             )
 
     def list(self) -> list[ApiKey]:
-        """Return all keys, the oldest first, revoked ones too."""
+        """Return all keys that can be read, the oldest first, revoked ones too."""
         with unavailable_on_error():
             documents = list(self._keys.find())
-        return sorted(map(_read_key, documents), key=lambda key: key.created_at)
+        keys, unreadable = list[ApiKey](), set[str]()
+        for document in documents:
+            try:
+                keys.append(_read_key(document))
+            except (TypeError, ValueError, LookupError):
+                unreadable.add(str(document["_id"]))
+        for key_id in sorted(unreadable - self._unreadable):
+            logger.warning("the API key %s cannot be read and is not in force", key_id)
+        self._unreadable = unreadable
+        return sorted(keys, key=lambda key: key.created_at)
 
     def revoke(self, key_id: str, at: datetime) -> bool:
         """Revoke a key; False where there is no such key in force."""
@@ -77,18 +93,30 @@ class MongoKeys:
 
 
 def _read_key(document: Mapping[str, Any]) -> ApiKey:
+    """Return a key. Raises TypeError, ValueError, LookupError."""
+    texts = (document[name] for name in ("_id", "name", "scope", "prefix", "hash"))
+    key_id, name, scope, prefix, kept = map(_required, texts)
+    created_at, expires_at = document["created_at"], _instant(document.get("expires_at"))
+    if not isinstance(created_at, datetime):
+        raise TypeError
     return ApiKey(
-        document["_id"],
-        document["name"],
-        Scope[document["scope"].upper()],
-        document["prefix"],
-        document["hash"].removeprefix(LIMITED),
-        document["created_at"],
-        document["revoked_at"],
-        document.get("last_used_at"),
-        document.get("expires_at"),
-        _read_limits(document),
+        *(key_id, name, Scope[scope.upper()], prefix, kept.removeprefix(LIMITED), created_at),
+        revoked_at=_instant(document["revoked_at"]),
+        last_used_at=_instant(document.get("last_used_at")),
+        expires_at=expires_at,
+        limits=_read_limits(document),
+        lifetime=_read_lifetime(document, created_at, expires_at),
     )
+
+
+def _read_lifetime(
+    document: Mapping[str, Any], created_at: datetime, expires_at: datetime | None
+) -> timedelta | None:
+    """Return how long a key was made for; one of before that was kept: as long as it lives."""
+    if "lifetime_seconds" not in document:
+        return expires_at - created_at if expires_at is not None else None
+    seconds = document["lifetime_seconds"]
+    return None if seconds is None else timedelta(seconds=int(seconds))
 
 
 def _read_limits(document: Mapping[str, Any]) -> KeyLimits | None:
@@ -105,6 +133,18 @@ def _read_limits(document: Mapping[str, Any]) -> KeyLimits | None:
     except (TypeError, KeyError):
         limits = KeyLimits()
     return NOBODY if limits == KeyLimits() else limits
+
+
+def _instant(said: Any) -> datetime | None:
+    if said is not None and not isinstance(said, datetime):
+        raise TypeError
+    return said
+
+
+def _required(said: Any) -> str:
+    if not isinstance(said, str):
+        raise TypeError
+    return said
 
 
 def _text(said: Any) -> str | None:

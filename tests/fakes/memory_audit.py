@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from actors.auth.audit import Act, ActOutcome
 from actors.protocol.store import StorageUnavailableError
+from domain.values import UserId
 
 
 class MemoryAudit:
@@ -23,9 +24,17 @@ class MemoryAudit:
         self._enter()
         self.kept[act.act_id] = act
 
-    def finish(self, act_id: str, outcome: ActOutcome, made: str | None = None) -> None:
+    def finish(
+        self,
+        act_id: str,
+        outcome: ActOutcome,
+        made: str | None = None,
+        now_called: UserId | None = None,
+    ) -> None:
         self._enter()
-        self.kept[act_id] = replace(self.kept[act_id], outcome=outcome, made=made)
+        act = self.kept[act_id]
+        user_id = act.user_id if now_called is None else now_called
+        self.kept[act_id] = replace(act, outcome=outcome, made=made, user_id=user_id)
 
     def page(self, limit: int, before: str | None, by: str | None) -> Sequence[Act]:
         self._enter()

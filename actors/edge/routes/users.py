@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import FastAPI, Query, Request, Response
 
 from actors.auth.caller import Scope
+from actors.edge.audited import NOW_CALLED
 from actors.edge.backend import Backend
 from actors.edge.bodies import AnonymizeBody
 from actors.edge.callers import ADMIN, ADMIN_OF_ONE, require_user
@@ -84,6 +85,9 @@ def _add_anonymizing(app: FastAPI, backend: Backend) -> None:
         _ = body  # There is one mode.
         by = require_user(request, Scope.ADMIN, UserId(user_id)).name
         done = await backend.operations.anonymize(UserId(user_id), by, idempotency_key)
+        # Where nothing was found there is no id: the audit names what was asked for all the same.
+        report = done.report
+        request.scope[NOW_CALLED] = UserId(report.anonymous_id or report.anonymization_id)
         headers = {"Idempotent-Replayed": "true"} if done.replayed else {}
         return Done(done.report.model_dump_json(), headers=headers)
 

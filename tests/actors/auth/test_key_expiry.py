@@ -10,8 +10,9 @@ import pytest
 from typer.testing import CliRunner
 
 from actors.auth.api_keys import KeyRing, make_key
-from actors.auth.caller import Scope
+from actors.auth.caller import Caller, Scope
 from actors.auth.first_key import first_key
+from actors.auth.key_desk import KeyDesk
 from actors.auth.limits import KeyLimits
 from actors.cli import keys as key_commands
 from actors.cli.key_store import Kept
@@ -205,6 +206,63 @@ def test_expiry_is_kept_in_mongodb_and_moves_to_earlier_times_only(embedded: Mon
     keys.revoke(key.key_id, NOON)
     assert not keys.expire(key.key_id, NOON)
     assert not keys.expire("unknown", NOON)
+
+
+def test_a_key_that_was_rotated_before_has_a_successor_that_lives_as_long_as_it_was_made_for(
+    embedded: MongoSetup,
+) -> None:
+    keys, caller = MongoKeys(embedded.database), Caller("key:1", Scope.ADMIN)
+    desk = KeyDesk(keys, lambda: NOON)
+    lives = []
+    for lifetime in (None, 40 * HOUR):
+        _, key = desk.make(caller, "panel", Scope.READ, lifetime, None)
+        for _ in range(2):  # The answer of the first one was lost.
+            _, successor = desk.rotate(caller, key.key_id, HOUR, None)
+            lives.append(successor.expires_at)
+
+    assert lives == [None, None, NOON + 40 * HOUR, NOON + 40 * HOUR]
+
+
+def test_a_key_of_before_lifetimes_were_kept_has_a_successor_of_its_span(
+    embedded: MongoSetup,
+) -> None:
+    keys, caller = MongoKeys(embedded.database), Caller("key:1", Scope.ADMIN)
+    _, key = make_key("panel", Scope.READ, NOON, 2 * HOUR)
+    keys.insert(key)
+    embedded.database.allotment_api_keys.update_one({}, {"$unset": {"lifetime_seconds": ""}})
+
+    _, successor = KeyDesk(keys, lambda: NOON + HOUR).rotate(caller, key.key_id, HOUR, None)
+
+    assert successor.expires_at == NOON + 3 * HOUR
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        {"$unset": {"scope": ""}},
+        {"$set": {"scope": "owner"}},
+        {"$set": {"hash": 7}},
+        {"$set": {"created_at": "yesterday"}},
+        {"$set": {"expires_at": "tomorrow"}},
+        {"$unset": {"revoked_at": ""}},
+    ],
+    ids=str,
+)
+def test_a_key_that_cannot_be_read_is_out_of_force_and_keeps_no_other_from_being_read(
+    embedded: MongoSetup, spoilt: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = MongoKeys(embedded.database)
+    (_, odd), (_, good) = (make_key(name, Scope.READ, NOON, HOUR) for name in ("odd", "good"))
+    for key in (odd, good):
+        keys.insert(key)
+    embedded.database.allotment_api_keys.update_one({"_id": odd.key_id}, spoilt)
+
+    read = [keys.list() for _ in range(3)]
+
+    assert [[key.key_id for key in found] for found in read] == [[good.key_id]] * 3
+    assert [r.getMessage() for r in caplog.records] == [
+        f"the API key {odd.key_id} cannot be read and is not in force"
+    ]
 
 
 def test_where_every_admin_key_is_limited_a_start_makes_one(

@@ -25,6 +25,19 @@ def act(days: int = 0, by: str = "key:1", user_id: UserId | None = None) -> Act:
     return make_act(NOON + days * DAY, by, "POST /admin/sync", target="t", user_id=user_id)
 
 
+@pytest.mark.parametrize("now_called", [UserId("anon-1"), HEX])
+def test_an_act_ends_under_the_id_that_its_user_has_by_then(
+    mongo: MongoSetup, now_called: UserId
+) -> None:
+    audit, asked = MongoAudit(mongo.database), act(user_id=UserId("ada"))
+    audit.begin(asked)
+
+    audit.finish(asked.act_id, ActOutcome.DONE, now_called=now_called)
+
+    (ended,) = audit.page(10, None, None)
+    assert ended.user_id == now_called
+
+
 @pytest.mark.parametrize("user_id", [None, UserId("ada"), HEX])
 def test_an_act_comes_back_as_it_was_kept_and_as_it_ended(
     mongo: MongoSetup, user_id: UserId | None

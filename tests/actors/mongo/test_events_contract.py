@@ -7,7 +7,7 @@ import pytest
 
 from actors.events.records import DeadLetter, EventStore, OrderedEvent, Progress
 from actors.mongo.connection import connect
-from actors.mongo.events import MongoEvents
+from actors.mongo.events import TRIM_BATCH, MongoEvents
 from actors.protocol.store import StorageUnavailableError
 from domain.messages import Entry
 from domain.values import UserId
@@ -178,6 +178,22 @@ def test_old_events_go_once_every_consumer_is_done_with_them_and_none_is_dead(
 
     assert [e.order for e in events.after(0, 10)] == [1, 4]
     assert [e.order for e in events.after(1, 2)] == [4]
+
+
+def test_old_events_go_behind_a_gap_that_a_kept_one_has_left(embedded: MongoSetup) -> None:
+    events, each = MongoEvents(embedded.database), TRIM_BATCH // 2
+    write(embedded.store, eventful(ANN))
+    (first,) = events.number(1)
+    events.bury(letter(first))
+    removed = []
+    for users in (("ben", "cat", "dan", "eve", "fay"), ("gus",)):
+        write(embedded.store, [entry for user in users for entry in eventful(user, each)])
+        events.number(5 * each)
+        events.keep("log", Progress(events.head()))
+        removed.append(events.trim(NOON + timedelta(days=1)))
+
+    assert removed == [5 * each, each]
+    assert [e.order for e in events.after(0, 10)] == [1]
 
 
 def test_a_consumer_that_is_no_longer_set_holds_no_old_events(

@@ -26,7 +26,8 @@ async def test_every_act_of_an_administrator_is_written_down(row: Row) -> None:
     assert (act.by, act.action) == (caller.name, f"{row.method} {row.route}")
     assert act.outcome is (ActOutcome.DONE if row.answers < 400 else ActOutcome.REFUSED)
     about_ada = "ada" in row.path or "ada" in str(row.body)
-    assert act.user_id == ("ada" if about_ada else None)
+    has_a_new_id = row.route == "/users/{user_id}"  # It is what this act is for.
+    assert (act.user_id == ("ada" if about_ada else None)) != has_a_new_id
     assert (act.target is not None) == ("none" in row.path)
 
 
@@ -42,6 +43,24 @@ async def test_an_act_that_cannot_be_written_down_is_not_done(row: Row) -> None:
 
     assert (got.status_code, got.json()["code"]) == (503, "storage_unavailable")
     assert after == before
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+@in_loop
+async def test_the_act_that_made_a_user_anonymous_and_its_repeat_name_the_user_no_more(
+    is_known: bool,
+) -> None:
+    headers, body = {"Idempotency-Key": "gdpr-1"}, {"mode": "anonymize"}
+    async with edge() as (http, backend):
+        if is_known:
+            await http.post("/subscription/credits", json=CREDITS)
+        for _ in range(2):
+            answer = await http.request("DELETE", "/users/ada", json=body, headers=headers)
+        acts = backend.memory_audit.acts
+
+    found = answer.json()
+    anonymous = found["anonymous_id"] or found["anonymization_id"]
+    assert [(act.user_id, act.outcome) for act in acts] == [(anonymous, ActOutcome.DONE)] * 2
 
 
 @pytest.mark.parametrize("row", OTHERS, ids=lambda row: f"{row.method} {row.route}")

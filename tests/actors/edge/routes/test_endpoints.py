@@ -20,6 +20,19 @@ BODY: dict[str, Any] = {"url": URL, "events": ["subscription.low_credits"]}
 SECRETS = (ENVIRONMENT["secrets"][0], "password", "pass@", "token=t")
 
 
+@pytest.mark.parametrize("port", ["+443", "4_4_3", " 443", "٤٤٣"])
+@in_loop
+async def test_a_port_that_is_no_number_is_refused(port: str) -> None:
+    url = f"https://crm.example:{port}/hook"
+    async with edge() as (http, _):
+        known = (await http.post(ENDPOINTS, json={"url": "https://crm.example/hook"})).json()
+        made = await http.post(ENDPOINTS, json={"url": url})
+        changed = await http.patch(f"{ENDPOINTS}/{known['endpoint_id']}", json={"url": url})
+        listed = await http.get(ENDPOINTS)
+
+    assert (made.status_code, changed.status_code, listed.status_code) == (422, 422, 200)
+
+
 @in_loop
 async def test_an_endpoint_that_was_made_is_listed_without_what_is_secret() -> None:
     async with edge() as (http, _):
