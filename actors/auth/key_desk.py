@@ -8,7 +8,8 @@ from actors.auth.caller import Caller, Scope
 from actors.auth.limits import KeyLimits
 from domain.values import to_instant
 
-KEYS_MAX = 5_000  # Kept at once, revoked ones too: every HTTP process reads all of them.
+KEYS_MAX = 5_000  # Kept at once, revoked ones too: every HTTP process reads all of them,
+LIMITED_KEYS_MAX = 1_000  # and of those that a limited key may make: it leaves room for others.
 
 
 class WiderKeyError(Exception):
@@ -16,7 +17,7 @@ class WiderKeyError(Exception):
 
 
 class TooManyKeysError(Exception):
-    """So many keys are kept already."""
+    """So many keys are kept already, as `args` say."""
 
 
 class UnknownKeyError(Exception):
@@ -43,7 +44,7 @@ class KeyDesk:
         """Make a key; return its text and what is kept. Raises WiderKeyError, TooManyKeysError."""
         if not admits(caller, limits):
             raise WiderKeyError
-        return self._keep(make_key(name, scope, self._now(), lifetime, limits))
+        return self._keep(caller, make_key(name, scope, self._now(), lifetime, limits))
 
     def list(self, caller: Caller) -> list[ApiKey]:
         """Return the keys that are no wider than the caller's, the oldest first."""
@@ -60,7 +61,8 @@ class KeyDesk:
         found = [key for key in self.list(caller) if key.key_id == key_id and key.in_force(now)]
         if not found:
             raise UnknownKeyError
-        made = self._keep(make_successor(found[0], now, lifetime))  # First: never none at all.
+        successor = make_successor(found[0], now, lifetime)
+        made = self._keep(caller, successor)  # First: never none at all.
         self._store.expire(key_id, now + overlap)
         return made
 
@@ -72,9 +74,13 @@ class KeyDesk:
         (revoked,) = (key for key in self._store.list() if key.key_id == key_id)
         return revoked
 
-    def _keep(self, made: tuple[str, ApiKey]) -> tuple[str, ApiKey]:
-        if len(self._store.list()) >= KEYS_MAX:
-            raise TooManyKeysError
+    def _keep(self, caller: Caller, made: tuple[str, ApiKey]) -> tuple[str, ApiKey]:
+        kept = self._store.list()
+        if len(kept) >= KEYS_MAX:
+            raise TooManyKeysError(KEYS_MAX)
+        theirs = [key for key in kept if admits(caller, key.limits)]
+        if caller.limits is not None and len(theirs) >= LIMITED_KEYS_MAX:
+            raise TooManyKeysError(LIMITED_KEYS_MAX)
         self._store.insert(made[1])
         return made
 

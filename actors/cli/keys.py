@@ -11,7 +11,7 @@ import typer
 from actors.auth.api_keys import ApiKey
 from actors.auth.caller import Caller, Scope
 from actors.auth.first_key import renew_kept
-from actors.auth.key_desk import KEYS_MAX, KeyDesk, TooManyKeysError, UnknownKeyError
+from actors.auth.key_desk import KeyDesk, TooManyKeysError, UnknownKeyError
 from actors.auth.key_records import shown
 from actors.auth.limits import (
     SERVICES_MAX,
@@ -123,8 +123,8 @@ def create_key(  # noqa: PLR0913 - an option each
     with database_told(), key_store(settings) as kept, kept.act("keys create") as made:
         try:
             text, key = KeyDesk(kept.keys).make(OPERATOR, name, Scope[scope.name], expires, limits)
-        except TooManyKeysError:
-            fail(f"{KEYS_MAX} keys are kept already.")
+        except TooManyKeysError as error:
+            fail(f"{error} keys are kept already.")
         made.append(key.key_id)
     show_key(text, key, as_json=as_json)
 
@@ -218,8 +218,8 @@ def rotate_key(
             text, key = KeyDesk(kept.keys).rotate(caller, key_id, overlap, expires)
         except UnknownKeyError:
             fail(f"There is no key {key_id} in force.")
-        except TooManyKeysError:
-            fail(f"{KEYS_MAX} keys are kept already.")
+        except TooManyKeysError as error:
+            fail(f"{error} keys are kept already.")
         made.append(key.key_id)
     assert before is not None, "it was rotated"
     if renew_kept(settings.data_dir, before, text):

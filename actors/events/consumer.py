@@ -32,7 +32,6 @@ from actors.protocol.store import StorageUnavailableError
 SLOTS = 16  # Deliveries of one consumer at once.
 HELD_MAX = 2_000  # Events of one consumer in RAM; more are read once some are done.
 PAGE = 500  # Events read together.
-ATTEMPT_SECONDS_MAX = 15.0  # How long a handler may take for one event.
 GIVE_UP_AFTER = timedelta(days=1)  # Then an event is a dead letter, unless settings say otherwise,
 REFUSALS_MAX = 5  # or after so many attempts, where the handler says that it will not take it.
 STORE_RETRY_SECONDS = 1.0  # Pause before the database is asked again.
@@ -205,10 +204,10 @@ class Consumer:
         async with self._slots:
             try:
                 held.under_way = True
-                async with asyncio.timeout(ATTEMPT_SECONDS_MAX):
+                async with asyncio.timeout(self._handler.seconds_max):
                     await self._handler.handle(held.event)
             except TimeoutError:
-                failure = DeliveryError(f"no answer within {ATTEMPT_SECONDS_MAX:.0f} seconds")
+                failure = DeliveryError(f"no answer within {self._handler.seconds_max:.0f} seconds")
             except DeliveryError as error:
                 failure = error
             except Exception as error:  # A defect in one handler keeps no other from its events.

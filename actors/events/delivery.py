@@ -11,6 +11,7 @@ RETRY_SECONDS_MIN = 0.5  # Pause after a first failure; doubled each time,
 RETRY_SECONDS_MAX = 300.0  # up to here.
 PROBE_SECONDS_MAX = 5.0  # The same, for a handler that is down.
 DOWN_AFTER = 5  # Failures in a row after which a handler counts as down.
+ATTEMPT_SECONDS_MAX = 15.0  # How long most handlers may take for one event.
 
 
 class DeliveryError(Exception):
@@ -27,6 +28,8 @@ class Handler(Protocol):
     name: str
     newest_only: bool
     """Of a user's events that wait, the last one says all: the others need not be taken."""
+    seconds_max: float
+    """How long it may take for one event."""
 
     def wants(self, event: OrderedEvent) -> bool:
         """Say whether the event concerns this handler."""

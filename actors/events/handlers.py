@@ -5,7 +5,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-from actors.events.delivery import DeliveryError, RefusedDeliveryError
+from actors.events.delivery import ATTEMPT_SECONDS_MAX, DeliveryError, RefusedDeliveryError
 from actors.events.records import OrderedEvent
 from actors.protocol.store import StorageUnavailableError
 from domain.events import EventType
@@ -21,6 +21,7 @@ class LogHandler:
 
     name = "log"
     newest_only = False
+    seconds_max = ATTEMPT_SECONDS_MAX
 
     def wants(self, event: OrderedEvent) -> bool:
         """Say whether it is one of those that are logged."""
@@ -75,6 +76,7 @@ class ProfileHandler:
 
     name = "profile"
     newest_only = True
+    seconds_max = ATTEMPT_SECONDS_MAX
 
     def __init__(self, profiles: Profiles) -> None:
         self._profiles = profiles
@@ -98,6 +100,7 @@ class FeaturesHandler:
 
     name = "features"
     newest_only = True
+    seconds_max = ATTEMPT_SECONDS_MAX
 
     def __init__(self, profiles: Profiles, names: Sequence[str]) -> None:
         self._profiles = profiles

@@ -9,10 +9,10 @@ from pathlib import Path
 from string import Template
 from typing import Protocol
 
-from actors.events.delivery import DeliveryError, RefusedDeliveryError
+from actors.events.delivery import ATTEMPT_SECONDS_MAX, DeliveryError, RefusedDeliveryError
 from actors.events.handlers import Profiles
 from actors.events.records import OrderedEvent
-from actors.events.smtp import MailRefusedError, MailUnavailableError
+from actors.events.smtp import MESSAGE_SECONDS_MAX, MailRefusedError, MailUnavailableError
 from actors.protocol.store import StorageUnavailableError
 from domain.events import EventRecord, EventType
 from domain.values import UserId
@@ -80,6 +80,7 @@ class MailHandler:
 
     name = "mail"
     newest_only = False
+    seconds_max = ATTEMPT_SECONDS_MAX + MESSAGE_SECONDS_MAX
 
     def __init__(
         self,

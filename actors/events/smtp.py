@@ -5,7 +5,8 @@ from email.message import EmailMessage
 
 import aiosmtplib
 
-SMTP_SECONDS_MAX = 10.0  # How long the server may take for one step.
+STEP_SECONDS_MAX = 10.0  # How long the server may take to be connected to, and for most steps,
+MESSAGE_SECONDS_MAX = 120.0  # and to take a message: one that is given up then may come twice.
 
 
 class MailRefusedError(Exception):
@@ -29,16 +30,16 @@ class SmtpServer:
     async def send(self, message: EmailMessage) -> None:
         """Hand a message over. Raises MailRefusedError, MailUnavailableError."""
         try:
-            await aiosmtplib.send(
-                message,
+            async with aiosmtplib.SMTP(
                 hostname=self.host,
                 port=self.port,
                 username=self.user or None,
                 password=self.password or None,
                 use_tls=self.tls == "tls",
                 start_tls=self.tls == "starttls",
-                timeout=SMTP_SECONDS_MAX,
-            )
+                timeout=STEP_SECONDS_MAX,
+            ) as client:
+                await client.send_message(message, timeout=MESSAGE_SECONDS_MAX)
         except aiosmtplib.SMTPRecipientsRefused as error:
             codes = [refused.code for refused in error.recipients]
             if all(code >= 500 for code in codes):

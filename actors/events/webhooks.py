@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from actors.events.delivery import DeliveryError, RefusedDeliveryError
+from actors.events.delivery import ATTEMPT_SECONDS_MAX, DeliveryError, RefusedDeliveryError
 from actors.events.endpoints import Endpoint
 from actors.events.http_client import UnreachableError
 from actors.events.records import OrderedEvent
@@ -62,6 +62,7 @@ class WebhookHandler:
     """Sends events to one endpoint. Id and body are the same at each try."""
 
     newest_only = False
+    seconds_max = ATTEMPT_SECONDS_MAX
 
     def __init__(self, target: Target, http: Post, clock: Callable[[], datetime]) -> None:
         self.name = target.name

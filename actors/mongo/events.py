@@ -2,7 +2,8 @@
 
 import heapq
 import itertools
-from collections.abc import Collection, Mapping, Sequence
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,7 +17,16 @@ from actors.events.marks import OwnPlace
 from actors.events.records import DeadLetter, OrderedEvent, Progress, dead_name, in_order
 from actors.mongo.accounts.store import MongoStore
 from actors.mongo.connection import unavailable_on_error
-from actors.mongo.documents.events import UNORDERED, read_event
+from actors.mongo.documents.events import (
+    AGAIN,
+    DEAD,
+    UNORDERED,
+    UnreadableEventError,
+    is_older,
+    read_event,
+    read_letter,
+    read_progress,
+)
 from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import stored_id
 from domain.values import UserId
@@ -24,7 +34,8 @@ from domain.values import UserId
 HEAD_ID = "head"
 RELAY = "relay"  # Under this name the sessions of the relay are noted.
 TRIM_BATCH = 1_000
-DEAD, AGAIN = "dead", "again"
+NAMED_MAX = 1_000  # Events that the log names because they cannot be read.
+logger = logging.getLogger(__name__)
 
 
 class MongoEvents:
@@ -37,6 +48,7 @@ class MongoEvents:
         self._dead = database.allotment_dead_letters
         self._endpoints = database.allotment_endpoints
         self._store = MongoStore(database)
+        self._named: set[str] = set()
 
     def take_over(self) -> None:
         """End what an earlier relay that was killed left open: nobody could number before."""
@@ -72,24 +84,40 @@ class MongoEvents:
     def _number(self, limit: int, session: ClientSession) -> Sequence[OrderedEvent]:
         place = [("order", 1), ("user_id", 1), ("seq", 1), ("place", 1)]
         found = self._events.find({"order": UNORDERED}, session=session).sort(place).limit(limit)
-        events = in_order(read_event(document) for document in found)
-        if not events:
+        documents = list(found)
+        if not documents:
             return []
+        events = in_order(self._readable(documents))
+        readable = {event.record.id: event for event in events}
+        spoilt = [d["_id"] for d in documents if d["_id"] not in readable]
         head = self._relay.find_one({"_id": HEAD_ID}, session=session) or {}
-        first = int(head["order"]) + 1
-        numbered = [e._replace(order=first + index) for index, e in enumerate(events)]
+        first = int(head["order"]) + 1  # Those that cannot be read have places, too: they are done.
+        places = {name: first + index for index, name in enumerate([*spoilt, *readable])}
         self._relay.update_one(  # Whoever else numbers now writes this document, too.
-            {"_id": HEAD_ID}, {"$set": {"order": Int64(numbered[-1].order)}}, session=session
+            {"_id": HEAD_ID}, {"$set": {"order": Int64(max(places.values()))}}, session=session
         )
         self._events.bulk_write(
             [
-                UpdateOne({"_id": e.record.id}, {"$set": {"order": Int64(e.order)}})
-                for e in numbered
+                UpdateOne({"_id": name}, {"$set": {"order": Int64(order)}})
+                for name, order in places.items()
             ],
             ordered=False,
             session=session,
         )
-        return numbered
+        return [event._replace(order=places[event.record.id]) for event in events]
+
+    def _readable(self, documents: Iterable[Mapping[str, Any]]) -> Iterator[OrderedEvent]:
+        """Yield the events of documents that can be read; the log names each other one once."""
+        for document in documents:
+            try:
+                yield read_event(document)
+            except UnreadableEventError as error:
+                name = str(document["_id"])
+                if name not in self._named and len(self._named) < NAMED_MAX:
+                    self._named.add(name)
+                    logger.warning(
+                        "the event %s cannot be read and is told to nobody: %s", name, error
+                    )
 
     def _make_head(self) -> None:
         if self._relay.find_one({"_id": HEAD_ID}) is None:
@@ -107,15 +135,17 @@ class MongoEvents:
     def after(self, order: int, limit: int) -> Sequence[OrderedEvent]:
         """Return the next events after a place. Old ones may have been removed in between."""
         with unavailable_on_error():
-            found = self._at(order, limit)
-            if not found and (first := self._first_after(order)) is not None:
-                found = self._at(first - 1, limit)
+            while not (found := self._at(order, limit)):
+                first = self._first_after(order)
+                if first is None:
+                    return []
+                order = max(first - 1, order + limit)  # None of those in between can be read.
         return found
 
     def _at(self, order: int, limit: int) -> list[OrderedEvent]:
         """Return what is at the places after one. Bounded: some servers read all of a range."""
         places = {"$gt": Int64(order), "$lte": Int64(order + limit)}
-        return [read_event(d) for d in self._events.find({"order": places}).sort("order", 1)]
+        return list(self._readable(self._events.find({"order": places}).sort("order", 1)))
 
     def _first_after(self, order: int) -> int | None:
         where = {"order": {"$gt": Int64(order)}}
@@ -125,10 +155,18 @@ class MongoEvents:
 
     def of_user(self, user_id: UserId, order: int, limit: int) -> Sequence[OrderedEvent]:
         """Return the next events of one user after a place."""
-        where = {"user_id": stored_id(user_id), "order": {"$gt": Int64(max(order, 0))}}
+        theirs, last = {"user_id": stored_id(user_id)}, max(order, 0)
+        found: list[OrderedEvent] = []
         with unavailable_on_error():
-            found = self._events.find(where).sort("order", 1).limit(limit)
-            return [read_event(document) for document in found]
+            while len(found) < limit:
+                wanted = limit - len(found)
+                where = theirs | {"order": {"$gt": Int64(last)}}
+                page = list(self._events.find(where).sort("order", 1).limit(wanted))
+                found += self._readable(page)
+                if len(page) < wanted:
+                    break
+                last = int(page[-1]["order"])
+        return found
 
     def last_own(self, user_id: UserId, order: int) -> OwnPlace | None:
         """Return which of a user's events is the last up to a place; None: there is none."""
@@ -143,7 +181,7 @@ class MongoEvents:
         """Return one event."""
         with unavailable_on_error():
             document = self._events.find_one({"_id": event_id})
-        return read_event(document) if document else None
+        return next(self._readable([document] if document else []), None)
 
     # --- consumers ----------------------------------------------------------------------
 
@@ -155,10 +193,7 @@ class MongoEvents:
                 document = self._relay.find_one({"_id": f"consumer {consumer}"})
             else:
                 document = self._endpoints.find_one({"_id": endpoint_id}, ["done_until", "done"])
-        if document is None:
-            return None
-        done = [(int(first), int(last)) for first, last in document["done"]]
-        return Progress(int(document["done_until"]), done)
+        return None if document is None else read_progress(document, consumer)
 
     def keep(self, consumer: str, progress: Progress) -> None:
         """Keep what a consumer is done with; of an endpoint that was removed nothing."""
@@ -211,8 +246,9 @@ class MongoEvents:
             read = [self._dead.find(where).sort("at", -1).limit(limit) for where in wheres]
             found = heapq.nlargest(limit, itertools.chain(*read), key=lambda d: d["at"])
             ids = [document["event_id"] for document in found]
-            events = {d["_id"]: read_event(d) for d in self._events.find({"_id": {"$in": ids}})}
-        return [_letter(d, events[d["event_id"]]) for d in found if d["event_id"] in events]
+            read_events = self._readable(self._events.find({"_id": {"$in": ids}}))
+            events = {event.record.id: event for event in read_events}
+        return [read_letter(d, events[d["event_id"]]) for d in found if d["event_id"] in events]
 
     def count_dead(self) -> int:
         """Return how many dead letters nobody has asked to deliver again."""
@@ -232,7 +268,8 @@ class MongoEvents:
                 *self._relay.find({"done_until": {"$exists": True}, "unserved": {"$ne": True}}),
                 *self._endpoints.find({"enabled": True}, ["done_until"]),
             ]
-            until = min((int(c["done_until"]) for c in consumers), default=self.head())
+            known = (consumer.get("done_until") for consumer in consumers)
+            until = min((p for p in known if isinstance(p, int)), default=self.head())
             buried = {d["event_id"] for d in self._dead.find({}, ["event_id"])}
             removed = 0
             order = self._first_after(0)
@@ -240,9 +277,10 @@ class MongoEvents:
                 last = min(order + TRIM_BATCH - 1, until)
                 places = {"$gte": Int64(order), "$lte": Int64(last)}
                 page = list(self._events.find({"order": places}, ["created", "order"]))
-                old = [d["_id"] for d in page if d["created"] < before and d["_id"] not in buried]
-                if not any(d["created"] < before for d in page):
+                old = [d["_id"] for d in page if is_older(d, before)]
+                if not old:
                     break
+                old = [name for name in old if name not in buried]
                 removed += self._events.delete_many({"_id": {"$in": old}}).deleted_count
                 order = self._first_after(last)  # What is kept of before leaves gaps behind it.
             return removed
@@ -253,14 +291,3 @@ class MongoEvents:
         for name in (consumer for consumer in letters if consumer.startswith(CONSUMER)):
             if self._endpoints.find_one({"_id": endpoint_id_of(name)}, ["_id"]) is None:
                 self._dead.delete_many({"consumer": name})
-
-
-def _letter(document: Mapping[str, Any], event: OrderedEvent) -> DeadLetter:
-    return DeadLetter(
-        document["consumer"],
-        event,
-        document["at"],
-        int(document["attempts"]),
-        document["error"],
-        again=document["state"] == AGAIN,
-    )

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 
-from actors.events.delivery import DeliveryError
+from actors.events.delivery import ATTEMPT_SECONDS_MAX, DeliveryError
 from actors.events.records import OrderedEvent
 
 
@@ -14,6 +14,7 @@ class NotingHandler:
     def __init__(self, name: str = "noting", *, newest_only: bool = False) -> None:
         self.name = name
         self.newest_only = newest_only
+        self.seconds_max = ATTEMPT_SECONDS_MAX
         self.taken: list[OrderedEvent] = []
         self.attempts: Counter[str] = Counter()
         self.in_flight: set[str] = set()

@@ -12,7 +12,6 @@ from fastapi import FastAPI, Path, Query, Request
 
 from actors.auth.caller import Caller
 from actors.auth.key_desk import (
-    KEYS_MAX,
     KeyDesk,
     TooManyKeysError,
     UnknownKeyError,
@@ -107,7 +106,7 @@ async def done(act: Callable[..., T], caller: Caller, *arguments: Any) -> T:
         raise refused("This key is limited: it makes keys within its own limits") from None
     except UnknownKeyError:
         raise RequestRefused(make_problem("not_found", "There is no such key in force")) from None
-    except TooManyKeysError:
-        raise RequestRefused(invalid("name", f"{KEYS_MAX} keys are kept already")) from None
+    except TooManyKeysError as error:
+        raise RequestRefused(invalid("name", f"{error} keys are kept already")) from None
     except StoreError:
         raise UnavailableError from None

@@ -1,5 +1,6 @@
 """Mail, through a real SMTP server in a process of its own."""
 
+import asyncio
 import contextlib
 from collections.abc import Iterator
 from email.message import EmailMessage
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from actors.events.delivery import DeliveryError, RefusedDeliveryError
 from actors.events.mail import MailHandler, MailTemplates
 from actors.events.records import OrderedEvent
-from actors.events.smtp import SmtpServer
+from actors.events.smtp import MESSAGE_SECONDS_MAX, SmtpServer
 from bench.processes import free_port
 from domain.events import EventRecord, EventType
 from domain.values import UserId
@@ -235,6 +236,41 @@ def test_an_address_that_the_server_cannot_spell_is_no_fault_of_the_servers(
 
     with pytest.raises(RefusedDeliveryError):
         send()
+
+
+class SlowServer:
+    """Takes mail, and thinks about each for a while before it says so."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.taken = 0
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer):
+            writer.write(b"220 slow\r\n")
+            while line := (await reader.readline()).decode().strip().upper():
+                if line == "DATA":
+                    writer.write(b"354 go on\r\n")
+                    await reader.readuntil(b"\r\n.\r\n")
+                    self.taken += 1
+                    await asyncio.sleep(self.seconds)
+                writer.write(b"250 well\r\n")
+
+
+def test_a_server_that_thinks_about_a_mail_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("actors.events.smtp.STEP_SECONDS_MAX", 0.5)
+    slow = SlowServer(seconds=1.0)
+
+    @in_loop
+    async def send() -> None:
+        async with await asyncio.start_server(slow, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            await handler_at(port).handle(event(EventType.LOW_CREDITS, **LOW))
+
+    send()
+
+    assert slow.taken == 1
+    assert handler_at(1).seconds_max > MESSAGE_SECONDS_MAX
 
 
 def test_a_server_that_is_away_is_tried_again() -> None:

@@ -193,6 +193,26 @@ async def test_so_many_keys_are_kept_and_no_more(monkeypatch: pytest.MonkeyPatch
     assert [answer.status_code for answer in answers] == [201, 422]
 
 
+@in_loop
+async def test_a_limited_key_makes_so_many_and_leaves_room_for_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(key_desk, "LIMITED_KEYS_MAX", 3)
+    body = BODY | {"user_id_prefix": "org/"}
+    async with limited_world() as world:
+        answers = []
+        for _ in range(4):
+            made = await world.ask(ORG, "POST", KEYS, body)
+            answers.append(made.status_code)
+            if made.status_code == 201:  # What is revoked is kept for a while all the same.
+                await world.ask(ORG, "DELETE", f"{KEYS}/{made.json()['key_id']}")
+        unlimited = await world.ask(None, "POST", KEYS, BODY)
+
+    assert answers[-1] == 422
+    assert answers.count(201) >= 1
+    assert unlimited.status_code == 201
+
+
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", KEYS), ("POST", KEYS), ("DELETE", f"{KEYS}/k")]
 )
