@@ -22,6 +22,7 @@ from actors.mongo.documents.events import (
     DEAD,
     UNORDERED,
     UnreadableEventError,
+    is_letter,
     is_older,
     read_event,
     read_letter,
@@ -244,7 +245,8 @@ class MongoEvents:
             wheres = wheres[:1] if again else wheres[1:]
         with unavailable_on_error():
             read = [self._dead.find(where).sort("at", -1).limit(limit) for where in wheres]
-            found = heapq.nlargest(limit, itertools.chain(*read), key=lambda d: d["at"])
+            letters = filter(is_letter, itertools.chain(*read))
+            found = heapq.nlargest(limit, letters, key=lambda d: d["at"])
             ids = [document["event_id"] for document in found]
             read_events = self._readable(self._events.find({"_id": {"$in": ids}}))
             events = {event.record.id: event for event in read_events}
@@ -270,7 +272,7 @@ class MongoEvents:
             ]
             known = (consumer.get("done_until") for consumer in consumers)
             until = min((p for p in known if isinstance(p, int)), default=self.head())
-            buried = {d["event_id"] for d in self._dead.find({}, ["event_id"])}
+            buried = {d.get("event_id") for d in self._dead.find({}, ["event_id"])}
             removed = 0
             order = self._first_after(0)
             while order is not None and order <= until:
@@ -287,7 +289,7 @@ class MongoEvents:
 
     def _remove_strangers_letters(self) -> None:
         """Remove the dead letters of endpoints that are gone: one may be written at its removal."""
-        letters = {document["consumer"] for document in self._dead.find({}, ["consumer"])}
+        letters = {str(letter.get("consumer")) for letter in self._dead.find({}, ["consumer"])}
         for name in (consumer for consumer in letters if consumer.startswith(CONSUMER)):
             if self._endpoints.find_one({"_id": endpoint_id_of(name)}, ["_id"]) is None:
                 self._dead.delete_many({"consumer": name})

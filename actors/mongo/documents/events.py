@@ -72,15 +72,22 @@ def is_older(document: Mapping[str, Any], instant: datetime) -> bool:
     return not isinstance(created, datetime) or created < instant
 
 
+def is_letter(document: Mapping[str, Any]) -> bool:
+    """Say whether a dead letter can be read: what another program has made of one may be none."""
+    has_texts = all(isinstance(document.get(name), str) for name in ("consumer", "event_id"))
+    has_numbers = isinstance(document.get("attempts"), int)
+    return has_texts and has_numbers and isinstance(document.get("at"), datetime)
+
+
 def read_letter(document: Mapping[str, Any], event: OrderedEvent) -> DeadLetter:
     """Return the dead letter of an event."""
     return DeadLetter(
-        str(document["consumer"]),
+        document["consumer"],
         event,
         document["at"],
         int(document["attempts"]),
-        str(document["error"]),
-        again=document["state"] == AGAIN,
+        str(document.get("error")),
+        again=document.get("state") == AGAIN,
     )
 
 

@@ -94,6 +94,21 @@ def test_where_nothing_else_is_left_there_is_nothing(
     assert events.after(0, 10) == []
 
 
+@pytest.mark.parametrize("name", ["consumer", "event_id", "at", "attempts"])
+def test_a_dead_letter_that_cannot_be_read_keeps_no_other_from_being_read(
+    embedded: MongoSetup, name: str
+) -> None:
+    events = MongoEvents(embedded.database)
+    happen(embedded, ANN, BOB)
+    letters = [DeadLetter("crm", event, NOON, 1, "refused") for event in events.number(10)]
+    for letter in letters:
+        events.bury(letter)
+    embedded.database.allotment_dead_letters.update_one({"user_id": BOB}, {"$unset": {name: ""}})
+
+    assert events.dead(10) == letters[:1]
+    assert events.trim(NOON) == 0
+
+
 @pytest.mark.parametrize("done_until", [3, "x", None])
 @pytest.mark.parametrize("done", [[[5, 6]], "x", None, [7]])
 def test_a_place_that_cannot_be_read_ends_no_consumer(
