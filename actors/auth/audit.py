@@ -8,7 +8,7 @@ import getpass
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from itertools import count
 from typing import Protocol
@@ -108,6 +108,14 @@ def make_act(  # noqa: PLR0913 - what an act says
     milliseconds, number = int(at.timestamp() * 1000), next(_counter) % NUMBERS_MAX
     act_id = f"{milliseconds:012x}{number:04x}{secrets.token_hex(4)}"
     return Act(act_id, at, by, action, target, user_id, made, outcome)
+
+
+def made_at(act_id: str) -> datetime:
+    """Return when an act was made, as its id says; what is no id of ours says 1970."""
+    try:
+        return datetime.fromtimestamp(int(act_id[:12], 16) / 1000, UTC)
+    except (ValueError, OverflowError):
+        return datetime.fromtimestamp(0, UTC)
 
 
 def by_command() -> str:

@@ -172,9 +172,6 @@ class Consumer:
         begun = self._clock()
         for attempt in count(1):
             held.attempts = attempt
-            if self._is_old(held) and await self._is_gone(held):
-                await self._finish(held)
-                return
             if self.health.is_down:
                 async with self._probe:
                     if self.health.is_down:
@@ -203,7 +200,10 @@ class Consumer:
     async def _try(self, held: HeldEvent) -> DeliveryError | None:
         async with self._slots:
             try:
-                held.under_way = True
+                held.under_way = True  # From here on, whoever lets its user go waits for it.
+                if self._is_old(held) and await self._is_gone(held):
+                    await self._finish(held)
+                    return None
                 async with asyncio.timeout(self._handler.seconds_max):
                     await self._handler.handle(held.event)
             except TimeoutError:

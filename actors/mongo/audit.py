@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from actors.auth.audit import Act, ActOutcome
+from actors.auth.audit import Act, ActOutcome, made_at
 from actors.mongo.connection import unavailable_on_error
 from actors.mongo.embedded_wire import Documents
 from actors.mongo.ids import stored_id
 from actors.mongo.instants import UNIX_START
 from domain.values import UserId
 
+OUTCOMES = frozenset(map(str, ActOutcome))
 FIRST, LAST = "0", "g"  # All ids of acts lie between: they are hex digits.
 
 
@@ -66,14 +67,20 @@ class MongoAudit:
 
 
 def _act(document: Mapping[str, Any]) -> Act:
-    user_id = document.get("user_id")
+    """Return an act, as far as it can be read: another program may have edited it."""
+    act_id, at, user_id = document["_id"], document.get("at"), document.get("user_id")
+    outcome = str(document.get("outcome"))
     return Act(
-        document["_id"],
-        document["at"],
-        document["by"],
-        document["action"],
-        document["target"],
+        act_id,
+        at if isinstance(at, datetime) else made_at(act_id),
+        str(document.get("by")),
+        str(document.get("action")),
+        _text(document.get("target")),
         None if user_id is None else UserId(str(user_id)),
-        document["made"],
-        ActOutcome(document["outcome"]),
+        _text(document.get("made")),
+        ActOutcome(outcome) if outcome in OUTCOMES else ActOutcome.ASKED,
     )
+
+
+def _text(said: object) -> str | None:
+    return None if said is None else str(said)

@@ -46,6 +46,7 @@ from domain.api.usage_answers import MonthlyUsage, RecentUsage, UsagePage
 from domain.values import UserId
 
 USAGE_PAGE_MAX = 1000
+CURSOR_LENGTH_MAX = 1_100  # An instant, and the id of a record: of other programs, it may be long.
 
 UserIdQuery = Annotated[UserIdText, Query(description="1 to 128 printable characters, no spaces.")]
 UserIdPath = Annotated[UserIdText, Path(alias="id", description="The id of the user.")]
@@ -86,7 +87,7 @@ def add_reading_operations(app: FastAPI, backend: Backend) -> None:
         since: Annotated[Timestamp | None, Query(alias="from")] = None,
         until: Annotated[Timestamp | None, Query(alias="to")] = None,
         limit: Annotated[int, Query(ge=1, le=USAGE_PAGE_MAX)] = 100,
-        cursor: Annotated[str | None, Query(max_length=200)] = None,
+        cursor: Annotated[str | None, Query(max_length=CURSOR_LENGTH_MAX)] = None,
     ) -> Response:
         """Return usage records, newest first; every acknowledged write is among them."""
         require_reading(request, UserId(user_id), of_services=True)

@@ -14,6 +14,7 @@ from actors.edge.routes.audit import BY_LENGTH_MAX
 from actors.edge.routes.events import EVENT_ID_LENGTH_MAX
 from actors.edge.routes.keys import KEY_ID_LENGTH_MAX
 from actors.edge.routes.lookups import CURSOR_LENGTH_MAX as REFUSALS_CURSOR_LENGTH_MAX
+from actors.edge.routes.subscription import CURSOR_LENGTH_MAX as USAGE_CURSOR_LENGTH_MAX
 from actors.edge.routes.subscriptions import CURSOR_LENGTH_MAX
 from actors.protocol.queries import RECENT_DAYS_MAX
 from domain.api.requests import FIELDS_MAX, TEXT_LENGTH_MAX
@@ -58,6 +59,7 @@ async def test_a_sum_is_of_no_more_days_than_this() -> None:
 @pytest.mark.parametrize(
     ("path", "longest"),
     [
+        ("/subscription/usage?user_id=ada&cursor=", USAGE_CURSOR_LENGTH_MAX),
         ("/subscriptions?cursor=", CURSOR_LENGTH_MAX),
         ("/events?user_id=ada&after=", EVENT_ID_LENGTH_MAX),
         ("/admin/keys?cursor=", KEY_ID_LENGTH_MAX),

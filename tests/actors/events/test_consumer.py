@@ -324,6 +324,28 @@ async def test_an_event_that_is_gone_when_it_is_tried_again_is_done_with() -> No
 
 
 @in_loop
+async def test_what_waits_for_its_turn_while_its_user_is_made_anonymous_is_told_no_more() -> None:
+    world, handler = World(), NotingHandler()
+    handler.gate.clear()
+    world.happen("ann", 1)
+    async with world.relaying(handler) as relay:
+        for number in range(SLOTS):
+            world.happen(f"user-{number}")
+        await until(lambda: len(handler.in_flight) == SLOTS)
+        (held,) = relay.consumers.values()
+        waiting = next(h for h in held.held.values() if not h.under_way)
+        user = waiting.event.record.user_id
+
+        await relay.let_go(UserId(user))
+        del world.events.documents[waiting.event.record.id]
+        handler.gate.set()
+        await until(lambda: relay.lag_of(held) == 0)
+
+    assert handler.of_user(user) == []
+    assert len(handler.taken) == SLOTS
+
+
+@in_loop
 async def test_whoever_lets_go_waits_for_the_handler_that_has_an_event() -> None:
     world, handler = World(), NotingHandler()
     handler.gate.clear()

@@ -25,6 +25,22 @@ def act(days: int = 0, by: str = "key:1", user_id: UserId | None = None) -> Act:
     return make_act(NOON + days * DAY, by, "POST /admin/sync", target="t", user_id=user_id)
 
 
+@pytest.mark.parametrize("name", ["at", "by", "action", "target", "made", "outcome"])
+@pytest.mark.parametrize("said", [None, 7, ["x"]])
+def test_an_act_that_another_program_has_edited_hides_no_other(
+    mongo: MongoSetup, name: str, said: object
+) -> None:
+    audit, acts = MongoAudit(mongo.database), [act(day) for day in range(3)]
+    for one in acts:
+        audit.begin(one)
+    mongo.database.allotment_audit.update_one({"_id": acts[1].act_id}, {"$set": {name: said}})
+
+    last, edited, first = audit.page(10, None, None)
+
+    assert [last, first] == [acts[2], acts[0]]
+    assert (edited.act_id, edited.at) == (acts[1].act_id, acts[1].at)
+
+
 @pytest.mark.parametrize("now_called", [UserId("anon-1"), HEX])
 def test_an_act_ends_under_the_id_that_its_user_has_by_then(
     mongo: MongoSetup, now_called: UserId
