@@ -12,6 +12,8 @@ from domain.events import event_id
 from domain.values import UserId
 
 EVENT_ID = re.compile(r"evt_[0-9a-f]{32}")
+INSTANT = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?Z)?")
+QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"')
 SEQ_MAX, PLACE_MAX = 5_000, 4  # Of the entries whose events' ids are looked for.
 
 
@@ -29,6 +31,8 @@ def traces(database: Any, user_id: str) -> list[str]:
 class Forms(NamedTuple):
     """The texts in which a user's id may hide."""
 
+    number: re.Pattern[str] | None
+    """Of an id of digits: itself as a word. Dates and ids of documents have the digits, too."""
     parts: tuple[str, ...]
     """As such, as JSON spells it, as the ids of holds do."""
     events: frozenset[str]
@@ -39,14 +43,24 @@ class Forms(NamedTuple):
         """Return the forms of an id."""
         name = base64.urlsafe_b64encode(user_id.encode()).decode().rstrip("=")
         escaped = json.dumps(user_id)[1:-1]
+        is_number = user_id.isascii() and user_id.isdigit()
+        number = re.compile(rf"\b{user_id}\b") if is_number else None
+        plain = () if is_number else (user_id, escaped)
         places = ((seq, place) for seq in range(1, SEQ_MAX) for place in range(PLACE_MAX))
         events = frozenset(event_id(UserId(user_id), *place) for place in places)
-        return cls((user_id, escaped, f".{name}."), events)
+        return cls(number, (*plain, f".{name}."), events)
 
     def are_in(self, text: str) -> bool:
         """Say whether a text has one of them in it."""
         is_event = "evt_" in text and not self.events.isdisjoint(EVENT_ID.findall(text))
-        return is_event or any(part in text for part in self.parts)
+        return is_event or self._has_number(text) or any(part in text for part in self.parts)
+
+    def _has_number(self, text: str) -> bool:
+        if self.number is None:
+            return False
+        if text.startswith("{"):  # In JSON, a number without quotes is an amount.
+            return any(self.number.search(INSTANT.sub("", said)) for said in QUOTED.findall(text))
+        return self.number.search(INSTANT.sub("", text)) is not None
 
 
 def paths(value: Any, forms: Forms, at: str = "") -> Iterator[str]:

@@ -25,23 +25,21 @@ VOCABULARY = frozenset(
     {
         *("_id", "subscription_id", "grant_id", "usage_id", "pack_id", "timezone", "status"),
         *("kind", "type", "state", "source", "category", "service_type", "model_used", "service"),
-        *("model", "currency", "limit", "on_insufficient"),
+        *("model", "currency", "limit", "on_insufficient", "price_id", "freed_packs", "consumer"),
+        *("date", "from_day", "last_date", "until", "credits_per_unit"),
         *("allotment_credits", "allotment_days", "allotment_expires_days", "allotment_priority"),
     }
 )
-"""Fields whose texts are names of other things, or amounts: none of them names a user.
+"""Fields whose texts are days, numbers or names of other things: what looks like the user is none."""
 
-The last ones are the metadata of Stripe's prices.
-"""
-
-UNTOUCHED = frozenset({"refusal"})
-"""Objects that are made of our own words alone."""
+UNTOUCHED = frozenset({"refusal", "by_kind"})
+"""Objects that are made of our own words and numbers alone."""
 
 TELLING_LENGTH = 8  # Characters from which on an id is found inside of words, too.
 RANDOM_BYTES = 12  # What makes a random id: 96 bits, as many as an ObjectId has.
 SERVICE_KEY = "§anonymized"  # How keys of anonymous entries begin; no caller's key can.
-DATE = r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)?(Z|[+-]\d\d(:?\d\d)?)?)?"
-"""A day or an instant by ISO 8601: a short id may be a number, and no part of these names a user."""
+NO_NAME = r"\d{4}-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)?(Z|[+-]\d\d(:?\d\d)?)?)?)?|\d+\.\d+"
+"""A month, a day, an instant, or a number with a point: a short id may be a number, these name nobody."""
 _HOLD_ID = re.compile(r"[0-9a-f]{24}\.[A-Za-z0-9_-]+\.[0-9a-f]{8}")
 
 
@@ -77,7 +75,7 @@ class Renaming:
     def __post_init__(self) -> None:
         pattern = re.escape(self.old)
         if len(self.old) < TELLING_LENGTH:
-            pattern = rf"(?<![0-9A-Za-z])((?P<date>{DATE})|{pattern})(?![0-9A-Za-z])"
+            pattern = rf"(?<![0-9A-Za-z])((?P<no_name>{NO_NAME})|{pattern})(?![0-9A-Za-z])"
         flags = re.IGNORECASE if is_object_id(self.old) else 0
         object.__setattr__(self, "_named", re.compile(pattern, flags))
 
@@ -150,7 +148,7 @@ class Renaming:
         return renamed | {"_id": event_id(self.new, seq, place)}
 
     def _new_name(self, found: re.Match[str]) -> str:
-        return found.groupdict().get("date") or self.new
+        return found.groupdict().get("no_name") or self.new
 
     def _hold_id(self, found: re.Match[str]) -> str:
         hold_id = found.group()

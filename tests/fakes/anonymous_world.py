@@ -26,6 +26,7 @@ from tests.fakes.shards import Clock, ask_one, charge_call, credit_call, running
 
 BOB = "bob-the-builder"
 TEXT, OBJECT_ID, SHORT = "ada-lovelace", "65f0c1a2b3d4e5f601020304", "zoë7"
+NUMBER = "10"  # Of a day of NOON's, too.
 
 
 class OwnShards:

@@ -94,10 +94,9 @@ def _entry(renaming: Renaming, document: Document) -> Document:
 
 
 def _sweep(renaming: Renaming, document: Document) -> Document:
-    texts = {name: document.get(name, []) for name in ("users", "differences")}
-    return document | {
-        name: [renaming.text(t) for t in said] for name, said in texts.items() if said
-    }
+    users = [renaming.new if u == renaming.old else u for u in document.get("users", [])]
+    told = [renaming.text(text) for text in document.get("differences", [])]
+    return document | {n: v for n, v in (("users", users), ("differences", told)) if v}
 
 
 def _without(renaming: Renaming, key: Document) -> Document:

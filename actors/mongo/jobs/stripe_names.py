@@ -6,13 +6,13 @@ renewal, a refund or an end goes to the anonymous user, and makes no documents f
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bson import Int64
 
 from actors.stripe.records import EventState
-from domain.documents.anonymization import Renaming
+from domain.documents.anonymization import TELLING_LENGTH, VOCABULARY, Renaming
 from domain.values import UserId
 
 NAMING = frozenset({"metadata", "client_reference_id", "description"})
@@ -20,14 +20,28 @@ NAMING = frozenset({"metadata", "client_reference_id", "description"})
 
 
 def find_stripe_events(database: Any, old: UserId, new: UserId) -> Sequence[Mapping[str, Any]]:
-    """Return what finds the events of a user's subscriptions, and those that name the user."""
+    """Return what finds the events of a user's subscriptions, and those that name the user.
+
+    A short id may be a number or a word of Stripe's in any event: of others' only those are found
+    that have it where users are named.
+    """
     records = database.allotment_stripe_records
     subjects = [d["_id"] for d in records.find({"user_id": {"$in": [old, new]}}, ["_id"])]
     spelled = {json.dumps(old), json.dumps(old, ensure_ascii=False)}
-    return [
-        {"subject": {"$in": subjects}, "body": {"$ne": ""}},
-        *({"body": {"$regex": re.escape(text)}} for text in sorted(spelled)),
-    ]
+    having: list[Mapping[str, Any]]
+    having = [{"body": {"$regex": re.escape(text)}} for text in sorted(spelled)]
+    if len(old) < TELLING_LENGTH:
+        having = [{"_id": {"$in": list(_naming(database.allotment_stripe_events, having, old))}}]
+    return [{"subject": {"$in": subjects}, "body": {"$ne": ""}}, *having]
+
+
+def _naming(events: Any, having: Sequence[Mapping[str, Any]], user_id: UserId) -> Iterator[str]:
+    """Yield the ids of events in whose text a part that may name users is this one's name."""
+    for where in having:
+        for document in events.find(where, ["body"]):
+            said = _said(document["body"])
+            if said is None or user_id in _names(said):
+                yield document["_id"]
 
 
 def renamed_record(renaming: Renaming, document: dict[str, Any]) -> dict[str, Any]:
@@ -60,12 +74,33 @@ def renamed_stripe_event(renaming: Renaming, document: dict[str, Any]) -> dict[s
 
 
 def _renamed_body(renaming: Renaming, body: str) -> str:
-    try:
-        said = json.loads(body)
-    except (ValueError, RecursionError):
+    said = _said(body)
+    if said is None:
         return ""
     plain = Renaming(renaming.old, renaming.new, renaming.old, renaming.new)
     return json.dumps(_within(plain, said), separators=(",", ":"), ensure_ascii=False)
+
+
+def _said(body: str) -> Any:
+    """Return what a text of Stripe's says; None: it is no JSON."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _names(value: Any, *, may_name: bool = False) -> Iterator[Any]:
+    """Yield what an object of Stripe's holds where users may be named."""
+    match value:
+        case dict():
+            for name, held in value.items():
+                if not (may_name and name in VOCABULARY):
+                    yield from _names(held, may_name=may_name or name in NAMING)
+        case list():
+            for held in value:
+                yield from _names(held, may_name=may_name)
+        case _ if may_name:
+            yield value
 
 
 def _within(renaming: Renaming, value: Any) -> Any:

@@ -32,7 +32,17 @@ from domain.holds import SettleHold, holder_of, make_hold_id
 from domain.values import Credits, UserId, is_object_id
 from tests.builders.authors import NOON, Author, write
 from tests.builders.id_types import forgotten
-from tests.fakes.anonymous_world import BOB, OBJECT_ID, SHORT, TEXT, anonymize, call, jobs_of, world
+from tests.fakes.anonymous_world import (
+    BOB,
+    NUMBER,
+    OBJECT_ID,
+    SHORT,
+    TEXT,
+    anonymize,
+    call,
+    jobs_of,
+    world,
+)
 from tests.fakes.fleet import MemoryTables
 from tests.fakes.janitor import yielding
 from tests.fakes.setups import MongoSetup
@@ -108,7 +118,7 @@ def sums(database: Documents) -> dict[str, Any]:
     } | {f"{name} count": database[name].count_documents({}) for name in names}
 
 
-@pytest.mark.parametrize("user", [TEXT, OBJECT_ID, SHORT])
+@pytest.mark.parametrize("user", [TEXT, OBJECT_ID, SHORT, NUMBER])
 @in_loop
 async def test_no_trace_of_the_user_is_left_and_all_sums_stay(mongo: MongoSetup, user: str) -> None:
     async with world(mongo, user, BOB) as (shard, jobs, _):

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from actors.mongo.indexes import wanted_indexes
 from actors.mongo.jobs.named_collections import BY_FENCES, NAMED, NAMELESS
+from domain.documents.anonymization import Renaming
+from domain.values import UserId
 
 ACTORS = Path(__file__).parents[4] / "actors"
 COLLECTION = re.compile(
@@ -47,3 +49,16 @@ def test_dead_letters_come_after_their_events_which_take_them_along() -> None:
     names = list(NAMED)
 
     assert names.index("allotment_events") < names.index("allotment_dead_letters")
+
+
+def test_a_report_names_users_as_before_whose_ids_only_have_the_renamed_one_in_them() -> None:
+    report = {"_id": "sweep-1", "users": ["10", "team-10"], "differences": ["sub_1: pays for 10"]}
+
+    renamed = NAMED["allotment_sweeps"].renamed(
+        Renaming(UserId("10"), UserId("anon-1"), "10", "anon-1"), report
+    )
+
+    assert renamed == report | {
+        "users": ["anon-1", "team-10"],
+        "differences": ["sub_1: pays for anon-1"],
+    }
