@@ -134,7 +134,7 @@ def test_a_number_that_is_a_name_is_renamed() -> None:
 
     assert renaming("10", "NEW").value(said) == {
         "user_id": "NEW",
-        "note": "for NEW, on 2026-03-10",  # In a text of somebody's own it may be the user.
+        "note": "for NEW, on 2026-03-10",
         "tags": ["NEW"],
         "amount": 10,
     }
