@@ -66,3 +66,19 @@ def test_a_day_that_another_program_has_deleted_is_held_to_what_was_charged_sinc
     changed = MongoInvariants(embedded.database, "UTC").check(None)
 
     assert (after.invariants_broken, changed.invariants_broken) == (0, 1)
+
+
+def test_the_days_of_more_users_than_are_read_together_are_all_held_to_the_journal(
+    embedded: MongoSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("actors.mongo.jobs.invariants.USERS_TOGETHER", 2)
+    users = [UserId(f"user-{number}") for number in range(5)]
+    for user_id in users:
+        author = Author(user_id)
+        write(embedded.store, [author.add(), author.use(30)])
+    embedded.database.dailycredits.update_many({}, {"$set": {"credits_charged": 31}})
+
+    found = MongoInvariants(embedded.database, "UTC").check(None)
+
+    assert sorted(found.users) == users
+    assert found.invariants_broken == len(users)
