@@ -9,8 +9,7 @@ tried, until one passes; then all that wait are tried at once.
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from itertools import count
 from typing import Any, TypeVar
@@ -26,18 +25,18 @@ from actors.events.delivery import (
     pause,
 )
 from actors.events.feed import Feed
+from actors.events.queues import HELD_MAX, UserQueues
 from actors.events.records import DeadLetter, EventStore, OrderedEvent, Progress
 from actors.protocol.store import StorageUnavailableError
+from domain.values import UserId
 
 SLOTS = 16  # Deliveries of one consumer at once.
-HELD_MAX = 2_000  # Events of one consumer in RAM; more are read once some are done.
 PAGE = 500  # Events read together.
 GIVE_UP_AFTER = timedelta(days=1)  # Then an event is a dead letter, unless settings say otherwise,
 REFUSALS_MAX = 5  # or after so many attempts, where the handler says that it will not take it.
 STORE_RETRY_SECONDS = 1.0  # Pause before the database is asked again.
 ERROR_LENGTH_MAX = 500
 LET_GO_PAUSE_SECONDS = 0.05
-FRESH = timedelta(seconds=2)  # An event that was read so lately is as it was read.
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -59,14 +58,14 @@ class Consumer:
         self.name = handler.name
         self.health = HandlerHealth()
         self.progress = Progress()
-        self.held: dict[tuple[int, bool], HeldEvent] = {}
+        self._queues = UserQueues()
+        self.held: Mapping[tuple[int, bool], HeldEvent] = self._queues.held
         self._handler = handler
         self._store = store
         self._feed = feed
         self._clock = clock
         self._give_up_after = give_up_after
         self._sleep = sleep
-        self._queues: dict[str, deque[HeldEvent]] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self._slots = asyncio.Semaphore(SLOTS)
         self._probe = asyncio.Lock()
@@ -85,7 +84,7 @@ class Consumer:
         await self._keep_all()
         again = await self._insist(lambda: self._store.dead(HELD_MAX, again=True))
         async with asyncio.TaskGroup() as self._tasks:
-            for user in self._queues:  # Asked for before this ran.
+            for user in self._queues.users:  # Asked for before this ran.
                 self._tasks.create_task(self._drain(user))
             for letter in reversed(again):
                 if letter.consumer == self.name:
@@ -126,46 +125,61 @@ class Consumer:
                 if order in self.progress:
                     continue
                 if self._handler.wants(event):
-                    await self._room()
-                    self._hold(HeldEvent(event))
+                    await self._take_up(event)
                 else:
-                    self.progress.finish(order)
-                    self._finished += 1
+                    self._note_done(order)
             await self._keep_all()
 
-    async def _room(self) -> None:
-        while len(self.held) >= HELD_MAX:
+    async def _take_up(self, event: OrderedEvent) -> None:
+        """Hold an event, or note that it waits in the database."""
+        user = event.record.user_id
+        while not self._queues.has_room(user):
             self._freed.clear()
             await self._freed.wait()
+        if self._queues.is_behind(user):
+            self._queues.leave_behind(event)
+        else:
+            self._hold(HeldEvent(event))
 
     def _hold(self, held: HeldEvent) -> None:
-        place = (held.event.order, held.again)
-        if place in self.held:
-            return
-        self.held[place] = held
         held.since = self._clock()
-        user = held.event.record.user_id
-        queue = self._queues.get(user)
-        if queue is None:
-            self._queues[user] = deque([held])
-            if self._tasks is not None:
-                self._tasks.create_task(self._drain(user))
-        else:
-            queue.append(held)
+        if self._queues.hold(held) and self._tasks is not None:
+            self._tasks.create_task(self._drain(held.event.record.user_id))
 
     # --- one user's events --------------------------------------------------------------
 
     async def _drain(self, user: str) -> None:
-        queue = self._queues[user]
-        while queue:
-            if self._handler.newest_only and queue[0].is_outdated_by(queue[-1]):
-                self._note_finished(queue[0])  # Kept with the one that is taken.
+        while True:
+            waiting = self._queues.first_and_last(user)
+            if waiting is None:
+                if not await self._catch_up(user):
+                    return
+                continue
+            first, last = waiting
+            if self._handler.newest_only and first.is_outdated_by(last):
+                self._note_done(first.event.order)  # Kept with the one that is taken.
             else:
-                await self._deliver(queue[0])
-            held = queue.popleft()
-            del self.held[held.event.order, held.again]
+                await self._deliver(first)
+            self._queues.drop_first(user)
             self._freed.set()
-        del self._queues[user]
+
+    async def _catch_up(self, user: str) -> bool:
+        """Read the user's next events again that wait in the database; False: there are none."""
+        orders = self._queues.left_of(user)
+        if not orders:
+            self._queues.end(user)
+            return False
+        count = len(orders)
+        page = await self._insist(lambda: self._store.of_user(UserId(user), orders[0] - 1, count))
+        if len(page) == count:  # There may be others of the user in between.
+            orders = [order for order in orders if order <= page[-1].order]
+        read = {event.order: event for event in page}
+        self._queues.catch_up(user, orders, read)
+        self._freed.set()
+        for order in set(orders) - read.keys():  # Its user was made anonymous meanwhile.
+            self._note_done(order)
+        await self._keep_all()
+        return True
 
     async def _deliver(self, held: HeldEvent) -> None:
         """Try until the event is taken or is a dead letter."""
@@ -188,10 +202,6 @@ class Consumer:
             if not self.health.is_down:
                 await self._pause(attempt)
 
-    def _is_old(self, held: HeldEvent) -> bool:
-        """Say whether much may have happened to an event since it was read."""
-        return held.attempts > 1 or held.since is None or self._clock() - held.since > FRESH
-
     async def _is_gone(self, held: HeldEvent) -> bool:
         """Say whether the event is there no longer: its user was made anonymous meanwhile."""
         event_id = held.event.record.id
@@ -201,7 +211,7 @@ class Consumer:
         async with self._slots:
             try:
                 held.under_way = True  # From here on, whoever lets its user go waits for it.
-                if self._is_old(held) and await self._is_gone(held):
+                if held.is_old(self._clock()) and await self._is_gone(held):
                     await self._finish(held)
                     return None
                 async with asyncio.timeout(self._handler.seconds_max):
@@ -219,7 +229,8 @@ class Consumer:
                 return None
             finally:
                 held.under_way = False
-        self._note_failure(held, failure)
+        held.error = str(failure)[:ERROR_LENGTH_MAX]
+        self.health.fail(held.error, refused=isinstance(failure, RefusedDeliveryError))
         return failure
 
     async def _pause(self, attempt: int) -> None:
@@ -236,16 +247,7 @@ class Consumer:
         if self.health.is_down:  # Whoever waits need not wait longer.
             self._recovered.set()
             self._recovered = asyncio.Event()
-        self.health.failures_in_a_row = 0
-        self.health.delivered += 1
-        self.health.last_success_at = self._clock()
-
-    def _note_failure(self, held: HeldEvent, failure: DeliveryError) -> None:
-        held.error = self.health.last_error = str(failure)[:ERROR_LENGTH_MAX]
-        self.health.failures += 1
-        # One that refuses an event is there, and may take others.
-        if not isinstance(failure, RefusedDeliveryError):
-            self.health.failures_in_a_row += 1
+        self.health.succeed(self._clock())
 
     async def _bury(self, held: HeldEvent) -> None:
         letter = DeadLetter(
@@ -255,7 +257,7 @@ class Consumer:
         logger.warning("%s: event %s is a dead letter", self.name, held.event.record.id)
         await self._insist(lambda: self._store.bury(letter))
         if not held.again:
-            self._note_finished(held)
+            self._note_done(held.event.order)
             await self._keep_all()
 
     # --- what is done -------------------------------------------------------------------
@@ -266,11 +268,11 @@ class Consumer:
             event_id = held.event.record.id
             await self._insist(lambda: self._store.unbury(self.name, event_id))
             return
-        self._note_finished(held)
+        self._note_done(held.event.order)
         await self._keep_all()
 
-    def _note_finished(self, held: HeldEvent) -> None:
-        self.progress.finish(held.event.order)
+    def _note_done(self, order: int) -> None:
+        self.progress.finish(order)
         self._finished += 1
 
     async def _keep_all(self) -> None:

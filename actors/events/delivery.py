@@ -1,7 +1,7 @@
 """What a delivery is: a handler, an event on its way, what may go wrong, how long to wait."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from actors.events.records import OrderedEvent
@@ -11,6 +11,7 @@ RETRY_SECONDS_MIN = 0.5  # Pause after a first failure; doubled each time,
 RETRY_SECONDS_MAX = 300.0  # up to here.
 PROBE_SECONDS_MAX = 5.0  # The same, for a handler that is down.
 DOWN_AFTER = 5  # Failures in a row after which a handler counts as down.
+FRESH = timedelta(seconds=2)  # An event that was read so lately is as it was read.
 ATTEMPT_SECONDS_MAX = 15.0  # How long most handlers may take for one event.
 
 
@@ -53,6 +54,18 @@ class HandlerHealth:
     def is_down(self) -> bool:
         return self.failures_in_a_row >= DOWN_AFTER
 
+    def succeed(self, at: datetime) -> None:
+        """Note that an event was taken."""
+        self.failures_in_a_row = 0
+        self.delivered += 1
+        self.last_success_at = at
+
+    def fail(self, error: str, *, refused: bool) -> None:
+        """Note that an event was not taken. One that refuses an event is there, and may take others."""
+        self.last_error = error
+        self.failures += 1
+        self.failures_in_a_row += not refused
+
 
 @dataclass(slots=True, eq=False)
 class HeldEvent:
@@ -67,6 +80,10 @@ class HeldEvent:
     """When it was read; None: so long ago that it may be gone."""
     under_way: bool = False
     """Its handler has it just now."""
+
+    def is_old(self, now: datetime) -> bool:
+        """Say whether much may have happened to it since it was read."""
+        return self.attempts > 1 or self.since is None or now - self.since > FRESH
 
     def is_outdated_by(self, other: "HeldEvent") -> bool:
         """Say whether another event of its user that waits tells of later."""

@@ -4,9 +4,6 @@ import asyncio
 import functools
 from collections.abc import Callable
 
-import pytest
-
-from actors.events import consumer
 from actors.events.consumer import REFUSALS_MAX, SLOTS
 from actors.events.delivery import DOWN_AFTER, DeliveryError, RefusedDeliveryError, pause
 from actors.events.records import OrderedEvent
@@ -360,23 +357,3 @@ async def test_whoever_lets_go_waits_for_the_handler_that_has_an_event() -> None
         await letting_go
 
     assert len(handler.of_user("ann")) == 1
-
-
-@in_loop
-async def test_of_many_events_so_many_are_held_and_none_is_lost(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(consumer, "HELD_MAX", 3)
-    world, handler = World(), NotingHandler()
-    handler.gate.clear()
-    for number in range(10):
-        world.happen(f"user-{number}")
-
-    async with world.relaying(handler) as relay:
-        await until(lambda: len(handler.in_flight) == 3)
-        held = len(relay.consumers[handler.name].held)
-        handler.gate.set()
-        await until(lambda: len(handler.taken) == 10)
-
-    assert held == 3
-    assert handler.most_in_flight == 3
