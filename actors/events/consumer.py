@@ -169,9 +169,9 @@ class Consumer:
         if not orders:
             self._queues.end(user)
             return False
-        count = len(orders)
-        page = await self._insist(lambda: self._store.of_user(UserId(user), orders[0] - 1, count))
-        if len(page) == count:  # There may be others of the user in between.
+        after, limit = orders[0] - 1, len(orders)
+        page = await self._insist(lambda: self._store.of_user(UserId(user), after, limit))
+        if len(page) == limit:  # There may be others of the user in between.
             orders = [order for order in orders if order <= page[-1].order]
         read = {event.order: event for event in page}
         self._queues.catch_up(user, orders, read)
@@ -224,13 +224,20 @@ class Consumer:
                 logger.exception("%s failed for event %s", self.name, held.event.record.id)
                 failure = DeliveryError(f"a defect: {type(error).__name__}")
             else:
-                self._note_success()
+                self._note_back()
+                self.health.succeed(self._clock())
                 await self._finish(held)
                 return None
             finally:
                 held.under_way = False
+        return self._note_failure(held, failure)
+
+    def _note_failure(self, held: HeldEvent, failure: DeliveryError) -> DeliveryError:
         held.error = str(failure)[:ERROR_LENGTH_MAX]
-        self.health.fail(held.error, refused=isinstance(failure, RefusedDeliveryError))
+        refused = isinstance(failure, RefusedDeliveryError)
+        if refused:
+            self._note_back()
+        self.health.fail(held.error, refused=refused)
         return failure
 
     async def _pause(self, attempt: int) -> None:
@@ -243,11 +250,10 @@ class Consumer:
             sleeping.cancel()
             recovered.cancel()
 
-    def _note_success(self) -> None:
+    def _note_back(self) -> None:
         if self.health.is_down:  # Whoever waits need not wait longer.
             self._recovered.set()
             self._recovered = asyncio.Event()
-        self.health.succeed(self._clock())
 
     async def _bury(self, held: HeldEvent) -> None:
         letter = DeadLetter(
@@ -259,8 +265,6 @@ class Consumer:
         if not held.again:
             self._note_done(held.event.order)
             await self._keep_all()
-
-    # --- what is done -------------------------------------------------------------------
 
     async def _finish(self, held: HeldEvent) -> None:
         """Note that an event is done, and return once that is kept."""

@@ -64,7 +64,7 @@ class HandlerHealth:
         """Note that an event was not taken. One that refuses an event is there, and may take others."""
         self.last_error = error
         self.failures += 1
-        self.failures_in_a_row += not refused
+        self.failures_in_a_row = 0 if refused else self.failures_in_a_row + 1
 
 
 @dataclass(slots=True, eq=False)

@@ -296,6 +296,29 @@ def test_pauses_double_up_to_a_bound_and_differ() -> None:
 
 
 @in_loop
+async def test_a_handler_that_refuses_an_event_is_back_for_all_others() -> None:
+    world, handler = World(), NotingHandler()
+    handler.failure = lambda _: DeliveryError("the endpoint answers 503")
+    probes: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        probes.append(seconds)
+        await asyncio.sleep(0)
+
+    async with world.relaying(handler, sleep=sleep) as relay:
+        for number in range(SLOTS):
+            world.happen(f"user-{number}")
+        (noting,) = relay.consumers.values()
+        await until(lambda: noting.health.is_down)
+        handler.failure = lambda _: RefusedDeliveryError("the endpoint answers 400")
+        await until(lambda: not noting.health.is_down)
+        handler.failure = lambda _: None
+        await until(lambda: len(handler.taken) == SLOTS)
+
+    assert noting.health.dead == 0
+
+
+@in_loop
 async def test_an_event_that_is_gone_when_it_is_tried_again_is_done_with() -> None:
     world, handler = World(), NotingHandler()
     world.happen("ann", 2)
