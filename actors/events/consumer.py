@@ -35,7 +35,6 @@ PAGE = 500  # Events read together.
 GIVE_UP_AFTER = timedelta(days=1)  # Then an event is a dead letter, unless settings say otherwise,
 REFUSALS_MAX = 5  # or after so many attempts, where the handler says that it will not take it.
 STORE_RETRY_SECONDS = 1.0  # Pause before the database is asked again.
-ERROR_LENGTH_MAX = 500
 LET_GO_PAUSE_SECONDS = 0.05
 
 T = TypeVar("T")
@@ -233,7 +232,7 @@ class Consumer:
         return self._note_failure(held, failure)
 
     def _note_failure(self, held: HeldEvent, failure: DeliveryError) -> DeliveryError:
-        held.error = str(failure)[:ERROR_LENGTH_MAX]
+        held.error = failure.shown
         refused = isinstance(failure, RefusedDeliveryError)
         if refused:
             self._note_back()

@@ -10,6 +10,7 @@ from actors.runtime.backoff import backoff
 RETRY_SECONDS_MIN = 0.5  # Pause after a first failure; doubled each time,
 RETRY_SECONDS_MAX = 300.0  # up to here.
 PROBE_SECONDS_MAX = 5.0  # The same, for a handler that is down.
+ERROR_LENGTH_MAX = 500
 DOWN_AFTER = 5  # Failures in a row after which a handler counts as down.
 FRESH = timedelta(seconds=2)  # An event that was read so lately is as it was read.
 ATTEMPT_SECONDS_MAX = 15.0  # How long most handlers may take for one event.
@@ -17,6 +18,11 @@ ATTEMPT_SECONDS_MAX = 15.0  # How long most handlers may take for one event.
 
 class DeliveryError(Exception):
     """The handler could not take the event now. The message is for operators, without secrets."""
+
+    @property
+    def shown(self) -> str:
+        """The message, as long as it is kept."""
+        return str(self)[:ERROR_LENGTH_MAX]
 
 
 class RefusedDeliveryError(DeliveryError):
