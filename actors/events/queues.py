@@ -12,9 +12,7 @@ from actors.events.delivery import HeldEvent
 from actors.events.records import OrderedEvent
 
 HELD_MAX = 2_000  # Events of one consumer in RAM.
-LEFT_BEHIND_MAX = (
-    100_000  # Events of one consumer whose places alone are kept; more are read once some are done.
-)
+LEFT_BEHIND_MAX = 100_000  # Those whose places alone are kept; more are read once some are done.
 READ_AGAIN_MAX = 100  # Events of one user that are read again together.
 
 
