@@ -39,7 +39,10 @@ TELLING_LENGTH = 8  # Characters from which on an id is found inside of words, t
 RANDOM_BYTES = 12  # What makes a random id: 96 bits, as many as an ObjectId has.
 SERVICE_KEY = "§anonymized"  # How keys of anonymous entries begin; no caller's key can.
 NO_NAME = r"\d{4}-\d\d(-\d\d([T ]\d\d:\d\d(:\d\d([.,]\d{1,9})?)?(Z|[+-]\d\d(:?\d\d)?)?)?)?|\d+\.\d+"
-"""A month, a day, an instant, or a number with a point: a short id may be a number, these name nobody."""
+"""A month, a day, an instant, or a number with a point: an id may be a number, and these name nobody."""
+STRIPE_ID = r"[a-z]{2,8}_(test_|live_)?[0-9A-Za-z]{14,}"
+"""An id as Stripe makes them: a short id is no part of it, though a user may be called `test` or `in`."""
+_WITHOUT_NAME = re.compile(NO_NAME, re.ASCII)
 _HOLD_ID = re.compile(r"[0-9a-f]{24}\.[A-Za-z0-9_-]+\.[0-9a-f]{8}")
 
 
@@ -75,7 +78,9 @@ class Renaming:
     def __post_init__(self) -> None:
         pattern = re.escape(self.old)
         if len(self.old) < TELLING_LENGTH:
-            pattern = rf"(?<![0-9A-Za-z])((?P<no_name>{NO_NAME})|{pattern})(?![0-9A-Za-z])"
+            pattern = (
+                rf"(?<![0-9A-Za-z])((?P<no_name>{NO_NAME}|{STRIPE_ID})|{pattern})(?![0-9A-Za-z])"
+            )
         flags = re.IGNORECASE if is_object_id(self.old) else 0
         object.__setattr__(self, "_named", re.compile(pattern, flags))
 
@@ -96,7 +101,9 @@ class Renaming:
     def _single(self, value: Any) -> Any:
         if value is not None and value == self.stored_old:
             return self.stored_new
-        return self.text(value) if type(value) is str else value  # BSON's code is a str, too.
+        if type(value) is not str or _WITHOUT_NAME.fullmatch(value):  # BSON's code is a str, too.
+            return value
+        return self.text(value)
 
     def json(self, text: str) -> str:
         """Return a JSON text without the old id. What is no JSON says nothing afterwards."""
