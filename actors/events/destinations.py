@@ -12,7 +12,9 @@ from yarl import URL
 
 URL_LENGTH_MAX = 2_048
 HOSTS = "ALLOTMENT_ENDPOINT_HOSTS"
-LEADING_ELSEWHERE = tuple(map(IPv6Network, ("64:ff9b::/96", "2002::/16", "2001::/32")))
+LEADING_ELSEWHERE = tuple(
+    map(IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32"))
+)
 """Addresses that stand for one of IPv4, whichever that is."""
 
 
@@ -20,7 +22,7 @@ def is_public(address: str) -> bool:
     """Say whether an IP address is one of the internet's, for one receiver."""
     found: IPv4Address | IPv6Address = ip_address(address)
     if isinstance(found, IPv6Address):
-        if any(found in network for network in LEADING_ELSEWHERE):
+        if found.is_site_local or any(found in network for network in LEADING_ELSEWHERE):
             return False
         found = found.ipv4_mapped or found
     return found.is_global and not found.is_multicast
