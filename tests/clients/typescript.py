@@ -23,6 +23,7 @@ import httpx
 import pytest
 
 from tests.fakes.interface import listening
+from tests.patience import PATIENCE_SECONDS
 from tests.service.running import RunningService
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +38,9 @@ COMMAND_SECONDS_MAX = 300.0
 def document() -> dict[str, Any]:
     """Return what the service answers to `GET /openapi.json`."""
     with listening() as interface:
-        found: dict[str, Any] = httpx.get(f"{interface.address}/openapi.json").json()
+        found: dict[str, Any] = httpx.get(
+            f"{interface.address}/openapi.json", timeout=PATIENCE_SECONDS
+        ).json()
     return found
 
 

@@ -14,6 +14,7 @@ import pytest
 from actors.auth.caller import Scope
 from tests.fakes.edge import CREDITS, USAGE
 from tests.fakes.interface import Listening, listening
+from tests.patience import PATIENCE_SECONDS
 
 PACKAGE = "generated_client"
 
@@ -21,7 +22,9 @@ PACKAGE = "generated_client"
 def generate(interface: Listening, directory: Path) -> None:
     """Write a client package. Raises CalledProcessError where the generator gives up."""
     document = directory / "openapi.json"
-    document.write_text(json.dumps(httpx.get(f"{interface.address}/openapi.json").json()))
+    document.write_text(
+        json.dumps(httpx.get(f"{interface.address}/openapi.json", timeout=PATIENCE_SECONDS).json())
+    )
     subprocess.run(
         [
             *(sys.executable, "-m", "openapi_python_client", "generate", "--path", str(document)),
