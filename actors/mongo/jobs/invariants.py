@@ -8,9 +8,8 @@
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
-from itertools import islice
 from typing import Any
 
 from actors.mongo.accounts.marks import UNREADABLE
@@ -34,8 +33,6 @@ from domain.documents.holds import read_holds
 from domain.documents.subscriptions import UnreadableError, read_subscription, whole
 from domain.messages import Change, Entry, charge_in
 from domain.values import UserId
-
-USERS_TOGETHER = 32  # Whose entries are in RAM at once: of each up to 512.
 
 logger = logging.getLogger(__name__)
 Document = dict[str, Any]
@@ -98,21 +95,13 @@ class MongoInvariants:
         by_user: dict[UserId, list[Document]] = {}
         for day in sorted(days, key=lambda day: int(day["applied_seq"])):
             by_user.setdefault(UserId(str(day.get("user_id"))), []).append(day)
-        rest = iter(by_user.items())
-        while some := dict(islice(rest, USERS_TOGETHER)):
-            yield from self._wrong_days_of(some, found)
-
-    def _wrong_days_of(
-        self, days: Mapping[UserId, Sequence[Document]], found: Findings
-    ) -> Iterator[Document]:
-        """Yield days that differ, of some users; `days`: each user's in the order of the journal."""
-        newest = {u: Wanted(int(d[-1]["applied_seq"]), d[-1]["date"]) for u, d in days.items()}
-        known = self._told.of(newest, found)
-        for user_id, day in ((u, day) for u, theirs in days.items() for day in theirs):
-            entries, charged = known[user_id], day.get("credits_charged")
-            known_in_full = charged is not None and tells_in_full(entries, day["date"])
-            if known_in_full and charges_of(entries, day) != charged:
-                yield day
+        newest = {u: Wanted(int(d[-1]["applied_seq"]), d[-1]["date"]) for u, d in by_user.items()}
+        for user_id, entries in self._told.each(newest, found):
+            for day in by_user[user_id]:
+                charged = day.get("credits_charged")
+                known_in_full = charged is not None and tells_in_full(entries, day["date"])
+                if known_in_full and charges_of(entries, day) != charged:
+                    yield day
 
 
 def totals_agree(document: Document) -> bool:

@@ -76,18 +76,19 @@ class PackInvariants:
 
     def _wrong(self, packs: Sequence[Document], found: Findings) -> Iterator[Document]:
         wanted: dict[UserId, Wanted] = {}
+        by_user: dict[UserId, list[Document]] = {}
         for pack in packs:
             user_id, mine = _user(pack), Wanted(int(pack["applied_seq"]), _begin(pack))
             known = wanted.get(user_id, mine)
             newest, since = max(known.newest, mine.newest), min(known.since, mine.since)
             wanted[user_id] = Wanted(newest, since)
-        told = self._told.of(wanted, found)
-        for pack in packs:
-            entries, charged = told[_user(pack)], pack.get("credits_charged")
-            if charged is None or not tells_in_full(entries, _begin(pack)):
-                continue
-            if charges_of(entries, pack) != charged:
-                yield pack
+            by_user.setdefault(user_id, []).append(pack)
+        for user_id, entries in self._told.each(wanted, found):
+            for pack in by_user[user_id]:
+                charged = pack.get("credits_charged")
+                known_in_full = charged is not None and tells_in_full(entries, _begin(pack))
+                if known_in_full and charges_of(entries, pack) != charged:
+                    yield pack
 
 
 def totals_agree(document: Document) -> bool:

@@ -4,7 +4,7 @@ import contextlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 from actors.mongo.embedded_wire import Documents
@@ -14,7 +14,11 @@ from domain.documents.journal import SpoiltEntry, entry_id, read_or_name
 from domain.messages import Entry
 from domain.values import UserId
 
-STEPS = (16, 512)  # Newest entries of a user that are read; the second only if the first are few.
+FEW, MANY = (
+    16,
+    512,
+)  # Newest entries of a user that are read; so many only if the few do not say all.
+USERS_TOGETHER = 8  # Whose many entries are in RAM at once.
 IDS_PER_QUERY_MAX = 1000
 
 logger = logging.getLogger(__name__)
@@ -36,28 +40,46 @@ class ToldEntries:
     def __init__(self, database: Documents) -> None:
         self._database = database
 
-    def of(self, newest: Mapping[UserId, Wanted], found: Findings) -> dict[UserId, list[Entry]]:
-        """Return the newest entries of users, as far as they are wanted; name unreadable ones."""
-        known: dict[UserId, list[Entry]] = {user_id: [] for user_id in newest}
-        spoilt: dict[tuple[UserId, int], SpoiltEntry] = {}
-        for step in STEPS:
-            ids: list[str] = []
-            for user_id, (top, since) in newest.items():
-                if tells_in_full(known[user_id], since):
-                    continue
-                first = max(top - step, 0) + 1
-                ids += [entry_id(user_id, s) for s in range(first, top - len(known[user_id]) + 1)]
-            for entry in self._read(ids):
-                if isinstance(entry, SpoiltEntry):
-                    spoilt[entry.user_id, entry.seq] = entry
-                else:
-                    known[entry.user_id].append(entry)
-            for entries in known.values():
-                entries.sort(key=lambda entry: entry.seq)
-        for entry in spoilt.values():
-            known[entry.user_id] = []  # What is known of them is not all.
+    def each(
+        self, wanted: Mapping[UserId, Wanted], found: Findings
+    ) -> Iterator[tuple[UserId, list[Entry]]]:
+        """Yield users with their newest entries, as far as they are wanted; name unreadable ones.
+
+        They are read as they are asked for: few of them are in RAM at once.
+        """
+        rest: dict[UserId, Wanted] = {}
+        for user_id, entries in self._newest(wanted, FEW, found).items():
+            newest, since = wanted[user_id]
+            if entries is None or newest <= FEW or tells_in_full(entries, since):
+                yield user_id, entries or []
+            else:
+                rest[user_id] = wanted[user_id]
+        users = iter(rest.items())
+        while some := dict(islice(users, USERS_TOGETHER)):
+            for user_id, entries in self._newest(some, MANY, found).items():
+                yield user_id, entries or []
+
+    def _newest(
+        self, wanted: Mapping[UserId, Wanted], limit: int, found: Findings
+    ) -> dict[UserId, list[Entry] | None]:
+        """Return so many of each user's newest entries; None: some of them cannot be read."""
+        known: dict[UserId, list[Entry]] = {user_id: [] for user_id in wanted}
+        spoilt: list[SpoiltEntry] = []
+        ids = [
+            entry_id(user_id, seq)
+            for user_id, (newest, _) in wanted.items()
+            for seq in range(max(newest - limit, 0) + 1, newest + 1)
+        ]
+        for entry in self._read(ids):
+            if isinstance(entry, SpoiltEntry):
+                spoilt.append(entry)
+            else:
+                known[entry.user_id].append(entry)
+        for entries in known.values():
+            entries.sort(key=lambda entry: entry.seq)
+        for entry in spoilt:
             self._quarantine(entry, found)
-        return known
+        return known | dict.fromkeys((entry.user_id for entry in spoilt), None)
 
     def _quarantine(self, entry: SpoiltEntry, found: Findings) -> None:
         found.quarantined += 1

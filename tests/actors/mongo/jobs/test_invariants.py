@@ -71,7 +71,8 @@ def test_a_day_that_another_program_has_deleted_is_held_to_what_was_charged_sinc
 def test_the_days_of_more_users_than_are_read_together_are_all_held_to_the_journal(
     embedded: MongoSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.mongo.jobs.invariants.USERS_TOGETHER", 2)
+    monkeypatch.setattr("actors.mongo.jobs.told_entries.FEW", 1)
+    monkeypatch.setattr("actors.mongo.jobs.told_entries.USERS_TOGETHER", 2)
     users = [UserId(f"user-{number}") for number in range(5)]
     for user_id in users:
         author = Author(user_id)

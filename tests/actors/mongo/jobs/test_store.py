@@ -77,7 +77,8 @@ def test_an_edit_of_another_program_breaks_none(mongo: MongoSetup) -> None:
 def test_views_that_lag_and_days_with_very_many_charges_are_no_alarm(
     mongo: MongoSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(told_entries, "STEPS", (2, 5))
+    for name, number in (("FEW", 2), ("MANY", 5)):
+        monkeypatch.setattr(told_entries, name, number)
     author = charged(mongo, ANN, charges=9)
     author.now -= ONE_DAY
     mongo.store.append([author.use(1), author.use(1)])
