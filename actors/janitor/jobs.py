@@ -11,10 +11,9 @@ from actors.janitor.agenda import Agenda
 from actors.janitor.expiry import EndedSubscriptions, Expiry
 from actors.janitor.hold_expiry import HoldsExpiry, OverdueHolds
 from actors.janitor.pack_expiry import EndedPacks, PacksExpiry
-from actors.janitor.scheduler import Janitor, Job, Run
+from actors.janitor.scheduler import FAILURES, Janitor, Job, Run
 from actors.janitor.sweep import ComparingShards, IndexCare, Invariants, Sweep
 from actors.protocol.calls import Calls
-from actors.protocol.errors import UnavailableError
 from actors.protocol.reports import Findings, SweepReport
 from actors.protocol.store import StoreError
 from actors.runtime.clock_doubt import ClockInDoubtError
@@ -147,14 +146,14 @@ class JanitorJobs:
 
     async def _expire(self, due: datetime) -> Findings:
         await asyncio.to_thread(self._check_time)
-        found, lost = Findings(), False
+        found, failure = Findings(), None
         for expiry in self._expiries:
             try:
                 found.add(await expiry.run(due))
-            except UnavailableError:  # Of some accounts; the other parts are of other documents.
-                lost = True
-        if lost:
-            raise UnavailableError
+            except FAILURES as error:  # The other parts are of other documents.
+                failure = failure or error
+        if failure is not None:  # The run is repeated: what is expired stays so.
+            raise failure
         return found
 
     async def _trim(self, _due: datetime) -> Findings:
