@@ -204,9 +204,8 @@ class Applier:
         if owner is None:
             return await self._leave(known, digest.record)
         owed = digest.record.owed
-        if (
-            digest.record.user_id is None
-        ):  # What was paid before is told now, or by a later attempt.
+        if digest.record.user_id is None:
+            # What was paid before is told now, or by a later attempt.
             owed = tuple(p for p in digest.record.payments if p not in digest.touched)
         record = await self._save(known, replace(digest.record, user_id=owner, owed=owed))
         others = await self._living_beside(record, owner)
