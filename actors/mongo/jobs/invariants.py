@@ -9,7 +9,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 
 from actors.mongo.accounts.marks import UNREADABLE
@@ -28,7 +28,7 @@ from actors.mongo.references import References, with_ids_spelled
 from actors.protocol.reports import DIFFERING_USERS_MAX, Findings
 from domain.charges import Opening
 from domain.corrections import UsageReversed
-from domain.documents.days import read_usage_day
+from domain.documents.days import read_day, read_usage_day
 from domain.documents.holds import read_holds
 from domain.documents.subscriptions import UnreadableError, read_subscription, whole
 from domain.messages import Change, Entry, charge_in
@@ -88,8 +88,16 @@ class MongoInvariants:
                 note_unreadable(found, "day", owner | day, error)
             if not holds_agree(day):
                 note_broken(found, day, "day", "holds")
-        for day in self._wrong_days([day for day in days if _is_of_the_journal(day)], found):
+        for day in self._wrong_days([day for day in days if self._is_told(day)], found):
             note_broken(found, day, "day", "charges")
+
+    def _is_told(self, day: Document) -> bool:
+        """Say whether a view of ours has written a day's document, and it says which day it is."""
+        try:
+            read_day(day, self._zone)
+        except UnreadableError:
+            return False
+        return isinstance(day.get("applied_seq"), int)
 
     def _wrong_days(self, days: Sequence[Document], found: Findings) -> Iterator[Document]:
         by_user: dict[UserId, list[Document]] = {}
@@ -111,11 +119,6 @@ def totals_agree(document: Document) -> bool:
         return True
     total, system, spendable = (whole(document[field], field) for field in fields)
     return total == system + spendable
-
-
-def _is_of_the_journal(day: Document) -> bool:
-    """Say whether a day's document has been written by a view of ours, and says which day it is."""
-    return isinstance(day.get("applied_seq"), int) and isinstance(day.get("date"), datetime)
 
 
 def charges_of(entries: Iterable[Entry], day: Document) -> int:

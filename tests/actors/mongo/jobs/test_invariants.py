@@ -1,5 +1,6 @@
 """A check of the rules goes on beside documents that another program has spoilt, and names them."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ SPOILT: dict[str, dict[str, Any]] = {
     "no date": {"$unset": {"date": ""}},
     "a text for a date": {"$set": {"date": "2026-03-10"}},
     "a date beyond the calendar": {"$set": {"date": DatetimeMS(2**60)}},
+    "the last year of the calendar": {"$set": {"date": datetime(9999, 12, 31, tzinfo=UTC)}},
+    "the first year of the calendar": {"$set": {"date": datetime(1, 1, 1, tzinfo=UTC)}},
     "a text for its use": {"$set": {"credits_used": "many"}},
 }
 
