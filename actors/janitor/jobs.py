@@ -137,11 +137,10 @@ class JanitorJobs:
         while True:
             try:
                 await asyncio.to_thread(self._check_time)
-            except (
-                ClockInDoubtError,
-                StoreError,
-            ) as error:  # Jobs that wait for it tell operators.
-                logger.debug("the time is not certain: %r", error)
+            except ClockInDoubtError as error:
+                logger.warning("expiry and trimming will wait: %s", error)
+            except StoreError as error:  # It is looked at again soon.
+                logger.debug("the time cannot be looked at: %r", error)
             await self._sleep(LOOK_SECONDS)
 
     async def _expire(self, due: datetime) -> Findings:
